@@ -1,0 +1,1 @@
+"""Facts: what arrived, what became of it, where it went. Judges nothing."""

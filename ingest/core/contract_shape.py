@@ -1,0 +1,249 @@
+"""What a contract says, once read: frozen values with every default filled in. Durations are timedeltas."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+import rfc8785
+
+from ingest.core.pointer import Header, Place, Pointer
+
+
+class Format(StrEnum):
+    """How the inbox's records are written."""
+
+    JSON = "json"
+    """One JSON object; class and id by [class] and [event.*]."""
+    CLOUDEVENTS = "cloudevents"
+    """CloudEvents 1.0, structured or binary: class is `type`, id is (`source`, `id`)."""
+
+
+class Empty(StrEnum):
+    """What an empty window needs in order to pass."""
+
+    WAIVER = "waiver"
+    """An approved waiver."""
+    NEVER = "never"
+    """It never passes."""
+
+
+class Totals(StrEnum):
+    """Whether sealing must declare control totals."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class GateUnit(StrEnum):
+    """What readers see appear at once."""
+
+    WINDOW = "window"
+    RUN = "run"
+
+
+class Republish(StrEnum):
+    """Who decides that a proven ABSENT attempt is published again."""
+
+    AUTOMATIC = "automatic"
+    PLAN = "plan"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaInbox:
+    topic: str
+    format: Format = Format.JSON
+
+
+@dataclass(frozen=True, slots=True)
+class HttpInbox:
+    enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    kafka: KafkaInbox
+    http: HttpInbox = HttpInbox()
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    topic: str
+    partitions: int
+    delivery_timeout: timedelta = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRule:
+    """Where a record names its run (first place present), and what happens to one that names another."""
+
+    places: tuple[Place, ...] = ()
+    other: str = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A JSON Schema 2020-12 file; `digest` is SHA-256 over its canonical form, so white space does not change it."""
+
+    file: str
+    text: bytes = field(repr=False, compare=False)
+    digest: bytes
+    document: Mapping[str, Any] | bool = field(repr=False, compare=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EventClass:
+    """`number` is the place in the file, from 1. `id` is empty for CloudEvents' own (source, id)."""
+
+    number: int
+    name: str
+    match: str
+    id: tuple[Pointer, ...]
+    schema: Schema | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Another stream to join with: pairs of (pointer in our event, pointer in theirs) that must be equal."""
+
+    name: str
+    stream: str
+    on: tuple[tuple[Pointer, Pointer], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    class_path: str
+    tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Beyond one of these a record is QUARANTINED, naming it; the batch limits only bound a batch."""
+
+    value_bytes: int = 262_144
+    key_bytes: int = 4_096
+    id_bytes: int = 512
+    headers: int = 64
+    depth: int = 32
+    batch_records: int = 10_000
+    batch_bytes: int = 33_554_432
+    http_events: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    auto: bool = True
+    sample_max_age: timedelta = timedelta(seconds=30)
+    stalled_after: timedelta = timedelta(seconds=60)
+    quarantine_open_max: int = 0
+    discard_max: int = 50
+    missing_max: float = 0.005
+    ambiguous_max: float = 0.0
+    empty: Empty = Empty.WAIVER
+    totals: Totals = Totals.OPTIONAL
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    recheck: timedelta = timedelta(seconds=10)
+    unit: GateUnit = GateUnit.WINDOW
+    readers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    automatic: bool = True
+    after: timedelta = timedelta(seconds=20)
+    scan_records: int = 5_000_000
+    scan_timeout: timedelta = timedelta(minutes=5)
+    republish: Republish = Republish.AUTOMATIC
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    approvals: int = 1
+    expire: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Who sees payload bytes, what is masked, and for how long they are kept (None: for ever)."""
+
+    visible_to: tuple[str, ...] = ("operator", "approver")
+    mask: tuple[Pointer, ...] = ()
+    keep: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    on: tuple[str, ...]
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One stream's contract. `given` holds the dotted keys the file really wrote; it is not part of the digest."""
+
+    version: int
+    stream: str
+    inbox: Inbox
+    bus: Bus
+    owner: str | None = None
+    runbook: str | None = None
+    run: RunRule = RunRule()
+    class_from: Place | None = None
+    events: tuple[EventClass, ...] = ()
+    contexts: tuple[Context, ...] = ()
+    projection: Projection | None = None
+    limits: Limits = Limits()
+    close: Close = Close()
+    gate: Gate = Gate()
+    reconcile: Reconcile = Reconcile()
+    plans: Plans = Plans()
+    payload: Payload = Payload()
+    notify: tuple[Notify, ...] = ()
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes; see `contract_digest`."""
+        return contract_digest(self)
+
+    def event(self, name: str) -> EventClass | None:
+        """The event class of that name, if the contract has one."""
+        return next((event for event in self.events if event.name == name), None)
+
+
+def contract_digest(contract: Contract) -> bytes:
+    """SHA-256 over the canonical JSON (RFC 8785) of `normalised(contract)`: 32 bytes."""
+    return hashlib.sha256(rfc8785.dumps(normalised(contract))).digest()
+
+
+def normalised(contract: Contract) -> dict[str, Any]:
+    """The contract as plain JSON values, defaults included: two files that mean the same give the same.
+
+    Durations are milliseconds, pointers their text, a schema the hex digest of its canonical form.
+    """
+    values = {f.name: getattr(contract, f.name) for f in dataclasses.fields(contract) if f.name != "given"}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value // timedelta(milliseconds=1)
+    if isinstance(value, Pointer | Header):
+        return str(value)
+    if isinstance(value, Schema):
+        return value.digest.hex()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value

@@ -1,0 +1,59 @@
+"""Merkle trees as in RFC 9162 section 2.1, and the leaf that a receipt becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Sequence
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+_RECEIPT = struct.Struct(">QBHB32s")
+_NO_IDENTITY = b""
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """RFC 9162: SHA-256(0x00 || data)."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """RFC 9162: SHA-256(0x01 || left || right)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def merkle_root(leaves: Iterable[bytes]) -> bytes:
+    """The tree head over the leaves' data, in order; EMPTY_ROOT for none."""
+    sha256 = hashlib.sha256
+    return root_of_hashes([sha256(b"\x00" + leaf).digest() for leaf in leaves])
+
+
+def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
+    """The tree head over leaf hashes.
+
+    Pairing neighbours level by level and carrying an odd last one up unchanged builds the same tree as RFC 9162's split
+    at the largest power of two, without recursion.
+    """
+    if not hashes:
+        return EMPTY_ROOT
+    sha256 = hashlib.sha256
+    level = list(hashes)
+    while len(level) > 1:
+        odd = level[-1:] if len(level) & 1 else []
+        # An iterator zipped with itself yields neighbours as pairs and drops an odd last one.
+        halves = iter(level)
+        level = [sha256(b"\x01" + left + right).digest() for left, right in zip(halves, halves, strict=False)] + odd
+    return level[0]
+
+
+def receipt_leaf(
+    source_key: bytes, offset: int, decision: int, reason: int, identity: bytes | None, payload_digest: bytes
+) -> bytes:
+    """The bytes of one receipt that digests and roots stand on.
+
+    `length(source_key) source_key offset:u64 decision:u8 reason:u16 has_identity:u8 payload_digest:32 [identity:32]`,
+    big-endian. The source key is length-prefixed, all else is of fixed size: no two receipts share a leaf.
+    """
+    has_identity = identity is not None
+    fixed = _RECEIPT.pack(offset, decision, reason, has_identity, payload_digest)
+    return len(source_key).to_bytes(4, "big") + source_key + fixed + (identity or _NO_IDENTITY)

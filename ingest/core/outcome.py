@@ -1,0 +1,141 @@
+"""What one try at publishing came to, from what the Kafka client said. Pure: KAFKA.md's table as functions.
+
+The table's one idea: only `produce()` raising is a certain negative, and only a clean `commit_transaction()` makes a
+delivery report a positive. Everything between is UNKNOWN, whatever the error's name promises, because an earlier try of
+the same request may have been appended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error as librdkafka names it (`_MSG_TIMED_OUT`, `TOPIC_AUTHORIZATION_FAILED`), with its three flags."""
+
+    name: str
+    text: str = ""
+    retriable: bool = False
+    fatal: bool = False
+    requires_abort: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One delivery report. `index` is the event's place in the attempt; no offset is None, never 0 or -1."""
+
+    index: int
+    partition: int
+    offset: int | None
+    fault: Fault | None = None
+
+
+class Step(StrEnum):
+    """Where in the attempt a call raised."""
+
+    BEGIN = "begin_transaction"
+    PRODUCE = "produce"
+    FLUSH = "flush"
+    COMMIT = "commit_transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """All that was seen of one attempt.
+
+    `events` were to be sent, `handed_over` were taken by `produce()`, `undelivered` were without report after `flush()`.
+    `raised` is the call that ended the attempt and its fault; None with `committed` means `commit_transaction()`
+    returned.
+    """
+
+    events: int
+    handed_over: int
+    reports: Sequence[Report] = ()
+    undelivered: int = 0
+    raised: tuple[Step, Fault] | None = None
+    committed: bool = False
+
+
+class Kind(StrEnum):
+    NOT_SENT = "NOT_SENT"  # nothing left this process
+    ACKED = "ACKED"  # committed, and every event has its place
+    UNKNOWN = "UNKNOWN"  # may be on the bus: all, some or none of it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the attempt's event number `index` lies on the bus."""
+
+    index: int
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`why` is empty for ACKED, else a code and its detail; `places` are in the order of the attempt's events."""
+
+    kind: Kind
+    why: str = ""
+    places: tuple[Place, ...] = ()
+
+
+class CommitStep(StrEnum):
+    """What to do after `commit_transaction()` raised."""
+
+    AGAIN = "AGAIN"  # the same call on the same producer
+    GIVE_UP = "GIVE_UP"  # UNKNOWN; destroy the producer
+
+
+def after_commit_fault(fault: Fault, seconds_left: float) -> CommitStep:
+    """A retriable commit is called again on the same producer while the attempt's time lasts; nothing else is.
+
+    An abort is never tried: librdkafka's abort can act on the next transaction of the same instance.
+    """
+    again = fault.retriable and not fault.fatal and not fault.requires_abort and seconds_left > 0
+    return CommitStep.AGAIN if again else CommitStep.GIVE_UP
+
+
+def judge(sending: Sending) -> Outcome:
+    """The outcome of an attempt. The order of the questions is the order of certainty."""
+    if sending.handed_over == 0 and not sending.committed:
+        return Outcome(Kind.NOT_SENT, _raised(sending))
+    if sending.raised is not None:
+        return Outcome(Kind.UNKNOWN, _raised(sending))
+    if sending.undelivered:
+        return Outcome(Kind.UNKNOWN, f"NO_REPORT: flush left {sending.undelivered} without a delivery report")
+    faults = [report.fault for report in sending.reports if report.fault is not None]
+    if faults:
+        return Outcome(Kind.UNKNOWN, _faults(faults))
+    if not sending.committed:
+        return Outcome(Kind.UNKNOWN, "NOT_COMMITTED: commit_transaction() was not reached")
+    return _acked(sending)
+
+
+def _acked(sending: Sending) -> Outcome:
+    """Committed. A report without an offset is on the bus at a place unknown: reconciliation finds it (PRESENT)."""
+    places = tuple(
+        Place(report.index, report.partition, report.offset)
+        for report in sorted(sending.reports, key=lambda report: report.index)
+        if report.offset is not None
+    )
+    if len({place.index for place in places}) != sending.events:
+        missing = sending.events - len(places)
+        return Outcome(Kind.UNKNOWN, f"PLACE_UNKNOWN: committed, but {missing} delivery reports carry no offset")
+    return Outcome(Kind.ACKED, places=places)
+
+
+def _raised(sending: Sending) -> str:
+    if sending.raised is None:
+        return "NOTHING_HANDED_OVER: no event was given to the producer"
+    step, fault = sending.raised
+    return f"{fault.name}: {step} raised: {fault.text}"
+
+
+def _faults(faults: Sequence[Fault]) -> str:
+    """The first fault by name, with how many reports carried one: the last error only is what a report shows."""
+    first = min(faults, key=lambda fault: fault.name)
+    return f"{first.name}: {len(faults)} delivery reports failed: {first.text}"
