@@ -1,0 +1,1 @@
+"""Shows, asks, and calls verbs; it has no rules of its own."""
