@@ -1,0 +1,110 @@
+"""What judges facts writes down: snapshots, the basis, verdicts, the gate. Nothing here changes a fact."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from ingest.models import Run, Stream, Window
+
+
+class VerdictState(models.TextChoices):
+    PASS = "PASS", "every check holds by a positive measurement"
+    BLOCKED = "BLOCKED", "something can still be done"
+    FAIL = "FAIL", "an invariant is broken"
+
+
+class Snapshot(models.Model):
+    """What the broker and the database said about offsets at one moment."""
+
+    win = models.ForeignKey(Window, models.PROTECT, db_column="win")
+    kind = models.TextField(choices=[("ORIGIN", "window opened"), ("END", "window cut"), ("CHECK", "re-check")])
+    taken_at = models.DateTimeField(db_default=Now())
+    facts = models.JSONField()
+
+    class Meta:
+        db_table = "snapshot"
+        indexes = [models.Index(fields=["win", "-taken_at"], name="snapshot_latest")]
+
+
+class Basis(models.Model):
+    """The snapshot a window is judged against, in generations. A refresh appends; it never overwrites (S1)."""
+
+    pk = models.CompositePrimaryKey("win", "generation")
+    win = models.ForeignKey(Window, models.PROTECT, db_column="win")
+    generation = models.IntegerField()
+    snapshot = models.ForeignKey(Snapshot, models.PROTECT)
+    facts = models.JSONField()
+    digest = models.BinaryField()
+    why = models.TextField()
+    recorded_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "basis"
+
+
+class Verdict(models.Model):
+    """PASS, BLOCKED or FAIL of one window at one revision. Numbered per run; never edited."""
+
+    run = models.ForeignKey(Run, models.PROTECT)
+    number = models.IntegerField()
+    win = models.ForeignKey(Window, models.PROTECT, db_column="win")
+    revision = models.BigIntegerField()
+    state = models.TextField(choices=VerdictState.choices)
+    waived = models.BooleanField(default=False)
+    basis_generation = models.IntegerField()
+    contract_digest = models.BinaryField()
+    body = models.JSONField()  # schema-versioned: checks, counts, sentence
+    digest = models.BinaryField()
+    decided_by = models.TextField()
+    decided_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "verdict"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "number"], name="verdict_number_unique"),
+            models.CheckConstraint(condition=Q(state__in=VerdictState.values), name="verdict_state_known"),
+        ]
+        indexes = [models.Index(fields=["win", "-number"], name="verdict_latest")]
+
+
+class GateOpen(models.Model):
+    """The lease that lets readers read a window: HTTP and row security look at this row."""
+
+    win = models.OneToOneField(Window, models.PROTECT, db_column="win", primary_key=True)
+    verdict = models.ForeignKey(Verdict, models.PROTECT)
+    open_until = models.DateTimeField()
+    checked_at = models.DateTimeField(db_default=Now())
+    shut_why = models.TextField(null=True)
+
+    class Meta:
+        db_table = "gate_open"
+
+
+class GateDecision(models.Model):
+    """Every question to the gate and its answer. If it cannot be logged, the answer is 503."""
+
+    at = models.DateTimeField(db_default=Now())
+    who = models.TextField()
+    stream = models.TextField()
+    run_id = models.TextField()
+    window_number = models.IntegerField(null=True)
+    status = models.SmallIntegerField()
+    code = models.TextField()
+    verdict = models.TextField(null=True)
+
+    class Meta:
+        db_table = "gate_decision"
+        indexes = [models.Index(fields=["stream", "run_id", "-at"], name="gate_decision_run")]
+
+
+class Enforcement(models.Model):
+    """When the enforcer last looked at a stream, and what it found; a screen's age comes from here."""
+
+    stream = models.OneToOneField(Stream, models.PROTECT, primary_key=True)
+    looked_at = models.DateTimeField(db_default=Now())
+    outcome = models.TextField()
+
+    class Meta:
+        db_table = "enforcement"

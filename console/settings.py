@@ -1,0 +1,220 @@
+"""Django settings. Everything a person sets comes from the environment; docs/settings.md documents each name.
+
+Sections: where things are, the parts (database, broker of permits, Kafka), apps, pages and their security, logs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from csp.constants import NONE, SELF
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def env(name: str, default: str = "") -> str:
+    return os.environ.get(name, default)
+
+
+def env_bool(name: str, default: bool = False) -> bool:
+    return env(name, "1" if default else "").lower() in {"1", "true", "yes", "on"}
+
+
+def database(url: str, role: str) -> dict[str, Any]:
+    """A postgresql:// URL as Django wants it; every session of it runs as `role`."""
+    parts = urlsplit(url)
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    options["options"] = f"-c role={role}"
+    options["application_name"] = "passgate"
+    options.setdefault("connect_timeout", 5)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+# --- where things are
+PASSGATE_DATA = Path(env("PASSGATE_DATA", str(BASE_DIR / ".passgate" / "data")))
+PASSGATE_ENVIRONMENT = env("PASSGATE_ENVIRONMENT", "local")
+
+# --- the parts
+DATABASE_URL = env("DATABASE_URL", "postgresql://passgate_app@127.0.0.1:5432/passgate")
+PASSGATE_OWNER_URL = env("PASSGATE_OWNER_URL", DATABASE_URL)
+# `owner` runs migrations and nothing else; routing is by name (migrate --database owner)
+DATABASES = {
+    "default": database(DATABASE_URL, "passgate_app"),
+    "owner": database(PASSGATE_OWNER_URL, "passgate_owner"),
+}
+DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+KAFKA_BOOTSTRAP_SERVERS = env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+PASSGATE_KAFKA = {k[15:].lower().replace("_", "."): v for k, v in os.environ.items() if k.startswith("PASSGATE_KAFKA_SET_")}
+CELERY_BROKER_URL = env("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0")
+
+# A contract cannot name code freely: a projection's class must stand here (DESIGN 5)
+PASSGATE_PROJECTIONS = tuple(
+    name
+    for name in env(
+        "PASSGATE_PROJECTIONS",
+        "ingest.projections.weather:Weather,ingest.projections.flights:FlightsWithWeather",
+    ).split(",")
+    if name
+)
+
+# --- apps
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "knox",
+    "csp",
+    "django_htmx",
+    "template_partials",
+    "ingest",
+    "audit",
+    "console",
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "console.urls"
+WSGI_APPLICATION = "console.wsgi.application"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+# --- pages and their security
+DEBUG = env_bool("PASSGATE_DEBUG")
+SECRET_KEY = env("PASSGATE_SECRET_KEY", "not-secret: only for commands that sign nothing")
+ALLOWED_HOSTS = [h for h in env("PASSGATE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if h]
+CSRF_TRUSTED_ORIGINS = [o for o in env("PASSGATE_TRUSTED_ORIGINS").split(",") if o]
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("PASSGATE_HTTPS")
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+LOGIN_URL = "/sign-in/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/sign-in/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = PASSGATE_DATA / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
+
+# --- API
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "console.api.problems.as_problem",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Passgate",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+REST_KNOX: dict[str, Any] = {"TOKEN_TTL": None}
+
+# --- permits
+CELERY: dict[str, Any] = {
+    "broker_url": CELERY_BROKER_URL,
+    "broker_connection_retry_on_startup": True,
+    "broker_transport_options": {"visibility_timeout": 600},
+    "task_ignore_result": True,
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "worker_prefetch_multiplier": 1,
+    "task_time_limit": 120,
+    "task_default_queue": "control",
+    "task_routes": {"passgate.slice": {"queue": "lanes"}},
+    "worker_hijack_root_logger": False,
+    "timezone": "UTC",
+    "beat_schedule": {
+        "dispatch": {"task": "passgate.dispatch", "schedule": 2.0, "options": {"expires": 4}},
+        "evaluate": {"task": "passgate.evaluate", "schedule": 2.0, "options": {"expires": 10}},
+        "enforce": {"task": "passgate.enforce", "schedule": 5.0, "options": {"expires": 10}},
+    },
+    "beat_schedule_filename": str(PASSGATE_DATA / "celerybeat-schedule"),
+}
+
+# --- logs: one line of JSON a record, control characters escaped by JSON itself (HOSTILE_INPUT.md)
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "console.logs.formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": env("PASSGATE_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+    },
+}
