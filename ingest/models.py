@@ -379,7 +379,7 @@ class QuarantineItem(models.Model):
             # the same mismatch again points to the same item
             models.UniqueConstraint(
                 fields=["run_number", "identity", "payload_digest"],
-                condition=Q(reason=100),
+                condition=Q(reason=50),  # Reason.PAYLOAD_MISMATCH
                 name="quarantine_mismatch_unique",
             ),
             models.CheckConstraint(

@@ -635,7 +635,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='quarantineitem',
-            constraint=models.UniqueConstraint(condition=models.Q(('reason', 100)), fields=('run_number', 'identity', 'payload_digest'), name='quarantine_mismatch_unique'),
+            constraint=models.UniqueConstraint(condition=models.Q(('reason', 50)), fields=('run_number', 'identity', 'payload_digest'), name='quarantine_mismatch_unique'),
         ),
         migrations.AddConstraint(
             model_name='quarantineitem',

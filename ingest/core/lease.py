@@ -1,0 +1,23 @@
+"""What a lease is: one owner of a (lane, source), under one fence, until the database's clock says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+LEASE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Held by `owner` (host:pid:boot nonce). `next_offset` and `leader_epoch` are as last committed under it."""
+
+    lane: str
+    source: int
+    stream: int
+    owner: str
+    fence: int
+    next_offset: int
+    leader_epoch: int | None
+
+    def at(self, next_offset: int, leader_epoch: int | None) -> Lease:
+        return replace(self, next_offset=next_offset, leader_epoch=leader_epoch)

@@ -1,0 +1,143 @@
+"""One way to the database for verbs: transactions, named SQL, and the names of what the database refused.
+
+Verbs run in Django's connection, so they join a caller's transaction, but speak through a plain psycopg cursor:
+parameters travel in binary, COPY is at hand, and nothing is interpolated into text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from typing import Any, ClassVar, TypeVar, cast
+
+import psycopg
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from psycopg.rows import namedtuple_row
+
+from ingest.core.errors import LedgerError, PassgateError
+
+Cursor = psycopg.Cursor[Any]
+T = TypeVar("T")
+
+# DESIGN 10: unique violation, deadlock, serialisation failure: do the whole transaction again
+_AGAIN = frozenset({"23505", "40P01", "40001"})
+_GONE = frozenset({"08000", "08001", "08003", "08004", "08006", "57P01", "57P02", "57P03"})
+_TRIES = 5
+
+
+class Refused(LedgerError):
+    """A named constraint or trigger said no."""
+
+    def __init__(self, constraint: str, message: str) -> None:
+        self.constraint = constraint
+        super().__init__(expected=f"what {constraint} allows", found=message)
+
+
+class DatabaseGone(PassgateError):
+    """No connection to PostgreSQL, or it ended in mid-flight: nothing is known about a COMMIT under way."""
+
+    code: ClassVar[str] = "database_gone"
+    what: ClassVar[str] = "PostgreSQL does not answer"
+    retry: ClassVar[bool] = True
+
+
+@contextmanager
+def cursor() -> Iterator[Cursor]:
+    """A psycopg cursor on this thread's connection, rows as named tuples."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        raise DatabaseGone(found=str(error).strip()) from error
+    with psycopg.Cursor(cast("psycopg.Connection[Any]", connection.connection), row_factory=namedtuple_row) as cur:
+        yield cur
+
+
+@contextmanager
+def write() -> Iterator[Cursor]:
+    """One READ COMMITTED transaction (a savepoint inside a caller's). Refusals come out as `Refused`."""
+    with _named_errors(), transaction.atomic(), cursor() as cur:
+        yield cur
+
+
+@contextmanager
+def read_snapshot() -> Iterator[Cursor]:
+    """One REPEATABLE READ, READ ONLY transaction: every statement sees the same facts. Not inside another."""
+    if connection.in_atomic_block:
+        raise RuntimeError("a verdict's snapshot is the outermost transaction")
+    with _named_errors(), transaction.atomic(), cursor() as cur:
+        cur.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield cur
+
+
+@contextmanager
+def read() -> Iterator[Cursor]:
+    """Reading outside of any promise of consistency between statements."""
+    with _named_errors(), cursor() as cur:
+        yield cur
+
+
+def again(verb: Callable[[], T], tries: int = _TRIES) -> T:
+    """Runs `verb`, a whole transaction, again on a race that the database settled (23505, 40P01, 40001)."""
+    for left in range(tries - 1, -1, -1):
+        try:
+            return verb()
+        except psycopg.Error as error:
+            if error.sqlstate not in _AGAIN or not left:
+                raise _as_refusal(error) from error
+        except Refused as refusal:
+            cause = refusal.__cause__
+            if not (isinstance(cause, psycopg.Error) and cause.sqlstate in _AGAIN and left):
+                raise
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _as_refusal(error) from error
+    except (InterfaceError, DatabaseError) as error:
+        cause = error.__cause__
+        if isinstance(cause, psycopg.Error):
+            raise _as_refusal(cause) from cause
+        raise
+
+
+def _as_refusal(error: psycopg.Error) -> Exception:
+    if error.sqlstate in _GONE or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
+        connection.close()
+        return DatabaseGone(found=str(error).strip())
+    if error.sqlstate in _AGAIN or error.sqlstate in {"23514", "23503", "23502"}:
+        return Refused(error.diag.constraint_name or error.sqlstate or "", error.diag.message_primary or str(error))
+    return error
+
+
+class Statements:
+    """Named SQL of one file: `-- name: take_lease` starts a statement, further comment lines say why."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self._texts = texts
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self._texts[name]
+        except KeyError:
+            raise AttributeError(f"no SQL is named {name}") from None
+
+    def names(self) -> list[str]:
+        return sorted(self._texts)
+
+
+_NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+
+
+@cache
+def statements(package: str, file: str) -> Statements:
+    """The named SQL in `package`'s folder `sql`, e.g. statements("ingest", "admit")."""
+    text = (resources.files(package) / "sql" / f"{file}.sql").read_text(encoding="utf-8")
+    parts = _NAME.split(text)[1:]
+    return Statements({name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)})

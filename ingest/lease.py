@@ -1,0 +1,73 @@
+"""Taking, renewing and giving back the lease of a (lane, source)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from functools import cache
+
+from ingest.core.errors import LeaseError
+from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.db import read, statements, write
+
+sql = statements("ingest", "lease")
+
+
+@cache
+def _owner_of(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:{secrets.token_hex(4)}"
+
+
+def owner() -> str:
+    """This process, told apart from an earlier one with the same pid by a nonce made at its first use after fork."""
+    return _owner_of(os.getpid())
+
+
+def take(lane: str, source: int, seconds: int = LEASE_SECONDS) -> Lease | None:
+    """The lease under a new fence, or None while somebody else's has not expired."""
+    who = owner()
+    with write() as cur:
+        row = cur.execute(sql.take, {"lane": lane, "source": source, "owner": who, "seconds": seconds}).fetchone()
+    if row is None:
+        return None
+    return Lease(lane, source, row.stream_id, who, row.fence, row.next_offset, row.leader_epoch)
+
+
+def renew(lease: Lease, seconds: int = LEASE_SECONDS) -> None:
+    """Raises LeaseError if the lease is no longer ours: whoever holds it owns the work now."""
+    with write() as cur:
+        if cur.execute(sql.renew, _keys(lease) | {"seconds": seconds}).fetchone() is None:
+            raise lost(lease)
+
+
+def release(lease: Lease) -> None:
+    with write() as cur:
+        cur.execute(sql.release, _keys(lease))
+
+
+def stop(lease: Lease, code: str, detail: str) -> None:
+    """Writes down why the lane stopped, and lets go of it."""
+    with write() as cur:
+        cur.execute(sql.stop, _keys(lease) | {"code": code, "detail": detail[:2000]})
+
+
+def clear_stop(lease: Lease) -> None:
+    """The lane works again."""
+    with write() as cur:
+        cur.execute(sql.clear_stop, _keys(lease))
+
+
+def lost(lease: Lease) -> LeaseError:
+    with read() as cur:
+        row = cur.execute(
+            "SELECT owner, fence FROM position WHERE lane = %s AND source_id = %s", (lease.lane, lease.source)
+        ).fetchone()
+    found = f"owner {row.owner} under fence {row.fence}" if row else "no position"
+    return LeaseError(
+        expected=f"{lease.owner} under fence {lease.fence}", found=found, next_step="nothing: the new owner goes on"
+    )
+
+
+def _keys(lease: Lease) -> dict[str, object]:
+    return {"lane": lease.lane, "source": lease.source, "owner": lease.owner, "fence": lease.fence}

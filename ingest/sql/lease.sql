@@ -1,0 +1,27 @@
+-- name: take
+-- The compare-and-set of DESIGN 3.1: a free or expired position gets a new owner and a higher fence. The clock is the database's.
+UPDATE position
+   SET owner = %(owner)s, fence = fence + 1, until = clock_timestamp() + make_interval(secs => %(seconds)s)
+ WHERE lane = %(lane)s AND source_id = %(source)s
+   AND (owner IS NULL OR until <= clock_timestamp() OR owner = %(owner)s)
+RETURNING fence, next_offset, leader_epoch, stream_id
+
+-- name: renew
+UPDATE position SET until = clock_timestamp() + make_interval(secs => %(seconds)s)
+ WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s
+   AND until > clock_timestamp()
+RETURNING fence
+
+-- name: release
+UPDATE position SET owner = NULL, until = NULL
+ WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s
+
+-- name: stop
+-- A lane that met an error it cannot go on with says so in its row and lets go; the back-off is the dispatcher's.
+UPDATE position
+   SET owner = NULL, until = NULL, stopped_code = %(code)s, stopped_detail = %(detail)s, stopped_at = clock_timestamp()
+ WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s
+
+-- name: clear_stop
+UPDATE position SET stopped_code = NULL, stopped_detail = NULL, stopped_at = NULL
+ WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s AND stopped_code IS NOT NULL
