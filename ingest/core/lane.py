@@ -1,0 +1,22 @@
+"""What a slice drives: a lane does a bounded step of its source's work and says how it went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Step:
+    """`records` were made durable; `idle` says there was nothing to do."""
+
+    records: int
+    idle: bool
+
+
+class Lane(Protocol):
+    """Holds its lease(s), consumers and producers between steps. Errors are PassgateErrors: LeaseError means drop it."""
+
+    def step(self, max_wait: float) -> Step: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,44 @@
+-- name: ensure_source
+-- DO NOTHING returns no row for a known source, hence the second half.
+WITH fresh AS (
+    INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition)
+    VALUES (%(stream)s, %(role)s, 'topic', %(cluster_id)s, %(topic_id)s, %(topic)s, %(partition)s)
+    ON CONFLICT ON CONSTRAINT source_incarnation_unique DO NOTHING
+    RETURNING id)
+SELECT id FROM fresh
+UNION ALL
+SELECT id FROM source
+ WHERE cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s AND partition = %(partition)s
+   AND stream_id = %(stream)s AND role = %(role)s
+LIMIT 1
+
+-- name: ensure_position
+INSERT INTO position (lane, source_id, stream_id, next_offset) VALUES (%(lane)s, %(source)s, %(stream)s, %(start)s)
+ON CONFLICT DO NOTHING
+
+-- name: lock_position
+SELECT lane, source_id, next_offset, cut, win, next_win FROM position
+ WHERE lane = %(lane)s AND source_id = %(source)s FOR UPDATE
+
+-- name: bind
+UPDATE position SET win = %(win)s, next_win = %(next_win)s, cut = %(cut)s
+ WHERE lane = %(lane)s AND source_id = %(source)s
+
+-- name: bindings
+-- What a worker's next batch of each source belongs to. From the cut on it is next_win's; null: nobody's, stand still.
+SELECT p.source_id, p.next_offset, p.cut,
+       w.id AS win, w.run_id AS run_number, w.contract_id, w.state AS window_state, r.run_id, r.stream_id
+  FROM position p
+  LEFT JOIN run_window w
+    ON w.id = CASE WHEN p.cut IS NOT NULL AND p.next_offset >= p.cut THEN p.next_win ELSE p.win END
+  LEFT JOIN run r ON r.id = w.run_id
+ WHERE p.lane = %(lane)s AND p.source_id = ANY(%(sources)s)
+
+-- name: raise_revisions
+-- Whatever changes a fact of a cut window raises its revision in its own transaction (DESIGN 6). An open window's facts
+-- are judged only after its cut, which locks the position rows that admission updates first; the other lanes take a
+-- share lock, so that a cut under way is waited for and then seen.
+WITH touched AS (
+    SELECT id, state FROM run_window WHERE id = ANY(%(windows)s) ORDER BY id FOR SHARE)
+UPDATE run_window SET revision = revision + 1
+ WHERE id IN (SELECT id FROM touched WHERE state = 'CUT')
