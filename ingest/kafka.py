@@ -1,0 +1,879 @@
+"""Kafka as this project uses it: the one module that imports confluent_kafka.
+
+Everything here is typed, bounded in time, and says "not measured" as None. The numbers K1 to K12 are the facts these
+wrappers stand on; tests/kafka pins each on a real broker. Settings a person may give are an allow-list, because
+librdkafka's settings can run programs and read files.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.cimpl import NewTopic
+
+from ingest.core.errors import BrokerError, SettingsError
+from ingest.core.outcome import CommitStep, Fault, Outcome, Report, Sending, Step, after_commit_fault, judge
+
+T = TypeVar("T")
+Headers = list[tuple[str, bytes | None]]
+SentHeaders = list[tuple[str, str | bytes | None]]
+Clock = Callable[[], float]
+
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's stubs stop here
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+READ_COMMITTED = "read_committed"
+READ_UNCOMMITTED = "read_uncommitted"
+
+#: What a person may set. Nothing that names a file, a program, a plugin or an address to fetch from.
+ALLOWED_SETTINGS = frozenset(
+    {
+        "broker.address.family",
+        "client.id",
+        "metadata.max.age.ms",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.password",
+        "sasl.username",
+        "security.protocol",
+        "socket.connection.setup.timeout.ms",
+        "socket.keepalive.enable",
+        "socket.nagle.disable",
+        "socket.timeout.ms",
+        "ssl.ca.pem",
+        "ssl.certificate.pem",
+        "ssl.endpoint.identification.algorithm",
+        "ssl.key.password",
+        "ssl.key.pem",
+    }
+)
+
+# --- errors
+
+
+class BrokerUnavailable(BrokerError):
+    """No answer in time. What was asked for is not measured."""
+
+    code = "broker_unavailable"
+    what = "Kafka did not answer"
+
+
+class TopicGone(BrokerError):
+    """The topic or partition does not exist (any more)."""
+
+    code = "topic_gone"
+    what = "the topic or partition does not exist"
+    retry = False
+
+
+class LogTruncated(BrokerError):
+    """K6: the log was cut below our position, or the broker never had our leader epoch. Records may have been lost."""
+
+    code = "log_truncated"
+    what = "the log does not continue where we stood"
+    retry = False
+
+
+class OffsetOutOfRange(BrokerError):
+    """K7: the position is not in the log: retention or delete-records moved its start, or its end went back."""
+
+    code = "offset_out_of_range"
+    what = "the position is not in the log"
+    retry = False
+
+
+class PartitionFault(BrokerError):
+    """Anything else a fetch can answer: the partition stops until somebody looks."""
+
+    code = "partition_fault"
+    what = "the partition cannot be read"
+
+
+class OffsetWentBack(BrokerError):
+    """The broker delivered an offset below one it had already delivered."""
+
+    code = "offset_went_back"
+    what = "the broker delivered offsets backwards"
+    retry = False
+
+
+# --- settings
+
+
+class _Quiet(logging.Filter):
+    """At most one line per kind and 10 s: librdkafka says 20 lines a second while a broker is away."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._last: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.args[0] if isinstance(record.args, tuple) and record.args else record.msg
+        now = self._clock()
+        if now - self._last.get(kind, -1e9) < 10:
+            return False
+        self._last[kind] = now
+        return True
+
+
+log = logging.getLogger("ingest.kafka")
+_client_log = logging.getLogger("ingest.kafka.client")
+_client_log.addFilter(_Quiet())
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which cluster, and what a person set for it. `of` refuses what is not on the allow-list."""
+
+    bootstrap: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, bootstrap: str, settings: Mapping[str, str] | None = None) -> Cluster:
+        given = dict(settings or {})
+        refused = sorted(set(given) - ALLOWED_SETTINGS)
+        if refused:
+            raise SettingsError(
+                expected=f"Kafka settings among {', '.join(sorted(ALLOWED_SETTINGS))}",
+                found=", ".join(refused),
+                next_step="remove them from PASSGATE_KAFKA_SET_*",
+            )
+        return cls(bootstrap, given)
+
+    @classmethod
+    def from_settings(cls) -> Cluster:
+        """The cluster of the Django settings."""
+        from django.conf import settings
+
+        return cls.of(settings.KAFKA_BOOTSTRAP_SERVERS, settings.PASSGATE_KAFKA)
+
+    def config(self, faults: FaultLog, **own: Any) -> dict[str, Any]:
+        """librdkafka's configuration; ours wins over a person's. Underscores in `own` are dots."""
+        return {
+            **self.settings,
+            "bootstrap.servers": self.bootstrap,
+            "allow.auto.create.topics": False,
+            "reconnect.backoff.ms": 100,
+            "reconnect.backoff.max.ms": 2000,
+            "log_level": 4,
+            "error_cb": faults.note,  # without one a fatal error is raised out of poll(), even as SystemError
+            "logger": _client_log,  # else librdkafka writes to stderr
+            **{name.replace("_", "."): value for name, value in own.items()},
+        }
+
+
+@dataclass
+class FaultLog:
+    """The last error a client reported by callback, and whether it was fatal. Never raises into librdkafka."""
+
+    last: Fault | None = None
+    fatal: Fault | None = None
+
+    def note(self, error: KafkaError) -> None:
+        self.last = fault_of(error)
+        if error.fatal():
+            self.fatal = self.last
+
+
+def fault_of(error: KafkaError) -> Fault:
+    return Fault(error.name(), error.str(), error.retriable(), error.fatal(), error.txn_requires_abort())
+
+
+def _fault_of_exception(raised: Exception) -> Fault:
+    """Any exception of the client as a fault; TypeError and BufferError carry no KafkaError."""
+    if isinstance(raised, KafkaException) and raised.args and isinstance(raised.args[0], KafkaError):
+        return fault_of(raised.args[0])
+    return Fault(type(raised).__name__, str(raised))
+
+
+# --- asking about topics and offsets
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """One incarnation of a topic. `topic_id` is Kafka's own 22 characters; K5: offsets mean nothing without it."""
+
+    topic: str
+    topic_id: str
+    partitions: tuple[int, ...]
+    replication_factor: int
+    leaders: Mapping[int, int | None]
+    in_sync: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetFacts:
+    """Log start, end, and the leader epoch at the end, under one isolation. None: not measured, never 0 (K4)."""
+
+    earliest: int | None
+    latest: int | None
+    leader_epoch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnds:
+    """Log start, last stable offset, high watermark and leader epoch of one partition. None: not measured (K2, K3)."""
+
+    earliest: int | None
+    lso: int | None
+    hw: int | None
+    leader_epoch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A group's committed offset. `state`: COMMITTED, NONE (Kafka's -1001, K10) or UNMEASURED."""
+
+    state: str
+    offset: int | None = None
+
+
+POSTURE = (
+    "cleanup.policy",
+    "max.message.bytes",
+    "message.timestamp.type",
+    "min.insync.replicas",
+    "retention.bytes",
+    "retention.ms",
+    "unclean.leader.election.enable",
+)
+VERIFICATION = "transaction.partition.verification.enable"
+
+
+class Admin:
+    """Questions to the cluster, each bounded by `timeout` seconds. Not for use across a fork."""
+
+    def __init__(self, cluster: Cluster, timeout: float = 5.0) -> None:
+        self.timeout = timeout
+        self.faults = FaultLog()
+        self._client = AdminClient(cluster.config(self.faults))
+
+    def cluster_id(self) -> str:
+        return str(self._answer(self._client.describe_cluster(request_timeout=self.timeout)).cluster_id)
+
+    def brokers(self) -> tuple[int, ...]:
+        nodes = self._answer(self._client.describe_cluster(request_timeout=self.timeout)).nodes
+        return tuple(sorted(node.id for node in nodes))
+
+    def topics(self, names: Iterable[str]) -> dict[str, TopicFacts | None]:
+        """What each topic is now; None says there is none of that name. Takes about 0.7 ms."""
+        wanted = list(dict.fromkeys(names))
+        asked = self._client.describe_topics(TopicCollection(wanted), request_timeout=self.timeout)
+        return {name: self._topic(name, asked[name]) for name in wanted}
+
+    def topic_id(self, topic: str) -> str | None:
+        facts = self.topics([topic])[topic]
+        return facts.topic_id if facts else None
+
+    def offsets(self, topic: str, partitions: Iterable[int], isolation: str) -> dict[int, OffsetFacts]:
+        """Log start and end as `isolation` sees it: the LSO for read_committed, the HW for read_uncommitted (K3)."""
+        wanted = list(partitions)
+        earliest = self._ask(topic, wanted, _EARLIEST, isolation)
+        latest = self._ask(topic, wanted, _LATEST, isolation)
+        return {p: OffsetFacts(self._offset(earliest[p])[0], *self._offset(latest[p])) for p in wanted}
+
+    def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, LogEnds]:
+        """Log start, LSO and HW together. The LSO is asked for before the HW, so LSO <= HW of the same answer."""
+        wanted = list(partitions)
+        stable = self.offsets(topic, wanted, READ_COMMITTED)
+        latest = self._ask(topic, wanted, _LATEST, READ_UNCOMMITTED)
+        ends = {p: self._offset(latest[p]) for p in wanted}
+        return {p: LogEnds(stable[p].earliest, stable[p].latest, ends[p][0], ends[p][1]) for p in wanted}
+
+    def posture(self, topic: str) -> dict[str, str]:
+        """What the topic promises about durability, as text: POSTURE's settings, `replication.factor`, `brokers`."""
+        facts = self.topics([topic])[topic]
+        if facts is None:
+            raise TopicGone(expected=f"topic {topic}", found="none of that name", next_step="create it")
+        config = self._config(ConfigResource(ConfigResource.Type.TOPIC, topic))
+        known = {name: config[name] for name in POSTURE if name in config}
+        return {**known, "replication.factor": str(facts.replication_factor), "brokers": str(len(self.brokers()))}
+
+    def verifies_transactions(self) -> bool:
+        """Whether every broker refuses records of an ended transaction. It can change at run time: ask at lane start."""
+        return all(self._verifies(broker) for broker in self.brokers())
+
+    def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, Committed]:
+        """What `group` committed, for other tools' eyes: Postgres is the authority (K9)."""
+        wanted = [TopicPartition(topic, p) for p in partitions]
+        try:
+            asked = self._client.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=self.timeout
+            )
+            answered = self._answer(asked[group]).topic_partitions
+        except BrokerError:
+            return {tp.partition: Committed("UNMEASURED") for tp in wanted}
+        return {tp.partition: _committed(tp) for tp in answered}
+
+    def create_topic(
+        self, topic: str, partitions: int, replication: int = -1, config: Mapping[str, str] | None = None
+    ) -> TopicFacts:
+        """Create a topic, or find it there, and wait until every partition has a leader that answers."""
+        new = NewTopic(topic, partitions, replication, config=dict(config or {}))
+        try:
+            self._answer(self._client.create_topics([new], request_timeout=self.timeout)[topic])
+        except BrokerError as error:
+            if error.found != "TOPIC_ALREADY_EXISTS":
+                raise
+        return self._wait_for_leaders(topic)
+
+    def delete_topic(self, topic: str) -> None:
+        self._answer(self._client.delete_topics([topic], request_timeout=self.timeout)[topic])
+
+    def delete_records(self, topic: str, before: Mapping[int, int]) -> None:
+        """Move the log start of each partition to an offset."""
+        for asked in self._client.delete_records([TopicPartition(topic, p, o) for p, o in before.items()]).values():
+            self._answer(asked)
+
+    def set_broker(self, broker: int, name: str, value: str) -> None:
+        """Change one dynamic broker setting."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.BROKER, str(broker), incremental_configs=[entry])
+        for asked in self._client.incremental_alter_configs([resource]).values():
+            self._answer(asked)
+
+    def _answer(self, asked: Future[T]) -> T:
+        self._client.poll(0)  # serves the logger
+        try:
+            return asked.result(self.timeout + 1)
+        except KafkaException as raised:
+            raise _broker_error(_fault_of_exception(raised)) from raised
+        except TimeoutError as raised:
+            raise BrokerUnavailable(expected=f"an answer within {self.timeout:g} s", found="none") from raised
+
+    def _topic(self, name: str, asked: Future[Any]) -> TopicFacts | None:
+        try:
+            found = self._answer(asked)
+        except TopicGone:
+            return None
+        parts = sorted(found.partitions, key=lambda part: part.id)
+        return TopicFacts(
+            topic=name,
+            topic_id=str(found.topic_id),
+            partitions=tuple(part.id for part in parts),
+            replication_factor=max((len(part.replicas) for part in parts), default=0),
+            leaders={part.id: part.leader.id if part.leader else None for part in parts},
+            in_sync={part.id: len(part.isr) for part in parts},
+        )
+
+    def _ask(self, topic: str, partitions: Sequence[int], spec: OffsetSpec, isolation: str) -> dict[int, Future[Any]]:
+        level = IsolationLevel.READ_COMMITTED if isolation == READ_COMMITTED else IsolationLevel.READ_UNCOMMITTED
+        asked = self._client.list_offsets(
+            {TopicPartition(topic, p): spec for p in partitions}, isolation_level=level, request_timeout=self.timeout
+        )
+        return {tp.partition: future for tp, future in asked.items()}
+
+    def _offset(self, asked: Future[Any]) -> tuple[int | None, int | None]:
+        """(offset, leader epoch); an error is not measured."""
+        try:
+            found = self._answer(asked)
+        except BrokerError as error:
+            log.info("offset not measured: %s", error)
+            return None, None
+        return (found.offset if found.offset >= 0 else None), found.leader_epoch
+
+    def _config(self, resource: ConfigResource) -> dict[str, str]:
+        (asked,) = self._client.describe_configs([resource], request_timeout=self.timeout).values()
+        return {name: entry.value for name, entry in self._answer(asked).items()}
+
+    def _verifies(self, broker: int) -> bool:
+        config = self._config(ConfigResource(ConfigResource.Type.BROKER, str(broker)))
+        return config.get(VERIFICATION) == "true"
+
+    def _wait_for_leaders(self, topic: str) -> TopicFacts:
+        until = time.monotonic() + self.timeout
+        while True:
+            facts = self.topics([topic])[topic]
+            if facts and all(end.hw is not None for end in self.ends(topic, facts.partitions).values()):
+                return facts
+            if time.monotonic() > until:
+                raise BrokerUnavailable(expected=f"a leader for every partition of {topic}", found="none in time")
+            time.sleep(0.05)
+
+
+def _committed(found: TopicPartition) -> Committed:
+    if found.error is not None:
+        return Committed("UNMEASURED")
+    return Committed("COMMITTED", found.offset) if found.offset >= 0 else Committed("NONE")
+
+
+_GONE = {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID", "_NOENT"}
+_SILENT = {"_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE", "REQUEST_TIMED_OUT"}
+# librdkafka's words for "not where you stood"; pinned by tests/kafka/test_truncation.py
+_TRUNCATED = ("Partition log truncation detected", "No epoch found less or equal to offset")
+
+
+def _broker_error(fault: Fault) -> BrokerError:
+    """A fault by its name: gone, silent, or whatever it says. `found` is the fault's name alone where code needs it."""
+    if fault.name in _GONE:
+        return TopicGone(found=fault.name, next_step="compare the topic id with the one recorded")
+    if fault.name in _SILENT:
+        return BrokerUnavailable(found=fault.name, next_step="see whether the broker is up")
+    return BrokerError(found=fault.name, next_step=fault.text)
+
+
+# --- reading partitions
+
+
+class Partition(NamedTuple):
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """What one offset holds. `headers` are as they came, in order, or None; `timestamp` in ms, None if there is none."""
+
+    offset: int
+    leader_epoch: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None
+    timestamp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where reading begins. With `leader_epoch` the broker is asked whether the log still continues there (K6)."""
+
+    topic: str
+    partition: int
+    offset: int
+    leader_epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapClaim:
+    """Offsets [from_offset, to_offset) at which this consumer was given nothing (K1). A claim, not yet a proof."""
+
+    from_offset: int
+    to_offset: int
+    leader_epoch: int | None
+    isolation: str
+    why: str
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What one read brought of one partition: records and gaps tile [start, next_offset) without overlap.
+
+    `at_end` says the consumer reached the log's end (LSO when read_committed). A `fault` stops the partition: assign it
+    again to go on.
+    """
+
+    start: int
+    next_offset: int
+    leader_epoch: int | None
+    records: list[Record] = field(default_factory=list)
+    gaps: list[GapClaim] = field(default_factory=list)
+    at_end: bool = False
+    fault: BrokerError | None = None
+
+    def moved(self) -> bool:
+        return self.next_offset > self.start
+
+
+@dataclass(slots=True)
+class _Progress:
+    next_offset: int
+    leader_epoch: int | None
+    at_end: bool = False
+    stopped: BrokerError | None = None
+
+
+class PartitionReader:
+    """Reads assigned partitions from given offsets, never by subscription: the position is in Postgres.
+
+    One reader may hold several partitions; a worker usually has one reader per source. `group` is needed only to
+    commit. `fetch_wait` is how long the broker holds a fetch of an empty partition, so it bounds how late the end of a
+    partition is noticed (s).
+    """
+
+    def __init__(
+        self, cluster: Cluster, *, group: str | None = None, isolation: str = READ_COMMITTED, fetch_wait: float = 0.1
+    ) -> None:
+        self.isolation = isolation
+        self.faults = FaultLog()
+        self._progress: dict[Partition, _Progress] = {}
+        self._consumer: Consumer = Consumer(
+            cluster.config(
+                self.faults,
+                group_id=group or "passgate-reader",
+                enable_auto_commit=False,
+                enable_auto_offset_store=False,
+                auto_offset_reset="error",
+                isolation_level=isolation,
+                enable_partition_eof=True,
+                check_crcs=True,
+                fetch_queue_backoff_ms=5,
+                fetch_wait_max_ms=int(fetch_wait * 1000),
+            )
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def assign(self, starts: Iterable[Start], timeout: float = 5.0) -> None:
+        """Read exactly these from now on. Seeking with the epoch makes the broker validate it; assign alone may not."""
+        wanted = list(starts)
+        self._progress = {Partition(s.topic, s.partition): _Progress(s.offset, s.leader_epoch) for s in wanted}
+        self._consumer.assign([_at(start) for start in wanted])
+        until = time.monotonic() + timeout
+        for start in wanted:
+            if start.leader_epoch is not None:
+                self._seek(_at(start), until)
+
+    def _seek(self, at: TopicPartition, until: float) -> None:
+        """A partition refuses to seek (`_STATE`) for the millisecond until its fetcher has started."""
+        while True:
+            try:
+                self._consumer.seek(at)
+                return
+            except KafkaException as raised:
+                fault = _fault_of_exception(raised)
+                if fault.name != "_STATE" or time.monotonic() > until:
+                    raise _broker_error(fault) from raised
+            time.sleep(0.001)
+
+    def read(self, max_records: int, max_wait: float) -> dict[Partition, Chunk]:
+        """Up to `max_records` in all within `max_wait` seconds; returns early when every partition is at its end.
+
+        `consume()` waits out its time when fewer records are there, so it is asked in short turns.
+        """
+        chunks: dict[Partition, Chunk] = {}
+        left = max_records
+        until = time.monotonic() + max_wait
+        while left > 0:
+            wait = min(0.02, max(0.0, until - time.monotonic()))
+            messages = self._consumer.consume(min(left, 1000), wait)
+            left -= self._take(messages, chunks)
+            if time.monotonic() >= until or (not messages and self._idle()):
+                break
+        return chunks
+
+    def _idle(self) -> bool:
+        return all(progress.at_end or progress.stopped for progress in self._progress.values())
+
+    def _take(self, messages: Sequence[Message], chunks: dict[Partition, Chunk]) -> int:
+        """Sort messages into chunks, in the order they came; returns how many were records."""
+        taken = 0
+        last: Partition | None = None
+        for message in messages:
+            here = Partition(str(message.topic()), int(message.partition() or 0))
+            if here != last:
+                progress = self._progress.get(here)
+                chunk = chunks.get(here)
+                last = here
+            if progress is None or progress.stopped:
+                continue  # of an earlier assignment, or behind a fault
+            if chunk is None:
+                chunk = chunks[here] = Chunk(progress.next_offset, progress.next_offset, progress.leader_epoch)
+            error = message.error()
+            if error is None:
+                taken += 1
+                self._record(message, progress, chunk)
+            else:
+                self._event(message, error, here, progress, chunk)
+        return taken
+
+    def _record(self, message: Message, progress: _Progress, chunk: Chunk) -> None:
+        offset = message.offset()
+        assert offset is not None  # a record without error has one
+        epoch = message.leader_epoch()
+        kind, at = message.timestamp()
+        if offset != progress.next_offset:
+            self._hole(offset, epoch, "BETWEEN_RECORDS", progress, chunk)
+            if progress.stopped:
+                return
+        headers: Any = message.headers()
+        chunk.records.append(Record(offset, epoch, message.key(), message.value(), headers, at if kind else None))
+        progress.at_end = chunk.at_end = False
+        progress.next_offset = chunk.next_offset = offset + 1
+        progress.leader_epoch = chunk.leader_epoch = epoch
+
+    def _hole(self, to: int, epoch: int | None, why: str, progress: _Progress, chunk: Chunk) -> None:
+        """What lies between the position and `to` was skipped by the broker: claim it, or stop where it went back."""
+        if to < progress.next_offset:
+            progress.stopped = chunk.fault = OffsetWentBack(
+                expected=f"offset {progress.next_offset} or later", found=f"offset {to}"
+            )
+            return
+        chunk.gaps.append(GapClaim(progress.next_offset, to, epoch, self.isolation, why))
+        progress.next_offset = chunk.next_offset = to
+
+    def _event(self, message: Message, error: KafkaError, here: Partition, progress: _Progress, chunk: Chunk) -> None:
+        """The end of the partition, which proves a gap at the end (K12), or a fault that stops it."""
+        if error.code() != KafkaError._PARTITION_EOF:
+            progress.stopped = chunk.fault = _partition_error(fault_of(error), here, progress.next_offset)
+            return
+        offset = message.offset()
+        if offset is not None and offset > progress.next_offset:
+            self._hole(offset, progress.leader_epoch, "AT_END", progress, chunk)
+        progress.at_end = chunk.at_end = True
+
+    def commit(self, offsets: Mapping[Partition, tuple[int, int | None]]) -> Fault | None:
+        """Commit (next offset, leader epoch) to Kafka for other tools' eyes; a failure is told, and changes nothing."""
+        wanted = [_at(Start(p.topic, p.partition, offset, epoch)) for p, (offset, epoch) in offsets.items()]
+        try:
+            done = self._consumer.commit(offsets=wanted, asynchronous=False)
+        except KafkaException as raised:
+            return _fault_of_exception(raised)
+        failed = [fault_of(tp.error) for tp in done if tp.error is not None]
+        return failed[0] if failed else None
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def _at(start: Start) -> TopicPartition:
+    if start.leader_epoch is None:
+        return TopicPartition(start.topic, start.partition, start.offset)
+    return TopicPartition(start.topic, start.partition, start.offset, "", start.leader_epoch)
+
+
+def _partition_error(fault: Fault, here: Partition, position: int) -> BrokerError:
+    """A fetch's fault by name. `_AUTO_OFFSET_RESET` says by its text alone whether the log was cut or has moved on."""
+    where = f"{here.topic}/{here.partition} at offset {position}"
+    if any(words in fault.text for words in _TRUNCATED):
+        return LogTruncated(expected=f"the log continues {where}", found=fault.text, next_step="compare the basis")
+    if fault.name in {"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"}:
+        return OffsetOutOfRange(expected=f"the log holds {where}", found=fault.text, next_step="compare the basis")
+    if fault.name in _GONE:
+        return TopicGone(expected=where, found=fault.name, next_step="compare the topic id with the one recorded")
+    return PartitionFault(expected=f"records of {where}", found=f"{fault.name}: {fault.text}")
+
+
+def probe_epoch(cluster: Cluster, start: Start, timeout: float = 5.0) -> str | None:
+    """Does the log still continue at (offset, leader epoch)? "" if it does, librdkafka's words if not, None unanswered.
+
+    OffsetForLeaderEpoch is not an API of the client (K11): a consumer seeks there with the epoch and is told.
+    """
+    here = Partition(start.topic, start.partition)
+    with PartitionReader(cluster, fetch_wait=0.02) as reader:
+        try:
+            reader.assign([start], timeout)
+            until = time.monotonic() + timeout
+            while time.monotonic() < until:
+                chunk = reader.read(1, 0.1).get(here)
+                if chunk is None:
+                    continue
+                return str(chunk.fault.found) if chunk.fault else ""
+        except BrokerError as error:
+            log.info("epoch probe not answered: %s", error)
+    return None
+
+
+# --- writing the bus
+
+
+class BusMessage(NamedTuple):
+    """One record to write: the explicit partition, key, value and headers."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: SentHeaders
+
+
+class TransactionalProducer:
+    """One transactional instance, which only ever commits: after anything but a clean commit it is `dead`.
+
+    librdkafka ends transactions without raising the epoch, so a delayed abort of this instance could act on its own next
+    transaction. A new instance's `init()` raises the epoch and closes that (KAFKA.md, Publishing).
+    """
+
+    def __init__(
+        self, cluster: Cluster, transactional_id: str, *, delivery_timeout: float = 15.0, clock: Clock = time.monotonic
+    ) -> None:
+        self.transactional_id = transactional_id
+        self.delivery_timeout = delivery_timeout
+        self.dead = False
+        self.faults = FaultLog()
+        self._clock = clock
+        self._producer: Producer | None = Producer(
+            cluster.config(
+                self.faults,
+                transactional_id=transactional_id,
+                transaction_timeout_ms=int(max(60.0, 2 * delivery_timeout) * 1000),
+                message_timeout_ms=int(delivery_timeout * 1000),
+                acks="all",
+                compression_type="lz4",
+                linger_ms=5,
+                message_max_bytes=100_000_000,  # the broker's topic setting decides, and says so
+            )
+        )
+
+    def init(self, timeout: float = 30.0) -> None:
+        """Fence: raise the epoch, end what a predecessor left. Only the lease holder may call it."""
+        try:
+            self._alive().init_transactions(timeout)
+        except KafkaException as raised:
+            fault = _fault_of_exception(raised)
+            self.destroy()
+            raise _broker_error(fault) from raised
+
+    def send(self, topic: str, messages: Sequence[BusMessage]) -> Outcome:
+        """One transaction of all `messages`, within `delivery_timeout`. Never raises for what Kafka does: see Outcome."""
+        transaction = _Transaction(self._alive(), self._clock, self._clock() + self.delivery_timeout)
+        outcome = judge(transaction.run(topic, messages))
+        if not transaction.committed or self.faults.fatal:
+            self.destroy()
+        return outcome
+
+    def destroy(self) -> None:
+        """Drop what is queued and go; never waits for a broker that does not answer."""
+        self.dead = True
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            _drop(producer)
+
+    def _alive(self) -> Producer:
+        if self._producer is None or self.dead:
+            raise BrokerError(
+                expected="a producer that only ever committed", found="a dead one", next_step="start the lane again"
+            )
+        return self._producer
+
+
+def _drop(producer: Producer) -> None:
+    try:
+        producer.purge(in_queue=True, in_flight=True, blocking=False)
+        producer.poll(0)
+    except KafkaException as raised:
+        log.info("dropping a producer: %s", raised)
+
+
+class _Transaction:
+    """One transaction's calls, in order, noting what each said."""
+
+    def __init__(self, producer: Producer, clock: Clock, deadline: float) -> None:
+        self._producer = producer
+        self._clock = clock
+        self._deadline = deadline
+        self._step = Step.BEGIN
+        self._handed_over = 0
+        self._undelivered = 0
+        self._reports: list[Report] = []
+        self.committed = False
+
+    def run(self, topic: str, messages: Sequence[BusMessage]) -> Sending:
+        raised: tuple[Step, Fault] | None = None
+        try:
+            self._producer.begin_transaction()
+            self._produce(topic, messages)
+            self._flush()
+            if not self._undelivered and not any(report.fault for report in self._reports):
+                self._commit()
+        except (KafkaException, BufferError, TypeError, ValueError, RuntimeError) as error:
+            raised = (self._step, _fault_of_exception(error))
+        return Sending(len(messages), self._handed_over, self._reports, self._undelivered, raised, self.committed)
+
+    def _left(self) -> float:
+        return max(0.0, self._deadline - self._clock())
+
+    def _produce(self, topic: str, messages: Sequence[BusMessage]) -> None:
+        self._step = Step.PRODUCE
+        produce, report = self._producer.produce, self._report
+        for index, (where, key, value, headers) in enumerate(messages):
+            told = partial(report, index, where)
+            while True:
+                try:
+                    produce(topic, value, key, where, on_delivery=told, headers=headers)
+                    break
+                except BufferError:  # the local queue is full: certainly not sent, so asking again is sound
+                    if not self._left():
+                        raise
+                    self._producer.poll(0.05)
+            self._handed_over += 1
+            if not index % 1000:
+                self._producer.poll(0)
+
+    def _report(self, index: int, where: int, error: KafkaError | None, message: Message) -> None:
+        offset = message.offset()
+        placed = offset if offset is not None and offset >= 0 and error is None else None
+        self._reports.append(Report(index, where, placed, fault_of(error) if error is not None else None))
+
+    def _flush(self) -> None:
+        self._step = Step.FLUSH
+        self._undelivered = self._producer.flush(self._left())
+
+    def _commit(self) -> None:
+        self._step = Step.COMMIT
+        while True:
+            try:
+                self._producer.commit_transaction(max(self._left(), 0.001))
+                self.committed = True
+                return
+            except KafkaException as raised:
+                if after_commit_fault(_fault_of_exception(raised), self._left()) is CommitStep.GIVE_UP:
+                    raise
+
+
+class PlainProducer:
+    """Writes records outside any transaction: what a producer in front of the inbox does. Idempotent, acks=all."""
+
+    def __init__(self, cluster: Cluster, *, delivery_timeout: float = 30.0) -> None:
+        self.faults = FaultLog()
+        self._producer = Producer(
+            cluster.config(
+                self.faults,
+                enable_idempotence=True,
+                message_timeout_ms=int(delivery_timeout * 1000),
+                compression_type="lz4",
+                linger_ms=5,
+            )
+        )
+
+    def send(self, topic: str, messages: Sequence[BusMessage], timeout: float = 30.0) -> list[Report]:
+        """Send and wait for every report; a partition of -1 goes by key. Returns the reports in the messages' order."""
+        reports: list[Report] = []
+
+        def told(index: int, error: KafkaError | None, message: Message) -> None:
+            offset = message.offset()
+            fault = fault_of(error) if error is not None else None
+            reports.append(Report(index, int(message.partition() or 0), offset if fault is None else None, fault))
+
+        for index, (where, key, value, headers) in enumerate(messages):
+            self._hand_over(topic, value, key, where, partial(told, index), headers)
+        self._producer.flush(timeout)
+        return sorted(reports, key=lambda report: report.index)
+
+    def _hand_over(
+        self, topic: str, value: bytes | None, key: bytes | None, where: int, told: Any, headers: SentHeaders
+    ) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key, where, on_delivery=told, headers=headers)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def close(self, timeout: float = 10.0) -> None:
+        self._producer.flush(timeout)
+        _drop(self._producer)
