@@ -1,0 +1,96 @@
+"""Which account runs PostgreSQL, and where that account can reach what it needs.
+
+PostgreSQL refuses to run as root. Where we are root, an existing unprivileged account runs it; where that account can reach
+neither the installation nor the data folder (a clone in a folder of mode 700), both live in a private folder below a temporary
+one. Modes of folders that are not ours are never changed.
+"""
+
+import hashlib
+import json
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.stack.errors import NoAccount
+
+CANDIDATES = ("postgres", "nobody", "daemon")
+TEMPORARY = (Path("/var/tmp"), Path("/tmp"))
+
+
+@dataclass(frozen=True)
+class Account:
+    """An existing account of this machine."""
+
+    name: str
+    uid: int
+    gid: int
+
+    def can(self, flag: str, path: Path) -> bool:
+        """Whether this account passes the shell's test `flag` (-r, -w, -x) on `path`: asked as that account, so ACLs count."""
+        asked = subprocess.run(
+            ["/bin/sh", "-c", f'test {flag} "$0"', str(path)], user=self.uid, group=self.gid, extra_groups=[], cwd="/"
+        )
+        return asked.returncode == 0
+
+    def own(self, path: Path) -> None:
+        """Give `path` to this account."""
+        os.chown(path, self.uid, self.gid)
+
+
+def unprivileged() -> Account | None:
+    """The account to run PostgreSQL as; None where we are not root and need none.
+
+    Raises:
+        NoAccount: we are root and the machine has none of the usual unprivileged accounts.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in CANDIDATES:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if entry.pw_uid != 0:
+            return Account(name, entry.pw_uid, entry.pw_gid)
+    raise NoAccount(
+        expected=f"one of the accounts {', '.join(CANDIDATES)}",
+        found="none of them",
+        next_step="run as another user, or set DATABASE_URL to an existing PostgreSQL",
+    )
+
+
+def private_folder(data: Path) -> Path:
+    """The folder that stands in for what `account` cannot reach in `data`; its name is a digest of the data folder's path."""
+    name = f"passgate-{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]}"
+    base = next((folder for folder in TEMPORARY if os.access(folder, os.W_OK | os.X_OK)), data)
+    return base / name
+
+
+def make_private_folder(data: Path, account: Account) -> Path:
+    """Make the private folder, owned by root and open to `account` alone; refuses one that somebody else made.
+
+    Raises:
+        NoAccount: the folder exists and is not ours, so what lies in it cannot be trusted.
+    """
+    folder = private_folder(data)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()
+        if folder.is_symlink() or found.st_uid not in (0, account.uid):
+            raise NoAccount(
+                expected=f"{folder} to be ours", found=f"uid {found.st_uid}", next_step=f"remove {folder}"
+            ) from None
+    account.own(folder)
+    (folder / "origin.json").write_text(json.dumps({"data": str(data)}))
+    return folder
+
+
+def remove_private_folder(data: Path) -> None:
+    """Remove the private folder of a data folder that is being removed."""
+    folder = private_folder(data)
+    if folder.is_dir() and not folder.is_symlink() and (folder / "origin.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,107 @@
+"""Passgate's own processes: the web server, the Celery workers of the two queues, and beat."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from console.place import PROJECT
+from console.stack.part import Part
+from console.stack.process import Command, Process
+
+Environment = Callable[[], Mapping[str, str]]
+
+
+def django_environment(stack: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a Django process of this stack: ours, with this stack's settings in place of any other's."""
+    path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, **stack, "DJANGO_SETTINGS_MODULE": "console.settings", "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+class Service(Part):
+    """A process that runs this project's code with the stack's settings."""
+
+    def __init__(self, data: Path, environment: Environment) -> None:
+        super().__init__(data)
+        self._environment = environment
+
+    def arguments(self) -> tuple[str, ...]:
+        """What follows `python -m`."""
+        raise NotImplementedError
+
+    def command(self) -> Command:
+        """The module, run by this Python."""
+        return Command((sys.executable, "-m", *self.arguments()), django_environment(self._environment()), PROJECT)
+
+
+class Web(Service):
+    """The console and the API."""
+
+    name = "web"
+    port_names = ("web",)
+
+    def arguments(self) -> tuple[str, ...]:
+        """Two processes of eight threads: one door source each."""
+        bind = f"127.0.0.1:{self.port}"
+        return (
+            "gunicorn", "console.wsgi:application", "--bind", bind, "--workers", "2", "--threads", "8",
+            "--graceful-timeout", "5", "--timeout", "60", "--no-control-socket",
+        )  # fmt: skip
+
+    def is_ready(self, process: Process) -> bool:
+        """gunicorn binds before its workers have loaded the application; their word counts."""
+        return "Booting worker" in process.new_log() and super().is_ready(process)
+
+    def env(self) -> dict[str, str]:
+        """Where a browser goes."""
+        return {"PASSGATE_URL": f"http://127.0.0.1:{self.port}"}
+
+
+class Worker(Service):
+    """A Celery worker on one queue. A slice that outlasts its patience is cut off: slices are safe to cut."""
+
+    queue: ClassVar[str]
+    concurrency: ClassVar[int] = 1
+    stop_steps: ClassVar[tuple[tuple[int, float], ...]] = ((signal.SIGTERM, 5.0), (signal.SIGQUIT, 3.0))
+
+    def arguments(self) -> tuple[str, ...]:
+        return (
+            "celery", "-A", "console.celery", "worker", "-Q", self.queue, "--concurrency", str(self.concurrency),
+            "-n", f"{self.queue}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle",
+        )  # fmt: skip
+
+    def is_ready(self, process: Process) -> bool:
+        """Celery's own word for it."""
+        return " ready." in process.new_log()
+
+
+class Lanes(Worker):
+    """Slices of lane work."""
+
+    name = "lanes"
+    queue = "lanes"
+    concurrency = 2
+
+
+class Control(Worker):
+    """Cut, close, plans, enforcing: never behind lane work."""
+
+    name = "control"
+    queue = "control"
+
+
+class Beat(Service):
+    """The clock of periodic work."""
+
+    name = "beat"
+
+    def arguments(self) -> tuple[str, ...]:
+        schedule = self.data / "beat" / "schedule"
+        schedule.parent.mkdir(parents=True, exist_ok=True)
+        return ("celery", "-A", "console.celery", "beat", "--loglevel", "INFO", "--pidfile=", "-s", str(schedule))
+
+    def is_ready(self, process: Process) -> bool:
+        """Celery's own word for it."""
+        return "beat: Starting" in process.new_log()

