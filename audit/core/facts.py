@@ -1,0 +1,301 @@
+"""What was measured about a window: values that say when they were taken and from where.
+
+A fact that is absent is `None` and makes its check UNMEASURED. Zero is a measurement; silence is not (S1, S10).
+Times are aware datetimes of the database's clock. Offsets are half-open ranges [start, cut).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Measured(Generic[T]):
+    """A value, when it was true, and who said so ("ledger", "kafka", "flights.bus/5")."""
+
+    value: T
+    measured_at: datetime
+    source: str
+
+    def age(self, now: datetime) -> timedelta:
+        return now - self.measured_at
+
+
+class WindowState(StrEnum):
+    OPEN = "OPEN"  # takes records; its cut is not known
+    CUT = "CUT"  # sealed by its cut; every offset from the cut on belongs to the next window
+
+
+@dataclass(frozen=True)
+class WindowName:
+    """Which window, and which state of it: the verdict is inserted only if `revision` still stands."""
+
+    stream: str
+    run_id: str
+    number: int
+    state: WindowState
+    revision: int
+    contract_version: int
+    contract_digest: str
+    cut_at: datetime | None = None
+    reruns: int | None = None
+
+
+@dataclass(frozen=True)
+class CloseRules:
+    """What the contract's [close] asks for. `required` are the classes of which something must be admitted."""
+
+    sample_max_age: timedelta = timedelta(seconds=30)
+    stalled_after: timedelta = timedelta(seconds=60)
+    quarantine_open_max: int = 0
+    discard_max: int = 0
+    missing_max: Decimal = Decimal(0)
+    ambiguous_max: Decimal = Decimal(0)
+    empty_waivable: bool = True
+    totals_required: bool = False
+    required: tuple[str, ...] = ()
+    joins: bool = False
+
+
+@dataclass(frozen=True)
+class DatabaseIdentity:
+    """Postgres' own name for itself: a restored or promoted database shows here."""
+
+    system_identifier: str
+    timeline: int
+
+
+@dataclass(frozen=True)
+class PartitionLog:
+    """One partition's log. Every offset may be missing on its own (K4); `diverged` is the epoch probe's text (K6)."""
+
+    log_start: int | None = None
+    lso: int | None = None
+    high_watermark: int | None = None
+    leader_epoch: int | None = None
+    diverged: str | None = None
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One incarnation of a topic. Without an id it was not found."""
+
+    name: str
+    topic_id: str | None
+    partitions: Mapping[int, PartitionLog] = field(default_factory=dict)
+    posture: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Broker:
+    """What Kafka said at one moment. `inbox` is None for a stream without a Kafka inbox."""
+
+    cluster_id: str
+    bus: Topic
+    inbox: Topic | None = None
+
+
+def inbox_label(partition: int) -> str:
+    """A window names its inbox's partitions without the topic: a run has one inbox."""
+    return f"inbox/{partition}"
+
+
+def bus_label(topic: str, partition: int) -> str:
+    return f"{topic}/{partition}"
+
+
+@dataclass(frozen=True)
+class BasisSource:
+    """A source as the basis knows it. `partition` is None for a door or a plan."""
+
+    label: str
+    partition: int | None = None
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The snapshot a window is judged against, generations folded in; the first generation's ids always stand."""
+
+    generation: int
+    digest: str
+    broker: Broker
+    database: DatabaseIdentity
+    inbox: tuple[BasisSource, ...]
+    bus: tuple[BasisSource, ...]
+    later: frozenset[str] = frozenset()  # labels of sources first seen after the cut: they belong to a later window
+
+    def labels(self) -> frozenset[str]:
+        return frozenset(source.label for source in (*self.inbox, *self.bus))
+
+
+@dataclass(frozen=True)
+class SourceLedger:
+    """One inbox source of the window, counted in the ledger.
+
+    `missing`: offsets of [start, min(position, cut)) with neither receipt nor gap. `claimed` and `refuted`: offsets in
+    gaps not proven yet, and in gaps a second consumer found records in. `outside`: receipts of the window that lie
+    outside [start, cut).
+    """
+
+    label: str
+    start: int
+    position: int
+    cut: int | None
+    receipts: int
+    missing: int
+    doubled: int
+    outside: int
+    claimed: int
+    refuted: int
+    moved_at: datetime
+    target: int | None = None  # where an open window's lane could be now: the newest sampled LSO
+
+
+@dataclass(frozen=True)
+class BusPosition:
+    """The effects lane on one bus partition. `end` is the window's bus_end, unread until every attempt is settled."""
+
+    label: str
+    partition: int
+    start: int
+    position: int
+    end: int | None
+    moved_at: datetime
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The batch rows' sums and the receipts themselves, counted apart so that they can disagree."""
+
+    records: int
+    admitted: int
+    duplicates: int
+    quarantined: int
+    receipts_admitted: int
+    receipts_duplicate: int
+    receipts_quarantined: int
+    by_class: Mapping[str, int]
+    newest_receipt_at: datetime | None = None
+
+    @property
+    def receipts(self) -> int:
+        return self.receipts_admitted + self.receipts_duplicate + self.receipts_quarantined
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """Admitted events and their places on the bus. Attempts are counted as (attempts, events)."""
+
+    events: int
+    placed_once: int
+    placed_more: int
+    queued: int
+    in_flight: tuple[int, int] = (0, 0)  # PREPARED by a live lane
+    unknown: tuple[int, int] = (0, 0)  # UNKNOWN
+    undecidable: tuple[int, int] = (0, 0)  # UNDECIDABLE: a plan decides
+    foreign: int = 0
+    mismatching: int = 0
+    contradictions: int = 0
+
+    @property
+    def unplaced(self) -> int:
+        return self.events - self.placed_once - self.placed_more
+
+    @property
+    def unsettled(self) -> int:
+        """Events whose attempt has no outcome yet, or that have no attempt."""
+        return self.queued + self.in_flight[1] + self.unknown[1] + self.undecidable[1]
+
+
+@dataclass(frozen=True)
+class Application:
+    """Set difference of the window's events and the effects of these events."""
+
+    events: int
+    applied: int
+    missing: int
+    surplus: int
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Kafka's committed offset beside the durable position. `None`: nothing committed (K10), which is a measurement.
+
+    `ours`: the last offset our own lane committed; a higher one is somebody else's.
+    """
+
+    label: str
+    committed: int | None
+    position: int
+    ours: int | None = None
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """Items of the window by state. `unsigned`: resolved without a person or a reason."""
+
+    open: int
+    resolved: int
+    discarded: int
+    unsigned: int = 0
+
+
+@dataclass(frozen=True)
+class Joins:
+    """Effects by what their join found."""
+
+    matched: int
+    missing: int
+    ambiguous: int
+
+    @property
+    def total(self) -> int:
+        return self.matched + self.missing + self.ambiguous
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """An approved plan that lets one broken check stand. It never turns UNMEASURED or FAIL."""
+
+    check: str
+    plan: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PinnedVerdict:
+    """The context a projection joined with: a verdict of another stream (`weather/2013-01#1`)."""
+
+    name: str
+    reference: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class WindowFacts:
+    """Everything a verdict may look at. Nothing else reaches it."""
+
+    window: WindowName
+    rules: CloseRules
+    basis: Measured[Basis] | None = None
+    broker: Measured[Broker] | None = None
+    database: Measured[DatabaseIdentity] | None = None
+    inbox: Measured[tuple[SourceLedger, ...]] | None = None
+    bus: Measured[tuple[BusPosition, ...]] | None = None
+    counts: Measured[Counts] | None = None
+    totals: Measured[Mapping[str, int]] | None = None
+    publishing: Measured[Publishing] | None = None
+    application: Measured[Application] | None = None
+    committed: Measured[tuple[Committed, ...]] | None = None
+    quarantine: Measured[Quarantine] | None = None
+    joins: Measured[Joins] | None = None
+    waivers: tuple[Waiver, ...] = ()
+    context: tuple[PinnedVerdict, ...] = ()

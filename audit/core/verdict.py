@@ -1,0 +1,252 @@
+"""The verdict: a pure function of measured facts, and its rendering for storage.
+
+| state | when |
+|---|---|
+| PASS | every listed check HOLDS by a positive measurement, or is WAIVED; the window is cut |
+| FAIL | a check is BROKEN in a way that nothing can clear |
+| BLOCKED | everything else |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import rfc8785
+
+from audit.core import checks as c
+from audit.core import facts as f
+
+SCHEMA = "passgate.verdict/1"
+
+
+class State(StrEnum):
+    PASS = "PASS"
+    BLOCKED = "BLOCKED"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True)
+class NotListed:
+    """A check that the contract does not ask for: named with the reason, never shown as holding."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`judged_at` is the database's time at which the facts were held against each other."""
+
+    state: State
+    window: f.WindowName
+    checks: tuple[c.Check, ...]
+    not_listed: tuple[NotListed, ...]
+    judged_at: datetime
+    basis_generation: int | None = None
+    basis_digest: str | None = None
+    counts: f.Counts | None = None
+    publishing: f.Publishing | None = None
+    joins: f.Joins | None = None
+    durability: str = "unmeasured"
+    context: tuple[f.PinnedVerdict, ...] = ()
+
+    @property
+    def waivers(self) -> tuple[f.Waiver, ...]:
+        return tuple(check.waiver for check in self.checks if check.waiver)
+
+    @property
+    def waived(self) -> bool:
+        return self.state is State.PASS and bool(self.waivers)
+
+    @property
+    def title(self) -> str:
+        """PASS, PASS (waived), BLOCKED or FAIL."""
+        return f"{self.state} (waived)" if self.waived else str(self.state)
+
+    def check(self, name: c.CheckName) -> c.Check | None:
+        return next((check for check in self.checks if check.name is name), None)
+
+    def failed(self) -> tuple[c.Check, ...]:
+        """Every check that keeps the window from passing."""
+        return tuple(check for check in self.checks if check.severity is not None)
+
+
+def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
+    """Judge `facts` at `now` (the database's clock). No side effects, no look at anything else."""
+    answers = [(name, judge(facts, now)) for name, judge in c.ALL]
+    checks = tuple(waive(check, facts) for _, check in answers if check is not None)
+    basis = facts.basis.value if facts.basis else None
+    return Verdict(
+        state=_state(checks, facts),
+        window=facts.window,
+        checks=checks,
+        not_listed=_not_listed(tuple(name for name, check in answers if check is None)),
+        judged_at=now,
+        basis_generation=basis.generation if basis else None,
+        basis_digest=basis.digest if basis else None,
+        counts=facts.counts.value if facts.counts else None,
+        publishing=facts.publishing.value if facts.publishing else None,
+        joins=facts.joins.value if facts.joins and facts.rules.joins else None,
+        durability=durability(basis),
+        context=facts.context,
+    )
+
+
+def _not_listed(names: tuple[c.CheckName, ...]) -> tuple[NotListed, ...]:
+    sealed = NotListed("SEALED", "verdicts are not sealed yet")
+    return (*(NotListed(name, c.NOT_LISTED[name]) for name in names), sealed)
+
+
+def _state(checks: tuple[c.Check, ...], facts: f.WindowFacts) -> State:
+    severities = {check.severity for check in checks}
+    if c.Severity.FAIL in severities:
+        return State.FAIL
+    if c.Severity.BLOCKED in severities or facts.window.state is not f.WindowState.CUT:
+        return State.BLOCKED
+    return State.PASS
+
+
+def waive(check: c.Check, facts: f.WindowFacts) -> c.Check:
+    """An approved waiver lets a BROKEN check stand. It reaches neither UNMEASURED nor what cannot be cleared."""
+    waiver = next((w for w in facts.waivers if w.check == check.name), None)
+    broken = check.state is c.State.BROKEN and check.severity is c.Severity.BLOCKED and check.follows_from is None
+    if waiver is None or not broken or not waivable(check.name, facts.rules):
+        return check
+    return replace(check, state=c.State.WAIVED, waiver=waiver)
+
+
+def waivable(name: c.CheckName, rules: f.CloseRules) -> bool:
+    if name is c.CheckName.NOT_EMPTY:
+        return rules.empty_waivable
+    return name not in c.UNWAIVABLE
+
+
+def durability(basis: f.Basis | None) -> str:
+    """A bus with one replica is labelled on every verdict: it is a development install."""
+    posture = basis.broker.bus.posture if basis else None
+    replicas = (posture or {}).get("replication.factor")
+    if replicas is None:
+        return "unmeasured"
+    return "development" if replicas == "1" else "replicated"
+
+
+# ---- rendering ------------------------------------------------------------------------------------------------------
+
+
+def body(v: Verdict, number: int | None, sentence: str) -> dict[str, Any]:
+    """JSON of strings, integers and booleans only: its RFC 8785 form is the same everywhere. No key is ever null."""
+    out: dict[str, Any] = {
+        "schema": SCHEMA,
+        "state": str(v.state),
+        "waived": v.waived,
+        "sentence": sentence,
+        "window": _window(v.window),
+        "judged_at": stamp(v.judged_at),
+        "checks": [check_body(check) for check in v.checks],
+        "not_listed": [{"check": n.name, "why": n.why} for n in v.not_listed],
+        "waivers": [_waiver(w) for w in v.waivers],
+        "durability": v.durability,
+        "sealed": False,
+        "context": [{"name": p.name, "verdict": p.reference, "digest": p.digest} for p in v.context],
+    }
+    return out | _optional(v, number)
+
+
+def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
+    """Keys whose absence says "not measured"."""
+    out: dict[str, Any] = {}
+    if number is not None:
+        out["number"] = number
+    if v.basis_generation is not None and v.basis_digest is not None:
+        out["basis"] = {"generation": v.basis_generation, "digest": v.basis_digest}
+    if v.counts:
+        out["counts"] = counts_body(v.counts)
+    if v.publishing:
+        out["published"] = {"events": v.publishing.events, "placed": v.publishing.placed_once}
+    if v.joins:
+        out["joins"] = {"MATCHED": v.joins.matched, "MISSING": v.joins.missing, "AMBIGUOUS": v.joins.ambiguous}
+    return out
+
+
+def counts_body(counts: f.Counts) -> dict[str, Any]:
+    return {
+        "records": counts.records,
+        "admitted": counts.admitted,
+        "duplicates": counts.duplicates,
+        "quarantined": counts.quarantined,
+        "admitted_by_class": dict(counts.by_class),
+    }
+
+
+def check_body(check: c.Check) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "check": str(check.name),
+        "state": str(check.state),
+        "required": check.required,
+        "observed": check.observed,
+        "causes": [cause_body(cause) for cause in check.causes],
+    }
+    optional = {
+        "severity": str(check.severity) if check.severity else None,
+        "measured_at": stamp(check.measured_at) if check.measured_at else None,
+        "source": check.source,
+        "follows_from": str(check.follows_from) if check.follows_from else None,
+        "waiver": _waiver(check.waiver) if check.waiver else None,
+    }
+    return out | {key: value for key, value in optional.items() if value is not None}
+
+
+def cause_body(cause: c.Cause) -> dict[str, Any]:
+    return {
+        "text": cause.text,
+        "next": cause.act.text,
+        "permission": cause.act.permission,
+        "needs_approver": cause.act.needs_approver,
+    }
+
+
+def _window(window: f.WindowName) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "stream": window.stream,
+        "run": window.run_id,
+        "number": window.number,
+        "state": str(window.state),
+        "revision": window.revision,
+        "contract": {"version": window.contract_version, "digest": window.contract_digest},
+    }
+    if window.cut_at:
+        out["cut_at"] = stamp(window.cut_at)
+    if window.reruns is not None:
+        out["reruns"] = window.reruns
+    return out
+
+
+def _waiver(waiver: f.Waiver) -> dict[str, str]:
+    return {"check": waiver.check, "plan": waiver.plan, "by": waiver.by, "reason": waiver.reason}
+
+
+def stamp(at: datetime) -> str:
+    """Microseconds and UTC, always: 2026-01-31T02:14:07.000012Z."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def digest(body: Mapping[str, Any]) -> bytes:
+    """SHA-256 over the canonical form (RFC 8785) of a body: 32 bytes."""
+    return hashlib.sha256(rfc8785.dumps(dict(body))).digest()
+
+
+def unchanged(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether two bodies say the same: state and every check's state and causes, whatever the times."""
+    return _gist(before) == _gist(after)
+
+
+def _gist(body: Mapping[str, Any]) -> tuple[Any, ...]:
+    if body.get("schema") != SCHEMA:
+        return ("unknown shape",)
+    checks = [(x["check"], x["state"], tuple(cause["next"] for cause in x["causes"])) for x in body["checks"]]
+    return (body["state"], body["waived"], tuple(checks), body.get("basis", {}).get("generation"))

@@ -1,0 +1,257 @@
+"""Each check by itself: what breaks it, what leaves it unmeasured, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from audit.core import checks as c
+from audit.core import facts as f
+from tests.core.audit import world as w
+
+JUDGES = dict(c.ALL)
+
+
+def judge(name: str, facts: f.WindowFacts) -> c.Check:
+    check = JUDGES[c.CheckName(name)](facts, w.NOW)
+    assert check is not None
+    return check
+
+
+def test_every_check_holds_in_the_good_window() -> None:
+    checks = [judge(name, w.GOOD) for name in c.CheckName]
+    assert [check.name for check in checks if check.state is not c.State.HOLDS] == []
+    assert all(check.measured_at and check.source and check.observed for check in checks)
+
+
+BROKEN = [
+    # check, facts, severity, cause
+    ("COVERAGE", w.partition("inbox", 5), "BLOCKED", "1 of 5 sources is not in the basis"),
+    ("CAUGHT_UP", w.source("inbox/3", position=8, moved_at=w.NOW), "BLOCKED", "inbox/3 is 42 behind"),
+    ("CAUGHT_UP", w.source("inbox/3", position=8), "BLOCKED", "inbox/3 is 42 behind and STALLED since 02:15"),
+    ("CAUGHT_UP", w.source("flights.bus/1", position=9, moved_at=w.NOW), "BLOCKED", "flights.bus/1 is 41 behind"),
+    ("ACCOUNTED", w.source("inbox/3", missing=12), "FAIL", "12 offsets of inbox/3 have no receipt"),
+    ("ACCOUNTED", w.source("inbox/3", missing=1), "FAIL", "1 offset of inbox/3 has no receipt"),
+    ("ACCOUNTED", w.source("inbox/3", doubled=2), "FAIL", "2 offsets of inbox/3 have two receipts"),
+    ("ACCOUNTED", w.source("inbox/3", outside=1), "FAIL", "1 receipt of inbox/3 lies outside the basis"),
+    (
+        "ACCOUNTED",
+        w.source("inbox/3", refuted=1),
+        "FAIL",
+        "1 offset of inbox/3 is in a gap where a second reader found records",
+    ),
+    ("BALANCED", w.changed("counts", records=123, admitted=103), "FAIL", "3 counted records have no receipt"),
+    ("BALANCED", w.changed("counts", records=119, duplicates=14), "FAIL", "1 receipt is in no batch's count"),
+    (
+        "BALANCED",
+        w.changed("counts", records=121, receipts_duplicate=16),
+        "FAIL",
+        "121 records are counted as 120 decisions and 1 receipt is counted under another decision",
+    ),
+    (
+        "BALANCED",
+        w.changed("counts", admitted=99, duplicates=16),
+        "FAIL",
+        "1 receipt is counted under another decision",
+    ),
+    ("BALANCED", w.changed("publishing", events=98), "FAIL", "2 admitted receipts and the events do not agree"),
+    ("EXPECTED", replace(w.GOOD, totals=w.seen({"flight": 104})), "BLOCKED", "104 flights declared, 100 seen"),
+    ("EXPECTED", replace(w.GOOD, totals=w.seen({"flight": 100, "x": 1})), "BLOCKED", "1 x declared, 0 seen"),
+    ("PUBLISHED", w.changed("publishing", foreign=4), "BLOCKED", "4 records of flights.bus are FOREIGN"),
+    ("PUBLISHED", w.changed("publishing", contradictions=1), "FAIL", "1 settled publish is contradicted by the bus"),
+    ("PUBLISHED", w.changed("publishing", placed_once=88, queued=12), "BLOCKED", "12 events wait to be published"),
+    ("PUBLISHED", w.changed("publishing", placed_once=95), "BLOCKED", "5 events have no place on flights.bus"),
+    (
+        "PUBLISHED",
+        w.changed("publishing", placed_once=99, placed_more=1),
+        "BLOCKED",
+        "1 event has more than one ACKED place",
+    ),
+    ("APPLIED", w.changed("application", applied=88, missing=12), "FAIL", "12 events are not applied"),
+    ("APPLIED", w.changed("application", surplus=1), "FAIL", "1 effect has no event"),
+    ("QUARANTINE", w.changed("quarantine", open=1), "BLOCKED", "1 quarantine item is open"),
+    ("QUARANTINE", w.changed("quarantine", discarded=51), "BLOCKED", "51 quarantine items are discarded (50 allowed)"),
+    ("QUARANTINE", w.changed("quarantine", unsigned=1), "BLOCKED", "1 resolution names no person or no reason"),
+    ("DEGRADED", w.changed("joins", matched=99, missing=1), "BLOCKED", "1 join MISSING, 0 allowed"),
+    ("BASIS", w.changed("broker", cluster_id="b"), "FAIL", "the Kafka cluster was cluster-a and is b"),
+    ("BASIS", w.topic("bus", topic_id="new"), "FAIL", "flights.bus was deleted and created again"),
+    ("BASIS", w.topic("inbox", topic_id=None), "BLOCKED", "flights.inbox is gone"),
+    ("BASIS", w.partition("inbox", 3, log_start=7), "BLOCKED", "inbox/3 starts at 7, after the window's 0"),
+    ("BASIS", w.partition("bus", 1, high_watermark=49), "BLOCKED", "flights.bus/1 ends at 49, before the window's 50"),
+    ("BASIS", w.partition("inbox", 0, diverged="cut at 3"), "BLOCKED", "inbox/0 was truncated: cut at 3"),
+    (
+        "BASIS",
+        w.topic("bus", posture={**w.POSTURE, "cleanup.policy": "compact"}),
+        "BLOCKED",
+        "cleanup.policy of flights.bus was delete and is compact",
+    ),
+    ("BASIS", w.changed("database", timeline=2), "BLOCKED", "Postgres was on timeline 1 and is on 2"),
+    (
+        "BASIS",
+        w.changed("database", system_identifier="9"),
+        "BLOCKED",
+        "the database is not the one the window opened in",
+    ),
+    (
+        "NOT_EMPTY",
+        w.changed("counts", receipts_admitted=0, duplicates=10_002, quarantined=0),
+        "BLOCKED",
+        "0 admitted, 10,002 duplicates",
+    ),
+    ("NOT_EMPTY", w.changed("counts", by_class={"other": 100}), "BLOCKED", "0 flight admitted"),
+]
+
+
+@pytest.mark.parametrize(("name", "facts", "severity", "cause"), BROKEN, ids=[f"{b[0]}-{b[3]}" for b in BROKEN])
+def test_broken(name: str, facts: f.WindowFacts, severity: str, cause: str) -> None:
+    check = judge(name, facts)
+    assert check.state is c.State.BROKEN
+    assert check.cause == cause
+    assert check.severity == severity
+    assert check.follows_from is None
+
+
+@pytest.mark.parametrize("fact", [fact for fact in w.FACTS if fact != "basis"])
+def test_a_stale_sample_is_unmeasured(fact: str) -> None:
+    """S10: the number may be right or wrong; nobody can say."""
+    facts = w.aged(fact, timedelta(seconds=31))
+    checks = [judge(name, facts) for name in c.CheckName]
+    stale = [check for check in checks if check.state is c.State.UNMEASURED and check.follows_from is None]
+    assert stale
+    assert any("was not measured for 31 s" in cause.text for check in stale for cause in check.causes)
+
+
+def test_a_sample_before_the_cut_does_not_count() -> None:
+    """S11: a young sample may still be one from before the end."""
+    facts = replace(w.GOOD, window=replace(w.WINDOW, cut_at=w.NOW - timedelta(seconds=1)))
+    assert judge("CAUGHT_UP", facts).cause.startswith("Kafka was not measured since the cut")
+
+
+def test_a_summary_older_than_the_newest_receipt_blocks() -> None:
+    """S14."""
+    facts = w.changed("counts", newest_receipt_at=w.NOW)
+    assert judge("BALANCED", facts).cause == "the ledger's count was not measured since the newest receipt"
+
+
+def test_a_sample_from_the_future_is_no_sample() -> None:
+    facts = w.aged("broker", timedelta(seconds=-1))
+    assert judge("BASIS", facts).state is c.State.UNMEASURED
+
+
+def test_nothing_committed_is_a_measurement_and_holds() -> None:
+    """K10: -1001 is neither 0 nor lag."""
+    pairs = tuple(replace(pair, committed=None) for pair in w.COMMITTED)
+    assert judge("COMMITTED", replace(w.GOOD, committed=w.seen(pairs))).state is c.State.HOLDS
+
+
+@pytest.mark.parametrize(("ours", "severity"), [(None, "BLOCKED"), (50, "BLOCKED"), (90, "FAIL")])
+def test_a_commit_ahead_of_the_position_is_fail_only_if_it_is_ours(ours: int | None, severity: str) -> None:
+    pairs = tuple(replace(p, committed=90, ours=ours) if p.label == "inbox/3" else p for p in w.COMMITTED)
+    check = judge("COMMITTED", replace(w.GOOD, committed=w.seen(pairs)))
+    assert check.cause == "Kafka's commit of inbox/3 is 40 ahead of the durable position"
+    assert check.severity == severity
+
+
+def test_a_source_without_committed_offset_fact_is_unmeasured() -> None:
+    check = judge("COMMITTED", replace(w.GOOD, committed=w.seen(w.COMMITTED[1:])))
+    assert (check.state, check.cause) == (c.State.UNMEASURED, "inbox/0 was not measured")
+
+
+def test_a_backlog_that_stands_still_is_stalled_after_the_contracts_time() -> None:
+    """S18: what the heartbeat says does not matter; there is none here."""
+    moved = w.source("inbox/3", position=8, moved_at=w.NOW - timedelta(seconds=59))
+    stood = w.source("inbox/3", position=8, moved_at=w.NOW - timedelta(seconds=60))
+    assert "STALLED" not in judge("CAUGHT_UP", moved).cause
+    assert "STALLED since 02:19" in judge("CAUGHT_UP", stood).cause
+
+
+def test_an_open_transaction_is_named_instead_of_lag() -> None:
+    """K2: LSO < HW and the lane stands at the LSO."""
+    facts = w.source("flights.bus/1", position=44)
+    facts = w.partition("bus", 1, facts, lso=44)
+    assert judge("CAUGHT_UP", facts).cause == "flights.bus/1 is held at 44 by an open transaction"
+
+
+def test_several_running_lanes_are_one_cause() -> None:
+    facts = w.source("inbox/3", w.source("inbox/0", position=60, moved_at=w.NOW), position=8, moved_at=w.NOW)
+    assert judge("CAUGHT_UP", facts).cause == "inbox/0 and inbox/3 are 52 behind"
+
+
+def test_a_sealed_window_does_not_look_past_its_cut() -> None:
+    """Records after the cut belong to the next window."""
+    facts = w.partition("inbox", 3, lso=9_000, high_watermark=9_000)
+    assert judge("CAUGHT_UP", facts).state is c.State.HOLDS
+
+
+def test_a_partition_of_a_later_window_does_not_break_coverage() -> None:
+    facts = w.changed("basis", w.partition("inbox", 7, high_watermark=0), later=frozenset({"inbox/7"}))
+    assert judge("COVERAGE", facts).state is c.State.HOLDS
+
+
+def test_a_missing_source_is_not_balanced_by_one_too_many() -> None:
+    """Sets, not counts."""
+    assert w.GOOD.inbox is not None
+    rows = (w.INBOX_0, replace(w.INBOX_3, label="inbox/4"))
+    check = judge("COVERAGE", replace(w.GOOD, inbox=w.seen(rows)))
+    assert check.cause == "1 of 5 sources is not in the basis and inbox/3 was not measured"
+
+
+def test_unsettled_publishes_make_applied_follow() -> None:
+    facts = w.changed("application", applied=88, missing=12)
+    facts = w.changed("publishing", facts, placed_once=88, unknown=(1, 12))
+    check = judge("APPLIED", facts)
+    assert (check.state, check.follows_from, check.severity) == (c.State.BROKEN, "PUBLISHED", "BLOCKED")
+
+
+def test_applied_is_not_judged_before_the_bus_was_read_to_its_end() -> None:
+    facts = w.source("flights.bus/1", w.changed("application", applied=88, missing=12), position=40)
+    check = judge("APPLIED", facts)
+    assert (check.follows_from, check.severity) == ("CAUGHT_UP", "BLOCKED")
+
+
+def test_an_effect_without_event_is_fail_at_any_moment() -> None:
+    facts = w.source("flights.bus/1", w.changed("application", surplus=1), position=40)
+    assert judge("APPLIED", facts).severity is c.Severity.FAIL
+
+
+def test_the_unread_end_of_the_bus_follows_from_unsettled_publishes() -> None:
+    facts = w.source("flights.bus/1", w.changed("publishing", placed_once=88, unknown=(1, 12)), end=None)
+    check = judge("CAUGHT_UP", facts)
+    assert (check.state, check.follows_from) == (c.State.UNMEASURED, "PUBLISHED")
+
+
+def test_claimed_gaps_are_unmeasured_not_fail() -> None:
+    check = judge("ACCOUNTED", w.source("inbox/3", claimed=2))
+    assert (check.state, check.cause) == (c.State.UNMEASURED, "2 offsets of inbox/3 are in a gap not proven yet")
+
+
+def test_a_window_that_is_not_sealed_is_not_caught_up() -> None:
+    facts = replace(w.GOOD, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))
+    assert judge("CAUGHT_UP", facts).cause == "the window is not sealed"
+
+
+def test_checks_nobody_asked_for_are_not_listed() -> None:
+    assert c.expected(replace(w.GOOD, totals=w.seen({})), w.NOW) is None
+    assert c.degraded(replace(w.GOOD, rules=replace(w.RULES, joins=False)), w.NOW) is None
+
+
+def test_required_totals_that_nobody_declared_block() -> None:
+    facts = replace(w.GOOD, totals=w.seen({}), rules=replace(w.RULES, totals_required=True))
+    assert judge("EXPECTED", facts).cause == "no totals are declared"
+
+
+def test_the_bound_on_degraded_joins_is_a_share_of_all_of_them() -> None:
+    """January 2013: 52 of 27,004 = 0.0019 are within 0.005."""
+    facts = w.changed("joins", matched=26_952, missing=52)
+    facts = w.changed("application", facts, applied=27_004, events=27_004)
+    facts = w.changed("publishing", facts, events=27_004, placed_once=27_004)
+    assert judge("DEGRADED", facts).state is c.State.HOLDS
+    facts = w.changed("joins", facts, matched=26_864, missing=140)
+    assert judge("DEGRADED", facts).cause == "140 joins MISSING, 135 allowed"
+
+
+def test_effects_that_say_nothing_of_their_join_are_unmeasured() -> None:
+    check = judge("DEGRADED", w.changed("joins", matched=98))
+    assert (check.state, check.cause) == (c.State.UNMEASURED, "2 effects say nothing of the join")

@@ -1,0 +1,155 @@
+"""The golden table of sentences: every check in every state it can be in, word for word.
+
+golden_sentences.txt is for people to read; a change of a sentence is a change of that file. To write it anew:
+`python -m tests.core.audit.test_diagnosis > tests/core/audit/golden_sentences.txt`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from audit.core import checks as c
+from audit.core import facts as f
+from audit.core.diagnosis import diagnose
+from audit.core.verdict import verdict
+from tests.core.audit import world as w
+from tests.core.audit.test_verdict import EMPTY, waived
+
+GOLDEN = Path(__file__).parent / "golden_sentences.txt"
+EVERYTHING = {"reconcile", "resolve", "seal", "totals", "operate"}
+UNKNOWN_3 = w.changed("publishing", events=1000, placed_once=188, unknown=(3, 812))
+UNKNOWN_3 = w.changed("application", UNKNOWN_3, events=1000, applied=188, missing=812)
+UNKNOWN_3 = w.changed(
+    "counts", UNKNOWN_3, records=1020, admitted=1000, receipts_admitted=1000, by_class={"flight": 1000}
+)
+UNKNOWN_3 = replace(w.changed("joins", UNKNOWN_3, matched=188), totals=w.seen({}))
+UNKNOWN_3_BUS = w.source("flights.bus/1", w.source("flights.bus/0", UNKNOWN_3, end=None), end=None)
+OPEN_12 = w.changed("quarantine", UNKNOWN_3_BUS, open=12)
+OPEN = replace(w.GOOD, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))
+
+
+def committed(label: str, offset: int, ours: int | None = None) -> f.WindowFacts:
+    pairs = tuple(replace(p, committed=offset, ours=ours) if p.label == label else p for p in w.COMMITTED)
+    return replace(w.GOOD, committed=w.seen(pairs, "kafka"))
+
+
+CASES: dict[str, f.WindowFacts] = {
+    "PASS": w.GOOD,
+    "PASS waived": waived("NOT_EMPTY", EMPTY),
+    "issue": OPEN_12,
+    "console": w.aged("broker", timedelta(minutes=6), OPEN_12),
+    "more than three": w.topic("bus", w.source("inbox/3", OPEN_12, position=8), topic_id=None),
+    "FAIL beside BLOCKED": w.source("inbox/3", OPEN_12, missing=12),
+    "COVERAGE BROKEN": w.partition("inbox", 5, w.partition("inbox", 6)),
+    "COVERAGE UNMEASURED": w.topic("inbox", partitions={0: w.log(70)}),
+    "CAUGHT_UP BROKEN": w.source("inbox/3", position=8, moved_at=w.NOW),
+    "CAUGHT_UP BROKEN stalled": w.source("inbox/3", position=8),
+    "CAUGHT_UP BROKEN held": w.partition("bus", 1, w.source("flights.bus/1", position=44), lso=44),
+    "CAUGHT_UP BROKEN open": OPEN,
+    "CAUGHT_UP UNMEASURED": w.source("flights.bus/1", end=None),
+    "CAUGHT_UP UNMEASURED stale": w.aged("broker", timedelta(minutes=6)),
+    "ACCOUNTED BROKEN": w.source("inbox/3", missing=12),
+    "ACCOUNTED BROKEN one": w.source("inbox/3", missing=1),
+    "ACCOUNTED UNMEASURED": w.source("inbox/3", claimed=2),
+    "BALANCED BROKEN": w.changed("counts", records=123, admitted=103),
+    "BALANCED UNMEASURED": w.without("counts"),
+    "EXPECTED BROKEN": replace(w.GOOD, totals=w.seen({"flight": 27_004})),
+    "EXPECTED BROKEN required": replace(w.GOOD, totals=w.seen({}), rules=replace(w.RULES, totals_required=True)),
+    "EXPECTED UNMEASURED": w.without("totals"),
+    "PUBLISHED BROKEN unknown": UNKNOWN_3_BUS,
+    "PUBLISHED BROKEN unknown one": w.changed("publishing", placed_once=99, unknown=(1, 1)),
+    "PUBLISHED BROKEN undecidable": w.changed("publishing", placed_once=90, undecidable=(2, 10)),
+    "PUBLISHED BROKEN in flight": w.changed("publishing", placed_once=50, in_flight=(1, 50)),
+    "PUBLISHED BROKEN queued": w.changed("publishing", placed_once=88, queued=12),
+    "PUBLISHED BROKEN foreign": w.changed("publishing", foreign=1),
+    "PUBLISHED BROKEN lost": w.changed("publishing", placed_once=99),
+    "PUBLISHED BROKEN contradiction": w.changed("publishing", contradictions=1),
+    "PUBLISHED UNMEASURED": w.without("publishing"),
+    "APPLIED BROKEN": w.changed("application", w.changed("joins", matched=88), applied=88, missing=12),
+    "APPLIED BROKEN surplus": w.changed("application", surplus=1),
+    "APPLIED UNMEASURED": w.without("application"),
+    "COMMITTED BROKEN ours": committed("inbox/3", 90, 90),
+    "COMMITTED BROKEN somebody else's": committed("inbox/3", 90),
+    "COMMITTED UNMEASURED": w.without("committed"),
+    "QUARANTINE BROKEN": w.changed("quarantine", open=12),
+    "QUARANTINE BROKEN one": w.changed("quarantine", open=1),
+    "QUARANTINE BROKEN allowed": w.changed("quarantine", replace(w.GOOD, rules=replace(w.RULES, quarantine_open_max=2)), open=3),
+    "QUARANTINE BROKEN discarded": w.changed("quarantine", discarded=61),
+    "QUARANTINE UNMEASURED": w.without("quarantine"),
+    "QUARANTINE WAIVED": waived("QUARANTINE", w.changed("quarantine", open=1)),
+    "DEGRADED BROKEN": w.changed("joins", matched=99, missing=1),
+    "DEGRADED BROKEN ambiguous": w.changed("joins", matched=98, ambiguous=2),
+    "DEGRADED UNMEASURED": w.without("joins"),
+    "BASIS BROKEN topic": w.topic("bus", topic_id="other"),
+    "BASIS BROKEN cluster": w.changed("broker", cluster_id="cluster-b"),
+    "BASIS BROKEN gone": w.topic("bus", topic_id=None, partitions={}),
+    "BASIS BROKEN retention": w.partition("inbox", 3, log_start=18_000),
+    "BASIS BROKEN truncated": w.partition("inbox", 3, diverged="truncation detected at offset 99"),
+    "BASIS BROKEN posture": w.topic("inbox", posture={**w.POSTURE, "retention.ms": "1000"}),
+    "BASIS BROKEN database": w.changed("database", timeline=2),
+    "BASIS UNMEASURED": w.without("database"),
+    "BASIS UNMEASURED none": w.without("basis"),
+    "NOT_EMPTY BROKEN": w.changed("counts", EMPTY, records=10_002, duplicates=10_002, quarantined=0,
+                                  receipts_duplicate=10_002, receipts_quarantined=0),
+    "NOT_EMPTY BROKEN never": replace(EMPTY, rules=replace(w.RULES, empty_waivable=False)),
+    "NOT_EMPTY BROKEN class": w.changed("counts", by_class={"other": 100}, facts=replace(w.GOOD, totals=w.seen({}))),
+    "Kafka away": w.without("broker", "committed"),
+}  # fmt: skip
+
+
+def say(name: str) -> str:
+    return diagnose(verdict(CASES[name], w.NOW), 7).sentence
+
+
+def table() -> str:
+    return "".join(f"{name}\n    {say(name)}\n" for name in CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str) -> None:
+    lines = GOLDEN.read_text(encoding="utf-8").splitlines()
+    golden = dict(zip(lines[::2], [line.strip() for line in lines[1::2]], strict=True))
+    assert say(name) == golden[name]
+
+
+def test_the_golden_file_has_no_case_too_many() -> None:
+    assert GOLDEN.read_text(encoding="utf-8").splitlines()[::2] == list(CASES)
+
+
+def test_every_check_is_in_the_table_in_every_state_that_blocks() -> None:
+    seen = {(check.name, check.state) for facts in CASES.values() for check in verdict(facts, w.NOW).failed()}
+    for name in c.CheckName:
+        assert (name, c.State.BROKEN) in seen and (name, c.State.UNMEASURED) in seen or name is c.CheckName.NOT_EMPTY
+
+
+def test_the_sentence_of_the_issue() -> None:
+    assert say("issue") == (
+        "Window 1 is BLOCKED: 3 publishes (812 events) have no known outcome and 12 quarantine items are open. "
+        "Next: reconcile the 3 publishes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "permissions", "end"),
+    [
+        ("issue", EVERYTHING, "Next: reconcile the 3 publishes. You can do this."),
+        ("issue", set(), "Next: reconcile the 3 publishes."),
+        ("PUBLISHED BROKEN undecidable", EVERYTHING, "Next: decide the 2 publishes. Needs an approver."),
+        ("PUBLISHED BROKEN queued", EVERYTHING, "Next: wait for the lanes."),
+    ],
+)
+def test_who_can_do_it(name: str, permissions: set[str], end: str) -> None:
+    assert diagnose(verdict(CASES[name], w.NOW), None, permissions).sentence.endswith(end)
+
+
+def test_fail_before_it_has_a_number() -> None:
+    said = diagnose(verdict(CASES["BASIS BROKEN topic"], w.NOW)).sentence
+    assert said.endswith("This cannot be cleared. Rerun the window.")
+
+
+if __name__ == "__main__":
+    print(table(), end="")

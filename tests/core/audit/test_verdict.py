@@ -1,0 +1,253 @@
+"""PASS only by positive measurement: drop, age or spoil any fact and the window does not pass."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.core import checks as c
+from audit.core import facts as f
+from audit.core import verdict as v
+from audit.core.diagnosis import diagnose
+from tests.core.audit import world as w
+
+
+def judged(facts: f.WindowFacts) -> v.Verdict:
+    return v.verdict(facts, w.NOW)
+
+
+def test_the_good_window_passes() -> None:
+    verdict = judged(w.GOOD)
+    assert verdict.state is v.State.PASS
+    assert len(verdict.checks) == 12
+    assert [n.name for n in verdict.not_listed] == ["SEALED"]
+
+
+@pytest.mark.parametrize("fact", w.FACTS)
+def test_no_pass_without_each_fact(fact: str) -> None:
+    verdict = judged(w.without(fact))
+    assert verdict.state is v.State.BLOCKED
+    assert any(check.state is c.State.UNMEASURED for check in verdict.checks)
+
+
+@given(st.sets(st.sampled_from(w.FACTS), min_size=1))
+def test_no_pass_without_any_set_of_facts(missing: set[str]) -> None:
+    assert judged(w.without(*missing)).state is v.State.BLOCKED
+
+
+@given(st.sampled_from([x for x in w.FACTS if x != "basis"]), st.integers(min_value=31, max_value=10**6))
+def test_no_pass_on_an_old_sample(fact: str, seconds: int) -> None:
+    assert judged(w.aged(fact, timedelta(seconds=seconds))).state is v.State.BLOCKED
+
+
+def test_no_pass_without_each_element_of_a_measured_set() -> None:
+    for fact in ("inbox", "bus", "committed"):
+        measured = getattr(w.GOOD, fact)
+        for gone in range(len(measured.value)):
+            rest = measured.value[:gone] + measured.value[gone + 1 :]
+            facts = replace(w.GOOD, **{fact: replace(measured, value=rest)})
+            assert judged(facts).state is not v.State.PASS, (fact, gone)
+
+
+def test_no_pass_without_each_partition_or_offset_of_the_sample() -> None:
+    for name in ("inbox", "bus"):
+        topic = getattr(w.BROKER, name)
+        for number in topic.partitions:
+            rest = {p: log for p, log in topic.partitions.items() if p != number}
+            assert judged(w.topic(name, partitions=rest)).state is not v.State.PASS
+            for offset in ("log_start", "high_watermark"):
+                assert judged(w.partition(name, number, **{offset: None})).state is v.State.BLOCKED
+        assert judged(w.topic(name, posture=None)).state is v.State.BLOCKED
+
+
+SMALL = st.integers(min_value=0, max_value=3)
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> tuple[f.WindowFacts, bool]:
+    """Facts with random deficits, and whether anything is wrong at all."""
+    facts, bad = w.GOOD, False
+    deficits: dict[str, tuple[str, ...]] = {
+        "publishing": ("placed_more", "queued", "foreign", "mismatching", "contradictions"),
+        "application": ("missing", "surplus"),
+        "quarantine": ("open", "unsigned"),
+    }
+    for fact, names in deficits.items():
+        values = {name: draw(SMALL) for name in names}
+        bad = bad or any(values.values())
+        facts = w.changed(fact, facts, **values)
+    for label in ("inbox/0", "inbox/3"):
+        values = {name: draw(SMALL) for name in ("missing", "doubled", "outside", "claimed", "refuted")}
+        bad = bad or any(values.values())
+        facts = w.source(label, facts, **values)
+    behind = draw(SMALL)
+    facts = w.source("flights.bus/0", facts, position=60 - behind)
+    return facts, bad or behind > 0
+
+
+@given(spoiled())
+def test_passes_exactly_when_nothing_is_wrong(case: tuple[f.WindowFacts, bool]) -> None:
+    facts, bad = case
+    assert (judged(facts).state is v.State.PASS) is (not bad)
+
+
+ORDER = {v.State.PASS: 0, v.State.BLOCKED: 1, v.State.FAIL: 2}
+COUNTERS = [
+    ("publishing", "foreign"), ("publishing", "mismatching"), ("publishing", "contradictions"),
+    ("publishing", "placed_more"), ("application", "surplus"), ("quarantine", "open"), ("quarantine", "discarded"),
+    ("quarantine", "unsigned"),
+]  # fmt: skip
+
+
+@given(st.sampled_from(COUNTERS), st.integers(0, 80), st.integers(0, 80), spoiled())
+def test_more_of_something_wrong_is_never_better(
+    counter: tuple[str, str], less: int, more: int, case: tuple[f.WindowFacts, bool]
+) -> None:
+    fact, name = counter
+    less, more = sorted((less, more))
+    better, worse = (judged(w.changed(fact, case[0], **{name: n})).state for n in (less, more))
+    assert ORDER[better] <= ORDER[worse]
+
+
+@given(spoiled(), st.sets(st.sampled_from(w.FACTS)))
+def test_what_follows_names_a_check_that_does_not_hold(case: tuple[f.WindowFacts, bool], gone: set[str]) -> None:
+    facts = replace(case[0], **dict.fromkeys(gone))
+    verdict = judged(facts)
+    for check in verdict.checks:
+        if check.follows_from is not None:
+            root = verdict.check(check.follows_from)
+            assert root is not None and root.severity is not None and root.follows_from is None
+
+
+@given(spoiled(), st.sets(st.sampled_from(w.FACTS)))
+def test_a_window_that_does_not_pass_says_why_and_what_next(case: tuple[f.WindowFacts, bool], gone: set[str]) -> None:
+    verdict = judged(replace(case[0], **dict.fromkeys(gone)))
+    said = diagnose(verdict)
+    if verdict.state is not v.State.PASS:
+        assert said.causes
+        assert "Next: " in said.sentence or "This cannot be cleared." in said.sentence
+
+
+def test_an_open_window_never_passes() -> None:
+    facts = replace(w.GOOD, window=replace(w.WINDOW, state=f.WindowState.OPEN))
+    assert judged(facts).state is v.State.BLOCKED
+
+
+def test_the_severities_of_the_design() -> None:
+    """BROKEN in these is FAIL; everything else that does not hold is BLOCKED."""
+    fails = [
+        w.source("inbox/0", missing=1),
+        w.changed("counts", records=121),
+        w.changed("application", missing=1, applied=99),
+        w.changed("publishing", contradictions=1),
+        w.changed("broker", cluster_id="other"),
+        w.topic("bus", topic_id="other"),
+    ]
+    assert {judged(facts).state for facts in fails} == {v.State.FAIL}
+    blocks = [
+        w.changed("publishing", foreign=1),
+        w.changed("quarantine", open=1),
+        w.topic("bus", topic_id=None),
+        w.changed("database", timeline=2),
+        w.partition("inbox", 9),
+    ]
+    assert {judged(facts).state for facts in blocks} == {v.State.BLOCKED}
+
+
+# ---- waivers --------------------------------------------------------------------------------------------------------
+
+EMPTY = w.changed("counts", records=20, admitted=0, receipts_admitted=0, duplicates=15, quarantined=5, by_class={})
+EMPTY = w.changed("publishing", EMPTY, events=0, placed_once=0)
+EMPTY = w.changed("application", EMPTY, events=0, applied=0)
+EMPTY = replace(w.changed("joins", EMPTY, matched=0), totals=w.seen({}))
+
+
+def waived(check: str, facts: f.WindowFacts) -> f.WindowFacts:
+    return replace(facts, waivers=(f.Waiver(check, "plan 7", "Ana", "nothing flew"),))
+
+
+def test_an_empty_window_passes_only_with_an_approved_waiver() -> None:
+    """S1, S6."""
+    assert judged(EMPTY).state is v.State.BLOCKED
+    verdict = judged(waived("NOT_EMPTY", EMPTY))
+    assert (verdict.state, verdict.title) == (v.State.PASS, "PASS (waived)")
+    assert "NOT_EMPTY is waived by Ana (nothing flew)" in diagnose(verdict).sentence
+
+
+def test_a_contract_may_forbid_empty_windows_for_good() -> None:
+    never = replace(EMPTY, rules=replace(w.RULES, empty_waivable=False))
+    assert judged(waived("NOT_EMPTY", never)).state is v.State.BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("check", "facts"),
+    [
+        ("PUBLISHED", w.changed("publishing", foreign=1)),
+        ("ACCOUNTED", w.source("inbox/0", missing=1)),
+        ("APPLIED", w.changed("application", missing=1, applied=99)),
+        ("BALANCED", w.changed("counts", records=121)),
+        ("BASIS", w.topic("bus", topic_id="other")),
+        ("QUARANTINE", w.without("quarantine")),
+        ("CAUGHT_UP", w.without("broker")),
+    ],
+)
+def test_what_a_waiver_does_not_reach(check: str, facts: f.WindowFacts) -> None:
+    """The four of the design, what cannot be cleared, and what nobody measured."""
+    assert judged(waived(check, facts)).state is not v.State.PASS
+
+
+# ---- rendering ------------------------------------------------------------------------------------------------------
+
+
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in leaves(item)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value]
+
+
+@given(spoiled(), st.sets(st.sampled_from(w.FACTS)))
+def test_a_body_is_strings_integers_and_booleans(case: tuple[f.WindowFacts, bool], gone: set[str]) -> None:
+    verdict = judged(replace(case[0], **dict.fromkeys(gone)))
+    body = v.body(verdict, 7, diagnose(verdict, 7).sentence)
+    assert {type(leaf) for leaf in leaves(body)} <= {str, int, bool}
+    assert rfc8785.dumps(body)
+    assert body["schema"] == v.SCHEMA
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
+    body = v.body(judged(w.GOOD), 1, "said")
+    assert v.digest(body) == v.digest(dict(reversed(body.items())))
+    assert v.digest(body) != v.digest({**body, "state": "FAIL"})
+
+
+def test_time_alone_is_no_change() -> None:
+    later = v.verdict(w.GOOD, w.NOW + timedelta(seconds=3))
+    before, after = v.body(judged(w.GOOD), 1, ""), v.body(later, 2, "")
+    assert v.unchanged(before, after)
+    spoiled_ = v.body(judged(w.changed("quarantine", open=2)), 3, "")
+    assert not v.unchanged(before, spoiled_)
+    assert not v.unchanged({"schema": "passgate.verdict/0"}, after)
+
+
+def test_the_verdict_names_what_it_was_joined_with() -> None:
+    pinned = f.PinnedVerdict("weather", "weather/2013-01#1", "ab12")
+    body = v.body(judged(replace(w.GOOD, context=(pinned,))), 1, "")
+    assert body["context"] == [{"name": "weather", "verdict": "weather/2013-01#1", "digest": "ab12"}]
+
+
+def test_a_single_broker_is_labelled_development() -> None:
+    assert judged(w.GOOD).durability == "development"
+    assert judged(w.without("basis")).durability == "unmeasured"
+
+
+def test_every_fact_is_one_that_the_tests_drop() -> None:
+    optional = {x.name for x in fields(f.WindowFacts)} - {"window", "rules", "waivers", "context"}
+    assert optional == set(w.FACTS)
