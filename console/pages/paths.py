@@ -1,0 +1,84 @@
+"""How streams, runs, offsets and digests stand in paths, and back. Every link of the console is made here."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from ingest.models import Run
+
+PLAIN_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LOOKED_THROUGH = 10_000  # runs of one stream whose id cannot stand in a path
+
+
+class RunConverter:
+    """A run in a path: its id as it is, or "~" and 16 base32 characters of the digest of one that is not plain."""
+
+    regex = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}|~[a-z2-7]{16}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return run_segment(value)
+
+
+def run_segment(run_id: str) -> str:
+    """The path segment of a run id."""
+    if PLAIN_RUN.fullmatch(run_id):
+        return run_id
+    digest = hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).digest()
+    return "~" + base64.b32encode(digest)[:16].decode().lower()
+
+
+def find_run(stream: str, segment: str) -> Run | None:
+    """The run of a path, with its stream and contract, or None."""
+    runs = Run.objects.select_related("stream", "contract").filter(stream__name=stream)
+    if not segment.startswith("~"):
+        return runs.filter(run_id=segment).first()
+    odd = runs.exclude(run_id__regex=rf"^{PLAIN_RUN.pattern}$").order_by("id")[:LOOKED_THROUGH]
+    return next((run for run in odd if run_segment(run.run_id) == segment), None)
+
+
+def stream_url(stream: str) -> str:
+    return reverse("stream", args=[stream])
+
+
+def run_url(stream: str, run_id: str, part: str = "run") -> str:
+    """A run's page, or one of its tabs: run, sources, receipts, gate."""
+    return reverse(part, args=[stream, run_id])
+
+
+def window_url(stream: str, run_id: str, window: int) -> str:
+    return reverse("window", args=[stream, run_id, window])
+
+
+def verdict_url(stream: str, run_id: str, number: int) -> str:
+    return reverse("verdict", args=[stream, run_id, number])
+
+
+def receipt_url(source: int, offset: int) -> str:
+    return reverse("receipt", args=[source, offset])
+
+
+def item_url(item: int) -> str:
+    return reverse("item", args=[item])
+
+
+def attempt_url(attempt: int) -> str:
+    return reverse("attempt", args=[attempt])
+
+
+def find_url(q: str) -> str:
+    """Where a digest or a person leads."""
+    return with_query(reverse("find"), q=q)
+
+
+def with_query(url: str, **values: object) -> str:
+    """A URL with the values that are not empty."""
+    kept = {name: value for name, value in values.items() if value not in ("", None)}
+    return f"{url}?{urlencode(kept)}" if kept else url

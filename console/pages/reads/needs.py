@@ -1,0 +1,152 @@
+"""What waits for somebody: unknown publishes, open quarantine items, stopped lanes. Four small queries, every page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Min, OuterRef, Subquery
+
+from console.people import Act, may
+from ingest.models import Attempt, AttemptBatch, AttemptState, ItemState, Position, QuarantineItem, Run
+
+LOOKED_AT = 500  # attempts, runs and lanes at most: the header counts, it does not list
+
+LOST = (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """A run as pages name it."""
+
+    number: int
+    stream: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOf:
+    """The attempts of one run whose outcome nobody knows."""
+
+    run: RunName | None
+    attempts: int
+    events: int
+    undecidable: int
+    since: datetime
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineOf:
+    """The open items of one run."""
+
+    run: RunName | None
+    items: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedLane:
+    """A lane that stopped itself and says why."""
+
+    lane: str
+    source: str
+    stream: str
+    code: str
+    detail: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Everything that waits, grouped as a person would take it on."""
+
+    unknown: tuple[UnknownOf, ...]
+    quarantine: tuple[QuarantineOf, ...]
+    stopped: tuple[StoppedLane, ...]
+
+    @property
+    def attempts_unknown(self) -> int:
+        return sum(group.attempts for group in self.unknown)
+
+    @property
+    def items_open(self) -> int:
+        return sum(group.items for group in self.quarantine)
+
+    def mine(self, user: Any) -> int:
+        """How many of these groups this user may do something about."""
+        counted = (
+            (Act.RECONCILE, len(self.unknown)),
+            (Act.RESOLVE, len(self.quarantine)),
+            (Act.OPERATE, len(self.stopped)),
+        )
+        return sum(count for act, count in counted if may(user, act))
+
+
+def needs() -> Needs:
+    """What waits now."""
+    lost, waiting = _lost(), _waiting()
+    names = run_names([row["run"] for row in lost if row["run"]] + [row["run_number"] for row in waiting])
+    return Needs(
+        unknown=_unknown(lost, names),
+        quarantine=tuple(QuarantineOf(names.get(row["run_number"]), row["items"], row["since"]) for row in waiting),
+        stopped=_stopped(),
+    )
+
+
+def run_names(numbers: Sequence[int]) -> dict[int, RunName]:
+    """Runs by number, in one query."""
+    if not numbers:
+        return {}
+    rows = Run.objects.filter(id__in=set(numbers)).values_list("id", "stream__name", "run_id")
+    return {number: RunName(number, stream, run_id) for number, stream, run_id in rows}
+
+
+def _lost() -> list[dict[str, Any]]:
+    carried = AttemptBatch.objects.filter(attempt=OuterRef("pk")).values("batch__run_number")[:1]
+    rows = (
+        Attempt.objects.filter(state__in=LOST)
+        .annotate(run=Subquery(carried))
+        .order_by("prepared_at")
+        .values("id", "run", "events", "state", "prepared_at", "unknown_at")
+    )
+    return list(rows[:LOOKED_AT])
+
+
+def _unknown(rows: Sequence[dict[str, Any]], names: dict[int, RunName]) -> tuple[UnknownOf, ...]:
+    groups: dict[int | None, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["run"], []).append(row)
+    return tuple(
+        UnknownOf(
+            run=names.get(run) if run else None,
+            attempts=len(members),
+            events=sum(row["events"] for row in members),
+            undecidable=sum(row["state"] == AttemptState.UNDECIDABLE for row in members),
+            since=min(row["unknown_at"] or row["prepared_at"] for row in members),
+            first=members[0]["id"],
+        )
+        for run, members in groups.items()
+    )
+
+
+def _waiting() -> list[dict[str, Any]]:
+    rows = (
+        QuarantineItem.objects.filter(state=ItemState.OPEN)
+        .values("run_number")
+        .annotate(items=Count("id"), since=Min("arrived_at"))
+        .order_by("since")
+    )
+    return list(rows[:LOOKED_AT])
+
+
+def _stopped() -> tuple[StoppedLane, ...]:
+    rows = Position.objects.filter(stopped_code__isnull=False).select_related("source", "stream")[:LOOKED_AT]
+    return tuple(
+        StoppedLane(
+            row.lane, row.source.name, row.stream.name, row.stopped_code or "", row.stopped_detail or "", row.stopped_at
+        )
+        for row in rows
+    )

@@ -1,0 +1,125 @@
+"""Filters and tags of the console's templates. Text from outside goes through `shown`; everything else is escaped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django import template
+from django.utils.html import conditional_escape, escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from console.pages import icons
+from console.pages.shown import MAX_CHARACTERS, pieces, text_of
+from console.pages.words import look
+
+register = template.Library()
+
+
+@register.filter
+def shown(value: object, limit: int = MAX_CHARACTERS) -> SafeString:
+    """Text from outside on one line: characters that do not print, or deceive, stand as their codes."""
+    return _shown(value, limit, lines=False)
+
+
+@register.filter
+def shown_lines(value: object, limit: int = 20_000) -> SafeString:
+    """The same for a payload in a `<pre>`: newlines and runs of spaces stay."""
+    return _shown(value, limit, lines=True)
+
+
+def _shown(value: object, limit: int, lines: bool) -> SafeString:
+    if value is None:
+        return mark_safe('<span class="muted">none</span>')
+    text = text_of(bytes(value)) if isinstance(value, bytes | memoryview) else str(value)
+    if not text:
+        return mark_safe('<span class="muted">empty</span>')
+    inner = format_html_join("", "{}", ((_piece(p.text, p.plain),) for p in pieces(text, limit, lines)))
+    # <bdi> keeps a right-to-left text from turning round what stands beside it.
+    return format_html('<bdi class="shown">{}</bdi>', inner)
+
+
+def _piece(text: str, plain: bool) -> SafeString:
+    return SafeString(escape(text)) if plain else format_html('<span class="esc">{}</span>', text)
+
+
+@register.filter
+def n(value: object) -> str:
+    """A number in full, with separators: never 1.2k. Nothing measured is a dash, never zero."""
+    if value is None or value == "":
+        return "—"
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+@register.filter
+def size(value: int | None) -> str:
+    """A number of bytes, in full."""
+    return "—" if value is None else f"{value:,} byte{'' if value == 1 else 's'}"
+
+
+@register.filter
+def hexed(value: bytes | memoryview | str | None) -> str:
+    """A digest as lower-case hexadecimal digits."""
+    if value is None:
+        return "—"
+    return value if isinstance(value, str) else bytes(value).hex()
+
+
+@register.simple_tag(takes_context=True)
+def ago(context: template.Context, moment: datetime | None, nothing: str = "never") -> SafeString:
+    """A moment relative to the page's own now, with the exact UTC on hover."""
+    if moment is None:
+        return format_html('<span class="muted">{}</span>', nothing)
+    now = context["shell"].now
+    return _time(moment, age_words((now - moment).total_seconds()))
+
+
+@register.simple_tag
+def clock(moment: datetime | None, nothing: str = "—") -> SafeString:
+    """A moment as date and time in UTC."""
+    if moment is None:
+        return format_html('<span class="muted">{}</span>', nothing)
+    return _time(moment, moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def _time(moment: datetime, words: str) -> SafeString:
+    utc = moment.astimezone(UTC)
+    exact = f"{utc:%Y-%m-%d %H:%M:%S}.{utc.microsecond // 1000:03d} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', utc.isoformat(), exact, words)
+
+
+def age_words(seconds: float) -> str:
+    """An age as people say it: "4 s ago", "6 min 02 s ago", "3 h 12 min ago", "2 d 4 h ago", "in 4 s"."""
+    words = span_words(abs(seconds))
+    return f"in {words}" if seconds <= -1 else f"{words} ago"
+
+
+def span_words(seconds: float) -> str:
+    """A stretch of time in at most two units."""
+    whole = int(seconds)
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds < 1 else f"{whole} s"
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3_600} h {whole % 3_600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """An icon; it says nothing to a screen reader, for the word stands beside it."""
+    return mark_safe(icons.svg(name))
+
+
+@register.simple_tag
+def status(state: str, word: str = "") -> SafeString:
+    """A state: icon, word, colour and shape together."""
+    found = look(state)
+    return format_html(
+        '<span class="{}">{}{}</span>',
+        found.classes,
+        mark_safe(icons.svg(found.icon)),
+        conditional_escape(word or found.word),
+    )
