@@ -183,6 +183,8 @@ SPECTACULAR_SETTINGS = {
 REST_KNOX: dict[str, Any] = {"TOKEN_TTL": None}
 
 # --- permits
+# How many lane processes there are in all: so many permits are out while there is work
+PASSGATE_LANE_SLOTS = int(env("PASSGATE_LANE_SLOTS", "2"))
 CELERY: dict[str, Any] = {
     "broker_url": CELERY_BROKER_URL,
     "broker_connection_retry_on_startup": True,

@@ -46,10 +46,10 @@ def release(lease: Lease) -> None:
         cur.execute(sql.release, _keys(lease))
 
 
-def stop(lease: Lease, code: str, detail: str) -> None:
-    """Writes down why the lane stopped, and lets go of it."""
+def stop(lease: Lease, code: str, detail: str, seconds: float) -> None:
+    """Writes down why the lane stopped, and lets go of it; nobody takes it again before `seconds` are over."""
     with write() as cur:
-        cur.execute(sql.stop, _keys(lease) | {"code": code, "detail": detail[:2000]})
+        cur.execute(sql.stop, _keys(lease) | {"code": code, "detail": detail[:2000], "seconds": seconds})
 
 
 def clear_stop(lease: Lease) -> None:

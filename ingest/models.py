@@ -94,7 +94,6 @@ class Contract(models.Model):
         db_table = "contract"
         constraints = [
             models.UniqueConstraint(fields=["stream", "version"], name="contract_version_unique"),
-            models.UniqueConstraint(fields=["stream", "digest"], name="contract_digest_unique"),
         ]
 
 
@@ -253,6 +252,7 @@ class Position(models.Model):
     stopped_code = models.TextField(null=True)
     stopped_detail = models.TextField(null=True)
     stopped_at = models.DateTimeField(null=True)
+    stopped_until = models.DateTimeField(null=True)  # nobody takes the lease before
 
     class Meta:
         db_table = "position"

@@ -83,17 +83,12 @@ def bindings(lane: str, sources: Iterable[int]) -> dict[int, Binding]:
     """The binding of each source that has one now; a source without one stands still."""
     with read() as cur:
         rows = cur.execute(sql.bindings, {"lane": lane, "sources": list(sources)}).fetchall()
-    return {row.source_id: _binding(row) for row in rows if row.win is not None and not _is_over(row)}
+    return {row.source_id: _binding(row) for row in rows if row.win is not None}
 
 
 def raise_revisions(cur: Cursor, windows: Iterable[int]) -> None:
     """Tells the cut ones among `windows` that a fact of theirs has changed."""
     cur.execute(sql.raise_revisions, {"windows": sorted(set(windows))})
-
-
-def _is_over(row: Any) -> bool:
-    """A window cut exactly at the position: its offsets are all read, the next window's are not bound yet."""
-    return row.cut is not None and row.next_offset >= row.cut and row.window_state != "OPEN"
 
 
 def _binding(row: Any) -> Binding:

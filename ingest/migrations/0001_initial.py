@@ -370,6 +370,7 @@ class Migration(migrations.Migration):
                 ('stopped_code', models.TextField(null=True)),
                 ('stopped_detail', models.TextField(null=True)),
                 ('stopped_at', models.DateTimeField(null=True)),
+                ('stopped_until', models.DateTimeField(null=True)),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='ingest.source')),
                 ('stream', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='ingest.stream')),
                 ('next_win', models.ForeignKey(db_column='next_win', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='ingest.window')),
@@ -608,10 +609,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='contract',
             constraint=models.UniqueConstraint(fields=('stream', 'version'), name='contract_version_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='contract',
-            constraint=models.UniqueConstraint(fields=('stream', 'digest'), name='contract_digest_unique'),
         ),
         migrations.AddConstraint(
             model_name='window',

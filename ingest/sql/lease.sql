@@ -17,11 +17,12 @@ UPDATE position SET owner = NULL, until = NULL
  WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s
 
 -- name: stop
--- A lane that met an error it cannot go on with says so in its row and lets go; the back-off is the dispatcher's.
+-- A lane that met an error it cannot go on with says so in its row and lets go; nobody takes it before stopped_until.
 UPDATE position
-   SET owner = NULL, until = NULL, stopped_code = %(code)s, stopped_detail = %(detail)s, stopped_at = clock_timestamp()
+   SET owner = NULL, until = NULL, stopped_code = %(code)s, stopped_detail = %(detail)s, stopped_at = clock_timestamp(),
+       stopped_until = clock_timestamp() + make_interval(secs => %(seconds)s)
  WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s
 
 -- name: clear_stop
-UPDATE position SET stopped_code = NULL, stopped_detail = NULL, stopped_at = NULL
+UPDATE position SET stopped_code = NULL, stopped_detail = NULL, stopped_at = NULL, stopped_until = NULL
  WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s AND stopped_code IS NOT NULL

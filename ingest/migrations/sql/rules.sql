@@ -277,7 +277,7 @@ GRANT UPDATE (state, sealed_at, closed_at) ON run TO passgate_app;
 GRANT UPDATE (state, revision, judged_revision, cut_at, bus_end_at) ON run_window TO passgate_app;
 GRANT UPDATE (end_offset) ON window_range TO passgate_app;
 GRANT UPDATE (next_offset, leader_epoch, fence, owner, until, cut, win, next_win, progressed_at, stopped_code,
-              stopped_detail, stopped_at) ON position TO passgate_app;
+              stopped_detail, stopped_at, stopped_until) ON position TO passgate_app;
 GRANT UPDATE (seen, state, resolution, resolved_by, resolved_reason, resolved_at) ON quarantine_item TO passgate_app;
 GRANT UPDATE (state, why, unknown_at, settled_at) ON attempt TO passgate_app;
 GRANT UPDATE (served_at) ON reconcile_request TO passgate_app;

@@ -1,0 +1,80 @@
+"""Celery tasks: thin shells over verbs. A task carries no arguments and decides nothing (DESIGN 11)."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from celery import shared_task
+from celery.signals import worker_process_shutdown
+from django.conf import settings
+
+from audit.close import evaluate_due
+from audit.enforce import enforce_due
+from ingest import dispatch as verbs
+from ingest.db import DatabaseGone
+from ingest.kafka import Admin, Cluster
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def worker() -> verbs.Worker:
+    return verbs.Worker.make()
+
+
+@cache
+def admin() -> Admin:
+    return Admin(Cluster.from_settings())
+
+
+@shared_task(name="passgate.slice")
+def slice_() -> None:
+    """One permit's worth of lane work; then whatever is still to do gets its next permit."""
+    try:
+        permit = verbs.take_permit()
+        if permit is None:
+            return
+        try:
+            worker().slice(share=verbs.share_of_work(settings.PASSGATE_LANE_SLOTS))
+        finally:
+            verbs.end_permit(permit)
+        _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
+    except DatabaseGone as gone:
+        log.warning("slice ended: %s", gone)
+
+
+@shared_task(name="passgate.dispatch")
+def dispatch() -> None:
+    try:
+        verbs.sample(admin())
+        _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
+    except DatabaseGone as gone:
+        log.warning("not dispatched: %s", gone)
+
+
+@shared_task(name="passgate.evaluate")
+def evaluate() -> None:
+    try:
+        evaluate_due()
+    except DatabaseGone as gone:
+        log.warning("not evaluated: %s", gone)
+
+
+@shared_task(name="passgate.enforce")
+def enforce() -> None:
+    try:
+        enforce_due()
+    except DatabaseGone as gone:
+        log.warning("not enforced: %s", gone)
+
+
+def _queue(permits: int) -> None:
+    for _ in range(permits):
+        slice_.delay()
+
+
+@worker_process_shutdown.connect
+def _let_go(**_: object) -> None:
+    if worker.cache_info().currsize:
+        worker().close()

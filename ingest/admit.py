@@ -1,0 +1,391 @@
+"""Admission: one read of a source becomes receipts, events, quarantine items and a position, in one transaction.
+
+DESIGN 3. The lane reads from its durable position, never by subscription, and owns nothing that a crash could lose: what
+is not committed to Postgres is read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Hole, Poll, bounded, check_dense, empty, joined, split
+from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, arrive, decide, disputed
+from ingest.core.errors import BrokerError
+from ingest.core.lane import Step
+from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.core.merkle import merkle_root, receipt_leaf
+from ingest.core.record import Decision, Flag, Reason, Understood
+from ingest.db import Cursor, again, read, statements, write
+from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start
+from ingest.lease import clear_stop, lost, renew
+from ingest.models import Source
+from ingest.streams import Loaded, compiled, ensure_classes
+from ingest.windows import Binding, bindings
+
+log = logging.getLogger(__name__)
+sql = statements("ingest", "admit")
+
+_EVENT_TYPES = (
+    "int4", "bytea", "int4", "int4", "int4", "int8", "int8", "bytea", "text", "bytea", "bytea", "bytea",
+)  # fmt: skip
+_RECEIPT_TYPES = ("int4", "int8", "int8", "int2", "int2", "int2", "int4", "bytea", "bytea")
+_RENEW_AFTER = LEASE_SECONDS / 3
+
+
+class TopicChanged(BrokerError):
+    """K5: the topic was deleted and created again; offsets of the old one mean nothing in the new one."""
+
+    code = "topic_changed"
+    what = "the inbox is not the topic this source belongs to"
+    retry = False
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What one batch became. `again_from` is where the next batch of the source starts."""
+
+    batch_id: int | None
+    records: int
+    admitted: int
+    duplicates: int
+    quarantined: int
+    again_from: int
+
+
+def admit(source: Source, lease: Lease, binding: Binding, poll: Poll) -> Admitted | None:
+    """The verb: one transaction. None where the binding is no longer what the worker thought (cut, next window).
+
+    Raises LeaseError when fenced, PollSkip when the poll is not dense, DatabaseGone when nobody knows whether COMMIT
+    happened: the position, read again under the next lease, tells.
+    """
+    check_dense(poll, lease.next_offset)
+    loaded = compiled(binding.contract)
+    parsed = [loaded.parser.parse(r.value, r.key, r.headers) for r in poll.records]
+    arrivals = arrive(
+        loaded.contract.stream,
+        binding.run_id,
+        [r.offset for r in poll.records],
+        [r.value for r in poll.records],
+        parsed,
+    )
+    return again(lambda: _Admission(source, lease, binding, loaded, poll, arrivals).transact())
+
+
+class _Admission:
+    """One try at the transaction. A race that the unique index settled makes it be done again from the start."""
+
+    def __init__(
+        self, source: Source, lease: Lease, binding: Binding, loaded: Loaded, poll: Poll, arrivals: list[Arrival]
+    ) -> None:
+        self.source = source
+        self.lease = lease
+        self.binding = binding
+        self.loaded = loaded
+        self.poll = poll
+        self.arrivals = arrivals
+        self.records = {r.offset: r for r in poll.records}
+        self.class_ids = loaded.class_ids
+
+    def transact(self) -> Admitted | None:
+        with write() as cur:
+            batch = self._advance(cur)
+            if batch is None:
+                return self._why_not(cur)
+            decisions = self._decide(cur)
+            self._write_events(cur, batch, decisions.events)
+            self._write_receipts(cur, batch, decisions)
+            self._write_items(cur, batch, decisions.items)
+            self._write_gaps(cur)
+            done = self._write_batch(cur, batch, decisions)
+            cur.execute(sql.raise_revision, {"win": self.binding.win})
+        return done
+
+    def _advance(self, cur: Cursor) -> int | None:
+        row = cur.execute(
+            sql.advance,
+            {
+                "start": self.poll.start, "end": self.poll.end, "epoch": self.poll.leader_epoch,
+                "seconds": LEASE_SECONDS, "win": self.binding.win, "source": self.lease.source,
+                "fence": self.lease.fence, "owner": self.lease.owner,
+            },
+        ).fetchone()  # fmt: skip
+        return None if row is None else int(row.batch_id)
+
+    def _why_not(self, cur: Cursor) -> None:
+        """Fenced: stop. Moved under our own fence: impossible, so stop too. Else cut or bound anew: look again."""
+        row = cur.execute(sql.why_not, {"source": self.lease.source}).fetchone()
+        if row.fence != self.lease.fence or row.owner != self.lease.owner or row.next_offset != self.poll.start:
+            raise lost(self.lease)
+
+    def _decide(self, cur: Cursor) -> Decisions:
+        known = self._known(cur)
+        ended = self._ended_runs(cur)
+        return decide(self.arrivals, known, self.binding.run_id, self.lease.source, ended.__contains__)
+
+    def _known(self, cur: Cursor) -> dict[bytes, Known]:
+        identities = list({a.identity for a in self.arrivals if a.identity is not None})
+        if not identities:
+            return {}
+        keys = {"identities": identities, "run": self.binding.run_number}
+        rows = cur.execute(sql.known, keys, binary=True).fetchall()
+        known = {row.identity: Known(row.payload_digest, row.source_id, row.offset) for row in rows}
+        asked = list(disputed(self.arrivals, known))
+        if asked:
+            keys["identities"] = asked
+            for row in cur.execute(sql.first_payloads, keys, binary=True).fetchall():
+                known[row.identity] = msgspec.structs.replace(known[row.identity], payload=row.payload)
+        return known
+
+    def _ended_runs(self, cur: Cursor) -> set[str]:
+        named = {a.parsed.run for a in self.arrivals if a.parsed.run is not None} - {self.binding.run_id}
+        if not named:
+            return set()
+        rows = cur.execute(sql.ended_runs, {"stream": self.loaded.stream_id, "runs": list(named)}).fetchall()
+        return {row.run_id for row in rows}
+
+    def _know_classes(self, cur: Cursor, names: set[str]) -> None:
+        """A CloudEvents stream may show a class its contract does not list; it gets its number in this transaction."""
+        missing = names - self.class_ids.keys()
+        if missing:
+            self.class_ids = self.class_ids | ensure_classes(cur, self.loaded.stream_id, missing)
+
+    def _write_events(self, cur: Cursor, batch: int, events: Sequence[NewEvent]) -> None:
+        """Sorted by identity, into the leaf: two workers that race meet in one order and do not deadlock."""
+        if not events:
+            return
+        self._know_classes(cur, {e.class_name for e in events})
+        ids = self.class_ids
+        run, win, source, records = self.binding.run_number, self.binding.win, self.lease.source, self.records
+        with cur.copy(sql.copy_events.format(leaf=f"event_p{run // 16}")) as copy:
+            copy.set_types(_EVENT_TYPES)
+            for e in sorted(events, key=_by_identity):
+                record = records[e.offset]
+                copy.write_row((
+                    run, e.identity, win, ids[e.class_name], source, e.offset, batch, e.payload_digest,
+                    event_id(e.parts), record.key, packed(record.headers), e.value,
+                ))  # fmt: skip
+
+    def _write_receipts(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
+        ids = self.class_ids
+        source = self.lease.source
+        with cur.copy(sql.copy_receipts) as copy:
+            copy.set_types(_RECEIPT_TYPES)
+            for o, a in zip(decisions.outcomes, self.arrivals, strict=True):
+                known = ids.get(a.parsed.class_name) if type(a.parsed) is Understood else None
+                copy.write_row((
+                    source, o.offset, batch, int(o.decision), int(o.reason), int(o.flags), known, o.identity,
+                    o.payload_digest,
+                ))  # fmt: skip
+
+    def _write_items(self, cur: Cursor, batch: int, items: Sequence[Item]) -> None:
+        if not items:
+            return
+        parsed = {a.offset: a.parsed for a in self.arrivals}
+        shown = [parsed[i.offset] for i in items]
+        kept = [self.records[i.offset] for i in items]
+        ids = self.class_ids
+        cur.execute(
+            sql.insert_items,
+            {
+                "win": self.binding.win, "run": self.binding.run_number, "source": self.lease.source, "batch": batch,
+                "offsets": [i.offset for i in items],
+                "reasons": [int(i.reason) for i in items],
+                "details": [_detail(i) for i in items],
+                "classes": [ids.get(p.class_name) if isinstance(p, Understood) else None for p in shown],
+                "identities": [i.identity for i in items],
+                "event_ids": [event_id(p.parts) if isinstance(p, Understood) else None for p in shown],
+                "digests": [i.payload_digest for i in items],
+                "values": [r.value for r in kept],
+                "keys": [r.key for r in kept],
+                "headers": [packed(r.headers) for r in kept],
+                "first_sources": [i.first_source for i in items],
+                "first_offsets": [i.first_offset for i in items],
+                "seen": [i.count for i in items],
+            },
+        )  # fmt: skip
+
+    def _write_gaps(self, cur: Cursor) -> None:
+        for hole in self.poll.holes:
+            cur.execute(
+                sql.insert_gap,
+                {
+                    "source": self.lease.source, "start": hole.start, "end": hole.end, "epoch": hole.leader_epoch,
+                    "isolation": hole.isolation, "why": hole.why, "fence": self.lease.fence,
+                },
+            )  # fmt: skip
+
+    def _write_batch(self, cur: Cursor, batch: int, decisions: Decisions) -> Admitted:
+        """No batch row where the read brought only holes: then gap rows alone explain the move."""
+        if not decisions.outcomes:
+            return Admitted(None, 0, 0, 0, 0, self.poll.end)
+        by_decision = [o.decision for o in decisions.outcomes]
+        keys = {
+            "batch": batch, "source": self.lease.source, "win": self.binding.win, "run": self.binding.run_number,
+            "contract": self.binding.contract, "start": self.poll.start, "end": self.poll.end,
+            "epoch": self.poll.leader_epoch, "records": len(by_decision),
+            "admitted": by_decision.count(Decision.ADMITTED),
+            "duplicates": by_decision.count(Decision.DUPLICATE),
+            "quarantined": by_decision.count(Decision.QUARANTINED),
+            "reserialised": sum(1 for o in decisions.outcomes if o.flags & Flag.RESERIALISED),
+            "bytes": self.poll.size, "digest": self._digest(decisions), "fence": self.lease.fence,
+            "owner": self.lease.owner,
+        }  # fmt: skip
+        cur.execute(sql.insert_batch, keys)
+        if decisions.events:
+            size = sum(len(e.value) for e in decisions.events)
+            cur.execute(sql.queue_batch, keys | {"events": len(decisions.events), "bytes": size})
+        return Admitted(
+            batch, len(by_decision), int(keys["admitted"]), int(keys["duplicates"]), int(keys["quarantined"]),
+            self.poll.end,
+        )  # fmt: skip
+
+    def _digest(self, decisions: Decisions) -> bytes:
+        key = self.source.key
+        return merkle_root(
+            receipt_leaf(key, o.offset, o.decision, o.reason, o.identity, o.payload_digest) for o in decisions.outcomes
+        )
+
+
+def _by_identity(event: NewEvent) -> bytes:
+    return event.identity
+
+
+def _detail(item: Item) -> str:
+    return item.detail if item.at is None else f"{item.detail} at byte {item.at}"
+
+
+_encode_id = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def event_id(parts: tuple[str | int, ...]) -> str:
+    """The id's parts as a JSON array: readable, and exact about strings and integers."""
+    return _encode_id(parts).decode()
+
+
+def packed(headers: Sequence[tuple[str, bytes | None]] | None) -> bytes | None:
+    """Headers as they came, in order, repeats and nulls included, as msgpack [[name, bytes|nil], ...]."""
+    return _pack(headers) if headers else None
+
+
+class AdmissionLane:
+    """Holds the lease of one inbox source, with its consumer. Made in the process that uses it, after fork."""
+
+    def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
+        self.lease = lease
+        self.source = Source.objects.get(id=lease.source)
+        self.here = Partition(self.source.topic, self.source.partition)
+        self._admin = admin
+        self._cluster = cluster
+        self._reader: PartitionReader | None = None
+        self._pending = empty(lease.next_offset, lease.leader_epoch)
+        self._renewed = time.monotonic()
+        self._read_size = 500
+        clear_stop(lease)
+
+    @property
+    def group(self) -> str:
+        """The group whose commits other tools watch; Postgres is the authority (K9)."""
+        return f"passgate.{self.source.stream.name}"
+
+    def step(self, max_wait: float) -> Step:
+        """Reads, decides and commits one bounded batch; idle where there is nothing, or nobody's window, to read for."""
+        binding = bindings("admission", [self.lease.source]).get(self.lease.source)
+        if binding is None:
+            return self._idle()
+        self._fill(max_wait, *self._limits(binding))
+        if self._pending.end == self._pending.start:
+            return self._idle()
+        self._check_topic()
+        batch, rest = self._next_batch(binding)
+        done = admit(self.source, self.lease, binding, batch)
+        if done is None:
+            return Step(0, idle=False)  # cut or bound anew in between: the next step looks again
+        self._pending = rest
+        self.lease = self.lease.at(done.again_from, batch.leader_epoch)
+        self._renewed = time.monotonic()
+        self._commit()
+        return Step(done.records, idle=False)
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _next_batch(self, binding: Binding) -> tuple[Poll, Poll]:
+        head, tail = (self._pending, None) if binding.cut is None else split(self._pending, binding.cut)
+        batch, rest = bounded(head, *self._limits(binding))
+        return batch, rest if tail is None else joined(rest, tail)
+
+    def _idle(self) -> Step:
+        if time.monotonic() - self._renewed > _RENEW_AFTER:
+            renew(self.lease)
+            self._renewed = time.monotonic()
+        return Step(0, idle=True)
+
+    def _fill(self, max_wait: float, records: int, size: int) -> None:
+        """Reads in turns until a batch is full, its time is over, or the end is reached; turns bound the memory."""
+        reader = self._open()
+        until = time.monotonic() + max_wait
+        while len(self._pending.records) < records and self._pending.size < size:
+            chunk = reader.read(self._read_size, max(0.0, until - time.monotonic())).get(self.here)
+            if chunk is not None:
+                self._take(chunk)
+            if chunk is None or chunk.at_end or time.monotonic() >= until:
+                return
+
+    def _limits(self, binding: Binding) -> tuple[int, int]:
+        """The contract's, but never above an attempt's: a batch is published whole (DESIGN 4)."""
+        limits = compiled(binding.contract).contract.limits
+        return min(limits.batch_records, BATCH_RECORDS), min(limits.batch_bytes, BATCH_BYTES)
+
+    def _take(self, chunk: Chunk) -> None:
+        if chunk.moved():
+            holes = [Hole(g.from_offset, g.to_offset, g.leader_epoch, g.isolation, g.why) for g in chunk.gaps]
+            poll = Poll(chunk.start, chunk.next_offset, chunk.leader_epoch, chunk.records, holes)
+            self._pending = joined(self._pending, poll)
+            average = max(1, poll.size // max(1, len(poll.records)))
+            self._read_size = max(20, min(2000, BATCH_BYTES // (4 * average)))
+        if chunk.fault is not None and not self._pending.records:
+            raise chunk.fault
+
+    def _open(self) -> PartitionReader:
+        if self._reader is None:
+            self._check_topic()
+            self._reader = PartitionReader(self._cluster, group=self.group)
+            at = self._pending.end
+            self._reader.assign([Start(self.here.topic, self.here.partition, at, self._pending.leader_epoch)])
+        return self._reader
+
+    def _check_topic(self) -> None:
+        """After every poll and before the commit; the check that ends one batch opens the next (DESIGN 3.3)."""
+        found = self._admin.topic_id(self.source.topic)
+        if found != self.source.topic_id:
+            raise TopicChanged(
+                expected=f"{self.source.topic} with id {self.source.topic_id}",
+                found=f"id {found}" if found else "no such topic",
+                next_step="the window fails; the next one starts on the new topic",
+            )
+
+    def _commit(self) -> None:
+        """Only now, for other tools; a failure changes nothing here and is seen by COMMITTED's measurement."""
+        assert self._reader is not None
+        fault = self._reader.commit({self.here: (self.lease.next_offset, self.lease.leader_epoch)})
+        if fault is not None:
+            log.warning("offset commit to Kafka failed: %s", fault)
+
+
+def counts_by_reason(source: int, start: int, end: int) -> dict[tuple[Decision, Reason], int]:
+    """How many receipts of [start, end) there are of each decision and reason."""
+    with read() as cur:
+        rows = cur.execute(
+            'SELECT decision, reason, count(*) AS n FROM receipt WHERE source_id = %s AND "offset" >= %s AND "offset" < %s'
+            " GROUP BY 1, 2",
+            (source, start, end),
+        ).fetchall()
+    return {(Decision(row.decision), Reason(row.reason)): row.n for row in rows}

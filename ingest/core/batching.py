@@ -1,0 +1,114 @@
+"""From what one read brought to batches: offsets stay dense, a batch never crosses a cut, nothing grows without bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from ingest.core.errors import BrokerError
+
+BATCH_RECORDS = 5_000
+BATCH_BYTES = 8 * 1024 * 1024
+
+
+class PollSkip(BrokerError):
+    """A poll did not start at the position, or skipped offsets without a claim (DESIGN 3.2)."""
+
+    code = "poll_skip"
+    what = "the poll does not continue the position"
+    retry = True
+
+
+class Held(Protocol):
+    """A record as the reader gives it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def leader_epoch(self) -> int | None: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
+
+
+class Hole(NamedTuple):
+    """Offsets [start, end) that a consumer was given nothing at."""
+
+    start: int
+    end: int
+    leader_epoch: int | None
+    isolation: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Poll:
+    """Records and holes of one source that tile [start, end), in offset order."""
+
+    start: int
+    end: int
+    leader_epoch: int | None
+    records: Sequence[Held]
+    holes: Sequence[Hole]
+
+    @property
+    def size(self) -> int:
+        """Bytes of values and keys."""
+        return sum(len(r.value or b"") + len(r.key or b"") for r in self.records)
+
+
+def empty(at: int, leader_epoch: int | None) -> Poll:
+    return Poll(at, at, leader_epoch, (), ())
+
+
+def joined(first: Poll, second: Poll) -> Poll:
+    """Two polls, the second where the first ended. Raises PollSkip where it does not."""
+    if first.end != second.start:
+        raise PollSkip(expected=f"a poll from offset {first.end}", found=f"one from {second.start}")
+    return Poll(
+        first.start,
+        second.end,
+        second.leader_epoch,
+        [*first.records, *second.records],
+        [*first.holes, *second.holes],
+    )
+
+
+def check_dense(poll: Poll, position: int) -> None:
+    """Every offset of [start, end) is a record's or a hole's, exactly once, and start is the position."""
+    if poll.start != position:
+        raise PollSkip(expected=f"offset {position}", found=f"offset {poll.start}", next_step="the lane starts again")
+    spans = sorted([(r.offset, r.offset + 1) for r in poll.records] + [(h.start, h.end) for h in poll.holes])
+    at = poll.start
+    for start, end in spans:
+        if start != at:
+            raise PollSkip(expected=f"offset {at}", found=f"offset {start}", next_step="the lane starts again")
+        at = end
+    if at != poll.end:
+        raise PollSkip(expected=f"offsets up to {poll.end}", found=f"up to {at}", next_step="the lane starts again")
+
+
+def split(poll: Poll, at: int) -> tuple[Poll, Poll]:
+    """The parts of a poll below and from offset `at` on: a cut, or a limit. A hole across it is claimed in two parts."""
+    if at >= poll.end:
+        return poll, empty(poll.end, poll.leader_epoch)
+    below = [r for r in poll.records if r.offset < at]
+    above = [r for r in poll.records if r.offset >= at]
+    low = [h._replace(end=min(h.end, at)) for h in poll.holes if h.start < at]
+    high = [h._replace(start=max(h.start, at)) for h in poll.holes if h.end > at]
+    epoch = below[-1].leader_epoch if below else poll.leader_epoch
+    return Poll(poll.start, at, epoch, below, low), Poll(at, poll.end, poll.leader_epoch, above, high)
+
+
+def bounded(poll: Poll, records: int, size: int) -> tuple[Poll, Poll]:
+    """The longest head within both limits (at least one record), and the rest."""
+    total = 0
+    for index, record in enumerate(poll.records):
+        total += len(record.value or b"") + len(record.key or b"")
+        if index and (index >= records or total > size):
+            return split(poll, record.offset)
+    return poll, empty(poll.end, poll.leader_epoch)

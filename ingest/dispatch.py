@@ -1,0 +1,252 @@
+"""Who works on what: permits, slices and samples (DESIGN 11).
+
+A Celery task is a permit, not an assignment. A slice goes on with the lanes this process holds, takes free ones, and
+lets the lease decide; a doubled, late or lost task changes nothing but the time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingest.admit import AdmissionLane
+from ingest.core.errors import BrokerError, LeaseError, PassgateError
+from ingest.core.lane import Lane
+from ingest.core.lease import Lease
+from ingest.db import DatabaseGone, read, statements, write
+from ingest.kafka import Admin, Cluster, Committed, LogEnds
+from ingest.lease import release, stop, take
+
+log = logging.getLogger(__name__)
+sql = statements("ingest", "dispatch")
+
+SLICE_SECONDS = 20.0
+STEP_SECONDS = 0.2
+IDLE_SECONDS = 1.0
+MOST_LANES = 16
+#: How long a stopped lane rests: where trying again makes sense, and where somebody has to look first.
+REST_RETRY, REST_OTHER = 2.0, 30.0
+
+
+@dataclass
+class Held:
+    """A lane this process holds, and when it last had something to do."""
+
+    lease: Lease
+    lane: Lane
+    busy_at: float
+
+
+Factory = Callable[[Lease, Cluster, Admin], Lane]
+
+
+def factories() -> dict[str, Factory]:
+    """The lane class of each lane's name; publish and effects are imported here so that a web process never loads them."""
+    from ingest.consume import EffectsLane
+    from ingest.publish import PublishLane
+
+    return {"admission": AdmissionLane, "publish": PublishLane, "effects": EffectsLane}
+
+
+@dataclass
+class Worker:
+    """What one process keeps between slices: leases, consumers, producers. Made lazily, after fork."""
+
+    cluster: Cluster
+    lanes: dict[str, Factory]
+    admin: Admin
+    held: dict[tuple[str, int], Held] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls) -> Worker:
+        cluster = Cluster.from_settings()
+        return cls(cluster, factories(), Admin(cluster))
+
+    def slice(self, seconds: float = SLICE_SECONDS, share: int = MOST_LANES) -> int:
+        """Works for `seconds`, or until there was nothing to do for a second; returns the records made durable."""
+        end = time.monotonic() + seconds
+        looked = worked = 0.0
+        records = 0
+        while (now := time.monotonic()) < end:
+            if now - looked > 0.5:
+                self._take_free(share)
+                looked = time.monotonic()
+            done = self._round()
+            records += done
+            worked = time.monotonic() if done or not worked else worked
+            if not done and time.monotonic() - worked > IDLE_SECONDS:
+                break
+            if not done:
+                time.sleep(0.02)
+        self._let_go_of_idle()
+        return records
+
+    def close(self) -> None:
+        """Lets go of everything: the process ends, or the database went."""
+        for key in list(self.held):
+            self._drop(key, give_back=True)
+
+    def _round(self) -> int:
+        wait = STEP_SECONDS if len(self.held) <= 1 else STEP_SECONDS / 4
+        return sum(self._step(key, wait) for key in list(self.held))
+
+    def _step(self, key: tuple[str, int], wait: float) -> int:
+        held = self.held[key]
+        try:
+            step = held.lane.step(wait)
+        except LeaseError as lost:
+            log.info("lease lost: %s", lost)
+            self._drop(key, give_back=False)
+        except DatabaseGone:
+            self._forget()
+            raise
+        except PassgateError as error:
+            self._stop(key, error.code, str(error), REST_RETRY if error.retry else REST_OTHER)
+        except Exception:
+            # unknown: it stops the lane, is shown on its row, and is never swallowed
+            log.exception("lane %s/%s stopped", *key)
+            self._stop(key, "unexpected", traceback.format_exc(limit=-3), REST_OTHER)
+        else:
+            if not step.idle:
+                held.busy_at = time.monotonic()
+            return step.records or int(not step.idle)
+        return 0
+
+    def _take_free(self, share: int) -> None:
+        """Free positions with work, oldest backlog first, up to this process's share."""
+        room = min(share, MOST_LANES) - len(self.held)
+        if room <= 0:
+            return
+        for row in work():
+            key = (row.lane, row.source_id)
+            if key in self.held or (row.owner is not None and not row.expired):
+                continue
+            lease = take(*key)
+            if lease is None:
+                continue
+            self._open(key, lease)
+            room -= 1
+            if not room:
+                return
+
+    def _open(self, key: tuple[str, int], lease: Lease) -> None:
+        try:
+            lane = self.lanes[key[0]](lease, self.cluster, self.admin)
+        except LeaseError as lost:
+            log.info("lease lost while opening: %s", lost)
+            return
+        except PassgateError as error:
+            stop(lease, error.code, str(error), REST_RETRY if error.retry else REST_OTHER)
+            return
+        self.held[key] = Held(lease, lane, time.monotonic())
+
+    def _stop(self, key: tuple[str, int], code: str, detail: str, rest: float) -> None:
+        log.warning("lane %s/%s stopped: %s %s", *key, code, detail)
+        stop(self.held[key].lease, code, detail, rest)
+        self._drop(key, give_back=False)
+
+    def _let_go_of_idle(self) -> None:
+        """An idle lane's lease goes back, so that whichever process has the next permit can take it at once."""
+        now = time.monotonic()
+        for key, held in list(self.held.items()):
+            if now - held.busy_at > IDLE_SECONDS:
+                self._drop(key, give_back=True)
+
+    def _drop(self, key: tuple[str, int], give_back: bool) -> None:
+        held = self.held.pop(key)
+        try:
+            held.lane.close()
+        finally:
+            if give_back:
+                release(held.lease)
+
+    def _forget(self) -> None:
+        """The database went: whether the last COMMIT happened is read from the position under the next lease."""
+        for key in list(self.held):
+            self._drop(key, give_back=False)
+
+
+def work() -> list[Any]:
+    """Positions with something to do: rows (lane, source_id, owner, expired)."""
+    with read() as cur:
+        return cur.execute(sql.work).fetchall()
+
+
+def take_permit() -> object | None:
+    """One issued permit, or None: this task is a double of one already served."""
+    with write() as cur:
+        row = cur.execute(sql.take_permit).fetchone()
+    return None if row is None else row.id
+
+
+def end_permit(permit: object) -> None:
+    with write() as cur:
+        cur.execute(sql.end_permit, {"id": permit})
+
+
+def dispatch(slots: int) -> int:
+    """Issues as many permits as there are slots with work for them; returns how many tasks to queue.
+
+    Counted in the table: what the Celery broker lost is replaced after 10 s, and nothing is issued twice.
+    """
+    with write() as cur:
+        if not cur.execute(sql.try_lock).fetchone().mine:
+            return 0
+        cur.execute(sql.forget_permits)
+        wanted = min(slots, len(work()))
+        missing = max(0, wanted - cur.execute(sql.open_permits).fetchone().n)
+        for _ in range(missing):
+            cur.execute(sql.issue)
+    return missing
+
+
+def share_of_work(slots: int) -> int:
+    """How many lanes one of `slots` processes takes, so that all get some."""
+    return max(1, -(-len(work()) // slots))
+
+
+def sample(admin: Admin) -> int:
+    """Asks the broker for the offsets of every source and writes down the answers; unanswered is null, never 0."""
+    with read() as cur:
+        rows = cur.execute(sql.sampled_sources).fetchall()
+    by_topic: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+    for row in rows:
+        by_topic[row.topic, row.topic_id, row.stream].append(row)
+    answers = [answer for key, sources in by_topic.items() for answer in _sample_topic(admin, *key, sources)]
+    if answers:
+        names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
+        with write() as cur:
+            cur.execute(sql.insert_samples, dict(zip(names, map(list, zip(*answers, strict=True)), strict=True)))
+            cur.execute(sql.forget_samples)
+    return len(answers)
+
+
+_UNANSWERED = LogEnds(None, None, None, None)
+
+
+def _sample_topic(admin: Admin, topic: str, topic_id: str, stream: str, sources: list[Any]) -> list[tuple[Any, ...]]:
+    """One answer a source. Another topic of the same name is not an answer about this one (K5)."""
+    partitions = [row.partition for row in sources]
+    ends: dict[int, LogEnds] = {}
+    committed: dict[int, Committed] = {}
+    try:
+        if admin.topic_id(topic) == topic_id:
+            ends = admin.ends(topic, partitions)
+            committed = admin.committed(f"passgate.{stream}", topic, partitions)
+    except BrokerError as error:
+        log.info("not sampled: %s", error)
+    return [
+        _answer(row, ends.get(row.partition, _UNANSWERED), committed.get(row.partition, Committed("UNMEASURED")))
+        for row in sources
+    ]
+
+
+def _answer(row: Any, end: LogEnds, committed: Committed) -> tuple[Any, ...]:
+    return (
+        row.id, end.earliest, end.lso, end.hw, end.leader_epoch, committed.offset, committed.state, row.next_offset,
+    )  # fmt: skip

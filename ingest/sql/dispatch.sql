@@ -1,0 +1,61 @@
+-- name: try_lock
+-- One dispatcher at a time; transaction-level, so that a crash frees it.
+SELECT pg_try_advisory_xact_lock(hashtext('passgate.dispatch')) AS mine
+
+-- name: open_permits
+-- A permit untaken for 10 s, or taken and not ended for the length of a slice and a lease, is lost: it is replaced.
+SELECT count(*) AS n FROM permit
+ WHERE ended_at IS NULL
+   AND (taken_at > clock_timestamp() - interval '60 s' OR taken_at IS NULL AND issued_at > clock_timestamp() - interval '10 s')
+
+-- name: issue
+INSERT INTO permit (id) VALUES (gen_random_uuid())
+
+-- name: take_permit
+-- A doubled task finds no permit and has nothing to do.
+UPDATE permit SET taken_at = clock_timestamp()
+ WHERE id = (SELECT id FROM permit WHERE taken_at IS NULL AND ended_at IS NULL
+              ORDER BY issued_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id
+
+-- name: end_permit
+UPDATE permit SET ended_at = clock_timestamp() WHERE id = %(id)s
+
+-- name: waiting_permits
+SELECT count(*) AS n FROM permit
+ WHERE taken_at IS NULL AND ended_at IS NULL AND issued_at > clock_timestamp() - interval '10 s'
+
+-- name: forget_permits
+DELETE FROM permit WHERE issued_at < clock_timestamp() - interval '10 min'
+
+-- name: work
+-- Positions with something to do, the oldest backlog first. A source never sampled may have something: it is looked at.
+-- Admission has work only where its next offset belongs to a window; publishing where batches wait, an attempt is
+-- unsettled and not merely waiting for a person, or a person asked.
+SELECT p.lane, p.source_id, p.owner, p.until <= clock_timestamp() AS expired
+  FROM position p
+  LEFT JOIN LATERAL (SELECT lso FROM sample s WHERE s.source_id = p.source_id ORDER BY s.at DESC LIMIT 1) s ON true
+ WHERE (p.stopped_until IS NULL OR p.stopped_until <= clock_timestamp())
+   AND CASE p.lane
+       WHEN 'admission' THEN (CASE WHEN p.cut IS NOT NULL AND p.next_offset >= p.cut THEN p.next_win ELSE p.win END) IS NOT NULL
+                         AND (s.lso IS NULL OR s.lso > p.next_offset)
+       WHEN 'effects' THEN s.lso IS NULL OR s.lso > p.next_offset
+       ELSE EXISTS (SELECT FROM publish_queue q WHERE q.source_id = p.source_id)
+         OR EXISTS (SELECT FROM attempt a WHERE a.source_id = p.source_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE'))
+       END
+ ORDER BY p.progressed_at, p.lane, p.source_id
+
+-- name: sampled_sources
+SELECT DISTINCT s.id, s.stream_id, s.role, s.topic, s.topic_id, s.partition, st.name AS stream, p.next_offset
+  FROM position p JOIN source s ON s.id = p.source_id JOIN stream st ON st.id = s.stream_id
+ WHERE p.lane IN ('admission', 'effects')
+
+-- name: insert_samples
+INSERT INTO sample (source_id, log_start, lso, hw, leader_epoch, kafka_committed, committed_state, next_offset)
+SELECT * FROM unnest(%(sources)s::integer[], %(log_starts)s::bigint[], %(lsos)s::bigint[], %(hws)s::bigint[],
+                     %(epochs)s::integer[], %(committed)s::bigint[], %(states)s::text[], %(nexts)s::bigint[])
+
+-- name: forget_samples
+-- Screens show hours, not days; verdicts keep snapshots of their own.
+DELETE FROM sample WHERE id IN (
+    SELECT id FROM sample WHERE at < clock_timestamp() - interval '12 hours' LIMIT 5000)

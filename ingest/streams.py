@@ -1,0 +1,112 @@
+"""Streams and their contracts: loading a version, and having it at hand compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from django.conf import settings
+from psycopg.types.json import Jsonb
+
+from ingest.auditlog import record_act
+from ingest.core.contract import Contract, contract_digest, parse_contract
+from ingest.core.errors import NotFound
+from ingest.core.record import Parser
+from ingest.db import Cursor, again, read, statements, write
+
+sql = statements("ingest", "streams")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A stored version of a contract, parsed. `class_ids` grows as a CloudEvents stream shows classes it does not list."""
+
+    id: int
+    stream_id: int
+    version: int
+    digest: bytes
+    contract: Contract
+    parser: Parser
+    class_ids: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """`fresh` is False where exactly this contract was the newest already."""
+
+    contract_id: int
+    version: int
+    digest: bytes
+    fresh: bool
+
+
+def parse(text: bytes, file: str, files: Mapping[str, bytes]) -> Contract:
+    """The contract, its projection checked against the allow-list of the settings. Raises ContractErrors."""
+
+    def read_file(name: str) -> bytes:
+        try:
+            return files[name]
+        except KeyError:
+            raise FileNotFoundError(name) from None
+
+    return parse_contract(text, file, read_file, frozenset(settings.PASSGATE_PROJECTIONS))
+
+
+def load(text: bytes, file: str, files: Mapping[str, bytes], actor: str) -> LoadResult:
+    """Stores a new version of the stream's contract; it holds from the next window. Raises ContractErrors."""
+    contract = parse(text, file, files)
+    used = {name: files[name].decode() for name in sorted(files) if name in schema_files(contract)}
+    return again(lambda: _store(contract, text, used, actor))
+
+
+def schema_files(contract: Contract) -> set[str]:
+    """Names of the schema files the contract refers to."""
+    return {event.schema.file for event in contract.events if event.schema is not None}
+
+
+def _store(contract: Contract, text: bytes, files: Mapping[str, str], actor: str) -> LoadResult:
+    digest = contract_digest(contract)
+    with write() as cur:
+        stream = cur.execute(sql.ensure_stream, {"name": contract.stream}).fetchone().id
+        newest = cur.execute(sql.newest, {"stream": stream}).fetchone()
+        if newest is not None and bytes(newest.digest) == digest:
+            return LoadResult(newest.id, newest.version, digest, fresh=False)
+        stored = cur.execute(
+            sql.insert_contract,
+            {"stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor},
+        ).fetchone()
+        ensure_classes(cur, stream, [event.name for event in contract.events])
+        detail = {"version": stored.version, "digest": digest.hex()}
+        record_act(cur, actor, "contract.load", contract.stream, detail=detail)
+        return LoadResult(stored.id, stored.version, digest, fresh=True)
+
+
+def newest_contract(stream: str) -> Loaded:
+    """The version that holds from the next window. Raises NotFound."""
+    with read() as cur:
+        row = cur.execute(sql.newest_of_stream, {"name": stream}).fetchone()
+    if row is None:
+        raise NotFound(expected=f"a contract of stream {stream}", found="none", next_step="passgate stream load FILE")
+    return compiled(row.id)
+
+
+@lru_cache(maxsize=64)
+def compiled(contract_id: int) -> Loaded:
+    """A stored contract never changes, so a process parses it once."""
+    with read() as cur:
+        row = cur.execute(sql.contract, {"id": contract_id}).fetchone()
+        if row is None:
+            raise NotFound(expected=f"contract {contract_id}", found="none")
+        classes = cur.execute(sql.classes, {"stream": row.stream_id}).fetchall()
+    files = {name: text.encode() for name, text in row.files.items()}
+    contract = parse_contract(bytes(row.source_text), f"{row.name}.toml", files.__getitem__)
+    return Loaded(
+        row.id, row.stream_id, row.version, bytes(row.digest), contract, Parser(contract), {c.name: c.id for c in classes}
+    )
+
+
+def ensure_classes(cur: Cursor, stream: int, names: Iterable[str]) -> dict[str, int]:
+    """The numbers of these class names, made where they are new."""
+    rows = cur.execute(sql.ensure_classes, {"stream": stream, "names": sorted(set(names))}).fetchall()
+    return {row.name: row.id for row in rows}
