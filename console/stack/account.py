@@ -70,7 +70,7 @@ def private_folder(data: Path) -> Path:
 
 
 def make_private_folder(data: Path, account: Account) -> Path:
-    """Make the private folder, owned by root and open to `account` alone; refuses one that somebody else made.
+    """Make the private folder, owned by `account` and open to it alone; refuses one that somebody else made.
 
     Raises:
         NoAccount: the folder exists and is not ours, so what lies in it cannot be trusted.

@@ -78,7 +78,7 @@ class Kafka(Part):
     def prepare(self, say: Say) -> None:
         """Fetch the jars, write the configuration, format the log folder once."""
         self._class_path = class_path(say)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._folder / "log4j2.properties").write_text(LOGGING)
         self._properties().write_text(self._configuration())
         if not (self._logs() / "meta.properties").exists():

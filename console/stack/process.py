@@ -111,7 +111,7 @@ def sweep(group: int, members: list[psutil.Process]) -> None:
 
 def start(command: Command, log: Path) -> Process:
     """Start a command in a session of its own, output appended to `log`. It dies with this thread's process."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     who = (command.account.uid, command.account.gid) if command.account else (-1, -1)
     words = (os.getpid(), int(command.death_signal), *who)
     with log.open("ab") as output:

@@ -56,7 +56,13 @@ def is_live(record: Record) -> bool:
 
 
 def running(data: Path | None = None) -> Record | None:
-    """The running stack: that of `data`, else of PASSGATE_DATA, else the one the state root points to."""
+    """The stack that is up: that of `data`, else of PASSGATE_DATA, else the one the state root points to."""
+    record = live(data)
+    return record if record and record["state"] == "running" else None
+
+
+def live(data: Path | None = None) -> Record | None:
+    """Like `running`, and a stack that is still starting too."""
     named = data or (Path(os.environ["PASSGATE_DATA"]) if os.environ.get("PASSGATE_DATA") else None)
     record = read(record_file(named)) if named else read(pointer_file())
     return record if record and is_live(record) else None

@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -104,6 +105,7 @@ class Stack:
         self._closing = threading.Event()
         self._monitor: threading.Thread | None = None
         self._spawner: ThreadPoolExecutor | None = None
+        self._starters: list[Future[None]] = []
         self._guard: Guard | None = None
         self._held: int | None = None
         self._secrets: Secrets | None = None
@@ -126,6 +128,7 @@ class Stack:
             self._spawner = ThreadPoolExecutor(1, thread_name_prefix="stack-spawner")
             self._guard = Guard()
             self._runs = {name: Run(self._make(name)) for name in self._names}
+            self._write_record("starting")
             self._bring_up_together([name for name in self._names if name in STORES])
             services = [name for name in self._names if name in SERVICES]
             if services:
@@ -143,6 +146,8 @@ class Stack:
         self._closing.set()
         if self._monitor and self._monitor is not threading.current_thread():
             self._monitor.join()
+        # Interrupted while starting: those threads see that we are closing, and leave nothing behind that is not in _runs.
+        wait_for(self._starters)
         for names in STOP_ORDER:
             self._end_together([self._runs[name] for name in names if name in self._runs])
         self._dismiss_helpers()
@@ -174,7 +179,7 @@ class Stack:
         """
         self._say("database: migrating")
         done = subprocess.run(
-            [sys.executable, "-m", "django", "migrate", "--no-input", "--verbosity", "1"],
+            [sys.executable, "-m", "django", "migrate", "--database", "owner", "--no-input", "--verbosity", "1"],
             capture_output=True, text=True, cwd=PROJECT, env=django_environment(self.env()), stdin=subprocess.DEVNULL,
         )  # fmt: skip
         log = self.data / "log" / "migrate.log"
@@ -315,8 +320,8 @@ class Stack:
             for name in names:
                 self._give_ports(self._runs[name].part)
         with ThreadPoolExecutor(max(1, len(names))) as pool:
-            started = [pool.submit(self._bring_up, name) for name in names]
-        for each in started:
+            self._starters = [pool.submit(self._bring_up, name) for name in names]
+        for each in self._starters:
             each.result()
 
     def _bring_up(self, name: str) -> None:
@@ -487,7 +492,7 @@ class Stack:
             "parts": self.status(), "env": self.env() if self._secrets else {},
         }  # fmt: skip
         record.write(record.record_file(self.data), found)
-        if self._register and state == "running":
+        if self._register and state != "stopped":
             record.point_to(found)
 
     # --- looking up -------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class Valkey(Part):
 
     def prepare(self, say: Say) -> None:
         """Write the configuration, password in it, readable by its owner only."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         values = {"port": self.port, "password": self._secrets.get("valkey"), "folder": self._folder}
         write_private(self._folder / "valkey.conf", CONFIGURATION.format(**values))
 

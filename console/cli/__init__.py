@@ -1,0 +1,1 @@
+"""The command line: `passgate`, or `python3 manage.py` in a clone."""

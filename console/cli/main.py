@@ -1,0 +1,107 @@
+"""The `passgate` group. Commands are loaded by name when they are run, so that none pays for another's imports."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+import click
+
+from ingest.core.errors import PassgateError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table: the module, the click command in it, and its line in the help."""
+
+    module: str
+    command: str
+    help: str
+
+
+COMMANDS = {
+    "up": Entry("console.cli.stack", "up", "Start the embedded stack on this machine."),
+    "down": Entry("console.cli.stack", "down", "Stop it."),
+    "status": Entry("console.cli.stack", "status", "Show its parts."),
+    "demo": Entry("console.cli.demo", "demo", "Real flight events through the whole flow."),
+    "test": Entry("console.cli.test", "test", "Run all checks and tests."),
+    "stream": Entry("console.cli.stream", "stream", "Check, load and compare contracts."),
+    "run": Entry("console.cli.run", "run", "Open, seal and close runs."),
+    "gate": Entry("console.cli.gate", "gate", "Ask a run's gate, and run a command only on PASS."),
+    "quarantine": Entry("console.cli.quarantine", "quarantine", "List, show and resolve quarantined records."),
+    "reconcile": Entry("console.cli.reconcile", "reconcile", "Settle publishes of unknown outcome."),
+    "fsck": Entry("console.cli.fsck", "fsck", "Check every invariant of the ledger."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called `cmd_name`, or None."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        found = getattr(import_module(entry.module), entry.command)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the table; importing every module for a line of help would cost seconds."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def passgate() -> None:
+    """Passgate: until it says PASS, nothing downstream reads it.
+
+    Any other first word is a Django command (migrate, check, shell, ...).
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code; an error of ours is one line, never a traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        run_django(words)
+        return
+    try:
+        passgate.main(words, prog_name="passgate")
+    except PassgateError as error:
+        sys.exit(f"passgate: {error} [{error.code}]")
+
+
+def run_django(words: list[str]) -> None:
+    """Run a Django management command on the running stack."""
+    from django.core.management import execute_from_command_line
+
+    use_running_stack()
+    execute_from_command_line(["manage.py", *words])
+
+
+def use_running_stack() -> None:
+    """Take the settings that are not set from the running embedded stack, if there is one; call before Django is set up."""
+    from console.stack.record import running
+
+    record = running()
+    for key, value in (record["env"] if record else {}).items():
+        os.environ.setdefault(key, value)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+
+
+def set_up_django() -> None:
+    """What a command that uses models calls first: settings from the running stack, then django.setup()."""
+    import django
+
+    use_running_stack()
+    django.setup()
+
+
+if __name__ == "__main__":
+    main()
