@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from ingest.core.identity import Parts
-from ingest.core.record import Decision, Parsed, Reason
+from ingest.core.canonical import same_event
+from ingest.core.identity import Parts, identifier
+from ingest.core.reason import Decision, Flag, Reason
+from ingest.core.record import NotUnderstood, Parsed, Understood
+
+Counts = dict[tuple[str, Decision, Reason], int]
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
@@ -20,7 +25,10 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
-    """An event admitted before: `source` and `offset` of its record. `payload` only for `disputed` identities."""
+    """An event admitted before: `source` and `offset` of its record.
+
+    `payload` is needed for `disputed` identities only; None there means that its bytes are no longer kept.
+    """
 
     payload_digest: bytes
     source: int
@@ -29,7 +37,10 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """One record's receipt. `item` is an index into Decisions.items; the first place is set for known identities."""
+    """One record's receipt. `item` is an index into Decisions.items; the first place is set for known identities.
+
+    `identity` is the one the record names: of an ADMITTED, a DUPLICATE or a PAYLOAD_MISMATCH, else None.
+    """
 
     offset: int
     decision: Decision
@@ -66,6 +77,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     at: int | None
     run: str | None
     flags: int
+    class_name: str
     identity: bytes | None
     payload_digest: bytes
     first_source: int | None
@@ -79,19 +91,36 @@ class Decisions(msgspec.Struct, frozen=True):
     outcomes: list[Outcome]
     events: list[NewEvent]
     items: list[Item]
-    counts: dict[tuple[str, Decision, Reason], int]
+    counts: Counts
 
 
 def arrive(
     stream: str, run_id: str, offsets: Sequence[int], values: Sequence[bytes | None], parsed: Sequence[Parsed]
 ) -> list[Arrival]:
     """Digests for a batch: payload digest for all, identity for what is understood and names this run or none."""
-    raise NotImplementedError
+    sha256 = hashlib.sha256
+    identify: dict[str, Callable[[Parts], bytes]] = {}
+    arrivals = []
+    for offset, value, record in zip(offsets, values, parsed, strict=True):
+        identity = None
+        if type(record) is Understood and (record.run is None or record.run == run_id):
+            digest = identify.get(record.class_name)
+            if digest is None:
+                digest = identify[record.class_name] = identifier(stream, run_id, record.class_name)
+            identity = digest(record.parts)
+        arrivals.append(Arrival(offset, record, sha256(value or b"").digest(), identity))
+    return arrivals
 
 
 def disputed(arrivals: Sequence[Arrival], known: Mapping[bytes, Known]) -> set[bytes]:
     """Known identities that arrived with another payload digest: fetch their stored payload before `decide`."""
-    raise NotImplementedError
+    return {
+        arrival.identity
+        for arrival in arrivals
+        if arrival.identity is not None
+        and (first := known.get(arrival.identity)) is not None
+        and first.payload_digest != arrival.payload_digest
+    }
 
 
 def decide(
@@ -101,5 +130,132 @@ def decide(
     source: int,
     is_closed: Callable[[str], bool],
 ) -> Decisions:
-    """Pure. `source` is where the arrivals come from; `is_closed(run)` tells LATE from OTHER_RUN."""
-    raise NotImplementedError
+    """What becomes of `arrivals`, which are of one source and in offset order. Pure.
+
+    `known` holds the identities admitted before in this run; one that is new here counts for the later arrivals.
+    `is_closed(run)` tells LATE from OTHER_RUN.
+    """
+    batch = _Batch(known, source, is_closed)
+    for arrival in arrivals:
+        batch.take(arrival)
+    return batch.decisions()
+
+
+def admitted(decisions: Decisions, source: int) -> dict[bytes, Known]:
+    """What a batch of `source` adds to `known`, for the next batch of the same transaction."""
+    return {event.identity: Known(event.payload_digest, source, event.offset, event.value) for event in decisions.events}
+
+
+class _Batch:
+    """The decisions of one batch as they grow: the one place here that changes in place, for speed."""
+
+    def __init__(self, known: Mapping[bytes, Known], source: int, is_closed: Callable[[str], bool]) -> None:
+        self._known = known
+        self._source = source
+        self._is_closed = is_closed
+        self._own: dict[bytes, NewEvent] = {}
+        self._outcomes: list[Outcome] = []
+        self._items: list[Item] = []
+        self._counts: Counts = {}
+        # What was found out about (identity, payload digest), so that a flood of one mismatch is compared once.
+        self._same: dict[tuple[bytes, bytes], bool] = {}
+        self._mismatches: dict[tuple[bytes, bytes], int] = {}
+
+    def take(self, arrival: Arrival) -> None:
+        identity, record = arrival.identity, arrival.parsed
+        if identity is None or type(record) is not Understood:
+            self._set_aside(arrival)
+            return
+        first = self._own.get(identity) or self._known.get(identity)
+        if first is None:
+            self._admit(arrival, identity, record)
+        elif first.payload_digest == arrival.payload_digest:
+            self._duplicate(arrival, first, record, record.flags)
+        else:
+            self._compare(arrival, identity, first, record)
+
+    def _admit(self, arrival: Arrival, identity: bytes, record: Understood) -> None:
+        digest = arrival.payload_digest
+        self._own[identity] = NewEvent(
+            arrival.offset, identity, digest, record.class_name, record.class_number, record.parts, record.value
+        )
+        self._outcomes.append(
+            Outcome(arrival.offset, Decision.ADMITTED, Reason.NONE, record.flags, identity, digest, None, None, None)
+        )
+        self._count(record.class_name, Decision.ADMITTED, Reason.NONE)
+
+    def _duplicate(self, arrival: Arrival, first: Known | NewEvent, record: Understood, flags: int) -> None:
+        self._outcomes.append(
+            Outcome(
+                arrival.offset, Decision.DUPLICATE, Reason.NONE, flags, arrival.identity, arrival.payload_digest,
+                self._source_of(first), first.offset, None,
+            )
+        )  # fmt: skip
+        self._count(record.class_name, Decision.DUPLICATE, Reason.NONE)
+
+    def _compare(self, arrival: Arrival, identity: bytes, first: Known | NewEvent, record: Understood) -> None:
+        """Raw digests differ: the same event written differently, or a mismatch."""
+        payload = first.value if type(first) is NewEvent else first.payload  # type: ignore[union-attr]
+        pair = (identity, arrival.payload_digest)
+        if pair not in self._same:
+            self._same[pair] = payload is not None and same_event(payload, record.value)
+        if self._same[pair]:
+            self._duplicate(arrival, first, record, record.flags | Flag.RESERIALISED.value)
+            return
+        flags = record.flags if payload is not None else record.flags | Flag.FIRST_ERASED.value
+        item = self._mismatches.get(pair)
+        if item is None:
+            item = self._mismatches[pair] = len(self._items)
+            self._items.append(self._item(arrival, Reason.PAYLOAD_MISMATCH, record, flags, first))
+        else:
+            self._items[item] = msgspec.structs.replace(self._items[item], count=self._items[item].count + 1)
+        self._quarantine(arrival, Reason.PAYLOAD_MISMATCH, record.class_name, flags, item, first)
+
+    def _set_aside(self, arrival: Arrival) -> None:
+        """Not understood, or of another run: an item of its own, without identity."""
+        record = arrival.parsed
+        if isinstance(record, NotUnderstood):
+            reason = record.reason
+        else:
+            reason = Reason.LATE if record.run is not None and self._is_closed(record.run) else Reason.OTHER_RUN
+        self._items.append(self._item(arrival, reason, record, record.flags, None))
+        self._quarantine(arrival, reason, record.class_name, record.flags, len(self._items) - 1, None)
+
+    def _item(
+        self, arrival: Arrival, reason: Reason, record: Parsed, flags: int, first: Known | NewEvent | None
+    ) -> Item:
+        detail, at = (record.detail, record.at) if isinstance(record, NotUnderstood) else (_DETAILS[reason], None)
+        place = (self._source_of(first), first.offset) if first else (None, None)
+        return Item(
+            arrival.offset, reason, detail, at, record.run, flags, record.class_name, arrival.identity,
+            arrival.payload_digest, *place, count=1,
+        )  # fmt: skip
+
+    def _quarantine(
+        self, arrival: Arrival, reason: Reason, class_name: str, flags: int, item: int, first: Known | NewEvent | None
+    ) -> None:
+        place = (self._source_of(first), first.offset) if first else (None, None)
+        self._outcomes.append(
+            Outcome(
+                arrival.offset, Decision.QUARANTINED, reason, flags, arrival.identity, arrival.payload_digest,
+                *place, item,
+            )
+        )  # fmt: skip
+        self._count(class_name, Decision.QUARANTINED, reason)
+
+    def _source_of(self, first: Known | NewEvent) -> int:
+        return first.source if isinstance(first, Known) else self._source
+
+    def _count(self, class_name: str, decision: Decision, reason: Reason) -> None:
+        key = (class_name, decision, reason)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def decisions(self) -> Decisions:
+        return Decisions(self._outcomes, list(self._own.values()), self._items, self._counts)
+
+
+_DETAILS = {
+    Reason.PAYLOAD_MISMATCH: "same identity, different payload: the first one stands, this one was set aside",
+    Reason.OTHER_RUN: "the record names a run that is not the open one",
+    Reason.LATE: "the record names a run that is closed",
+}

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+import msgspec
+
 Part = str | int
 Parts = tuple[Part, ...]
 
 DIGEST_BYTES = 32
+MAGIC = b"passgate-identity-1:"
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def payload_digest(value: bytes | None) -> bytes:
@@ -19,34 +24,23 @@ def payload_digest(value: bytes | None) -> bytes:
 def identity_digest(stream: str, run_id: str, event_class: str, parts: Parts) -> bytes:
     """32 bytes: SHA-256 over type-tagged, length-prefixed raw parts, so no two tuples collide by joining.
 
-    Each of stream, run, class and the id parts is `tag length ":" bytes`, tag "s" for a string's UTF-8 and "i" for an
-    integer's decimal digits, length in decimal. Nothing is normalised: NFC and NFD are two identities.
+    The bytes are `MAGIC`, then stream, run and class as MessagePack strings, then the parts as a MessagePack array of
+    strings and integers, each in its shortest form: tag, length and raw UTF-8 for a string, tag and fixed width for an
+    integer. Nothing is normalised: NFC and NFD are two identities, and so are "1" and 1.
     """
-    return hashlib.sha256(_prefix(stream, run_id, event_class) + _tail(parts)).digest()
+    return identifier(stream, run_id, event_class)(parts)
 
 
 def identifier(stream: str, run_id: str, event_class: str) -> Callable[[Parts], bytes]:
-    """`identity_digest` with stream, run and class fixed: what a batch calls once per event."""
-    prefix = _prefix(stream, run_id, event_class)
+    """`identity_digest` with stream, run and class fixed: what a batch calls once per event.
+
+    MessagePack because msgspec writes it in 0.1 microseconds, a tenth of what joining in Python takes.
+    """
+    prefix = MAGIC + b"".join(map(_encode, (stream, run_id, event_class)))
     sha256 = hashlib.sha256
+    encode = _encode
 
     def digest(parts: Parts) -> bytes:
-        return sha256(prefix + _tail(parts)).digest()
+        return sha256(prefix + encode(parts)).digest()
 
     return digest
-
-
-def _prefix(stream: str, run_id: str, event_class: str) -> bytes:
-    return b"passgate-identity-1:" + _tail((stream, run_id, event_class))
-
-
-def _tail(parts: Parts) -> bytes:
-    return b"".join([_tagged(part) for part in parts])
-
-
-def _tagged(part: Part) -> bytes:
-    if type(part) is str:
-        raw = part.encode()
-        return b"s%d:%b" % (len(raw), raw)
-    digits = b"%d" % part
-    return b"i%d:%b" % (len(digits), digits)

@@ -1,117 +1,34 @@
-"""One record: what it says once understood, or why it was not understood (HOSTILE INPUT: strict and bounded)."""
+"""One record: what it says once understood, or why it was not understood.
+
+Strict and bounded: nothing a producer sends raises, and every refusal has a reason. The usual record takes the fast
+path of its class (schema.py) or one decode and one encode (strictjson.py).
+"""
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from ingest.core.contract_shape import Contract
+from ingest.core import cloudevents, schema, strictjson
+from ingest.core.contract_shape import Contract, EventClass, Format
 from ingest.core.identity import Parts
+from ingest.core.pointer import MISSING, Header, Pointer, resolve
+from ingest.core.reason import Decision, Flag, Reason
+from ingest.core.strictjson import Fault, shown
+
+__all__ = ["Decision", "Flag", "Headers", "NotUnderstood", "Parsed", "Parser", "Reason", "Understood"]
 
 Headers = list[tuple[str, bytes | None]]
 
+OWN_PREFIX = "pg-"
+"""Headers so named are ours: pg-run on the inbox; pg-identity, pg-attempt, pg-digest on the bus."""
+RUN_BYTES = 200
 
-class Decision(IntEnum):
-    """What became of a record."""
-
-    ADMITTED = 1
-    """New identity: an event of this run."""
-    DUPLICATE = 2
-    """Known identity, same event."""
-    QUARANTINED = 3
-    """Kept for a person; takes no identity."""
-
-
-class Reason(IntEnum):
-    """Why a record was QUARANTINED. Numbers are stored in receipts and never change their meaning."""
-
-    NONE = 0
-    """Admitted or duplicate: nothing to explain."""
-    NOT_JSON = 1
-    """The value is not JSON (RFC 8259)."""
-    NOT_UTF8 = 2
-    """The value is not UTF-8; no other encoding is looked for."""
-    BOM = 3
-    """The value begins with a byte order mark."""
-    EMPTY = 4
-    """The value has no bytes, or white space only."""
-    NOT_OBJECT = 5
-    """The value is JSON, but not an object."""
-    TRAILING = 6
-    """Something stands behind the end of the object."""
-    DUPLICATE_KEY = 7
-    """An object names one key twice."""
-    TOO_DEEP = 8
-    """Nested deeper than limits.depth."""
-    NUMBER_RANGE = 9
-    """NaN, Infinity, a number no double can hold, or an integer beyond 64 bits."""
-    NUL = 10
-    """A NUL character, raw or as \\u0000."""
-    SURROGATE = 11
-    """Half of a surrogate pair."""
-    TOMBSTONE = 12
-    """The record has no value at all (Kafka null)."""
-    TOO_LARGE = 20
-    """The value is larger than limits.value_bytes."""
-    KEY_TOO_LARGE = 21
-    """The key is larger than limits.key_bytes."""
-    TOO_MANY_HEADERS = 22
-    """More headers than limits.headers."""
-    HEADERS_TOO_LARGE = 23
-    """The headers together are larger than limits.value_bytes."""
-    ID_TOO_LARGE = 24
-    """The id's parts together are larger than limits.id_bytes."""
-    NO_CLASS = 30
-    """The place named by [class] is not there."""
-    UNKNOWN_CLASS = 31
-    """No [event.*] of the contract matches the class."""
-    NO_ID = 32
-    """A part of the id is not there."""
-    ID_TYPE = 33
-    """A part of the id is neither a string nor an integer."""
-    SCHEMA = 34
-    """The event does not satisfy its class's schema."""
-    BAD_RUN = 35
-    """The run the record names is not a usable run id."""
-    HEADER_ANOMALY = 40
-    """One of the headers we read is repeated, has no value, or is not UTF-8."""
-    NO_CONTENT_TYPE = 41
-    """Neither a structured nor a binary CloudEvent."""
-    CONTENT_TYPE = 42
-    """The content type, or its charset, is not one we read."""
-    CLOUDEVENTS = 43
-    """The CloudEvents envelope breaks the specification."""
-    PAYLOAD_MISMATCH = 50
-    """Known identity, other payload: the first one stands."""
-    OTHER_RUN = 51
-    """The record names a run that is not the open one."""
-    LATE = 52
-    """The record names a run that is closed."""
-
-
-class Flag(IntFlag):
-    """Things worth knowing about a record that are no reason to refuse it."""
-
-    NONE = 0
-    NO_KEY = 1
-    """The record has no key (Kafka null)."""
-    EMPTY_KEY = 2
-    """The key has no bytes."""
-    NULL_HEADER = 4
-    """A header without a value."""
-    REPEATED_HEADER = 8
-    """A header of somebody else's is repeated."""
-    EMPTY_HEADER_NAME = 16
-    """A header with an empty name."""
-    HEADER_NOT_UTF8 = 32
-    """A header of somebody else's whose value is not UTF-8."""
-    INEXACT_NUMBER = 64
-    """An integer above 2^53 or a decimal no double holds exactly: kept exactly here, rounded by others."""
-    RESERIALISED = 128
-    """A DUPLICATE whose bytes differ from the first one's, though canonically (RFC 8785) it is the same event."""
-    FIRST_ERASED = 256
-    """A mismatch by digest only: the first payload's bytes are no longer kept."""
+_encode = msgspec.json.Encoder().encode
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class Understood(msgspec.Struct, frozen=True, gc=False):
@@ -126,16 +43,52 @@ class Understood(msgspec.Struct, frozen=True, gc=False):
 
 
 class NotUnderstood(msgspec.Struct, frozen=True, gc=False):
-    """Why not, in a sentence for people; `at` is the byte offset in the value, where one is known."""
+    """Why not, in a sentence for people; `at` is the byte offset in the value, where one is known.
+
+    `class_name` is "" where the class is not known either.
+    """
 
     reason: Reason
     detail: str
     at: int | None
     run: str | None
     flags: int
+    class_name: str = ""
 
 
 Parsed = Understood | NotUnderstood
+
+
+class _Class:
+    """One event class, ready to be applied to documents."""
+
+    def __init__(self, event: EventClass, depth: int) -> None:
+        self.name = event.name
+        self.number = event.number
+        self.match = event.match
+        self.places = [pointer.tokens for pointer in event.id]
+        self.check = schema.validator(event.schema) if event.schema else None
+        fast = schema.fast(event.schema) if event.schema else None
+        self.fast = fast if fast and fast.depth <= depth else None
+
+    def breaks(self, document: Any) -> str | None:
+        """How the document breaks the class's schema; None where it does not, or there is none."""
+        if self.check is None or (self.fast and self.fast.proves(document)):
+            return None
+        return self.check(document)
+
+
+@dataclass(frozen=True, slots=True)
+class _FastPath:
+    """Everything of one class in one struct: the schema proven, the class, the id and the run read from it."""
+
+    decode: Callable[[bytes], Any]
+    get: Callable[[Any], tuple[Any, ...]]
+    match: str | None
+    reads_run: bool
+    exact: bool
+    name: str
+    number: int
 
 
 class Parser:
@@ -143,7 +96,284 @@ class Parser:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
+        self._limits = contract.limits
+        self._cloudevents = contract.inbox.kafka.format is Format.CLOUDEVENTS
+        self._class_from = contract.class_from
+        self._classes = {event.match: _Class(event, contract.limits.depth) for event in contract.events}
+        self._any_class = self._cloudevents and not contract.events
+        places = [*contract.run.places, *([contract.class_from] if contract.class_from else [])]
+        self._wanted = frozenset(place.name for place in places if isinstance(place, Header))
+        self._fast, self._peek = _fast_paths(contract, self._classes)
 
     def parse(self, value: bytes | None, key: bytes | None, headers: Headers | None) -> Parsed:
-        """Never raises for anything a producer can send."""
-        raise NotImplementedError
+        """What the record says, or why it is not understood. Never raises for anything a producer can send."""
+        flags = 0
+        if not key:
+            flags = Flag.NO_KEY.value if key is None else Flag.EMPTY_KEY.value
+        texts = _NO_HEADERS
+        if headers:
+            taken = self._take(headers)
+            if isinstance(taken, Fault):
+                return _refusal(taken, None, flags)
+            texts, more = taken
+            flags |= more
+        if fault := self._too_large(value, key):
+            return _refusal(fault, self._header_run(texts), flags)
+        if self._cloudevents:
+            return self._parse_cloudevent(value, texts, flags)
+        if value is None:
+            return _refusal(Fault(Reason.TOMBSTONE, "the record has no value"), self._header_run(texts), flags)
+        return (self._fast and self._parse_fast(value, texts, flags)) or self._parse_json(value, texts, flags)
+
+    def _take(self, headers: Headers) -> tuple[Mapping[str, str], int] | Fault:
+        """The text of the headers we read, and flags about the others."""
+        limits = self._limits
+        if len(headers) > limits.headers:
+            return Fault(Reason.TOO_MANY_HEADERS, f"{len(headers)} headers; limits.headers is {limits.headers}")
+        texts: dict[str, str] = {}
+        seen: set[str] = set()
+        flags = size = 0
+        for name, raw in headers:
+            size += len(name) + len(raw or b"")
+            if not self._is_ours(name):
+                flags |= _header_flags(name, raw, seen)
+            elif fault := _anomaly(name, raw, seen, name in self._wanted or self._cloudevents):
+                return fault
+            elif raw is not None:
+                texts[name] = raw.decode(errors="replace")
+            seen.add(name)
+        if size > limits.value_bytes:
+            return Fault(Reason.HEADERS_TOO_LARGE, f"{size} bytes of headers; limits.value_bytes is {limits.value_bytes}")
+        return texts, flags
+
+    def _is_ours(self, name: str) -> bool:
+        if name.startswith(OWN_PREFIX) or name in self._wanted:
+            return True
+        return self._cloudevents and (name == cloudevents.CONTENT_TYPE or name.startswith(cloudevents.HEADER_PREFIX))
+
+    def _too_large(self, value: bytes | None, key: bytes | None) -> Fault | None:
+        limits = self._limits
+        if key is not None and len(key) > limits.key_bytes:
+            return Fault(Reason.KEY_TOO_LARGE, f"a key of {len(key)} bytes; limits.key_bytes is {limits.key_bytes}")
+        if value is not None and len(value) > limits.value_bytes:
+            return Fault(Reason.TOO_LARGE, f"a value of {len(value)} bytes; limits.value_bytes is {limits.value_bytes}")
+        return None
+
+    def _parse_fast(self, value: bytes, texts: Mapping[str, str], flags: int) -> Understood | None:
+        """The event, if the class's struct proves everything about it; None says nothing: take the other way."""
+        path = self._path(value, texts)
+        if path is None:
+            return None
+        try:
+            event = path.decode(value)
+            got = path.get(event)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
+            return None
+        if not _proven(value, event, path.exact):
+            return None
+        return self._from_fast(path, got, value, texts, flags)
+
+    def _path(self, value: bytes, texts: Mapping[str, str]) -> _FastPath | None:
+        if self._peek is None:
+            match = texts.get(self._class_from.name) if isinstance(self._class_from, Header) else None
+            return self._fast.get(match)
+        try:
+            return self._fast.get(self._peek(value).match)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _from_fast(
+        self, path: _FastPath, got: tuple[Any, ...], value: bytes, texts: Mapping[str, str], flags: int
+    ) -> Understood | None:
+        at = len(got)
+        run = self._header_run(texts) if texts else None
+        if path.reads_run:
+            at -= 1
+            named = got[at]
+            if run is None and named is not msgspec.UNSET and named is not None:
+                run = named
+        if path.match is not None:
+            at -= 1
+            if got[at] != path.match:
+                return None
+        parts = got[:at]
+        if (run is not None and _bad_run(run)) or _bad_parts(parts) or len(value) > self._limits.id_bytes < _size(parts):
+            return None
+        return Understood(path.name, path.number, parts, run, value, flags)
+
+    def _parse_json(self, value: bytes, texts: Mapping[str, str], flags: int) -> Parsed:
+        got = strictjson.read(value, self._limits.depth)
+        if isinstance(got, Fault):
+            return _refusal(got, self._header_run(texts), flags)
+        document, more = got
+        return self._apply(value, document, document, texts, flags | more)
+
+    def _parse_cloudevent(self, value: bytes | None, texts: Mapping[str, str], flags: int) -> Parsed:
+        got = cloudevents.envelope(value, texts, self._limits.depth)
+        if isinstance(got, Fault):
+            return _refusal(got, self._header_run(texts), flags)
+        return self._apply(value or b"", got.document, got.data, texts, flags | got.flags)
+
+    def _apply(self, value: bytes, document: Any, data: Any, texts: Mapping[str, str], flags: int) -> Parsed:
+        """Run, class, id and schema of a document; `data` is the part of it that the schema is about."""
+        run = self._run(document, texts)
+        if run is not None and (bad := _bad_run(run)):
+            return NotUnderstood(Reason.BAD_RUN, bad, None, None, flags)
+        match = self._match(document, texts)
+        found = self._classes.get(match) if type(match) is str else None
+        if found is None and not (self._any_class and type(match) is str):
+            return _refusal(_no_class(match, self._class_from), run, flags)
+        parts = self._parts(found, document)
+        if fault := self._bad_id(parts, found, value):
+            return _refusal(fault, run, flags, found.name if found else match)
+        if found and (broken := found.breaks(None if data is MISSING else data)):
+            return NotUnderstood(Reason.SCHEMA, broken, None, run, flags, found.name)
+        name, number = (found.name, found.number) if found else (match, 0)
+        return Understood(name, number, parts, run, value, flags)
+
+    def _run(self, document: Any, texts: Mapping[str, str]) -> Any:
+        """What the first place present says; null is as good as absent."""
+        for place in self.contract.run.places:
+            named = texts.get(place.name) if isinstance(place, Header) else resolve(document, place.tokens)
+            if named is not None and named is not MISSING:
+                return named
+        return None
+
+    def _header_run(self, texts: Mapping[str, str]) -> str | None:
+        """The run a record names by header: known even where its value is not understood."""
+        if not texts:
+            return None
+        names = [place.name for place in self.contract.run.places if isinstance(place, Header)]
+        run = next((texts[name] for name in names if name in texts), None)
+        return None if run is None or _bad_run(run) else run
+
+    def _match(self, document: Any, texts: Mapping[str, str]) -> Any:
+        place = self._class_from
+        if isinstance(place, Header):
+            return texts.get(place.name, MISSING)
+        return resolve(document, place.tokens if place else ("type",))
+
+    def _parts(self, found: _Class | None, document: dict[str, Any]) -> tuple[Any, ...]:
+        if found is None or not found.places:
+            return (document.get("source", MISSING), document.get("id", MISSING))
+        return tuple([resolve(document, tokens) for tokens in found.places])
+
+    def _bad_id(self, parts: tuple[Any, ...], found: _Class | None, value: bytes) -> Fault | None:
+        if _bad_parts(parts):
+            return _id_fault(parts, found)
+        # A part is never longer than the text it was read from; binary CloudEvents have theirs in headers.
+        if (self._cloudevents or len(value) > self._limits.id_bytes) and (size := _size(parts)) > self._limits.id_bytes:
+            return Fault(Reason.ID_TOO_LARGE, f"an id of {size} bytes; limits.id_bytes is {self._limits.id_bytes}")
+        return None
+
+
+def _fast_paths(
+    contract: Contract, classes: Mapping[str, _Class]
+) -> tuple[dict[str | None, _FastPath], Callable[[bytes], Any] | None]:
+    """The fast path by class match (None: the only class, no need to look), and what looks a class up in a value."""
+    place = contract.class_from
+    if contract.inbox.kafka.format is not Format.JSON or place is None:
+        return {}, None
+    made = {match: path for match, found in classes.items() if (path := _fast_path(contract, found))}
+    if isinstance(place, Header):
+        return dict(made), None
+    if len(classes) == 1:
+        return {None: path for path in made.values()}, None
+    if len(place.tokens) != 1 or not made:
+        return {}, None
+    peek = msgspec.defstruct("Peek", [("match", str)], rename={"match": place.tokens[0]}, gc=False)
+    return dict(made), msgspec.json.Decoder(peek).decode
+
+
+def _fast_path(contract: Contract, found: _Class) -> _FastPath | None:
+    fast = found.fast
+    run = [place.tokens for place in contract.run.places if isinstance(place, Pointer)]
+    headers_first = not any(isinstance(place, Header) for place in contract.run.places[-len(run) :]) if run else True
+    if fast is None or len(run) > 1 or not headers_first:
+        return None
+    # A place the struct does not know at all is absent from whatever the struct takes: an unknown key is noticed.
+    run = [tokens for tokens in run if tokens[:1] in fast.fields]
+    by_pointer = isinstance(contract.class_from, Pointer)
+    places = [*found.places, *([contract.class_from.tokens] if isinstance(contract.class_from, Pointer) else []), *run]
+    get = fast.getter(places)
+    if get is None:
+        return None
+    return _FastPath(fast.decode, get, found.match if by_pointer else None, bool(run), fast.exact, found.name, found.number)
+
+
+def _proven(value: bytes, event: Any, exact: bool) -> bool:
+    """Whether nothing in `value` was dropped or rounded on the way into `event` (see strictjson)."""
+    encoded = _encode(event)
+    if encoded == value and b"\\" not in value:
+        return True
+    if b"\\u0000" in value or not strictjson.same_strings(value, encoded):
+        return False
+    return exact or not strictjson.odd_numbers(value)
+
+
+def _header_flags(name: str, raw: bytes | None, seen: set[str]) -> int:
+    if name and raw and name not in seen and raw.isascii():
+        return 0
+    flags = Flag.REPEATED_HEADER.value if name in seen else 0
+    if not name:
+        flags |= Flag.EMPTY_HEADER_NAME.value
+    if raw is None:
+        return flags | Flag.NULL_HEADER.value
+    return flags if _is_utf8(raw) else flags | Flag.HEADER_NOT_UTF8.value
+
+
+def _anomaly(name: str, raw: bytes | None, seen: set[str], is_read: bool) -> Fault | None:
+    if name in seen:
+        return Fault(Reason.HEADER_ANOMALY, f"the header {shown(name)} is repeated")
+    if is_read and raw is None:
+        return Fault(Reason.HEADER_ANOMALY, f"the header {shown(name)} has no value")
+    if is_read and not _is_utf8(raw or b""):
+        return Fault(Reason.HEADER_ANOMALY, f"the header {shown(name)} is not UTF-8")
+    return None
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _bad_run(run: Any) -> str | None:
+    if type(run) is not str:
+        return "a run id is a string"
+    if not run or "\x00" in run:
+        return "a run id is not empty and holds no NUL"
+    return f"a run id has at most {RUN_BYTES} bytes" if len(run) > RUN_BYTES // 4 and len(run.encode()) > RUN_BYTES else None
+
+
+def _bad_parts(parts: tuple[Any, ...]) -> bool:
+    for part in parts:
+        if type(part) is not str and type(part) is not int:
+            return True
+    return False
+
+
+def _size(parts: Parts) -> int:
+    return sum([len(part.encode() if type(part) is str else str(part)) for part in parts])
+
+
+def _id_fault(parts: tuple[Any, ...], found: _Class | None) -> Fault:
+    names = ["/" + "/".join(tokens) for tokens in found.places] if found and found.places else ["/source", "/id"]
+    name, part = next((name, part) for name, part in zip(names, parts, strict=True) if type(part) not in (str, int))
+    if part is MISSING:
+        return Fault(Reason.NO_ID, f"{shown(name)} is part of the id and is not there")
+    return Fault(Reason.ID_TYPE, f"{shown(name)} is part of the id and is neither a string nor an integer")
+
+
+def _no_class(match: Any, place: Header | Pointer | None) -> Fault:
+    if match is MISSING:
+        return Fault(Reason.NO_CLASS, f"{place or '/type'} names the class and is not there")
+    if type(match) is not str:
+        return Fault(Reason.UNKNOWN_CLASS, f"{place or '/type'} names the class and is not a string")
+    return Fault(Reason.UNKNOWN_CLASS, f"no event class of the contract matches {shown(match)}")
+
+
+def _refusal(fault: Fault, run: Any, flags: int, class_name: str = "") -> NotUnderstood:
+    return NotUnderstood(fault.reason, fault.detail, fault.at, run, flags, class_name)

@@ -1,0 +1,233 @@
+"""Strict, bounded JSON: what a record's value must be before anybody looks into it (RFC 8259, less what hurts).
+
+msgspec already refuses bad UTF-8, lone surrogates, NaN, 1e400, bad escapes and trailing bytes. It keeps the last of two
+equal keys, takes integers of any size and lets \\u0000 through; these are found here without a second parse in the
+usual case: the decoded value is encoded again, and a key that was dropped is missing from it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from ingest.core.reason import Flag, Reason
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
+EXACT_INTEGER = 2**53
+_INTEGER_TEXT = 20
+"""No 64-bit integer is written with more characters, so longer ones are refused before int() reads 140,000 digits."""
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
+_PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_BEFORE_LONE = re.compile(rb"(?:[^\\]++|" + _PAIR + rb"|\\(?!u[dD][89a-fA-F]).)*+", re.DOTALL)
+_TINY = re.compile(rb"[0-9]\.?[eE]-[0-9]{3}")
+# Digits and points become "0", the rest a space: sixteen in a row are a number that may not fit a double.
+_DIGITS = bytes(0x30 if byte in b"0123456789." else 0x20 for byte in range(256))
+_LONG = b"0" * 16
+_BYTE = re.compile(r"\(byte (\d+)\)")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_BLANK = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """Why a value is refused: a sentence for people, and the byte it is about where that is known."""
+
+    reason: Reason
+    detail: str
+    at: int | None = None
+
+
+class _Refused(Exception):
+    """Carries a Fault out of the standard parser's callbacks."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.detail)
+        self.fault = fault
+
+
+Decode = Callable[[bytes], Any]
+
+
+def read(value: bytes, depth: int) -> tuple[dict[str, Any], int] | Fault:
+    """The object in `value` and its flags (Flag.INEXACT_NUMBER), or why it is refused. Never raises."""
+    if value.count(b"{") + value.count(b"[") > depth and (fault := too_deep(value, depth)):
+        return fault
+    try:
+        document = _decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return diagnose(value, str(error))
+    if type(document) is not dict:
+        return Fault(Reason.NOT_OBJECT, f"a JSON object is expected, this is {_json_type(document)}", 0)
+    encoded = _encode(document)
+    if encoded == value and b"\\" not in value and _LONG not in value.translate(_DIGITS):
+        return document, 0
+    checked = verify(value, encoded)
+    return checked if isinstance(checked, Fault) else (document, checked)
+
+
+def same_strings(value: bytes, encoded: bytes) -> bool:
+    """Whether valid JSON and what it was decoded to hold equally many strings, so that no key was dropped.
+
+    Without a backslash pair every `\\"` is a quote inside a string, and all other quotes are the ends of strings.
+    False also means "cannot tell".
+    """
+    if b"\\" not in value:
+        return value.count(b'"') == encoded.count(b'"')
+    if b"\\\\" in value or b"\\\\" in encoded:
+        return False
+    return value.count(b'"') - value.count(b'\\"') == encoded.count(b'"') - encoded.count(b'\\"')
+
+
+def verify(value: bytes, encoded: bytes) -> int | Fault:
+    """Flags of a value that decodes to what `encoded` says, or its fault: NUL, duplicate key, number range."""
+    if b"\\u0000" in value and (nul := _ESCAPED_NUL.search(value)):
+        return Fault(Reason.NUL, "an escaped NUL (\\u0000)", nul.end() - 6)
+    if same_strings(value, encoded) and not odd_numbers(value):
+        return 0
+    return _exact(value)
+
+
+def odd_numbers(value: bytes) -> bool:
+    """Whether a number in `value` may be beyond what a double holds; digits inside strings count, which only costs."""
+    if _LONG in value.translate(_DIGITS):
+        return True
+    return (b"e-" in value or b"E-" in value) and _TINY.search(value) is not None
+
+
+def _exact(value: bytes) -> int | Fault:
+    """Looks at every key and every number as written: the slow way, for the few that need it."""
+    flags = 0
+
+    def integer(text: str) -> int:
+        nonlocal flags
+        number = _integer(text, value)
+        if abs(number) > EXACT_INTEGER:
+            flags = int(Flag.INEXACT_NUMBER)
+        return number
+
+    def decimal(text: str) -> float:
+        nonlocal flags
+        number = float(text)
+        if not _exact_decimal(text, number):
+            flags = int(Flag.INEXACT_NUMBER)
+        return number
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(members := dict(pairs)) != len(pairs):
+            raise _Refused(_duplicate(pairs, value))
+        return members
+
+    try:
+        json.loads(value, parse_int=integer, parse_float=decimal, object_pairs_hook=unique)
+    except _Refused as refused:
+        return refused.fault
+    return flags
+
+
+def _exact_decimal(text: str, number: float) -> bool:
+    try:
+        return Decimal(text) == Decimal(repr(number))
+    except InvalidOperation:  # an exponent beyond what decimal holds, so the double is 0.0
+        return False
+
+
+def _integer(text: str, value: bytes) -> int:
+    if len(text) <= _INTEGER_TEXT and MIN_INTEGER <= (number := int(text)) <= MAX_INTEGER:
+        return number
+    shown = text if len(text) <= 40 else f"{text[:20]}... ({len(text)} digits)"
+    raise _Refused(Fault(Reason.NUMBER_RANGE, f"the integer {shown} is beyond 64 bits", _only(text.encode(), value)))
+
+
+def _duplicate(pairs: list[tuple[str, Any]], value: bytes) -> Fault:
+    seen: set[str] = set()
+    key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return Fault(Reason.DUPLICATE_KEY, f"the key {shown(key)} stands twice in one object", _second(key, value))
+
+
+def _second(key: str, value: bytes) -> int | None:
+    """Where the key stands the second time, if it stands exactly twice in the whole value."""
+    if not _PLAIN_KEY.fullmatch(key):
+        return None
+    found = [match.start() for match in re.finditer(b'"%b"[ \\t\\r\\n]*:' % re.escape(key.encode()), value)]
+    return found[1] if len(found) == 2 else None
+
+
+def _only(text: bytes, value: bytes) -> int | None:
+    return value.index(text) if value.count(text) == 1 else None
+
+
+def too_deep(value: bytes, depth: int) -> Fault | None:
+    """Counts brackets outside strings, before any parser recurses into them."""
+    brackets = _STRING.sub(b"", value).translate(None, _NOT_BRACKETS)
+    deepest = max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    if deepest <= depth:
+        return None
+    return Fault(Reason.TOO_DEEP, f"nested {deepest} deep; limits.depth is {depth}")
+
+
+def diagnose(value: bytes, said: str) -> Fault:
+    """Why msgspec refused `value`, having `said` so."""
+    return _encoding_fault(value) or _escape_fault(value) or _grammar_fault(value, said)
+
+
+def _encoding_fault(value: bytes) -> Fault | None:
+    if not value.strip(_BLANK):
+        return Fault(Reason.EMPTY, "white space only" if value else "no bytes at all", 0)
+    if value.startswith(_BOM):
+        return Fault(Reason.BOM, "the value begins with a byte order mark", 0)
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        return Fault(Reason.NOT_UTF8, f"not UTF-8: {error.reason}", error.start)
+    if b"\x00" in value:
+        return Fault(Reason.NUL, "a raw NUL byte", value.index(b"\x00"))
+    return None
+
+
+def _escape_fault(value: bytes) -> Fault | None:
+    before = _BEFORE_LONE.match(value)
+    at = before.end() if before else 0
+    if value[at : at + 2] != b"\\u":
+        return None
+    return Fault(Reason.SURROGATE, "half of a surrogate pair", at)
+
+
+def _grammar_fault(value: bytes, said: str) -> Fault:
+    if "out of range" in said:
+        return Fault(Reason.NUMBER_RANGE, "a number that no double and no 64-bit integer holds")
+    found = _BYTE.search(said)
+    at = int(found[1]) if found else len(value)
+    if _not_a_number(value, at):
+        return Fault(Reason.NUMBER_RANGE, "NaN and Infinity are not JSON", at)
+    if "trailing characters" in said:
+        return Fault(Reason.TRAILING, "something stands behind the end of the value", at - 1)
+    if "truncated" in said:
+        return Fault(Reason.NOT_JSON, "the value ends in the middle", at)
+    return Fault(Reason.NOT_JSON, _BYTE.sub("", said.removeprefix("JSON is malformed: ")).strip(), at)
+
+
+def _not_a_number(value: bytes, at: int) -> bool:
+    return value.startswith((b"NaN", b"Infinity"), at)
+
+
+def shown(text: str) -> str:
+    """A producer's text inside a sentence: escaped, and cut after 80 characters."""
+    return json.dumps(text if len(text) <= 80 else text[:80] + "...")
+
+
+def _json_type(value: Any) -> str:
+    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
+    return names.get(type(value), "an array")
