@@ -202,7 +202,12 @@ def fault_of(error: KafkaError) -> Fault:
 
 
 def _fault_of_exception(raised: Exception) -> Fault:
-    """Any exception of the client as a fault; TypeError and BufferError carry no KafkaError."""
+    """Any exception of the client as a fault; TypeError and BufferError carry no KafkaError.
+
+    A fatal error met while callbacks are served comes as SystemError with the KafkaException as its cause.
+    """
+    if isinstance(raised, SystemError) and isinstance(raised.__cause__, Exception):
+        return _fault_of_exception(raised.__cause__)
     if isinstance(raised, KafkaException) and raised.args and isinstance(raised.args[0], KafkaError):
         return fault_of(raised.args[0])
     return Fault(type(raised).__name__, str(raised))
@@ -312,7 +317,7 @@ class Admin:
         return {**known, "replication.factor": str(facts.replication_factor), "brokers": str(len(self.brokers()))}
 
     def verifies_transactions(self) -> bool:
-        """Whether every broker refuses records of an ended transaction. It can change at run time: ask at lane start."""
+        """Whether every broker refuses records of an ended transaction. It can change while it runs: ask at lane start."""
         return all(self._verifies(broker) for broker in self.brokers())
 
     def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, Committed]:
@@ -443,7 +448,7 @@ class Partition(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What one offset holds. `headers` are as they came, in order, or None; `timestamp` in ms, None if there is none."""
+    """What one offset holds. `headers` are as they came, in order, or None; `timestamp` is in ms, if there is one."""
 
     offset: int
     leader_epoch: int | None
@@ -704,8 +709,8 @@ class BusMessage(NamedTuple):
 class TransactionalProducer:
     """One transactional instance, which only ever commits: after anything but a clean commit it is `dead`.
 
-    librdkafka ends transactions without raising the epoch, so a delayed abort of this instance could act on its own next
-    transaction. A new instance's `init()` raises the epoch and closes that (KAFKA.md, Publishing).
+    librdkafka ends transactions without raising the epoch, so a delayed abort of this instance could act on its own
+    next transaction. A new instance's `init()` raises the epoch and closes that (KAFKA.md, Publishing).
     """
 
     def __init__(
@@ -739,7 +744,7 @@ class TransactionalProducer:
             raise _broker_error(fault) from raised
 
     def send(self, topic: str, messages: Sequence[BusMessage]) -> Outcome:
-        """One transaction of all `messages`, within `delivery_timeout`. Never raises for what Kafka does: see Outcome."""
+        """One transaction of all `messages`, within `delivery_timeout`. What Kafka does never raises: see Outcome."""
         transaction = _Transaction(self._alive(), self._clock, self._clock() + self.delivery_timeout)
         outcome = judge(transaction.run(topic, messages))
         if not transaction.committed or self.faults.fatal:
@@ -765,7 +770,7 @@ def _drop(producer: Producer) -> None:
     try:
         producer.purge(in_queue=True, in_flight=True, blocking=False)
         producer.poll(0)
-    except KafkaException as raised:
+    except (KafkaException, SystemError) as raised:
         log.info("dropping a producer: %s", raised)
 
 
@@ -790,7 +795,7 @@ class _Transaction:
             self._flush()
             if not self._undelivered and not any(report.fault for report in self._reports):
                 self._commit()
-        except (KafkaException, BufferError, TypeError, ValueError, RuntimeError) as error:
+        except (KafkaException, BufferError, TypeError, ValueError, RuntimeError, SystemError) as error:
             raised = (self._step, _fault_of_exception(error))
         return Sending(len(messages), self._handed_over, self._reports, self._undelivered, raised, self.committed)
 
@@ -830,7 +835,7 @@ class _Transaction:
                 self._producer.commit_transaction(max(self._left(), 0.001))
                 self.committed = True
                 return
-            except KafkaException as raised:
+            except (KafkaException, SystemError) as raised:
                 if after_commit_fault(_fault_of_exception(raised), self._left()) is CommitStep.GIVE_UP:
                     raise
 

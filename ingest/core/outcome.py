@@ -46,7 +46,7 @@ class Step(StrEnum):
 class Sending:
     """All that was seen of one attempt.
 
-    `events` were to be sent, `handed_over` were taken by `produce()`, `undelivered` were without report after `flush()`.
+    `events` were to be sent, `handed_over` were taken by `produce()`, `undelivered` had no report after `flush()`.
     `raised` is the call that ended the attempt and its fault; None with `committed` means `commit_transaction()`
     returned.
     """

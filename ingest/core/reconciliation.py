@@ -30,7 +30,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What one partition looked like at one moment. None is not measured. `diverged` is the epoch probe's text, or ""."""
+    """What one partition looked like at one moment; None: not measured. `diverged` is the epoch probe's text, or ""."""
 
     earliest: int | None
     hi: int | None
