@@ -57,7 +57,9 @@ DATABASES = {
 }
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 KAFKA_BOOTSTRAP_SERVERS = env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
-PASSGATE_KAFKA = {k[15:].lower().replace("_", "."): v for k, v in os.environ.items() if k.startswith("PASSGATE_KAFKA_SET_")}
+PASSGATE_KAFKA = {
+    k[15:].lower().replace("_", "."): v for k, v in os.environ.items() if k.startswith("PASSGATE_KAFKA_SET_")
+}
 CELERY_BROKER_URL = env("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0")
 
 # A contract cannot name code freely: a projection's class must stand here (DESIGN 5)

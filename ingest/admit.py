@@ -1,7 +1,7 @@
 """Admission: one read of a source becomes receipts, events, quarantine items and a position, in one transaction.
 
-DESIGN 3. The lane reads from its durable position, never by subscription, and owns nothing that a crash could lose: what
-is not committed to Postgres is read again.
+DESIGN 3. The lane reads from its durable position, never by subscription, and owns nothing that a crash could lose:
+what is not committed to Postgres is read again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ingest.core.errors import BrokerError
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.merkle import merkle_root, receipt_leaf
-from ingest.core.record import Decision, Flag, Reason, Understood
-from ingest.db import Cursor, again, read, statements, write
+from ingest.core.record import Decision, Flag, Understood
+from ingest.db import Cursor, again, one, statements, write
 from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start
 from ingest.lease import clear_stop, lost, renew
 from ingest.models import Source
@@ -95,7 +95,8 @@ class _Admission:
         with write() as cur:
             batch = self._advance(cur)
             if batch is None:
-                return self._why_not(cur)
+                self._raise_if_fenced(cur)
+                return None
             decisions = self._decide(cur)
             self._write_events(cur, batch, decisions.events)
             self._write_receipts(cur, batch, decisions)
@@ -116,9 +117,9 @@ class _Admission:
         ).fetchone()  # fmt: skip
         return None if row is None else int(row.batch_id)
 
-    def _why_not(self, cur: Cursor) -> None:
+    def _raise_if_fenced(self, cur: Cursor) -> None:
         """Fenced: stop. Moved under our own fence: impossible, so stop too. Else cut or bound anew: look again."""
-        row = cur.execute(sql.why_not, {"source": self.lease.source}).fetchone()
+        row = one(cur.execute(sql.why_not, {"source": self.lease.source}))
         if row.fence != self.lease.fence or row.owner != self.lease.owner or row.next_offset != self.poll.start:
             raise lost(self.lease)
 
@@ -224,13 +225,12 @@ class _Admission:
         if not decisions.outcomes:
             return Admitted(None, 0, 0, 0, 0, self.poll.end)
         by_decision = [o.decision for o in decisions.outcomes]
+        admitted, duplicates, quarantined = (by_decision.count(d) for d in Decision)
         keys = {
             "batch": batch, "source": self.lease.source, "win": self.binding.win, "run": self.binding.run_number,
             "contract": self.binding.contract, "start": self.poll.start, "end": self.poll.end,
             "epoch": self.poll.leader_epoch, "records": len(by_decision),
-            "admitted": by_decision.count(Decision.ADMITTED),
-            "duplicates": by_decision.count(Decision.DUPLICATE),
-            "quarantined": by_decision.count(Decision.QUARANTINED),
+            "admitted": admitted, "duplicates": duplicates, "quarantined": quarantined,
             "reserialised": sum(1 for o in decisions.outcomes if o.flags & Flag.RESERIALISED),
             "bytes": self.poll.size, "digest": self._digest(decisions), "fence": self.lease.fence,
             "owner": self.lease.owner,
@@ -239,10 +239,7 @@ class _Admission:
         if decisions.events:
             size = sum(len(e.value) for e in decisions.events)
             cur.execute(sql.queue_batch, keys | {"events": len(decisions.events), "bytes": size})
-        return Admitted(
-            batch, len(by_decision), int(keys["admitted"]), int(keys["duplicates"]), int(keys["quarantined"]),
-            self.poll.end,
-        )  # fmt: skip
+        return Admitted(batch, len(by_decision), admitted, duplicates, quarantined, self.poll.end)
 
     def _digest(self, decisions: Decisions) -> bytes:
         key = self.source.key
@@ -294,7 +291,7 @@ class AdmissionLane:
         return f"passgate.{self.source.stream.name}"
 
     def step(self, max_wait: float) -> Step:
-        """Reads, decides and commits one bounded batch; idle where there is nothing, or nobody's window, to read for."""
+        """Reads, decides and commits one bounded batch; idle where there is nothing to read, or no window to read for."""
         binding = bindings("admission", [self.lease.source]).get(self.lease.source)
         if binding is None:
             return self._idle()
@@ -378,14 +375,3 @@ class AdmissionLane:
         fault = self._reader.commit({self.here: (self.lease.next_offset, self.lease.leader_epoch)})
         if fault is not None:
             log.warning("offset commit to Kafka failed: %s", fault)
-
-
-def counts_by_reason(source: int, start: int, end: int) -> dict[tuple[Decision, Reason], int]:
-    """How many receipts of [start, end) there are of each decision and reason."""
-    with read() as cur:
-        rows = cur.execute(
-            'SELECT decision, reason, count(*) AS n FROM receipt WHERE source_id = %s AND "offset" >= %s AND "offset" < %s'
-            " GROUP BY 1, 2",
-            (source, start, end),
-        ).fetchall()
-    return {(Decision(row.decision), Reason(row.reason)): row.n for row in rows}

@@ -45,9 +45,7 @@ def chained(
     }  # fmt: skip
 
 
-def _append(
-    cur: Cursor, actor: str, act: str, subject: str, reason: str, detail: dict[str, Any], refused: bool
-) -> int:
+def _append(cur: Cursor, actor: str, act: str, subject: str, reason: str, detail: dict[str, Any], refused: bool) -> int:
     head = cur.execute(_LOCK_HEAD).fetchone()
     assert head is not None
     at = cur.execute("SELECT clock_timestamp() AS now").fetchone()

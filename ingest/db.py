@@ -79,6 +79,14 @@ def read() -> Iterator[Cursor]:
         yield cur
 
 
+def one(cur: Cursor) -> Any:
+    """The single row that the statement cannot but return."""
+    row = cur.fetchone()
+    if row is None:
+        raise LookupError("a statement that always returns a row returned none")
+    return row
+
+
 def again(verb: Callable[[], T], tries: int = _TRIES) -> T:
     """Runs `verb`, a whole transaction, again on a race that the database settled (23505, 40P01, 40001)."""
     for left in range(tries - 1, -1, -1):

@@ -18,7 +18,7 @@ from ingest.admit import AdmissionLane
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.lane import Lane
 from ingest.core.lease import Lease
-from ingest.db import DatabaseGone, read, statements, write
+from ingest.db import DatabaseGone, one, read, statements, write
 from ingest.kafka import Admin, Cluster, Committed, LogEnds
 from ingest.lease import release, stop, take
 
@@ -46,7 +46,7 @@ Factory = Callable[[Lease, Cluster, Admin], Lane]
 
 
 def factories() -> dict[str, Factory]:
-    """The lane class of each lane's name; publish and effects are imported here so that a web process never loads them."""
+    """The lane class of each lane's name, imported here so that a web process loads none of them."""
     from ingest.consume import EffectsLane
     from ingest.publish import PublishLane
 
@@ -195,11 +195,11 @@ def dispatch(slots: int) -> int:
     Counted in the table: what the Celery broker lost is replaced after 10 s, and nothing is issued twice.
     """
     with write() as cur:
-        if not cur.execute(sql.try_lock).fetchone().mine:
+        if not one(cur.execute(sql.try_lock)).mine:
             return 0
         cur.execute(sql.forget_permits)
         wanted = min(slots, len(work()))
-        missing = max(0, wanted - cur.execute(sql.open_permits).fetchone().n)
+        missing = max(0, wanted - int(one(cur.execute(sql.open_permits)).n))
         for _ in range(missing):
             cur.execute(sql.issue)
     return missing

@@ -13,14 +13,14 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract, contract_digest, parse_contract
 from ingest.core.errors import NotFound
 from ingest.core.record import Parser
-from ingest.db import Cursor, again, read, statements, write
+from ingest.db import Cursor, again, one, read, statements, write
 
 sql = statements("ingest", "streams")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A stored version of a contract, parsed. `class_ids` grows as a CloudEvents stream shows classes it does not list."""
+    """A stored version of a contract, parsed; `class_ids` are the classes known when it was."""
 
     id: int
     stream_id: int
@@ -68,14 +68,12 @@ def schema_files(contract: Contract) -> set[str]:
 def _store(contract: Contract, text: bytes, files: Mapping[str, str], actor: str) -> LoadResult:
     digest = contract_digest(contract)
     with write() as cur:
-        stream = cur.execute(sql.ensure_stream, {"name": contract.stream}).fetchone().id
+        stream = one(cur.execute(sql.ensure_stream, {"name": contract.stream})).id
         newest = cur.execute(sql.newest, {"stream": stream}).fetchone()
         if newest is not None and bytes(newest.digest) == digest:
             return LoadResult(newest.id, newest.version, digest, fresh=False)
-        stored = cur.execute(
-            sql.insert_contract,
-            {"stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor},
-        ).fetchone()
+        keys = {"stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor}
+        stored = one(cur.execute(sql.insert_contract, keys))
         ensure_classes(cur, stream, [event.name for event in contract.events])
         detail = {"version": stored.version, "digest": digest.hex()}
         record_act(cur, actor, "contract.load", contract.stream, detail=detail)
@@ -102,7 +100,13 @@ def compiled(contract_id: int) -> Loaded:
     files = {name: text.encode() for name, text in row.files.items()}
     contract = parse_contract(bytes(row.source_text), f"{row.name}.toml", files.__getitem__)
     return Loaded(
-        row.id, row.stream_id, row.version, bytes(row.digest), contract, Parser(contract), {c.name: c.id for c in classes}
+        row.id,
+        row.stream_id,
+        row.version,
+        bytes(row.digest),
+        contract,
+        Parser(contract),
+        {c.name: c.id for c in classes},
     )
 
 

@@ -104,6 +104,4 @@ def _lock(cur: Cursor, source: int) -> Any:
 
 
 def _bind(cur: Cursor, source: int, win: int | None, next_win: int | None, cut: int | None) -> None:
-    cur.execute(
-        sql.bind, {"lane": "admission", "source": source, "win": win, "next_win": next_win, "cut": cut}
-    )
+    cur.execute(sql.bind, {"lane": "admission", "source": source, "win": win, "next_win": next_win, "cut": cut})
