@@ -7,7 +7,7 @@ This file stays readable by any Python 3 (and 2), so that an old one gets a sent
 import sys
 
 if sys.version_info < (3, 11):
-    sys.exit("Passgate needs Python 3.11 or newer; this is Python %d.%d. Run: python3.11 manage.py" % sys.version_info[:2])
+    sys.exit("Passgate needs Python 3.11 or newer, and this is %d.%d: run python3.11 manage.py" % sys.version_info[:2])
 
 from console.bootstrap import main
 

@@ -1,7 +1,7 @@
 """Sets Passgate up with nothing but python3: a virtual environment from the hashed lock files, then the real command.
 
-Standard library only. What is installed is stamped with the digests of the lock files and the Python it was made for; the
-stamp is written last and atomically, so an interrupted installation has none and is made anew.
+Standard library only. What is installed is stamped with the digests of the lock files and the Python it was made for;
+the stamp is written last and atomically, so an interrupted installation has none and is made anew.
 """
 
 import contextlib
@@ -28,7 +28,15 @@ NO_VENV = (
     "Passgate needs python3 with its venv and pip modules. Install them (Debian, Ubuntu: apt-get install python3-venv; "
     "Fedora: dnf install python3-pip) and run this again."
 )
-LEADS_PIP_ASTRAY = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_REQUIRE_VIRTUALENV", "PIP_NO_DEPS", "PYTHONHOME")
+LEADS_PIP_ASTRAY = (
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_USER",
+    "PIP_REQUIRE_VIRTUALENV",
+    "PIP_NO_DEPS",
+    "PYTHONHOME",
+)
 
 
 class BootstrapError(Exception):
@@ -53,7 +61,9 @@ def main() -> NoReturn:
 
 
 def is_ready_interpreter() -> bool:
-    """Whether this process is the virtual environment's Python, or was told (PASSGATE_BOOTSTRAP=off) that it has all it needs."""
+    """Whether this process is the virtual environment's Python, or was told (PASSGATE_BOOTSTRAP=off) that it has all
+    it needs.
+    """
     if os.environ.get("PASSGATE_BOOTSTRAP") == "off" or not is_clone():
         return True
     return Path(sys.prefix).resolve() == venv_folder().resolve() and _is_stamped(locks_for(sys.argv[1:]))
@@ -129,14 +139,18 @@ def _make_venv() -> None:
 
 
 def _pip(python: Path) -> list[str]:
-    """The virtual environment's pip; where the system's Python makes none, the system's pip working on that environment."""
+    """The virtual environment's pip; where the system's Python makes none, the system's pip working on that
+    environment.
+    """
     if subprocess.run([python, "-c", "import pip"], capture_output=True).returncode == 0:
         return [str(python), "-m", "pip"]
     return [sys.executable, "-m", "pip", "--python", str(python)]
 
 
 def _pip_install(python: Path, lock: str) -> None:
-    """Install exactly what the lock file lists: its closure is complete, so nothing is resolved, and every file has its hash."""
+    """Install exactly what the lock file lists: its closure is complete, so nothing is resolved, and every file has
+    its hash.
+    """
     total = len(re.findall(r"^[A-Za-z0-9]", (PROJECT / lock).read_text(), re.MULTILINE))
     _say(f"installing {total} packages from {lock}")
     # The data package is source only: built by the setuptools of the first lock, not by one fetched unpinned.

@@ -86,7 +86,9 @@ def run_django(words: list[str]) -> None:
 
 
 def use_running_stack() -> None:
-    """Take the settings that are not set from the running embedded stack, if there is one; call before Django is set up."""
+    """Take the settings that are not set from the running embedded stack, if there is one; call before Django is set
+    up.
+    """
     from console.stack.record import running
 
     record = running()

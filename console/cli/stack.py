@@ -24,7 +24,9 @@ DATA = click.option("--data", type=click.Path(path_type=Path), help="The data fo
 @DATA
 @click.option("--port", type=click.IntRange(1, 65535), help="The console's port. [default: 8000, or a free one]")
 @click.option("--detach", is_flag=True, help="Return once it is up; `passgate down` stops it.")
-@click.option("--without", multiple=True, type=click.Choice(ALL), metavar="PART", help=f"Leave a part out: {', '.join(ALL)}.")
+@click.option(
+    "--without", multiple=True, type=click.Choice(ALL), metavar="PART", help=f"Leave a part out: {', '.join(ALL)}."
+)
 def up(data: Path | None, port: int | None, detach: bool, without: tuple[str, ...]) -> None:
     """Start the embedded stack on this machine, all on loopback, and stay until Ctrl-C.
 
@@ -82,7 +84,13 @@ def describe(there: record.Record | None, now: float) -> dict[str, Any]:
         | {"uptime": round(now - row["since"], 1) if row["since"] else None}
         for row in there["parts"]
     ]
-    return {"running": there["state"] == "running", "url": there["url"], "pid": there["pid"], "data": there["data"], "parts": parts}
+    return {
+        "running": there["state"] == "running",
+        "url": there["url"],
+        "pid": there["pid"],
+        "data": there["data"],
+        "parts": parts,
+    }
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -120,12 +128,19 @@ def _detach(data: Path, port: int | None, without: tuple[str, ...]) -> None:
     """Start ourselves in a session of our own, show what it says until it is up, and leave it."""
     data.mkdir(parents=True, exist_ok=True)
     log = data / "supervisor.log"
-    words = ["up", "--data", str(data), *(["--port", str(port)] if port else []), *(w for part in without for w in ("--without", part))]
+    words = [
+        "up",
+        "--data",
+        str(data),
+        *(["--port", str(port)] if port else []),
+        *(w for part in without for w in ("--without", part)),
+    ]
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
     with log.open("w") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "console.cli.main", *words],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=PROJECT, env=environment, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=PROJECT, env=environment,
+            start_new_session=True,
         )  # fmt: skip
     with log.open() as said:
         while child.poll() is None and not record.running(data):

@@ -1,4 +1,6 @@
-"""The embedded stack: PostgreSQL, Kafka, Valkey and Passgate's own processes on one machine, on loopback, in one data folder."""
+"""The embedded stack: PostgreSQL, Kafka, Valkey and Passgate's own processes on one machine, on loopback, in one data
+folder.
+"""
 
 from console.stack.stack import ALL, SERVICES, STORES, Stack
 

@@ -1,8 +1,8 @@
 """Which account runs PostgreSQL, and where that account can reach what it needs.
 
-PostgreSQL refuses to run as root. Where we are root, an existing unprivileged account runs it; where that account can reach
-neither the installation nor the data folder (a clone in a folder of mode 700), both live in a private folder below a temporary
-one. Modes of folders that are not ours are never changed.
+PostgreSQL refuses to run as root. Where we are root, an existing unprivileged account runs it; where that account can
+reach neither the installation nor the data folder (a clone in a folder of mode 700), both live in a private folder
+below a temporary one. Modes of folders that are not ours are never changed.
 """
 
 import hashlib
@@ -29,7 +29,9 @@ class Account:
     gid: int
 
     def can(self, flag: str, path: Path) -> bool:
-        """Whether this account passes the shell's test `flag` (-r, -w, -x) on `path`: asked as that account, so ACLs count."""
+        """Whether this account passes the shell's test `flag` (-r, -w, -x) on `path`: asked as that account, so ACLs
+        count.
+        """
         asked = subprocess.run(
             ["/bin/sh", "-c", f'test {flag} "$0"', str(path)], user=self.uid, group=self.gid, extra_groups=[], cwd="/"
         )
@@ -63,7 +65,9 @@ def unprivileged() -> Account | None:
 
 
 def private_folder(data: Path) -> Path:
-    """The folder that stands in for what `account` cannot reach in `data`; its name is a digest of the data folder's path."""
+    """The folder that stands in for what `account` cannot reach in `data`; its name is a digest of the data folder's
+    path.
+    """
     name = f"passgate-{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]}"
     base = next((folder for folder in TEMPORARY if os.access(folder, os.W_OK | os.X_OK)), data)
     return base / name

@@ -1,7 +1,8 @@
 """Outlives a supervisor that was killed, and ends what it left: whole process groups, not only their leaders.
 
-Run as a script in a session of its own. Reads lines `+PID SIGNAL` and `-PID` from standard input; `q` means all is stopped.
-At end of file without `q`, the supervisor is dead: every group left gets its signal, and after some seconds SIGKILL.
+Run as a script in a session of its own. Reads lines `+PID SIGNAL` and `-PID` from standard input; `q` means all is
+stopped. At end of file without `q`, the supervisor is dead: every group left gets its signal, and after some seconds
+SIGKILL.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
-"""Apache Kafka's jars: resolved once by jgo into kafka.lock, fetched into a cache that all clones of a user share, and checked.
+"""Apache Kafka's jars: resolved once by jgo into kafka.lock, fetched into a cache that all clones of a user share, and
+checked.
 
-kafka.lock has one line a jar: `group:artifact:version sha256`. A jar is put on a class path only if its bytes have that digest.
-Run `python -m console.stack.jars` to write the lock anew after changing WANTED.
+kafka.lock has one line a jar: `group:artifact:version sha256`. A jar is put on a class path only if its bytes have
+that digest. Run `python -m console.stack.jars` to write the lock anew after changing WANTED.
 """
 
 import hashlib
@@ -54,7 +55,7 @@ def cache() -> Path:
 def read_lock(path: Path) -> list[Jar]:
     """The jars of a lock file, in class path order."""
     lines = (line.split() for line in path.read_text().splitlines() if line and not line.startswith("#"))
-    return [Jar(*coordinate.split(":"), sha256=digest) for coordinate, digest in lines]
+    return [Jar(*coordinate.split(":", 2), digest) for coordinate, digest in lines]
 
 
 def ensure(jars: list[Jar], folder: Path, say: Callable[[str], None]) -> list[Path]:

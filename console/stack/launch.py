@@ -1,7 +1,7 @@
 """Becomes a part of the stack: ties its life to its parent's, drops root where asked, then executes the part.
 
-Run as a script, without site packages, so that it costs some milliseconds. A function between fork and exec would do the same
-but is not safe in a process with threads.
+Run as a script, without site packages, so that it costs some milliseconds. A function between fork and exec would do
+the same but is not safe in a process with threads.
 
 Arguments: parent pid, death signal, uid, gid (-1: keep), then the command.
 """
@@ -31,4 +31,5 @@ def main(parent: int, death_signal: int, uid: int, gid: int, command: list[str])
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:5]), command=sys.argv[5:])  # type: ignore[misc]
+    parent, death_signal, uid, gid = (int(word) for word in sys.argv[1:5])
+    main(parent, death_signal, uid, gid, sys.argv[5:])

@@ -27,7 +27,7 @@ class Part(ABC):
     @property
     def port(self) -> int | None:
         """The port others connect to; None for a part that listens on none."""
-        return self.ports[self.port_names[0]] if self.port_names else None
+        return self.ports.get(self.port_names[0]) if self.port_names else None
 
     def prepare(self, say: Say) -> None:
         """Make what the first start needs. Does nothing the second time."""

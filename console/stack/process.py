@@ -100,7 +100,7 @@ class Process:
 
 
 def sweep(group: int, members: list[psutil.Process]) -> None:
-    """SIGKILL what is left of a process group and of its recorded members (PostgreSQL's backends have groups of their own)."""
+    """SIGKILL what is left of a process group and of its recorded members: backends have groups of their own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
     for member in members:
@@ -141,7 +141,8 @@ class Guard:
     def __init__(self) -> None:
         self._popen = subprocess.Popen(
             [sys.executable, "-I", "-S", str(HERE / "guard.py")],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, text=True,
         )  # fmt: skip
 
     @property

@@ -1,6 +1,7 @@
 """stack.json: what runs on a data folder, and the pointer in the state root by which other commands find it.
 
-Both hold passwords and have mode 600. A record is believed only while the process that wrote it lives: pid and start time agree.
+Both hold passwords and have mode 600. A record is believed only while the process that wrote it lives: pid and start
+time agree.
 """
 
 import json

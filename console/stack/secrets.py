@@ -25,6 +25,6 @@ def write_private(path: Path, text: str) -> None:
     """Replace `path` atomically by a file of mode 600."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a descriptor
         file.write(text)
     os.replace(part, path)

@@ -1,5 +1,6 @@
 """Passgate's own processes: the web server, the Celery workers of the two queues, and beat."""
 
+import http.client
 import os
 import signal
 import sys
@@ -18,7 +19,13 @@ Environment = Callable[[], Mapping[str, str]]
 def django_environment(stack: Mapping[str, str]) -> dict[str, str]:
     """The environment of a Django process of this stack: ours, with this stack's settings in place of any other's."""
     path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, **stack, "DJANGO_SETTINGS_MODULE": "console.settings", "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return {
+        **os.environ,
+        **stack,
+        "DJANGO_SETTINGS_MODULE": "console.settings",
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 class Service(Part):
@@ -52,8 +59,18 @@ class Web(Service):
         )  # fmt: skip
 
     def is_ready(self, process: Process) -> bool:
-        """gunicorn binds before its workers have loaded the application; their word counts."""
-        return "Booting worker" in process.new_log() and super().is_ready(process)
+        """Whether a request is answered, with whatever status: gunicorn binds before its workers have loaded the
+        application.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("HEAD", "/")
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
 
     def env(self) -> dict[str, str]:
         """Where a browser goes."""

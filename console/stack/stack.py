@@ -1,7 +1,8 @@
-"""The embedded stack: its parts started, watched, started again within a limit, and stopped in order; usable in process.
+"""The embedded stack: its parts started, watched, started again within a limit, and stopped in order; usable in
+process.
 
-    with Stack(Path("data"), parts=("postgres", "kafka", "valkey"), progress=print) as stack:
-        os.environ.update(stack.env())
+with Stack(Path("data"), parts=("postgres", "kafka", "valkey"), progress=print) as stack:
+    os.environ.update(stack.env())
 """
 
 import fcntl
@@ -72,10 +73,10 @@ class Run:
 class Stack:
     """The parts of one data folder.
 
-    `external` names existing services (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, CELERY_BROKER_URL): each replaces its part.
-    `ports` fixes ports by name ("web", "postgres", "kafka", ...); without it they are free ones, the same again next time.
-    `register` lets other commands of this clone find this stack.
-    `proxied` gives Kafka a second listener: (port bound, port told to clients), for a proxy between them.
+    `external` names existing services (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, CELERY_BROKER_URL): each replaces its
+    part. `ports` fixes ports by name ("web", "postgres", "kafka", ...); without it they are free ones, the same again
+    next time. `register` lets other commands of this clone find this stack. `proxied` gives Kafka a second listener:
+    (port bound, port told to clients), for a proxy between them.
     """
 
     def __init__(
@@ -113,24 +114,39 @@ class Stack:
 
     # --- life -------------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start all parts, stores first and at once, then the migrations, then the services.
+    def reserve(self) -> None:
+        """Hold the data folder and fix passwords and ports, so that `env` is known before anything runs. `start` does
+        it too.
+
+        Raises:
+            DataFolderBusy: another stack runs on this data folder.
+        """
+        if self._held is not None:
+            return
+        self._hold_data_folder()
+        self._closing.clear()
+        self._secrets = Secrets(self.data)
+        self._runs = {name: Run(self._make(name)) for name in self._names}
+        for run in self._runs.values():
+            self._give_ports(run.part)
+
+    def start(self, only: Iterable[str] | None = None) -> None:
+        """Start all parts (or `only` some, the others later by `start_part`): stores at once, the migrations, the
+        services.
 
         Raises:
             DataFolderBusy: another stack runs on this data folder.
             PartFailed, PartNotReady: a part did not come up; everything is stopped again.
             StackError: see errors.py.
         """
-        self._hold_data_folder()
+        names = [name for name in self._names if only is None or name in set(only)]
         try:
-            self._closing.clear()
-            self._secrets = Secrets(self.data)
+            self.reserve()
+            self._write_record("starting")
             self._spawner = ThreadPoolExecutor(1, thread_name_prefix="stack-spawner")
             self._guard = Guard()
-            self._runs = {name: Run(self._make(name)) for name in self._names}
-            self._write_record("starting")
-            self._bring_up_together([name for name in self._names if name in STORES])
-            services = [name for name in self._names if name in SERVICES]
+            self._bring_up_together([name for name in names if name in STORES])
+            services = [name for name in names if name in SERVICES]
             if services:
                 self.migrate()
                 self._bring_up_together(services)
@@ -146,7 +162,8 @@ class Stack:
         self._closing.set()
         if self._monitor and self._monitor is not threading.current_thread():
             self._monitor.join()
-        # Interrupted while starting: those threads see that we are closing, and leave nothing behind that is not in _runs.
+        # Interrupted while starting: those threads see that we are closing, and leave nothing behind that is not in
+        # _runs.
         wait_for(self._starters)
         for names in STOP_ORDER:
             self._end_together([self._runs[name] for name in names if name in self._runs])
@@ -168,7 +185,9 @@ class Stack:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def migrate(self) -> None:
@@ -186,7 +205,9 @@ class Stack:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(done.stdout + done.stderr)
         if done.returncode != 0:
-            raise StackError(expected="the migrations to run", found=_last(done.stderr or done.stdout), next_step=f"read {log}")
+            raise StackError(
+                expected="the migrations to run", found=_last(done.stderr or done.stdout), next_step=f"read {log}"
+            )
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
@@ -208,7 +229,10 @@ class Stack:
         """One row a part, in the order they start: part, state, pid, port, restarts, uptime in seconds."""
         rows = [_row(name, run) for name, run in self._runs.items()]
         external = [name for name, key in REPLACED_BY.items() if key in self._external]
-        return rows + [{"part": name, "state": "external", "pid": None, "port": None, "restarts": 0, "since": None} for name in external]
+        return rows + [
+            {"part": name, "state": "external", "pid": None, "port": None, "restarts": 0, "since": None}
+            for name in external
+        ]
 
     def pids(self, part: str) -> list[int]:
         """The pids of a part: its leader first, then its descendants."""
@@ -277,7 +301,9 @@ class Stack:
         raise PartNotReady(expected=f"{part} to be up within {seconds:.0f} s", found=self._run(part).state)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the stack gave up on a part (then `failure` says why) or is being stopped; False when time is over first."""
+        """Wait until the stack gave up on a part (then `failure` says why) or is being stopped; False when time is
+        over first.
+        """
         return self._closing.wait(seconds)
 
     # --- starting ---------------------------------------------------------------------------------------------------
@@ -298,7 +324,8 @@ class Stack:
             os.close(held)
             there = record.read(record.record_file(self.data))
             raise DataFolderBusy(
-                expected=f"{self.data} to be free", found=f"pid {there.get('pid')}, {there.get('url') or 'without a web server'}"
+                expected=f"{self.data} to be free",
+                found=f"pid {there.get('pid')}, {there.get('url') or 'without a web server'}",
             ) from None
         self._held = held
 
@@ -316,16 +343,15 @@ class Stack:
         return makers[name]()
 
     def _bring_up_together(self, names: list[str]) -> None:
-        with self._lock:
-            for name in names:
-                self._give_ports(self._runs[name].part)
         with ThreadPoolExecutor(max(1, len(names))) as pool:
             self._starters = [pool.submit(self._bring_up, name) for name in names]
         for each in self._starters:
             each.result()
 
     def _bring_up(self, name: str) -> None:
-        """Prepare, start and wait for a part; twice again on other ports should somebody have taken one in the meantime."""
+        """Prepare, start and wait for a part; twice again on other ports should somebody have taken one in the
+        meantime.
+        """
         run, began = self._runs[name], time.monotonic()
         for tries_left in (2, 1, 0):
             try:
@@ -345,10 +371,12 @@ class Stack:
 
     def _give_ports(self, part: Part, afresh: bool = False) -> None:
         earlier = {} if afresh else record.read(record.record_file(self.data)).get("ports", {})
-        taken = frozenset(port for run in self._runs.values() if run.part is not part for port in run.part.ports.values())
+        taken = frozenset(
+            port for run in self._runs.values() if run.part is not part for port in run.part.ports.values()
+        )
         for name in part.port_names:
             fixed = self._fixed.get(name)
-            wanted = fixed or earlier.get(name) or (WEB_PORT if name == "web" else None)
+            wanted = fixed or earlier.get(name) or (WEB_PORT if name == "web" and self._register else None)
             port = free_port(wanted, taken)
             if fixed and port != fixed:
                 raise NoFreePort(expected=f"port {fixed} for {name} to be free", found="another program on it")
@@ -356,7 +384,9 @@ class Stack:
             taken |= {port}
 
     def _spawn(self, run: Run) -> None:
-        """Start the process from the one thread that lives as long as the stack: the kernel's death signal goes by thread."""
+        """Start the process from the one thread that lives as long as the stack: the kernel's death signal goes by
+        thread.
+        """
         assert self._spawner is not None and self._guard is not None
         if self._closing.is_set():
             raise StackError(expected="to start a part", found="the stack is being stopped")
@@ -383,12 +413,16 @@ class Stack:
         process = run.process
         assert process is not None
         if process.exit_code() is not None:
-            raise PartFailed(expected=f"{run.part.name} to start", found=_obituary(run), next_step=f"read {self.log(run.part.name)}")
+            raise PartFailed(
+                expected=f"{run.part.name} to start", found=_obituary(run), next_step=f"read {self.log(run.part.name)}"
+            )
         if run.part.is_ready(process):
             run.state = State.UP
             return True
         if time.monotonic() > run.ready_by:
-            raise PartNotReady(expected=f"{run.part.name} within {run.part.start_seconds:.0f} s", found=process.last_lines())
+            raise PartNotReady(
+                expected=f"{run.part.name} within {run.part.start_seconds:.0f} s", found=process.last_lines()
+            )
         return False
 
     # --- watching ---------------------------------------------------------------------------------------------------
@@ -431,7 +465,10 @@ class Stack:
         if len(run.deaths) > self._limit:
             self._give_up(run)
             return
-        self._say(f"{run.part.name}: ended ({_obituary(run)}); starting it again, {len(run.deaths)} of {self._limit} in a minute")
+        self._say(
+            f"{run.part.name}: ended ({_obituary(run)}); "
+            f"starting it again, {len(run.deaths)} of {self._limit} in a minute"
+        )
         run.restarts += 1
         run.again_at = now + 0.2 * 2 ** (len(run.deaths) - 1)
 
@@ -487,7 +524,8 @@ class Stack:
         assert self._secrets is not None or state == "stopped"
         ports = {name: port for run in self._runs.values() for name, port in run.part.ports.items()}
         found: record.Record = {
-            "format": 1, "state": state, "pid": os.getpid(), "started": record.signature(os.getpid()), "data": str(self.data),
+            "format": 1, "state": state, "pid": os.getpid(), "started": record.signature(os.getpid()),
+            "data": str(self.data),
             "url": self.url, "ports": record.read(record.record_file(self.data)).get("ports", {}) | ports,
             "parts": self.status(), "env": self.env() if self._secrets else {},
         }  # fmt: skip
@@ -512,7 +550,8 @@ class Stack:
 def _row(name: str, run: Run) -> dict[str, Any]:
     alive = run.process is not None and run.process.exit_code() is None
     return {
-        "part": name, "state": str(run.state), "pid": run.process.pid if run.process and alive else None, "port": run.part.port,
+        "part": name, "state": str(run.state), "pid": run.process.pid if run.process and alive else None,
+        "port": run.part.port,
         "restarts": run.restarts, "since": run.since if alive else None,
     }  # fmt: skip
 

