@@ -52,7 +52,7 @@ class Verdict(models.Model):
     win = models.ForeignKey(Window, models.PROTECT, db_column="win")
     revision = models.BigIntegerField()
     state = models.TextField(choices=VerdictState.choices)
-    waived = models.BooleanField(default=False)
+    waived = models.BooleanField(db_default=False)
     basis_generation = models.IntegerField()
     contract_digest = models.BinaryField()
     body = models.JSONField()  # schema-versioned: checks, counts, sentence
