@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
+from ingest.core.contract_lines import Path
+from ingest.core.contract_read import read_contract
 from ingest.core.contract_shape import (
     Bus,
     Close,
@@ -30,12 +34,14 @@ from ingest.core.contract_shape import (
     contract_digest,
     normalised,
 )
+from ingest.core.contract_table import dotted
 from ingest.core.errors import ContractError, ContractErrors
 
 __all__ = [
     "Bus", "Close", "Context", "Contract", "ContractError", "ContractErrors", "Empty", "EventClass", "Format", "Gate",
     "GateUnit", "HttpInbox", "Inbox", "KafkaInbox", "Limits", "Notify", "Payload", "Plans", "Projection", "Reconcile",
-    "Republish", "RunRule", "Schema", "Totals", "contract_digest", "diff", "normalised", "not_in_force", "parse_contract",
+    "Republish", "RunRule", "Schema", "Totals",
+    "contract_digest", "diff", "normalised", "not_in_force", "parse_contract",
 ]  # fmt: skip
 
 
@@ -47,14 +53,37 @@ def parse_contract(
     `read_file` raises OSError where there is no such file. `allowed_projections` None: not checked.
     Raises ContractErrors with every fault found.
     """
-    raise NotImplementedError
+    return read_contract(text, file, read_file, allowed_projections)
 
 
 def not_in_force(contract: Contract) -> list[str]:
     """The parts the file wrote that are read and kept, but do nothing yet: `[inbox.http]`, `[[notify]]`, ..."""
-    raise NotImplementedError
+    written = {
+        "[inbox.http]": contract.inbox.http.enabled,
+        "[plans]": "plans" in contract.given,
+        "payload.visible_to": "payload.visible_to" in contract.given,
+        "payload.mask": "payload.mask" in contract.given,
+        "payload.keep": "payload.keep" in contract.given,
+        "[[notify]]": bool(contract.notify),
+    }
+    return [part for part, is_written in written.items() if is_written]
 
 
 def diff(old: Contract, new: Contract) -> list[str]:
-    """Every change from `old` to `new`, one line each: `close.discard_max: 50 -> 60`."""
-    raise NotImplementedError
+    """Every change from `old` to `new`, one line each: `close.discard_max: 50 -> 60`. Durations in milliseconds."""
+    before, after = _flat(normalised(old)), _flat(normalised(new))
+    keys = [*before, *(key for key in after if key not in before)]
+    return [_change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
+
+
+def _change(key: str, before: str | None, after: str | None) -> str:
+    if before is None:
+        return f"{key}: added {after}"
+    return f"{key}: removed, was {before}" if after is None else f"{key}: {before} -> {after}"
+
+
+def _flat(value: Any, path: Path = ()) -> dict[str, str]:
+    """Leaves as JSON text by dotted key; a pointer list is one leaf, for its order is its meaning."""
+    if isinstance(value, dict) and value:
+        return {key: text for name, item in value.items() for key, text in _flat(item, (*path, name)).items()}
+    return {dotted(path): json.dumps(value)}

@@ -227,12 +227,19 @@ def contract_digest(contract: Contract) -> bytes:
 
 
 def normalised(contract: Contract) -> dict[str, Any]:
-    """The contract as plain JSON values, defaults included: two files that mean the same give the same.
+    """The contract as plain JSON values in the file's own words, defaults included: same meaning, same value.
 
     Durations are milliseconds, pointers their text, a schema the hex digest of its canonical form.
     """
-    values = {f.name: getattr(contract, f.name) for f in dataclasses.fields(contract) if f.name != "given"}
-    return {name: _plain(value) for name, value in values.items()}
+    plain = {f.name: _plain(getattr(contract, f.name)) for f in dataclasses.fields(contract) if f.name != "given"}
+    plain["contract"] = plain.pop("version")
+    plain["run"]["from"] = plain["run"].pop("places")
+    plain["class"] = {"from": plain.pop("class_from")}
+    plain["event"] = {event.pop("name"): event for event in plain.pop("events")}
+    plain["context"] = {context.pop("name"): context for context in plain.pop("contexts")}
+    if plain["projection"]:
+        plain["projection"]["class"] = plain["projection"].pop("class_path")
+    return plain
 
 
 def _plain(value: Any) -> Any:

@@ -143,7 +143,8 @@ def decide(
 
 def admitted(decisions: Decisions, source: int) -> dict[bytes, Known]:
     """What a batch of `source` adds to `known`, for the next batch of the same transaction."""
-    return {event.identity: Known(event.payload_digest, source, event.offset, event.value) for event in decisions.events}
+    events = decisions.events
+    return {event.identity: Known(event.payload_digest, source, event.offset, event.value) for event in events}
 
 
 class _Batch:
@@ -185,12 +186,13 @@ class _Batch:
         self._count(record.class_name, Decision.ADMITTED, Reason.NONE)
 
     def _duplicate(self, arrival: Arrival, first: Known | NewEvent, record: Understood, flags: int) -> None:
+        source, offset = self._place(first)
+        digest = arrival.payload_digest
         self._outcomes.append(
             Outcome(
-                arrival.offset, Decision.DUPLICATE, Reason.NONE, flags, arrival.identity, arrival.payload_digest,
-                self._source_of(first), first.offset, None,
+                arrival.offset, Decision.DUPLICATE, Reason.NONE, flags, arrival.identity, digest, source, offset, None
             )
-        )  # fmt: skip
+        )
         self._count(record.class_name, Decision.DUPLICATE, Reason.NONE)
 
     def _compare(self, arrival: Arrival, identity: bytes, first: Known | NewEvent, record: Understood) -> None:
@@ -225,26 +227,26 @@ class _Batch:
         self, arrival: Arrival, reason: Reason, record: Parsed, flags: int, first: Known | NewEvent | None
     ) -> Item:
         detail, at = (record.detail, record.at) if isinstance(record, NotUnderstood) else (_DETAILS[reason], None)
-        place = (self._source_of(first), first.offset) if first else (None, None)
+        source, offset = self._place(first)
         return Item(
             arrival.offset, reason, detail, at, record.run, flags, record.class_name, arrival.identity,
-            arrival.payload_digest, *place, count=1,
+            arrival.payload_digest, source, offset, 1,
         )  # fmt: skip
 
     def _quarantine(
         self, arrival: Arrival, reason: Reason, class_name: str, flags: int, item: int, first: Known | NewEvent | None
     ) -> None:
-        place = (self._source_of(first), first.offset) if first else (None, None)
+        source, offset = self._place(first)
+        digest = arrival.payload_digest
         self._outcomes.append(
-            Outcome(
-                arrival.offset, Decision.QUARANTINED, reason, flags, arrival.identity, arrival.payload_digest,
-                *place, item,
-            )
-        )  # fmt: skip
+            Outcome(arrival.offset, Decision.QUARANTINED, reason, flags, arrival.identity, digest, source, offset, item)
+        )
         self._count(class_name, Decision.QUARANTINED, reason)
 
-    def _source_of(self, first: Known | NewEvent) -> int:
-        return first.source if isinstance(first, Known) else self._source
+    def _place(self, first: Known | NewEvent | None) -> tuple[int | None, int | None]:
+        if first is None:
+            return None, None
+        return (first.source if isinstance(first, Known) else self._source), first.offset
 
     def _count(self, class_name: str, decision: Decision, reason: Reason) -> None:
         key = (class_name, decision, reason)

@@ -1,4 +1,4 @@
-"""Named errors: each carries a code, what was expected, what was found, what to do next, and whether trying again helps.
+"""Named errors: each carries a code, what was expected and found, what to do next, and whether trying again helps.
 
 A class says what went wrong (`code`, `what`, `retry`); an instance says it about one case (`expected`, `found`,
 `next_step`). Verbs define their own subclasses beside the verb; the areas below are what callers catch.

@@ -17,7 +17,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def payload_digest(value: bytes | None) -> bytes:
-    """SHA-256 of the record's raw value, 32 bytes; a tombstone's is that of no bytes, its reason tells it from EMPTY."""
+    """SHA-256 of the record's raw value, 32 bytes. A tombstone counts as no bytes."""
     return hashlib.sha256(value or b"").digest()
 
 

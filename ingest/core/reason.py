@@ -1,4 +1,4 @@
-"""What became of a record, why, and what else is worth knowing about it. Numbers are stored; they never change meaning."""
+"""What became of a record, why, and what else is worth knowing. Numbers are stored and never change their meaning."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def validator(schema: Schema) -> Callable[[Any], str | None]:
 
 
 def explain(error: ValidationError) -> str:
-    """Where the document breaks which rule. Never repeats the document: it may be large, or not for everybody's eyes."""
+    """Where the document breaks which rule. Never repeats the document: it may be large, or not for all eyes."""
     where = "".join("/" + escape(str(token)) for token in error.absolute_path) or "the object"
     rule = "/".join(str(token) for token in error.absolute_schema_path)
     missing = f": {_missing(error)} is missing" if error.validator == "required" else ""
@@ -144,9 +144,8 @@ def _object(
         kind = _type(rule, (*tokens, name), f"{path}{field}.", fields)
         members.append((field, kind) if name in required else (field, kind | msgspec.UnsetType, msgspec.UNSET))
     # Keys the schema does not name are not refused here: the caller sees that strings are missing and asks jsonschema.
-    return msgspec.defstruct(
-        "Event", members, rename={f"f{n}": name for n, name in enumerate(properties)}, frozen=True, gc=False, kw_only=True
-    )
+    rename = {f"f{number}": name for number, name in enumerate(properties)}
+    return msgspec.defstruct("Event", members, rename=rename, frozen=True, gc=False, kw_only=True)
 
 
 def _rules(schema: Any, allowed: set[str]) -> Mapping[str, Any]:
@@ -185,7 +184,7 @@ def _literal(schema: Mapping[str, Any]) -> Any:
 def _array(schema: Mapping[str, Any]) -> Any:
     rules = _rules(schema, {"type", "items", *_ARRAY_RULES})
     items = _type(rules.get("items"), (), "", {})
-    return Annotated[list[items], msgspec.Meta(**_meta(rules, _ARRAY_RULES))]
+    return Annotated[list.__class_getitem__(items), msgspec.Meta(**_meta(rules, _ARRAY_RULES))]
 
 
 def _scalar(schema: Mapping[str, Any], kinds: list[str]) -> Any:

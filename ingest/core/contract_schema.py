@@ -1,0 +1,119 @@
+"""The schema file of an event class: valid JSON Schema 2020-12, complete in itself, and safe to run on anything."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import rfc8785
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from ingest.core.contract_shape import Schema
+from ingest.core.errors import RecordError
+from ingest.core.pointer import MISSING, resolve, unescape
+from ingest.core.reason import Reason
+from ingest.core.strictjson import Fault, read, shown
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_DEPTH = 64
+_BYTES = 1_048_576
+_REFERENCES = ("$ref", "$dynamicRef")
+_FILE = re.compile(r"[A-Za-z0-9._-]{1,100}(/[A-Za-z0-9._-]{1,100}){0,4}")
+
+
+def read_schema(file: str, read_file: Callable[[str], bytes]) -> Schema:
+    """The schema in `file`. Raises RecordError: `found` says what is wrong with it, `expected` what to write."""
+    if not _FILE.fullmatch(file) or ".." in file.split("/"):
+        raise RecordError(expected="the name of a file beside the contract", found=shown(file))
+    try:
+        text = read_file(file)
+    except OSError as error:
+        raise RecordError(expected="the name of a file that is there", found=f"no readable file {file}") from error
+    document = _document(file, text)
+    _check(file, document)
+    return Schema(file, text, hashlib.sha256(rfc8785.dumps(document)).digest(), document)
+
+
+def _document(file: str, text: bytes) -> dict[str, Any]:
+    got = read(text, _DEPTH) if len(text) <= _BYTES else Fault(Reason.TOO_LARGE, f"more than {_BYTES} bytes")
+    if isinstance(got, Fault):
+        where = "" if got.at is None else f" (byte {got.at})"
+        raise RecordError(expected="a schema file that is a JSON object", found=f"{file}: {got.detail}{where}")
+    document, inexact = got
+    if inexact:
+        raise RecordError(expected="numbers that a double holds exactly", found=f"{file}: one that it does not")
+    return document
+
+
+def _check(file: str, document: dict[str, Any]) -> None:
+    dialect = document.get("$schema", DIALECT)
+    if dialect != DIALECT:
+        raise RecordError(expected=f'"$schema": "{DIALECT}"', found=f'{file}: "$schema" is {shown(str(dialect))}')
+    _check_references(file, document)
+    try:
+        Draft202012Validator.check_schema(document)
+    except SchemaError as error:
+        where = "".join(f"/{token}" for token in error.absolute_path) or "the schema"
+        raise RecordError(
+            expected="a schema of JSON Schema 2020-12", found=f"{file}: {where} is not valid there ({error.validator})"
+        ) from error
+    _check_patterns(file, document)
+    _check_ends(file, document)
+
+
+def _check_references(file: str, document: dict[str, Any]) -> None:
+    anchors = {node[name] for node in _nodes(document) for name in ("$anchor", "$dynamicAnchor") if name in node}
+    for node in _nodes(document):
+        for name in _REFERENCES:
+            target = node.get(name)
+            if isinstance(target, str) and not _resolves(document, target, anchors):
+                raise RecordError(
+                    expected='a reference inside the file, such as "#/$defs/name"',
+                    found=f"{file}: {name} {shown(target)}",
+                )
+
+
+def _resolves(document: dict[str, Any], target: str, anchors: set[Any]) -> bool:
+    if target == "#" or target.removeprefix("#") in anchors:
+        return target.startswith("#")
+    if not target.startswith("#/"):
+        return False
+    tokens = tuple(unescape(token) for token in target[2:].split("/"))
+    return resolve(document, tokens) is not MISSING
+
+
+def _check_patterns(file: str, document: dict[str, Any]) -> None:
+    for node in _nodes(document):
+        named = node.get("patternProperties")
+        for pattern in [node.get("pattern"), *(named if isinstance(named, Mapping) else [])]:
+            try:
+                re.compile(pattern if isinstance(pattern, str) else "")
+            except re.error as error:
+                raise RecordError(
+                    expected="a regular expression", found=f"{file}: the pattern {shown(str(pattern))}"
+                ) from error
+
+
+def _check_ends(file: str, document: dict[str, Any]) -> None:
+    """A schema that refers to itself without going deeper never ends, whatever the event."""
+    try:
+        list(Draft202012Validator(document, registry=Registry()).iter_errors({}))
+    except RecursionError as error:
+        raise RecordError(
+            expected="references that go deeper into the event", found=f"{file}: a reference that leads to itself"
+        ) from error
+    except Unresolvable as error:
+        raise RecordError(expected="references inside the file", found=f"{file}: one that leads nowhere") from error
+
+
+def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from _nodes(child)
