@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -132,15 +133,22 @@ class _Admission:
         identities = list({a.identity for a in self.arrivals if a.identity is not None})
         if not identities:
             return {}
-        keys = {"identities": identities, "run": self.binding.run_number}
-        rows = cur.execute(sql.known, keys, binary=True).fetchall()
+        rows = self._look_up(cur, sql.known, identities)
         known = {row.identity: Known(row.payload_digest, row.source_id, row.offset) for row in rows}
         asked = list(disputed(self.arrivals, known))
         if asked:
-            keys["identities"] = asked
-            for row in cur.execute(sql.first_payloads, keys, binary=True).fetchall():
+            for row in self._look_up(cur, sql.first_payloads, asked):
                 known[row.identity] = msgspec.structs.replace(known[row.identity], payload=row.payload)
         return known
+
+    def _look_up(self, cur: Cursor, statement: str, identities: Sequence[bytes]) -> list[Any]:
+        keys = {"identities": b"".join(identities), "n": len(identities), "run": self.binding.run_number}
+        return cur.execute(statement.format(leaf=self._leaf), keys, binary=True).fetchall()
+
+    @property
+    def _leaf(self) -> str:
+        """The partition of this run: COPY and look-ups go there at once (see ensure_run_partitions)."""
+        return f"event_p{self.binding.run_number // 16}"
 
     def _ended_runs(self, cur: Cursor) -> set[str]:
         named = {a.parsed.run for a in self.arrivals if a.parsed.run is not None} - {self.binding.run_id}
@@ -162,7 +170,7 @@ class _Admission:
         self._know_classes(cur, {e.class_name for e in events})
         ids = self.class_ids
         run, win, source, records = self.binding.run_number, self.binding.win, self.lease.source, self.records
-        with cur.copy(sql.copy_events.format(leaf=f"event_p{run // 16}")) as copy:
+        with cur.copy(sql.copy_events.format(leaf=self._leaf)) as copy:
             copy.set_types(_EVENT_TYPES)
             for e in sorted(events, key=_by_identity):
                 record = records[e.offset]

@@ -60,6 +60,7 @@ class Worker:
     cluster: Cluster
     lanes: dict[str, Factory]
     admin: Admin
+    only: frozenset[int] | None = None  # sources it may take; None: any
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
 
     @classmethod
@@ -124,7 +125,7 @@ class Worker:
             return
         for row in work():
             key = (row.lane, row.source_id)
-            if key in self.held or (row.owner is not None and not row.expired):
+            if key in self.held or (row.owner is not None and not row.expired) or not self._may_take(row.source_id):
                 continue
             lease = take(*key)
             if lease is None:
@@ -133,6 +134,9 @@ class Worker:
             room -= 1
             if not room:
                 return
+
+    def _may_take(self, source: int) -> bool:
+        return self.only is None or source in self.only
 
     def _open(self, key: tuple[str, int], lease: Lease) -> None:
         try:

@@ -1,0 +1,29 @@
+"""A stream per test, checked by `fsck` when the test is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.flow.world import Flow
+
+
+@pytest.fixture
+def make_flow(live: object) -> Iterator[Callable[..., Flow]]:
+    """Makes streams; after the test, every invariant of every one of them is checked."""
+    made: list[Flow] = []
+
+    def make(**settings: Any) -> Flow:
+        made.append(Flow(**settings))
+        return made[-1]
+
+    yield make
+    for flow in made:
+        flow.check()
+
+
+@pytest.fixture
+def flow(make_flow: Callable[..., Flow]) -> Flow:
+    return make_flow()

@@ -1,0 +1,228 @@
+"""Admission on real Kafka and PostgreSQL: S5, S8, S9, S19, S20, S25, S26, fences, cuts and gaps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from ingest import lease as leases
+from ingest.admit import AdmissionLane
+from ingest.core.errors import LeaseError
+from ingest.core.record import Reason
+from ingest.kafka import TransactionalProducer
+from tests.flow.world import Flow, thing
+
+MakeFlow = Callable[..., Flow]
+
+
+def test_every_record_gets_one_receipt_and_duplicates_are_told(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1), thing(2), thing(1), b"not json", thing(3)])
+    flow.work("admission")
+    assert flow.decisions() == ["ADMITTED", "ADMITTED", "DUPLICATE", "QUARANTINED", "ADMITTED"]
+    assert flow.count("event") == 3
+    batch = flow.rows(
+        "SELECT b.records, b.admitted, b.duplicates, b.quarantined FROM batch b JOIN run r ON r.id = b.run_number"
+        " JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
+    )
+    assert [sum(column) for column in zip(*batch, strict=True)] == [5, 3, 1, 1]
+
+
+def test_s5_the_same_event_in_two_runs_is_admitted_in_each(flow: Flow) -> None:
+    flow.open("r1")
+    flow.produce([thing(1), thing(1)])
+    flow.work()
+    flow.seal("r1")
+    flow.open("r2")
+    flow.produce([thing(1)])
+    flow.work()
+    assert flow.decisions("r1") == ["ADMITTED", "DUPLICATE"]
+    assert flow.decisions("r2") == ["ADMITTED"]
+
+
+def test_s9_receipts_of_one_identity_in_two_runs_are_both_there(flow: Flow) -> None:
+    flow.open("r1")
+    first = flow.produce([thing(1)])
+    flow.work()
+    flow.seal("r1")
+    flow.open("r2")
+    second = flow.produce([thing(1)])
+    flow.work()
+    assert [(offset) for _, offset, _, _ in flow.receipts()] == first + second
+
+
+def test_s19_a_lane_starts_at_its_windows_start(flow: Flow) -> None:
+    """Records that were there before the run was opened are read: the log's earliest offset, not its latest."""
+    flow.produce([thing(n) for n in range(3)])
+    flow.open()
+    flow.work()
+    assert flow.decisions() == ["ADMITTED"] * 3
+    assert flow.count("effect") == 3
+
+
+def test_s20_a_failed_record_neither_crashes_nor_counts_twice(flow: Flow) -> None:
+    flow.open()
+    flow.produce([b"\xff\xfe", b"\xff\xfe", thing(1)])
+    flow.work("admission")
+    flow.work("admission")
+    assert flow.decisions() == ["QUARANTINED", "QUARANTINED", "ADMITTED"]
+    items = flow.rows(
+        "SELECT q.reason, q.seen FROM quarantine_item q JOIN source c ON c.id = q.source_id"
+        " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s"
+    )
+    assert [(row.reason, row.seen) for row in items] == [(Reason.NOT_UTF8, 1)] * 2
+
+
+def test_s25_an_event_of_another_run_is_set_aside(flow: Flow) -> None:
+    flow.open("r1")
+    flow.produce([thing(1)], run="r1")
+    flow.work("admission")
+    flow.seal("r1")
+    flow.open("r2")
+    flow.produce([thing(2)], run="r1")
+    flow.produce([thing(3)], run="r9")
+    flow.produce([thing(4)], run="r2")
+    flow.work("admission")
+    assert [(d.name, r.name) for _, _, d, r in flow.receipts("r2")] == [
+        ("QUARANTINED", "LATE"),
+        ("QUARANTINED", "OTHER_RUN"),
+        ("ADMITTED", "NONE"),
+    ]
+
+
+def test_s26_another_payload_is_kept_beside_the_first(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1, v="first"), thing(1, v="second"), thing(1, v="second"), thing(1, v="third")])
+    flow.work("admission")
+    flow.produce([thing(1, v="second")])
+    flow.work("admission")
+    items = flow.rows(
+        'SELECT q.value, q.seen, q.first_offset, e.payload FROM quarantine_item q JOIN event e'
+        " ON e.run_number = q.run_number AND e.identity = q.identity"
+        " JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s ORDER BY q.offset"
+    )
+    assert [(json.loads(row.value)["v"], row.seen) for row in items] == [("second", 3), ("third", 1)]
+    assert {json.loads(row.payload)["v"] for row in items} == {"first"}
+    assert {row.first_offset for row in items} == {0}
+
+
+def test_a_reserialised_duplicate_is_a_duplicate_and_says_so(flow: Flow) -> None:
+    flow.open()
+    flow.produce([b'{"type":"thing","id":1,"a":1}', b'{ "a": 1, "id": 1, "type": "thing" }'])
+    flow.work("admission")
+    assert flow.decisions() == ["ADMITTED", "DUPLICATE"]
+    assert sum(row.reserialised for row in flow.rows("SELECT b.reserialised FROM batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s")) == 1  # fmt: skip # noqa: E501
+
+
+def lane_of(flow: Flow) -> AdmissionLane:
+    lease = leases.take("admission", flow.sources("inbox")[0])
+    assert lease is not None
+    return AdmissionLane(lease, flow.cluster, flow.admin)
+
+
+def test_a_fenced_worker_changes_nothing(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paused for longer than its lease: on waking its batch is refused whole, and the new owner's stands."""
+    flow.open()
+    flow.produce([thing(1)])
+    sleeper = lane_of(flow)
+    sleeper._fill(2.0, 10, 10_000)
+    flow.rows("SELECT 1")
+    with pytest.MonkeyPatch.context() as other:
+        other.setattr(leases, "owner", lambda: "another:1:abc")
+        _expire(flow)
+        waker = lane_of(flow)
+        assert waker.step(2.0).records == 1
+    with pytest.raises(LeaseError):
+        sleeper.step(0.1)
+    sleeper.close()
+    waker.close()
+    _expire(flow)
+    assert flow.decisions() == ["ADMITTED"]
+
+
+def _expire(flow: Flow) -> None:
+    from ingest.db import write
+
+    with write() as cur:
+        cur.execute(
+            "UPDATE position SET until = clock_timestamp() - interval '1 s' WHERE lane = 'admission' AND source_id = ANY(%s)",
+            (flow.sources("inbox"),),
+        )
+
+
+def test_a_cut_in_the_middle_of_a_read_splits_the_batch_there(flow: Flow) -> None:
+    flow.open("r1")
+    flow.produce([thing(n) for n in range(6)])
+    lane = lane_of(flow)
+    lane._fill(3.0, 100, 100_000)
+    _cut(flow, 4)
+    assert lane.step(0.1).records == 0  # what it thought no longer holds: nothing happened
+    assert lane.step(0.1).records == 4
+    assert lane.step(0.1).idle  # nobody's window yet: it stands still
+    flow.open("r2")
+    assert lane.step(0.1).records == 2
+    lane.close()
+    leases.release(lane.lease)
+    assert len(flow.decisions("r1")) == 4
+    assert len(flow.decisions("r2")) == 2
+
+
+def _cut(flow: Flow, at: int) -> None:
+    """A cut before the log's end, as when records arrive between reading the LSO and the lock."""
+    from ingest.db import write
+    from ingest.windows import cut_position
+
+    with write() as cur:
+        win = flow.position("admission").win
+        assert cut_position(cur, flow.sources("inbox")[0], win, at) == at
+        cur.execute("UPDATE window_range SET end_offset = %s WHERE win = %s AND source_id = ANY(%s)", (at, win, flow.sources("inbox")))
+        cur.execute("UPDATE run_window SET state = 'CUT', cut_at = clock_timestamp(), revision = revision + 1 WHERE id = %s", (win,))
+        cur.execute("UPDATE run SET state = 'SEALED', sealed_at = clock_timestamp() WHERE id = (SELECT run_id FROM run_window WHERE id = %s)", (win,))
+
+
+def test_holes_are_claimed_and_the_position_moves_over_them(flow: Flow) -> None:
+    """Markers of transactions take an offset each (K1): between records, and at the end."""
+    from ingest.kafka import BusMessage
+
+    flow.open()
+    producer = TransactionalProducer(flow.cluster, f"{flow.name}.outside")
+    producer.init()
+    for number in range(2):
+        producer.send(flow.inbox, [BusMessage(0, b"k", thing(number), [])])
+    producer.destroy()
+    flow.work_until(lambda: flow.position("admission").next_offset == 4, "admission")
+    assert [(row.from_offset, row.to_offset, row.state) for row in flow.rows(
+        "SELECT g.from_offset, g.to_offset, g.state FROM gap g JOIN source c ON c.id = g.source_id"
+        " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s AND c.role = 'inbox' ORDER BY 1"
+    )] == [(1, 2, "CLAIMED"), (3, 4, "CLAIMED")]  # fmt: skip
+    assert flow.decisions() == ["ADMITTED", "ADMITTED"]
+
+
+def test_a_recreated_topic_stops_the_lane_by_name(make_flow: MakeFlow) -> None:
+    flow = make_flow()
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    flow.admin.delete_topic(flow.inbox)
+    flow.admin.create_topic(flow.inbox, 1)
+    flow.produce([thing(n) for n in range(5)])
+    worker = flow.worker("admission")
+    source = flow.sources("inbox")[0]
+    lease = leases.take("admission", source)
+    assert lease is not None
+    worker._open(("admission", source), lease)
+    worker._round()
+    worker.close()
+    assert flow.position("admission").stopped_code == "topic_changed"
+    assert flow.decisions() == ["ADMITTED"]
+
+
+def test_kafkas_commit_never_runs_ahead(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(n) for n in range(10)])
+    flow.work("admission")
+    committed = flow.admin.committed(f"passgate.{flow.name}", flow.inbox, [0])[0]
+    assert committed.offset == flow.position("admission").next_offset == 10
