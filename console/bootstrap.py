@@ -24,6 +24,7 @@ from console.place import PROJECT, is_clone, state_root
 RUN_LOCK = "requirements.lock"
 DEMO_LOCK = "requirements-demo.lock"
 TEST_LOCK = "requirements-test.lock"
+READY = "passgate-ready"
 NO_VENV = (
     "Passgate needs python3 with its venv and pip modules. Install them (Debian, Ubuntu: apt-get install python3-venv; "
     "Fedora: dnf install python3-pip) and run this again."
@@ -57,14 +58,13 @@ def main() -> NoReturn:
         sys.exit("Interrupted. What was half installed is made anew the next time.")
     except (BootstrapError, OSError) as error:
         sys.exit(f"passgate: {error}")
-    os.execv(python, [str(python), str(PROJECT / "manage.py"), *argv])
+    # The option tells the next process that it is the one; it is not inherited further, as a variable would be.
+    os.execv(python, [str(python), "-X", READY, str(PROJECT / "manage.py"), *argv])
 
 
 def is_ready_interpreter() -> bool:
-    """Whether this process is the virtual environment's Python, or was told (PASSGATE_BOOTSTRAP=off) that it has all
-    it needs.
-    """
-    if os.environ.get("PASSGATE_BOOTSTRAP") == "off" or not is_clone():
+    """Whether this process has all it needs: it is the virtual environment's Python, or PASSGATE_BOOTSTRAP=off says so."""
+    if READY in sys._xoptions or os.environ.get("PASSGATE_BOOTSTRAP") == "off" or not is_clone():
         return True
     return Path(sys.prefix).resolve() == venv_folder().resolve() and _is_stamped(locks_for(sys.argv[1:]))
 
@@ -111,8 +111,8 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 def _install(python: Path, locks: tuple[str, ...]) -> None:
     stamp = _read_stamp()
-    # A stamp whose Python is another one, or none at all, says nothing about what lies there: start over.
-    if stamp.get("python") != sys.version or not python.exists():
+    # Without a stamp, or when its interpreter was replaced, nothing is known about what lies there: start over.
+    if not _fits(stamp):
         stamp = {}
         _make_venv()
     started = time.monotonic()
@@ -121,7 +121,7 @@ def _install(python: Path, locks: tuple[str, ...]) -> None:
             _stamp_path().unlink(missing_ok=True)
             _pip_install(python, lock)
             stamp[lock] = _digest(lock)
-    _write_stamp(stamp | {"python": sys.version})
+    _write_stamp(stamp | {"interpreter": _interpreter()})
     _say(f"ready in {time.monotonic() - started:.0f} s")
 
 
@@ -202,7 +202,24 @@ def _last_error(lines: list[str]) -> str:
 
 def _is_stamped(locks: tuple[str, ...]) -> bool:
     stamp = _read_stamp()
-    return stamp.get("python") == sys.version and all(stamp.get(lock) == _digest(lock) for lock in locks)
+    return _fits(stamp) and all(stamp.get(lock) == _digest(lock) for lock in locks)
+
+
+def _fits(stamp: dict[str, str]) -> bool:
+    """Whether the stamp was made for the interpreter that is there. Which Python asks does not matter: two that take
+    turns would else keep making the environment anew, under a stack that runs in it.
+    """
+    return bool(stamp) and stamp.get("interpreter") == _interpreter()
+
+
+def _interpreter() -> str:
+    """The program behind the virtual environment's Python: an upgrade of the system's changes its size or time."""
+    try:
+        program = (venv_folder() / "bin" / "python").resolve(strict=True)
+        found = program.stat()
+    except OSError:
+        return "none"
+    return f"{program} {found.st_size} {found.st_mtime_ns}"
 
 
 def _read_stamp() -> dict[str, str]:

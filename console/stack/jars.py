@@ -54,8 +54,13 @@ def cache() -> Path:
 
 def read_lock(path: Path) -> list[Jar]:
     """The jars of a lock file, in class path order."""
-    lines = (line.split() for line in path.read_text().splitlines() if line and not line.startswith("#"))
-    return [Jar(*coordinate.split(":", 2), digest) for coordinate, digest in lines]
+    return [_jar(line) for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def _jar(line: str) -> Jar:
+    coordinate, sha256 = line.split()
+    group, artifact, version = coordinate.split(":")
+    return Jar(group, artifact, version, sha256)
 
 
 def ensure(jars: list[Jar], folder: Path, say: Callable[[str], None]) -> list[Path]:
