@@ -652,10 +652,10 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not (facts.basis and facts.broker and facts.database and facts.inbox and facts.bus):
         return _unmeasured(name, required, causes, facts.broker)
     was, is_ = facts.basis.value, facts.broker.value
-    broken = [*_other_cluster(was.broker, is_), *_other_database(was.database, facts.database.value)]
+    broken = [*other_cluster(was.broker, is_), *_other_database(was.database, facts.database.value)]
     unknown: list[Cause] = []
     for then, now_, parts in _topics(facts, was, is_):
-        broken += [*_other_topic(then, now_), *_other_posture(then, now_)]
+        broken += [*other_topic(then, now_), *_other_posture(then, now_)]
         unknown += _no_posture(now_)
         for label, partition, start, end in parts:
             broken += _broken_log(label, now_, partition, start, end)
@@ -683,7 +683,7 @@ def _parts(members: Sequence[f.BasisSource], ranges: dict[str, tuple[int, int | 
     return [(s.label, s.partition or 0, *ranges[s.label]) for s in known]
 
 
-def _other_cluster(was: f.Broker, is_: f.Broker) -> Iterable[Cause]:
+def other_cluster(was: f.Broker, is_: f.Broker) -> Iterable[Cause]:
     if was.cluster_id != is_.cluster_id:
         yield Cause(f"the Kafka cluster was {was.cluster_id} and is {is_.cluster_id}", RERUN, Severity.FAIL)
 
@@ -696,7 +696,7 @@ def _other_database(was: f.DatabaseIdentity, is_: f.DatabaseIdentity) -> Iterabl
         yield Cause(text, Act("ask for a basis refresh", "basis", needs_approver=True))
 
 
-def _other_topic(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
+def other_topic(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     if is_.topic_id is None:
         yield Cause(f"{was.name} is gone", Act(f"find out who deleted {was.name}", "operate"))
     elif was.topic_id != is_.topic_id:
@@ -734,8 +734,12 @@ def _broken_log(label: str, topic: f.Topic, partition: int, start: int, end: int
 
 def _unread_log(label: str, topic: f.Topic, partition: int) -> Iterable[Cause]:
     log = topic.partitions.get(partition)
-    if log is not None and (log.log_start is None or log.high_watermark is None):
+    if log is None:
+        return
+    if log.log_start is None or log.high_watermark is None:
         yield Cause(f"{label} was not measured", MEASURE_KAFKA)
+    if log.diverged is None:
+        yield Cause(f"the leader epoch of {label} was not probed", MEASURE_KAFKA)
 
 
 # ---- NOT_EMPTY ------------------------------------------------------------------------------------------------------

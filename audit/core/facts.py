@@ -74,7 +74,10 @@ class DatabaseIdentity:
 
 @dataclass(frozen=True)
 class PartitionLog:
-    """One partition's log. Every offset may be missing on its own (K4); `diverged` is the epoch probe's text (K6)."""
+    """One partition's log. Every value may be missing on its own (K4).
+
+    `diverged` is what the epoch probe at the lane's position said: "" that the log continues there, else why not (K6).
+    """
 
     log_start: int | None = None
     lso: int | None = None

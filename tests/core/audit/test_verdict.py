@@ -61,7 +61,7 @@ def test_no_pass_without_each_partition_or_offset_of_the_sample() -> None:
         for number in topic.partitions:
             rest = {p: log for p, log in topic.partitions.items() if p != number}
             assert judged(w.topic(name, partitions=rest)).state is not v.State.PASS
-            for offset in ("log_start", "high_watermark"):
+            for offset in ("log_start", "high_watermark", "diverged"):
                 assert judged(w.partition(name, number, **{offset: None})).state is v.State.BLOCKED
         assert judged(w.topic(name, posture=None)).state is v.State.BLOCKED
 

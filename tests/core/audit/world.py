@@ -20,7 +20,7 @@ DATABASE = f.DatabaseIdentity("7301", 1)
 
 
 def log(end: int) -> f.PartitionLog:
-    return f.PartitionLog(log_start=0, lso=end, high_watermark=end, leader_epoch=0)
+    return f.PartitionLog(log_start=0, lso=end, high_watermark=end, leader_epoch=0, diverged="")
 
 
 BROKER = f.Broker(

@@ -1,0 +1,258 @@
+"""Measures what Kafka and Postgres say at one moment, and keeps the basis in generations that only ever append.
+
+A measurement that fails is None with the reason beside it, never an exception out of a verdict (S28). Times are taken
+from the database's clock before the question is asked, so an answer is never said to be younger than it is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
+
+from psycopg.types.json import Jsonb
+
+from audit.core import facts as f
+from audit.core import snapshot as s
+from ingest.core.contract import Contract
+from ingest.core.errors import BrokerError
+from ingest.db import Cursor, read, statements
+from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange, Partition, PartitionReader, Start, TopicFacts
+
+sql = statements("audit", "capture")
+
+PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One look at the broker. `why` says what went wrong where `broker` is None. `committed` is by source label."""
+
+    broker: f.Measured[f.Broker] | None = None
+    committed: f.Measured[Mapping[str, int | None]] | None = None
+    why: str = ""
+    probed: Mapping[Partition, str | None] = field(default_factory=dict)
+
+
+def clock(cur: Cursor) -> datetime:
+    """The database's time, the only one that facts carry."""
+    row = cur.execute("SELECT clock_timestamp() AS now").fetchone()
+    assert row is not None
+    return row.now  # type: ignore[no-any-return]
+
+
+def now() -> datetime:
+    with read() as cur:
+        return clock(cur)
+
+
+def database_identity(cur: Cursor) -> f.DatabaseIdentity:
+    """Which Postgres this is; a restored or promoted one has another timeline."""
+    row = cur.execute(sql.identity).fetchone()
+    assert row is not None
+    return f.DatabaseIdentity(row.system_identifier, row.timeline)
+
+
+@lru_cache(maxsize=4)
+def _admin(pid: int, bootstrap: str, timeout: float) -> Admin:
+    return Admin(Cluster.from_settings(), timeout)
+
+
+def admin(timeout: float = 5.0) -> Admin:
+    """This process' admin client: a client does not survive a fork."""
+    return _admin(os.getpid(), Cluster.from_settings().bootstrap, timeout)
+
+
+def capture(contract: Contract, probes: Iterable[Start] | None = None, timeout: float = 5.0) -> Captured:
+    """Ask Kafka everything a verdict needs. `probes`: where lanes stand, to be probed with their epochs (None: not)."""
+    at = now()
+    try:
+        asked = admin(timeout)
+        probed = probe(probes, timeout) if probes is not None else {}
+        broker = _broker(asked, contract, probed)
+    except BrokerError as error:
+        return Captured(why=str(error))
+    committed = _committed(asked, contract, broker)
+    return Captured(
+        f.Measured(broker, at, "kafka"),
+        f.Measured(committed, at, "kafka") if committed is not None else None,
+        probed=probed,
+    )
+
+
+def _broker(asked: Admin, contract: Contract, probed: Mapping[Partition, str | None]) -> f.Broker:
+    """Topic ids are read before and after the offsets: offsets of another incarnation are nobody's (K5)."""
+    names = [contract.bus.topic, contract.inbox.kafka.topic]
+    cluster_id, before = asked.cluster_id(), asked.topics(names)
+    bus, inbox = (_topic(asked, name, before[name], probed) for name in names)
+    after = asked.topics(names)
+    if {n: t and t.topic_id for n, t in before.items()} != {n: t and t.topic_id for n, t in after.items()}:
+        raise BrokerError(expected="topics that stay while they are asked", found="a topic created again meanwhile")
+    return f.Broker(cluster_id, bus=bus, inbox=inbox)
+
+
+def _topic(asked: Admin, name: str, found: TopicFacts | None, probed: Mapping[Partition, str | None]) -> f.Topic:
+    if found is None:
+        return f.Topic(name, None)
+    ends = asked.ends(name, found.partitions)
+    logs = {
+        p: f.PartitionLog(end.earliest, end.lso, end.hw, end.leader_epoch, probed.get(Partition(name, p)))
+        for p, end in ends.items()
+    }
+    return f.Topic(name, found.topic_id, logs, _posture(asked, name))
+
+
+def _posture(asked: Admin, name: str) -> Mapping[str, str] | None:
+    try:
+        return asked.posture(name)
+    except BrokerError:
+        return None
+
+
+def _committed(asked: Admin, contract: Contract, broker: f.Broker) -> Mapping[str, int | None] | None:
+    """By label; a source whose commit was not measured is absent, one without commit is None (K10)."""
+    out: dict[str, int | None] = {}
+    for lane, topic in (("admission", broker.inbox), ("effects", broker.bus)):
+        if topic is None or not topic.partitions:
+            continue
+        for number, found in asked.committed(f"passgate.{contract.stream}", topic.name, topic.partitions).items():
+            if found.state != "UNMEASURED":
+                label = f.inbox_label(number) if lane == "admission" else f.bus_label(topic.name, number)
+                out[label] = found.offset
+    return out or None
+
+
+# ---- for pages ------------------------------------------------------------------------------------------------------
+
+_RECENT_SECONDS, _PROBED_SECONDS, _AWAY_SECONDS = 2.0, 20.0, 5.0
+_recent: dict[tuple[int, str], tuple[float, Captured]] = {}
+_probed: dict[tuple[int, str], tuple[float, Mapping[Partition, str | None]]] = {}
+
+
+def recent(contract: Contract, probes: Iterable[Start], timeout: float) -> Captured:
+    """A capture that may be two seconds old, so that open pages do not multiply questions; its age is what it says.
+
+    The epoch probe, which costs a consumer, is asked at most every 20 s; a broker that did not answer rests for 5 s.
+    """
+    key = (os.getpid(), contract.stream)
+    now_ = time.monotonic()
+    at, kept = _recent.get(key, (0.0, Captured()))
+    if at and now_ - at < (_RECENT_SECONDS if kept.broker else _AWAY_SECONDS):
+        return kept
+    probed_at, probed = _probed.get(key, (0.0, {}))
+    fresh = bool(probed_at) and now_ - probed_at < _PROBED_SECONDS
+    captured = capture(contract, None if fresh else list(probes), timeout)
+    if fresh:
+        captured = _with_probe(captured, probed)
+    elif captured.broker is not None:
+        _probed[key] = (now_, captured.probed)
+    _recent[key] = (now_, captured)
+    return captured
+
+
+def _with_probe(captured: Captured, probed: Mapping[Partition, str | None]) -> Captured:
+    if captured.broker is None:
+        return captured
+    broker = captured.broker.value
+    inbox = _add_probe(broker.inbox, probed) if broker.inbox else None
+    value = replace(broker, bus=_add_probe(broker.bus, probed), inbox=inbox)
+    return replace(captured, broker=replace(captured.broker, value=value), probed=probed)
+
+
+def _add_probe(topic: f.Topic, probed: Mapping[Partition, str | None]) -> f.Topic:
+    logs = {p: replace(log, diverged=probed.get(Partition(topic.name, p))) for p, log in topic.partitions.items()}
+    return replace(topic, partitions=logs)
+
+
+# ---- the epoch probe ------------------------------------------------------------------------------------------------
+
+
+def probe(starts: Iterable[Start], timeout: float = PROBE_SECONDS) -> dict[Partition, str | None]:
+    """Does each log continue where its lane stands? "" if so, Kafka's words if not, None without an answer (K6).
+
+    One consumer asks for all partitions at once. A lane that never read a record has no epoch to ask for.
+    """
+    wanted = list(starts)
+    said: dict[Partition, str | None] = {Partition(x.topic, x.partition): None for x in wanted}
+    said.update({Partition(x.topic, x.partition): "" for x in wanted if x.leader_epoch is None})
+    asking = [x for x in wanted if x.leader_epoch is not None]
+    if asking:
+        with PartitionReader(Cluster.from_settings(), fetch_wait=0.02) as reader:
+            try:
+                reader.assign(asking, timeout)
+                said.update(_listen(reader, {Partition(x.topic, x.partition) for x in asking}, timeout))
+            except BrokerError:
+                return said
+    return said
+
+
+def _listen(reader: PartitionReader, silent: set[Partition], timeout: float) -> dict[Partition, str | None]:
+    said: dict[Partition, str | None] = {}
+    until = time.monotonic() + timeout
+    while silent and time.monotonic() < until:
+        for here, chunk in reader.read(1000, 0.1).items():
+            if isinstance(chunk.fault, LogTruncated | OffsetOutOfRange):
+                said[here] = chunk.fault.found
+            elif chunk.fault is None and (chunk.moved() or chunk.at_end):
+                said.setdefault(here, "")
+            silent.discard(here)
+    return said
+
+
+# ---- snapshots and bases --------------------------------------------------------------------------------------------
+
+
+def store_snapshot(cur: Cursor, win: int, kind: str, captured: Captured, database: f.DatabaseIdentity | None) -> int:
+    """Appends a snapshot (ORIGIN, END or CHECK); returns its id."""
+    broker = captured.broker.value if captured.broker else None
+    committed = captured.committed.value if captured.committed else None
+    taken_at = captured.broker.measured_at if captured.broker else clock(cur)
+    body = s.snapshot_body(broker, database, committed)
+    row = cur.execute(sql.insert_snapshot, {"win": win, "kind": kind, "at": taken_at, "facts": Jsonb(body)}).fetchone()
+    assert row is not None
+    return int(row.id)
+
+
+def append_basis(
+    cur: Cursor,
+    win: int,
+    snapshot: int,
+    broker: f.Broker,
+    sources: tuple[tuple[f.BasisSource, ...], tuple[f.BasisSource, ...]],
+    why: str,
+) -> int:
+    """Appends the next generation; the database refuses to change an earlier one. Returns its number."""
+    body = s.basis_body(broker, database_identity(cur), *sources)
+    values = {"win": win, "snapshot": snapshot, "facts": Jsonb(body), "digest": s.digest(body), "why": why}
+    row = cur.execute(sql.append_basis, values).fetchone()
+    assert row is not None
+    return int(row.generation)
+
+
+def read_basis(cur: Cursor, win: int) -> f.Measured[f.Basis] | None:
+    """The window's basis, all generations folded, measured when its newest one was recorded."""
+    rows = cur.execute(sql.basis, {"win": win}).fetchall()
+    later = frozenset(source_label(row) for row in cur.execute(sql.later_sources, {"win": win}).fetchall())
+    basis = s.read_basis([(row.generation, row.facts) for row in rows], later)
+    return f.Measured(basis, rows[-1].recorded_at, f"basis generation {basis.generation}") if basis else None
+
+
+def source_label(row: object) -> str:
+    """What a window calls a source: a row with role, kind, topic and partition."""
+    role, kind, topic, partition = (getattr(row, name) for name in ("role", "kind", "topic", "partition"))
+    if role == "bus":
+        return f.bus_label(topic, partition)
+    return f.inbox_label(partition) if kind == "topic" else f"{kind}/{partition}"
+
+
+def unprobed(broker: f.Broker) -> f.Broker:
+    """A basis does not hold what a probe said: that is a measurement of one moment."""
+    inbox = _without_probe(broker.inbox) if broker.inbox else None
+    return replace(broker, bus=_without_probe(broker.bus), inbox=inbox)
+
+
+def _without_probe(topic: f.Topic) -> f.Topic:
+    return replace(topic, partitions={p: replace(log, diverged=None) for p, log in topic.partitions.items()})

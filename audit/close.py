@@ -1,0 +1,335 @@
+"""Closes a window: reads the bus's end, proves gaps, measures, judges, and stores one numbered verdict.
+
+A verdict is inserted together with `UPDATE run_window … WHERE revision = r`: of two closers one wins and the other is
+refused, and nothing that changed between measuring and storing is overlooked (S12).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from psycopg.types.json import Jsonb
+
+from audit import capture as look
+from audit import gaps, gate
+from audit.core import checks as c
+from audit.core import facts as f
+from audit.core import verdict as v
+from audit.core.diagnosis import Diagnosis, diagnose
+from audit.measure import Measurement, lanes, measure, window_row
+from audit.partitions import notice_partitions
+from ingest.auditlog import record_act
+from ingest.core.contract import Contract
+from ingest.core.errors import NotFound, PassgateError, RunError
+from ingest.db import Cursor, again, read, statements, write
+from ingest.streams import compiled
+from ingest.windows import raise_revisions
+
+sql = statements("audit", "close")
+
+AUTO = "passgate"
+PAGE_TIMEOUT = 1.5
+FIRST_PAUSE, LONGEST_PAUSE = 4.0, 60.0
+
+
+class NotSealed(RunError):
+    """Only a cut window is judged."""
+
+    code: ClassVar[str] = "not_sealed"
+    what: ClassVar[str] = "the window is not sealed"
+
+
+class AnotherCloser(RunError):
+    """Somebody else judged the window, or a fact changed, between measuring and storing: nothing was stored."""
+
+    code: ClassVar[str] = "another_closer"
+    what: ClassVar[str] = "the window moved on while it was judged"
+    retry: ClassVar[bool] = True
+
+
+class WindowFailed(RunError):
+    """A FAIL cannot be cleared: only a rerun gets another verdict."""
+
+    code: ClassVar[str] = "window_failed"
+    what: ClassVar[str] = "the window has failed"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict not stored yet, and the revision it was measured at."""
+
+    win: int
+    verdict: v.Verdict
+    measurement: Measurement
+
+    @property
+    def revision(self) -> int:
+        return int(self.measurement.row.revision)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored verdict. `name` is `flights/2013-01#7`."""
+
+    id: int
+    name: str
+    number: int
+    verdict: v.Verdict
+    digest: bytes
+    sentence: str
+
+
+def window_of(stream: str, run_id: str, window: int | None = None) -> int:
+    """The window's number in the database; None: the run's newest. Raises NotFound."""
+    with read() as cur:
+        row = cur.execute(sql.window_of, {"stream": stream, "run_id": run_id, "window": window}).fetchone()
+    if row is None:
+        name = f"{stream}/{run_id}" + (f" window {window}" if window is not None else "")
+        raise NotFound(expected=name, found="none")
+    return int(row.id)
+
+
+# ---- verbs ----------------------------------------------------------------------------------------------------------
+
+
+def close_run(
+    stream: str, run_id: str, actor: str, window: int | None = None, wait: timedelta = timedelta(0)
+) -> Stored:
+    """Judges the run's newest window (or one of them) and stores the verdict, whatever it says.
+
+    `wait`: how long to let lanes work before judging. Raises NotFound, NotSealed, WindowFailed, AnotherCloser.
+    """
+    win = window_of(stream, run_id, window)
+    judged = judge(win)
+    until = time.monotonic() + wait.total_seconds()
+    while only_waiting(judged.verdict) and time.monotonic() < until:
+        time.sleep(0.25)
+        judged = judge(win)
+    return store(judged, actor)
+
+
+def judge(win: int) -> Judged:
+    """Everything up to the verdict, with nothing stored but the bus's end and gaps' proofs."""
+    with read() as cur:
+        row = window_row(cur, win)
+        failed = cur.execute(sql.failed, {"win": win}).fetchone()
+    if row.state != "CUT":
+        raise NotSealed(expected="a sealed window", found=f"window {row.number} is {row.state}", next_step="seal it")
+    if failed is not None:
+        raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="rerun the window")
+    contract = compiled(row.contract_id).contract
+    read_bus_end(win, contract)
+    refuted = gaps.prove(win)
+    captured = look.capture(contract, lanes(win))
+    measurement = measure(win, captured, refuted)
+    return Judged(win, v.verdict(measurement.facts, measurement.at), measurement)
+
+
+def store(judged: Judged, actor: str) -> Stored:
+    """The verdict's transaction: it, the window's revision, the gate and the run's state, or nothing."""
+    return again(lambda: _store(judged, actor))
+
+
+def checks_now(win: int) -> v.Verdict:
+    """Checks now, not a verdict: what pages show. Nothing is stored; Kafka gets little time to answer."""
+    with read() as cur:
+        row = window_row(cur, win)
+    contract = compiled(row.contract_id).contract
+    captured = look.recent(contract, lanes(win), PAGE_TIMEOUT)
+    measurement = measure(win, captured)
+    return v.verdict(measurement.facts, measurement.at)
+
+
+def diagnosis_now(win: int, permissions: set[str] | None = None) -> Diagnosis:
+    return diagnose(checks_now(win), None, permissions)
+
+
+# ---- the bus's end --------------------------------------------------------------------------------------------------
+
+
+def read_bus_end(win: int, contract: Contract) -> bool:
+    """Once every inbox source is at its cut and every attempt settled: the high watermark of every bus partition.
+
+    Raised nothing and wrote nothing where it is not time yet or Kafka did not answer; True when the end is known.
+    """
+    with read() as cur:
+        ready = cur.execute(sql.ready_for_bus_end, {"win": win}).fetchone()
+    if ready is None:
+        return False
+    if ready.known:
+        return True
+    if not ready.settled:
+        return False
+    captured = look.capture(contract)
+    if captured.broker is None:
+        return False
+    broker = captured.broker.value
+    return again(lambda: _write_bus_end(win, broker))
+
+
+def _write_bus_end(win: int, broker: f.Broker) -> bool:
+    """All partitions or none. The next window's bus ranges begin here."""
+    with write() as cur:
+        ends = {}
+        for row in cur.execute(sql.lock_bus_ranges, {"win": win}).fetchall():
+            log = broker.bus.partitions.get(row.partition) if broker.bus.topic_id == row.topic_id else None
+            if log is None or log.high_watermark is None:
+                return False
+            ends[row.source_id] = max(log.high_watermark, row.start_offset)
+        if not ends:
+            return False
+        for source, end in ends.items():
+            cur.execute(sql.end_bus_range, {"win": win, "source": source, "end": end})
+            cur.execute(sql.chain_next, {"win": win, "source": source, "start": end})
+        cur.execute(sql.bus_end_known, {"win": win})
+        raise_revisions(cur, [win])
+    return True
+
+
+# ---- storing --------------------------------------------------------------------------------------------------------
+
+
+def _store(judged: Judged, actor: str) -> Stored:
+    row = judged.measurement.row
+    with write() as cur:
+        if cur.execute(sql.judged, {"win": judged.win, "revision": judged.revision}).fetchone() is None:
+            raise _moved_on(cur, judged)
+        number = int(_one(cur, sql.next_number, {"run": row.run_number}).number)
+        stored = _insert(cur, judged, number, actor)
+        gate.follow(cur, judged.win, stored.id, judged.verdict.state is v.State.PASS)
+        cur.execute(sql.close_run, {"run": row.run_number})
+        detail = {"verdict": stored.name, "state": str(judged.verdict.state), "digest": stored.digest.hex()}
+        record_act(cur, actor, "run.verdict", f"{row.stream}/{row.run_id}", stored.sentence, detail)
+    return stored
+
+
+def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
+    row, verdict = judged.measurement.row, judged.verdict
+    sentence = diagnose(verdict, number).sentence
+    body = v.body(verdict, number, sentence)
+    digest = v.digest(body)
+    values = {
+        "run": row.run_number,
+        "number": number,
+        "win": judged.win,
+        "revision": judged.revision,
+        "state": str(verdict.state),
+        "waived": verdict.waived,
+        "generation": verdict.basis_generation or 0,
+        "contract": bytes(row.digest),
+        "body": Jsonb(body),
+        "digest": digest,
+        "actor": actor,
+        "at": verdict.judged_at,
+    }
+    stored = _one(cur, sql.insert_verdict, values)
+    return Stored(stored.id, f"{row.stream}/{row.run_id}#{number}", number, verdict, digest, sentence)
+
+
+def _one(cur: Cursor, statement: str, values: dict[str, Any]) -> Any:
+    row = cur.execute(statement, values).fetchone()
+    assert row is not None
+    return row
+
+
+def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:
+    newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
+    by = f"; #{newest.number} by {newest.decided_by} stands" if newest and newest.revision >= judged.revision else ""
+    row = cur.execute(sql.revision, {"win": judged.win}).fetchone()
+    found = f"revision {row.revision if row else '?'}{by}"
+    return AnotherCloser(
+        expected=f"revision {judged.revision}", found=found, next_step="judge it again if still needed"
+    )
+
+
+# ---- by itself ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Pause:
+    """When a window is looked at again although no fact of the ledger has changed: Kafka may have come back."""
+
+    until: float = 0.0
+    length: float = FIRST_PAUSE
+
+    def begin(self, now: float) -> None:
+        self.until = now + self.length
+        self.length = min(self.length * 2, LONGEST_PAUSE)
+
+
+_pauses: dict[int, _Pause] = {}
+
+
+def evaluate_due(clock: Callable[[], float] = time.monotonic) -> list[Stored]:
+    """Judges what is due, for contracts with close.auto; stores a verdict only where it says something new.
+
+    Due: a sealed window never judged, one whose revision has moved since, and, more and more rarely, a blocked one.
+    """
+    return [stored for win in _due(clock()) if (stored := _evaluate(win, clock())) is not None]
+
+
+def _due(now: float) -> Iterator[int]:
+    with read() as cur:
+        rows = cur.execute(sql.unsettled).fetchall()
+    for row in rows:
+        if not compiled(row.contract_id).contract.close.auto:
+            continue
+        if row.state == "OPEN":
+            notice_partitions(row.id, compiled(row.contract_id).contract)
+            continue
+        moved = row.judged_revision is None or row.revision != row.judged_revision
+        pause = _pauses.setdefault(row.id, _Pause())
+        if moved or (row.verdict == "BLOCKED" and now >= pause.until):
+            yield row.id
+
+
+def _evaluate(win: int, now: float) -> Stored | None:
+    try:
+        judged = judge(win)
+        if not worth_storing(judged):
+            return None
+        _pauses.pop(win, None)
+        return store(judged, AUTO)
+    except (AnotherCloser, WindowFailed, NotSealed):
+        return None
+    finally:
+        _pauses.setdefault(win, _Pause()).begin(now)
+
+
+def worth_storing(judged: Judged) -> bool:
+    """Not while lanes merely work, and not what the newest verdict says already.
+
+    PASS and FAIL always are. A window sealed longer ago than `stalled_after` is judged whatever it waits for.
+    """
+    verdict, row = judged.verdict, judged.measurement.row
+    late = row.cut_at is not None and judged.measurement.at - row.cut_at > judged.measurement.facts.rules.stalled_after
+    if verdict.state is v.State.BLOCKED and not late and still_working(verdict):
+        return False
+    with read() as cur:
+        newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
+    return newest is None or not v.unchanged(newest.body, v.body(verdict, newest.number, ""))
+
+
+def only_waiting(verdict: v.Verdict) -> bool:
+    """Nothing that a person could do: every cause is a lane at work."""
+    causes = diagnose(verdict).causes
+    return verdict.state is v.State.BLOCKED and all(not cause.act.permission for cause in causes)
+
+
+def still_working(verdict: v.Verdict) -> bool:
+    """Admission is not at its cut yet, or only lanes' work is missing: a verdict now would be stale in a second."""
+    caught_up = verdict.check(c.CheckName.CAUGHT_UP)
+    accounted = verdict.check(c.CheckName.ACCOUNTED)
+    reading = accounted is not None and accounted.follows_from is c.CheckName.CAUGHT_UP
+    stuck = caught_up is not None and any(cause.act.permission for cause in caught_up.causes)
+    return (reading and not stuck) or only_waiting(verdict)
+
+
+__all__ = [
+    "AnotherCloser", "Judged", "NotSealed", "PassgateError", "Stored", "WindowFailed", "checks_now", "close_run",
+    "diagnosis_now", "evaluate_due", "judge", "store", "window_of",
+]  # fmt: skip

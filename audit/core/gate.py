@@ -1,0 +1,213 @@
+"""When a gate stays open, and what it answers: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from audit.core import checks as c
+from audit.core import facts as f
+from audit.core import words as w
+
+
+@dataclass(frozen=True)
+class Range:
+    """[start, end) of one Kafka source of a judged window."""
+
+    label: str
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+
+def objections(basis: f.Basis, broker: f.Broker, ranges: Sequence[Range], contradictions: int) -> list[str]:
+    """What shuts a gate (DESIGN 8). A higher epoch, a moved log start or an added partition does not."""
+    found = [cause.text for cause in c.other_cluster(basis.broker, broker)]
+    for was, is_ in _pairs(basis.broker, broker):
+        found += [cause.text for cause in c.other_topic(was, is_)]
+        if is_.topic_id is not None:
+            found += [text for r in ranges if r.topic == was.name for text in _shaken(r, is_)]
+    if contradictions:
+        found.append(f"{w.count(contradictions, 'settled publish', 'settled publishes')} contradicted by the bus")
+    return found
+
+
+def unanswered(broker: f.Broker, ranges: Sequence[Range]) -> list[str]:
+    """Sources about which Kafka did not say enough: no reason to shut, and none to extend."""
+    topics = {topic.name: topic for topic in (broker.bus, broker.inbox) if topic is not None}
+    found = []
+    for r in ranges:
+        log = topics[r.topic].partitions.get(r.partition) if r.topic in topics else None
+        if log is not None and (log.high_watermark is None or log.diverged is None):
+            found.append(r.label)
+    return found
+
+
+def lost_anchors(broker: f.Broker, ranges: Sequence[Range]) -> list[str]:
+    """REPLAY_ANCHOR_LOST: sources whose records can no longer be read again. The gate stays open."""
+    topics = {topic.name: topic for topic in (broker.bus, broker.inbox) if topic is not None}
+    found = []
+    for r in ranges:
+        log = topics[r.topic].partitions.get(r.partition) if r.topic in topics else None
+        if log is not None and log.log_start is not None and r.start < r.end and log.log_start > r.start:
+            found.append(r.label)
+    return found
+
+
+def _pairs(was: f.Broker, is_: f.Broker) -> list[tuple[f.Topic, f.Topic]]:
+    pairs = [(was.bus, is_.bus)]
+    if was.inbox is not None:
+        pairs.append((was.inbox, is_.inbox or f.Topic(was.inbox.name, None)))
+    return pairs
+
+
+def _shaken(r: Range, topic: f.Topic) -> list[str]:
+    log = topic.partitions.get(r.partition)
+    if log is None:
+        return [f"{r.label} is gone"]
+    if log.high_watermark is not None and log.high_watermark < r.end:
+        return [f"{r.label} ends at {w.number(log.high_watermark)}, before the window's {w.number(r.end)}"]
+    return [f"{r.label} was truncated: {log.diverged}"] if log.diverged else []
+
+
+# ---- the answer -----------------------------------------------------------------------------------------------------
+
+
+class Code(StrEnum):
+    """Why the gate answers as it does; stable, for programs."""
+
+    OPEN = "open"  # 200
+    NOT_FOUND = "not_found"  # 404
+    NOT_CLOSED = "not_closed"  # 403: the run is open or sealed, or a window has no verdict
+    BLOCKED = "blocked"  # 403: something can still be done
+    FAILED = "failed"  # 403: only a rerun helps
+    SHUT = "gate_shut"  # 403: PASS, but what it stands on has changed
+    UNAVAILABLE = "gate_unavailable"  # 503: cannot evaluate, or cannot log
+
+
+STATUS = {
+    Code.OPEN: 200,
+    Code.NOT_FOUND: 404,
+    Code.NOT_CLOSED: 403,
+    Code.BLOCKED: 403,
+    Code.FAILED: 403,
+    Code.SHUT: 403,
+    Code.UNAVAILABLE: 503,
+}
+#: `passgate gate`: 0 PASS, 1 FAIL, 2 usage, 3 cannot evaluate, 4 not yet.
+EXIT = {
+    Code.OPEN: 0,
+    Code.NOT_FOUND: 2,
+    Code.NOT_CLOSED: 4,
+    Code.BLOCKED: 4,
+    Code.FAILED: 1,
+    Code.SHUT: 1,
+    Code.UNAVAILABLE: 3,
+}
+WORST = (Code.FAILED, Code.SHUT, Code.UNAVAILABLE, Code.BLOCKED, Code.NOT_CLOSED, Code.OPEN)
+
+
+@dataclass(frozen=True)
+class WindowGate:
+    """What the database knows of one window's gate at `now`."""
+
+    number: int
+    verdict: str | None
+    state: str | None
+    body: Mapping[str, Any] | None
+    gate_verdict: str | None
+    open_until: datetime | None
+    checked_at: datetime | None
+    shut_why: str | None
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """One answer: HTTP status, code, whether asking again can help, and what it rests on."""
+
+    status: int
+    code: Code
+    retry: bool
+    detail: str
+    verdict: str | None = None
+    failed: tuple[Mapping[str, Any], ...] = ()
+    basis_digest: str | None = None
+    checked_at: datetime | None = None
+    open_until: datetime | None = None
+
+    @property
+    def granted(self) -> bool:
+        return self.status == 200
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT[self.code]
+
+
+def refuse(code: Code, detail: str) -> GateDecision:
+    return GateDecision(STATUS[code], code, code in _RETRY, detail)
+
+
+_RETRY = frozenset({Code.NOT_CLOSED, Code.BLOCKED, Code.UNAVAILABLE})
+
+
+def decide(windows: Sequence[WindowGate], closed: bool, now: datetime) -> GateDecision:
+    """A run's gate is open only when the run is closed and every window's newest verdict is a live PASS.
+
+    For one window, pass that window and `closed=True`. The worst window's answer is the answer.
+    """
+    if not windows:
+        return refuse(Code.NOT_FOUND, "there is no such run or window")
+    answers = [_window(window, now) for window in windows]
+    worst = min(answers, key=lambda answer: WORST.index(answer.code))
+    if worst.code is Code.OPEN and not closed:
+        return refuse(Code.NOT_CLOSED, "the run is not closed")
+    return worst
+
+
+def _window(window: WindowGate, now: datetime) -> GateDecision:
+    code, detail = _code(window, now)
+    body = window.body or {}
+    return GateDecision(
+        status=STATUS[code],
+        code=code,
+        retry=code in _RETRY,
+        detail=detail,
+        verdict=window.verdict,
+        failed=tuple(check for check in body.get("checks", ()) if "severity" in check),
+        basis_digest=body.get("basis", {}).get("digest"),
+        checked_at=window.checked_at,
+        open_until=window.open_until if code is Code.OPEN else None,
+    )
+
+
+def _code(window: WindowGate, now: datetime) -> tuple[Code, str]:
+    if window.state is None:
+        return Code.NOT_CLOSED, f"Window {window.number} is not judged yet."
+    sentence = (window.body or {}).get("sentence", "")
+    if window.state == "FAIL":
+        return Code.FAILED, sentence
+    if window.state != "PASS":
+        return Code.BLOCKED, sentence
+    return _standing(window, now)
+
+
+def _standing(window: WindowGate, now: datetime) -> tuple[Code, str]:
+    """PASS: now it depends on the lease. Expired without a reason means that nobody could re-check it."""
+    if window.shut_why:
+        return (
+            Code.SHUT,
+            f"{window.verdict} is PASS, but its gate is shut: {window.shut_why}. The verdict is unchanged.",
+        )
+    if window.gate_verdict != window.verdict or window.open_until is None:
+        return Code.NOT_CLOSED, f"{window.verdict} is PASS; its gate opens when every window of the run has passed."
+    if window.open_until <= now:
+        return (
+            Code.UNAVAILABLE,
+            f"{window.verdict} is PASS, but it was not re-checked since {w.clock(window.open_until)}.",
+        )
+    return Code.OPEN, str((window.body or {}).get("sentence", ""))

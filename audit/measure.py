@@ -1,0 +1,251 @@
+"""Reads a window's facts from the ledger, in one REPEATABLE READ, READ ONLY transaction.
+
+Rows are counted where they are: nothing here grows with the number of receipts (S13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal as Share
+from typing import Any, TypeVar
+
+from audit import capture as look
+from audit.core import facts as f
+from ingest.core.contract import Contract, Empty, Totals
+from ingest.core.errors import NotFound
+from ingest.core.reason import Decision
+from ingest.db import Cursor, read, read_snapshot, statements
+from ingest.kafka import Start
+from ingest.streams import compiled
+
+sql = statements("audit", "measure")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Facts, and the database's time right after they were read. `row` is the window as it was then."""
+
+    facts: f.WindowFacts
+    at: datetime
+    row: Any
+
+
+def window_row(cur: Cursor, win: int) -> Any:
+    row = cur.execute(sql.window, {"win": win}).fetchone()
+    if row is None:
+        raise NotFound(expected=f"window {win}", found="none")
+    return row
+
+
+def lanes(win: int) -> list[Start]:
+    """Where the lanes of a window stand: what an epoch probe asks about."""
+    with read() as cur:
+        rows = cur.execute(sql.positions, {"win": win}).fetchall()
+    return [Start(row.topic, row.partition, row.next_offset, row.leader_epoch) for row in rows]
+
+
+def measure(win: int, captured: look.Captured, refuted: Mapping[int, int] | None = None) -> Measurement:
+    """`captured` was asked of Kafka before; `refuted` are offsets by source that a second reader found in gaps."""
+    with read_snapshot() as cur:
+        row = window_row(cur, win)
+        contract = compiled(row.contract_id).contract
+        facts = _Reading(cur, row, look.clock(cur)).facts(contract, captured, refuted or {})
+        at = look.clock(cur)
+    return Measurement(facts, at, row)
+
+
+def rules(contract: Contract) -> f.CloseRules:
+    """The contract's [close], and what else of it a verdict must know."""
+    close = contract.close
+    return f.CloseRules(
+        sample_max_age=close.sample_max_age,
+        stalled_after=close.stalled_after,
+        quarantine_open_max=close.quarantine_open_max,
+        discard_max=close.discard_max,
+        missing_max=Share(str(close.missing_max)),
+        ambiguous_max=Share(str(close.ambiguous_max)),
+        empty_waivable=close.empty is Empty.WAIVER,
+        totals_required=close.totals is Totals.REQUIRED,
+        required=tuple(event.name for event in contract.events if event.required),
+        joins=bool(contract.contexts),
+    )
+
+
+class _Reading:
+    """One reading of one window: every value carries the time at which its transaction began to look."""
+
+    def __init__(self, cur: Cursor, row: Any, at: datetime) -> None:
+        self._cur = cur
+        self._row = row
+        self._at = at
+        self._keys = {"win": row.id, "run": row.run_number, "stream": row.stream_id}
+
+    def facts(self, contract: Contract, captured: look.Captured, refuted: Mapping[int, int]) -> f.WindowFacts:
+        basis = look.read_basis(self._cur, self._row.id)
+        receipts = self._rows(sql.receipts)
+        inbox = self._inbox(receipts, captured, refuted)
+        bus = self._bus(basis.value.broker) if basis else ()
+        ours = rules(contract)
+        return f.WindowFacts(
+            window=self._name(),
+            rules=ours,
+            basis=basis,
+            broker=captured.broker,
+            database=self._seen(look.database_identity(self._cur), "postgres"),
+            inbox=self._seen(inbox),
+            bus=self._seen(bus),
+            counts=self._seen(self._counts(receipts)),
+            totals=self._seen({row.event_class: row.declared for row in self._rows(sql.totals)}),
+            publishing=self._seen(self._publishing()),
+            application=self._seen(self._application()),
+            committed=self._committed(captured, inbox, bus),
+            quarantine=self._seen(self._quarantine()),
+            joins=self._seen(self._joins()) if ours.joins else None,
+            context=self._context(),
+        )
+
+    def _seen(self, value: T, source: str = "ledger") -> f.Measured[T]:
+        return f.Measured(value, self._at, source)
+
+    def _rows(self, statement: str, **more: object) -> list[Any]:
+        return self._cur.execute(statement, self._keys | more).fetchall()
+
+    def _row_of(self, statement: str) -> Any:
+        return self._rows(statement)[0]
+
+    def _name(self) -> f.WindowName:
+        row = self._row
+        return f.WindowName(
+            row.stream,
+            row.run_id,
+            row.number,
+            f.WindowState(row.state),
+            row.revision,
+            row.version,
+            bytes(row.digest).hex(),
+            cut_at=row.cut_at,
+            reruns=row.reruns,
+        )
+
+    def _inbox(
+        self, receipts: list[Any], captured: look.Captured, refuted: Mapping[int, int]
+    ) -> tuple[f.SourceLedger, ...]:
+        strays = {row.source_id: row for row in self._rows(sql.strays)}
+        ends = captured.broker.value.inbox if captured.broker else None
+        found = []
+        for row in self._rows(sql.inbox):
+            mine = [x for x in receipts if x.source_id == row.source_id]
+            stray = strays.pop(row.source_id, None)
+            log = ends.partitions.get(row.partition) if ends else None
+            ledger = _ledger(row, mine, stray.n if stray else 0, refuted.get(row.source_id, 0))
+            found.append(replace(ledger, target=log.lso if log else None))
+        return (*found, *(_only_strays(row, self._at) for row in strays.values()))
+
+    def _bus(self, broker: f.Broker) -> tuple[f.BusPosition, ...]:
+        rows = self._rows(sql.bus, cluster_id=broker.cluster_id, topic_id=broker.bus.topic_id)
+        return tuple(
+            f.BusPosition(
+                look.source_label(row),
+                row.partition,
+                row.start_offset,
+                row.next_offset,
+                row.end_offset,
+                row.progressed_at,
+            )
+            for row in rows
+        )
+
+    def _counts(self, receipts: list[Any]) -> f.Counts:
+        names = {row.id: row.name for row in self._rows(sql.classes)}
+        batches = self._row_of(sql.batches)
+        decided = dict.fromkeys(Decision, 0)
+        by_class: dict[str, int] = {}
+        for row in receipts:
+            decided[Decision(row.decision)] += row.n
+            if row.decision == Decision.ADMITTED:
+                name = names.get(row.class_id, "?")
+                by_class[name] = by_class.get(name, 0) + row.n
+        return f.Counts(
+            batches.records,
+            batches.admitted,
+            batches.duplicates,
+            batches.quarantined,
+            decided[Decision.ADMITTED],
+            decided[Decision.DUPLICATE],
+            decided[Decision.QUARANTINED],
+            by_class,
+            batches.newest,
+        )
+
+    def _publishing(self) -> f.Publishing:
+        places = self._row_of(sql.places)
+        attempts = {row.state: (row.attempts, row.events) for row in self._rows(sql.attempts)}
+        return f.Publishing(
+            events=places.events,
+            placed_once=places.placed,
+            placed_more=0,  # the key of `place` allows one
+            queued=self._row_of(sql.queued).events,
+            in_flight=attempts.get("PREPARED", (0, 0)),
+            unknown=attempts.get("UNKNOWN", (0, 0)),
+            undecidable=attempts.get("UNDECIDABLE", (0, 0)),
+            foreign=self._row_of(sql.foreign_records).n,
+            contradictions=self._row_of(sql.contradictions).n,
+        )
+
+    def _application(self) -> f.Application:
+        row = self._row_of(sql.application)
+        return f.Application(row.events, row.applied, row.missing, row.surplus)
+
+    def _joins(self) -> f.Joins:
+        row = self._row_of(sql.joins)
+        return f.Joins(row.matched, row.missing, row.ambiguous)
+
+    def _quarantine(self) -> f.Quarantine:
+        row = self._row_of(sql.quarantine)
+        return f.Quarantine(row.open, row.resolved, row.discarded, row.unsigned)
+
+    def _context(self) -> tuple[f.PinnedVerdict, ...]:
+        rows = self._rows(sql.pins)
+        return tuple(f.PinnedVerdict(row.context, row.verdict, bytes(row.digest).hex()) for row in rows)
+
+    def _committed(
+        self, captured: look.Captured, inbox: tuple[f.SourceLedger, ...], bus: tuple[f.BusPosition, ...]
+    ) -> f.Measured[tuple[f.Committed, ...]] | None:
+        """Positions are read after the commits, so a lane at work is never seen behind its own commit."""
+        if captured.committed is None:
+            return None
+        said = captured.committed.value
+        positions = {s.label: s.position for s in inbox} | {b.label: b.position for b in bus}
+        pairs = tuple(f.Committed(label, said[label], at) for label, at in positions.items() if label in said)
+        return replace_value(captured.committed, lambda _: pairs)
+
+
+def replace_value(measured: f.Measured[Any], change: Callable[[Any], T]) -> f.Measured[T]:
+    return f.Measured(change(measured.value), measured.measured_at, measured.source)
+
+
+def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.SourceLedger:
+    """`missing` by counting: receipts and gaps that lie apart must fill the range up to the position."""
+    filed = sum(x.n for x in receipts)
+    missing = (row.upto - row.start_offset) - filed - (row.gaps - row.doubled)
+    return f.SourceLedger(
+        label=look.source_label(row),
+        start=row.start_offset,
+        position=row.next_offset,
+        cut=row.end_offset,
+        receipts=filed,
+        missing=max(missing, 0),
+        doubled=row.doubled,
+        outside=strays + sum(x.misfiled for x in receipts) + max(-missing, 0),
+        claimed=max(row.claimed - refuted, 0),
+        refuted=refuted,
+        moved_at=row.progressed_at,
+    )
+
+
+def _only_strays(row: Any, at: datetime) -> f.SourceLedger:
+    """A source that the window's batches name and its ranges do not: COVERAGE and ACCOUNTED both say so."""
+    return f.SourceLedger(look.source_label(row), 0, 0, 0, 0, 0, 0, row.n, 0, 0, at)

@@ -1,0 +1,25 @@
+-- name: identity
+-- Which Postgres this is. A restore or a promotion starts another timeline.
+SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+       (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline
+
+-- name: insert_snapshot
+INSERT INTO snapshot (win, kind, taken_at, facts) VALUES (%(win)s, %(kind)s, %(at)s, %(facts)s) RETURNING id
+
+-- name: append_basis
+-- The next generation: two at once meet at the primary key, and the loser's transaction is done again.
+INSERT INTO basis (win, generation, snapshot_id, facts, digest, why)
+SELECT %(win)s, coalesce(max(generation), 0) + 1, %(snapshot)s, %(facts)s, %(digest)s, %(why)s
+  FROM basis WHERE win = %(win)s
+RETURNING generation
+
+-- name: basis
+SELECT generation, facts, recorded_at FROM basis WHERE win = %(win)s ORDER BY generation
+
+-- name: later_sources
+-- Sources first seen after this window was cut: they belong to a later window and are not this one's business.
+SELECT s.role, s.kind, s.topic, s.partition
+  FROM window_range r JOIN source s ON s.id = r.source_id
+  JOIN run_window w ON w.id = %(win)s JOIN run ON run.id = w.run_id
+ WHERE s.stream_id = run.stream_id AND r.win > %(win)s
+   AND NOT EXISTS (SELECT FROM window_range mine WHERE mine.win = %(win)s AND mine.source_id = r.source_id)

@@ -1,0 +1,79 @@
+-- name: window_of
+SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE s.name = %(stream)s AND r.run_id = %(run_id)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
+ ORDER BY w.number DESC LIMIT 1
+
+-- name: failed
+SELECT number FROM verdict WHERE win = %(win)s AND state = 'FAIL' ORDER BY number LIMIT 1
+
+-- name: ready_for_bus_end
+-- The window's admission is at its cut everywhere, nothing of it waits for an attempt, and every attempt is settled.
+SELECT w.bus_end_at IS NOT NULL AS known,
+       w.state = 'CUT'
+       AND NOT EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
+                         JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
+                        WHERE r.win = w.id AND (r.end_offset IS NULL OR p.next_offset < r.end_offset))
+       AND NOT EXISTS (SELECT FROM batch b JOIN publish_queue q ON q.batch_id = b.id WHERE b.win = w.id)
+       AND NOT EXISTS (SELECT FROM batch b JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
+                         JOIN attempt a ON a.id = ab.attempt_id AND a.state <> 'ACKED' WHERE b.win = w.id) AS settled
+  FROM run_window w WHERE w.id = %(win)s
+
+-- name: lock_bus_ranges
+SELECT r.source_id, r.start_offset, s.topic_id, s.partition
+  FROM window_range r JOIN source s ON s.id = r.source_id
+ WHERE r.win = %(win)s AND s.role = 'bus' AND r.end_offset IS NULL
+ ORDER BY r.source_id FOR UPDATE OF r
+
+-- name: end_bus_range
+UPDATE window_range SET end_offset = %(end)s WHERE win = %(win)s AND source_id = %(source)s AND end_offset IS NULL
+
+-- name: chain_next
+-- The stream's next window, opened before this end was known, gets its bus range now.
+INSERT INTO window_range (win, source_id, start_offset)
+SELECT min(later.id), %(source)s, %(start)s
+  FROM run_window later JOIN run lr ON lr.id = later.run_id
+  JOIN run_window mine ON mine.id = %(win)s JOIN run mr ON mr.id = mine.run_id
+ WHERE lr.stream_id = mr.stream_id AND later.id > mine.id
+HAVING min(later.id) IS NOT NULL
+ON CONFLICT DO NOTHING
+
+-- name: bus_end_known
+UPDATE run_window SET bus_end_at = clock_timestamp() WHERE id = %(win)s
+
+-- name: judged
+-- The compare-and-set of DESIGN 6. The revision rises, so that a second closer of the same revision finds no row.
+UPDATE run_window SET revision = revision + 1, judged_revision = revision + 1
+ WHERE id = %(win)s AND revision = %(revision)s AND state = 'CUT' RETURNING id
+
+-- name: revision
+SELECT revision FROM run_window WHERE id = %(win)s
+
+-- name: next_number
+-- Verdicts are numbered per run; two windows of one run meet at verdict_number_unique and one is done again.
+SELECT coalesce(max(number), 0) + 1 AS number FROM verdict WHERE run_id = %(run)s
+
+-- name: insert_verdict
+INSERT INTO verdict (run_id, number, win, revision, state, waived, basis_generation, contract_digest, body, digest,
+                     decided_by, decided_at)
+VALUES (%(run)s, %(number)s, %(win)s, %(revision)s, %(state)s, %(waived)s, %(generation)s, %(contract)s, %(body)s,
+        %(digest)s, %(actor)s, %(at)s)
+RETURNING id
+
+-- name: close_run
+-- A run is closed once it is sealed and every window of it has a verdict.
+UPDATE run SET state = 'CLOSED', closed_at = clock_timestamp()
+ WHERE id = %(run)s AND state = 'SEALED'
+   AND NOT EXISTS (SELECT FROM run_window w WHERE w.run_id = run.id
+                    AND NOT EXISTS (SELECT FROM verdict v WHERE v.win = w.id))
+
+-- name: newest_verdict
+SELECT id, number, state, revision, decided_by, body FROM verdict WHERE win = %(win)s ORDER BY number DESC LIMIT 1
+
+-- name: unsettled
+-- Windows that may want judging: open ones are only looked after, a FAIL stands for good.
+SELECT w.id, w.state, w.revision, w.judged_revision, w.contract_id, newest.state AS verdict
+  FROM run_window w
+  LEFT JOIN LATERAL (SELECT v.state FROM verdict v WHERE v.win = w.id ORDER BY v.number DESC LIMIT 1) newest ON true
+ WHERE newest.state IS DISTINCT FROM 'FAIL'
+   AND (newest.state IS DISTINCT FROM 'PASS' OR w.revision <> w.judged_revision)
+ ORDER BY w.id

@@ -1,0 +1,35 @@
+-- name: window
+SELECT w.id AS win, w.number, w.state, w.contract_id, r.id AS run_number, r.run_id, r.state AS run_state, s.name AS stream,
+       s.id AS stream_id
+  FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
+ WHERE s.name = %(stream)s AND r.run_id = %(run_id)s
+ ORDER BY w.number DESC LIMIT 1
+
+-- name: inbox_ranges
+SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.topic_id, s.partition
+  FROM window_range r JOIN source s ON s.id = r.source_id
+ WHERE r.win = %(win)s AND s.role = 'inbox' ORDER BY r.source_id
+
+-- name: lock_window
+-- The position rows in source order, and then what the window's state is: a second sealer waits here and sees the cut.
+WITH held AS MATERIALIZED (
+    SELECT p.source_id FROM position p JOIN window_range r ON r.source_id = p.source_id AND r.win = %(win)s
+     WHERE p.lane = 'admission' ORDER BY p.source_id FOR UPDATE OF p)
+SELECT w.state, (SELECT count(*) FROM held) AS held FROM run_window w WHERE w.id = %(win)s
+
+-- name: end_range
+UPDATE window_range SET end_offset = %(end)s WHERE win = %(win)s AND source_id = %(source)s AND end_offset IS NULL
+
+-- name: cut_window
+UPDATE run_window SET state = 'CUT', cut_at = clock_timestamp(), revision = revision + 1
+ WHERE id = %(win)s AND state = 'OPEN' RETURNING id
+
+-- name: seal_run
+UPDATE run SET state = 'SEALED', sealed_at = clock_timestamp() WHERE id = %(run)s AND state = 'OPEN'
+
+-- name: insert_total
+INSERT INTO control_total (win, event_class, declared, declared_by) VALUES (%(win)s, %(class)s, %(declared)s, %(actor)s)
+
+-- name: totals
+SELECT DISTINCT ON (event_class) event_class, declared
+  FROM control_total WHERE win = %(win)s ORDER BY event_class, id DESC

@@ -1,0 +1,152 @@
+-- name: window
+SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_at, w.bus_end_at, w.contract_id,
+       r.id AS run_number, r.run_id, r.state AS run_state, s.id AS stream_id, s.name AS stream, c.version, c.digest
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
+ WHERE w.id = %(win)s
+
+-- name: inbox
+-- One row a source of the window: its range, where its lane stands, and how its gaps lie up to there. Gaps are united
+-- before they are measured, so that two that overlap are not counted twice.
+WITH part AS (
+    SELECT r.source_id, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset, p.next_offset, p.leader_epoch,
+           p.progressed_at, least(p.next_offset, coalesce(r.end_offset, p.next_offset)) AS upto
+      FROM window_range r JOIN source s ON s.id = r.source_id
+      JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
+     WHERE r.win = %(win)s AND s.role = 'inbox'),
+hole AS (
+    SELECT part.source_id, g.state,
+           int8range(greatest(g.from_offset, part.start_offset), least(g.to_offset, part.upto)) AS span
+      FROM part JOIN gap g ON g.source_id = part.source_id
+     WHERE g.to_offset > part.start_offset AND g.from_offset < part.upto),
+united AS (
+    SELECT source_id, sum(upper(span) - lower(span)) AS offsets
+      FROM (SELECT source_id, unnest(range_agg(span)) AS span FROM hole GROUP BY source_id) u GROUP BY source_id),
+claimed AS (
+    SELECT source_id, sum(upper(span) - lower(span)) AS offsets FROM hole WHERE state = 'CLAIMED' GROUP BY source_id),
+doubled AS (
+    SELECT h.source_id, count(*) AS offsets
+      FROM hole h JOIN receipt x
+        ON x.source_id = h.source_id AND x."offset" >= lower(h.span) AND x."offset" < upper(h.span)
+     GROUP BY h.source_id)
+SELECT part.*, coalesce(united.offsets, 0)::bigint AS gaps, coalesce(claimed.offsets, 0)::bigint AS claimed,
+       coalesce(doubled.offsets, 0)::bigint AS doubled
+  FROM part LEFT JOIN united USING (source_id) LEFT JOIN claimed USING (source_id) LEFT JOIN doubled USING (source_id)
+ ORDER BY part.source_id
+
+-- name: receipts
+-- The one pass over the receipts of the window's ranges. `misfiled`: those whose batch lies under another window.
+SELECT x.source_id, x.decision, x.class_id, count(*) AS n, count(*) FILTER (WHERE b.win IS DISTINCT FROM %(win)s) AS misfiled
+  FROM window_range r
+  JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
+  JOIN receipt x ON x.source_id = r.source_id AND x."offset" >= r.start_offset
+                AND x."offset" < coalesce(r.end_offset, 9223372036854775807)
+  LEFT JOIN batch b ON b.id = x.batch_id
+ WHERE r.win = %(win)s
+ GROUP BY x.source_id, x.decision, x.class_id
+
+-- name: strays
+-- Records of the window's batches that lie outside its ranges, by source.
+SELECT b.source_id, s.role, s.kind, s.topic, s.partition, sum(b.records)::bigint AS n
+  FROM batch b JOIN source s ON s.id = b.source_id
+ WHERE b.win = %(win)s
+   AND NOT EXISTS (SELECT FROM window_range r
+                    WHERE r.win = b.win AND r.source_id = b.source_id AND b.from_offset >= r.start_offset
+                      AND (r.end_offset IS NULL OR b.to_offset <= r.end_offset))
+ GROUP BY 1, 2, 3, 4, 5
+
+-- name: batches
+SELECT coalesce(sum(records), 0)::bigint AS records, coalesce(sum(admitted), 0)::bigint AS admitted,
+       coalesce(sum(duplicates), 0)::bigint AS duplicates, coalesce(sum(quarantined), 0)::bigint AS quarantined,
+       max(committed_at) AS newest
+  FROM batch WHERE win = %(win)s
+
+-- name: classes
+SELECT id, name FROM event_class WHERE stream_id = %(stream)s
+
+-- name: bus
+-- The effects lane on every bus partition of the basis' topic. A range not written yet has an earlier window whose end is
+-- not known; its start then is that window's.
+SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p.leader_epoch, p.progressed_at,
+       r.end_offset, coalesce(r.start_offset, (SELECT max(e.start_offset) FROM window_range e
+                                                WHERE e.source_id = s.id AND e.win < %(win)s), p.next_offset) AS start_offset
+  FROM source s JOIN position p ON p.source_id = s.id AND p.lane = 'effects'
+  LEFT JOIN window_range r ON r.source_id = s.id AND r.win = %(win)s
+ WHERE s.stream_id = %(stream)s AND s.role = 'bus' AND s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s
+ ORDER BY s.id
+
+-- name: places
+-- Events of the window's batches and how many of them have an ACKED place. Both sides are read from indexes alone.
+SELECT count(*) AS events, count(p.attempt_id) AS placed
+  FROM batch b
+  JOIN event e ON e.batch_id = b.id
+  LEFT JOIN place p ON p.source_id = b.source_id AND p."offset" = e."offset"
+ WHERE b.win = %(win)s AND e.run_number = b.run_number
+
+-- name: attempts
+-- Unsettled attempts. A PREPARED whose lane no longer holds the fence it was prepared under will not say what became of
+-- it: it counts as unknown before the lane's next owner writes it down.
+SELECT CASE WHEN a.state = 'PREPARED' AND (p.fence IS DISTINCT FROM a.fence OR p.until <= clock_timestamp() OR p.owner IS NULL)
+            THEN 'UNKNOWN' ELSE a.state END AS state,
+       count(DISTINCT a.id) AS attempts, coalesce(sum(cardinality(ab.offsets)), 0)::bigint AS events
+  FROM batch b
+  JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
+  JOIN attempt a ON a.id = ab.attempt_id
+  LEFT JOIN position p ON p.lane = 'publish' AND p.source_id = a.source_id
+ WHERE b.win = %(win)s AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')
+ GROUP BY 1
+
+-- name: queued
+SELECT coalesce(sum(q.events), 0)::bigint AS events
+  FROM batch b JOIN publish_queue q ON q.batch_id = b.id WHERE b.win = %(win)s
+
+-- name: foreign_records
+SELECT count(*) AS n
+  FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'bus'
+  JOIN foreign_record x ON x.source_id = r.source_id AND x."offset" >= r.start_offset
+                       AND (r.end_offset IS NULL OR x."offset" < r.end_offset)
+ WHERE r.win = %(win)s
+
+-- name: contradictions
+SELECT count(DISTINCT attempt_id) AS n FROM contradiction WHERE win = %(win)s
+
+-- name: application
+-- The set difference, by identity. Sorted or hashed on disk if it is large; never in this process.
+SELECT count(*) FILTER (WHERE e.identity IS NOT NULL) AS events,
+       count(*) FILTER (WHERE x.identity IS NOT NULL) AS applied,
+       count(*) FILTER (WHERE x.identity IS NULL) AS missing,
+       count(*) FILTER (WHERE e.identity IS NULL) AS surplus
+  FROM (SELECT identity FROM event WHERE run_number = %(run)s AND win = %(win)s) e
+  FULL JOIN (SELECT identity FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
+
+-- name: joins
+SELECT count(*) FILTER (WHERE context_state = 1) AS matched, count(*) FILTER (WHERE context_state = 2) AS missing,
+       count(*) FILTER (WHERE context_state = 3) AS ambiguous
+  FROM effect WHERE run_number = %(run)s AND win = %(win)s
+
+-- name: quarantine
+SELECT count(*) FILTER (WHERE state = 'OPEN') AS open,
+       count(*) FILTER (WHERE state = 'RESOLVED') AS resolved,
+       count(*) FILTER (WHERE resolution = 'DISCARDED') AS discarded,
+       count(*) FILTER (WHERE state = 'RESOLVED' AND (btrim(resolved_by) = '' OR btrim(resolved_reason) = '')) AS unsigned
+  FROM quarantine_item WHERE win = %(win)s
+
+-- name: totals
+-- The newest declaration of a class counts.
+SELECT DISTINCT ON (event_class) event_class, declared
+  FROM control_total WHERE win = %(win)s ORDER BY event_class, id DESC
+
+-- name: pins
+SELECT p.context, p.verdict, v.digest
+  FROM window_pin p
+  JOIN run_window w ON w.id = p.pinned_win
+  JOIN verdict v ON v.run_id = w.run_id AND v.number = substring(p.verdict FROM '#([0-9]+)$')::integer
+ WHERE p.win = %(win)s ORDER BY p.context
+
+-- name: positions
+-- Where the admission and effects lanes of a window stand, with the epochs to probe.
+SELECT s.topic, s.partition, p.lane, p.next_offset, p.leader_epoch
+  FROM source s JOIN position p ON p.source_id = s.id AND p.lane IN ('admission', 'effects')
+  JOIN run_window w ON w.id = %(win)s JOIN run ON run.id = w.run_id
+ WHERE s.stream_id = run.stream_id
+   AND (EXISTS (SELECT FROM window_range r WHERE r.win = w.id AND r.source_id = s.id)
+        OR s.role = 'bus' AND s.id IN (SELECT r.source_id FROM window_range r WHERE r.win <= w.id))

@@ -1,0 +1,49 @@
+-- name: run
+-- A run and its first window, with the contract it pins.
+SELECT r.id, r.state, w.id AS win, w.number, c.version, c.digest
+  FROM run r JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = r.contract_id
+  JOIN run_window w ON w.run_id = r.id
+ WHERE s.name = %(stream)s AND r.run_id = %(run_id)s
+ ORDER BY w.number LIMIT 1
+
+-- name: contract
+SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id
+ WHERE s.name = %(stream)s AND %(contract)s IN (c.version::text, encode(c.digest, 'hex'))
+ ORDER BY c.version DESC LIMIT 1
+
+-- name: open_run_of
+-- Asked for the message's sake; the constraint run_one_open is what settles a race.
+SELECT run_id FROM run WHERE stream_id = %(stream)s AND state = 'OPEN'
+
+-- name: insert_run
+INSERT INTO run (stream_id, run_id, contract_id, state, opened_by)
+VALUES (%(stream)s, %(run_id)s, %(contract)s, 'OPEN', %(actor)s) RETURNING id
+
+-- name: insert_window
+INSERT INTO run_window (run_id, number, contract_id, state, revision)
+VALUES (%(run)s, %(number)s, %(contract)s, 'OPEN', 0) RETURNING id
+
+-- name: insert_range
+INSERT INTO window_range (win, source_id, start_offset) VALUES (%(win)s, %(source)s, %(start)s)
+
+-- name: chain_bus_range
+-- bus_start is the earlier window's bus_end. A source no window knows starts at the effects position, which is where its
+-- first record of ours can be. An earlier range without end: nothing yet, its end brings this one.
+INSERT INTO window_range (win, source_id, start_offset)
+SELECT %(win)s, %(source)s, coalesce(
+         (SELECT r.end_offset FROM window_range r WHERE r.source_id = %(source)s ORDER BY r.win DESC LIMIT 1),
+         (SELECT p.next_offset FROM position p WHERE p.lane = 'effects' AND p.source_id = %(source)s))
+ WHERE NOT EXISTS (SELECT FROM window_range r WHERE r.source_id = %(source)s AND r.end_offset IS NULL)
+ON CONFLICT DO NOTHING
+
+-- name: insert_pin
+INSERT INTO window_pin (win, context, pinned_win, verdict) VALUES (%(win)s, %(context)s, %(pinned)s, %(verdict)s)
+
+-- name: passed
+-- Newest verdicts of their windows that are PASS, the newest first; of one name if one was given.
+SELECT v.win, s.name || '/' || r.run_id || '#' || v.number AS name
+  FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE s.name = %(stream)s AND v.state = 'PASS'
+   AND NOT EXISTS (SELECT FROM verdict newer WHERE newer.win = v.win AND newer.number > v.number)
+   AND (%(name)s::text IS NULL OR s.name || '/' || r.run_id || '#' || v.number = %(name)s)
+ ORDER BY v.id DESC LIMIT 1
