@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from psycopg.rows import namedtuple_row
+from psycopg.types.json import JsonbLoader
 
 from ingest.core.errors import LedgerError, PassgateError
 
@@ -52,6 +53,8 @@ def cursor() -> Iterator[Cursor]:
     except OperationalError as error:
         raise DatabaseGone(found=str(error).strip()) from error
     with psycopg.Cursor(cast("psycopg.Connection[Any]", connection.connection), row_factory=namedtuple_row) as cur:
+        # Django's connection leaves JSON as text, for its own fields to read; a verb wants the document
+        cur.adapters.register_loader("jsonb", JsonbLoader)
         yield cur
 
 
