@@ -187,7 +187,7 @@ def _place(table: Table, text: str) -> Place | None:
     try:
         return parse_place(text)
     except RecordError as error:
-        table.fault("from", error.found, error.expected)
+        table.fault("from", described(text), error.expected)
     return None
 
 
@@ -198,7 +198,7 @@ def _events(root: Table, kind: Format, read_file: ReadFile) -> tuple[EventClass,
     events = [_event(table, number, kind, read_file) for number, table in enumerate(tables, 1)]
     for number, (table, event) in enumerate(zip(tables, events, strict=True)):
         if any(other.match == event.match for other in events[:number]):
-            table.fault("match", f'"{event.match}" a second time', "another match: a record has one class")
+            table.fault("match", f'"{event.match}" a second time', "another match (a record has one class)")
     return tuple(events)
 
 
@@ -343,7 +343,7 @@ def _payload(table: Table, plans: Plans) -> Payload:
     mask = table.items("mask", parse_pointer, '["/tailnum"]', 100)
     keep = table.duration("keep", None, "1d", "36500d", "400d")
     if keep is not None and keep < plans.expire:
-        table.fault("keep", "less than plans.expire", "at least as long: a plan must find the bytes it is about")
+        table.fault("keep", "less than plans.expire", "as long or longer (a plan must find the bytes it is about)")
     visible = visible if table.has("visible_to") else Payload().visible_to
     table.done()
     return Payload(visible, mask, keep)

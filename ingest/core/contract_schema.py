@@ -55,14 +55,14 @@ def _check(file: str, document: dict[str, Any]) -> None:
     if dialect != DIALECT:
         raise RecordError(expected=f'"$schema": "{DIALECT}"', found=f'{file}: "$schema" is {shown(str(dialect))}')
     _check_references(file, document)
+    _check_patterns(file, document)
     try:
         Draft202012Validator.check_schema(document)
     except SchemaError as error:
         where = "".join(f"/{token}" for token in error.absolute_path) or "the schema"
         raise RecordError(
-            expected="a schema of JSON Schema 2020-12", found=f"{file}: {where} is not valid there ({error.validator})"
+            expected="what JSON Schema 2020-12 allows there", found=f"{file}: {where}, which is not valid"
         ) from error
-    _check_patterns(file, document)
     _check_ends(file, document)
 
 

@@ -74,7 +74,7 @@ class Table:
         for key in self._values:
             if key in self._asked:
                 continue
-            near = difflib.get_close_matches(key, self._asked, 1, 0.6)
+            near = difflib.get_close_matches(key, self._asked, 1, 0.7)
             write = f'"{near[0]}"' if near else "one of " + ", ".join(sorted(self._asked))
             self.fault(key, "a key that a contract does not have here", write)
 
@@ -115,7 +115,7 @@ class Table:
         return default if value is None else value
 
     def integer(self, key: str, default: int, low: int, high: int) -> int:
-        write = f"{key} = {default} (an integer from {low} to {high})"
+        write = f"{key} = {default}" if low == high else f"{key} = {default} (an integer from {low} to {high})"
         value = self._get(key, int, write)
         return default if value is None else self._within(key, value, default, low, high, write)
 

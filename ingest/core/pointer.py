@@ -56,8 +56,10 @@ def parse_pointer(text: str) -> Pointer:
 
 def parse_place(text: str) -> Place:
     """A pointer or `header:NAME`. Raises RecordError for anything else."""
-    if not text.startswith("header:"):
+    if text.startswith("/"):
         return parse_pointer(text)
+    if not text.startswith("header:"):
+        raise RecordError(expected="a JSON Pointer such as /type, or header:NAME", found=repr(text))
     name = text.removeprefix("header:")
     if not _HEADER_NAME.fullmatch(name):
         raise RecordError(expected="header:NAME, printable ASCII without colon or space", found=repr(text))
