@@ -70,9 +70,7 @@ class Migration(migrations.Migration):
                 ("name", models.TextField()),
                 (
                     "acts",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.TextField(), default=list, size=None
-                    ),
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, size=None),
                 ),
                 ("created_by", models.TextField()),
             ],

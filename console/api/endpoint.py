@@ -1,0 +1,159 @@
+"""What every endpoint has: who asks, what they may do, a strict and bounded body, a request id, nothing cached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from django.db import DatabaseError
+from knox.auth import TokenAuthentication
+from rest_framework import exceptions as drf
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from console.api.problems import (
+    MAX_BODY,
+    REQUEST_ID,
+    BadRequest,
+    OutOfScope,
+    PermissionUnknown,
+    TooLarge,
+    refusal,
+    request_id,
+)
+from console.models import TokenScope
+from console.people import NOT_KNOWN, Act, may
+from ingest.auditlog import record_refusal
+from ingest.core.errors import NotFound
+
+SAFE = frozenset({"GET", "HEAD"})
+
+
+class Token(TokenAuthentication):  # type: ignore[misc]  # knox is not typed
+    """A knox token. Bytes that are no text are a wrong token, not an error of ours."""
+
+    def authenticate_credentials(self, token: bytes) -> Any:
+        if not token.isascii():
+            raise drf.AuthenticationFailed("Invalid token.")
+        return super().authenticate_credentials(token)
+
+
+class StrictJSON(BaseParser):
+    """JSON of at most MAX_BODY bytes; a key named twice is refused, because two readers would see two documents."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        raw = stream.read(MAX_BODY + 1)
+        if len(raw) > MAX_BODY:
+            raise TooLarge(expected=f"at most {MAX_BODY} bytes")
+        if not raw.strip():
+            return {}
+        try:
+            return json.loads(raw.decode("utf-8"), object_pairs_hook=_no_twins, parse_constant=_no_constant)
+        except RecursionError:
+            raise BadRequest(("", "nested too deep")) from None
+        except (ValueError, UnicodeDecodeError) as error:
+            raise BadRequest(("", str(error)), expected="a JSON document in UTF-8") from None
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object names one key twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+class MayAct(BasePermission):
+    """Asks console.people about the act the endpoint names for this method. A refused act goes into the audit log."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        act = view.act_of(request.method)
+        if act is None:
+            raise drf.MethodNotAllowed(request.method or "")
+        answer = may(request.user, act)
+        if not answer:
+            self._record(request, act, answer.reason, answer.code)
+            raise refusal(answer)
+        self._in_scope(request, act)
+        return True
+
+    def _in_scope(self, request: Request, act: Act) -> None:
+        if request.auth is None:
+            return
+        try:
+            scope = TokenScope.objects.filter(token=request.auth).first()
+        except DatabaseError:
+            raise PermissionUnknown from None
+        if scope is not None and scope.acts and act.value not in scope.acts:
+            found = f"token {scope.name!r} may only: {', '.join(scope.acts)}"
+            self._record(request, act, found, OutOfScope.code)
+            raise OutOfScope(expected=f"a token for {act.value}", found=found)
+
+    def _record(self, request: Request, act: Act, reason: str, code: str) -> None:
+        """Looking is not an act, and whoever is unknown cannot be named."""
+        if request.user is None or code == NOT_KNOWN.code or act is Act.LOOK:
+            return
+        record_refusal(actor_of(request), f"api.{act.value}", request.path, reason, {"code": code})
+
+
+class Endpoint(APIView):
+    """Base of the API's views. `acts` names the act that console.people is asked about, for every method there is."""
+
+    acts: ClassVar[Mapping[str, Act]] = {}
+    authentication_classes: Sequence[type[BaseAuthentication]] = (Token, SessionAuthentication)
+    permission_classes: Sequence[type[BasePermission]] = (MayAct,)
+    parser_classes: Sequence[type[BaseParser]] = (StrictJSON,)
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
+    http_method_names: Sequence[str] = ("get", "head", "put", "post")
+    filters: ClassVar[frozenset[str]] = frozenset()
+    """Names of the query parameters that are understood; another one is an error, never ignored."""
+
+    def act_of(self, method: str | None) -> Act | None:
+        return self.acts.get("GET" if method == "HEAD" else method or "")
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        unknown = sorted(set(request.query_params) - self.filters)
+        if unknown:
+            known = ", ".join(sorted(self.filters)) or "none"
+            raise BadRequest(*((f"?{name}", f"not a parameter here; there are: {known}") for name in unknown))
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        answer.headers[REQUEST_ID] = request_id(request)
+        answer.headers.setdefault("Cache-Control", "no-store")
+        return answer
+
+
+def actor_of(request: Request) -> str:
+    """The person, as the audit log names them."""
+    return str(request.user.get_username())
+
+
+def body_of(request: Request, shape: type[Any]) -> dict[str, Any]:
+    """The request's body as `shape` understands it. Raises a problem with a pointer for every fault."""
+    found = shape(data=request.data)
+    found.is_valid(raise_exception=True)
+    return dict(found.validated_data)
+
+
+class Unknown(Endpoint):
+    """A path that is not there: a problem document, not a page, and to whoever asks."""
+
+    permission_classes = ()
+    authentication_classes = ()
+    http_method_names = ("get", "head", "put", "post", "delete", "patch", "options")
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound(expected="a path of /api/v1/schema", found="none of that name")

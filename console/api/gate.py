@@ -1,0 +1,99 @@
+"""The gate over HTTP: 200 only while it is open, so a client that looks at the status alone never reads on doubt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from audit.enforce import Code, GateDecision, decide_gate
+from console.api import shapes
+from console.api.documents import Document, stamp
+from console.api.endpoint import Endpoint, actor_of
+from console.api.named import plain
+from console.api.problems import MEDIA_TYPE, problem
+from console.api.schema import answers
+from console.pages.paths import find_run
+from console.people import Act
+
+TITLES = {
+    Code.NOT_FOUND: "there is no such run or window",
+    Code.NOT_CLOSED: "the gate is shut: not judged yet",
+    Code.BLOCKED: "the gate is shut: BLOCKED",
+    Code.FAILED: "the gate is shut: FAIL",
+    Code.SHUT: "the gate is shut: what its verdict stands on has changed",
+    Code.UNAVAILABLE: "the gate cannot evaluate",
+}
+ANSWERS = answers(shapes.GateAnswer, 404) | {
+    (403, MEDIA_TYPE): OpenApiResponse(shapes.GateProblem, description="Shut, or not permitted: `code` tells which."),
+}
+
+
+def basis_of(decision: GateDecision) -> Document:
+    """What the answer rests on, granted or not."""
+    return {
+        "verdict": decision.verdict,
+        "failed_checks": [
+            {name: check.get(name) for name in ("check", "state", "required", "observed")} for check in decision.failed
+        ],
+        "basis_digest": decision.basis_digest,
+        "checked_at": stamp(decision.checked_at),
+    }
+
+
+def gate_document(decision: GateDecision, stream: str, run_id: str, window: int | None) -> Document:
+    """An answer as `passgate gate --json` prints it, whatever it is; a granted one as the API gives it."""
+    return {
+        "open": decision.granted,
+        "code": str(decision.code),
+        "stream": stream,
+        "run": run_id,
+        "window": window,
+        "detail": decision.detail,
+        "retry": decision.retry,
+        "open_until": stamp(decision.open_until),
+    } | basis_of(decision)
+
+
+def answer(request: Request, stream: str, segment: str, window: int | None) -> Response:
+    """Asks, and lets the log be written before anything is answered."""
+    stream, segment = plain(stream), plain(segment)
+    run = find_run(stream, segment) if segment.startswith("~") else None
+    run_id = run.run_id if run else segment
+    decision = decide_gate(stream, run_id, window, actor_of(request))
+    if decision.granted:
+        return Response(gate_document(decision, stream, run_id, window))
+    return _refused(request, decision)
+
+
+def _refused(request: Request, decision: GateDecision) -> Response:
+    extra: dict[str, Any] = {} if decision.code in (Code.NOT_FOUND, Code.UNAVAILABLE) else basis_of(decision)
+    return problem(
+        decision.status,
+        str(decision.code),
+        TITLES[decision.code],
+        detail=decision.detail,
+        retry=decision.retry,
+        request=request,
+        extra=extra,
+    )
+
+
+class RunGate(Endpoint):
+    acts = {"GET": Act.ASK_GATE}
+
+    @extend_schema(operation_id="ask_gate", responses=ANSWERS)
+    def get(self, request: Request, stream: str, run: str) -> Response:
+        """May I read this run? 200 only when it is closed and every window's newest verdict is a live PASS."""
+        return answer(request, stream, run, None)
+
+
+class WindowGate(Endpoint):
+    acts = {"GET": Act.ASK_GATE}
+
+    @extend_schema(operation_id="ask_window_gate", responses=ANSWERS)
+    def get(self, request: Request, stream: str, run: str, window: int) -> Response:
+        """May I read this window?"""
+        return answer(request, stream, run, min(window, 2**31 - 1))

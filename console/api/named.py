@@ -1,0 +1,77 @@
+"""Finding what a path or an argument names; what is not there is NotFound, with what to try."""
+
+from __future__ import annotations
+
+from console.pages.paths import find_run, run_segment
+from ingest.core.errors import NotFound
+from ingest.models import Attempt, QuarantineItem, Receipt, Run, Stream, Window
+
+
+def stream_named(name: str) -> Stream:
+    found = Stream.objects.filter(name=plain(name)).first()
+    if found is None:
+        raise NotFound(expected=f"stream {name}", found="none", next_step="passgate stream list")
+    return found
+
+
+def run_named(stream: str, segment: str) -> Run:
+    """The run of a path: its id, or `~` and 16 characters of its digest where the id cannot stand in a path."""
+    found = find_run(plain(stream), plain(segment))
+    if found is None:
+        raise NotFound(expected=f"run {stream}/{segment}", found="none", next_step=f"passgate run list {stream}")
+    return found
+
+
+def run_written(name: str) -> Run:
+    """The run that a person wrote as STREAM/RUN."""
+    stream, slash, run_id = name.partition("/")
+    if not (stream and slash and run_id):
+        raise NotFound(expected="STREAM/RUN, as in flights/2013-01", found=name)
+    runs = Run.objects.select_related("stream", "contract")
+    found = runs.filter(stream__name=plain(stream), run_id=plain(run_id)).first()
+    return found or run_named(stream, run_id)
+
+
+def window_numbered(run: Run, number: int) -> Window:
+    found = Window.objects.filter(run=run, number=number).first() if number < 2**31 else None
+    if found is None:
+        raise NotFound(expected=f"window {number} of {run.stream.name}/{run.run_id}", found="none")
+    return found
+
+
+def newest_window(run: Run) -> Window:
+    return Window.objects.filter(run=run).latest("number")
+
+
+def item_numbered(number: int) -> QuarantineItem:
+    items = QuarantineItem.objects.select_related("source", "win__run__stream", "win__contract")
+    found = items.filter(pk=number).first() if number < 2**63 else None
+    if found is None:
+        raise NotFound(
+            expected=f"quarantine item {number}", found="none", next_step="passgate quarantine list STREAM/RUN"
+        )
+    return found
+
+
+def attempt_numbered(number: int) -> Attempt:
+    found = Attempt.objects.filter(pk=number).first() if number < 2**63 else None
+    if found is None:
+        raise NotFound(expected=f"attempt {number}", found="none")
+    return found
+
+
+def receipt_at(source: int, offset: int) -> Receipt:
+    known = source < 2**31 and offset < 2**63
+    found = Receipt.objects.filter(source_id=source, offset=offset).first() if known else None
+    if found is None:
+        raise NotFound(expected=f"a receipt of source {source} at offset {offset}", found="none")
+    return found
+
+
+def segment_of(run: Run) -> str:
+    return run_segment(run.run_id)
+
+
+def plain(name: str) -> str:
+    """A name PostgreSQL can be asked about: NUL is no character of its text, and so of no name."""
+    return name.replace("\0", "\ufffd")

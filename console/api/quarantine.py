@@ -1,0 +1,158 @@
+"""Quarantined records: listing, looking, resolving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from console.api import shapes
+from console.api.documents import hidden_because, item_document, payload_document
+from console.api.endpoint import Endpoint, actor_of, body_of
+from console.api.idempotency import once
+from console.api.named import item_numbered, run_named, stream_named
+from console.api.paging import PARAMETERS, limit_of, number_of, page
+from console.api.problems import BadRequest
+from console.api.schema import IDEMPOTENCY, PAGING, answers, query
+from console.people import Act, may, roles_of
+from ingest.core.reason import Reason
+from ingest.models import Event, ItemState, QuarantineItem, Resolution, Run
+from ingest.quarantine import resolve
+from ingest.streams import compiled
+
+REASONS = [reason.name for reason in Reason if reason]
+FILTERS = PARAMETERS | {"stream", "run", "reason", "state"}
+
+
+def items(run: Run | None = None, reason: str | None = None, state: str | None = None) -> QuerySet[QuarantineItem]:
+    """Items in the order they arrived in the ledger."""
+    found = QuarantineItem.objects.select_related("source", "win__run__stream", "win__contract").order_by("pk")
+    if run is not None:
+        found = found.filter(win__in=list(run.window_set.values_list("pk", flat=True)))
+    if reason is not None:
+        found = found.filter(reason=Reason[reason])
+    return found.filter(state=state) if state is not None else found
+
+
+def document(item: QuarantineItem) -> dict[str, Any]:
+    return item_document(item, item.win.run, item.win.number)
+
+
+def whole(item: QuarantineItem, user: Any) -> dict[str, Any]:
+    """The item with both payloads where two disagree, for a user who may see them."""
+    contract = compiled(item.win.contract_id).contract
+    hidden = hidden_because(contract, roles_of(user), may(user, Act.SEE_PAYLOADS).reason)
+    return document(item) | payloads(item, hidden)
+
+
+def payloads(item: QuarantineItem, hidden: str = "") -> dict[str, Any]:
+    """What arrived and, where it disagrees with an admitted event, that one. `hidden` says why nothing is shown."""
+    first = first_event(item)
+    if hidden:
+        nothing: dict[str, Any] = {"value": None, "text": None, "key": None, "headers": [], "hidden": hidden}
+        return {"payload": nothing, "first_payload": nothing if first else None}
+    contract = compiled(item.win.contract_id).contract
+    return {
+        "payload": payload_document(_bytes(item.value), _bytes(item.key), _bytes(item.headers), contract),
+        "first_payload": payload_document(_bytes(first.payload), _bytes(first.key), _bytes(first.headers), contract)
+        if first
+        else None,
+    }
+
+
+def first_event(item: QuarantineItem) -> Event | None:
+    """The admitted event that a mismatch disagrees with."""
+    if item.reason != Reason.PAYLOAD_MISMATCH or item.identity is None:
+        return None
+    return Event.objects.filter(run_number=item.run_number, identity=bytes(item.identity)).first()
+
+
+def _bytes(value: bytes | memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+class Items(Endpoint):
+    acts = {"GET": Act.LOOK}
+    filters = FILTERS
+
+    @extend_schema(
+        operation_id="list_quarantine",
+        parameters=[
+            *PAGING,
+            query("stream", "Items of this stream; needs `run`."),
+            query("run", "Items of this run; needs `stream`."),
+            query("reason", "Items set aside for this reason.", choices=REASONS),
+            query("state", "Items in this state.", choices=ItemState.values),
+        ],
+        responses=answers(shapes.paged(shapes.ItemAnswer), 404),
+    )
+    def get(self, request: Request) -> Response:
+        """Quarantined records, without their bytes."""
+        limit, after = limit_of(request), number_of(request, "after", 0)
+        reason, state = _one_of(request, "reason", REASONS), _one_of(request, "state", list(ItemState.values))
+        rows = list(items(_run(request), reason, state).filter(pk__gt=after)[: limit + 1])
+        return Response(page(request, rows, limit, lambda row: row.pk, [document(row) for row in rows[:limit]]))
+
+
+def _one_of(request: Request, name: str, known: list[str]) -> str | None:
+    value = request.query_params.get(name)
+    if value is not None and value not in known:
+        raise BadRequest((f"?{name}", f"one of {', '.join(known)} is expected"))
+    return value
+
+
+def _run(request: Request) -> Run | None:
+    stream, run = request.query_params.get("stream"), request.query_params.get("run")
+    if stream is None and run is None:
+        return None
+    if stream is None or run is None:
+        missing = "?stream" if stream is None else "?run"
+        raise BadRequest((missing, "stream and run go together: a run's id holds within its stream"))
+    stream_named(stream)
+    return run_named(stream, run)
+
+
+class OneItem(Endpoint):
+    acts = {"GET": Act.LOOK}
+
+    @extend_schema(operation_id="get_quarantine_item", responses=answers(shapes.ItemWhole, 404))
+    def get(self, request: Request, item: int) -> Response:
+        """One item, with both payloads where two disagree. Payloads need the act `payloads`."""
+        return Response(whole(item_numbered(item), request.user))
+
+
+class ResolveOne(Endpoint):
+    acts = {"POST": Act.RESOLVE}
+
+    @extend_schema(
+        operation_id="resolve_quarantine_item",
+        request=shapes.Resolve,
+        parameters=[IDEMPOTENCY],
+        responses=answers(shapes.ItemAnswer, 404, 409, 422),
+    )
+    @once
+    def post(self, request: Request, item: int) -> Response:
+        """Resolves an item, once: it names you and your reason."""
+        body = body_of(request, shapes.Resolve)
+        resolve([item], actor_of(request), Resolution(body["resolution"]), body["reason"])
+        return Response(document(item_numbered(item)))
+
+
+class ResolveMany(Endpoint):
+    acts = {"POST": Act.RESOLVE}
+
+    @extend_schema(
+        operation_id="resolve_quarantine_items",
+        request=shapes.ResolveMany,
+        parameters=[IDEMPOTENCY],
+        responses=answers(shapes.ResolvedAnswer, 404, 409, 422),
+    )
+    @once
+    def post(self, request: Request) -> Response:
+        """Resolves all of these items or none, with one reason."""
+        body = body_of(request, shapes.ResolveMany)
+        done = resolve(body["items"], actor_of(request), Resolution(body["resolution"]), body["reason"])
+        return Response({"resolved": done.items})

@@ -1,0 +1,205 @@
+"""Opening, sealing, closing and looking at runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from audit.close import checks_now, close_run
+from audit.core import verdict as v
+from audit.core.diagnosis import diagnose
+from audit.cut import declare_totals, seal_run
+from audit.models import Verdict
+from audit.open import open_run
+from console.api import shapes
+from console.api.documents import run_documents, stamp, verdict_document, verdict_line
+from console.api.endpoint import Endpoint, actor_of, body_of
+from console.api.idempotency import once
+from console.api.named import newest_window, run_named, stream_named, window_numbered
+from console.api.paging import PARAMETERS, limit_of, number_of, page
+from console.api.problems import BadRequest
+from console.api.schema import IDEMPOTENCY, PAGING, answers, query
+from console.people import Act, permissions
+from ingest.core.errors import NotFound
+from ingest.models import ControlTotal, Run, RunState
+
+
+def runs_of(stream: str, state: str | None = None) -> Any:
+    """The runs of a stream, the newest first."""
+    runs = Run.objects.select_related("stream", "contract").filter(stream=stream_named(stream))
+    return (runs.filter(state=state) if state else runs).order_by("-pk")
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    return run_documents([Run.objects.select_related("stream", "contract").get(pk=run.pk)])[0]
+
+
+def totals_document(run: Run) -> dict[str, Any]:
+    """The declared totals of a run: the newest of each class and window counts."""
+    newest = ControlTotal.objects.filter(win__run=run).select_related("win")
+    rows = newest.order_by("win_id", "event_class", "-pk").distinct("win_id", "event_class")
+    return {
+        "stream": run.stream.name,
+        "run": run.run_id,
+        "totals": [
+            {
+                "window": row.win.number,
+                "event_class": row.event_class,
+                "declared": row.declared,
+                "declared_by": row.declared_by,
+                "declared_at": stamp(row.declared_at),
+            }
+            for row in rows
+        ],
+    }
+
+
+class Runs(Endpoint):
+    acts = {"GET": Act.LOOK}
+    filters = PARAMETERS | {"state"}
+
+    @extend_schema(
+        operation_id="list_runs",
+        parameters=[*PAGING, query("state", "Runs in this state only.", choices=RunState.values)],
+        responses=answers(shapes.paged(shapes.RunAnswer), 404),
+    )
+    def get(self, request: Request, stream: str) -> Response:
+        """The runs of a stream, the newest first."""
+        state = request.query_params.get("state")
+        if state is not None and state not in RunState.values:
+            raise BadRequest(("?state", f"one of {', '.join(RunState.values)} is expected"))
+        limit, before = limit_of(request), number_of(request, "after", 2**31 - 1)
+        rows = list(runs_of(stream, state).filter(pk__lt=before)[: limit + 1])
+        return Response(page(request, rows, limit, lambda run: run.pk, run_documents(rows[:limit])))
+
+
+class OneRun(Endpoint):
+    acts = {"GET": Act.LOOK, "PUT": Act.OPEN_RUN}
+
+    @extend_schema(operation_id="get_run", responses=answers(shapes.RunAnswer, 404))
+    def get(self, request: Request, stream: str, run: str) -> Response:
+        """A run with its windows, their newest verdicts and gates."""
+        return Response(run_document(run_named(stream, run)))
+
+    @extend_schema(
+        operation_id="open_run",
+        request=shapes.OpenRun,
+        responses=answers(shapes.RunAnswer, 404, 409) | {201: shapes.RunAnswer},
+    )
+    def put(self, request: Request, stream: str, run: str) -> Response:
+        """Opens a run: 201 when it is new, 200 when it is there already, 409 when it is there with another contract."""
+        body = body_of(request, shapes.OpenRun)
+        if run.startswith("~"):
+            run = run_named(stream, run).run_id
+        named = body.get("contract", {}).values()
+        contract = next((str(value) for value in named), None)
+        opened = open_run(stream, run, actor_of(request), contract, body.get("pins"))
+        status = 201 if opened.result == "created" else 200
+        return Response(run_document(run_named(stream, run)), status=status, headers={"Location": request.path})
+
+
+class Verdicts(Endpoint):
+    acts = {"GET": Act.LOOK}
+    filters = PARAMETERS
+
+    @extend_schema(
+        operation_id="list_verdicts", parameters=PAGING, responses=answers(shapes.paged(shapes.VerdictLine), 404)
+    )
+    def get(self, request: Request, stream: str, run: str) -> Response:
+        """The verdicts of a run, the newest first."""
+        found = run_named(stream, run)
+        limit, before = limit_of(request), number_of(request, "after", 2**31 - 1)
+        verdicts = Verdict.objects.filter(run=found, number__lt=before).order_by("-number")
+        rows = list(verdicts[: limit + 1])
+        documents = [verdict_line(row, found.stream.name, found.run_id) for row in rows[:limit]]
+        return Response(page(request, rows, limit, lambda row: row.number, documents))
+
+
+class OneVerdict(Endpoint):
+    acts = {"GET": Act.LOOK}
+
+    @extend_schema(operation_id="get_verdict", responses=answers(shapes.VerdictAnswer, 404))
+    def get(self, request: Request, stream: str, run: str, number: int) -> Response:
+        """A verdict, whole."""
+        found = run_named(stream, run)
+        verdicts = Verdict.objects.select_related("win").filter(run=found, number=min(number, 2**31 - 1))
+        verdict = verdicts.first()
+        if verdict is None:
+            raise NotFound(expected=f"verdict {stream}/{run}#{number}", found="none")
+        return Response(verdict_document(verdict, found.stream.name, found.run_id))
+
+
+class Seal(Endpoint):
+    acts = {"POST": Act.SEAL}
+
+    @extend_schema(
+        operation_id="seal_run",
+        request=shapes.SealRun,
+        parameters=[IDEMPOTENCY],
+        responses=answers(shapes.RunAnswer, 404, 409, 422),
+    )
+    @once
+    def post(self, request: Request, stream: str, run: str) -> Response:
+        """Seals the run's window: every source gets its cut. A second time changes nothing."""
+        body, found = body_of(request, shapes.SealRun), run_named(stream, run)
+        seal_run(stream, found.run_id, actor_of(request), body.get("totals"))
+        return Response(run_document(found))
+
+
+class Close(Endpoint):
+    acts = {"POST": Act.CLOSE}
+
+    @extend_schema(
+        operation_id="close_run",
+        request=shapes.CloseRun,
+        parameters=[IDEMPOTENCY],
+        responses=answers(shapes.VerdictAnswer, 404, 409, 422),
+    )
+    @once
+    def post(self, request: Request, stream: str, run: str) -> Response:
+        """Judges a sealed window now, the newest or the one named, and stores the verdict, whatever it says."""
+        body, found = body_of(request, shapes.CloseRun), run_named(stream, run)
+        stored = close_run(stream, found.run_id, actor_of(request), body.get("window"))
+        verdict = Verdict.objects.select_related("win").get(pk=stored.id)
+        return Response(verdict_document(verdict, stream, found.run_id))
+
+
+class Checks(Endpoint):
+    acts = {"GET": Act.LOOK}
+    filters = frozenset({"window"})
+
+    @extend_schema(
+        operation_id="get_checks",
+        parameters=[query("window", "The window's number; absent: the newest.", OpenApiTypes.INT)],
+        responses=answers(shapes.ChecksAnswer, 404),
+    )
+    def get(self, request: Request, stream: str, run: str) -> Response:
+        """Checks now, not a verdict: nothing is stored, and no gate looks at it."""
+        found = run_named(stream, run)
+        number = number_of(request, "window", 0)
+        window = window_numbered(found, number) if number else newest_window(found)
+        now = checks_now(window.pk)
+        sentence = diagnose(now, None, set(permissions(request.user))).sentence
+        return Response({"window": window.number, "sentence": sentence, "body": v.body(now, None, sentence)})
+
+
+class Totals(Endpoint):
+    acts = {"GET": Act.LOOK, "PUT": Act.DECLARE_TOTALS}
+
+    @extend_schema(operation_id="get_totals", responses=answers(shapes.TotalsAnswer, 404))
+    def get(self, request: Request, stream: str, run: str) -> Response:
+        """The control totals declared for a run."""
+        return Response(totals_document(run_named(stream, run)))
+
+    @extend_schema(
+        operation_id="declare_totals", request=shapes.Totals, responses=answers(shapes.TotalsAnswer, 404, 409)
+    )
+    def put(self, request: Request, stream: str, run: str) -> Response:
+        """Declares what was sent, per event class, in the run's newest window. The newest declaration counts."""
+        body, found = body_of(request, shapes.Totals), run_named(stream, run)
+        declare_totals(stream, found.run_id, body["totals"], actor_of(request))
+        return Response(totals_document(found))

@@ -1,0 +1,404 @@
+"""The shapes of requests and answers: requests are judged by them, answers are documented by them (OpenAPI), and a test
+holds every answer against the generated schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from rest_framework import serializers as s
+
+from console.people import Act
+from ingest.core.reason import Decision
+from ingest.models import AttemptState, ItemState, Resolution, RunState, WindowState
+from ingest.quarantine import MOST_ITEMS
+
+MOST_CLASSES = 1_000
+LARGEST = 2**63 - 1
+
+
+class Body(s.Serializer[Any]):
+    """A request's body. A member that is not understood is an error, so that a misspelt one is not silently ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping) and (unknown := sorted(set(data) - set(self.fields))):
+            known = ", ".join(self.fields) or "none"
+            raise s.ValidationError({name: [f"not a member here; there are: {known}"] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class Text(s.CharField):
+    """A JSON string; numbers are not taken for one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Whole(s.IntegerField):
+    """A JSON integer; neither "7" nor 7.0 nor true is one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+# ---- requests -------------------------------------------------------------------------------------------------------
+
+
+class Nothing(Body):
+    """An empty object, or no body."""
+
+
+class ContractNamed(Body):
+    version = Whole(required=False, min_value=1, max_value=2**31 - 1)
+    digest = s.RegexField(r"^[0-9a-f]{64}\Z", required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise s.ValidationError("either version or digest is expected")
+        return attrs
+
+
+class OpenRun(Body):
+    """`contract` absent: the newest. `pins`: a verdict per context (`weather/2013-01#1`); absent: the newest PASS."""
+
+    contract = ContractNamed(required=False)
+    pins = s.DictField(child=Text(max_length=400), required=False)
+
+
+def totals_field(required: bool) -> s.DictField:
+    """Records per event class."""
+    return s.DictField(child=Whole(min_value=0, max_value=LARGEST), required=required, allow_empty=False)
+
+
+class Totals(Body):
+    totals = totals_field(required=True)
+
+    def validate_totals(self, totals: dict[str, int]) -> dict[str, int]:
+        if len(totals) > MOST_CLASSES:
+            raise s.ValidationError(f"at most {MOST_CLASSES} classes are expected")
+        return totals
+
+
+class SealRun(Totals):
+    totals = totals_field(required=False)
+
+
+class CloseRun(Body):
+    """`window` absent: the run's newest."""
+
+    window = Whole(required=False, min_value=1, max_value=2**31 - 1)
+
+
+class Resolve(Body):
+    resolution = s.ChoiceField(Resolution.choices)
+    reason = Text(max_length=2_000, help_text="Why, for whoever audits this.")
+
+
+class ResolveMany(Resolve):
+    items = s.ListField(child=Whole(min_value=1, max_value=LARGEST), allow_empty=False, max_length=MOST_ITEMS)
+
+
+# ---- answers --------------------------------------------------------------------------------------------------------
+
+
+class Fault(s.Serializer[Any]):
+    pointer = s.CharField(help_text="A JSON Pointer into the body, `?name` for a parameter, or a header's name.")
+    detail = s.CharField()
+
+
+class Problem(s.Serializer[Any]):
+    """RFC 9457. `code` is stable; `retry` says whether the same request can succeed later with nothing changed."""
+
+    type = s.CharField()
+    title = s.CharField()
+    status = s.IntegerField()
+    code = s.CharField()
+    retry = s.BooleanField()
+    request_id = s.CharField()
+    detail = s.CharField(required=False)
+    errors = Fault(many=True, required=False)  # type: ignore[assignment]  # a member, not the property
+    expected = s.CharField(required=False)
+    found = s.CharField(required=False)
+    next = s.CharField(required=False)
+
+
+class ContractNumber(s.Serializer[Any]):
+    version = s.IntegerField()
+    digest = s.CharField()
+
+
+class ContractAnswer(ContractNumber):
+    loaded_by = s.CharField()
+    loaded_at = s.DateTimeField()
+
+
+class InboxAnswer(s.Serializer[Any]):
+    topic = s.CharField()
+    format = s.CharField()
+
+
+class BusAnswer(s.Serializer[Any]):
+    topic = s.CharField()
+    partitions = s.IntegerField()
+
+
+class StreamAnswer(s.Serializer[Any]):
+    stream = s.CharField()
+    owner = s.CharField(allow_null=True)
+    runbook = s.CharField(allow_null=True)
+    contract = ContractAnswer()
+    inbox = InboxAnswer()
+    bus = BusAnswer()
+    event_classes = s.ListField(child=s.CharField())
+    open_run = s.CharField(allow_null=True)
+
+
+class VerdictLine(s.Serializer[Any]):
+    verdict = s.CharField(help_text="flights/2013-01#7")
+    number = s.IntegerField()
+    state = s.ChoiceField(["PASS", "BLOCKED", "FAIL"])
+    waived = s.BooleanField()
+    sentence = s.CharField()
+    basis_generation = s.IntegerField()
+    contract_digest = s.CharField()
+    digest = s.CharField()
+    decided_by = s.CharField()
+    decided_at = s.DateTimeField()
+
+
+class VerdictAnswer(VerdictLine):
+    window = s.IntegerField()
+    body = s.DictField(help_text="What `digest` is over, in canonical form (RFC 8785).")
+
+
+class GateLease(s.Serializer[Any]):
+    open_until = s.DateTimeField()
+    checked_at = s.DateTimeField()
+    shut_why = s.CharField(allow_null=True)
+
+
+class WindowAnswer(s.Serializer[Any]):
+    number = s.IntegerField()
+    state = s.ChoiceField(WindowState.values)
+    opened_at = s.DateTimeField()
+    cut_at = s.DateTimeField(allow_null=True)
+    reruns = s.IntegerField(allow_null=True)
+    verdict = VerdictLine(allow_null=True)
+    gate = GateLease(allow_null=True)
+
+
+class RunAnswer(s.Serializer[Any]):
+    stream = s.CharField()
+    run = s.CharField()
+    state = s.ChoiceField(RunState.values)
+    contract = ContractNumber()
+    opened_by = s.CharField()
+    opened_at = s.DateTimeField()
+    sealed_at = s.DateTimeField(allow_null=True)
+    closed_at = s.DateTimeField(allow_null=True)
+    windows = WindowAnswer(many=True)
+
+
+class Total(s.Serializer[Any]):
+    window = s.IntegerField()
+    event_class = s.CharField()
+    declared = s.IntegerField()
+    declared_by = s.CharField()
+    declared_at = s.DateTimeField()
+
+
+class TotalsAnswer(s.Serializer[Any]):
+    stream = s.CharField()
+    run = s.CharField()
+    totals = Total(many=True)
+
+
+class ChecksAnswer(s.Serializer[Any]):
+    """What would be judged now. Not a verdict."""
+
+    window = s.IntegerField()
+    sentence = s.CharField()
+    body = s.DictField()
+
+
+class FailedCheck(s.Serializer[Any]):
+    check = s.CharField()
+    state = s.CharField()
+    required = s.CharField()  # type: ignore[assignment]
+    observed = s.CharField()
+
+
+class GateBasis(s.Serializer[Any]):
+    """What the answer rests on."""
+
+    verdict = s.CharField(allow_null=True)
+    failed_checks = FailedCheck(many=True)
+    basis_digest = s.CharField(allow_null=True)
+    checked_at = s.DateTimeField(allow_null=True)
+
+
+class GateAnswer(GateBasis):
+    open = s.BooleanField()
+    code = s.CharField()
+    stream = s.CharField()
+    run = s.CharField()
+    window = s.IntegerField(allow_null=True)
+    detail = s.CharField()
+    retry = s.BooleanField()
+    open_until = s.DateTimeField(allow_null=True)
+
+
+class GateProblem(Problem):
+    """`permission_denied` carries no basis; every other code of a shut gate does."""
+
+    verdict = s.CharField(required=False, allow_null=True)
+    failed_checks = FailedCheck(many=True, required=False)
+    basis_digest = s.CharField(required=False, allow_null=True)
+    checked_at = s.DateTimeField(required=False, allow_null=True)
+
+
+class SourceAnswer(s.Serializer[Any]):
+    source = s.IntegerField()  # type: ignore[assignment]
+    name = s.CharField()
+    role = s.ChoiceField(["inbox", "bus"])
+    kind = s.ChoiceField(["topic", "door", "plan"])
+    cluster_id = s.CharField()
+    topic_id = s.CharField()
+    topic = s.CharField()
+    partition = s.IntegerField()
+
+
+class PlaceAnswer(s.Serializer[Any]):
+    attempt = s.IntegerField()
+    bus_source = s.IntegerField()
+    bus_offset = s.IntegerField()
+
+
+class ReceiptAnswer(s.Serializer[Any]):
+    source = s.IntegerField()  # type: ignore[assignment]
+    source_name = s.CharField(allow_null=True)
+    offset = s.IntegerField()
+    decision = s.ChoiceField([decision.name for decision in Decision])
+    reason = s.CharField(allow_null=True)
+    flags = s.ListField(child=s.CharField())
+    event_class = s.CharField(allow_null=True)
+    identity = s.CharField(allow_null=True)
+    payload_digest = s.CharField()
+    batch = s.IntegerField()
+    stream = s.CharField(allow_null=True)
+    run = s.CharField(allow_null=True)
+    window = s.IntegerField(allow_null=True)
+    place = PlaceAnswer(allow_null=True)
+
+
+class FirstPlace(s.Serializer[Any]):
+    source = s.IntegerField()  # type: ignore[assignment]
+    offset = s.IntegerField()
+
+
+class ResolutionAnswer(s.Serializer[Any]):
+    resolution = s.ChoiceField(Resolution.choices)
+    by = s.CharField()
+    reason = s.CharField()
+    at = s.DateTimeField()
+
+
+class ItemAnswer(s.Serializer[Any]):
+    item = s.IntegerField()
+    stream = s.CharField()
+    run = s.CharField()
+    window = s.IntegerField()
+    source = s.IntegerField()  # type: ignore[assignment]
+    source_name = s.CharField()
+    offset = s.IntegerField()
+    reason = s.CharField()
+    detail = s.CharField()
+    event_id = s.ListField(allow_null=True)
+    identity = s.CharField(allow_null=True)
+    payload_digest = s.CharField()
+    payload_bytes = s.IntegerField(allow_null=True)
+    first = FirstPlace(allow_null=True)
+    seen = s.IntegerField()
+    arrived_at = s.DateTimeField()
+    state = s.ChoiceField(ItemState.values)
+    resolution = ResolutionAnswer(allow_null=True)
+
+
+class HeaderAnswer(s.Serializer[Any]):
+    name = s.CharField()
+    value = s.CharField(allow_null=True)
+
+
+class PayloadAnswer(s.Serializer[Any]):
+    """Bytes are base64; `text` is the value where it is UTF-8; `hidden` says why something is not shown."""
+
+    value = s.CharField(allow_null=True)
+    text = s.CharField(allow_null=True)
+    key = s.CharField(allow_null=True)
+    headers = HeaderAnswer(many=True)
+    hidden = s.CharField(allow_null=True)
+
+
+class ItemWhole(ItemAnswer):
+    payload = PayloadAnswer()
+    first_payload = PayloadAnswer(allow_null=True)
+
+
+class ResolvedAnswer(s.Serializer[Any]):
+    resolved = s.IntegerField()
+
+
+class Asked(s.Serializer[Any]):
+    by = s.CharField()
+    at = s.DateTimeField()
+
+
+class ScanAnswer(s.Serializer[Any]):
+    answer = s.ChoiceField(["PRESENT", "ABSENT", "PARTIAL", "UNDECIDABLE"])
+    why = s.CharField(allow_null=True)
+    expected = s.IntegerField()
+    found = s.IntegerField()
+    fence = s.IntegerField()
+    asked_by = s.CharField()
+    ended_at = s.DateTimeField()
+
+
+class AttemptAnswer(s.Serializer[Any]):
+    attempt = s.IntegerField()
+    state = s.ChoiceField(AttemptState.values)
+    why = s.CharField(allow_null=True)
+    source = s.IntegerField()  # type: ignore[assignment]
+    topic = s.CharField()
+    transactional_id = s.CharField()
+    fence = s.IntegerField()
+    events = s.IntegerField()
+    bytes = s.IntegerField()
+    windows = s.ListField(child=s.CharField())
+    prepared_at = s.DateTimeField()
+    unknown_at = s.DateTimeField(allow_null=True)
+    settled_at = s.DateTimeField(allow_null=True)
+    reconcile_requested = Asked(allow_null=True)
+    scan = ScanAnswer(allow_null=True)
+
+
+class MeAnswer(s.Serializer[Any]):
+    name = s.CharField()
+    roles = s.ListField(child=s.CharField())
+    acts = s.ListField(child=s.ChoiceField([act.value for act in Act]))
+    token = s.CharField(allow_null=True)
+
+
+@cache
+def paged(item: type[s.Serializer[Any]]) -> type[s.Serializer[Any]]:
+    """A page of `item`s."""
+    name = item.__name__.removesuffix("Answer")
+    members = {
+        "items": item(many=True),
+        "next": s.CharField(allow_null=True, help_text="The URL of the page that follows, or null."),
+    }
+    return type(f"{name}Page", (s.Serializer,), members)

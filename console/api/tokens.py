@@ -1,0 +1,54 @@
+"""API tokens: shown once, stored as a digest, named, expiring, and limited to acts where one wants that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from knox.models import AuthToken
+
+from console.models import TokenScope
+from console.people import Act
+from ingest.auditlog import record_act
+from ingest.core.errors import PassgateError
+from ingest.db import write
+
+LONGEST = timedelta(days=400)
+
+
+class TokenRefused(PassgateError):
+    """A token without a name, an end, or with an act that nobody knows."""
+
+    code = "token_refused"
+    what = "the token cannot be made"
+
+
+@dataclass(frozen=True)
+class Issued:
+    """`secret` is the token itself: it is nowhere else."""
+
+    name: str
+    user: str
+    acts: tuple[str, ...]
+    expires_at: datetime
+    secret: str
+
+
+def issue(user: Any, name: str, expires: timedelta, acts: Collection[str], actor: str) -> Issued:
+    """A new token of `user`; `acts` empty: whatever the user's roles allow. Raises TokenRefused."""
+    if not name.strip():
+        raise TokenRefused(expected="a name", found="none", next_step="say what the token is for")
+    if not timedelta(0) < expires <= LONGEST:
+        raise TokenRefused(expected=f"an end within {LONGEST.days} days", found=str(expires))
+    unknown = sorted(set(acts) - {act.value for act in Act})
+    if unknown:
+        raise TokenRefused(expected=f"acts among {', '.join(act.value for act in Act)}", found=unknown[0])
+    wanted = sorted(set(acts))
+    with write() as cur:
+        token, secret = AuthToken.objects.create(user, expiry=expires)
+        TokenScope.objects.create(token=token, name=name.strip(), acts=wanted, created_by=actor)
+        detail = {"name": name.strip(), "acts": wanted, "expires_at": token.expiry.isoformat(), "key": token.token_key}
+        record_act(cur, actor, "token.create", f"user:{user.get_username()}", detail=detail)
+    return Issued(name.strip(), user.get_username(), tuple(wanted), token.expiry, secret)

@@ -1,0 +1,64 @@
+"""Every path under /api/v1/. Collections end with a slash, single things do not, acts are sub-resources."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path, register_converter
+
+from console.api.attempts import Attempts, OneAttempt, Reconcile
+from console.api.endpoint import Unknown
+from console.api.gate import RunGate, WindowGate
+from console.api.me import Me
+from console.api.quarantine import Items, OneItem, ResolveMany, ResolveOne
+from console.api.receipts import OneReceipt, Receipts, RunReceipts
+from console.api.runs import Checks, Close, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts
+from console.api.schema import Schema
+from console.api.streams import OneStream, Sources, Streams
+
+app_name = "api"
+
+
+class NumberConverter:
+    """A whole number short enough for a bigint column."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+register_converter(NumberConverter, "number")
+
+RUN = "streams/<str:stream>/runs/<str:run>"
+
+urlpatterns = [
+    path("streams/", Streams.as_view(), name="streams"),
+    path("streams/<str:stream>", OneStream.as_view(), name="stream"),
+    path("streams/<str:stream>/sources/", Sources.as_view(), name="sources"),
+    path("streams/<str:stream>/runs/", Runs.as_view(), name="runs"),
+    path(RUN, OneRun.as_view(), name="run"),
+    path(f"{RUN}/seal", Seal.as_view(), name="seal"),
+    path(f"{RUN}/close", Close.as_view(), name="close"),
+    path(f"{RUN}/totals", Totals.as_view(), name="totals"),
+    path(f"{RUN}/checks", Checks.as_view(), name="checks"),
+    path(f"{RUN}/verdicts/", Verdicts.as_view(), name="verdicts"),
+    path(f"{RUN}/verdicts/<number:number>", OneVerdict.as_view(), name="verdict"),
+    path(f"{RUN}/receipts/", RunReceipts.as_view(), name="run-receipts"),
+    path("gate/<str:stream>/<str:run>", RunGate.as_view(), name="gate"),
+    path("gate/<str:stream>/<str:run>/windows/<number:window>", WindowGate.as_view(), name="window-gate"),
+    path("quarantine/", Items.as_view(), name="quarantine"),
+    path("quarantine/resolve", ResolveMany.as_view(), name="resolve-many"),
+    path("quarantine/<number:item>", OneItem.as_view(), name="item"),
+    path("quarantine/<number:item>/resolve", ResolveOne.as_view(), name="resolve"),
+    path("attempts/", Attempts.as_view(), name="attempts"),
+    path("attempts/<number:attempt>", OneAttempt.as_view(), name="attempt"),
+    path("attempts/<number:attempt>/reconcile", Reconcile.as_view(), name="reconcile"),
+    path("receipts/", Receipts.as_view(), name="receipts"),
+    path("receipts/<number:source>/<number:offset>", OneReceipt.as_view(), name="receipt"),
+    path("me", Me.as_view(), name="me"),
+    path("schema", Schema.as_view(), name="schema"),
+    # whatever else is asked for here is answered in the API's own form
+    re_path(r"^.*", Unknown.as_view(), name="unknown"),
+]
