@@ -46,7 +46,8 @@ class Clone:
     def start(self, *words: str, **more: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, str(self.folder / "manage.py"), *words],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment(**more), cwd=self.folder.parent,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment(**more),
+            cwd=self.folder.parent,
         )  # fmt: skip
 
     def run(self, *words: str, **more: str) -> tuple[int, str, str]:
@@ -59,7 +60,9 @@ def make_wheel(folder: Path, name: str, code: str, version: str = "1.0") -> Path
     files = {
         f"{name}.py": code,
         f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{name}-{version}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{name}-{version}.dist-info/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
     }
     rows = [f"{path},sha256={_digest(text)},{len(text)}" for path, text in files.items()]
     record = f"{name}-{version}.dist-info/RECORD"
@@ -176,7 +179,8 @@ def test_an_old_python_gets_one_line(clone: Clone) -> None:
 
 
 def test_manage_py_is_readable_by_old_pythons() -> None:
-    """No f-string, annotation or other syntax that a Python 3.5 would stumble over before it reads the version check."""
+    """No f-string,
+    annotation or other syntax that a Python 3.5 would stumble over before it reads the version check."""
     text = (PROJECT / "manage.py").read_text()
     assert 'f"' not in text
     assert "->" not in text
@@ -198,7 +202,8 @@ def test_another_user_of_a_clone_that_is_read_only_for_them(open_clone: Clone) -
     python = reachable_python()
     done = subprocess.run(
         [python, str(open_clone.folder / "manage.py"), "status"],
-        capture_output=True, text=True, user=NOBODY, group=NOBODY, extra_groups=[], env=open_clone.environment(), cwd="/",
+        capture_output=True, text=True, user=NOBODY, group=NOBODY, extra_groups=[],
+        env=open_clone.environment(), cwd="/",
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "ran ['status'] one\n"), done.stderr
     assert not (open_clone.folder / ".passgate").exists()

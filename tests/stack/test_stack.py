@@ -1,0 +1,268 @@
+"""The stack in process, mostly with Valkey alone, which starts in a tenth of a second: what is tested is the
+watching.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from console.place import PROJECT
+from console.stack import Stack, record
+from console.stack.account import private_folder
+from console.stack.errors import DataFolderBusy, NoFreePort, PartFailed, UnknownPart
+from console.stack.ports import is_free
+from console.stack.process import LOG_KEPT, LOG_LIMIT, bound_log
+
+ALONE = ("valkey",)
+
+
+def wait_until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def alone(tmp_path: Path, said: list[str]) -> Iterator[Stack]:
+    with Stack(tmp_path / "data", ALONE, progress=said.append) as stack:
+        yield stack
+
+
+def test_what_runs_is_recorded_and_nothing_is_left(tmp_path: Path) -> None:
+    with Stack(tmp_path / "data", ALONE) as stack:
+        (row,) = stack.status()
+        pids = stack.pids("valkey")
+        port = row["port"]
+        there = record.running(stack.data)
+        assert there is not None
+        assert there["env"]["CELERY_BROKER_URL"] == stack.env()["CELERY_BROKER_URL"]
+        assert (row["state"], row["pid"], row["restarts"]) == ("up", pids[0], 0)
+        assert not is_free(port)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert is_free(port)
+    assert record.running(stack.data) is None
+    assert record.read(record.record_file(stack.data))["state"] == "stopped"
+
+
+def test_files_with_passwords_are_for_their_owner_alone(alone: Stack) -> None:
+    for name in ("secrets.json", "stack.json", "valkey/valkey.conf"):
+        assert (alone.data / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_valkey_asks_for_its_password(alone: Stack) -> None:
+    with socket.create_connection(("127.0.0.1", alone.status()[0]["port"])) as connection:
+        connection.sendall(b"PING\r\n")
+        assert connection.recv(100).startswith(b"-NOAUTH")
+
+
+def test_a_part_that_dies_is_said_and_started_again(alone: Stack, said: list[str]) -> None:
+    before = alone.pids("valkey")
+    alone.kill("valkey")
+    alone.wait_up("valkey", 10)
+    assert alone.pids("valkey") != before
+    assert alone.status()[0]["restarts"] == 1
+    told = next(line for line in said if "ended" in line)
+    assert told.startswith("valkey: ended (exit -9: ")
+    assert "1 of 5" in told
+
+
+def test_a_part_that_keeps_dying_stops_the_stack(tmp_path: Path) -> None:
+    with Stack(tmp_path / "data", ALONE, restart_limit=2) as stack:
+        wait_until(lambda: _kill_if_up(stack))
+        assert stack.wait(5)
+        assert isinstance(stack.failure, PartFailed)
+        assert stack.failure.code == "stack_part_failed"
+        assert str(stack.log("valkey")) in stack.failure.next_step
+
+
+def _kill_if_up(stack: Stack) -> bool:
+    if stack.is_up("valkey"):
+        stack.kill("valkey")
+    return stack.failure is not None
+
+
+def test_a_frozen_part_answers_nothing_and_goes_on_when_thawed(alone: Stack) -> None:
+    alone.freeze("valkey")
+    assert alone.status()[0]["state"] == "frozen"
+    assert psutil.Process(alone.pids("valkey")[0]).status() == psutil.STATUS_STOPPED
+    alone.thaw("valkey")
+    alone.wait_up("valkey", 5)
+    assert alone.status()[0]["restarts"] == 0
+
+
+def test_a_frozen_stack_stops_too(alone: Stack) -> None:
+    alone.freeze("valkey")
+    began = time.monotonic()
+    alone.stop()
+    assert time.monotonic() - began < 5
+
+
+def test_one_part_is_stopped_and_started(alone: Stack) -> None:
+    alone.stop_part("valkey")
+    assert alone.status()[0]["state"] == "stopped"
+    assert alone.pids("valkey") == []
+    alone.start_part("valkey")
+    alone.restart("valkey")
+    assert alone.is_up("valkey")
+    assert alone.status()[0]["restarts"] == 0
+
+
+def test_a_second_stack_on_the_same_data_is_refused(alone: Stack) -> None:
+    with pytest.raises(DataFolderBusy) as caught:
+        Stack(alone.data, ALONE).start()
+    assert str(os.getpid()) in caught.value.found
+    assert alone.is_up("valkey")
+
+
+def test_two_stacks_at_once(alone: Stack, tmp_path: Path) -> None:
+    with Stack(tmp_path / "other", ALONE) as other:
+        assert other.status()[0]["port"] != alone.status()[0]["port"]
+        assert other.env()["CELERY_BROKER_URL"] != alone.env()["CELERY_BROKER_URL"]
+
+
+def test_the_ports_are_the_same_again_unless_taken(tmp_path: Path) -> None:
+    with Stack(tmp_path / "data", ALONE) as stack:
+        port = stack.status()[0]["port"]
+    with Stack(tmp_path / "data", ALONE) as stack:
+        assert stack.status()[0]["port"] == port
+    with socket.create_server(("127.0.0.1", port)), Stack(tmp_path / "data", ALONE) as stack:
+        assert stack.status()[0]["port"] != port
+
+
+def test_a_port_asked_for_and_taken_is_an_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        stack = Stack(tmp_path / "data", ALONE, ports={"valkey": port})
+        with pytest.raises(NoFreePort, match=str(port)):
+            stack.start()
+    assert record.running(stack.data) is None
+
+
+def test_an_existing_service_replaces_its_part(tmp_path: Path) -> None:
+    url = "redis://127.0.0.1:1/0"
+    with Stack(tmp_path / "data", ALONE, external={"CELERY_BROKER_URL": url}) as stack:
+        assert stack.env()["CELERY_BROKER_URL"] == url
+        assert [row["state"] for row in stack.status()] == ["external"]
+
+
+def test_an_unknown_part_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownPart, match="rabbit"):
+        Stack(tmp_path / "data", ("rabbit",))
+
+
+def test_a_record_whose_process_is_gone_is_not_believed(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    record.write(record.record_file(tmp_path), {"pid": gone.pid, "started": time.time(), "state": "running"})
+    assert record.running(tmp_path) is None
+    record.write(record.record_file(tmp_path), {"pid": os.getpid(), "started": time.time() - 9999, "state": "running"})
+    assert record.running(tmp_path) is None, "the pid was given to another process"
+
+
+def test_a_log_is_bounded(tmp_path: Path) -> None:
+    log = tmp_path / "part.log"
+    log.write_bytes(b"x" * (LOG_LIMIT + 1))
+    with log.open("ab") as writer:
+        bound_log(log)
+        writer.write(b"next\n")
+    assert log.read_bytes() == b"next\n"
+    assert (tmp_path / "part.log.1").stat().st_size == LOG_KEPT
+
+
+def test_removing_leaves_no_folder(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "data", ("postgres",))
+    stack.start()
+    stack.remove()
+    assert not stack.data.exists()
+    assert not private_folder(stack.data).exists()
+
+
+SUPERVISOR = """
+import sys
+from pathlib import Path
+from console.stack import Stack
+stack = Stack(Path(sys.argv[1]), ("postgres", "valkey"))
+stack.start()
+print(*stack.pids("postgres"), *stack.pids("valkey"), stack._guard.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(data)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT,
+    )
+    assert supervisor.stdout is not None
+    pids = [int(word) for word in supervisor.stdout.readline().split()]
+    assert len(pids) > 5
+    supervisor.send_signal(signal.SIGKILL)
+    supervisor.wait()
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 15)
+    with Stack(data, ("postgres", "valkey")) as again:
+        assert again.is_up("postgres")
+        again.stop()
+        again.remove()
+
+
+class TestPostgres:
+    """On the session's stack."""
+
+    def test_is_version_18_on_loopback_with_durable_commits(self, stack: Stack) -> None:
+        with psycopg.connect(stack.env()["PASSGATE_ADMIN_URL"]) as connection:
+            shown = {
+                name: connection.execute(f"SHOW {name}").fetchone()
+                for name in ("server_version_num", "listen_addresses", "fsync", "synchronous_commit")
+            }
+        assert str(shown["server_version_num"][0]).startswith("18")  # type: ignore[index]
+        assert [shown[name] for name in ("listen_addresses", "fsync", "synchronous_commit")] == [
+            ("127.0.0.1",),
+            ("on",),
+            ("on",),
+        ]
+
+    @pytest.mark.parametrize(
+        ("variable", "role"),
+        [
+            ("DATABASE_URL", "passgate_app"),
+            ("PASSGATE_OWNER_URL", "passgate_owner"),
+            ("PASSGATE_AUDITOR_URL", "passgate_auditor"),
+            ("PASSGATE_READER_URL", "passgate_reader"),
+        ],
+    )
+    def test_each_login_acts_as_its_role(self, stack: Stack, variable: str, role: str) -> None:
+        with psycopg.connect(stack.env()[variable]) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == (role,)
+
+    def test_the_app_cannot_become_the_owner(self, stack: Stack) -> None:
+        with psycopg.connect(stack.env()["DATABASE_URL"]) as connection:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("SET ROLE passgate_owner")
+
+    def test_nobody_connects_without_a_password(self, stack: Stack) -> None:
+        bare = stack.env()["PASSGATE_ADMIN_URL"].split("@")[1]
+        with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+            psycopg.connect(f"postgresql://postgres@{bare}")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as somebody else")
+    def test_does_not_run_as_root(self, stack: Stack) -> None:
+        assert psutil.Process(stack.pids("postgres")[0]).uids().real != 0
