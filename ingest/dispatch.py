@@ -125,7 +125,7 @@ class Worker:
             return
         for row in work():
             key = (row.lane, row.source_id)
-            if key in self.held or (row.owner is not None and not row.expired) or not self._may_take(row.source_id):
+            if key in self.held or (row.owner is not None and not row.expired) or not self._may_take(*key):
                 continue
             lease = take(*key)
             if lease is None:
@@ -135,8 +135,8 @@ class Worker:
             if not room:
                 return
 
-    def _may_take(self, source: int) -> bool:
-        return self.only is None or source in self.only
+    def _may_take(self, lane: str, source: int) -> bool:
+        return lane in self.lanes and (self.only is None or source in self.only)
 
     def _open(self, key: tuple[str, int], lease: Lease) -> None:
         try:

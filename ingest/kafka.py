@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -264,6 +263,8 @@ POSTURE = (
     "retention.ms",
     "unclean.leader.election.enable",
 )
+#: Groups whose committed offsets an Admin keeps a connection for.
+MOST_MEMBERS = 32
 VERIFICATION = "transaction.partition.verification.enable"
 
 
@@ -273,7 +274,9 @@ class Admin:
     def __init__(self, cluster: Cluster, timeout: float = 5.0) -> None:
         self.timeout = timeout
         self.faults = FaultLog()
+        self._cluster = cluster
         self._client = AdminClient(cluster.config(self.faults))
+        self._members: dict[str, Consumer] = {}
 
     def cluster_id(self) -> str:
         return str(self._answer(self._client.describe_cluster(request_timeout=self.timeout)).cluster_id)
@@ -307,6 +310,16 @@ class Admin:
         ends = {p: self._offset(latest[p]) for p in wanted}
         return {p: LogEnds(stable[p].earliest, stable[p].latest, ends[p][0], ends[p][1]) for p in wanted}
 
+    def high_watermarks(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """(high watermark, leader epoch) of each partition. Raises BrokerUnavailable where one is not measured (K4)."""
+        wanted = list(partitions)
+        asked = self._ask(topic, wanted, _LATEST, READ_UNCOMMITTED)
+        found = {p: self._offset(asked[p]) for p in wanted}
+        unmeasured = [p for p, (offset, epoch) in found.items() if offset is None or epoch is None]
+        if unmeasured:
+            raise BrokerUnavailable(expected=f"offset and leader epoch of {topic}", found=f"none of {unmeasured}")
+        return {p: (offset, epoch) for p, (offset, epoch) in found.items() if offset is not None and epoch is not None}
+
     def posture(self, topic: str) -> dict[str, str]:
         """What the topic promises about durability, as text: POSTURE's settings, `replication.factor`, `brokers`."""
         facts = self.topics([topic])[topic]
@@ -317,20 +330,30 @@ class Admin:
         return {**known, "replication.factor": str(facts.replication_factor), "brokers": str(len(self.brokers()))}
 
     def verifies_transactions(self) -> bool:
-        """Whether every broker refuses records of an ended transaction. It can change while it runs: ask at lane start."""
+        """Whether every broker refuses records of an ended transaction. It can change: ask at lane start."""
         return all(self._verifies(broker) for broker in self.brokers())
 
     def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, Committed]:
         """What `group` committed, for other tools' eyes: Postgres is the authority (K9)."""
         wanted = [TopicPartition(topic, p) for p in partitions]
         try:
-            asked = self._client.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=self.timeout
-            )
-            answered = self._answer(asked[group]).topic_partitions
-        except BrokerError:
+            answered = self._member(group).committed(wanted, timeout=self.timeout)
+        except KafkaException as raised:
+            log.info("committed offsets not measured: %s", raised)
             return {tp.partition: Committed("UNMEASURED") for tp in wanted}
         return {tp.partition: _committed(tp) for tp in answered}
+
+    def _member(self, group: str) -> Consumer:
+        """A consumer that only asks. The admin client's own call ends the process where the coordinator is still loading
+        (librdkafka issue 5040: it reaches for a consumer group that an admin client does not have)."""
+        member = self._members.get(group)
+        if member is None:
+            if len(self._members) >= MOST_MEMBERS:
+                self._members.pop(next(iter(self._members))).close()
+            member = self._members[group] = Consumer(
+                self._cluster.config(self.faults, group_id=group, enable_auto_commit=False)
+            )
+        return member
 
     def create_topic(
         self, topic: str, partitions: int, replication: int = -1, config: Mapping[str, str] | None = None

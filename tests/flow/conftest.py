@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.flow.world import Flow
+if TYPE_CHECKING:  # a conftest is read before Django is set up
+    from tests.flow.world import Flow
 
 
 @pytest.fixture
 def make_flow(live: object) -> Iterator[Callable[..., Flow]]:
     """Makes streams; after the test, every invariant of every one of them is checked."""
+    from tests.flow.world import Flow
+
     made: list[Flow] = []
 
     def make(**settings: Any) -> Flow:
