@@ -178,3 +178,13 @@ def make_groups() -> None:
 
     for role in Role:
         Group.objects.get_or_create(name=role.value)
+
+
+def make_person(name: str, password: str, roles: Iterable[Role]) -> None:
+    """Create somebody who can sign in, with these roles. Raises IntegrityError where the name is taken."""
+    from django.contrib.auth import get_user_model  # as above
+    from django.contrib.auth.models import Group
+
+    make_groups()
+    person = get_user_model().objects.create_user(username=name, password=password)
+    person.groups.set(Group.objects.filter(name__in=[role.value for role in roles]))

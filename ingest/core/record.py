@@ -188,6 +188,8 @@ class Parser:
     ) -> Understood | None:
         at = len(got)
         run = self._header_run(texts) if texts else None
+        if run is None and texts and self._names_run(texts):
+            return None  # a header names a run that cannot be used: the value's own does not count
         if path.reads_run:
             at -= 1
             named = got[at]
@@ -249,6 +251,9 @@ class Parser:
         names = [place.name for place in self.contract.run.places if isinstance(place, Header)]
         run = next((texts[name] for name in names if name in texts), None)
         return None if run is None or _bad_run(run) else run
+
+    def _names_run(self, texts: Mapping[str, str]) -> bool:
+        return any(isinstance(place, Header) and place.name in texts for place in self.contract.run.places)
 
     def _match(self, document: Any, texts: Mapping[str, str]) -> Any:
         place = self._class_from

@@ -1,0 +1,69 @@
+"""The acts of people and producers, as commands: run in this process, shown as they would be typed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import ClassVar
+
+import click
+
+from console.cli.main import passgate
+from console.demo.telling import Teller
+from ingest.core.errors import PassgateError
+
+DONE, NOT_YET = 0, 4
+
+
+class ActFailed(PassgateError):
+    """A command ended otherwise than the story tells."""
+
+    code: ClassVar[str] = "demo_act_failed"
+    what: ClassVar[str] = "a command of the demo did not do what it should"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said, and its exit code."""
+
+    code: int
+    text: str
+
+
+class Commands:
+    """Runs commands of the CLI against the stack that the environment names."""
+
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+
+    def run(self, *words: str, codes: Collection[int] = (DONE,), quiet: bool = False) -> Answer:
+        """Run one command, shown with its answer unless `quiet`. Raises ActFailed for an exit code not in `codes`."""
+        if not quiet:
+            self._teller.command(words)
+        answer = run(words)
+        if not quiet or answer.code not in codes:
+            self._teller.answer(answer.text)
+        if answer.code not in codes:
+            raise ActFailed(
+                expected=f"exit code {' or '.join(map(str, sorted(codes)))} of {' '.join(words)}",
+                found=f"{answer.code}: {answer.text.strip()[-400:]}",
+            )
+        return answer
+
+
+def run(words: Collection[str]) -> Answer:
+    """One command in this process, both outputs together."""
+    said = io.StringIO()
+    code = DONE
+    with redirect_stdout(said), redirect_stderr(said):
+        try:
+            left = passgate.main(list(words), prog_name="passgate", standalone_mode=False)
+            code = left if isinstance(left, int) else DONE
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+    return Answer(code, said.getvalue())
