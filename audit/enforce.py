@@ -135,7 +135,14 @@ def _decide(stream: str, run_id: str, window: int | None) -> GateDecision:
         rows = cur.execute(sql.run_gates, {"stream": stream, "run_id": run_id, "window": window}).fetchall()
     windows = [
         core.WindowGate(
-            row.number, row.verdict, row.state, row.body, row.gate_verdict, row.open_until, row.checked_at, row.shut_why
+            row.number,
+            row.verdict,
+            row.state,
+            row.body,
+            row.gate_verdict,
+            row.open_until,
+            row.checked_at,
+            row.shut_why,
         )
         for row in rows
     ]

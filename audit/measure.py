@@ -191,9 +191,14 @@ class _Reading:
             in_flight=attempts.get("PREPARED", (0, 0)),
             unknown=attempts.get("UNKNOWN", (0, 0)),
             undecidable=attempts.get("UNDECIDABLE", (0, 0)),
+            withheld=self._withheld(),
             foreign=self._row_of(sql.foreign_records).n,
             contradictions=self._row_of(sql.contradictions).n,
         )
+
+    def _withheld(self) -> tuple[int, int]:
+        row = self._row_of(sql.withheld)
+        return row.attempts, row.events
 
     def _application(self) -> f.Application:
         row = self._row_of(sql.application)

@@ -501,6 +501,9 @@ def _unsettled(p: f.Publishing) -> Iterable[Cause]:
     if p.undecidable[0]:
         act = Act(f"decide {_the_publishes(p.undecidable[0])}", "decide", needs_approver=True)
         yield Cause(f"{_publishes(p.undecidable)} {w.be(p.undecidable[0])} UNDECIDABLE", act)
+    if p.withheld[0]:
+        act = Act("ask for a republish", "republish", needs_approver=True)
+        yield Cause(f"{_publishes(p.withheld)} {w.have(p.withheld[0])} been proven ABSENT", act)
     if p.in_flight[0]:
         yield Cause(f"{_publishes(p.in_flight)} {w.be(p.in_flight[0])} in flight", WAIT_LANES)
     if p.queued:

@@ -203,6 +203,7 @@ class Publishing:
     in_flight: tuple[int, int] = (0, 0)  # PREPARED by a live lane
     unknown: tuple[int, int] = (0, 0)  # UNKNOWN
     undecidable: tuple[int, int] = (0, 0)  # UNDECIDABLE: a plan decides
+    withheld: tuple[int, int] = (0, 0)  # proven ABSENT, and the contract wants a plan before they are published again
     foreign: int = 0
     mismatching: int = 0
     contradictions: int = 0
@@ -214,7 +215,7 @@ class Publishing:
     @property
     def unsettled(self) -> int:
         """Events whose attempt has no outcome yet, or that have no attempt."""
-        return self.queued + self.in_flight[1] + self.unknown[1] + self.undecidable[1]
+        return self.queued + sum(pair[1] for pair in (self.in_flight, self.unknown, self.undecidable, self.withheld))
 
 
 @dataclass(frozen=True)

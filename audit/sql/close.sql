@@ -7,7 +7,8 @@ SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.i
 SELECT number FROM verdict WHERE win = %(win)s AND state = 'FAIL' ORDER BY number LIMIT 1
 
 -- name: ready_for_bus_end
--- The window's admission is at its cut everywhere, nothing of it waits for an attempt, and every attempt is settled.
+-- The window's admission is at its cut everywhere, nothing of it waits for an attempt, every attempt is
+-- settled, and every event has its place.
 SELECT w.bus_end_at IS NOT NULL AS known,
        w.state = 'CUT'
        AND NOT EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
@@ -15,7 +16,10 @@ SELECT w.bus_end_at IS NOT NULL AS known,
                         WHERE r.win = w.id AND (r.end_offset IS NULL OR p.next_offset < r.end_offset))
        AND NOT EXISTS (SELECT FROM batch b JOIN publish_queue q ON q.batch_id = b.id WHERE b.win = w.id)
        AND NOT EXISTS (SELECT FROM batch b JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
-                         JOIN attempt a ON a.id = ab.attempt_id AND a.state <> 'ACKED' WHERE b.win = w.id) AS settled
+                         JOIN attempt a ON a.id = ab.attempt_id AND a.state <> 'ACKED' WHERE b.win = w.id)
+       AND NOT EXISTS (SELECT FROM batch b JOIN event e ON e.batch_id = b.id AND e.run_number = b.run_number
+                        WHERE b.win = w.id AND NOT EXISTS (
+                              SELECT FROM place p WHERE p.source_id = b.source_id AND p."offset" = e."offset")) AS settled
   FROM run_window w WHERE w.id = %(win)s
 
 -- name: lock_bus_ranges

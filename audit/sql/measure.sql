@@ -99,6 +99,17 @@ SELECT CASE WHEN a.state = 'PREPARED' AND (p.fence IS DISTINCT FROM a.fence OR p
 SELECT coalesce(sum(q.events), 0)::bigint AS events
   FROM batch b JOIN publish_queue q ON q.batch_id = b.id WHERE b.win = %(win)s
 
+-- name: withheld
+-- Batches whose attempt was proven ABSENT (or partly so) and that nothing carries now: a plan must bring them back.
+SELECT count(DISTINCT b.id) AS attempts, count(e.identity) AS events
+  FROM batch b
+  JOIN event e ON e.batch_id = b.id AND e.run_number = b.run_number
+ WHERE b.win = %(win)s
+   AND EXISTS (SELECT FROM attempt_batch ab WHERE ab.batch_id = b.id)
+   AND NOT EXISTS (SELECT FROM attempt_batch ab WHERE ab.batch_id = b.id AND ab.live)
+   AND NOT EXISTS (SELECT FROM publish_queue q WHERE q.batch_id = b.id)
+   AND NOT EXISTS (SELECT FROM place p WHERE p.source_id = b.source_id AND p."offset" = e."offset")
+
 -- name: foreign_records
 SELECT count(*) AS n
   FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'bus'

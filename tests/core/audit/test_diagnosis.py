@@ -29,6 +29,7 @@ UNKNOWN_3 = w.changed(
 UNKNOWN_3 = replace(w.changed("joins", UNKNOWN_3, matched=188), totals=w.seen({}))
 UNKNOWN_3_BUS = w.source("flights.bus/1", w.source("flights.bus/0", UNKNOWN_3, end=None), end=None)
 OPEN_12 = w.changed("quarantine", UNKNOWN_3_BUS, open=12)
+TWO_ALLOWED = replace(w.GOOD, rules=replace(w.RULES, quarantine_open_max=2))
 OPEN = replace(w.GOOD, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))
 
 
@@ -63,6 +64,7 @@ CASES: dict[str, f.WindowFacts] = {
     "PUBLISHED BROKEN unknown": UNKNOWN_3_BUS,
     "PUBLISHED BROKEN unknown one": w.changed("publishing", placed_once=99, unknown=(1, 1)),
     "PUBLISHED BROKEN undecidable": w.changed("publishing", placed_once=90, undecidable=(2, 10)),
+    "PUBLISHED BROKEN withheld": w.changed("publishing", placed_once=90, withheld=(1, 10)),
     "PUBLISHED BROKEN in flight": w.changed("publishing", placed_once=50, in_flight=(1, 50)),
     "PUBLISHED BROKEN queued": w.changed("publishing", placed_once=88, queued=12),
     "PUBLISHED BROKEN foreign": w.changed("publishing", foreign=1),
@@ -77,7 +79,7 @@ CASES: dict[str, f.WindowFacts] = {
     "COMMITTED UNMEASURED": w.without("committed"),
     "QUARANTINE BROKEN": w.changed("quarantine", open=12),
     "QUARANTINE BROKEN one": w.changed("quarantine", open=1),
-    "QUARANTINE BROKEN allowed": w.changed("quarantine", replace(w.GOOD, rules=replace(w.RULES, quarantine_open_max=2)), open=3),
+    "QUARANTINE BROKEN allowed": w.changed("quarantine", TWO_ALLOWED, open=3),
     "QUARANTINE BROKEN discarded": w.changed("quarantine", discarded=61),
     "QUARANTINE UNMEASURED": w.without("quarantine"),
     "QUARANTINE WAIVED": waived("QUARANTINE", w.changed("quarantine", open=1)),
