@@ -139,3 +139,10 @@ def _faults(faults: Sequence[Fault]) -> str:
     """The first fault by name, with how many reports carried one: the last error only is what a report shows."""
     first = min(faults, key=lambda fault: fault.name)
     return f"{first.name}: {len(faults)} delivery reports failed: {first.text}"
+
+
+def confirm(outcome: Outcome, topic_id: str, found: str | None) -> Outcome:
+    """ACKED stands only if the topic read after the commit is the one that was sent to; None: none, or no answer."""
+    if outcome.kind is not Kind.ACKED or found == topic_id:
+        return outcome
+    return Outcome(Kind.UNKNOWN, f"TOPIC: committed to topic id {topic_id}, found {found or 'no answer'} afterwards")

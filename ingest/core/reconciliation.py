@@ -7,7 +7,7 @@ reason. An open transaction below `hi` is not a reason: it is waited for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -141,14 +141,28 @@ def _shaken(anchor: Anchor, ground: Ground | None) -> list[str]:
 
 
 def decide(
-    attempt: Prepared, before: Moment, after: Moment, reads: Sequence[Read], found: Iterable[Found]
+    attempt: Prepared,
+    before: Moment,
+    after: Moment,
+    reads: Sequence[Read],
+    found: Iterable[Found],
+    applied: Collection[int] = (),
 ) -> ScanAnswer:
-    """The answer of one scan. Every reason it cannot be believed is named; only then is the set compared."""
+    """The answer of one scan. Every reason it cannot be believed is named; only then is the set compared.
+
+    `applied` are numbers of events that the effects lane has already read from the bus: a scan that does not find one
+    of them is not believed (I7).
+    """
     reasons = unsound(attempt, before) + [f"after the scan: {reason}" for reason in unsound(attempt, after)]
     reasons += _unread(attempt, reads)
     if reasons:
         return ScanAnswer(Answer.UNDECIDABLE, "; ".join(dict.fromkeys(reasons)))
-    return _compare(attempt.expected, found)
+    said = _compare(attempt.expected, found)
+    unseen = set(applied) - (said.places or {}).keys()
+    if unseen:
+        why = f"APPLIED: {len(unseen)} events were not found, but have already been read from the bus and applied"
+        return ScanAnswer(Answer.UNDECIDABLE, why, None, said.copies, said.strangers)
+    return said
 
 
 def _unread(attempt: Prepared, reads: Sequence[Read]) -> list[str]:
@@ -185,3 +199,23 @@ def _answer(found: int, expected: int) -> Answer:
     if found == expected:
         return Answer.PRESENT
     return Answer.ABSENT if found == 0 else Answer.PARTIAL
+
+
+class Due(StrEnum):
+    """What an unsettled attempt waits for."""
+
+    NOW = "NOW"
+    SILENCE = "SILENCE"  # reconcile.after has not passed since the last send
+    REQUEST = "REQUEST"  # a person must ask: reconcile.automatic is off, or the last scan could not answer
+
+
+def due(undecidable: bool, requested: bool, automatic: bool, silent_for: float, after: float) -> Due:
+    """When an attempt is reconciled: at once where a person asked, else after `after` seconds of silence, if automatic.
+
+    Waiting proves nothing (the fence does); it only leaves a slow network the time to answer by itself.
+    """
+    if requested:
+        return Due.NOW
+    if undecidable or not automatic:
+        return Due.REQUEST
+    return Due.NOW if silent_for >= after else Due.SILENCE

@@ -15,6 +15,7 @@ from ingest.core.outcome import (
     Sending,
     Step,
     after_commit_fault,
+    confirm,
     judge,
 )
 
@@ -146,3 +147,10 @@ def test_acked_needs_a_commit_and_a_place_for_every_event(
     assert (outcome.kind is Kind.ACKED) == clean
     assert (outcome.kind is Kind.NOT_SENT) == (sending.handed_over == 0 and not committed)
     assert bool(outcome.why) == (outcome.kind is not Kind.ACKED)
+
+
+@pytest.mark.parametrize(("found", "kind"), [("t1", Kind.ACKED), ("t2", Kind.UNKNOWN), (None, Kind.UNKNOWN)])
+def test_acked_stands_only_on_the_topic_that_was_sent_to(found: str | None, kind: Kind) -> None:
+    assert confirm(judge(sent(*GOOD)), "t1", found).kind is kind
+    unknown = judge(sent(*GOOD, committed=False))
+    assert confirm(unknown, "t1", found) is unknown

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ingest.core.reconciliation import (
     Anchor,
     Answer,
+    Due,
     Expected,
     Found,
     Ground,
@@ -19,6 +20,7 @@ from ingest.core.reconciliation import (
     Read,
     ScanAnswer,
     decide,
+    due,
     held_back,
 )
 
@@ -132,3 +134,27 @@ def test_the_answer_is_of_sets_and_order_and_copies_do_not_matter(present: set[i
     said = decide(PREPARED, SOUND, SOUND, READS, reversed(records))
     assert set(said.places or {}) == present
     assert said.answer is (Answer.PRESENT if len(present) == 4 else Answer.PARTIAL if present else Answer.ABSENT)
+
+
+def test_a_scan_that_misses_what_was_already_applied_is_not_believed() -> None:
+    said = decide(PREPARED, SOUND, SOUND, READS, ALL[:2], applied=[0, 3])
+    assert said.answer is Answer.UNDECIDABLE
+    assert said.why.startswith("APPLIED: 1 events were not found")
+    assert decide(PREPARED, SOUND, SOUND, READS, ALL[:2], applied=[0]).answer is Answer.PARTIAL
+
+
+@pytest.mark.parametrize(
+    ("undecidable", "requested", "automatic", "silent", "expected"),
+    [
+        (False, True, False, 0.0, Due.NOW),
+        (True, True, False, 0.0, Due.NOW),
+        (False, False, True, 19.9, Due.SILENCE),
+        (False, False, True, 20.0, Due.NOW),
+        (False, False, False, 99.0, Due.REQUEST),
+        (True, False, True, 99.0, Due.REQUEST),
+    ],
+)
+def test_when_an_attempt_is_reconciled(
+    undecidable: bool, requested: bool, automatic: bool, silent: float, expected: Due
+) -> None:
+    assert due(undecidable, requested, automatic, silent, 20.0) is expected

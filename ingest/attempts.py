@@ -1,0 +1,70 @@
+"""Writing down what became of an attempt. Each function is a step inside a transaction of the publish lane.
+
+`hold` comes first: it locks the position and proves that the lease is still ours, so a worker that was paused for
+longer than its lease changes nothing when it wakes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from ingest.core.errors import LeaseError
+from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.db import Cursor, statements
+from ingest.windows import raise_revisions
+
+sql = statements("ingest", "attempts")
+
+_PLACE_TYPES = ("int4", "int8", "int8", "int4", "int8")
+
+#: (inbox offset, bus source, bus offset)
+PlaceRow = tuple[int, int, int]
+
+
+def hold(cur: Cursor, lease: Lease) -> datetime:
+    """Locks our position and renews the lease; returns the database's time. Raises LeaseError when fenced."""
+    keys = {"source": lease.source, "owner": lease.owner, "fence": lease.fence, "seconds": LEASE_SECONDS}
+    row = cur.execute(sql.hold, keys).fetchone()
+    if row is None:
+        raise LeaseError(
+            expected=f"{lease.owner} under fence {lease.fence}",
+            found="another owner, a newer fence, or a lease that ran out",
+            next_step="nothing: whoever owns the lane settles its attempts",
+        )
+    now: datetime = row.now
+    return now
+
+
+def end(cur: Cursor, attempt: int, state: str, why: str | None = None) -> None:
+    """Moves the attempt to `state`; the database refuses what DESIGN 4 does not allow. The same state is no move."""
+    cur.execute(sql.end_attempt, {"attempt": attempt, "state": state, "why": why})
+
+
+def write_places(cur: Cursor, source: int, attempt: int, places: Iterable[PlaceRow]) -> None:
+    with cur.copy(sql.copy_places) as copy:
+        copy.set_types(_PLACE_TYPES)
+        for offset, bus_source, bus_offset in places:
+            copy.write_row((source, offset, attempt, bus_source, bus_offset))
+
+
+def requeue(cur: Cursor, attempt: int) -> None:
+    """Queues the attempt's batches again, as far as their events have no place."""
+    cur.execute(sql.requeue, {"attempt": attempt})
+
+
+def progress(cur: Cursor, lease: Lease, end_offset: int) -> None:
+    cur.execute(sql.progress, {"source": lease.source, "fence": lease.fence, "end": end_offset})
+
+
+def serve_requests(cur: Cursor, attempt: int) -> None:
+    cur.execute(sql.serve_requests, {"attempt": attempt})
+
+
+def touch(cur: Cursor, windows: Iterable[int]) -> None:
+    """A fact of these windows changed: the cut ones rise now, and a cut under way is waited for."""
+    wanted = sorted(set(windows))
+    raised = {row.id for row in cur.execute(sql.raise_cut_first, {"windows": wanted}).fetchall()}
+    left = [win for win in wanted if win not in raised]
+    if left:
+        raise_revisions(cur, left)

@@ -1,0 +1,108 @@
+"""What one attempt carries: which queued batches, and what every record on the bus says about itself. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+EVENTS_MOST = 5_000
+BYTES_MOST = 8 * 1024 * 1024
+
+IDENTITY, ATTEMPT, DIGEST = "pg-identity", "pg-attempt", "pg-digest"
+OURS = frozenset({IDENTITY, ATTEMPT, DIGEST})
+
+RawHeaders = Iterable[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A batch that waits for an attempt. `partly` says that an earlier attempt placed some of its events."""
+
+    batch: int
+    from_offset: int
+    to_offset: int
+    events: int
+    bytes: int
+    win: int
+    run_number: int
+    contract: int
+    partly: bool = False
+
+
+def choose(queued: Sequence[Queued], events_most: int = EVENTS_MOST, bytes_most: int = BYTES_MOST) -> list[Queued]:
+    """The longest beginning of the queue, in offset order, that one attempt may carry; always at least one batch.
+
+    An attempt belongs to exactly one window and one contract, as its batches do.
+    """
+    chosen: list[Queued] = []
+    events = size = 0
+    for batch in sorted(queued, key=lambda batch: batch.from_offset):
+        events += batch.events
+        size += batch.bytes
+        if chosen and (
+            events > events_most
+            or size > bytes_most
+            or (batch.win, batch.contract) != (chosen[0].win, chosen[0].contract)
+        ):
+            break
+        chosen.append(batch)
+    return chosen
+
+
+def transactional_id(install: UUID, source: int) -> str:
+    """One per publish lane; the install keeps two installations on one cluster from fencing each other."""
+    return f"passgate.{install}.{source}"
+
+
+def attempt_mark(install: UUID, attempt: int) -> bytes:
+    """The value of pg-attempt: attempts are numbered per installation, and a bus may outlive one."""
+    return f"{install}/{attempt}".encode()
+
+
+def marked(
+    original: RawHeaders | None, identity: bytes, mark: bytes, digest: bytes
+) -> list[tuple[str, str | bytes | None]]:
+    """Headers of a record on the bus: the original ones in their order, without any of our names, then ours."""
+    kept: list[tuple[str, str | bytes | None]] = [(name, value) for name, value in original or () if name not in OURS]
+    kept += [(IDENTITY, identity.hex()), (ATTEMPT, mark), (DIGEST, digest.hex())]
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a record on the bus says about itself."""
+
+    install: str
+    attempt: int
+    identity: bytes
+    digest: bytes
+
+
+def read_mark(headers: RawHeaders | None) -> Mark | str:
+    """The record's mark, or why it has none. Each of our headers must be there exactly once."""
+    ours: dict[str, bytes | None] = {}
+    for name, value in headers or ():
+        if name in OURS:
+            if name in ours:
+                return f"{name} is repeated"
+            ours[name] = value
+    missing = sorted(OURS - ours.keys())
+    if missing:
+        return f"{', '.join(missing)} missing"
+    return _mark(ours[ATTEMPT] or b"", ours[IDENTITY] or b"", ours[DIGEST] or b"")
+
+
+def _mark(attempt: bytes, identity: bytes, digest: bytes) -> Mark | str:
+    install, _, number = attempt.partition(b"/")
+    try:
+        mark = Mark(install.decode("ascii"), int(number), _from_hex(identity), _from_hex(digest))
+    except ValueError:
+        return "a header of ours does not say what it must"
+    if not number.isdigit() or len(number) > 18 or len(mark.identity) != 32 or len(mark.digest) != 32:
+        return "a header of ours does not say what it must"
+    return mark
+
+
+def _from_hex(text: bytes) -> bytes:
+    return bytes.fromhex(text.decode("ascii"))

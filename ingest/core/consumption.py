@@ -1,0 +1,126 @@
+"""What becomes of a record read from the bus. Pure; DESIGN 5.
+
+A record is applied only if its attempt exists, contains that identity, and its digest equals the ledger's. A second
+copy is DUPLICATE and changes nothing; everything else is FOREIGN or MISMATCHING and is kept raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ingest.core.attempt import Mark
+
+#: An event by (run number, identity).
+EventKey = tuple[int, bytes]
+
+#: States in which an attempt's record on the bus contradicts what was proven (I7).
+REFUTED = frozenset({"ABSENT", "NOT_SENT"})
+
+
+class Ruling(StrEnum):
+    APPLIED = "APPLIED"  # the first copy of an event of ours: an effect
+    DUPLICATE = "DUPLICATE"  # a further copy: changes nothing
+    FOREIGN = "FOREIGN"  # no attempt of ours explains it
+    MISMATCHING = "MISMATCHING"  # an event of ours by identity, with other bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BusRecord:
+    """One record as read: its mark, or why it has none, and the digest of its value."""
+
+    offset: int
+    mark: Mark | str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFacts:
+    """What the ledger says of an attempt. `placed` are the inbox offsets that a PARTIAL attempt's scan found."""
+
+    state: str
+    topic_id: str
+    source: int
+    run_number: int
+    win: int
+    contract: int
+    offsets: Set[int]
+    placed: Set[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class EventFacts:
+    """An admitted event: where it came from, its window, its digest and class."""
+
+    source: int
+    offset: int
+    win: int
+    digest: bytes
+    class_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All the ledger says about the records of one read. `applied` are events that have an effect already."""
+
+    install: str
+    topic_id: str
+    attempts: Mapping[int, AttemptFacts]
+    events: Mapping[EventKey, EventFacts]
+    applied: Set[EventKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """One record's ruling. `contradiction` names what it contradicts, where it does; `attempt` is then set."""
+
+    offset: int
+    ruling: Ruling
+    why: str = ""
+    key: EventKey | None = None
+    attempt: int | None = None
+    contradiction: str = ""
+
+
+def rule(records: Sequence[BusRecord], known: Known) -> list[Ruled]:
+    """One ruling a record, in their order; within one read the lower offset came first."""
+    applied = set(known.applied)
+    ruled = []
+    for record in records:
+        said = _rule(record, known, applied)
+        if said.ruling is Ruling.APPLIED and said.key is not None:
+            applied.add(said.key)
+        ruled.append(said)
+    return ruled
+
+
+def _rule(record: BusRecord, known: Known, applied: Set[EventKey]) -> Ruled:
+    mark = record.mark
+    if isinstance(mark, str):
+        return Ruled(record.offset, Ruling.FOREIGN, f"NO_MARK: {mark}")
+    if mark.install != known.install:
+        return Ruled(record.offset, Ruling.FOREIGN, f"OTHER_INSTALL: published by installation {mark.install}")
+    attempt = known.attempts.get(mark.attempt)
+    if attempt is None:
+        return Ruled(record.offset, Ruling.FOREIGN, f"NO_ATTEMPT: attempt {mark.attempt} is not in the ledger")
+    if attempt.topic_id != known.topic_id:
+        why = f"OTHER_TOPIC: attempt {mark.attempt} was sent to topic id {attempt.topic_id}"
+        return Ruled(record.offset, Ruling.FOREIGN, why)
+    return _of_attempt(record, mark, attempt, known, applied)
+
+
+def _of_attempt(record: BusRecord, mark: Mark, attempt: AttemptFacts, known: Known, applied: Set[EventKey]) -> Ruled:
+    key = (attempt.run_number, mark.identity)
+    event = known.events.get(key)
+    if event is None or event.source != attempt.source or event.offset not in attempt.offsets:
+        why = f"NOT_IN_ATTEMPT: attempt {mark.attempt} does not contain this identity"
+        return Ruled(record.offset, Ruling.FOREIGN, why, attempt=mark.attempt)
+    if event.digest != record.digest or event.digest != mark.digest:
+        why = f"DIGEST: attempt {mark.attempt} sent other bytes under this identity"
+        return Ruled(record.offset, Ruling.MISMATCHING, why, key, mark.attempt)
+    if attempt.state in REFUTED or (attempt.state == "PARTIAL" and event.offset not in attempt.placed):
+        why = f"REFUTED: attempt {mark.attempt} was proven {attempt.state}, yet this record of it is here"
+        return Ruled(record.offset, Ruling.FOREIGN, why, key, mark.attempt, f"{attempt.state}_APPEARED")
+    ruling = Ruling.DUPLICATE if key in applied else Ruling.APPLIED
+    return Ruled(record.offset, ruling, "", key, mark.attempt)

@@ -1,0 +1,141 @@
+"""Projections: allow-listed classes that turn a batch of events into SQL, in the transaction that applies them.
+
+What readers may see of a projection is insert-only, lies in schema `truth`, and carries its window. A join never fills
+in silently: it says MATCHED, MISSING or AMBIGUOUS per event, and a degraded event carries its reason. Context is another
+stream's rows of the very window that the pin names; that window has a PASS and its rows never change, so the answer
+does not depend on who came first.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+from django.conf import settings
+
+from ingest.core.errors import PassgateError, SettingsError
+from ingest.db import Cursor
+from ingest.models import ContextState
+
+
+class ProjectionFailed(PassgateError):
+    """A projection raised. The lane stands still until somebody has looked: nothing is skipped."""
+
+    code: ClassVar[str] = "projection_failed"
+    what: ClassVar[str] = "the projection raised"
+
+
+class NotPinned(PassgateError):
+    """The window does not say which verdict of the context's stream it joins with."""
+
+    code: ClassVar[str] = "context_not_pinned"
+    what: ClassVar[str] = "the window has no pin for the projection's context"
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedEvent:
+    """An event that is being applied. `payload` is its raw value, equal to the ledger's by digest."""
+
+    identity: bytes
+    class_name: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The window whose gated truth is the context, and the verdict that named it: `weather/2013-01#1`."""
+
+    win: int
+    verdict: str
+
+
+class Joined(NamedTuple):
+    """What became of one event's look-up; `reason` is empty for MATCHED."""
+
+    state: ContextState
+    reason: str = ""
+
+
+class Projection(ABC):
+    """Stateless; one instance a process. `apply` returns one answer an event, None where it joins nothing."""
+
+    #: Statements that make its tables, run as owner by a migration; each table then gets `guard_truth_table`.
+    ddl: ClassVar[str]
+    tables: ClassVar[tuple[str, ...]]
+    #: Names of the contexts it needs a pin for.
+    contexts: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def apply(
+        self, cur: Cursor, win: int, events: Sequence[AppliedEvent], pins: Mapping[str, Pin]
+    ) -> Sequence[Joined | None]:
+        """Write the rows of these events of window `win`, set-based, in the caller's transaction."""
+
+
+@cache
+def load_projection(class_path: str) -> Projection:
+    """The projection `module:Class`, if the settings allow it. Raises SettingsError."""
+    if class_path not in settings.PASSGATE_PROJECTIONS:
+        raise SettingsError(
+            expected=f"one of PASSGATE_PROJECTIONS: {', '.join(settings.PASSGATE_PROJECTIONS)}",
+            found=class_path,
+            next_step="add it to the setting, or correct the contract",
+        )
+    module, _, name = class_path.partition(":")
+    try:
+        made = getattr(import_module(module), name)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise SettingsError(expected=f"a projection class {class_path}", found=str(error)) from error
+    if not isinstance(made, Projection):
+        raise SettingsError(expected=f"{class_path} to be a Projection", found=type(made).__name__)
+    return made
+
+
+def check_pins(projection: Projection, win: int, pins: Mapping[str, Pin]) -> None:
+    missing = [name for name in projection.contexts if name not in pins]
+    if missing:
+        raise NotPinned(
+            expected=f"a pin of {', '.join(missing)} for window {win}",
+            found=", ".join(pins) or "no pins",
+            next_step="open a run after the context's stream has a PASS",
+        )
+
+
+# --- reading fields of a payload: producers write numbers as numbers, as text, or not at all
+
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def fields(payload: bytes) -> dict[str, Any]:
+    """The payload's members. Admitted events are JSON objects; anything else raises, which stops the lane."""
+    return _decode(payload)
+
+
+def as_text(value: Any) -> str | None:
+    """A string as it is; a number or truth value as JSON writes it; nothing for null and compound values."""
+    if value is None or isinstance(value, str):
+        return value
+    return None if isinstance(value, dict | list) else msgspec.json.encode(value).decode()
+
+
+def as_number(value: Any) -> float | None:
+    """A number, or text that is one; nothing for the rest ("NA", "", null)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def as_integer(value: Any) -> int | None:
+    """A whole number within 32 bits, or text that is one; nothing for the rest."""
+    number = as_number(value)
+    whole = number is not None and number == number and abs(number) < 2**31 and number == int(number)
+    return int(number) if whole and number is not None else None

@@ -1,0 +1,433 @@
+"""The publish lane: one inbox source, one transactional.id, one leased owner, one attempt at a time, in offset order.
+
+DESIGN 4. PREPARED is committed before `begin_transaction()`, so a crash anywhere after it leaves an attempt that the
+next owner finds, fences and looks for. The lane stops at the first unsettled attempt, so the order of a key never inverts.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from ingest import attempts
+from ingest.core.attempt import Queued, attempt_mark, choose, marked, transactional_id
+from ingest.core.contract import Contract
+from ingest.core.errors import BrokerError, PublishError
+from ingest.core.lane import Step
+from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.core.outcome import Kind, Outcome, confirm
+from ingest.core.partition import partition_for
+from ingest.core.reconciliation import Due, due
+from ingest.db import Cursor, read, statements, write
+from ingest.kafka import Admin, BusMessage, Cluster, TopicFacts, TransactionalProducer
+from ingest.lease import renew
+from ingest.models import Source
+from ingest.reconcile import NO_OUTCOME, Reconciliation, Unsettled, unsettled_of
+from ingest.streams import compiled
+from ingest.windows import ensure_position, ensure_source
+
+log = logging.getLogger(__name__)
+sql = statements("ingest", "publish")
+
+_RENEW_AFTER = LEASE_SECONDS / 3
+#: An attempt ends well inside its lease, whatever the contract allows.
+_LONGEST = LEASE_SECONDS - 10.0
+
+
+class VerificationOff(PublishError):
+    """KAFKA.md, Publishing: without it a request of a fenced producer may still be appended."""
+
+    code = "transactions_not_verified"
+    what = "the brokers do not verify transactions"
+
+
+class BusCompacts(PublishError):
+    """A bus that compacts would lose records that reconciliation has to find."""
+
+    code = "bus_compacts"
+    what = "the bus topic compacts"
+
+
+class BusMissing(PublishError):
+    code = "bus_missing"
+    what = "there is no bus topic to publish to"
+
+
+class BusTooNarrow(PublishError):
+    """Fewer partitions than the contract says: events would go where their key's earlier ones are not."""
+
+    code = "bus_too_narrow"
+    what = "the bus has fewer partitions than the contract"
+
+
+class AttemptUnknown(PublishError):
+    """Nobody knows what landed. The lane starts again under a new fence, which settles it."""
+
+    code = "publish_unknown"
+    what = "the outcome of an attempt is not known"
+    retry = True
+
+
+class AttemptNotSent(PublishError):
+    """produce() refused; nothing left this process. Its batches are queued again; the producer is gone."""
+
+    code = "publish_not_sent"
+    what = "the producer refused the attempt"
+    retry = True
+
+
+class PayloadGone(PublishError):
+    """An event's bytes were erased before it was published; only a person can say what to do."""
+
+    code = "payload_gone"
+    what = "an event that waits to be published has no payload any more"
+
+
+@dataclass(frozen=True)
+class Bus:
+    """The topic an attempt goes to, as it is now; `sources` are our numbers of its partitions."""
+
+    cluster_id: str
+    topic: str
+    topic_id: str
+    partitions: int
+    sources: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One event on its way to the bus."""
+
+    offset: int
+    batch: int
+    identity: bytes
+    digest: bytes
+    key: bytes | None
+    headers: bytes | None
+    payload: bytes
+    partition: int
+
+
+@dataclass(frozen=True)
+class PreparedAttempt:
+    """PREPARED is durable."""
+
+    id: int
+    bus: Bus
+    batches: Sequence[Queued]
+    letters: Sequence[Letter]
+
+    @property
+    def win(self) -> int:
+        return self.batches[0].win
+
+
+_unpack = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
+
+
+class PublishLane:
+    """Holds the lease of one publish lane and its producer. Made in the process that uses it, after fork."""
+
+    def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
+        self.lease = lease
+        self.source = Source.objects.get(id=lease.source)
+        self._cluster = cluster
+        self._admin = admin
+        self._install = install_id()
+        self._producer: TransactionalProducer | None = None
+        self._fenced_at: datetime | None = None
+        self._bus: dict[int, Bus] = {}
+        self._scan: Reconciliation | None = None
+        self._clear = False  # no unsettled attempt and nothing withheld: known since the last look
+        self._renewed = time.monotonic()
+
+    def step(self, max_wait: float) -> Step:
+        """Settles what is unsettled, else publishes one attempt. Idle where there is nothing to do but wait."""
+        if not self._clear:
+            unsettled = unsettled_of(self.lease.source)
+            if unsettled is not None:
+                return self._settle(unsettled)
+            if self._withheld():
+                return self._idle()
+            self._clear = True
+        batches = self._queued()
+        if not batches:
+            return self._idle()
+        return self._publish(batches)
+
+    def close(self) -> None:
+        if self._producer is not None:
+            self._producer.destroy()
+            self._producer = None
+
+    # --- settling
+
+    def _settle(self, unsettled: Unsettled) -> Step:
+        contract = compiled(unsettled.contract).contract
+        if unsettled.state == "PREPARED":
+            self._write_unknown(unsettled.id, unsettled.win, NO_OUTCOME)
+            return Step(0, idle=False)
+        rules = contract.reconcile
+        waits = due(
+            unsettled.state == "UNDECIDABLE",
+            unsettled.requested_by is not None,
+            rules.automatic,
+            unsettled.silent_for,
+            rules.after / timedelta(seconds=1),
+        )
+        if waits is not Due.NOW:
+            return self._idle()
+        self._fence(contract)
+        return self._reconcile(unsettled, contract)
+
+    def _reconcile(self, unsettled: Unsettled, contract: Contract) -> Step:
+        assert self._fenced_at is not None
+        if self._scan is None or self._scan.attempt.id != unsettled.id:
+            self._scan = Reconciliation(
+                self._cluster, self._admin, self.lease, unsettled, contract.reconcile, self._fenced_at
+            )
+        answer = self._scan.step()
+        if answer is None:
+            return self._idle()
+        self._scan = None
+        self._renewed = time.monotonic()
+        return Step(len(answer.places or {}), idle=False)
+
+    def _withheld(self) -> bool:
+        with read() as cur:
+            return cur.execute(sql.withheld, {"source": self.lease.source}).fetchone() is not None
+
+    # --- publishing
+
+    def _queued(self) -> list[Queued]:
+        with read() as cur:
+            rows = cur.execute(sql.queued, {"source": self.lease.source}).fetchall()
+        return choose([Queued(*row) for row in rows])
+
+    def _publish(self, batches: Sequence[Queued]) -> Step:
+        """One attempt: prepare, send, write down what came of it."""
+        contract = compiled(batches[0].contract).contract
+        producer = self._fence(contract)
+        bus = self._find_bus(contract)
+        prepared = self._prepare(bus, batches, self._letters(batches, bus))
+        mark = attempt_mark(self._install, prepared.id)
+        outcome = producer.send(bus.topic, [_message(letter, mark) for letter in prepared.letters])
+        outcome = confirm(outcome, bus.topic_id, self._topic_id_after(bus, outcome))
+        return self._write(prepared, outcome)
+
+    def _letters(self, batches: Sequence[Queued], bus: Bus) -> list[Letter]:
+        """The events of these batches that have no place yet, in offset order, each with its partition."""
+        statement = sql.events_without_place if any(batch.partly for batch in batches) else sql.events
+        keys = {"run": batches[0].run_number, "batches": [batch.batch for batch in batches]}
+        with read() as cur:
+            rows = cur.execute(statement, keys, binary=True).fetchall()
+        return [_letter(*row, partitions=bus.partitions) for row in rows]
+
+    def _prepare(self, bus: Bus, batches: Sequence[Queued], letters: Sequence[Letter]) -> PreparedAttempt:
+        """Commits PREPARED: what will be sent, where, under which fence, and where each partition stood before."""
+        partitions = sorted({letter.partition for letter in letters})
+        marks = self._admin.high_watermarks(bus.topic, partitions)
+        if self._admin.topic_id(bus.topic) != bus.topic_id:
+            self._bus.clear()
+            raise BusMissing(expected=f"{bus.topic} with id {bus.topic_id}", found="another topic of that name")
+        with write() as cur:
+            attempts.hold(cur, self.lease)
+            attempt = self._insert(cur, bus, batches, letters, marks)
+            attempts.touch(cur, [batches[0].win])
+        self._renewed = time.monotonic()
+        self._clear = False
+        return PreparedAttempt(attempt, bus, batches, letters)
+
+    def _insert(
+        self,
+        cur: Cursor,
+        bus: Bus,
+        batches: Sequence[Queued],
+        letters: Sequence[Letter],
+        marks: dict[int, tuple[int, int]],
+    ) -> int:
+        numbers = [batch.batch for batch in batches]
+        taken = cur.execute(sql.dequeue, {"batches": numbers, "source": self.lease.source}).fetchall()
+        if len(taken) != len(numbers):
+            raise PublishError(expected=f"{len(numbers)} queued batches", found=f"{len(taken)}", next_step="look again")
+        row = cur.execute(sql.insert_attempt, self._attempt_row(bus, letters)).fetchone()
+        assert row is not None
+        attempt = int(row.id)
+        cur.execute(
+            sql.insert_attempt_batches,
+            {
+                "attempt": attempt,
+                "batches": [letter.batch for letter in letters],
+                "offsets": [letter.offset for letter in letters],
+                "partitions": [letter.partition for letter in letters],
+            },
+        )
+        cur.execute(
+            sql.insert_attempt_partitions,
+            {
+                "attempt": attempt,
+                "partitions": list(marks),
+                "sources": [bus.sources[partition] for partition in marks],
+                "los": [lo for lo, _ in marks.values()],
+                "epochs": [epoch for _, epoch in marks.values()],
+            },
+        )
+        return attempt
+
+    def _attempt_row(self, bus: Bus, letters: Sequence[Letter]) -> dict[str, object]:
+        return {
+            "source": self.lease.source, "transactional_id": transactional_id(self._install, self.lease.source),
+            "fence": self.lease.fence, "owner": self.lease.owner, "install": self._install,
+            "cluster_id": bus.cluster_id, "topic_id": bus.topic_id, "topic": bus.topic, "events": len(letters),
+            "bytes": sum(len(letter.payload) for letter in letters),
+        }  # fmt: skip
+
+    def _topic_id_after(self, bus: Bus, outcome: Outcome) -> str | None:
+        if outcome.kind is not Kind.ACKED:
+            return None
+        try:
+            return self._admin.topic_id(bus.topic)
+        except BrokerError as error:
+            log.warning("topic id not read after a commit: %s", error)
+            return None
+
+    def _write(self, prepared: PreparedAttempt, outcome: Outcome) -> Step:
+        if outcome.kind is Kind.ACKED:
+            self._write_acked(prepared, outcome)
+            return Step(len(prepared.letters), idle=False)
+        self.close()
+        if outcome.kind is Kind.NOT_SENT:
+            self._write_not_sent(prepared, outcome.why)
+            raise AttemptNotSent(found=outcome.why, next_step="nothing: it is tried again under a new fence")
+        self._write_unknown(prepared.id, prepared.win, outcome.why)
+        raise AttemptUnknown(found=outcome.why, next_step="nothing: the lane fences it and looks")
+
+    def _write_acked(self, prepared: PreparedAttempt, outcome: Outcome) -> None:
+        """Every event's place and the attempt's end in one transaction."""
+        letters, sources = prepared.letters, prepared.bus.sources
+        with write() as cur:
+            attempts.hold(cur, self.lease)
+            places = ((letters[p.index].offset, sources[p.partition], p.offset) for p in outcome.places)
+            attempts.write_places(cur, self.lease.source, prepared.id, places)
+            attempts.end(cur, prepared.id, "ACKED")
+            attempts.serve_requests(cur, prepared.id)
+            attempts.progress(cur, self.lease, prepared.batches[-1].to_offset)
+            attempts.touch(cur, [prepared.win])
+        self._renewed = time.monotonic()
+        self._clear = True
+
+    def _write_not_sent(self, prepared: PreparedAttempt, why: str) -> None:
+        with write() as cur:
+            attempts.hold(cur, self.lease)
+            attempts.end(cur, prepared.id, "NOT_SENT", why)
+            attempts.requeue(cur, prepared.id)
+            attempts.serve_requests(cur, prepared.id)
+            attempts.touch(cur, [prepared.win])
+
+    def _write_unknown(self, attempt: int, win: int, why: str) -> None:
+        with write() as cur:
+            attempts.hold(cur, self.lease)
+            attempts.end(cur, attempt, "UNKNOWN", why)
+            attempts.touch(cur, [win])
+
+    # --- producer and bus
+
+    def _fence(self, contract: Contract) -> TransactionalProducer:
+        """The producer of this lease, made at first need: fence, then look at the lease again, then use it."""
+        if self._producer is None or self._producer.dead:
+            self._check_bus(contract)
+            seconds = min(contract.bus.delivery_timeout / timedelta(seconds=1), _LONGEST)
+            name = transactional_id(self._install, self.lease.source)
+            producer = TransactionalProducer(self._cluster, name, delivery_timeout=seconds)
+            producer.init(_LONGEST)
+            renew(self.lease)
+            self._renewed = time.monotonic()
+            self._producer, self._fenced_at = producer, _now()
+        return self._producer
+
+    def _check_bus(self, contract: Contract) -> None:
+        """What the algorithm stands on, read at every start of the lane because it can change while brokers run."""
+        if not self._admin.verifies_transactions():
+            raise VerificationOff(
+                expected="transaction.partition.verification.enable=true on every broker", next_step="set it"
+            )
+        facts = self._admin.topics([contract.bus.topic])[contract.bus.topic]
+        if facts is not None and "compact" in self._admin.posture(contract.bus.topic).get("cleanup.policy", ""):
+            raise BusCompacts(expected=f"{contract.bus.topic} with cleanup.policy=delete", next_step="set it")
+
+    def _find_bus(self, contract: Contract) -> Bus:
+        """The bus as first seen under this lease; `_prepare` checks that it still is that topic."""
+        partitions = contract.bus.partitions
+        key = hash((contract.bus.topic, partitions))
+        if key not in self._bus:
+            facts = self._admin.topics([contract.bus.topic])[contract.bus.topic]
+            if facts is None:
+                raise BusMissing(expected=f"topic {contract.bus.topic}", found="none", next_step="create it")
+            if len(facts.partitions) < partitions:
+                raise BusTooNarrow(expected=f"{partitions} partitions", found=f"{len(facts.partitions)}")
+            self._bus[key] = self._number_bus(facts, partitions)
+        return self._bus[key]
+
+    def _number_bus(self, facts: TopicFacts, partitions: int) -> Bus:
+        """Our numbers of the bus's partitions; a new incarnation gets sources and effects positions of its own."""
+        cluster_id = self._admin.cluster_id()
+        stream = self.source.stream_id
+        sources = {}
+        with write() as cur:
+            for partition in facts.partitions:
+                number = ensure_source(cur, stream, "bus", cluster_id, facts.topic_id, facts.topic, partition)
+                ensure_position(cur, "effects", number, stream, 0)
+                sources[partition] = number
+        return Bus(cluster_id, facts.topic, facts.topic_id, partitions, sources)
+
+    def _idle(self) -> Step:
+        if time.monotonic() - self._renewed > _RENEW_AFTER:
+            renew(self.lease)
+            self._renewed = time.monotonic()
+        return Step(0, idle=True)
+
+
+def _letter(
+    offset: int,
+    batch: int,
+    identity: bytes,
+    digest: bytes,
+    key: bytes | None,
+    headers: bytes | None,
+    payload: bytes | None,
+    *,
+    partitions: int,
+) -> Letter:
+    if payload is None:
+        raise PayloadGone(expected=f"the payload of offset {offset}", found="none", next_step="a plan decides")
+    return Letter(offset, batch, identity, digest, key, headers, payload, partition_for(key, identity, partitions))
+
+
+def _message(letter: Letter, mark: bytes) -> BusMessage:
+    original = _unpack(letter.headers) if letter.headers else None
+    headers = marked(original, letter.identity, mark, letter.digest)
+    return BusMessage(letter.partition, letter.key, letter.payload, headers)
+
+
+def install_id() -> UUID:
+    """Which installation this ledger belongs to."""
+    with read() as cur:
+        row = cur.execute(sql.install).fetchone()
+    if row is None:
+        raise PublishError(expected="an install row", found="none", next_step="run the migrations")
+    found: UUID = row.install_id
+    return found
+
+
+def _now() -> datetime:
+    with read() as cur:
+        row = cur.execute("SELECT clock_timestamp() AS now").fetchone()
+    assert row is not None
+    now: datetime = row.now
+    return now

@@ -1,0 +1,312 @@
+"""Reconciliation: fence first, then look (DESIGN 4). The lane's owner does it; a person only asks for it.
+
+Looking first is unsound: bytes held in a socket land after a scan said "absent". The caller has fenced by
+`init_transactions()` under its own lease; what is read here is read after that.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from ingest import attempts
+from ingest.auditlog import record_act
+from ingest.core.attempt import ATTEMPT, IDENTITY, attempt_mark
+from ingest.core.contract_shape import Reconcile, Republish
+from ingest.core.errors import NotFound
+from ingest.core.identity import payload_digest
+from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.core.reconciliation import (
+    Anchor,
+    Answer,
+    Expected,
+    Found,
+    Ground,
+    Moment,
+    Prepared,
+    Read,
+    ScanAnswer,
+    decide,
+    held_back,
+    unsound,
+)
+from ingest.db import read, statements, write
+from ingest.kafka import Admin, BrokerUnavailable, Cluster, Partition, PartitionReader, Record, Start, probe_epoch
+from ingest.lease import renew
+
+log = logging.getLogger(__name__)
+sql = statements("ingest", "reconcile")
+
+_RENEW_AFTER = LEASE_SECONDS / 4
+
+
+# --- asking for it
+
+
+def request(attempt: int, actor: str) -> bool:
+    """A person's *Reconcile* of one attempt: a row that the lane's owner serves. False: it was asked for already."""
+    with write() as cur:
+        row = cur.execute(sql.attempt_named, {"attempt": attempt}).fetchone()
+        if row is None:
+            raise NotFound(expected=f"attempt {attempt}", found="none")
+        fresh = cur.execute(sql.request, {"attempts": [attempt], "who": actor}).fetchall()
+        record_act(cur, actor, "attempt.reconcile", row.run, detail={"attempts": [attempt]})
+    return bool(fresh)
+
+
+def request_run(stream: str, run: str, actor: str) -> list[int]:
+    """The same for every unsettled attempt of a run; returns them. Raises NotFound for an unknown run."""
+    with write() as cur:
+        keys = {"stream": stream, "run": run}
+        if cur.execute(sql.run_of, keys).fetchone() is None:
+            raise NotFound(expected=f"run {stream}/{run}", found="none")
+        unsettled = [int(row.id) for row in cur.execute(sql.unsettled_of_run, keys).fetchall()]
+        if unsettled:
+            cur.execute(sql.request, {"attempts": unsettled, "who": actor})
+        record_act(cur, actor, "attempt.reconcile", f"{stream}/{run}", detail={"attempts": unsettled})
+    return unsettled
+
+
+# --- doing it
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """An attempt without outcome, as stored."""
+
+    id: int
+    state: str
+    topic: str
+    mark: bytes
+    win: int
+    run_number: int
+    contract: int
+    to_offset: int
+    silent_for: float
+    requested_by: str | None
+    cluster_id: str
+    topic_id: str
+
+
+def unsettled_of(source: int) -> Unsettled | None:
+    """The one unsettled attempt of a lane, if there is one."""
+    with read() as cur:
+        row = cur.execute(sql.unsettled, {"source": source}).fetchone()
+    if row is None:
+        return None
+    return Unsettled(
+        row.id, row.state, row.topic, attempt_mark(row.install_id, row.id), row.win, row.run_number, row.contract_id,
+        row.to_offset, row.silent_for, row.requested_by, row.cluster_id, row.topic_id,
+    )  # fmt: skip
+
+
+@dataclass
+class Reconciliation:
+    """One scan of one attempt. `step` returns None while an open transaction stands before `hi`: waiting is a state."""
+
+    cluster: Cluster
+    admin: Admin
+    lease: Lease
+    attempt: Unsettled
+    rules: Reconcile
+    fenced_at: datetime
+    his: dict[int, int] = field(default_factory=dict)
+    started_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        with read() as cur:
+            rows = cur.execute(sql.expected, {"attempt": self.attempt.id}, binary=True).fetchall()
+            anchors = cur.execute(sql.anchors, {"attempt": self.attempt.id}).fetchall()
+        self._offsets = [row.offset for row in rows]
+        self._bus_sources = {row.partition: row.bus_source_id for row in anchors}
+        self.prepared = Prepared(
+            self.attempt.cluster_id,
+            self.attempt.topic_id,
+            [Anchor(row.partition, row.lo, row.leader_epoch) for row in anchors],
+            [Expected(i, row.identity, row.payload_digest, row.partition) for i, row in enumerate(rows)],
+        )
+
+    def step(self) -> ScanAnswer | None:
+        """Look, decide, and write the answer down in one transaction. Raises BrokerError where Kafka is silent."""
+        if self.started_at is None:
+            self.started_at = _now()
+        before = self._moment()
+        if reasons := unsound(self.prepared, before):
+            return self._settle(ScanAnswer(Answer.UNDECIDABLE, "; ".join(reasons)), before, [])
+        self.his = self.his or {p: ground.hi for p, ground in before.grounds.items() if ground.hi is not None}
+        waiting = held_back(self._up_to_hi(before))
+        if waiting:
+            log.info("attempt %s waits for the last stable offset of partitions %s", self.attempt.id, waiting)
+            return None
+        scan = _Scan(self, before)
+        scan.run()
+        after = self._moment()
+        applied = self._applied()
+        answer = decide(self.prepared, before, after, scan.reads(), scan.found, applied)
+        return self._settle(answer, after, scan.reads())
+
+    def _up_to_hi(self, moment: Moment) -> Moment:
+        """The moment as the scan needs it: `hi` as first read after the fence, not where the log ends by now."""
+        grounds = {p: Ground(g.earliest, self.his[p], g.lso, g.diverged) for p, g in moment.grounds.items()}
+        return Moment(moment.cluster_id, moment.topic_id, grounds)
+
+    def _moment(self) -> Moment:
+        """What the scan stands on now. An answer that does not come is no answer: BrokerUnavailable, try again."""
+        cluster_id = self.admin.cluster_id()
+        topic_id = self.admin.topic_id(self.attempt.topic)
+        if cluster_id != self.prepared.cluster_id or topic_id != self.prepared.topic_id:
+            return Moment(cluster_id, topic_id, {})
+        ends = self.admin.ends(self.attempt.topic, [anchor.partition for anchor in self.prepared.anchors])
+        grounds = {a.partition: self._ground(a, ends[a.partition]) for a in self.prepared.anchors}
+        return Moment(cluster_id, topic_id, grounds)
+
+    def _ground(self, anchor: Anchor, ends: Any) -> Ground:
+        if ends.earliest is None or ends.hw is None or ends.lso is None:
+            raise BrokerUnavailable(expected=f"the offsets of {self.attempt.topic}/{anchor.partition}", found="none")
+        if ends.earliest > anchor.lo or ends.hw < anchor.lo or anchor.leader_epoch is None:
+            return Ground(ends.earliest, ends.hw, ends.lso, "")  # unsound already; a probe would add nothing
+        start = Start(self.attempt.topic, anchor.partition, anchor.lo, anchor.leader_epoch)
+        diverged = probe_epoch(self.cluster, start)
+        if diverged is None:
+            raise BrokerUnavailable(
+                expected=f"the epoch probe of {self.attempt.topic}/{anchor.partition}", found="none"
+            )
+        return Ground(ends.earliest, ends.hw, ends.lso, diverged)
+
+    def _applied(self) -> list[int]:
+        identities = [event.identity for event in self.prepared.expected]
+        with read() as cur:
+            keys = {"identities": identities, "run": self.attempt.run_number}
+            return [row.index for row in cur.execute(sql.applied, keys).fetchall()]
+
+    def _settle(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> ScanAnswer:
+        with write() as cur:
+            attempts.hold(cur, self.lease)
+            cur.execute(sql.insert_scan, self._scan_row(answer, moment, reads))
+            state = "ACKED" if answer.answer is Answer.PRESENT else str(answer.answer)
+            attempts.write_places(cur, self.lease.source, self.attempt.id, self._places(answer))
+            attempts.end(cur, self.attempt.id, state)
+            attempts.serve_requests(cur, self.attempt.id)
+            if answer.answer is Answer.PRESENT:
+                attempts.progress(cur, self.lease, self.attempt.to_offset)
+            elif answer.answer is not Answer.UNDECIDABLE and self.rules.republish is Republish.AUTOMATIC:
+                attempts.requeue(cur, self.attempt.id)
+            attempts.touch(cur, [self.attempt.win])
+        log.info("attempt %s is %s: %s", self.attempt.id, answer.answer, answer.why)
+        return answer
+
+    def _places(self, answer: ScanAnswer) -> Iterable[attempts.PlaceRow]:
+        for index, (partition, offset) in sorted((answer.places or {}).items()):
+            yield self._offsets[index], self._bus_sources[partition], offset
+
+    def _scan_row(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> dict[str, object]:
+        by_partition = {r.partition: r for r in reads}
+        partitions = [
+            _as_json(anchor, moment.grounds.get(anchor.partition), by_partition.get(anchor.partition))
+            for anchor in self.prepared.anchors
+        ]
+        return {
+            "attempt": self.attempt.id, "fence": self.lease.fence, "fenced_at": self.fenced_at,
+            "asked_by": self.attempt.requested_by or "the contract: reconcile.automatic", "started_at": self.started_at,
+            "answer": str(answer.answer), "why": answer.why or None, "expected": len(self.prepared.expected),
+            "found": len(answer.places or {}), "partitions": Jsonb(partitions),
+        }  # fmt: skip
+
+
+#: Why an attempt that was found PREPARED is UNKNOWN: its sender ended, or lost its lease, without writing an outcome.
+NO_OUTCOME = "NO_OUTCOME: the sender ended without writing one down"
+
+
+def _as_json(anchor: Anchor, ground: Ground | None, done: Read | None) -> dict[str, object]:
+    return {
+        "partition": anchor.partition,
+        "lo": anchor.lo,
+        "epoch": anchor.leader_epoch,
+        "hi": done.hi if done else ground.hi if ground else None,
+        "lso": ground.lso if ground else None,
+        "scanned": done.scanned if done else 0,
+        "ended_at": done.ended_at if done else None,
+    }
+
+
+def _now() -> datetime:
+    with read() as cur:
+        row = cur.execute("SELECT clock_timestamp() AS now").fetchone()
+    assert row is not None
+    now: datetime = row.now
+    return now
+
+
+class _Scan:
+    """Reads [lo, hi) of every partition of the attempt, read_committed, and keeps what carries its mark."""
+
+    def __init__(self, owner: Reconciliation, before: Moment) -> None:
+        self._owner = owner
+        self._topic = owner.attempt.topic
+        self._anchors = {Partition(self._topic, a.partition): a for a in owner.prepared.anchors}
+        self._his = owner.his
+        self._at = {here: anchor.lo for here, anchor in self._anchors.items()}
+        self._scanned = dict.fromkeys(self._anchors, 0)
+        self._faults = dict.fromkeys(self._anchors, "")
+        self.found: list[Found] = []
+
+    def run(self) -> None:
+        until = time.monotonic() + self._owner.rules.scan_timeout / timedelta(seconds=1)
+        renewed = time.monotonic()
+        with PartitionReader(self._owner.cluster, fetch_wait=0.02) as reader:
+            reader.assign([Start(h.topic, h.partition, a.lo, a.leader_epoch) for h, a in self._anchors.items()])
+            while self._unread() and not self._broken(until):
+                for here, chunk in reader.read(2000, 0.2).items():
+                    self._keep(here, chunk.records)
+                    self._at[here] = max(self._at[here], chunk.next_offset)
+                    self._faults[here] = str(chunk.fault) if chunk.fault else self._faults[here]
+                if time.monotonic() - renewed > _RENEW_AFTER:
+                    renew(self._owner.lease)
+                    renewed = time.monotonic()
+
+    def reads(self) -> list[Read]:
+        return [
+            Read(h.partition, self._hi(h), min(self._at[h], self._hi(h)), self._scanned[h], self._faults[h])
+            for h in self._anchors
+        ]
+
+    def _hi(self, here: Partition) -> int:
+        return self._his[here.partition]
+
+    def _unread(self) -> list[Partition]:
+        return [h for h in self._anchors if self._at[h] < self._hi(h) and not self._faults[h]]
+
+    def _broken(self, until: float) -> bool:
+        """Bounds of the contract: beyond them the answer is UNDECIDABLE, and says which one it was."""
+        most = self._owner.rules.scan_records
+        why = f"beyond {most:,} records" if sum(self._scanned.values()) > most else ""
+        why = why or (f"beyond {self._owner.rules.scan_timeout}" if time.monotonic() > until else "")
+        for here in self._unread() if why else []:
+            self._faults[here] = why
+        return bool(why)
+
+    def _keep(self, here: Partition, records: Sequence[Record]) -> None:
+        hi, mark = self._hi(here), self._owner.attempt.mark
+        for record in records:
+            if record.offset >= hi:
+                break
+            self._scanned[here] += 1
+            headers = record.headers or []
+            if (ATTEMPT, mark) in headers:
+                self.found.append(_found(here.partition, record, headers))
+
+
+def _found(partition: int, record: Record, headers: Sequence[tuple[str, bytes | None]]) -> Found:
+    """The identity as its header says, the digest of what is really there."""
+    said = dict(headers).get(IDENTITY) or b""
+    try:
+        identity = bytes.fromhex(said.decode("ascii"))
+    except ValueError:
+        identity = b""
+    return Found(partition, record.offset, identity, payload_digest(record.value or b""))

@@ -1,0 +1,70 @@
+-- name: advance
+-- The compare-and-set of DESIGN 3.6 for the bus: fenced or moved, nothing of it happens.
+UPDATE position
+   SET next_offset = %(end)s, leader_epoch = %(epoch)s, progressed_at = clock_timestamp(),
+       until = clock_timestamp() + make_interval(secs => %(seconds)s),
+       stopped_code = NULL, stopped_detail = NULL, stopped_at = NULL, stopped_until = NULL
+ WHERE lane = 'effects' AND source_id = %(source)s
+   AND next_offset = %(start)s AND fence = %(fence)s AND owner = %(owner)s
+RETURNING nextval('bus_batch_id_seq') AS batch_id
+
+-- name: states
+SELECT id, state FROM attempt WHERE id = ANY(%(attempts)s::bigint[])
+
+-- name: attempts
+-- What never changes about an attempt, once per attempt and process: which offsets of which run it carries.
+SELECT a.id, a.topic_id, a.source_id, b.run_number, b.win, b.contract_id, ab.offsets
+  FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id
+ WHERE a.id = ANY(%(attempts)s::bigint[])
+
+-- name: placed
+SELECT attempt_id, "offset" FROM place WHERE attempt_id = ANY(%(attempts)s::bigint[])
+
+-- name: events
+-- LATERAL … LIMIT 1 by (run, identity): 4 µs a key even for a run the planner has never seen (SPEED).
+SELECT k.run AS run_number, k.identity, e.source_id, e."offset", e.win, e.payload_digest, e.class_id,
+       f.done IS NOT NULL AS applied
+  FROM unnest(%(runs)s::integer[], %(identities)s::bytea[]) AS k(run, identity)
+ CROSS JOIN LATERAL (
+       SELECT source_id, "offset", win, payload_digest, class_id FROM event
+        WHERE run_number = k.run AND identity = k.identity LIMIT 1) e
+  LEFT JOIN LATERAL (
+       SELECT true AS done FROM effect WHERE run_number = k.run AND identity = k.identity LIMIT 1) f ON true
+
+-- name: copy_effects
+COPY {leaf} (run_number, identity, win, bus_source_id, bus_offset, bus_batch_id, context_state, context_reason)
+FROM STDIN (FORMAT BINARY)
+
+-- name: insert_foreign
+INSERT INTO foreign_record (source_id, "offset", why, key, value, headers)
+SELECT %(source)s, * FROM unnest(%(offsets)s::bigint[], %(whys)s::text[], %(keys)s::bytea[], %(values)s::bytea[],
+                                 %(headers)s::bytea[])
+
+-- name: insert_contradictions
+INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", identity, detail)
+SELECT c.win, c.attempt, c.kind, %(source)s, c."offset", c.identity, c.detail
+  FROM unnest(%(wins)s::integer[], %(attempts)s::bigint[], %(kinds)s::text[], %(offsets)s::bigint[],
+              %(identities)s::bytea[], %(details)s::text[]) AS c(win, attempt, kind, "offset", identity, detail)
+ON CONFLICT ON CONSTRAINT contradiction_unique DO NOTHING
+
+-- name: insert_batch
+INSERT INTO bus_batch (id, source_id, from_offset, to_offset, leader_epoch, records, applied, duplicates, foreign_records,
+                       mismatching, gaps, fence, owner)
+VALUES (%(batch)s, %(source)s, %(start)s, %(end)s, %(epoch)s, %(records)s, %(applied)s, %(duplicates)s, %(foreign)s,
+        %(mismatching)s, %(gaps)s, %(fence)s, %(owner)s)
+
+-- name: insert_gaps
+INSERT INTO gap (source_id, from_offset, to_offset, leader_epoch, isolation, why, state, fence)
+SELECT %(source)s, g.*, 'CLAIMED', %(fence)s
+  FROM unnest(%(froms)s::bigint[], %(tos)s::bigint[], %(epochs)s::integer[], %(isolations)s::text[], %(whys)s::text[]) g
+
+-- name: windows_in_range
+-- Cut windows that this read may lie in: their CAUGHT_UP and PUBLISHED change with it.
+SELECT w.id FROM window_range r JOIN run_window w ON w.id = r.win
+ WHERE r.source_id = %(source)s AND w.state = 'CUT' AND (r.end_offset IS NULL OR r.end_offset > %(start)s)
+
+-- name: pins
+SELECT context, pinned_win, verdict FROM window_pin WHERE win = %(win)s
+
+-- name: install
+SELECT install_id FROM install WHERE id = 1

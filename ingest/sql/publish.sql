@@ -1,0 +1,55 @@
+-- name: install
+SELECT install_id FROM install WHERE id = 1
+
+-- name: queued
+-- The queue, never "id > last seen": batches commit out of order. `partly`: a PARTIAL attempt placed some of its events.
+SELECT q.batch_id, q.from_offset, b.to_offset, q.events, q.bytes, b.win, b.run_number, b.contract_id,
+       EXISTS (SELECT FROM attempt_batch ab JOIN attempt a ON a.id = ab.attempt_id
+                WHERE ab.batch_id = q.batch_id AND a.state = 'PARTIAL') AS partly
+  FROM publish_queue q JOIN batch b ON b.id = q.batch_id
+ WHERE q.source_id = %(source)s
+ ORDER BY q.from_offset LIMIT 500
+
+-- name: withheld
+-- Proven ABSENT (or partly so) where the contract wants a plan before republishing: nothing later may overtake them.
+SELECT ab.batch_id
+  FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id
+ WHERE a.source_id = %(source)s AND a.state IN ('ABSENT', 'PARTIAL', 'NOT_SENT')
+   AND NOT EXISTS (SELECT FROM attempt_batch l WHERE l.batch_id = ab.batch_id AND l.live)
+   AND NOT EXISTS (SELECT FROM publish_queue q WHERE q.batch_id = ab.batch_id)
+   AND EXISTS (SELECT FROM unnest(ab.offsets) o
+                WHERE NOT EXISTS (SELECT FROM place p WHERE p.source_id = a.source_id AND p."offset" = o))
+ LIMIT 1
+
+-- name: events
+SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e.payload
+  FROM event e
+ WHERE e.run_number = %(run)s AND e.batch_id = ANY(%(batches)s::bigint[])
+ ORDER BY e."offset"
+
+-- name: events_without_place
+SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e.payload
+  FROM event e
+ WHERE e.run_number = %(run)s AND e.batch_id = ANY(%(batches)s::bigint[])
+   AND NOT EXISTS (SELECT FROM place p WHERE p.source_id = e.source_id AND p."offset" = e."offset")
+ ORDER BY e."offset"
+
+-- name: dequeue
+DELETE FROM publish_queue WHERE batch_id = ANY(%(batches)s::bigint[]) AND source_id = %(source)s RETURNING batch_id
+
+-- name: insert_attempt
+INSERT INTO attempt (source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events, bytes, state)
+VALUES (%(source)s, %(transactional_id)s, %(fence)s, %(owner)s, %(install)s, %(cluster_id)s, %(topic_id)s, %(topic)s,
+        %(events)s, %(bytes)s, 'PREPARED')
+RETURNING id
+
+-- name: insert_attempt_batches
+-- The explicit partition of every event, batch by batch, in offset order.
+INSERT INTO attempt_batch (attempt_id, batch_id, offsets, partitions, live)
+SELECT %(attempt)s, x.batch_id, array_agg(x."offset" ORDER BY x."offset"), array_agg(x.partition ORDER BY x."offset"), true
+  FROM unnest(%(batches)s::bigint[], %(offsets)s::bigint[], %(partitions)s::integer[]) AS x(batch_id, "offset", partition)
+ GROUP BY x.batch_id
+
+-- name: insert_attempt_partitions
+INSERT INTO attempt_partition (attempt_id, partition, bus_source_id, lo, leader_epoch)
+SELECT %(attempt)s, * FROM unnest(%(partitions)s::integer[], %(sources)s::integer[], %(los)s::bigint[], %(epochs)s::integer[])

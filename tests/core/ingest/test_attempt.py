@@ -1,0 +1,89 @@
+"""What an attempt may carry, and what a record on the bus says about itself."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.core.attempt import Mark, Queued, attempt_mark, choose, marked, read_mark, transactional_id
+
+INSTALL = UUID("0191d2a4-0000-7000-8000-000000000001")
+I, D = b"\x01" * 32, b"\x02" * 32  # noqa: E741
+
+
+def queued(number: int, events: int = 10, size: int = 100, win: int = 1, contract: int = 1) -> Queued:
+    return Queued(number, number * 100, number * 100 + 50, events, size, win, 7, contract)
+
+
+def numbers(chosen: list[Queued]) -> list[int]:
+    return [batch.batch for batch in chosen]
+
+
+def test_in_offset_order_up_to_the_bounds() -> None:
+    assert numbers(choose([queued(3), queued(1), queued(2)], events_most=20)) == [1, 2]
+    assert numbers(choose([queued(1), queued(2)], bytes_most=150)) == [1]
+
+
+def test_one_batch_beyond_the_bounds_goes_alone() -> None:
+    assert numbers(choose([queued(1, events=9000), queued(2)])) == [1]
+
+
+@pytest.mark.parametrize("other", [queued(2, win=2), queued(2, contract=2)])
+def test_an_attempt_belongs_to_one_window_and_one_contract(other: Queued) -> None:
+    assert numbers(choose([queued(1), other, queued(3)])) == [1]
+
+
+@given(st.lists(st.tuples(st.integers(1, 6000), st.integers(1, 9_000_000), st.integers(1, 2)), max_size=9))
+def test_chosen_is_a_beginning_and_never_empty(raw: list[tuple[int, int, int]]) -> None:
+    batches = [queued(i, events, size, win) for i, (events, size, win) in enumerate(raw)]
+    chosen = choose(batches)
+    assert chosen == batches[: len(chosen)]
+    assert bool(chosen) == bool(batches)
+    assert len(chosen) < 2 or (sum(b.events for b in chosen) <= 5000 and len({b.win for b in chosen}) == 1)
+
+
+def test_a_record_carries_its_original_headers_then_ours() -> None:
+    headers = marked([("a", b"1"), ("pg-digest", b"forged"), ("a", None)], I, attempt_mark(INSTALL, 12), D)
+    assert headers == [
+        ("a", b"1"),
+        ("a", None),
+        ("pg-identity", "01" * 32),
+        ("pg-attempt", b"0191d2a4-0000-7000-8000-000000000001/12"),
+        ("pg-digest", "02" * 32),
+    ]
+    as_read = [(name, value.encode() if isinstance(value, str) else value) for name, value in headers]
+    assert read_mark(as_read) == Mark(str(INSTALL), 12, I, D)
+
+
+GOOD = {"pg-identity": b"01" * 32, "pg-attempt": b"x/12", "pg-digest": b"02" * 32}
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        (None, "pg-attempt, pg-digest, pg-identity missing"),
+        ([("pg-attempt", b"x/12")], "pg-digest, pg-identity missing"),
+        ([*GOOD.items(), ("pg-digest", b"02" * 32)], "pg-digest is repeated"),
+        (list({**GOOD, "pg-attempt": b"12"}.items()), "a header of ours does not say what it must"),
+        (list({**GOOD, "pg-attempt": b"x/-1"}.items()), "a header of ours does not say what it must"),
+        (list({**GOOD, "pg-attempt": b"x/" + b"9" * 40}.items()), "a header of ours does not say what it must"),
+        (list({**GOOD, "pg-identity": b"zz" * 32}.items()), "a header of ours does not say what it must"),
+        (list({**GOOD, "pg-identity": b"\xff" * 64}.items()), "a header of ours does not say what it must"),
+        (list({**GOOD, "pg-digest": b"02"}.items()), "a header of ours does not say what it must"),
+        (list({**GOOD, "pg-digest": None}.items()), "a header of ours does not say what it must"),
+    ],
+)
+def test_a_record_without_our_mark_says_why(headers: list[tuple[str, bytes | None]] | None, why: str) -> None:
+    assert read_mark(headers) == why
+
+
+@given(st.lists(st.tuples(st.sampled_from([*GOOD, "x"]), st.one_of(st.none(), st.binary(max_size=80)))))
+def test_reading_a_mark_never_raises(headers: list[tuple[str, bytes | None]]) -> None:
+    assert isinstance(read_mark(headers), Mark | str)
+
+
+def test_two_installations_on_one_cluster_do_not_share_a_transactional_id() -> None:
+    assert transactional_id(INSTALL, 5) == "passgate.0191d2a4-0000-7000-8000-000000000001.5"
