@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from knox.models import AuthToken
 
 from console.models import TokenScope
 from console.people import Act
 from ingest.auditlog import record_act
-from ingest.core.errors import PassgateError
+from ingest.core.errors import NotFound, PassgateError
 from ingest.db import write
 
 LONGEST = timedelta(days=400)
@@ -52,3 +53,21 @@ def issue(user: Any, name: str, expires: timedelta, acts: Collection[str], actor
         detail = {"name": name.strip(), "acts": wanted, "expires_at": token.expiry.isoformat(), "key": token.token_key}
         record_act(cur, actor, "token.create", f"user:{user.get_username()}", detail=detail)
     return Issued(name.strip(), user.get_username(), tuple(wanted), token.expiry, secret)
+
+
+def listed(user: Any | None = None) -> QuerySet[Any]:
+    """Tokens with their scope, the newest first; of one user, or all."""
+    tokens = AuthToken.objects.select_related("user", "scope").order_by("-created")
+    return tokens.filter(user=user) if user is not None else tokens  # type: ignore[no-any-return]
+
+
+def revoke(key: str, actor: str) -> int:
+    """Ends the tokens with this key; returns how many. Raises NotFound."""
+    with write() as cur:
+        found = list(AuthToken.objects.select_related("user").filter(token_key=key.replace("\0", "\ufffd")))
+        if not found:
+            raise NotFound(expected=f"token {key}", found="none", next_step="passgate token list")
+        for token in found:
+            token.delete()
+        record_act(cur, actor, "token.revoke", f"user:{found[0].user.get_username()}", detail={"key": key})
+    return len(found)

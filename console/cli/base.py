@@ -162,9 +162,9 @@ DURATION = Duration()
 # ---- output ---------------------------------------------------------------------------------------------------------
 
 
-def emit(document: Any) -> None:
+def emit(document: Any, err: bool = False) -> None:
     """One JSON document; what does not print is escaped, so a terminal is safe too."""
-    click.echo(json.dumps(document, indent=1))
+    click.echo(json.dumps(document, indent=1), err=err)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> None:
@@ -184,9 +184,9 @@ def cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else plainly(str(value), CELL)
 
 
-def said(text: str, indent: int = 0) -> None:
+def said(text: str, indent: int = 0, err: bool = False) -> None:
     """A sentence that may hold text from outside."""
-    click.echo(" " * indent + plainly(text))
+    click.echo(" " * indent + plainly(text), err=err)
 
 
 def counted(number: int, one: str, many: str = "") -> str:

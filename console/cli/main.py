@@ -32,6 +32,8 @@ COMMANDS = {
     "quarantine": Entry("console.cli.quarantine", "quarantine", "List, show and resolve quarantined records."),
     "reconcile": Entry("console.cli.reconcile", "reconcile", "Settle publishes of unknown outcome."),
     "fsck": Entry("console.cli.fsck", "fsck", "Check every invariant of the ledger."),
+    "user": Entry("console.cli.people", "user", "People and their roles."),
+    "token": Entry("console.cli.token", "token", "API tokens: made, listed, revoked."),
 }
 
 

@@ -1,0 +1,105 @@
+"""`passgate gate`: may this run be read? And running a command only if it may."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import NoReturn
+
+import click
+
+from console.cli.ready import BEFORE
+
+# isort: split
+from django.db import connections
+
+from audit.enforce import Code, GateDecision, decide_gate
+from console.api.gate import gate_document
+from console.cli.base import DURATION, RUN, Command, acting, as_json, emit
+from console.pages.shown import plainly
+
+PAUSES = (1.0, 2.0, 3.0)
+LONGEST_PAUSE = 5.0
+MAY_OPEN = frozenset({Code.NOT_CLOSED, Code.BLOCKED, Code.UNAVAILABLE})
+WORDS = {
+    Code.OPEN: "the gate is OPEN",
+    Code.NOT_FOUND: "no gate",
+    Code.UNAVAILABLE: "cannot say, so the gate counts as SHUT",
+}
+NOT_EXECUTABLE, NO_SUCH_COMMAND = 126, 127  # as shells answer
+
+
+@click.command(cls=Command)
+@click.argument("name", type=RUN, metavar="STREAM/RUN")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND ...]")
+@click.option("--window", type=click.IntRange(1, 2**31 - 1), help="One window instead of the whole run.")
+@click.option("--wait", type=DURATION, default=timedelta(0), help="Ask again for so long, while it may still open.")
+@acting
+@as_json
+def gate(
+    name: tuple[str, str], command: tuple[str, ...], window: int | None, wait: timedelta, actor: str, as_json: bool
+) -> None:
+    """Ask a run's gate. With a command, run it only on PASS; its exit code is then ours.
+
+    \b
+    Exit code 0  PASS, and the gate is open
+              1  FAIL; or shut, because what the verdict stands on has changed
+              2  usage, or there is no such run or window
+              3  it cannot be evaluated now
+              4  not yet
+    """
+    decision = ask(name, window, actor, wait)
+    if as_json:
+        emit(gate_document(decision, *name, window), err=bool(command))  # stdout is the command's
+    else:
+        click.echo(sentence(name, window, decision), err=bool(command) or not decision.granted)
+    if decision.granted and command:
+        become(command)
+    sys.exit(decision.exit_code)
+
+
+def ask(name: tuple[str, str], window: int | None, who: str, wait: timedelta) -> GateDecision:
+    """The gate's answer, asked again until it is final or the time is over. Each question is logged."""
+    until = time.monotonic() + wait.total_seconds()
+    decision = decide_gate(*name, window, who)
+    told = ""
+    for pause in _pauses():
+        left = until - time.monotonic()
+        if decision.code not in MAY_OPEN or left <= 0:
+            break
+        if decision.detail != told:
+            told = decision.detail
+            click.echo(f"waiting: {plainly(told)}", err=True)
+        time.sleep(min(pause, left))
+        decision = decide_gate(*name, window, who)
+    return decision
+
+
+def _pauses() -> Iterator[float]:
+    yield from PAUSES
+    while True:
+        yield LONGEST_PAUSE
+
+
+def sentence(name: tuple[str, str], window: int | None, decision: GateDecision) -> str:
+    """The answer in words."""
+    subject = "/".join(name) + (f" window {window}" if window else "")
+    word = WORDS.get(decision.code, "the gate is SHUT")
+    return plainly(f"{subject}: {word} [{decision.code}]. {decision.detail}")
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    """Turns this process into the command, in the caller's own environment: no password of ours goes along."""
+    connections.close_all()
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], list(command), BEFORE)
+    except FileNotFoundError:
+        click.echo(f"passgate: {plainly(command[0])}: no such command", err=True)
+        sys.exit(NO_SUCH_COMMAND)
+    except OSError as error:
+        click.echo(f"passgate: {plainly(command[0])}: {error.strerror}", err=True)
+        sys.exit(NOT_EXECUTABLE)

@@ -1,0 +1,221 @@
+"""`passgate run`: opening, sealing, closing and looking at runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import click
+
+import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
+
+# isort: split
+from audit.close import checks_now, close_run
+from audit.core import verdict as v
+from audit.core.diagnosis import diagnose
+from audit.cut import declare_totals, seal_run
+from audit.models import Verdict
+from audit.open import open_run
+from console.api.documents import run_documents, verdict_document, verdict_line
+from console.api.named import newest_window, run_written, window_numbered
+from console.api.runs import run_document, runs_of, totals_document
+from console.api.streams import newest_contracts
+from console.cli.base import (
+    DONE,
+    DURATION,
+    NO,
+    NOT_YET,
+    RUN,
+    Command,
+    Group,
+    acting,
+    as_json,
+    emit,
+    moment,
+    said,
+    table,
+)
+from ingest.models import RunState
+
+EXIT = {"PASS": DONE, "FAIL": NO, "BLOCKED": NOT_YET}
+MOST_LISTED = 1_000
+
+NAME = click.argument("name", type=RUN, metavar="STREAM/RUN")
+WINDOW = click.option("--window", type=click.IntRange(1, 2**31 - 1), help="The window's number. [default: the newest]")
+
+
+@click.group(cls=Group)
+def run() -> None:
+    """Open, seal and close runs."""
+
+
+@run.command("open", cls=Command)
+@NAME
+@click.option("--contract", metavar="N|DIGEST", help="A version or a whole digest. [default: the newest]")
+@click.option("--pin", "pins", multiple=True, metavar="CONTEXT=VERDICT", help="Join with this verdict's window.")
+@acting
+@as_json
+def open_(name: tuple[str, str], contract: str | None, pins: tuple[str, ...], actor: str, as_json: bool) -> None:
+    """Open a run, or find it there with the same contract: both exit with 0. A stream has at most one open run."""
+    opened = open_run(*name, actor, contract, pairs(pins, "--pin"))
+    found = run_document(run_written(opened.name))
+    if as_json:
+        emit(found | {"result": opened.result})
+        return
+    state = "is open" if found["state"] == RunState.OPEN else f"was there already and is {found['state']}"
+    digest = opened.contract_digest.hex()[:12]
+    said(f"{opened.name} {state}: window {opened.window}, contract v{opened.contract_version} ({digest}).")
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """NAME=VALUE options."""
+    found = dict[str, str]()
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value) or name in found:
+            raise click.BadParameter(f"NAME=VALUE, each name once, is expected; found {text!r}", param_hint=option)
+        found[name] = value
+    return found
+
+
+def totals_of(texts: Sequence[str], option: str) -> dict[str, int]:
+    """CLASS=N as counts per event class."""
+    named = pairs(texts, option)
+    for name, number in named.items():
+        if not (number.isascii() and number.isdigit() and len(number) < 20):
+            raise click.BadParameter(f"CLASS=N is expected; found {f'{name}={number}'!r}", param_hint=option)
+    return {name: int(number) for name, number in named.items()}
+
+
+@run.command(cls=Command)
+@NAME
+@click.option("--totals", "totals", multiple=True, metavar="CLASS=N", help="What the producer sent of a class.")
+@acting
+@as_json
+def seal(name: tuple[str, str], totals: tuple[str, ...], actor: str, as_json: bool) -> None:
+    """Seal a run: what lies beyond its cut belongs to the next window. A second time changes nothing."""
+    sealed = seal_run(*name, actor, totals_of(totals, "--totals") or None)
+    if as_json:
+        emit(run_document(run_written("/".join(name))) | {"result": sealed.result, "cuts": sealed.cuts})
+        return
+    word = "is sealed" if sealed.result == "sealed" else "was sealed already"
+    cuts = ", ".join(f"{source} at {cut:,}" for source, cut in sorted(sealed.cuts.items()))
+    said(f"{'/'.join(name)} {word}: window {sealed.window} is cut, {cuts or 'no source'}.")
+
+
+@run.command(cls=Command)
+@NAME
+@click.argument("counts", nargs=-1, metavar="[CLASS=N]...")
+@acting
+@as_json
+def totals(name: tuple[str, str], counts: tuple[str, ...], actor: str, as_json: bool) -> None:
+    """Declare what the producer sent, per event class; without counts, show what was declared."""
+    found = run_written("/".join(name))
+    if counts:
+        declare_totals(*name, totals_of(counts, "CLASS=N"), actor)
+    document = totals_document(found)
+    if as_json:
+        emit(document)
+    elif not document["totals"]:
+        said(f"Nothing is declared for {'/'.join(name)}. Declare: passgate run totals {'/'.join(name)} CLASS=N")
+    else:
+        heads = ("window", "class", "declared", "by", "at")
+        rows = [
+            (t["window"], t["event_class"], t["declared"], t["declared_by"], moment(t["declared_at"]))
+            for t in document["totals"]
+        ]
+        table(heads, rows, right=[0, 2])
+
+
+@run.command(cls=Command)
+@NAME
+@WINDOW
+@click.option("--wait", type=DURATION, default=timedelta(0), help="Let lanes work for so long before judging.")
+@acting
+@as_json
+def close(name: tuple[str, str], window: int | None, wait: timedelta, actor: str, as_json: bool) -> None:
+    """Judge a sealed window now and store the verdict. Exit code 0: PASS; 1: FAIL; 4: BLOCKED; 3: not judged."""
+    stored = close_run(*name, actor, window, wait)
+    if as_json:
+        verdict = Verdict.objects.select_related("win").get(pk=stored.id)
+        emit(verdict_document(verdict, *name))
+    else:
+        said(f"{stored.name} {stored.verdict.title}")
+        said(stored.sentence)
+    sys.exit(EXIT[str(stored.verdict.state)])
+
+
+@run.command("list", cls=Command)
+@click.argument("stream", required=False)
+@click.option("--state", type=click.Choice(RunState.values), help="Runs in this state only.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST_LISTED), default=50, show_default=True, help="At most so many a stream."
+)
+@as_json
+def list_runs(stream: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """List runs, the newest first."""
+    streams = [stream] if stream else [row.stream.name for row in newest_contracts()]
+    rows = [row for name in streams for row in runs_of(name, state)[:limit]]
+    documents = run_documents(rows)
+    if as_json:
+        emit({"items": documents})
+    elif not documents:
+        said(f"No runs{f' of {stream}' if stream else ''} yet. Open one: passgate run open {stream or 'STREAM'}/RUN")
+    else:
+        heads = ("run", "state", "verdict", "contract", "opened", "by")
+        table(heads, map(_run_row, documents))
+
+
+def _run_row(found: Mapping[str, Any]) -> tuple[object, ...]:
+    verdict = next((w["verdict"] for w in reversed(found["windows"]) if w["verdict"]), None)
+    return (
+        f"{found['stream']}/{found['run']}",
+        found["state"],
+        f"#{verdict['number']} {verdict['state']}" if verdict else "not judged",
+        f"v{found['contract']['version']}",
+        moment(found["opened_at"]),
+        found["opened_by"],
+    )
+
+
+@run.command(cls=Command)
+@NAME
+@WINDOW
+@as_json
+def show(name: tuple[str, str], window: int | None, as_json: bool) -> None:
+    """Show a run: what would be judged now, and what was judged. Stores nothing."""
+    found = run_written("/".join(name))
+    shown = window_numbered(found, window) if window else newest_window(found)
+    now = checks_now(shown.pk)
+    diagnosis = diagnose(now)
+    if as_json:
+        emit(run_document(found) | {"checks_now": v.body(now, None, diagnosis.sentence)})
+        return
+    said(f"{name[0]} / {name[1]} / window {shown.number}   run {found.state}   contract v{found.contract.version}")
+    said(diagnosis.sentence)
+    click.echo()
+    _say_checks(now)
+    _say_verdicts(list(Verdict.objects.filter(run=found).order_by("-number")[:10]), name)
+
+
+def _say_checks(now: v.Verdict) -> None:
+    click.echo("Checks now, not a verdict")
+    rows = [
+        (c.name, c.state, f"follows from {c.follows_from}" if c.follows_from else c.observed, c.required, c.source)
+        for c in now.checks
+    ]
+    table(("check", "state", "observed", "required", "source"), rows)
+    for absent in now.not_listed:
+        said(f"{absent.name} is not listed: {absent.why}")
+
+
+def _say_verdicts(verdicts: Sequence[Verdict], name: tuple[str, str]) -> None:
+    click.echo()
+    if not verdicts:
+        said(f"Not judged yet. Seal it, and it is: passgate run seal {'/'.join(name)}")
+    for verdict in verdicts:
+        line = verdict_line(verdict, *name)
+        said(f"{line['verdict']} {line['state']}, {moment(line['decided_at'])} by {line['decided_by']}")
+        said(line["sentence"], indent=2)
