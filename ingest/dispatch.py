@@ -214,10 +214,13 @@ def share_of_work(slots: int) -> int:
     return max(1, -(-len(work()) // slots))
 
 
-def sample(admin: Admin) -> int:
-    """Asks the broker for the offsets of every source and writes down the answers; unanswered is null, never 0."""
+def sample(admin: Admin, stream: str | None = None) -> int:
+    """Asks the broker for the offsets of every source (of `stream`, or of all) and writes down the answers.
+
+    Unanswered is null, never 0.
+    """
     with read() as cur:
-        rows = cur.execute(sql.sampled_sources).fetchall()
+        rows = cur.execute(sql.sampled_sources, {"stream": stream}).fetchall()
     by_topic: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     for row in rows:
         by_topic[row.topic, row.topic_id, row.stream].append(row)

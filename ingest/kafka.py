@@ -344,7 +344,7 @@ class Admin:
         return {tp.partition: _committed(tp) for tp in answered}
 
     def _member(self, group: str) -> Consumer:
-        """A consumer that only asks. The admin client's own call ends the process where the coordinator is still loading
+        """A consumer that only asks. The admin client's own call can end the process while the coordinator is loading
         (librdkafka issue 5040: it reaches for a consumer group that an admin client does not have)."""
         member = self._members.get(group)
         if member is None:

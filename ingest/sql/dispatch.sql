@@ -48,7 +48,7 @@ SELECT p.lane, p.source_id, p.owner, p.until <= clock_timestamp() AS expired
 -- name: sampled_sources
 SELECT DISTINCT s.id, s.stream_id, s.role, s.topic, s.topic_id, s.partition, st.name AS stream, p.next_offset
   FROM position p JOIN source s ON s.id = p.source_id JOIN stream st ON st.id = s.stream_id
- WHERE p.lane IN ('admission', 'effects')
+ WHERE p.lane IN ('admission', 'effects') AND (%(stream)s::text IS NULL OR st.name = %(stream)s)
 
 -- name: insert_samples
 INSERT INTO sample (source_id, log_start, lso, hw, leader_epoch, kafka_committed, committed_state, next_offset)

@@ -11,6 +11,12 @@ if TYPE_CHECKING:  # a conftest is read before Django is set up
     from tests.flow.world import Flow
 
 
+@pytest.fixture(autouse=True)
+def quick_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice that finds nothing ends sooner than a worker's would."""
+    monkeypatch.setattr("ingest.dispatch.IDLE_SECONDS", 0.3)
+
+
 @pytest.fixture
 def make_flow(live: object) -> Iterator[Callable[..., Flow]]:
     """Makes streams; after the test, every invariant of every one of them is checked."""

@@ -115,7 +115,7 @@ class Flow:
 
     def judge(self, run_id: str = "r1") -> Any:
         """The verdict of now: samples are taken first, as beat does."""
-        sample(self.admin)
+        self.sample()
         return close_run(self.name, run_id, "test")
 
     # ---- what workers do
@@ -130,15 +130,19 @@ class Flow:
 
     def work(self, *lanes: str, seconds: float = 20.0) -> None:
         """Everything there is to do, then lets go."""
-        sample(self.admin)
+        until = time.monotonic() + seconds
+        self.sample()
         worker = self.worker(*lanes)
         try:
-            worker.slice(seconds)
-            sample(self.admin)
-            worker.slice(seconds)
+            while worker.slice(max(0.5, until - time.monotonic())) and time.monotonic() < until:
+                self.sample()
         finally:
             worker.close()
-        sample(self.admin)
+        self.sample()
+
+    def sample(self) -> None:
+        """What beat asks of the broker every other second."""
+        sample(self.admin, self.name)
 
     def work_until(self, holds: Any, *lanes: str, seconds: float = 30.0) -> None:
         until = time.monotonic() + seconds
