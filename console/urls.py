@@ -2,21 +2,62 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path, register_converter
 
-from console.pages import patterns, session
+from console.pages import (
+    find,
+    gate,
+    now,
+    patterns,
+    quarantine,
+    receipts,
+    runs,
+    session,
+    sources,
+    streams,
+    system,
+    unknown,
+)
+from console.pages.paths import NumberConverter, RunConverter
+
+register_converter(RunConverter, "run")
+register_converter(NumberConverter, "no")
 
 handler400 = "console.pages.problems.bad_request"
 handler403 = "console.pages.problems.not_permitted"
 handler404 = "console.pages.problems.not_found"
 handler500 = "console.pages.problems.broken"
 
+RUN = "runs/<str:stream>/<run:run>/"
+
 urlpatterns = [
-    path("sign-in/", session.SignIn.as_view(), name="sign-in"),
-    path("sign-out/", session.SignOut.as_view(), name="sign-out"),
+    path("", now.now, name="now"),
+    path("find", find.find, name="find"),
+    path("streams/", streams.streams, name="streams"),
+    path("streams/<str:stream>/", streams.stream, name="stream"),
+    path("runs/", runs.runs, name="runs"),
+    path(RUN, runs.run, name="run"),
+    path(f"{RUN}sources", sources.sources, name="sources"),
+    path(f"{RUN}receipts", receipts.receipts, name="receipts"),
+    path(f"{RUN}gate", gate.gate, name="gate"),
+    path(f"{RUN}windows/<no:window>/", runs.window, name="window"),
+    path(f"{RUN}verdicts/<no:number>", runs.verdict, name="verdict"),
+    path("receipts/<no:source>/<no:offset>", receipts.receipt, name="receipt"),
+    path("quarantine/", quarantine.quarantine, name="quarantine"),
+    path("quarantine/resolve", quarantine.resolve_many, name="resolve-many"),
+    path("quarantine/groups/<str:key>", quarantine.group, name="group"),
+    path("quarantine/<no:number>", quarantine.item, name="item"),
+    path("quarantine/<no:number>/raw", quarantine.raw, name="item-raw"),
+    path("quarantine/<no:number>/resolve", quarantine.resolve, name="resolve"),
+    path("unknown/", unknown.unknown, name="unknown"),
+    path("unknown/reconcile", unknown.reconcile, name="reconcile"),
+    path("attempts/<no:number>", unknown.attempt, name="attempt"),
+    path("attempts/<no:number>/reconcile", unknown.reconcile_one, name="reconcile-one"),
+    path("system/lanes", system.lanes, name="lanes"),
     path("me/", session.me, name="me"),
     path("me/theme", session.theme, name="theme"),
     path("patterns/", patterns.patterns, name="patterns"),
+    path("sign-in/", session.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", session.SignOut.as_view(), name="sign-out"),
+    path("api/v1/", include("console.api.urls")),
 ]
-for name in ("now", "find", "runs", "quarantine", "unknown", "lanes", "streams"):
-    urlpatterns.append(path(name + "/", patterns.patterns, name=name))

@@ -464,6 +464,25 @@ class QuarantinePage:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupPage:
+    """`/quarantine/groups/{g}`; `tick` shows boxes to whoever may resolve."""
+
+    key: str
+    reason: str
+    words: str
+    run: Link
+    count: int
+    records: int
+    oldest: datetime | None
+    rows: tuple[ItemRow, ...]
+    pager: Pager
+    button: Button | None
+    tick: bool
+    rows_key: str
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DiffRow:
     """One field of two payloads. None: the field is not there."""
 
@@ -528,20 +547,23 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ResolvePage:
-    """`/quarantine/{id}/resolve`"""
+    """`/quarantine/{id}/resolve`, or of a selection; `hidden` is the selection as the form carries it."""
 
-    id: int
+    title: str
     url: str
+    back: str
     headline: str
-    place: Place
+    rows: tuple[ItemRow, ...]
+    count: int
     choices: tuple[Choice, ...]
     chosen: str
     reason: str
     errors: tuple[str, ...]
     answer: Answer
     same: SameAct
+    hidden: tuple[tuple[str, str], ...] = ()
     then_next: bool = True
-    open_left: int = 0
+    joined: int = 0
 
 
 # --- unknown publishes
@@ -611,9 +633,9 @@ class ReconcilePage:
     url: str
     rows: tuple[AttemptRow, ...]
     events: int
+    attempts: int
     joined: int
     run: str
-    reason: str
     errors: tuple[str, ...]
     answer: Answer
     same: SameAct
@@ -700,7 +722,7 @@ class StreamPage:
     owner: str
     runbook: str
     loaded_by: str
-    loaded_at: datetime
+    loaded_at: datetime | None
     versions: tuple[tuple[Tab, str, str, datetime], ...]
     facts: tuple[Fact, ...]
     events: tuple[tuple[str, str, str, str, bool], ...]

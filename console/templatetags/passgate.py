@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from django import template
@@ -25,6 +26,26 @@ def shown(value: object, limit: int = MAX_CHARACTERS) -> SafeString:
 def shown_lines(value: object, limit: int = 20_000) -> SafeString:
     """The same for a payload in a `<pre>`: newlines and runs of spaces stay."""
     return _shown(value, limit, lines=True)
+
+
+@register.filter
+def shown_or_blank(value: object, limit: int = MAX_CHARACTERS) -> SafeString:
+    """The same where nothing is better said by nothing."""
+    return _shown(value, limit, lines=False) if value else SafeString("")
+
+
+@register.filter
+def event_id(value: str) -> SafeString:
+    """An event's id, stored as a JSON array of its parts, as parts with a slash between them."""
+    try:
+        parts = json.loads(value)
+    except ValueError:
+        return _shown(value, 600, lines=False)
+    if not isinstance(parts, list):
+        return _shown(value, 600, lines=False)
+    return format_html_join(
+        format_html('<span class="muted">/</span>'), "{}", ((_shown(part, 200, False),) for part in parts)
+    )
 
 
 def _shown(value: object, limit: int, lines: bool) -> SafeString:

@@ -1,0 +1,72 @@
+"""`…/gate`: may I read, and who asked."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponseBase
+
+from audit.models import Enforcement, GateDecision
+from console.pages import contexts as c
+from console.pages.reads import runs
+from console.pages.runs import gate_line, scope_or_404
+from console.pages.shell import STEADY, needs, page
+from console.people import Act
+from ingest.models import RunState
+
+MOST_DECISIONS = 30
+
+
+@needs(Act.LOOK)
+def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
+    """The gate of the run and of each window, who asked lately, and how to ask."""
+    seen = scope_or_404(request, stream, run)
+    enforced = Enforcement.objects.filter(stream=seen.run.stream).first()
+    terms = seen.contract
+    context = c.GatePage(
+        strip=runs.strip(seen),
+        tabs=runs.tabs(seen, "gate"),
+        run=_of_run(seen),
+        windows=tuple((each.number, gate_line(seen, each.id)) for each in reversed(seen.windows)),
+        readers=terms.gate.readers if terms else (),
+        tables=terms.projection.tables if terms and terms.projection else (),
+        snippets=snippets(seen.stream, seen.run.run_id),
+        decisions=tuple(
+            (
+                each.at,
+                each.who,
+                f"window {each.window_number}" if each.window_number else "run",
+                each.status,
+                each.code,
+                each.verdict or "",
+            )
+            for each in GateDecision.objects.filter(stream=seen.stream, run_id=seen.run.run_id).order_by("-at")[
+                :MOST_DECISIONS
+            ]
+        ),
+        enforced_at=enforced.looked_at if enforced else None,
+        enforced=enforced.outcome if enforced else "",
+    )
+    return page(request, "gate", context, here="runs", pace=STEADY)
+
+
+def _of_run(seen: runs.Scope) -> c.GateLine:
+    """Open only when the run is closed and the latest verdict of every window is a live PASS (DESIGN 8)."""
+    waiting = [each.number for each in seen.windows if not runs.is_open(seen.gates.get(each.id))]
+    if not seen.windows:
+        return c.GateLine("GATE SHUT", "GATE SHUT", "The run has no window yet.")
+    if waiting:
+        listed = ", ".join(str(number) for number in waiting[:10])
+        return c.GateLine("GATE SHUT", "GATE SHUT", f"Not every window is open: {listed}.")
+    if seen.run.state != RunState.CLOSED:
+        return c.GateLine("GATE SHUT", "GATE SHUT", "Every window is open, but the run is not closed yet.")
+    return c.GateLine(
+        "GATE OPEN", "GATE OPEN", "The run is closed and the latest verdict of every window is a live PASS."
+    )
+
+
+def snippets(stream: str, run_id: str) -> tuple[tuple[str, str], ...]:
+    """How to ask before reading."""
+    return (
+        ("Shell: the command runs only on PASS", f"passgate gate {stream}/{run_id} --wait 30m -- ./read.sh"),
+        ("HTTP: 200 only on an open gate", f"GET /api/v1/gate/{stream}/{run_id}\nAuthorization: Token …"),
+        ("SQL: role passgate_reader sees open windows only", "SET ROLE passgate_reader;\nSELECT … FROM truth.…;"),
+    )

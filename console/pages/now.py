@@ -1,0 +1,123 @@
+"""`/`: what needs me first, then what goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.models.fields.json import KeyTextTransform
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
+
+from audit.models import Verdict
+from console.pages import contexts as c
+from console.pages import paths
+from console.pages.reads import needs as waiting
+from console.pages.reads import runs
+from console.pages.shell import STEADY, needs, page
+from console.people import Act, may
+from ingest.models import Run, RunState
+
+LATELY = 8
+GOING_ON = 10
+
+
+@needs(Act.LOOK)
+def now(request: HttpRequest) -> HttpResponseBase:
+    """What waits, split by whether this person may do something about it."""
+    found = waiting.needs()
+    unsettled = _unsettled()
+    lines = [
+        *_unknown(request, found.unknown),
+        *_quarantine(request, found.quarantine),
+        *_stopped(request, found.stopped),
+    ]
+    mine = tuple(todo for todo in lines if todo.act and todo.act.answer)
+    others = tuple(todo for todo in lines if not (todo.act and todo.act.answer))
+    context = c.NowPage(
+        needs=mine,
+        others=others,
+        going_on=runs.rows(unsettled),
+        lately=_lately(),
+        empty=_nothing(len(others)) if not mine else (),
+    )
+    return page(request, "now", context, here="now", pace=STEADY)
+
+
+def _nothing(others: int) -> tuple[str, ...]:
+    if others:
+        return ("Nothing waits for you.", f"{others} wait{'s' if others == 1 else ''} for other people.")
+    return ("Nothing waits for you.", "No publish is unknown, no item is open, no lane has stopped.")
+
+
+def _unsettled() -> list[Run]:
+    """Runs that are open, sealed, or blocked."""
+    recent = runs.listed(size=GOING_ON * 3)
+    going = [run for run in recent if run.state != RunState.CLOSED or getattr(run, "latest", None) == "BLOCKED"]
+    return going[:GOING_ON]
+
+
+def _where(run: waiting.RunName | None) -> tuple[str, str]:
+    return (f"{run.stream}/{run.run_id}", paths.run_url(run.stream, run.run_id)) if run else ("no run", "")
+
+
+def _unknown(request: HttpRequest, groups: Sequence[waiting.UnknownOf]) -> list[c.Todo]:
+    return [_unknown_todo(request, group) for group in groups]
+
+
+def _unknown_todo(request: HttpRequest, group: waiting.UnknownOf) -> c.Todo:
+    where, _ = _where(group.run)
+    what = f"{group.attempts} publish{'' if group.attempts == 1 else 'es'} ({group.events:,} events)"
+    listed = paths.with_query(reverse("unknown"), run=where if group.run else "")
+    confirm = paths.with_query(reverse("reconcile"), run=where) if group.run else paths.attempt_url(group.first)
+    button = c.Button(f"Reconcile {group.attempts}", confirm, may(request.user, Act.RECONCILE), main=True)
+    has = "has" if group.attempts == 1 else "have"
+    return c.Todo(f"{what} of {where} {has} no known outcome.", listed, "UNKNOWN", where, group.since, button)
+
+
+def _quarantine(request: HttpRequest, groups: Sequence[waiting.QuarantineOf]) -> list[c.Todo]:
+    found = []
+    for group in groups:
+        where, _ = _where(group.run)
+        url = paths.with_query(reverse("quarantine"), run=where if group.run else "")
+        are = "item is" if group.items == 1 else "items are"
+        button = c.Button("Triage", url, may(request.user, Act.RESOLVE))
+        found.append(
+            c.Todo(f"{group.items:,} quarantine {are} open in {where}.", url, "ITEM OPEN", where, group.since, button)
+        )
+    return found
+
+
+def _stopped(request: HttpRequest, stopped: Sequence[waiting.StoppedLane]) -> list[c.Todo]:
+    return [
+        c.Todo(
+            f"The {lane.lane} lane of {lane.source} stopped: {lane.code}.",
+            reverse("lanes"),
+            "STOPPED",
+            lane.stream,
+            lane.since,
+            c.Button("Look", reverse("lanes"), may(request.user, Act.OPERATE)),
+        )
+        for lane in stopped
+    ]
+
+
+def _lately() -> tuple[c.VerdictLine, ...]:
+    """The newest verdicts of all runs."""
+    found = (
+        Verdict.objects.select_related("run__stream", "win")
+        .annotate(sentence=KeyTextTransform("sentence", "body"))
+        .defer("body")
+        .order_by("-id")[:LATELY]
+    )
+    return tuple(
+        c.VerdictLine(
+            name=f"{each.run.stream.name}/{each.run.run_id}#{each.number}",
+            url=paths.verdict_url(each.run.stream.name, each.run.run_id, each.number),
+            state="PASS (waived)" if each.waived else each.state,
+            window=each.win.number,
+            at=each.decided_at,
+            by=each.decided_by,
+            since=runs.cause_words(each.sentence),  # type: ignore[attr-defined]
+        )
+        for each in found
+    )

@@ -1,0 +1,565 @@
+"""Quarantine: groups by reason, lists, one item with its difference, and resolving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
+
+from console.api.documents import hidden_because, masked
+from console.pages import contexts as c
+from console.pages import paths
+from console.pages.acting import NO_REASON, reason_in, refuse
+from console.pages.fields import difference
+from console.pages.reads import quarantine as reads
+from console.pages.reads import runs
+from console.pages.reads.needs import RunName, run_names
+from console.pages.receipts import place
+from console.pages.runs import number_in
+from console.pages.shell import STEADY, needs, page
+from console.pages.shown import text_of
+from console.pages.words import flag_words, reason_name, reason_words
+from console.people import Act, Answer, may, roles_of
+from ingest import quarantine as verbs
+from ingest.core.contract import Contract
+from ingest.core.errors import PassgateError
+from ingest.core.reason import Reason
+from ingest.models import Event, ItemState, QuarantineItem, Receipt, Resolution, Run
+from ingest.streams import compiled
+
+MOST_SHOWN = 20_000  # characters of a payload; the raw bytes are a download away
+MOST_TICKED = 200
+
+NOT_YET = "Not yet: a redrive is a plan, and plans come with a later version."
+CHOICES = (
+    (
+        Resolution.ACCEPTED_FIRST,
+        "The first one stands",
+        "The event that was admitted first is right; this one is set aside.",
+    ),
+    (Resolution.DISCARDED, "Discard", "Set aside for good. It counts against the contract's discard_max."),
+)
+
+
+@needs(Act.LOOK)
+def quarantine(request: HttpRequest) -> HttpResponseBase:
+    """`/quarantine/?by=reason|item&state=&run=`"""
+    name = request.GET.get("run", "")
+    run = _run_or_404(name)
+    state = ItemState.RESOLVED if request.GET.get("state") == "resolved" else ItemState.OPEN
+    grouped = request.GET.get("by", "reason") != "item" and state == ItemState.OPEN
+    number = run.id if run else None
+    groups = _group_rows(reads.groups(state, number)) if grouped else ()
+    found = [] if grouped else reads.page_of(reads.items(state, number), number_in(request, "after"))
+    shown = found[: reads.PAGE_SIZE]
+    context = c.QuarantinePage(
+        tabs=_tabs(name, number, grouped, state),
+        groups=groups,
+        rows=item_rows(shown),
+        pager=_pager(request, found, shown),
+        grouped=grouped,
+        filtered=name,
+        empty=_nothing(state, name) if not groups and not shown else (),
+        rows_key=" ".join([f"{g.run}-{g.reason}" for g in groups] + [str(item.id) for item in shown]),
+    )
+    return page(request, "quarantine", context, here="quarantine", pace=STEADY)
+
+
+def _run_or_404(name: str) -> Run | None:
+    run = reads.run_named(name) if name else None
+    if name and run is None:
+        raise Http404
+    return run
+
+
+def _tabs(run: str, number: int | None, grouped: bool, state: str) -> tuple[c.Tab, ...]:
+    waiting, resolved = reads.counts(number)
+    url = reverse("quarantine")
+    is_open = state == ItemState.OPEN
+    return (
+        c.Tab("By reason", paths.with_query(url, run=run), grouped),
+        c.Tab("Open items", paths.with_query(url, by="item", run=run), is_open and not grouped, waiting),
+        c.Tab("Resolved", paths.with_query(url, state="resolved", run=run), not is_open, resolved),
+    )
+
+
+def _pager(request: HttpRequest, found: Sequence[QuarantineItem], shown: Sequence[QuarantineItem]) -> c.Pager:
+    kept = {name: request.GET[name] for name in ("by", "state", "run") if request.GET.get(name)}
+    more = len(found) > len(shown)
+    return c.Pager(
+        shown=len(shown),
+        first=paths.with_query(request.path, **kept) if number_in(request, "after") else "",
+        next=paths.with_query(request.path, **kept, after=shown[-1].id) if more else "",
+    )
+
+
+def _nothing(state: str, run: str) -> tuple[str, ...]:
+    where = f" of {run}" if run else ""
+    if state == ItemState.RESOLVED:
+        return (f"No item{where} was resolved yet.",)
+    return (
+        f"No item{where} is open.",
+        "What cannot be understood, or contradicts what was admitted, waits here with its bytes.",
+    )
+
+
+def _group_rows(groups: Sequence[reads.Group]) -> tuple[c.GroupRow, ...]:
+    most = max((group.items for group in groups), default=1)
+    return tuple(_group_row(group, most) for group in groups)
+
+
+def _group_row(group: reads.Group, most: int) -> c.GroupRow:
+    name = reason_name(group.reason)
+    run = group.run
+    known = run is not None and name in Reason.__members__
+    return c.GroupRow(
+        reason=name,
+        words=reason_words(group.reason),
+        stream=run.stream if run else "",
+        run=run.run_id if run else "",
+        url=reverse("group", args=[f"{run.number}-{name}"]) if known and run else "",
+        open=group.items,
+        records=group.records,
+        oldest=group.oldest,
+        newest=group.newest,
+        first_item=paths.item_url(group.first),
+        bar=round(100 * group.items / most, 1),
+    )
+
+
+def item_rows(items: Sequence[QuarantineItem]) -> tuple[c.ItemRow, ...]:
+    """Items as a table has them: one query for the names of their runs."""
+    names = run_names([item.run_number for item in items])
+    return tuple(_item_row(item, names.get(item.run_number)) for item in items)
+
+
+def _item_row(item: QuarantineItem, run: RunName | None) -> c.ItemRow:
+    return c.ItemRow(
+        id=item.id,
+        url=paths.item_url(item.id),
+        reason=reason_name(item.reason),
+        detail=item.detail,
+        stream=run.stream if run else "",
+        run=run.run_id if run else "",
+        place=place(item.source_id, item.source.name, item.offset),
+        event_id=item.event_id or "",
+        seen=item.seen,
+        arrived_at=item.arrived_at,
+        state="ITEM OPEN" if item.state == ItemState.OPEN else "RESOLVED",
+    )
+
+
+@needs(Act.LOOK)
+def group(request: HttpRequest, key: str) -> HttpResponseBase:
+    """`/quarantine/groups/{g}`: the open items of one run and one reason."""
+    named = reads.group_key(key)
+    if named is None:
+        raise Http404
+    found = reads.group(named)
+    run = run_names([named.run]).get(named.run)
+    if run is None:
+        raise Http404
+    rows = reads.page_of(reads.items(ItemState.OPEN, named.run, named.reason), number_in(request, "after"))
+    shown = rows[: reads.PAGE_SIZE]
+    context = c.GroupPage(
+        key=named.text,
+        reason=named.reason.name,
+        words=reason_words(named.reason),
+        run=c.Link(f"{run.stream}/{run.run_id}", paths.run_url(run.stream, run.run_id)),
+        count=found.items if found else 0,
+        records=found.records if found else 0,
+        oldest=found.oldest if found else None,
+        rows=item_rows(shown),
+        pager=_pager(request, rows, shown),
+        button=_group_button(request, named, found),
+        tick=may(request.user, Act.RESOLVE).allowed,
+        rows_key=" ".join(str(item.id) for item in shown),
+        empty=("Nothing of this kind is open any more.",) if not shown else (),
+    )
+    return page(request, "group", context, here="quarantine", pace=STEADY)
+
+
+def _group_button(request: HttpRequest, named: reads.GroupKey, found: reads.Group | None) -> c.Button | None:
+    if found is None:
+        return None
+    url = paths.with_query(reverse("resolve-many"), group=named.text, upto=found.last)
+    return c.Button(f"Resolve all {found.items:,}", url, may(request.user, Act.RESOLVE))
+
+
+# --- one item
+
+
+def item_or_404(number: int) -> QuarantineItem:
+    found = reads.one(number)
+    if found is None:
+        raise Http404
+    return found
+
+
+def contract_of(item: QuarantineItem) -> Contract | None:
+    """The contract of the item's window; None where it cannot be read, and then nothing of a payload is shown."""
+    try:
+        return compiled(item.win.contract_id).contract
+    except PassgateError:
+        return None
+
+
+def hidden_from(request: HttpRequest, item: QuarantineItem) -> str:
+    """Why this person does not see the payload; "" when they do."""
+    contract = contract_of(item)
+    if contract is None:
+        return "The contract cannot be read, so nobody can be said to be allowed to see payloads."
+    answer = may(request.user, Act.SEE_PAYLOADS)
+    if answer.code == "permission_denied":
+        allowed = " or ".join(contract.payload.visible_to)
+        return f"You see digests only: payloads need {allowed} on {contract.stream}."
+    return hidden_because(contract, roles_of(request.user) if answer else (), answer.reason)
+
+
+@needs(Act.LOOK)
+def item(request: HttpRequest, number: int) -> HttpResponseBase:
+    """`/quarantine/{id}`: what arrived, what it disagrees with, and what was decided."""
+    found = item_or_404(number)
+    seen = runs.scope(found.win.run.stream.name, paths.run_segment(found.win.run.run_id), found.win.number)
+    if seen is None:
+        raise Http404
+    event = reads.first_event(found)
+    hidden = hidden_from(request, found)
+    following, left = reads.next_open(found)
+    headers, more = reads.headers_of(found.headers) if not hidden else ((), 0)
+    context = c.ItemPage(
+        id=number,
+        strip=runs.strip(seen),
+        reason=reason_name(found.reason),
+        headline=_headline(found),
+        detail=found.detail,
+        state="ITEM OPEN" if found.state == ItemState.OPEN else "RESOLVED",
+        facts=_facts(found),
+        first=_first(event, found),
+        first_at=_first_at(event),
+        arrived=place(found.source_id, found.source.name, found.offset),
+        arrived_at=found.arrived_at,
+        seen=found.seen,
+        difference=_difference(found, event, hidden),
+        payload=_payload(found, hidden),
+        hidden=hidden or _masked_why(found),
+        key=bytes(found.key) if found.key is not None and not hidden else None,
+        headers=headers,
+        headers_left=more,
+        bytes=len(found.value) if found.value is not None else None,
+        raw_url="" if hidden or found.value is None else reverse("item-raw", args=[number]),
+        buttons=_buttons(request, found),
+        resolution=_resolution(found),
+        next_url=paths.item_url(following) if following else "",
+        open_left=left,
+    )
+    return page(request, "item", context, here="quarantine")
+
+
+def _headline(found: QuarantineItem) -> str:
+    words = reason_words(found.reason)
+    if found.reason in (Reason.PAYLOAD_MISMATCH, Reason.OTHER_RUN, Reason.LATE):
+        return words
+    return f"Not understood: {words[0].lower()}{words[1:]} There is no first payload to compare."
+
+
+def _facts(found: QuarantineItem) -> tuple[c.Fact, ...]:
+    receipt = Receipt.objects.filter(source_id=found.source_id, offset=found.offset).first()
+    facts = [c.Fact("reason", reason_name(found.reason), "code")]
+    if found.event_id:
+        facts.append(c.Fact("id", found.event_id, "event"))
+    if found.identity is not None:
+        facts.append(
+            c.Fact("identity", bytes(found.identity).hex(), "digest", paths.find_url(bytes(found.identity).hex()))
+        )
+    facts.append(c.Fact("payload digest", bytes(found.payload_digest).hex(), "digest"))
+    facts.append(c.Fact("size", len(found.value) if found.value is not None else None, "bytes"))
+    facts.append(c.Fact("seen", found.seen, "number"))
+    facts.append(
+        c.Fact(
+            "receipt", f"{found.source.name}@{found.offset:,}", "code", paths.receipt_url(found.source_id, found.offset)
+        )
+    )
+    if receipt is not None and receipt.flags:
+        facts.append(c.Fact("also", ", ".join(flag_words(receipt.flags))))
+    return tuple(facts)
+
+
+def _first(event: Event | None, found: QuarantineItem) -> c.Place | None:
+    if event is None:
+        return None
+    names = reads.source_names([event.source_id]) if event.source_id != found.source_id else {}
+    return place(event.source_id, names.get(event.source_id, found.source.name), event.offset)
+
+
+def _first_at(event: Event | None) -> datetime | None:
+    return reads.batch_time(event.batch_id) if event else None
+
+
+def _masks(found: QuarantineItem) -> tuple[str, ...]:
+    contract = contract_of(found)
+    return tuple(str(pointer) for pointer in contract.payload.mask) if contract else ()
+
+
+def _difference(found: QuarantineItem, event: Event | None, hidden: str) -> c.Difference | None:
+    if found.reason != Reason.PAYLOAD_MISMATCH:
+        return None
+    if hidden:
+        return c.Difference((), (), only_digests=hidden)
+    first = bytes(event.payload) if event is not None and event.payload is not None else None
+    return difference(first, bytes(found.value) if found.value is not None else None, _masks(found))
+
+
+def _shown_bytes(found: QuarantineItem) -> tuple[bytes | None, str]:
+    """The bytes with masked fields replaced, and why something is hidden."""
+    contract = contract_of(found)
+    if contract is None or found.value is None:
+        return None, ""
+    value, why = masked(bytes(found.value), contract.payload.mask)
+    return value, why or ""
+
+
+def _payload(found: QuarantineItem, hidden: str) -> str | None:
+    if hidden:
+        return None
+    value, _ = _shown_bytes(found)
+    return text_of(value[: MOST_SHOWN * 4]) if value is not None else None
+
+
+def _masked_why(found: QuarantineItem) -> str:
+    return _shown_bytes(found)[1]
+
+
+def _buttons(request: HttpRequest, found: QuarantineItem) -> tuple[c.Button, ...]:
+    if found.state != ItemState.OPEN:
+        return ()
+    return (
+        c.Button("Resolve", reverse("resolve", args=[found.id]), may(request.user, Act.RESOLVE), main=True),
+        c.Button("Redrive", "", Answer(False, NOT_YET, "not_yet")),
+    )
+
+
+def _resolution(found: QuarantineItem) -> tuple[c.Fact, ...]:
+    if found.state == ItemState.OPEN:
+        return ()
+    word = next((word for value, word, _ in CHOICES if value == found.resolution), found.resolution)
+    return (
+        c.Fact("resolved", word),
+        c.Fact("by", found.resolved_by, "outside", paths.find_url(found.resolved_by or "")),
+        c.Fact("reason", found.resolved_reason, "outside"),
+        c.Fact("at", found.resolved_at, "time"),
+    )
+
+
+@needs(Act.LOOK)
+def raw(request: HttpRequest, number: int) -> HttpResponseBase:
+    """`/quarantine/{id}/raw`: the bytes as they came, for saving and for nothing else."""
+    found = item_or_404(number)
+    hidden = hidden_from(request, found)
+    value, why = _shown_bytes(found)
+    if hidden or value is None:
+        return HttpResponse(
+            hidden or why or "This record has no value.",
+            status=403 if hidden else 404,
+            content_type="text/plain; charset=utf-8",
+        )
+    answer = HttpResponse(value, content_type="application/octet-stream")
+    # The name is ours alone: nothing a producer wrote reaches a header.
+    answer["Content-Disposition"] = f'attachment; filename="quarantine-{number}.bin"'
+    answer["X-Content-Type-Options"] = "nosniff"
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+# --- resolving
+
+
+@needs(Act.LOOK)
+def resolve(request: HttpRequest, number: int) -> HttpResponseBase:
+    """`/quarantine/{id}/resolve`: one item, then the next one."""
+    found = item_or_404(number)
+    following, _ = reads.next_open(found)
+    done = paths.item_url(following) if following else reverse("quarantine")
+    subject = _Subject(
+        [found],
+        f"Resolve item {number}",
+        reason_name(found.reason),
+        reverse("resolve", args=[number]),
+        paths.item_url(number),
+        done if request.POST.get("next") else paths.item_url(number),
+        f"passgate quarantine resolve {number}",
+        f"POST /api/v1/quarantine/{number}/resolve",
+    )
+    return _resolving(request, subject)
+
+
+@needs(Act.LOOK)
+def resolve_many(request: HttpRequest) -> HttpResponseBase:
+    """`/quarantine/resolve?group=&upto=` or `?item=1&item=2`: a selection, frozen when the page was made."""
+    given = request.POST if request.method == "POST" else request.GET
+    named = reads.group_key(given.get("group", ""))
+    if named is not None:
+        return _resolving(request, _group_subject(named, given.get("upto", "")))
+    numbers = sorted({int(each) for each in given.getlist("item") if each.isdigit() and len(each) < 19})[:MOST_TICKED]
+    found = reads.some(numbers)
+    if not found:
+        raise Http404
+    ids = " ".join(str(each.id) for each in found)
+    body = f'"items": [{", ".join(str(each.id) for each in found)}], '
+    back = reverse("group", args=[f"{found[0].run_number}-{reason_name(found[0].reason)}"])
+    return _resolving(
+        request,
+        _Subject(
+            found,
+            f"Resolve {len(found)} items",
+            "",
+            reverse("resolve-many"),
+            back,
+            back,
+            f"passgate quarantine resolve {ids}",
+            "POST /api/v1/quarantine/resolve",
+            body,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is to be resolved, and how pages, commands and the API name it. `done` is where a person goes after it."""
+
+    items: Sequence[QuarantineItem]
+    title: str
+    reason: str
+    url: str
+    back: str
+    done: str
+    command: str
+    api: str
+    body: str = ""
+    group: str = ""
+    upto: str = ""
+
+    @property
+    def open(self) -> list[QuarantineItem]:
+        return [each for each in self.items if each.state == ItemState.OPEN]
+
+
+def _group_subject(named: reads.GroupKey, upto: str) -> _Subject:
+    last = int(upto) if upto.isdigit() and len(upto) < 19 else 0
+    found = reads.upto(named, last)
+    run = run_names([named.run]).get(named.run)
+    if run is None or not last:
+        raise Http404
+    back = reverse("group", args=[named.text])
+    name = f"{run.stream}/{run.run_id}"
+    return _Subject(
+        found,
+        f"Resolve all {len(found):,} of {name}",
+        named.reason.name,
+        reverse("resolve-many"),
+        back,
+        back,
+        f"passgate quarantine resolve --run {name} --reason-code {named.reason.name}",
+        "POST /api/v1/quarantine/resolve",
+        '"items": [...], ',
+        named.text,
+        upto,
+    )
+
+
+def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
+    answer = may(request.user, Act.RESOLVE)
+    chosen, reason = request.POST.get("resolution", ""), reason_in(request)
+    choices = _choices(subject)
+    errors: tuple[str, ...] = ()
+    if request.method == "POST":
+        errors = _refusals(request, answer, subject, choices, chosen, reason) or _resolve(
+            request, subject, chosen, reason
+        )
+        if not errors:
+            return HttpResponseRedirect(subject.done)
+    words = "REASON"
+    context = c.ResolvePage(
+        title=subject.title,
+        url=subject.url,
+        back=subject.back,
+        headline=reason_words(Reason[subject.reason]) if subject.reason in Reason.__members__ else "",
+        rows=item_rows(subject.items[:20]),
+        count=len(subject.open),
+        choices=choices,
+        chosen=chosen or _only(choices),
+        reason=reason,
+        errors=errors,
+        answer=answer,
+        same=c.SameAct(
+            f"{subject.command} --as {chosen or _only(choices) or 'DISCARDED'} --reason {words}",
+            subject.api,
+            f'{{{subject.body}"resolution": "{chosen or _only(choices) or "DISCARDED"}", "reason": "{words}"}}',
+        ),
+        hidden=_hidden_inputs(subject),
+        then_next=len(subject.items) == 1 and not subject.group,
+        joined=_joined(subject),
+    )
+    return page(request, "resolve", context, here="quarantine", status=422 if errors else 200)
+
+
+def _hidden_inputs(subject: _Subject) -> tuple[tuple[str, str], ...]:
+    """The selection as the form carries it, so that confirming means exactly what was shown."""
+    if subject.group:
+        return (("group", subject.group), ("upto", subject.upto))
+    if len(subject.items) == 1:
+        return ()
+    return tuple(("item", str(each.id)) for each in subject.items)
+
+
+def _joined(subject: _Subject) -> int:
+    """How many of the same kind arrived since the selection was frozen."""
+    named = reads.group_key(subject.group) if subject.group else None
+    return reads.later(named, int(subject.upto)) if named else 0
+
+
+def _choices(subject: _Subject) -> tuple[c.Choice, ...]:
+    mismatch = all(each.reason == Reason.PAYLOAD_MISMATCH for each in subject.items)
+    no_first = "" if mismatch else "There is no first payload that could stand."
+    found = tuple(
+        c.Choice(value, word, words, no_first if value == Resolution.ACCEPTED_FIRST else "")
+        for value, word, words in CHOICES
+    )
+    return (*found, c.Choice("REDRIVE", "Redrive", "Send it through admission again.", NOT_YET))
+
+
+def _only(choices: Sequence[c.Choice]) -> str:
+    """The first that is allowed."""
+    return next((each.value for each in choices if not each.refused), "")
+
+
+def _refusals(
+    request: HttpRequest, answer: Answer, subject: _Subject, choices: Sequence[c.Choice], chosen: str, reason: str
+) -> tuple[str, ...]:
+    if not answer:
+        return (refuse(request, Act.RESOLVE, answer),)
+    wrong = []
+    if not any(each.value == chosen and not each.refused for each in choices):
+        wrong.append("Choose what becomes of it.")
+    if not reason:
+        wrong.append(NO_REASON)
+    if not subject.open:
+        wrong.append("Nothing of this is open any more.")
+    return tuple(wrong)
+
+
+def _resolve(request: HttpRequest, subject: _Subject, chosen: str, reason: str) -> tuple[str, ...]:
+    try:
+        done = verbs.resolve(
+            [each.id for each in subject.open], request.user.get_username(), Resolution(chosen), reason
+        )
+    except PassgateError as error:
+        return (str(error),)
+    messages.success(
+        request, f"Resolved {done.items:,} item{'' if done.items == 1 else 's'}. The window is judged again by itself."
+    )
+    return ()

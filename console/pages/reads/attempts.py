@@ -1,0 +1,122 @@
+"""Attempts at publishing as pages show them: who waits for an answer, and what is known of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from console.pages.reads.needs import LOST, RunName, run_names
+from ingest.models import (
+    Attempt,
+    AttemptBatch,
+    AttemptPartition,
+    AttemptState,
+    Batch,
+    Contradiction,
+    ReconcileRequest,
+    Scan,
+    Window,
+)
+
+PAGE_SIZE = 50
+MOST = 500
+
+# Tabs of /unknown/: the word in the URL, on the tab, and which states.
+STATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "": ("Unknown", tuple(LOST)),
+    "flight": ("In flight", (AttemptState.PREPARED,)),
+    "settled": ("Settled", (AttemptState.ACKED, AttemptState.ABSENT, AttemptState.PARTIAL, AttemptState.NOT_SENT)),
+    "all": ("All", tuple(AttemptState.values)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An attempt with the window it belongs to and whether a person's request waits."""
+
+    attempt: Attempt
+    run: RunName | None
+    window: int | None
+    asked: ReconcileRequest | None
+
+
+def _with_window(found: QuerySet[Attempt]) -> QuerySet[Attempt]:
+    carried = AttemptBatch.objects.filter(attempt=OuterRef("pk"))
+    return found.select_related("source").annotate(
+        win=Subquery(carried.values("batch__win")[:1]), run=Subquery(carried.values("batch__run_number")[:1])
+    )
+
+
+def listed(state: str, run: int | None, after: int | None) -> list[Listed]:
+    """A page of attempts: those nobody knows about oldest first, all others newest first; one more where there is more."""
+    found = _with_window(Attempt.objects.filter(state__in=STATES[state][1]))
+    if run is not None:
+        found = found.filter(run=run)
+    oldest_first = state == ""
+    if after is not None:
+        found = found.filter(id__gt=after) if oldest_first else found.filter(id__lt=after)
+    return _named(found.order_by("id" if oldest_first else "-id")[: PAGE_SIZE + 1])
+
+
+def lost_of_run(run: int) -> list[Listed]:
+    """Every attempt of a run whose outcome nobody knows."""
+    return _named(_with_window(Attempt.objects.filter(state__in=LOST)).filter(run=run).order_by("id")[:MOST])
+
+
+def unknown_of_run(run: int) -> int:
+    """How many attempts of a run have no known outcome."""
+    return _with_window(Attempt.objects.filter(state__in=LOST)).filter(run=run).count()
+
+
+def one(number: int) -> Listed | None:
+    """One attempt."""
+    return next(iter(_named(_with_window(Attempt.objects.filter(id=number))[:1])), None)
+
+
+def _named(found: Sequence[Attempt] | QuerySet[Attempt]) -> list[Listed]:
+    attempts = list(found)
+    names = run_names([each.run for each in attempts if each.run])  # type: ignore[attr-defined]
+    wins = {each.win for each in attempts if each.win}  # type: ignore[attr-defined]
+    numbers = dict(Window.objects.filter(id__in=wins).values_list("id", "number")) if wins else {}
+    waiting = ReconcileRequest.objects.filter(attempt__in=attempts, served_at__isnull=True) if attempts else ()
+    asked = {each.attempt_id: each for each in waiting}
+    return [
+        Listed(each, names.get(each.run), numbers.get(each.win), asked.get(each.id))  # type: ignore[attr-defined]
+        for each in attempts
+    ]
+
+
+def counts(run: int | None = None) -> dict[str, int]:
+    """How many attempts stand under the tabs that have few."""
+    found = Attempt.objects.filter(state__in=(*LOST, AttemptState.PREPARED))
+    if run is not None:
+        found = _with_window(found).filter(run=run)
+    states = list(found.values_list("state", flat=True)[: MOST * 2])
+    return {"": sum(each in LOST for each in states), "flight": sum(each == AttemptState.PREPARED for each in states)}
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is known about one attempt besides its own row."""
+
+    partitions: tuple[AttemptPartition, ...]
+    batches: tuple[Batch, ...]
+    scans: tuple[Scan, ...]
+    requests: tuple[ReconcileRequest, ...]
+    contradictions: tuple[Contradiction, ...]
+
+
+def around(attempt: Attempt) -> Around:
+    """Five queries, each bounded."""
+    carried = Batch.objects.filter(Q(attemptbatch__attempt=attempt)).order_by("from_offset")
+    return Around(
+        partitions=tuple(
+            AttemptPartition.objects.filter(attempt=attempt).select_related("bus_source").order_by("partition")[:MOST]
+        ),
+        batches=tuple(carried[:MOST]),
+        scans=tuple(Scan.objects.filter(attempt=attempt).order_by("started_at")[:50]),
+        requests=tuple(ReconcileRequest.objects.filter(attempt=attempt).order_by("requested_at")[:50]),
+        contradictions=tuple(Contradiction.objects.filter(attempt=attempt).order_by("seen_at")[:50]),
+    )

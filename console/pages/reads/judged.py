@@ -1,0 +1,134 @@
+"""Checks as pages show them: measured now by audit, or as a verdict's body has them. Nothing is judged here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from audit import close
+from audit.core.diagnosis import diagnose
+from audit.core.verdict import Verdict
+from console.pages import contexts as c
+from console.pages import paths
+from ingest.core.errors import PassgateError
+
+# Where the rows behind a check are: the words of the link, and the page.
+EVIDENCE: Mapping[str, tuple[str, str]] = {
+    "COVERAGE": ("sources →", "sources"),
+    "CAUGHT_UP": ("sources →", "sources"),
+    "ACCOUNTED": ("receipts →", "receipts"),
+    "BALANCED": ("receipts →", "receipts"),
+    "EXPECTED": ("window →", "window"),
+    "PUBLISHED": ("attempts →", "unknown"),
+    "APPLIED": ("sources →", "sources"),
+    "COMMITTED": ("sources →", "sources"),
+    "QUARANTINE": ("items →", "quarantine"),
+    "DEGRADED": ("window →", "window"),
+    "BASIS": ("window →", "window"),
+    "NOT_EMPTY": ("receipts →", "receipts"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The checks of a window as they are now, and what the diagnosis says about them."""
+
+    checks: c.Checks
+    said: c.Said
+    verdict: Verdict
+
+
+def now(window: int, link: Callable[[str], c.Link | None], permissions: Collection[str]) -> Judged | PassgateError:
+    """Ask audit what it would say. An error is an answer too: the page shows it instead of checks."""
+    try:
+        verdict = close.checks_now(window)
+    except PassgateError as error:
+        return error
+    return Judged(checks_of(verdict, link), said_of(verdict, permissions), verdict)
+
+
+def said_of(verdict: Verdict, permissions: Collection[str]) -> c.Said:
+    """The sentence in its parts: cause, next act, whether the person looking can do it."""
+    diagnosis = diagnose(verdict)
+    sentence = diagnosis.sentence.split(" Next: ")[0]
+    act = diagnosis.act
+    if act is None:
+        return c.Said(sentence)
+    if not act.permission:
+        return c.Said(sentence, f"{act.text}.")
+    if act.needs_approver:
+        return c.Said(sentence, f"{act.text}.", "Needs an approver.")
+    can = "You can do this." if act.permission in permissions else "Your role cannot do this."
+    return c.Said(sentence, f"{act.text}.", can)
+
+
+def checks_of(verdict: Verdict, link: Callable[[str], c.Link | None]) -> c.Checks:
+    """Measured now."""
+    lines = tuple(
+        c.CheckLine(
+            name=str(check.name),
+            state=str(check.state),
+            required=check.required,
+            observed=check.observed,
+            at=check.measured_at,
+            source=check.source or "",
+            evidence=link(str(check.name)),
+            follows=str(check.follows_from) if check.follows_from else "",
+        )
+        for check in verdict.checks
+    )
+    unlisted = tuple(f"{each.name} is not listed: {each.why}." for each in verdict.not_listed)
+    return c.Checks(lines, verdict.judged_at, not_listed=unlisted)
+
+
+def checks_of_body(body: Mapping[str, Any], title: str, link: Callable[[str], c.Link | None]) -> c.Checks:
+    """As a verdict has them. A body of an unknown shape shows no checks rather than guessed ones (S15)."""
+    if body.get("schema") != "passgate.verdict/1":
+        return c.Checks(
+            (),
+            None,
+            verdict=title,
+            failed=f"This verdict has the shape {body.get('schema')!r}, "
+            "which this console does not know: its checks are unmeasured here.",
+        )
+    lines = tuple(
+        c.CheckLine(
+            name=check["check"],
+            state=check["state"],
+            required=check["required"],
+            observed=check["observed"],
+            at=moment(check.get("measured_at")),
+            source=check.get("source", ""),
+            evidence=link(check["check"]),
+            follows=check.get("follows_from", ""),
+        )
+        for check in body["checks"]
+    )
+    unlisted = tuple(f"{each['check']} is not listed: {each['why']}." for each in body.get("not_listed", ()))
+    return c.Checks(lines, moment(body.get("judged_at")), verdict=title, not_listed=unlisted)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as verdict bodies write it."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+
+
+def links(stream: str, run_id: str, window: int, newest: bool) -> Callable[[str], c.Link | None]:
+    """Where the evidence of each check of this window is."""
+
+    def link(check: str) -> c.Link | None:
+        if check not in EVIDENCE:
+            return None
+        words, where = EVIDENCE[check]
+        if where == "unknown":
+            return c.Link(words, paths.with_query(paths.reverse("unknown"), run=f"{stream}/{run_id}", state="all"))
+        if where == "quarantine":
+            return c.Link(words, paths.with_query(paths.reverse("quarantine"), run=f"{stream}/{run_id}", by="item"))
+        if where == "window":
+            return c.Link(words, paths.window_url(stream, run_id, window))
+        url = paths.run_url(stream, run_id, where)
+        return c.Link(words, url if newest else paths.with_query(url, window=window))
+
+    return link

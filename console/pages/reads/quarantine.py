@@ -1,0 +1,204 @@
+"""Quarantine items as pages show them: groups by reason, lists by keyset, one item with what it disagrees with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+
+from console.pages import paths
+from console.pages.reads.needs import RunName, run_names
+from console.pages.reads.receipts import source_names
+from console.pages.shown import text_of
+from console.pages.words import reason_name
+from ingest.core.reason import Reason
+from ingest.models import Batch, Event, ItemState, QuarantineItem, Run
+
+PAGE_SIZE = 50
+MOST_GROUPS = 200
+MOST_HEADERS = 100
+MOST_AT_ONCE = 10_000  # what the verb resolves in one act
+
+# A list needs no bytes of any payload.
+__all__ = ["source_names"]  # what an item's first event needs a name for
+_LISTED = ("id", "run_number", "source", "offset", "reason", "detail", "event_id", "seen", "arrived_at", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Items of one run with one reason and one state."""
+
+    run: RunName | None
+    reason: int
+    items: int
+    records: int
+    oldest: datetime
+    newest: datetime
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """A group in a path: `{run number}-{REASON}`."""
+
+    run: int
+    reason: Reason
+
+    @property
+    def text(self) -> str:
+        return f"{self.run}-{self.reason.name}"
+
+
+def group_key(text: str) -> GroupKey | None:
+    """Read a group from a path."""
+    number, _, name = text.partition("-")
+    reason = Reason.__members__.get(name)
+    if reason is None or not number.isdigit() or len(number) > 9:
+        return None
+    return GroupKey(int(number), reason)
+
+
+def run_named(name: str) -> Run | None:
+    """A run by `stream/run`, as links and filters name it."""
+    stream, _, run_id = name.partition("/")
+    return Run.objects.select_related("stream").filter(stream__name=stream, run_id=run_id).first() if run_id else None
+
+
+def items(state: str, run: int | None = None, reason: Reason | None = None) -> QuerySet[QuarantineItem]:
+    """Items of a state, of a run, of a reason."""
+    found = QuarantineItem.objects.filter(state=state)
+    if run is not None:
+        # through the window, whose index leads the items
+        found = found.filter(win__run=run)
+    return found.filter(reason=reason) if reason is not None else found
+
+
+def counts(run: int | None) -> tuple[int, int]:
+    """How many items are open, and how many resolved."""
+    found = QuarantineItem.objects.all() if run is None else QuarantineItem.objects.filter(win__run=run)
+    sums = found.aggregate(
+        open=Count("id", filter=Q(state=ItemState.OPEN)), resolved=Count("id", filter=Q(state=ItemState.RESOLVED))
+    )
+    return sums["open"], sums["resolved"]
+
+
+def groups(state: str, run: int | None = None) -> list[Group]:
+    """Groups, the largest first."""
+    rows = list(
+        items(state, run)
+        .values("run_number", "reason")
+        .annotate(
+            items=Count("id"),
+            records=Sum("seen"),
+            oldest=Min("arrived_at"),
+            newest=Max("arrived_at"),
+            first=Min("id"),
+            last=Max("id"),
+        )
+        .order_by("-items", "run_number", "reason")[:MOST_GROUPS]
+    )
+    names = run_names([row["run_number"] for row in rows])
+    return [Group(names.get(row.pop("run_number")), **row) for row in rows]
+
+
+def group(key: GroupKey, state: str = ItemState.OPEN) -> Group | None:
+    """One group, counted."""
+    sums = items(state, key.run, key.reason).aggregate(
+        items=Count("id"),
+        records=Sum("seen"),
+        oldest=Min("arrived_at"),
+        newest=Max("arrived_at"),
+        first=Min("id"),
+        last=Max("id"),
+    )
+    if not sums["items"]:
+        return None
+    return Group(run_names([key.run]).get(key.run), key.reason, **sums)
+
+
+def page_of(found: QuerySet[QuarantineItem], after: int | None) -> list[QuarantineItem]:
+    """A page by id, oldest first; one more than PAGE_SIZE when there is a next one."""
+    rows = found.select_related("source").only(*_LISTED, "source__topic", "source__partition").order_by("id")
+    return list((rows.filter(id__gt=after) if after is not None else rows)[: PAGE_SIZE + 1])
+
+
+def one(number: int) -> QuarantineItem | None:
+    """An item with everything it holds."""
+    found = QuarantineItem.objects.select_related("source", "win__run__stream", "win__contract")
+    return found.filter(id=number).first()
+
+
+def first_event(item: QuarantineItem) -> Event | None:
+    """The event whose identity this item disputes."""
+    if item.reason != Reason.PAYLOAD_MISMATCH or item.identity is None:
+        return None
+    return Event.objects.filter(run_number=item.run_number, identity=item.identity).first()
+
+
+def next_open(item: QuarantineItem) -> tuple[int | None, int]:
+    """The open item to take on after this one, of the same reason first, and how many of the run are open."""
+    found = items(ItemState.OPEN, item.run_number).exclude(id=item.id)
+    alike = found.filter(reason=item.reason, id__gt=item.id).order_by("id").values_list("id", flat=True).first()
+    if alike is None:
+        alike = found.order_by("id").values_list("id", flat=True).first()
+    return alike, found.count()
+
+
+def some(numbers: Sequence[int]) -> list[QuarantineItem]:
+    """These items, without their bytes."""
+    found = QuarantineItem.objects.filter(id__in=numbers).select_related("source")
+    return list(found.only(*_LISTED, "source__topic", "source__partition").order_by("id"))
+
+
+def upto(key: GroupKey, last: int) -> list[QuarantineItem]:
+    """The open items of a group that were there when the selection was frozen at item `last`."""
+    found = items(ItemState.OPEN, key.run, key.reason).filter(id__lte=last).select_related("source")
+    return list(found.only(*_LISTED, "source__topic", "source__partition").order_by("id")[:MOST_AT_ONCE])
+
+
+def later(key: GroupKey, last: int) -> int:
+    """How many joined the group since."""
+    return items(ItemState.OPEN, key.run, key.reason).filter(id__gt=last).count()
+
+
+def batch_time(batch: int) -> datetime | None:
+    """When a batch was made durable."""
+    return Batch.objects.filter(id=batch).values_list("committed_at", flat=True).first()
+
+
+def open_of_run(run: int) -> int:
+    """How many items of a run are open."""
+    return items(ItemState.OPEN, run).count()
+
+
+def reasons_of_window(win: int, run: int) -> tuple[tuple[str, int, str], ...]:
+    """Open items of a window by reason: name, count, link to the group."""
+    rows = (
+        QuarantineItem.objects.filter(win=win, state=ItemState.OPEN)
+        .values("reason")
+        .annotate(items=Count("id"))
+        .order_by("-items")
+    )
+    found = []
+    for row in rows:
+        name = reason_name(row["reason"])
+        known = name in Reason.__members__
+        url = paths.reverse("group", args=[f"{run}-{name}"]) if known else ""
+        found.append((name, row["items"], url))
+    return tuple(found)
+
+
+def headers_of(packed: bytes | memoryview | None) -> tuple[tuple[tuple[str, bytes | None], ...], int]:
+    """Headers as they came, at most MOST_HEADERS of them, and how many are left out."""
+    if packed is None:
+        return (), 0
+    try:
+        found = msgspec.msgpack.decode(bytes(packed), type=list[tuple[str | bytes, bytes | None]])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return (("not readable", bytes(packed)),), 0
+    shown = tuple((text_of(name) if isinstance(name, bytes) else name, value) for name, value in found[:MOST_HEADERS])
+    return shown, max(len(found) - MOST_HEADERS, 0)

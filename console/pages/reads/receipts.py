@@ -1,0 +1,231 @@
+"""Receipts of a run: keyset pages by (source, offset) over the ranges of its windows, and one receipt with its places.
+
+Receipts carry no run: it is the batch's. A run's receipts are those inside its windows' ranges, so a page walks the
+ranges in source order and takes at most one page from each by the primary key; nothing is counted or sorted beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+from django.db.models import Q
+
+from ingest.core.identity import Parts, identity_digest
+from ingest.core.reason import Decision
+from ingest.models import Batch, Effect, Event, EventClass, Place, QuarantineItem, Receipt, Source, WindowRange
+
+PAGE_SIZE = 50
+SCANNED = 5_000  # of one range at most, where a filter has no index of its own
+
+_WALK = """
+SELECT r.source_id, r."offset", r.batch_id, r.decision, r.reason, r.flags, r.class_id, r.identity
+  FROM unnest(%(sources)s::integer[], %(starts)s::bigint[], %(ends)s::bigint[]) WITH ORDINALITY w(source, lo, hi, n)
+ CROSS JOIN LATERAL (
+       SELECT source_id, "offset", batch_id, decision, reason, flags, class_id, identity
+         FROM receipt
+        WHERE source_id = w.source AND "offset" >= w.lo AND (w.hi IS NULL OR "offset" < w.hi) {decision}
+        ORDER BY source_id, "offset"
+        LIMIT %(limit)s) r
+ ORDER BY w.n, r."offset"
+ LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """[start, end) of one source; `end` None while the window is open."""
+
+    source: int
+    name: str
+    start: int
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One receipt as the walk returns it."""
+
+    source: int
+    offset: int
+    batch: int
+    decision: int
+    reason: int
+    flags: int
+    class_id: int | None
+    identity: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A page. `after` is the place the next page begins behind; None when nothing is left."""
+
+    rows: tuple[Row, ...]
+    after: tuple[int, int] | None
+
+
+def ranges(windows: Sequence[int]) -> list[Range]:
+    """The inbox ranges of these windows, in walking order."""
+    found = (
+        WindowRange.objects.filter(win__in=windows, source__role="inbox")
+        .select_related("source")
+        .order_by("source", "start_offset")
+    )
+    return [Range(each.source_id, each.source.name, each.start_offset, each.end_offset) for each in found[:2_000]]
+
+
+def behind(found: Sequence[Range], after: tuple[int, int] | None) -> list[Range]:
+    """What of the ranges is left behind (source, offset)."""
+    if after is None:
+        return list(found)
+    source, offset = after
+    rest = [each for each in found if each.source >= source]
+    return [
+        Range(each.source, each.name, max(each.start, offset + 1), each.end) if each.source == source else each
+        for each in rest
+        if each.source != source or each.end is None or each.end > offset + 1
+    ]
+
+
+def walk(found: Sequence[Range], decision: Decision | None, class_id: int | None = None) -> Walked:
+    """A page of receipts. Without an index for the class the walk looks at SCANNED receipts a page and goes on from there.
+
+    The decision is written into the statement, for only a literal meets the partial indexes.
+    """
+    if not found:
+        return Walked((), None)
+    only = f"AND decision = {int(decision)}" if decision in (Decision.DUPLICATE, Decision.QUARANTINED) else ""
+    # ADMITTED is nearly every receipt, so skipping the others costs nothing; like a class it is dropped behind the scan.
+    picky = class_id is not None or decision is Decision.ADMITTED
+    limit = SCANNED if picky else PAGE_SIZE + 1
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _WALK.format(decision=only),
+            {
+                "sources": [each.source for each in found],
+                "starts": [each.start for each in found],
+                "ends": [each.end for each in found],
+                "limit": limit,
+            },
+        )
+        rows = [Row(*row[:7], bytes(row[7]) if row[7] is not None else None) for row in cursor.fetchall()]
+    kept = [row for row in rows if _fits(row, decision, class_id)] if picky else rows
+    return _page(rows, kept, limit)
+
+
+def _fits(row: Row, decision: Decision | None, class_id: int | None) -> bool:
+    return (decision is None or row.decision == decision) and (class_id is None or row.class_id == class_id)
+
+
+def _page(rows: Sequence[Row], kept: Sequence[Row], limit: int) -> Walked:
+    shown = tuple(kept[:PAGE_SIZE])
+    if len(kept) > PAGE_SIZE:
+        return Walked(shown, (shown[-1].source, shown[-1].offset))
+    if len(rows) >= limit:
+        return Walked(shown, (rows[-1].source, rows[-1].offset))
+    return Walked(shown, None)
+
+
+# --- by identity
+
+
+def identities(stream: str, run_id: str, classes: Iterable[str], ids: Iterable[Parts]) -> list[bytes]:
+    """The digests an id may have in a run: one per class and reading. No index of ids is needed."""
+    wanted = list(ids)
+    return [identity_digest(stream, run_id, name, parts) for name in classes for parts in wanted][:500]
+
+
+def of_identities(run: int, digests: Sequence[bytes]) -> list[Row]:
+    """The receipts an identity is known by: its admission, and what was set aside under it."""
+    places = list(Event.objects.filter(run_number=run, identity__in=digests).values_list("source_id", "offset")[:100])
+    places += QuarantineItem.objects.filter(run_number=run, identity__in=digests).values_list("source_id", "offset")[
+        :100
+    ]
+    return at(places)
+
+
+def at(places: Sequence[tuple[int, int]]) -> list[Row]:
+    """The receipts of these places."""
+    wanted = Q(pk__in=[])
+    for source, offset in places[:200]:
+        wanted |= Q(source_id=source, offset=offset)
+    found = Receipt.objects.filter(wanted).order_by("source_id", "offset") if places else ()
+    return [
+        Row(
+            each.source_id,
+            each.offset,
+            each.batch_id,
+            each.decision,
+            each.reason,
+            each.flags,
+            each.class_id,
+            bytes(each.identity) if each.identity is not None else None,
+        )
+        for each in found
+    ]
+
+
+def event_ids(run: int, rows: Sequence[Row]) -> dict[bytes, str]:
+    """The ids of the events these receipts are about, by identity."""
+    wanted = [row.identity for row in rows if row.identity is not None]
+    found = Event.objects.filter(run_number=run, identity__in=wanted).values_list("identity", "event_id")
+    return {bytes(identity): event_id for identity, event_id in found} if wanted else {}
+
+
+def class_names(stream: int) -> dict[int, str]:
+    """Class names by number."""
+    return dict(EventClass.objects.filter(stream=stream).values_list("id", "name")[:1_000])
+
+
+# --- one receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One receipt and everything that hangs on it."""
+
+    receipt: Receipt
+    batch: Batch | None
+    event: Event | None
+    place: Place | None
+    effect: Effect | None
+    item: QuarantineItem | None
+    class_name: str
+
+
+def whole(source: int, offset: int) -> Whole | None:
+    """Everything about one receipt: at most seven look-ups by key."""
+    receipt = Receipt.objects.filter(source_id=source, offset=offset).first()
+    if receipt is None:
+        return None
+    batch = (
+        Batch.objects.select_related("source", "win__run__stream", "win__contract").filter(id=receipt.batch_id).first()
+    )
+    event = effect = None
+    if receipt.identity is not None and batch is not None:
+        key = {"run_number": batch.run_number, "identity": receipt.identity}
+        event = Event.objects.defer("payload", "headers", "key").filter(**key).first()
+        effect = Effect.objects.filter(**key).first()
+    held = receipt.decision == Decision.QUARANTINED
+    item = _item(receipt, batch) if held else None
+    place = Place.objects.filter(source_id=event.source_id, offset=event.offset).first() if event else None
+    names = dict(EventClass.objects.filter(id=receipt.class_id).values_list("id", "name")) if receipt.class_id else {}
+    return Whole(receipt, batch, event, place, effect, item, names.get(receipt.class_id or 0, ""))
+
+
+def _item(receipt: Receipt, batch: Batch | None) -> QuarantineItem | None:
+    """The item of this record, or the item that a repeated mismatch points to."""
+    items = QuarantineItem.objects.only("id", "state", "detail", "seen", "event_id")
+    own = items.filter(source=receipt.source_id, offset=receipt.offset).first()
+    if own is not None or receipt.identity is None or batch is None:
+        return own
+    return items.filter(
+        run_number=batch.run_number, identity=receipt.identity, payload_digest=receipt.payload_digest
+    ).first()
+
+
+def source_names(numbers: Iterable[int]) -> Mapping[int, str]:
+    """Names of sources by number."""
+    found = Source.objects.filter(id__in=set(numbers)).values_list("id", "topic", "partition")
+    return {number: f"{topic}/{partition}" for number, topic, partition in found}

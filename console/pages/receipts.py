@@ -1,0 +1,302 @@
+"""Receipts: the searchable list of a run, and one receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from django.http import Http404, HttpRequest, HttpResponseBase
+
+from console.pages import contexts as c
+from console.pages import paths
+from console.pages.reads import receipts as reads
+from console.pages.reads import runs
+from console.pages.runs import scope_or_404
+from console.pages.search import Asked, understand
+from console.pages.shell import STEADY, needs, page
+from console.pages.words import flag_words, reason_name, reason_words
+from console.people import Act
+from ingest.core.reason import Decision, Reason
+from ingest.models import ContextState
+
+
+@needs(Act.LOOK)
+def receipts(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
+    """`…/receipts?q=&after=source@offset`: filters live in the URL."""
+    seen = scope_or_404(request, stream, run)
+    asked = understand(request.GET.get("q", ""))
+    chosen = [seen.window] if request.GET.get("window") and seen.window else list(seen.windows)
+    found = reads.ranges([each.id for each in chosen if each])
+    ranges, wrong = _narrowed(found, asked)
+    classes = reads.class_names(seen.run.stream_id)
+    after = _place_in(request.GET.get("after", ""))
+    walked = _searched(seen, asked, ranges, classes, after)
+    context = c.ReceiptsPage(
+        strip=runs.strip(seen),
+        tabs=runs.tabs(seen, "receipts"),
+        q=request.GET.get("q", "")[:1_200],
+        searched=_searched_words(asked, ranges, seen, walked),
+        wrong=(*asked.wrong, *wrong),
+        rows=_rows(seen, walked.rows, {each.source: each.name for each in found}, classes),
+        pager=_pager(request, walked, after),
+        examples=_examples(request),
+        empty=_nothing(seen, asked, found) if not walked.rows else (),
+    )
+    # A page of a filled range never changes; only the first page may grow.
+    return page(request, "receipts", context, here="runs", pace=STEADY if after is None else None)
+
+
+def _place_in(text: str) -> tuple[int, int] | None:
+    source, at, offset = text.partition("@")
+    good = at and all(part.isascii() and part.isdigit() and len(part) < 19 for part in (source, offset))
+    return (int(source), int(offset)) if good else None
+
+
+def _narrowed(found: Sequence[reads.Range], asked: Asked) -> tuple[list[reads.Range], tuple[str, ...]]:
+    """The ranges a search is about. A source that does not exist is said, not searched everywhere instead."""
+    ranges = list(found)
+    if asked.source:
+        named = (asked.source, f".{asked.source}", f"/{asked.source}")
+        ranges = [
+            each
+            for each in ranges
+            if each.name == asked.source or each.name.endswith(named[1:]) or str(each.source) == asked.source
+        ]
+        if not ranges:
+            return [], (f"source:{asked.source[:80]} is no source of this run.",)
+    if asked.offset is not None:
+        one = asked.offset
+        ranges = [
+            reads.Range(each.source, each.name, one, one + 1)
+            for each in ranges
+            if each.start <= one and (each.end is None or one < each.end)
+        ]
+    return ranges, ()
+
+
+def _searched(
+    seen: runs.Scope,
+    asked: Asked,
+    ranges: Sequence[reads.Range],
+    classes: Mapping[int, str],
+    after: tuple[int, int] | None,
+) -> reads.Walked:
+    numbers = {name: number for number, name in classes.items()}
+    if asked.ids:
+        names = [asked.class_name] if asked.class_name else list(numbers)
+        digests = reads.identities(seen.stream, seen.run.run_id, names, asked.ids)
+        rows = [
+            row
+            for row in reads.of_identities(seen.run.id, digests)
+            if asked.decision is None or row.decision == asked.decision
+        ]
+        return reads.Walked(tuple(rows[: reads.PAGE_SIZE]), None)
+    if asked.class_name and asked.class_name not in numbers:
+        return reads.Walked((), None)
+    class_id = numbers[asked.class_name] if asked.class_name else None
+    return reads.walk(reads.behind(ranges, after), asked.decision, class_id)
+
+
+def _searched_words(asked: Asked, ranges: Sequence[reads.Range], seen: runs.Scope, walked: reads.Walked) -> str:
+    """What was searched and how fresh it is."""
+    fresh = f"the ledger at {datetime.now(UTC):%H:%M:%S} UTC"
+    if asked.ids:
+        classes = f"class {asked.class_name}" if asked.class_name else "every class"
+        return f"Searched by digest in run {seen.name}, {classes}: {fresh}."
+    sources = f"{len(ranges)} source range{'' if len(ranges) == 1 else 's'}"
+    if (asked.class_name or asked.decision is Decision.ADMITTED) and walked.after:
+        return (
+            f"Searched at most {reads.SCANNED:,} receipts of {sources} for this page: {fresh}. "
+            "The next page goes on from there."
+        )
+    return f"Searched {sources} by (source, offset): {fresh}."
+
+
+def _rows(
+    seen: runs.Scope,
+    rows: Sequence[reads.Row],
+    names: Mapping[int, str],
+    classes: Mapping[int, str],
+) -> tuple[c.ReceiptRow, ...]:
+    ids = reads.event_ids(seen.run.id, rows)
+    return tuple(
+        c.ReceiptRow(
+            place=place(row.source, names.get(row.source, f"source {row.source}"), row.offset),
+            decision=decision_name(row.decision),
+            reason=reason_name(row.reason) if row.reason else "",
+            class_name=classes.get(row.class_id or 0, ""),
+            event_id=ids.get(row.identity, "") if row.identity else "",
+            flags=", ".join(flag_words(row.flags)),
+            batch=row.batch,
+        )
+        for row in rows
+    )
+
+
+def place(source: int, name: str, offset: int) -> c.Place:
+    """An offset as a link."""
+    return c.Place(name, offset, paths.receipt_url(source, offset))
+
+
+def decision_name(number: int) -> str:
+    """A stored decision by name."""
+    return Decision(number).name if number in Decision.__members__.values() else f"decision {number}"
+
+
+def _pager(request: HttpRequest, walked: reads.Walked, after: tuple[int, int] | None) -> c.Pager:
+    kept = {name: request.GET[name] for name in ("q", "window") if request.GET.get(name)}
+    following = f"{walked.after[0]}@{walked.after[1]}" if walked.after else ""
+    return c.Pager(
+        shown=len(walked.rows),
+        first=paths.with_query(request.path, **kept) if after else "",
+        next=paths.with_query(request.path, **kept, after=following) if following else "",
+    )
+
+
+def _examples(request: HttpRequest) -> tuple[c.Link, ...]:
+    return tuple(
+        c.Link(q, paths.with_query(request.path, q=q))
+        for q in ("decision:quarantined", "decision:duplicate", "source:inbox/0", "offset:0")
+    )
+
+
+def _nothing(seen: runs.Scope, asked: Asked, found: Sequence[reads.Range]) -> tuple[str, ...]:
+    if not asked.is_empty:
+        return ("No receipt fits.", "What was searched stands above; the list without a filter is one click away.")
+    terms = seen.contract
+    topic = terms.inbox.kafka.topic if terms else "its inbox"
+    if not found:
+        return ("This run has no source yet.", f"It expects topic {topic}.")
+    return (f"No records yet. This run expects topic {topic}.", "Receipts appear as soon as a batch is durable.")
+
+
+# --- one receipt
+
+
+@needs(Act.LOOK)
+def receipt(request: HttpRequest, source: int, offset: int) -> HttpResponseBase:
+    """`/receipts/{source}/{offset}`: its places in inbox and bus, batch and digests."""
+    found = reads.whole(source, offset)
+    if found is None:
+        raise Http404
+    batch = found.batch
+    run = batch.win.run if batch else None
+    seen = runs.scope(run.stream.name, paths.run_segment(run.run_id), batch.win.number) if run and batch else None
+    names = reads.source_names(_sources(found))
+    context = c.ReceiptPage(
+        place=place(source, names.get(source, f"source {source}"), offset),
+        strip=runs.strip(seen) if seen else None,
+        decision=decision_name(found.receipt.decision),
+        reason=reason_name(found.receipt.reason) if found.receipt.reason else "",
+        reason_words=reason_words(found.receipt.reason) if found.receipt.reason else "",
+        event_id=_event_id(found),
+        facts=_facts(found, names),
+        digests=_digests(found),
+        bus=_bus(found, names),
+        batch=_batch(found, seen),
+        flags=flag_words(found.receipt.flags),
+        item=c.Link(f"quarantine item {found.item.id}", paths.item_url(found.item.id)) if found.item else None,
+        first=_first(found, names),
+        copies=_copies(found, seen),
+    )
+    return page(request, "receipt", context, here="runs")
+
+
+def _sources(found: reads.Whole) -> list[int]:
+    """Every source that the page names."""
+    numbers = [found.receipt.source_id]
+    if found.event:
+        numbers.append(found.event.source_id)
+    if found.place:
+        numbers.append(found.place.bus_source_id)
+    if found.effect:
+        numbers.append(found.effect.bus_source_id)
+    return numbers
+
+
+def _event_id(found: reads.Whole) -> str:
+    if found.event:
+        return found.event.event_id
+    return (found.item.event_id or "") if found.item else ""
+
+
+def _facts(found: reads.Whole, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
+    receipt = found.receipt
+    facts = [
+        c.Fact("decision", decision_name(receipt.decision), "state"),
+        c.Fact("class", found.class_name or "not understood", "outside"),
+        c.Fact("inbox", f"{names.get(receipt.source_id, receipt.source_id)}@{receipt.offset:,}", "code"),
+    ]
+    if receipt.reason:
+        facts.append(c.Fact("reason", reason_name(receipt.reason), "code"))
+    if found.item and found.item.seen > 1:
+        facts.append(c.Fact("seen", found.item.seen, "number"))
+    return tuple(facts)
+
+
+def _digests(found: reads.Whole) -> tuple[c.Fact, ...]:
+    receipt = found.receipt
+    identity = bytes(receipt.identity).hex() if receipt.identity is not None else None
+    payload = bytes(receipt.payload_digest).hex()
+    shown = [c.Fact("payload", payload, "digest")]
+    if identity:
+        shown.insert(0, c.Fact("identity", identity, "digest", paths.find_url(identity)))
+    return tuple(shown)
+
+
+def _bus(found: reads.Whole, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
+    """Where the event of this receipt lies on the bus, and what consuming it came to."""
+    facts = []
+    if found.place:
+        where = f"{names.get(found.place.bus_source_id, found.place.bus_source_id)}@{found.place.bus_offset:,}"
+        facts += [
+            c.Fact("place on the bus", where, "code"),
+            c.Fact("attempt", found.place.attempt_id, "number", paths.attempt_url(found.place.attempt_id)),
+        ]
+    if found.effect:
+        where = f"{names.get(found.effect.bus_source_id, found.effect.bus_source_id)}@{found.effect.bus_offset:,}"
+        facts.append(c.Fact("applied from", where, "code"))
+        if found.effect.context_state:
+            facts.append(c.Fact("join", ContextState(found.effect.context_state).label, "state"))
+        if found.effect.context_reason:
+            facts.append(c.Fact("why", found.effect.context_reason, "outside"))
+    return tuple(facts)
+
+
+def _batch(found: reads.Whole, seen: runs.Scope | None) -> tuple[c.Fact, ...]:
+    batch = found.batch
+    if batch is None:
+        return ()
+    window = paths.window_url(seen.stream, seen.run.run_id, batch.win.number) if seen else ""
+    return (
+        c.Fact("batch", batch.id, "number"),
+        c.Fact("window", batch.win.number, "number", window),
+        c.Fact("contract", f"v{batch.win.contract.version}"),
+        c.Fact("offsets", f"[{batch.from_offset:,}, {batch.to_offset:,})", "code"),
+        c.Fact(
+            "records",
+            f"{batch.records:,} = {batch.admitted:,} admitted + {batch.duplicates:,} duplicate + "
+            f"{batch.quarantined:,} quarantined",
+        ),
+        c.Fact("root over its receipts", bytes(batch.digest).hex(), "digest"),
+        c.Fact("committed", batch.committed_at, "time"),
+        c.Fact("by", f"{batch.owner}, fence {batch.fence}", "outside"),
+    )
+
+
+def _first(found: reads.Whole, names: Mapping[int, str]) -> c.Place | None:
+    """The first admission, where this receipt is not it."""
+    event, receipt = found.event, found.receipt
+    if event is None or (event.source_id, event.offset) == (receipt.source_id, receipt.offset):
+        return None
+    return place(event.source_id, names.get(event.source_id, f"source {event.source_id}"), event.offset)
+
+
+def _copies(found: reads.Whole, seen: runs.Scope | None) -> str:
+    """Where everything about this event is listed."""
+    event_id = _event_id(found)
+    if seen is None or not event_id or found.receipt.reason not in (Reason.NONE, Reason.PAYLOAD_MISMATCH):
+        return ""
+    url = paths.run_url(seen.stream, seen.run.run_id, "receipts")
+    q = f"class:{found.class_name} id:{event_id}" if found.class_name else f"id:{event_id}"
+    return paths.with_query(url, q=q)

@@ -1,0 +1,149 @@
+"""`…/sources`: is it moving. Offsets, lag in records and seconds, trend; every number with its age."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.http import HttpRequest, HttpResponseBase
+
+from console.pages import contexts as c
+from console.pages import paths
+from console.pages.reads import lanes, runs
+from console.pages.runs import scope_or_404
+from console.pages.shell import STEADY, needs, page
+from console.people import Act
+from console.templatetags.passgate import span_words
+from ingest.models import Gap, Lane, Position, Sample, WindowRange
+
+DEFAULT_MAX_AGE = timedelta(seconds=30)
+DEFAULT_STALLED = timedelta(seconds=60)
+MOST_GAPS = 50
+
+
+@needs(Act.LOOK)
+def sources(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
+    """The lanes of the window that is looked at."""
+    seen = scope_or_404(request, stream, run)
+    ranges = _ranges(seen)
+    found = lanes.positions(sources=list(ranges)) if ranges else lanes.positions(stream=seen.run.stream_id)
+    ids = [each.source_id for each in found]
+    samples, series = lanes.newest_samples(ids), lanes.recent(ids)
+    close = seen.contract.close if seen.contract else None
+    rows = _rows(
+        found,
+        samples,
+        series,
+        ranges,
+        close.sample_max_age if close else DEFAULT_MAX_AGE,
+        close.stalled_after if close else DEFAULT_STALLED,
+        seen,
+    )
+    inbox = {each.source_id for each in found if each.lane == Lane.ADMISSION}
+    steps = lanes.total({source: measures for source, measures in series.items() if source in inbox})
+    context = c.SourcesPage(
+        strip=runs.strip(seen),
+        tabs=runs.tabs(seen, "sources"),
+        rows=rows,
+        chart=lanes.charts.line_chart(steps),
+        samples=tuple((step.at, step.value) for step in steps[-12:][::-1]),
+        max_age=span_words((close.sample_max_age if close else DEFAULT_MAX_AGE).total_seconds()),
+        gaps=_gaps(ids),
+    )
+    return page(request, "sources", context, here="runs", pace=STEADY)
+
+
+def _ranges(seen: runs.Scope) -> dict[int, WindowRange]:
+    if seen.window is None:
+        return {}
+    return {each.source_id: each for each in WindowRange.objects.filter(win=seen.window)[:500]}
+
+
+def _gaps(sources: Sequence[int]) -> tuple[tuple[str, int, int, str, str], ...]:
+    found = Gap.objects.filter(source__in=sources).select_related("source").order_by("-claimed_at")[:MOST_GAPS]
+    return tuple((each.source.name, each.from_offset, each.to_offset, each.state, each.why) for each in found)
+
+
+def _rows(
+    found: Sequence[Position],
+    samples: Mapping[int, Sample],
+    series: Mapping[int, Sequence[lanes.Measure]],
+    ranges: Mapping[int, WindowRange],
+    max_age: timedelta,
+    stalled: timedelta,
+    seen: runs.Scope,
+) -> tuple[c.SourceRow, ...]:
+    now = datetime.now(UTC)
+    reached = lanes.admitted_to(found)
+    order = {Lane.ADMISSION: 0, Lane.PUBLISH: 1, Lane.EFFECTS: 2}
+    ordered = sorted(found, key=lambda each: (order[Lane(each.lane)], each.source.name, each.source_id))
+    return tuple(
+        _row(
+            each,
+            samples.get(each.source_id),
+            series.get(each.source_id, ()),
+            ranges.get(each.source_id),
+            reached,
+            now,
+            max_age,
+            stalled,
+            seen,
+        )
+        for each in ordered
+    )
+
+
+def _row(
+    position: Position,
+    sample: Sample | None,
+    measures: Sequence[lanes.Measure],
+    covers: WindowRange | None,
+    reached: Mapping[int, int],
+    now: datetime,
+    max_age: timedelta,
+    stalled: timedelta,
+    seen: runs.Scope,
+) -> c.SourceRow:
+    behind = lanes.lag(position, sample, reached)
+    kafka = position.lane != Lane.PUBLISH
+    since = lanes.behind_since(position, measures) if behind and kafka else None
+    receipts = paths.with_query(
+        paths.run_url(seen.stream, seen.run.run_id, "receipts"), q=f"source:{position.source.name}"
+    )
+    return c.SourceRow(
+        name=position.source.name,
+        role=position.source.role,
+        lane=position.lane,
+        url=receipts if position.lane == Lane.ADMISSION else "",
+        state=lanes.state(position, behind, now, stalled),
+        log_start=sample.log_start if sample and kafka else None,
+        window_start=covers.start_offset if covers and kafka else None,
+        cut=covers.end_offset if covers and kafka else None,
+        committed=sample.kafka_committed if sample and kafka else None,
+        committed_words=_committed_words(sample) if kafka else "",
+        position=position.next_offset,
+        lso=sample.lso if sample and kafka else None,
+        hw=sample.hw if sample and kafka else None,
+        lag=behind,
+        lag_words=_lag_words(position, behind),
+        seconds=f"at least {span_words((now - since).total_seconds())}" if since else "",
+        trend=lanes.line(measures, 96, 20) if kafka else lanes.line((), 96, 20),
+        moved_at=position.progressed_at,
+        sampled_at=sample.at if sample and kafka else None,
+        stale=kafka and (sample is None or now - sample.at > max_age),
+        owner=position.owner or "",
+        fence=position.fence,
+        stopped=f"{position.stopped_code}: {position.stopped_detail or ''}" if position.stopped_code else "",
+    )
+
+
+def _committed_words(sample: Sample | None) -> str:
+    if sample is None:
+        return "not measured"
+    return {"NONE": "nothing committed yet", "UNMEASURED": "not measured"}.get(sample.committed_state, "")
+
+
+def _lag_words(position: Position, behind: int | None) -> str:
+    if position.lane == Lane.PUBLISH and behind:
+        return "offsets not settled on the bus"
+    return ""

@@ -1,0 +1,370 @@
+"""Unknown publishes: the list, one attempt with its timeline, and the confirm page of Reconcile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
+
+from console.pages import contexts as c
+from console.pages import paths
+from console.pages.acting import refuse
+from console.pages.reads import attempts as reads
+from console.pages.reads import quarantine
+from console.pages.reads.needs import LOST, RunName
+from console.pages.runs import number_in
+from console.pages.shell import RUNNING, STEADY, needs, page
+from console.people import Act, Answer, may
+from console.templatetags.passgate import span_words
+from ingest import reconcile as verbs
+from ingest.core.errors import PassgateError
+from ingest.models import AttemptState, Scan
+
+NOTHING_UNKNOWN = "No publish has an unknown outcome."
+
+
+@needs(Act.LOOK)
+def unknown(request: HttpRequest) -> HttpResponseBase:
+    """`/unknown/?state=&run=`: what nobody knows, oldest first."""
+    state = request.GET.get("state", "")
+    state = state if state in reads.STATES else ""
+    name = request.GET.get("run", "")
+    run = quarantine.run_named(name) if name else None
+    if name and run is None:
+        raise Http404
+    number = run.id if run else None
+    found = reads.listed(state, number, number_in(request, "after"))
+    shown = found[: reads.PAGE_SIZE]
+    counts = reads.counts(number)
+    url = reverse("unknown")
+    following = (
+        paths.with_query(url, state=state, run=name, after=shown[-1].attempt.id) if len(found) > len(shown) else ""
+    )
+    lost = reads.lost_of_run(run.id) if run and state == "" else []
+    context = c.UnknownPage(
+        tabs=tuple(
+            c.Tab(words, paths.with_query(url, state=word, run=name), word == state, counts.get(word))
+            for word, (words, _) in reads.STATES.items()
+        ),
+        rows=rows(shown),
+        button=_all_button(request, name, len(lost)),
+        pager=c.Pager(
+            len(shown), paths.with_query(url, state=state, run=name) if number_in(request, "after") else "", following
+        ),
+        empty=_nothing(state, counts["flight"]) if not shown else (),
+        rows_key=" ".join(str(each.attempt.id) for each in shown),
+    )
+    return page(request, "unknown", context, here="unknown", pace=STEADY)
+
+
+def _all_button(request: HttpRequest, run: str, lost: int) -> c.Button | None:
+    if not lost:
+        return None
+    url = paths.with_query(reverse("reconcile"), run=run)
+    return c.Button(f"Reconcile all {lost}", url, may(request.user, Act.RECONCILE), main=True)
+
+
+def _nothing(state: str, in_flight: int) -> tuple[str, ...]:
+    if state == "":
+        return (NOTHING_UNKNOWN, f"In flight now: {in_flight:,}. Each batch has at most one unsettled attempt.")
+    return ("No attempt is here.",)
+
+
+def rows(found: Sequence[reads.Listed]) -> tuple[c.AttemptRow, ...]:
+    """Attempts as a table has them."""
+    return tuple(_row(each) for each in found)
+
+
+def _row(listed: reads.Listed) -> c.AttemptRow:
+    attempt, run = listed.attempt, listed.run
+    return c.AttemptRow(
+        id=attempt.id,
+        url=paths.attempt_url(attempt.id),
+        source=attempt.source.name,
+        stream=run.stream if run else "",
+        run=run.run_id if run else "",
+        run_url=paths.run_url(run.stream, run.run_id) if run else "",
+        state=attempt.state,
+        why=attempt.why or "",
+        events=attempt.events,
+        since=attempt.unknown_at or attempt.prepared_at,
+        waiting=f"asked by {listed.asked.requested_by}" if listed.asked else "",
+        blocks=f"window {listed.window}" if listed.window and attempt.state in (*LOST, AttemptState.PREPARED) else "",
+    )
+
+
+# --- one attempt
+
+
+@needs(Act.LOOK)
+def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
+    """`/attempts/{id}`: the timeline, and what it blocks."""
+    found = reads.one(number)
+    if found is None:
+        raise Http404
+    around = reads.around(found.attempt)
+    context = c.AttemptPage(
+        id=number,
+        state=found.attempt.state,
+        headline=_headline(found, around),
+        next=_next(found),
+        facts=_facts(found),
+        moments=_moments(found, around),
+        partitions=tuple(
+            (
+                each.partition,
+                each.lo,
+                str(each.leader_epoch) if each.leader_epoch is not None else "none known",
+                each.bus_source.name,
+            )
+            for each in around.partitions
+        ),
+        batches=tuple(
+            (each.from_offset, each.to_offset, each.admitted, paths.receipt_url(each.source_id, each.from_offset))
+            for each in around.batches
+        ),
+        blocks=_blocks(found),
+        button=_one_button(request, found),
+    )
+    unsettled = found.attempt.state in (*LOST, AttemptState.PREPARED)
+    return page(request, "attempt", context, here="unknown", pace=RUNNING if unsettled else 0)
+
+
+def _one_button(request: HttpRequest, found: reads.Listed) -> c.Button | None:
+    if found.attempt.state != AttemptState.UNKNOWN:
+        return None
+    url = reverse("reconcile-one", args=[found.attempt.id])
+    return c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True)
+
+
+def _headline(found: reads.Listed, around: reads.Around) -> str:
+    attempt = found.attempt
+    count = f"{attempt.events:,} event{'' if attempt.events == 1 else 's'}"
+    scan = around.scans[-1] if around.scans else None
+    words = {
+        AttemptState.PREPARED: f"We are about to send {count}, or have just sent them.",
+        AttemptState.UNKNOWN: f"We sent {count} and never learned whether they landed. They may be on the bus.",
+        AttemptState.ACKED: f"PRESENT: all {attempt.events:,} found."
+        if scan
+        else f"All {count} have their place on the bus.",
+        AttemptState.ABSENT: _absent(scan),
+        AttemptState.PARTIAL: f"PARTIAL: {scan.found:,} of {scan.expected:,} found; the rest was queued again."
+        if scan
+        else "PARTIAL: some were found; the rest was queued again.",
+        AttemptState.UNDECIDABLE: f"UNDECIDABLE: {scan.why if scan and scan.why else attempt.why}. Two people must decide.",
+        AttemptState.NOT_SENT: "Nothing left this process; its batches were queued again.",
+    }
+    return words.get(AttemptState(attempt.state), attempt.state)
+
+
+def _absent(scan: Scan | None) -> str:
+    if scan is None:
+        return "ABSENT: none landed; its batches were queued again."
+    read_to = ", ".join(f"{each.get('hi'):,}" for each in scan.partitions[:4] if isinstance(each.get("hi"), int))
+    return f"ABSENT: fenced {scan.fenced_at:%H:%M:%S}, read to {read_to or 'the end'}, none found. Safe to republish."
+
+
+def _next(found: reads.Listed) -> str:
+    attempt = found.attempt
+    if attempt.state == AttemptState.UNKNOWN:
+        if found.asked:
+            ago = span_words((datetime.now(UTC) - found.asked.requested_at).total_seconds())
+            return f"{found.asked.requested_by} asked to reconcile {ago} ago; its lane's owner serves that next."
+        return "Reconcile fences the old producer first, then looks."
+    return {
+        AttemptState.PREPARED: "If its lane dies, the next owner settles it before anything else is sent.",
+        AttemptState.UNDECIDABLE: "A plan decides: present needs places, absent republishes, both show on the verdict.",
+    }.get(AttemptState(attempt.state), "")
+
+
+def _facts(found: reads.Listed) -> tuple[c.Fact, ...]:
+    attempt = found.attempt
+    return (
+        c.Fact("state", attempt.state, "state"),
+        c.Fact("events", attempt.events, "number"),
+        c.Fact("bytes", attempt.bytes, "bytes"),
+        c.Fact("inbox source", attempt.source.name, "outside"),
+        c.Fact("bus", attempt.topic, "outside"),
+        c.Fact("topic id", attempt.topic_id, "code"),
+        c.Fact("transactional.id", attempt.transactional_id, "code"),
+        c.Fact("fence", attempt.fence, "number"),
+        c.Fact("owner", attempt.owner, "outside"),
+        *((c.Fact("why", attempt.why, "outside"),) if attempt.why else ()),
+    )
+
+
+def _blocks(found: reads.Listed) -> tuple[c.Link, ...]:
+    run = found.run
+    if run is None or not found.window or found.attempt.state not in (*LOST, AttemptState.PREPARED):
+        return ()
+    words = f"{run.stream}/{run.run_id}, window {found.window}"
+    return (c.Link(words, paths.window_url(run.stream, run.run_id, found.window)),)
+
+
+def _moments(found: reads.Listed, around: reads.Around) -> tuple[c.Moment, ...]:
+    """Intent, sent, silence, fence, scan, answer; in the order of their times."""
+    attempt = found.attempt
+    moments = [
+        c.Moment(
+            attempt.prepared_at,
+            "Intent",
+            f"PREPARED under fence {attempt.fence} by {attempt.owner}: "
+            f"{attempt.events:,} events of {attempt.source.name}.",
+        )
+    ]
+    if attempt.unknown_at:
+        moments.append(
+            c.Moment(
+                attempt.unknown_at, "Silence", f"UNKNOWN: {attempt.why or 'no answer'}. They may be on the bus.", "wait"
+            )
+        )
+    for asked in around.requests:
+        served = " Not served yet." if asked.served_at is None else ""
+        moments.append(c.Moment(asked.requested_at, "Asked", f"{asked.requested_by} asked to reconcile.{served}"))
+    for scan in around.scans:
+        moments += _scan_moments(scan)
+    if attempt.settled_at:
+        good = attempt.state in (AttemptState.ACKED, AttemptState.ABSENT, AttemptState.NOT_SENT)
+        moments.append(c.Moment(attempt.settled_at, f"Settled: {attempt.state}", "", "good" if good else "wait"))
+    for each in around.contradictions:
+        moments.append(c.Moment(each.seen_at, "Contradiction", each.detail, "bad"))
+    ordered = sorted(moments, key=lambda moment: moment.at or attempt.prepared_at)
+    if attempt.state in (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE):
+        ordered.append(c.Moment(None, "No answer yet", "", "silence"))
+    return tuple(ordered)
+
+
+def _scan_moments(scan: Scan) -> list[c.Moment]:
+    read = ", ".join(_scanned(each) for each in scan.partitions[:16])
+    kind = {"PRESENT": "good", "ABSENT": "good", "PARTIAL": "wait"}.get(scan.answer, "bad")
+    why = f" {scan.why}." if scan.why else ""
+    return [
+        c.Moment(scan.fenced_at, "Fence", f"Fence {scan.fence}: the old producer can send nothing more."),
+        c.Moment(scan.started_at, "Scan", f"Looked on {read}. Asked by {scan.asked_by}."),
+        c.Moment(scan.ended_at, scan.answer, f"{scan.found:,} of {scan.expected:,} found.{why}", kind),
+    ]
+
+
+def _scanned(partition: dict[str, object]) -> str:
+    """One entry of a scan's record, whatever of it is there."""
+    return (
+        f"partition {partition.get('partition')} [{partition.get('lo')}, {partition.get('hi')}), "
+        f"{partition.get('scanned')} records"
+    )
+
+
+# --- Reconcile
+
+
+@needs(Act.LOOK)
+def reconcile_one(request: HttpRequest, number: int) -> HttpResponseBase:
+    """`/attempts/{id}/reconcile`: confirm."""
+    found = reads.one(number)
+    if found is None:
+        raise Http404
+    return _confirm(
+        request,
+        [found],
+        found.run,
+        f"Reconcile attempt {number}",
+        reverse("reconcile-one", args=[number]),
+        paths.attempt_url(number),
+    )
+
+
+@needs(Act.LOOK)
+def reconcile(request: HttpRequest) -> HttpResponseBase:
+    """`/unknown/reconcile?run=stream/run`: confirm all of a run."""
+    name = request.GET.get("run", "")
+    run = quarantine.run_named(name)
+    if run is None:
+        raise Http404
+    named = RunName(run.id, run.stream.name, run.run_id)
+    found = reads.lost_of_run(run.id)
+    url = paths.with_query(reverse("reconcile"), run=name)
+    return _confirm(request, found, named, f"Reconcile all of {name}", url, paths.run_url(run.stream.name, run.run_id))
+
+
+def _confirm(
+    request: HttpRequest,
+    found: Sequence[reads.Listed],
+    run: RunName | None,
+    title: str,
+    url: str,
+    back: str,
+) -> HttpResponseBase:
+    answer = may(request.user, Act.RECONCILE)
+    named = {int(each) for each in request.POST.getlist("attempt") if each.isdigit() and len(each) < 19}
+    errors: tuple[str, ...] = ()
+    if request.method == "POST":
+        # What was named on the page is what is asked for; what became unknown since is said, and not part of it.
+        chosen = [each for each in found if each.attempt.id in named]
+        errors = _refusals(request, answer, chosen) or _request(request, chosen)
+        if not errors:
+            return HttpResponseRedirect(back)
+    context = _confirm_page(found, run, title, url, back, errors, answer, named)
+    return page(request, "reconcile", context, here="unknown", status=422 if errors else 200)
+
+
+def _refusals(request: HttpRequest, answer: Answer, chosen: Sequence[reads.Listed]) -> tuple[str, ...]:
+    if not answer:
+        return (refuse(request, Act.RECONCILE, answer),)
+    if not any(each.attempt.state == AttemptState.UNKNOWN for each in chosen):
+        return ("None of these attempts is UNKNOWN any more. Nothing was asked for.",)
+    return ()
+
+
+def _request(request: HttpRequest, chosen: Sequence[reads.Listed]) -> tuple[str, ...]:
+    """Ask for each; a refusal of one leaves the others asked for."""
+    fresh, already, errors = 0, 0, []
+    for each in chosen:
+        if each.attempt.state != AttemptState.UNKNOWN:
+            continue
+        try:
+            asked = verbs.request(each.attempt.id, request.user.get_username())
+        except PassgateError as error:
+            errors.append(f"Attempt {each.attempt.id}: {error}")
+            continue
+        fresh, already = fresh + asked, already + (not asked)
+    if not errors:
+        before = f" {already} had been asked for already." if already else ""
+        messages.success(
+            request,
+            f"Asked to reconcile {fresh} attempt{'' if fresh == 1 else 's'}.{before} The lane's owner "
+            "fences the old producer first, then looks; the run is judged again by itself.",
+        )
+    return tuple(errors)
+
+
+def _confirm_page(
+    found: Sequence[reads.Listed],
+    run: RunName | None,
+    title: str,
+    url: str,
+    back: str,
+    errors: tuple[str, ...],
+    answer: Answer,
+    named: set[int],
+) -> c.ReconcilePage:
+    name = f"{run.stream}/{run.run_id}" if run else ""
+    waiting = [each for each in found if each.attempt.state == AttemptState.UNKNOWN]
+    return c.ReconcilePage(
+        title=title,
+        url=url,
+        rows=rows(found),
+        events=sum(each.attempt.events for each in waiting),
+        attempts=len(waiting),
+        joined=sum(each.attempt.id not in named for each in found) if named else 0,
+        run=name,
+        errors=errors,
+        answer=answer,
+        same=c.SameAct(
+            f"passgate reconcile {name}",
+            "\n".join(f"POST /api/v1/attempts/{each.attempt.id}/reconcile" for each in waiting[:5])
+            + (f"\n… and {len(waiting) - 5} more" if len(waiting) > 5 else ""),
+        ),
+        back=back,
+    )

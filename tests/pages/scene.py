@@ -1,0 +1,75 @@
+"""A stream with something of everything on it: what the pages are tried on.
+
+Records go through the real flow. An attempt that nobody knows about is then left behind as a worker leaves one that died
+between sending and learning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from ingest.db import write
+from ingest.models import Attempt, AttemptState
+from tests.flow.world import Flow, thing
+
+HOSTILE = (
+    b"",
+    b"{",
+    b'{"type": "thing", "id": 1, "id": 2}',
+    b'{"type": "thing", "id": "\xff"}',
+    b'{"type": "thing", "id": 1e400}',
+    b'{"type": "<script>alert(1)</script>", "id": 1}',
+    b'{"type": "thing"}',
+    b"[1, 2]",
+    "\ufeff{}".encode(),
+    json.dumps({"type": "thing", "id": "\u202eevil\u200b <img src=x onerror=alert(1)> {{ 7 }} ", "run": "\u202eother"}).encode(),
+    None,
+)
+
+
+def hostile_headers() -> list[tuple[str, str | bytes | None]]:
+    """Headers that must not hurt a page."""
+    return [("<b>", b"\xff\xfe"), ("", None), ("hx-get", b"/evil"), ("a" * 300, b"\x1b[31m")]
+
+
+def busy(flow: Flow, run: str = "r1", events: int = 120) -> None:
+    """A run with admitted events, duplicates, mismatches and records nobody can understand."""
+    flow.open(run)
+    first = [thing(number, note=f"note {number}", origin="EWR") for number in range(events)]
+    flow.produce(first, run=run)
+    flow.produce(first[: events // 5], run=run)
+    flow.produce([thing(number, note="<i>another</i> \u202enote", gate="B7") for number in range(6)], run=run)
+    flow.produce(HOSTILE, headers=hostile_headers())
+    flow.work()
+
+
+def leave_unknown(flow: Flow, run: str = "r1", events: Iterable[bytes] | None = None) -> int:
+    """Admit a few more events, and leave their attempt as a dead worker leaves it. Returns its number."""
+    flow.produce(events or [thing(f"late-{number}") for number in range(7)], run=run)
+    flow.work("admission")
+    with write() as cur:
+        row = cur.execute(
+            """
+            INSERT INTO attempt (source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic,
+                                 events, bytes)
+            SELECT s.id, 'pg-' || s.id, 1, 'host:1:dead', i.install_id, s.cluster_id, s.topic_id, %s, q.events, q.bytes
+              FROM publish_queue q JOIN source s ON s.id = q.source_id JOIN stream t ON t.id = s.stream_id, install i
+             WHERE t.name = %s
+            RETURNING id, source_id
+            """,
+            (flow.bus, flow.name),
+        ).fetchone()
+        assert row is not None
+        cur.execute(
+            """
+            INSERT INTO attempt_batch (attempt_id, batch_id, offsets, partitions)
+            SELECT %s, q.batch_id, ARRAY[q.from_offset], ARRAY[0] FROM publish_queue q WHERE q.source_id = %s
+            """,
+            (row.id, row.source_id),
+        )
+        cur.execute("DELETE FROM publish_queue WHERE source_id = %s", (row.source_id,))
+    Attempt.objects.filter(id=row.id).update(
+        state=AttemptState.UNKNOWN, why="_MSG_TIMED_OUT: flush raised: 7 messages in queue", unknown_at="2026-01-31T02:14:07Z"
+    )
+    return int(row.id)
