@@ -11,7 +11,9 @@ from ingest import lease as leases
 from ingest.admit import AdmissionLane
 from ingest.core.errors import LeaseError
 from ingest.core.record import Reason
-from ingest.kafka import TransactionalProducer
+from ingest.db import write
+from ingest.kafka import BusMessage, TransactionalProducer
+from ingest.windows import cut_position
 from tests.flow.world import Flow, thing
 
 MakeFlow = Callable[..., Flow]
@@ -99,7 +101,7 @@ def test_s26_another_payload_is_kept_beside_the_first(flow: Flow) -> None:
     flow.produce([thing(1, v="second")])
     flow.work("admission")
     items = flow.rows(
-        'SELECT q.value, q.seen, q.first_offset, e.payload FROM quarantine_item q JOIN event e'
+        "SELECT q.value, q.seen, q.first_offset, e.payload FROM quarantine_item q JOIN event e"
         " ON e.run_number = q.run_number AND e.identity = q.identity"
         " JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id"
         " WHERE s.name = %(name)s ORDER BY q.offset"
@@ -114,7 +116,11 @@ def test_a_reserialised_duplicate_is_a_duplicate_and_says_so(flow: Flow) -> None
     flow.produce([b'{"type":"thing","id":1,"a":1}', b'{ "a": 1, "id": 1, "type": "thing" }'])
     flow.work("admission")
     assert flow.decisions() == ["ADMITTED", "DUPLICATE"]
-    assert sum(row.reserialised for row in flow.rows("SELECT b.reserialised FROM batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s")) == 1  # fmt: skip # noqa: E501
+    batches = flow.rows(
+        "SELECT b.reserialised FROM batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s"
+    )
+    assert sum(row.reserialised for row in batches) == 1
 
 
 def lane_of(flow: Flow) -> AdmissionLane:
@@ -123,13 +129,12 @@ def lane_of(flow: Flow) -> AdmissionLane:
     return AdmissionLane(lease, flow.cluster, flow.admin)
 
 
-def test_a_fenced_worker_changes_nothing(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fenced_worker_changes_nothing(flow: Flow) -> None:
     """Paused for longer than its lease: on waking its batch is refused whole, and the new owner's stands."""
     flow.open()
     flow.produce([thing(1)])
     sleeper = lane_of(flow)
     sleeper._fill(2.0, 10, 10_000)
-    flow.rows("SELECT 1")
     with pytest.MonkeyPatch.context() as other:
         other.setattr(leases, "owner", lambda: "another:1:abc")
         _expire(flow)
@@ -144,11 +149,10 @@ def test_a_fenced_worker_changes_nothing(flow: Flow, monkeypatch: pytest.MonkeyP
 
 
 def _expire(flow: Flow) -> None:
-    from ingest.db import write
-
     with write() as cur:
         cur.execute(
-            "UPDATE position SET until = clock_timestamp() - interval '1 s' WHERE lane = 'admission' AND source_id = ANY(%s)",
+            "UPDATE position SET until = clock_timestamp() - interval '1 s'"
+            " WHERE lane = 'admission' AND source_id = ANY(%s)",
             (flow.sources("inbox"),),
         )
 
@@ -173,21 +177,23 @@ def test_a_cut_in_the_middle_of_a_read_splits_the_batch_there(flow: Flow) -> Non
 
 def _cut(flow: Flow, at: int) -> None:
     """A cut before the log's end, as when records arrive between reading the LSO and the lock."""
-    from ingest.db import write
-    from ingest.windows import cut_position
-
+    source, win = flow.sources("inbox")[0], flow.position("admission").win
     with write() as cur:
-        win = flow.position("admission").win
-        assert cut_position(cur, flow.sources("inbox")[0], win, at) == at
-        cur.execute("UPDATE window_range SET end_offset = %s WHERE win = %s AND source_id = ANY(%s)", (at, win, flow.sources("inbox")))
-        cur.execute("UPDATE run_window SET state = 'CUT', cut_at = clock_timestamp(), revision = revision + 1 WHERE id = %s", (win,))
-        cur.execute("UPDATE run SET state = 'SEALED', sealed_at = clock_timestamp() WHERE id = (SELECT run_id FROM run_window WHERE id = %s)", (win,))
+        assert cut_position(cur, source, win, at) == at
+        cur.execute("UPDATE window_range SET end_offset = %s WHERE win = %s AND source_id = %s", (at, win, source))
+        cur.execute(
+            "UPDATE run_window SET state = 'CUT', cut_at = clock_timestamp(), revision = revision + 1 WHERE id = %s",
+            (win,),
+        )
+        cur.execute(
+            "UPDATE run SET state = 'SEALED', sealed_at = clock_timestamp()"
+            " WHERE id = (SELECT run_id FROM run_window WHERE id = %s)",
+            (win,),
+        )
 
 
 def test_holes_are_claimed_and_the_position_moves_over_them(flow: Flow) -> None:
     """Markers of transactions take an offset each (K1): between records, and at the end."""
-    from ingest.kafka import BusMessage
-
     flow.open()
     producer = TransactionalProducer(flow.cluster, f"{flow.name}.outside")
     producer.init()

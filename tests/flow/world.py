@@ -11,6 +11,7 @@ from typing import Any
 
 from audit.close import close_run
 from audit.cut import seal_run
+from audit.fsck import fsck
 from audit.open import Opened, open_run
 from ingest.core.record import Decision, Reason
 from ingest.db import read
@@ -181,7 +182,8 @@ class Flow:
     def position(self, lane: str, index: int = 0) -> Any:
         role = "bus" if lane == "effects" else "inbox"
         source = self.sources(role)[index]
-        return self.rows("SELECT * FROM position WHERE lane = %(lane)s AND source_id = %(source)s", lane=lane, source=source)[0]
+        where = "SELECT * FROM position WHERE lane = %(lane)s AND source_id = %(source)s"
+        return self.rows(where, lane=lane, source=source)[0]
 
     def attempts(self) -> list[str]:
         rows = self.rows(
@@ -200,7 +202,5 @@ class Flow:
 
     def check(self) -> None:
         """The invariants of this stream: run after every scenario."""
-        from audit.fsck import fsck
-
         findings = fsck(stream=self.name)
         assert findings == []

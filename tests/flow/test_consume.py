@@ -1,0 +1,145 @@
+"""The effects lane on the real bus: applied once, duplicates, foreign records, contradictions, fences (DESIGN 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ingest.consume import EffectsLane
+from ingest.core.errors import LeaseError
+from ingest.kafka import BusMessage, Record
+from ingest.lease import take
+from tests.flow.bus import bus_counts, contradictions, kept, lease_runs_out, never_sent, once, read_bus
+from tests.flow.world import Flow, thing
+
+MakeFlow = Callable[..., Flow]
+
+
+def published(flow: Flow, events: int = 6) -> list[tuple[int, Record]]:
+    """A run whose events lie on the bus: (partition, record) each."""
+    flow.open()
+    flow.produce([thing(n) for n in range(events)], key=None)
+    flow.work("admission", "publish")
+    return [(partition, record) for partition, records in read_bus(flow).items() for record in records]
+
+
+def again(flow: Flow, records: list[tuple[int, Record]], value: bytes | None = None) -> None:
+    """The same records once more, by a producer that is not ours."""
+    messages = [BusMessage(p, r.key, value or r.value, list(r.headers or [])) for p, r in records]
+    assert all(report.fault is None for report in flow.producer.send(flow.bus, messages))
+
+
+def test_each_event_has_one_effect_and_the_lane_reaches_the_end(flow: Flow) -> None:
+    published(flow)
+    flow.work("effects")
+    assert flow.count("effect") == 6
+    assert bus_counts(flow) == {"records": 6, "applied": 6, "duplicates": 0, "foreign_records": 0, "mismatching": 0}
+    for index in range(flow.bus_partitions):
+        position = flow.position("effects", index)
+        end = flow.admin.ends(flow.bus, [index])[index]
+        assert position.next_offset == end.lso == end.hw
+        committed = flow.admin.committed(f"passgate.{flow.name}", flow.bus, [index])[index]
+        assert committed.offset in (position.next_offset, None)
+
+
+def test_copies_on_the_bus_are_duplicates_and_change_nothing(flow: Flow) -> None:
+    records = published(flow)
+    again(flow, records)
+    again(flow, [(1 - partition, record) for partition, record in records])
+    flow.work("effects")
+    assert flow.count("effect") == 6
+    counts = bus_counts(flow)
+    assert (counts["applied"], counts["duplicates"]) == (6, 12)
+
+
+def test_what_no_attempt_explains_is_kept_raw(flow: Flow) -> None:
+    (first, *_) = published(flow)
+    partition, record = first
+    headers = dict(record.headers or [])
+    strange = {**headers, "pg-attempt": b"00000000-0000-0000-0000-000000000000/1"}
+    unknown = {**headers, "pg-attempt": (headers["pg-attempt"] or b"").split(b"/")[0] + b"/999999999"}
+    not_in = {**headers, "pg-identity": b"ab" * 32}
+    for said in ({}, strange, unknown, not_in):
+        again(flow, [(partition, record._replace(headers=list(said.items())))], b"\x00raw")
+    flow.work("effects")
+    assert [row.why.split(":")[0] for row in kept(flow)] == ["NO_MARK", "OTHER_INSTALL", "NO_ATTEMPT", "NOT_IN_ATTEMPT"]
+    assert {bytes(row.value) for row in kept(flow)} == {b"\x00raw"}
+    assert bus_counts(flow)["foreign_records"] == 4
+    assert flow.count("effect") == 6
+
+
+def test_other_bytes_under_a_known_identity_are_mismatching(flow: Flow) -> None:
+    records = published(flow)
+    again(flow, records[:1], b'{"type": "thing", "id": 0, "more": 1}')
+    flow.work("effects")
+    assert bus_counts(flow)["mismatching"] == 1
+    assert kept(flow)[0].why.startswith("DIGEST")
+    assert flow.count("effect") == 6
+
+
+def test_a_window_with_a_foreign_record_does_not_pass(flow: Flow) -> None:
+    (first, *_) = published(flow)
+    again(flow, [(first[0], first[1]._replace(headers=[]))])
+    flow.work()
+    flow.seal()
+    flow.work()
+    assert flow.judge().verdict.state != "PASS"
+
+
+def test_s23_a_record_of_an_attempt_proven_absent_is_a_contradiction(
+    live: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = Flow()  # its invariants do not hold afterwards, by intent
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    once(monkeypatch, never_sent)
+    flow.work_until(lambda: flow.attempts() == ["ABSENT", "ACKED"])
+    flow.work_until(lambda: flow.count("effect") == 1)
+    ((partition, record),) = [(p, r) for p, records in read_bus(flow).items() for r in records]
+    absent = flow.rows(
+        "SELECT min(a.id) AS id FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s"
+    )[0].id
+    headers = dict(record.headers or [])
+    headers["pg-attempt"] = (headers["pg-attempt"] or b"").split(b"/")[0] + b"/%d" % absent
+    again(flow, [(partition, record._replace(headers=list(headers.items())))])
+    flow.work("effects")
+    (found,) = contradictions(flow)
+    assert (found.kind, found.attempt_id) == ("ABSENT_APPEARED", absent)
+    assert flow.count("effect") == 1
+
+
+def test_a_fenced_lane_changes_nothing(flow: Flow) -> None:
+    published(flow)
+    source = flow.sources("bus")[0]
+    lease = take("effects", source)
+    assert lease is not None
+    lane = EffectsLane(lease, flow.cluster, flow.admin)
+    lease_runs_out(flow, "effects")
+    assert take("effects", source) is not None  # somebody else's, under a new fence
+    with pytest.raises(LeaseError):
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            lane.step(0.5)
+    lane.close()
+    assert flow.position("effects").next_offset == 0
+    assert flow.count("effect") == 0
+    lease_runs_out(flow, "effects")
+
+
+def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ingest.consume import BusSkip, Memory, consume
+    from ingest.kafka import Chunk
+    from ingest.models import Source
+
+    published(flow)
+    source = Source.objects.get(id=flow.sources("bus")[0])
+    lease = take("effects", source.id)
+    assert lease is not None
+    for chunk in (Chunk(1, 2, 0), Chunk(0, 1, 0)):
+        with pytest.raises(BusSkip):
+            consume(source, lease, "x", chunk, Memory())
+    lease_runs_out(flow, "effects")

@@ -1,0 +1,147 @@
+"""Fence first, then look: PRESENT, ABSENT, PARTIAL, UNDECIDABLE, and who asked (DESIGN 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ingest.db import Refused, write
+from ingest.kafka import BusMessage, TransactionalProducer
+from ingest.reconcile import request, request_run
+from tests.flow.bus import Send, answer_lost, half_sent, never_sent, once, places, read_bus, scans
+from tests.flow.world import Flow, thing
+
+MakeFlow = Callable[..., Flow]
+Fault = Callable[[Send, TransactionalProducer, str, object], object]
+
+
+def unknown(flow: Flow, monkeypatch: pytest.MonkeyPatch, fault: Fault, events: int = 10) -> None:
+    """One attempt of `events` events whose outcome nobody knows."""
+    flow.open()
+    flow.produce([thing(n) for n in range(events)])
+    flow.work("admission")
+    once(monkeypatch, fault)  # type: ignore[arg-type]
+    flow.work_until(lambda: flow.attempts()[:1] in (["UNKNOWN"], ["ACKED"], ["ABSENT"], ["PARTIAL"]), "publish")
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer", "states"),
+    [
+        (answer_lost, "PRESENT", ["ACKED"]),
+        (never_sent, "ABSENT", ["ABSENT", "ACKED"]),
+        (half_sent, "PARTIAL", ["PARTIAL", "ACKED"]),
+    ],
+)
+def test_the_lane_settles_by_itself_and_every_event_lies_on_the_bus_once(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, fault: Fault, answer: str, states: list[str]
+) -> None:
+    unknown(flow, monkeypatch, fault)
+    flow.work_until(lambda: flow.attempts() == states)
+    (scan,) = scans(flow)
+    assert scan.answer == answer
+    assert scan.asked_by == "the contract: reconcile.automatic"
+    assert scan.fenced_at <= scan.started_at <= scan.ended_at
+    assert all(part["lo"] <= part["hi"] == part["ended_at"] for part in scan.partitions)
+    assert len(places(flow)) == 10
+    flow.work_until(lambda: flow.count("effect") == 10)
+    assert sum(map(len, read_bus(flow).values())) == 10
+
+
+def test_nothing_later_is_published_while_an_attempt_is_unsettled(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = make_flow(automatic="false")
+    unknown(flow, monkeypatch, never_sent)
+    flow.produce([thing("later")])
+    flow.work("admission", "publish", seconds=4)
+    assert flow.attempts() == ["UNKNOWN"]
+    assert scans(flow) == []
+    assert sum(map(len, read_bus(flow).values())) == 0
+
+
+def test_a_person_asks_and_the_lanes_owner_serves(make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = make_flow(automatic="false", after="1h")
+    unknown(flow, monkeypatch, answer_lost)
+    flow.work("publish", seconds=3)
+    assert flow.attempts() == ["UNKNOWN"]
+    (attempt,) = request_run(flow.name, "r1", "ana")
+    assert not request(attempt, "ben")  # the same request
+    flow.work_until(lambda: flow.attempts() == ["ACKED"], "publish")
+    (scan,) = scans(flow)
+    assert (scan.answer, scan.asked_by) == ("PRESENT", "ana")
+    waiting = flow.rows(
+        "SELECT count(*) AS n FROM reconcile_request WHERE attempt_id = %(a)s AND served_at IS NULL", a=attempt
+    )
+    assert waiting[0].n == 0
+    assert request_run(flow.name, "r1", "ana") == []
+
+
+def test_silence_is_waited_for(make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = make_flow(after="1h")
+    unknown(flow, monkeypatch, never_sent)
+    flow.work("publish", seconds=4)
+    assert flow.attempts() == ["UNKNOWN"]
+
+
+def test_an_open_transaction_before_the_end_is_waited_for(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's transaction stands on the bus: no answer until it ends, and then the true one."""
+    other = TransactionalProducer(flow.cluster, f"{flow.name}.other")
+    other.init()
+    inner = other._producer
+    assert inner is not None
+    inner.begin_transaction()
+    for partition in range(flow.bus_partitions):
+        inner.produce(flow.bus, b"open", partition=partition)
+    inner.flush(10)
+    unknown(flow, monkeypatch, answer_lost)
+    flow.work("publish", seconds=5)
+    assert flow.attempts() == ["UNKNOWN"]
+    assert scans(flow) == []
+    inner.abort_transaction(10)
+    other.destroy()
+    flow.work_until(lambda: flow.attempts() == ["ACKED"], "publish")
+
+
+def test_a_log_that_no_longer_reaches_back_is_undecidable_and_the_lane_waits_for_people(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(send: Send, producer: TransactionalProducer, topic: str, messages: list[BusMessage]) -> object:
+        outcome = answer_lost(send, producer, topic, messages)
+        ends = flow.admin.ends(topic, range(flow.bus_partitions))
+        flow.admin.delete_records(topic, {p: end.hw or 0 for p, end in ends.items() if end.hw})
+        return outcome
+
+    unknown(flow, monkeypatch, lose)  # type: ignore[arg-type]
+    flow.work_until(lambda: flow.attempts() == ["UNDECIDABLE"], "publish")
+    (scan,) = scans(flow)
+    assert scan.answer == "UNDECIDABLE"
+    assert "LOG_START: partition" in scan.why
+    flow.work("publish", seconds=3)
+    assert len(scans(flow)) == 1
+    request_run(flow.name, "r1", "ana")
+    flow.work_until(lambda: len(scans(flow)) == 2, "publish")
+    assert flow.attempts() == ["UNDECIDABLE"]
+
+
+def test_an_absent_attempt_waits_for_a_plan_where_the_contract_says_so(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = make_flow(after='1s"\nrepublish = "plan')
+    unknown(flow, monkeypatch, never_sent)
+    flow.work_until(lambda: flow.attempts() == ["ABSENT"], "publish")
+    flow.produce([thing("later")])
+    flow.work("admission", "publish", seconds=4)
+    assert flow.attempts() == ["ABSENT"]  # nothing overtakes what waits
+
+
+def test_nothing_leaves_unknown_without_a_scan_under_a_newer_fence(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I6, refused by the database whoever asks."""
+    flow = make_flow(automatic="false")
+    unknown(flow, monkeypatch, never_sent)
+    for state in ("ACKED", "ABSENT", "PARTIAL", "UNDECIDABLE"):
+        with pytest.raises(Refused) as refused, write() as cur:
+            cur.execute("UPDATE attempt SET state = %s WHERE source_id = ANY(%s)", (state, flow.sources("inbox")))
+        assert refused.value.constraint == "attempt_needs_fence_evidence"
