@@ -79,8 +79,9 @@ def test_headers_that_are_no_cloudevent(headers: Headers | None, reason: Reason)
     "changed",
     [
         {"specversion": "absent"}, {"specversion": "1.1"}, {"id": 7}, {"id": ""}, {"source": "absent"},
-        {"source": "a b"}, {"type": None}, {"type": "x" * 201}, {"time": "yesterday"}, {"time": 7}, {"subject": ""}, {"Upper": "x"},
-        {"under_score": "x"}, {"extension": {"a": 1}}, {"extension": 2**31}, {"extension": 1.5}, {"extension": "a\x07"},
+        {"source": "a b"}, {"type": None}, {"type": "x" * 201}, {"time": "yesterday"}, {"time": 7},
+        {"subject": ""}, {"Upper": "x"}, {"under_score": "x"}, {"extension": {"a": 1}}, {"extension": 2**31},
+        {"extension": 1.5}, {"extension": "a\x07"},
         {"data_base64": "YQ=="}, {"data": "absent", "data_base64": "%"}, {"data": "absent", "data_base64": 7},
     ],
     ids=repr,

@@ -86,6 +86,9 @@ def test_strict_json_comes_first(parser: Parser) -> None:
     [
         (b'"plane":{"tail":"a","tail":"b"}', Reason.DUPLICATE_KEY),
         (b'"x":1,"x":1', Reason.DUPLICATE_KEY),
+        (b'"x":1,"x":1,"note":"\\"\\""', Reason.DUPLICATE_KEY),
+        (b'"delay":1,"delay":1,"status":"late","carrier":"\\"\\""', Reason.DUPLICATE_KEY),
+        (b'"x":"\\\\","x":"\\\\"', Reason.DUPLICATE_KEY),
         (b'"carrier":"AA"', Reason.DUPLICATE_KEY),
         (b'"carrier":"UA"', Reason.DUPLICATE_KEY),
         (b'"\\u0063arrier":"UA"', Reason.DUPLICATE_KEY),
@@ -106,6 +109,14 @@ def test_strict_json_comes_first(parser: Parser) -> None:
 def test_hostile_fields_are_found_on_the_fast_path_too(parser: Parser, inside: bytes, reason: Reason) -> None:
     value = encoded(flight())[:-1] + b"," + inside + b"}"
     assert refused(parser, value).reason is reason
+
+
+def test_an_escaped_nul_is_found_where_nothing_else_differs() -> None:
+    """Compact and in the schema's order, the value is byte for byte what the encoder writes."""
+    made = {"type": "flight", "carrier": "UA", "flight": 1, "time_hour": "\x00"}
+    value = json.dumps(made, separators=(",", ":")).encode()
+    for parser in (PLAIN, CHECKED):
+        assert refused(parser, value).reason is Reason.NUL
 
 
 @BOTH
@@ -291,14 +302,17 @@ def without_fast_path(made: Contract) -> Parser:
 
 SCHEMED = contract(flight_class(FLIGHT_SCHEMA))
 CLOSED = contract(flight_class({**FLIGHT_SCHEMA, "additionalProperties": False}))
+EXACT = contract(
+    flight_class({**FLIGHT_SCHEMA, "properties": {**FLIGHT_SCHEMA["properties"], "delay": {"type": "integer"}}})
+)
 LANDING = EventClass(2, "landing", "touchdown", (parse_pointer("/flight"),), flight_class(FLIGHT_SCHEMA).schema)
 PAIRS = [
     (Parser(made), without_fast_path(made))
-    for made in (SCHEMED, CLOSED, contract(flight_class(FLIGHT_SCHEMA), LANDING), contract(LANDING))
+    for made in (SCHEMED, CLOSED, EXACT, contract(flight_class(FLIGHT_SCHEMA), LANDING), contract(LANDING))
 ]
 SCALARS = st.sampled_from(
-    [None, True, 0, 1, 7.0, 1.5, -0.0, 2**53, 2**53 + 1, 2**64 - 1, 2**64, 1e300, "", "UA", "flight", "touchdown",
-     "é", '"', "\\", "\x00", "late", "x" * 600]
+    [None, True, 0, 1, 7.0, 1.5, -0.0, 2**53 + 1, -(2**53) - 1, -(2**63) - 1, 2**64, 1e300, "", "UA", "flight",
+     "touchdown", "é", '"', "\\", "\x00", "late", "x" * 600]
 )  # fmt: skip
 FIELDS = st.sampled_from([*FLIGHT_SCHEMA["properties"], "run", "extra", "tail", "seats"])
 FIELD_VALUES = st.recursive(
@@ -321,7 +335,16 @@ def flights(draw: st.DrawFn) -> bytes:
     return text.encode()
 
 
-@settings(max_examples=1000)
+@pytest.mark.parametrize("number", [2**53, 2**53 + 1, 2**63, 2**64 - 1, 2**64, 10**30])
+@pytest.mark.parametrize("field", ["flight", "delay", "plane", "extra"])
+def test_both_agree_at_the_bounds_of_integers(field: str, number: int) -> None:
+    for signed in (number, -number):
+        value = encoded(flight(**{field: {"seats": signed} if field == "plane" else signed}))
+        for quick, slow in PAIRS:
+            assert quick.parse(value, b"k", None) == slow.parse(value, b"k", None)
+
+
+@settings(max_examples=300)
 @given(flights(), st.sampled_from([None, [("pg-run", b"2013-02")], [("kind", b"flight")]]))
 def test_the_fast_path_answers_as_the_slow_one(value: bytes, headers: Headers | None) -> None:
     for quick, slow in PAIRS:

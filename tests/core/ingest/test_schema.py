@@ -72,7 +72,7 @@ DOCUMENTS = st.recursive(
 ).filter(lambda value: isinstance(value, dict))
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(objects(), DOCUMENTS)
 def test_what_the_struct_takes_is_valid(document: dict[str, Any], event: dict[str, Any]) -> None:
     fast = schema.fast(made(document))

@@ -124,7 +124,7 @@ def exact(text: str) -> bool:
         return False
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(SOUP)
 @example(b'{"a":1,"a":1}')
 @example(b'{"a":"\\\\","a":1}')
@@ -134,13 +134,13 @@ def test_agrees_with_the_reference_on_soup(value: bytes) -> None:
     agree(b'{"k":"' + value + b'"}')
 
 
-@settings(max_examples=800)
+@settings(max_examples=300)
 @given(texts())
 def test_agrees_with_the_reference_on_nearly_valid_text(value: bytes) -> None:
     agree(value)
 
 
-@settings(max_examples=800)
+@settings(max_examples=300)
 @given(written())
 def test_agrees_with_the_reference_on_repeated_keys(text: str) -> None:
     agree(text.encode())
