@@ -50,6 +50,9 @@ class AnotherCloser(RunError):
     what: ClassVar[str] = "the window moved on while it was judged"
     retry: ClassVar[bool] = True
 
+    verdict: int | None = None
+    """The number of the verdict that somebody else stored meanwhile; None: a fact changed."""
+
 
 class WindowFailed(RunError):
     """A FAIL cannot be cleared: only a rerun gets another verdict."""
@@ -104,12 +107,18 @@ def close_run(
     `wait`: how long to let lanes work before judging. Raises NotFound, NotSealed, WindowFailed, AnotherCloser.
     """
     win = window_of(stream, run_id, window)
-    judged = judge(win)
     until = time.monotonic() + wait.total_seconds()
-    while only_waiting(judged.verdict) and time.monotonic() < until:
-        time.sleep(0.25)
+    while True:
         judged = judge(win)
-    return store(judged, actor)
+        waiting = time.monotonic() < until
+        if not (waiting and only_waiting(judged.verdict)):
+            try:
+                return store(judged, actor)
+            except AnotherCloser as moved:
+                # Lanes at work move the window on: that is what the wait is for. Somebody else's verdict stands.
+                if not waiting or moved.verdict is not None:
+                    raise
+        time.sleep(0.25)
 
 
 def judge(win: int) -> Judged:
@@ -238,7 +247,8 @@ def _one(cur: Cursor, statement: str, values: dict[str, Any]) -> Any:
 
 def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:
     newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
-    by = f"; #{newest.number} by {newest.decided_by} stands" if newest and newest.revision >= judged.revision else ""
+    beaten = newest is not None and newest.revision >= judged.revision
+    by = f"; #{newest.number} by {newest.decided_by} stands" if beaten else ""
     row = cur.execute(sql.revision, {"win": judged.win}).fetchone()
     found = f"revision {row.revision if row else '?'}{by}"
     return AnotherCloser(

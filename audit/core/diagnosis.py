@@ -41,9 +41,9 @@ def diagnose(v: Verdict, number: int | None = None, permissions: Collection[str]
 
 
 def ranked(v: Verdict) -> tuple[c.Cause, ...]:
-    """What cannot be cleared, then what is broken, then what was not measured. What follows from another check stays
-    out, and a cause that several checks share (Kafka was not measured) is said once."""
-    ranks: tuple[list[c.Cause], ...] = ([], [], [])
+    """What cannot be cleared, what somebody has to do something about, what lanes are still at work on, what was not
+    measured. What follows from another check stays out, and a cause that several checks share is said once."""
+    ranks: tuple[list[c.Cause], ...] = ([], [], [], [])
     for check in v.failed():
         if check.follows_from is None:
             for cause in check.causes:
@@ -57,8 +57,10 @@ def ranked(v: Verdict) -> tuple[c.Cause, ...]:
 
 def _rank(check: c.Check, cause: c.Cause) -> int:
     if check.state is c.State.UNMEASURED:
-        return 2
-    return 0 if cause.severity is c.Severity.FAIL else 1
+        return 3
+    if cause.severity is c.Severity.FAIL:
+        return 0
+    return 1 if cause.act.permission else 2
 
 
 def _listed(causes: Sequence[c.Cause]) -> str:

@@ -43,6 +43,9 @@ CASES: dict[str, f.WindowFacts] = {
     "PASS waived": waived("NOT_EMPTY", EMPTY),
     "issue": OPEN_12,
     "console": w.aged("broker", timedelta(minutes=6), OPEN_12),
+    "somebody's act before waiting": w.changed(
+        "publishing", OPEN_12, placed_once=100, queued=88, in_flight=(1, 10)
+    ),
     "more than three": w.topic("bus", w.source("inbox/3", OPEN_12, position=8), topic_id=None),
     "FAIL beside BLOCKED": w.source("inbox/3", OPEN_12, missing=12),
     "COVERAGE BROKEN": w.partition("inbox", 5, w.partition("inbox", 6)),
