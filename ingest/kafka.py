@@ -377,8 +377,15 @@ class Admin:
 
     def set_broker(self, broker: int, name: str, value: str) -> None:
         """Change one dynamic broker setting."""
+        self._set(ConfigResource.Type.BROKER, str(broker), name, value)
+
+    def set_topic(self, topic: str, name: str, value: str) -> None:
+        """Change one setting of a topic."""
+        self._set(ConfigResource.Type.TOPIC, topic, name, value)
+
+    def _set(self, kind: Any, of: str, name: str, value: str) -> None:
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ConfigResource.Type.BROKER, str(broker), incremental_configs=[entry])
+        resource = ConfigResource(kind, of, incremental_configs=[entry])
         for asked in self._client.incremental_alter_configs([resource]).values():
             self._answer(asked)
 

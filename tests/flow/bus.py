@@ -1,4 +1,4 @@
-"""What tests of the publish and effects lanes do to attempts and to the bus; every fault lies outside of the code tested."""
+"""What tests of the publish and effects lanes do to attempts and to the bus; faults lie outside of the code tested."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_a_worker_killed_after_prepared_leaves_an_attempt_that_the_next_owner_se
 
 
 def test_a_worker_paused_for_longer_than_its_lease_records_nothing(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It wakes up after its commit, under a fence that is no longer its own: the new owner finds the attempt PRESENT."""
+    """It wakes up after its commit, fenced: the new owner finds the attempt PRESENT."""
     flow.open()
     flow.produce([thing(1)])
     flow.work("admission")
