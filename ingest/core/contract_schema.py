@@ -36,7 +36,11 @@ def read_schema(file: str, read_file: Callable[[str], bytes]) -> Schema:
         raise RecordError(expected="the name of a file that is there", found=f"no readable file {file}") from error
     document = _document(file, text)
     _check(file, document)
-    return Schema(file, text, hashlib.sha256(rfc8785.dumps(document)).digest(), document)
+    try:
+        canonical = rfc8785.dumps(document)
+    except rfc8785.CanonicalizationError as error:
+        raise RecordError(expected="integers below 2^53", found=f"{file}: one that is not") from error
+    return Schema(file, text, hashlib.sha256(canonical).digest(), document)
 
 
 def _document(file: str, text: bytes) -> dict[str, Any]:

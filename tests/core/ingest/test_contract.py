@@ -75,6 +75,13 @@ def test_the_digest_holds_the_schema_but_not_its_white_space() -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+@pytest.mark.parametrize("number", [b"9007199254740992", b"9007199254740993", b"0.12345678901234567891", b"1e999"])
+def test_a_schema_holds_only_numbers_that_its_digest_can(number: bytes) -> None:
+    text = SMALLEST + b'schema = "s.json"\n'
+    with pytest.raises(ContractErrors, match=r"event\.flight\.schema"):
+        parse_contract(text, "c.toml", lambda _: b'{"properties":{"a":{"maximum":' + number + b"}}}")
+
+
 def test_the_digest_is_pinned() -> None:
     """Stored verdicts name it: a change here makes every stored contract look like another one."""
     assert parse(SMALLEST).digest.hex() == "216275bebd0c823875adaeb4996a1be8e5de16cc9806056d467f933e7b6cbb31"
