@@ -10,12 +10,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import DatabaseError
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 
 class Role(enum.StrEnum):
@@ -119,7 +116,7 @@ NOT_KNOWN = Answer(
 )
 
 
-def roles_of(user: AbstractBaseUser | AnonymousUser | Any) -> frozenset[Role]:
+def roles_of(user: Any) -> frozenset[Role]:
     """The roles of a user, looked up once per user object. Raises DatabaseError when they cannot be looked up."""
     if not getattr(user, "is_authenticated", False) or not user.is_active:
         return frozenset()
@@ -136,7 +133,7 @@ def roles_named(names: Iterable[str]) -> frozenset[Role]:
     return frozenset(values[name] for name in names if name in values)
 
 
-def may(user: AbstractBaseUser | AnonymousUser | Any, act: Act | str) -> Answer:
+def may(user: Any, act: Act | str) -> Answer:
     """Whether this user may do this act. Never raises: what cannot be looked up is a no."""
     if not getattr(user, "is_authenticated", False):
         return SIGN_IN
@@ -159,7 +156,7 @@ def allows(roles: frozenset[Role], act: Act | str) -> Answer:
     return Answer(False, f"You cannot {WORDS[known]}: it needs {either(needed)}, you have {had}.", "permission_denied")
 
 
-def permissions(user: AbstractBaseUser | AnonymousUser | Any) -> frozenset[str]:
+def permissions(user: Any) -> frozenset[str]:
     """The values of every act this user may do; empty when they cannot be looked up. What the diagnosis asks for."""
     return frozenset(act.value for act in Act if may(user, act))
 
@@ -178,13 +175,3 @@ def make_groups() -> None:
 
     for role in Role:
         Group.objects.get_or_create(name=role.value)
-
-
-def make_person(name: str, password: str, roles: Iterable[Role]) -> None:
-    """Create somebody who can sign in, with these roles. Raises IntegrityError where the name is taken."""
-    from django.contrib.auth import get_user_model  # as above
-    from django.contrib.auth.models import Group
-
-    make_groups()
-    person = get_user_model().objects.create_user(username=name, password=password)
-    person.groups.set(Group.objects.filter(name__in=[role.value for role in roles]))

@@ -12,11 +12,13 @@ from console.pages import (
     quarantine,
     receipts,
     runs,
+    seal,
     session,
     sources,
     streams,
     system,
     unknown,
+    verdicts,
 )
 from console.pages.paths import NumberConverter, RunConverter
 
@@ -39,9 +41,10 @@ urlpatterns = [
     path(RUN, runs.run, name="run"),
     path(f"{RUN}sources", sources.sources, name="sources"),
     path(f"{RUN}receipts", receipts.receipts, name="receipts"),
+    path(f"{RUN}seal", seal.seal, name="seal"),
     path(f"{RUN}gate", gate.gate, name="gate"),
-    path(f"{RUN}windows/<no:window>/", runs.window, name="window"),
-    path(f"{RUN}verdicts/<no:number>", runs.verdict, name="verdict"),
+    path(f"{RUN}windows/<no:window>/", verdicts.window, name="window"),
+    path(f"{RUN}verdicts/<no:number>", verdicts.verdict, name="verdict"),
     path("receipts/<no:source>/<no:offset>", receipts.receipt, name="receipt"),
     path("quarantine/", quarantine.quarantine, name="quarantine"),
     path("quarantine/resolve", quarantine.resolve_many, name="resolve-many"),

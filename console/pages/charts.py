@@ -73,23 +73,17 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """A line of the grid with its words."""
-
-    y: float
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
 class LineChart:
-    """Samples over time in a box of `width` x `height`; a hole in the measurements is a hole in the line."""
+    """Samples over time in a box of `width` x `height`; a hole in the measurements is a hole in the line.
+
+    The box is stretched to the page, so words stand beside it in HTML and strokes keep their width.
+    """
 
     width: int
     height: int
     lines: tuple[str, ...]
     areas: tuple[str, ...]
     dots: tuple[tuple[float, float], ...]
-    ticks: tuple[Tick, ...]
     first: datetime | None
     last: datetime | None
     most: int
@@ -104,8 +98,8 @@ def line_chart(samples: Sequence[Sample], width: int = 640, height: int = 120) -
     """Lay out samples, oldest first. An empty sequence gives a chart that is not drawn."""
     measured = [sample for sample in samples if sample.value is not None]
     if not measured:
-        return LineChart(width, height, (), (), (), (), None, None, 0)
-    most = max(max(sample.value or 0 for sample in measured), 1)
+        return LineChart(width, height, (), (), (), None, None, 0)
+    most = max(1, *(sample.value or 0 for sample in measured))
     first, last = samples[0].at, samples[-1].at
     span = max((last - first).total_seconds(), 1.0)
 
@@ -118,8 +112,7 @@ def line_chart(samples: Sequence[Sample], width: int = 640, height: int = 120) -
     lines = tuple(" ".join(f"{x},{y}" for x, y in run) for run in places if len(run) > 1)
     areas = tuple(_area(run, height) for run in places if len(run) > 1)
     dots = tuple(run[0] for run in places if len(run) == 1) + (places[-1][-1],)
-    ticks = (Tick(0, f"{most:,}"), Tick(height, "0"))
-    return LineChart(width, height, lines, areas, dots, ticks, first, last, most)
+    return LineChart(width, height, lines, areas, dots, first, last, most)
 
 
 def _runs(samples: Sequence[Sample]) -> list[list[Sample]]:

@@ -270,7 +270,24 @@ class RunPage:
     reasons: tuple[tuple[str, int, str], ...]
     joins: tuple[Fact, ...]
     pins: tuple[Link, ...]
+    stands: bool = False
     trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SealPage:
+    """`/runs/{s}/{run}/seal`: the confirm page of sealing. `done` says why there is nothing to seal."""
+
+    strip: Strip
+    url: str
+    ranges: tuple[tuple[str, int, int | None, int | None], ...]
+    behind: int | None
+    totals: str
+    errors: tuple[str, ...]
+    answer: Answer
+    same: SameAct
+    back: str
+    done: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`/find?q=`: events, runs, digests, offsets, people. Looks in all runs by computing the digest; needs no extra index."""
+"""`/find?q=`: events, runs, digests, offsets, people. Looks in all runs by computing digests; needs no extra index."""
 
 from __future__ import annotations
 

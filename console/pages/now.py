@@ -117,7 +117,7 @@ def _lately() -> tuple[c.VerdictLine, ...]:
             window=each.win.number,
             at=each.decided_at,
             by=each.decided_by,
-            since=runs.cause_words(each.sentence),  # type: ignore[attr-defined]
+            since=runs.cause_words(each.sentence),
         )
         for each in found
     )

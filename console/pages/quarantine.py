@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,7 @@ from ingest.streams import compiled
 MOST_SHOWN = 20_000  # characters of a payload; the raw bytes are a download away
 MOST_TICKED = 200
 
+WHY = "why, for whoever audits this"
 NOT_YET = "Not yet: a redrive is a plan, and plans come with a later version."
 CHOICES = (
     (
@@ -463,7 +465,7 @@ def _group_subject(named: reads.GroupKey, upto: str) -> _Subject:
         reverse("resolve-many"),
         back,
         back,
-        f"passgate quarantine resolve --run {name} --reason-code {named.reason.name}",
+        f"passgate quarantine resolve {shlex.quote(name)} --reason {named.reason.name}",
         "POST /api/v1/quarantine/resolve",
         '"items": [...], ',
         named.text,
@@ -482,7 +484,7 @@ def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
         )
         if not errors:
             return HttpResponseRedirect(subject.done)
-    words = "REASON"
+    resolution = chosen if chosen in Resolution.values else _only(choices)
     context = c.ResolvePage(
         title=subject.title,
         url=subject.url,
@@ -491,14 +493,14 @@ def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
         rows=item_rows(subject.items[:20]),
         count=len(subject.open),
         choices=choices,
-        chosen=chosen or _only(choices),
+        chosen=resolution,
         reason=reason,
         errors=errors,
         answer=answer,
         same=c.SameAct(
-            f"{subject.command} --as {chosen or _only(choices) or 'DISCARDED'} --reason {words}",
+            f'{subject.command} --resolution {resolution} --because "{WHY}"',
             subject.api,
-            f'{{{subject.body}"resolution": "{chosen or _only(choices) or "DISCARDED"}", "reason": "{words}"}}',
+            f'{{{subject.body}"resolution": "{resolution}", "reason": "{WHY}"}}',
         ),
         hidden=_hidden_inputs(subject),
         then_next=len(subject.items) == 1 and not subject.group,

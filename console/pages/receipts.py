@@ -125,7 +125,7 @@ def _rows(
             decision=decision_name(row.decision),
             reason=reason_name(row.reason) if row.reason else "",
             class_name=classes.get(row.class_id or 0, ""),
-            event_id=ids.get(row.identity, "") if row.identity else "",
+            event_id=ids.get(row.digest or b"", ""),
             flags=", ".join(flag_words(row.flags)),
             batch=row.batch,
         )

@@ -1,4 +1,4 @@
-"""The filter box: qualifiers and what they mean. Only what an index answers is a qualifier; anything else is said. Pure.
+"""The filter box: qualifiers and what they mean. What no index answers is no qualifier, and is said. Pure.
 
 `decision:quarantined class:flight source:inbox/3 offset:88201 id:UA/1545/2013-01-01T05:00:00Z`
 """

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -105,7 +106,7 @@ def _entries(here: str, waiting: reads.Needs | None) -> tuple[Entry, ...]:
 def _person(request: HttpRequest) -> Person:
     try:
         roles = either(roles_of(request.user), "no role", ", ")
-    except Exception:  # the header must stand when the database does not; the page itself was refused by may()
+    except DatabaseError:  # the header stands without it; the page itself was refused by may()
         roles = "roles unknown"
     return Person(request.user.get_username(), roles)
 
@@ -120,8 +121,7 @@ def needs(
     def wrap(
         view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
     ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-        @functools.wraps(view)
-        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             answer = may(request.user, act)
             if answer:
                 return view(request, *args, **kwargs)
@@ -129,7 +129,7 @@ def needs(
                 return redirect_to_login(request.get_full_path())
             return refused(request, answer)
 
-        return guarded
+        return functools.update_wrapper(guarded, view)
 
     return wrap
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from console.pages import contexts as c
 from console.pages import paths
+from console.pages.charts import line_chart
 from console.pages.reads import lanes, runs
 from console.pages.runs import scope_or_404
 from console.pages.shell import STEADY, needs, page
@@ -45,7 +46,7 @@ def sources(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         strip=runs.strip(seen),
         tabs=runs.tabs(seen, "sources"),
         rows=rows,
-        chart=lanes.charts.line_chart(steps),
+        chart=line_chart(steps, width=1120),
         samples=tuple((step.at, step.value) for step in steps[-12:][::-1]),
         max_age=span_words((close.sample_max_age if close else DEFAULT_MAX_AGE).total_seconds()),
         gaps=_gaps(ids),
@@ -140,10 +141,10 @@ def _row(
 def _committed_words(sample: Sample | None) -> str:
     if sample is None:
         return "not measured"
-    return {"NONE": "nothing committed yet", "UNMEASURED": "not measured"}.get(sample.committed_state, "")
+    return {"NONE": "nothing yet", "UNMEASURED": "not measured"}.get(sample.committed_state, "")
 
 
 def _lag_words(position: Position, behind: int | None) -> str:
     if position.lane == Lane.PUBLISH and behind:
-        return "offsets not settled on the bus"
+        return "not settled on the bus"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -154,7 +155,7 @@ def _headline(found: reads.Listed, around: reads.Around) -> str:
         AttemptState.PARTIAL: f"PARTIAL: {scan.found:,} of {scan.expected:,} found; the rest was queued again."
         if scan
         else "PARTIAL: some were found; the rest was queued again.",
-        AttemptState.UNDECIDABLE: f"UNDECIDABLE: {scan.why if scan and scan.why else attempt.why}. Two people must decide.",
+        AttemptState.UNDECIDABLE: f"UNDECIDABLE: {(scan and scan.why) or attempt.why}. Two people must decide.",
         AttemptState.NOT_SENT: "Nothing left this process; its batches were queued again.",
     }
     return words.get(AttemptState(attempt.state), attempt.state)
@@ -362,7 +363,7 @@ def _confirm_page(
         errors=errors,
         answer=answer,
         same=c.SameAct(
-            f"passgate reconcile {name}",
+            f"passgate reconcile {shlex.quote(name)}",
             "\n".join(f"POST /api/v1/attempts/{each.attempt.id}/reconcile" for each in waiting[:5])
             + (f"\n… and {len(waiting) - 5} more" if len(waiting) > 5 else ""),
         ),

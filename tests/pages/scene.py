@@ -1,6 +1,6 @@
 """A stream with something of everything on it: what the pages are tried on.
 
-Records go through the real flow. An attempt that nobody knows about is then left behind as a worker leaves one that died
+Records go through the real flow. An attempt that nobody knows about is then left behind as by a worker that died
 between sending and learning.
 """
 
@@ -23,7 +23,9 @@ HOSTILE = (
     b'{"type": "thing"}',
     b"[1, 2]",
     "\ufeff{}".encode(),
-    json.dumps({"type": "thing", "id": "\u202eevil\u200b <img src=x onerror=alert(1)> {{ 7 }} ", "run": "\u202eother"}).encode(),
+    json.dumps(
+        {"type": "thing", "id": "\u202eevil\u200b <img src=x onerror=alert(1)> {{ 7 }} ", "run": "\u202eother"}
+    ).encode(),
     None,
 )
 
@@ -70,6 +72,8 @@ def leave_unknown(flow: Flow, run: str = "r1", events: Iterable[bytes] | None = 
         )
         cur.execute("DELETE FROM publish_queue WHERE source_id = %s", (row.source_id,))
     Attempt.objects.filter(id=row.id).update(
-        state=AttemptState.UNKNOWN, why="_MSG_TIMED_OUT: flush raised: 7 messages in queue", unknown_at="2026-01-31T02:14:07Z"
+        state=AttemptState.UNKNOWN,
+        why="_MSG_TIMED_OUT: flush raised: 7 messages in queue",
+        unknown_at="2026-01-31T02:14:07Z",
     )
     return int(row.id)

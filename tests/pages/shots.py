@@ -105,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="ana")
     parser.add_argument("--password", required=True)
     parser.add_argument("--into", type=Path, required=True)
-    parser.add_argument("--widths", type=int, nargs="*", default=list(WIDTHS))
-    parser.add_argument("--themes", nargs="*", default=list(THEMES))
+    parser.add_argument("--width", type=int, action="append", help="default: 1440 and 390")
+    parser.add_argument("--theme", choices=THEMES, action="append", help="default: both")
     parser.add_argument("paths", nargs="*")
     asked = parser.parse_args(arguments)
     asked.into.mkdir(parents=True, exist_ok=True)
@@ -114,8 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with sync_playwright() as playwright:
         browser = launch(playwright)
         paths: list[str] = asked.paths
-        for width in asked.widths:
-            for theme in asked.themes:
+        for width in asked.width or WIDTHS:
+            for theme in asked.theme or THEMES:
                 context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
                 first = context.new_page()
                 sign_in(first, asked.url, asked.name, asked.password)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
@@ -42,7 +43,7 @@ class Listed:
     asked: ReconcileRequest | None
 
 
-def _with_window(found: QuerySet[Attempt]) -> QuerySet[Attempt]:
+def _with_window(found: QuerySet[Attempt]) -> QuerySet[Any]:
     carried = AttemptBatch.objects.filter(attempt=OuterRef("pk"))
     return found.select_related("source").annotate(
         win=Subquery(carried.values("batch__win")[:1]), run=Subquery(carried.values("batch__run_number")[:1])
@@ -50,8 +51,8 @@ def _with_window(found: QuerySet[Attempt]) -> QuerySet[Attempt]:
 
 
 def listed(state: str, run: int | None, after: int | None) -> list[Listed]:
-    """A page of attempts: those nobody knows about oldest first, all others newest first; one more where there is more."""
-    found = _with_window(Attempt.objects.filter(state__in=STATES[state][1]))
+    """A page of attempts: the unknown oldest first, others newest first; one more if there is more."""
+    found: QuerySet[Any] = _with_window(Attempt.objects.filter(state__in=STATES[state][1]))
     if run is not None:
         found = found.filter(run=run)
     oldest_first = state == ""
@@ -75,22 +76,19 @@ def one(number: int) -> Listed | None:
     return next(iter(_named(_with_window(Attempt.objects.filter(id=number))[:1])), None)
 
 
-def _named(found: Sequence[Attempt] | QuerySet[Attempt]) -> list[Listed]:
+def _named(found: Iterable[Any]) -> list[Listed]:
     attempts = list(found)
-    names = run_names([each.run for each in attempts if each.run])  # type: ignore[attr-defined]
-    wins = {each.win for each in attempts if each.win}  # type: ignore[attr-defined]
+    names = run_names([each.run for each in attempts if each.run])
+    wins = {each.win for each in attempts if each.win}
     numbers = dict(Window.objects.filter(id__in=wins).values_list("id", "number")) if wins else {}
     waiting = ReconcileRequest.objects.filter(attempt__in=attempts, served_at__isnull=True) if attempts else ()
     asked = {each.attempt_id: each for each in waiting}
-    return [
-        Listed(each, names.get(each.run), numbers.get(each.win), asked.get(each.id))  # type: ignore[attr-defined]
-        for each in attempts
-    ]
+    return [Listed(each, names.get(each.run), numbers.get(each.win), asked.get(each.id)) for each in attempts]
 
 
 def counts(run: int | None = None) -> dict[str, int]:
     """How many attempts stand under the tabs that have few."""
-    found = Attempt.objects.filter(state__in=(*LOST, AttemptState.PREPARED))
+    found: QuerySet[Any] = Attempt.objects.filter(state__in=(*LOST, AttemptState.PREPARED))
     if run is not None:
         found = _with_window(found).filter(run=run)
     states = list(found.values_list("state", flat=True)[: MOST * 2])

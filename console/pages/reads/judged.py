@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from django.urls import reverse
 
 from audit import close
 from audit.core.diagnosis import diagnose
@@ -13,6 +16,8 @@ from audit.core.verdict import Verdict
 from console.pages import contexts as c
 from console.pages import paths
 from ingest.core.errors import PassgateError
+
+Linker = Callable[[str], c.Link | None]
 
 # Where the rows behind a check are: the words of the link, and the page.
 EVIDENCE: Mapping[str, tuple[str, str]] = {
@@ -40,10 +45,43 @@ class Judged:
     verdict: Verdict
 
 
-def now(window: int, link: Callable[[str], c.Link | None], permissions: Collection[str]) -> Judged | PassgateError:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    verdict: Verdict
+    until: float
+
+
+_kept: dict[int, _Kept] = {}
+MOST_KEPT = 64
+KEPT_FOR = 2.0  # seconds; of what took longer to measure, five times as long
+
+
+def _measured(window: int) -> Verdict:
+    """Audit's answer, kept for a moment: ten people who watch one window are one measurement, not ten.
+
+    The checks carry the time they were measured at, and the page says it.
+    """
+    begun = time.monotonic()
+    kept = _kept.get(window)
+    if kept is not None and begun < kept.until:
+        return kept.verdict
+    verdict = close.checks_now(window)
+    ended = time.monotonic()
+    if len(_kept) >= MOST_KEPT:
+        _kept.clear()
+    _kept[window] = _Kept(verdict, ended + max(KEPT_FOR, 5 * (ended - begun)))
+    return verdict
+
+
+def forget(window: int) -> None:
+    """After an act of this process on a window its next page is measured anew."""
+    _kept.pop(window, None)
+
+
+def now(window: int, link: Linker, permissions: Collection[str]) -> Judged | PassgateError:
     """Ask audit what it would say. An error is an answer too: the page shows it instead of checks."""
     try:
-        verdict = close.checks_now(window)
+        verdict = _measured(window)
     except PassgateError as error:
         return error
     return Judged(checks_of(verdict, link), said_of(verdict, permissions), verdict)
@@ -64,7 +102,7 @@ def said_of(verdict: Verdict, permissions: Collection[str]) -> c.Said:
     return c.Said(sentence, f"{act.text}.", can)
 
 
-def checks_of(verdict: Verdict, link: Callable[[str], c.Link | None]) -> c.Checks:
+def checks_of(verdict: Verdict, link: Linker) -> c.Checks:
     """Measured now."""
     lines = tuple(
         c.CheckLine(
@@ -83,7 +121,7 @@ def checks_of(verdict: Verdict, link: Callable[[str], c.Link | None]) -> c.Check
     return c.Checks(lines, verdict.judged_at, not_listed=unlisted)
 
 
-def checks_of_body(body: Mapping[str, Any], title: str, link: Callable[[str], c.Link | None]) -> c.Checks:
+def checks_of_body(body: Mapping[str, Any], title: str, link: Linker) -> c.Checks:
     """As a verdict has them. A body of an unknown shape shows no checks rather than guessed ones (S15)."""
     if body.get("schema") != "passgate.verdict/1":
         return c.Checks(
@@ -115,7 +153,7 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
 
 
-def links(stream: str, run_id: str, window: int, newest: bool) -> Callable[[str], c.Link | None]:
+def links(stream: str, run_id: str, window: int, newest: bool) -> Linker:
     """Where the evidence of each check of this window is."""
 
     def link(check: str) -> c.Link | None:
@@ -123,9 +161,9 @@ def links(stream: str, run_id: str, window: int, newest: bool) -> Callable[[str]
             return None
         words, where = EVIDENCE[check]
         if where == "unknown":
-            return c.Link(words, paths.with_query(paths.reverse("unknown"), run=f"{stream}/{run_id}", state="all"))
+            return c.Link(words, paths.with_query(reverse("unknown"), run=f"{stream}/{run_id}", state="all"))
         if where == "quarantine":
-            return c.Link(words, paths.with_query(paths.reverse("quarantine"), run=f"{stream}/{run_id}", by="item"))
+            return c.Link(words, paths.with_query(reverse("quarantine"), run=f"{stream}/{run_id}", by="item"))
         if where == "window":
             return c.Link(words, paths.window_url(stream, run_id, window))
         url = paths.run_url(stream, run_id, where)

@@ -104,7 +104,7 @@ def line(measures: Sequence[Measure], width: int = 640, height: int = 120) -> ch
 
 
 def total(series: Mapping[int, Sequence[Measure]], every: int = 5) -> list[charts.Sample]:
-    """The lag of all sources together, in steps of `every` seconds. A step in which one of them is missing is a hole."""
+    """The lag of all sources together, in steps of `every` seconds. A step that one of them lacks is a hole."""
     steps: dict[int, dict[int, int | None]] = {}
     for source, measures in series.items():
         for each in measures:

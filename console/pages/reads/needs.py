@@ -112,7 +112,7 @@ def _lost() -> list[dict[str, Any]]:
         .order_by("prepared_at")
         .values("id", "run", "events", "state", "prepared_at", "unknown_at")
     )
-    return list(rows[:LOOKED_AT])
+    return [dict(row) for row in rows[:LOOKED_AT]]
 
 
 def _unknown(rows: Sequence[dict[str, Any]], names: dict[int, RunName]) -> tuple[UnknownOf, ...]:
@@ -139,7 +139,7 @@ def _waiting() -> list[dict[str, Any]]:
         .annotate(items=Count("id"), since=Min("arrived_at"))
         .order_by("since")
     )
-    return list(rows[:LOOKED_AT])
+    return [dict(row) for row in rows[:LOOKED_AT]]
 
 
 def _stopped() -> tuple[StoppedLane, ...]:

@@ -8,11 +8,10 @@ from datetime import datetime
 
 import msgspec
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.urls import reverse
 
-from console.pages import paths
 from console.pages.reads.needs import RunName, run_names
 from console.pages.reads.receipts import source_names
-from console.pages.shown import text_of
 from console.pages.words import reason_name
 from ingest.core.reason import Reason
 from ingest.models import Batch, Event, ItemState, QuarantineItem, Run
@@ -102,7 +101,19 @@ def groups(state: str, run: int | None = None) -> list[Group]:
         .order_by("-items", "run_number", "reason")[:MOST_GROUPS]
     )
     names = run_names([row["run_number"] for row in rows])
-    return [Group(names.get(row.pop("run_number")), **row) for row in rows]
+    return [
+        Group(
+            names.get(row["run_number"]),
+            row["reason"],
+            row["items"],
+            row["records"],
+            row["oldest"],
+            row["newest"],
+            row["first"],
+            row["last"],
+        )
+        for row in rows
+    ]
 
 
 def group(key: GroupKey, state: str = ItemState.OPEN) -> Group | None:
@@ -187,7 +198,7 @@ def reasons_of_window(win: int, run: int) -> tuple[tuple[str, int, str], ...]:
     for row in rows:
         name = reason_name(row["reason"])
         known = name in Reason.__members__
-        url = paths.reverse("group", args=[f"{run}-{name}"]) if known else ""
+        url = reverse("group", args=[f"{run}-{name}"]) if known else ""
         found.append((name, row["items"], url))
     return tuple(found)
 
@@ -197,8 +208,8 @@ def headers_of(packed: bytes | memoryview | None) -> tuple[tuple[tuple[str, byte
     if packed is None:
         return (), 0
     try:
-        found = msgspec.msgpack.decode(bytes(packed), type=list[tuple[str | bytes, bytes | None]])
+        # a name that is not UTF-8 makes its whole text unreadable to a strict decoder
+        found = msgspec.msgpack.decode(bytes(packed), type=list[tuple[str, bytes | None]])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return (("not readable", bytes(packed)),), 0
-    shown = tuple((text_of(name) if isinstance(name, bytes) else name, value) for name, value in found[:MOST_HEADERS])
-    return shown, max(len(found) - MOST_HEADERS, 0)
+    return tuple(found[:MOST_HEADERS]), max(len(found) - MOST_HEADERS, 0)

@@ -54,7 +54,12 @@ class Row:
     reason: int
     flags: int
     class_id: int | None
-    identity: bytes | None
+    identity: bytes | memoryview | None
+
+    @property
+    def digest(self) -> bytes | None:
+        """The identity as bytes."""
+        return None if self.identity is None else bytes(self.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +94,14 @@ def behind(found: Sequence[Range], after: tuple[int, int] | None) -> list[Range]
 
 
 def walk(found: Sequence[Range], decision: Decision | None, class_id: int | None = None) -> Walked:
-    """A page of receipts. Without an index for the class the walk looks at SCANNED receipts a page and goes on from there.
+    """A page of receipts. Where no index helps, the walk looks at SCANNED receipts a page.
 
     The decision is written into the statement, for only a literal meets the partial indexes.
     """
     if not found:
         return Walked((), None)
     only = f"AND decision = {int(decision)}" if decision in (Decision.DUPLICATE, Decision.QUARANTINED) else ""
-    # ADMITTED is nearly every receipt, so skipping the others costs nothing; like a class it is dropped behind the scan.
+    # ADMITTED is nearly every receipt, so skipping the others costs nothing; it is done behind the scan.
     picky = class_id is not None or decision is Decision.ADMITTED
     limit = SCANNED if picky else PAGE_SIZE + 1
     with connection.cursor() as cursor:
@@ -109,7 +114,7 @@ def walk(found: Sequence[Range], decision: Decision | None, class_id: int | None
                 "limit": limit,
             },
         )
-        rows = [Row(*row[:7], bytes(row[7]) if row[7] is not None else None) for row in cursor.fetchall()]
+        rows = [Row(*row) for row in cursor.fetchall()]
     kept = [row for row in rows if _fits(row, decision, class_id)] if picky else rows
     return _page(rows, kept, limit)
 
@@ -160,7 +165,7 @@ def at(places: Sequence[tuple[int, int]]) -> list[Row]:
             each.reason,
             each.flags,
             each.class_id,
-            bytes(each.identity) if each.identity is not None else None,
+            each.identity,
         )
         for each in found
     ]
@@ -168,7 +173,7 @@ def at(places: Sequence[tuple[int, int]]) -> list[Row]:
 
 def event_ids(run: int, rows: Sequence[Row]) -> dict[bytes, str]:
     """The ids of the events these receipts are about, by identity."""
-    wanted = [row.identity for row in rows if row.identity is not None]
+    wanted = [row.digest for row in rows if row.digest is not None]
     found = Event.objects.filter(run_number=run, identity__in=wanted).values_list("identity", "event_id")
     return {bytes(identity): event_id for identity, event_id in found} if wanted else {}
 

@@ -230,7 +230,7 @@ def rows(runs: Sequence[Run]) -> tuple[c.RunRow, ...]:
     numbers = [run.id for run in runs]
     windows: dict[int, list[tuple[int, int, str]]] = {}
     for run, win, number, state in (
-        Window.objects.filter(run__in=numbers).order_by("number").values_list("run", "id", "number", "state")
+        Window.objects.filter(run__in=numbers).order_by("number").values_list("run_id", "id", "number", "state")
     ):
         windows.setdefault(run, []).append((win, number, state))
     ids = [win for found in windows.values() for win, _, _ in found]
