@@ -3,9 +3,12 @@
 Its ports and passwords are fixed before Django reads its settings, so a session of pure tests never starts it.
 """
 
+import fcntl
 import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +17,13 @@ import pytest
 from django.conf import settings
 
 from console.stack import STORES, Stack
+from console.stack.account import remove_private_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from pytest_django import DjangoDbBlocker
 
+PREFIX = "passgate-test-"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = "needs Chromium: apt-get install chromium, or name one in PASSGATE_CHROMIUM"
 
@@ -33,7 +38,28 @@ def _say(text: str) -> None:
         os.write(2, f"[stack] {text}\n".encode())
 
 
-STACK = Stack(Path(tempfile.mkdtemp(prefix="passgate-test-")) / "data", progress=_say)
+def _sweep_killed_sessions() -> None:
+    """Remove what sessions left that were killed: their folder's lock is free, and they are older than a start takes.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        lock = folder / "data" / ".lock"
+        try:
+            if folder.stat().st_uid == os.geteuid() and time.time() - lock.stat().st_mtime > 60:
+                with lock.open() as held:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove_private_folder(folder / "data")
+                    shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # It runs, or is being removed.
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let SIGTERM end a session as Ctrl-C does, with its stack stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+_sweep_killed_sessions()
+STACK = Stack(Path(tempfile.mkdtemp(prefix=PREFIX)) / "data", progress=_say)
 STACK.reserve()
 os.environ.update(STACK.env(), DJANGO_SETTINGS_MODULE="console.settings")
 settings.DATABASES  # noqa: B018 - loads the settings here, so that pytest-django sets Django up with them

@@ -89,8 +89,34 @@ def make_private_folder(data: Path, account: Account) -> Path:
                 expected=f"{folder} to be ours", found=f"uid {found.st_uid}", next_step=f"remove {folder}"
             ) from None
     account.own(folder)
-    (folder / "origin.json").write_text(json.dumps({"data": str(data)}))
+    (folder / "origin.json").write_text(json.dumps({"data": str(data), "device": data.stat().st_dev}))
     return folder
+
+
+def sweep_abandoned() -> list[Path]:
+    """Remove private folders whose data folder was deleted by hand, for example with its clone.
+
+    A data folder on a disk that is merely not mounted keeps its private folder: the nearest folder that exists must be
+    on the device the data folder was on.
+    """
+    swept = []
+    for origin in (path for base in TEMPORARY for path in base.glob("passgate-*/origin.json")):
+        try:
+            found = json.loads(origin.read_text())
+            gone, device = _is_gone(Path(found["data"])), found.get("device")
+            if gone and gone.stat().st_dev == device and origin.stat().st_uid == os.geteuid():
+                shutil.rmtree(origin.parent)
+                swept.append(origin.parent)
+        except (OSError, ValueError, KeyError):
+            continue  # Not ours to read or to remove.
+    return swept
+
+
+def _is_gone(data: Path) -> Path | None:
+    """The nearest parent that exists, of a folder that does not; None where it exists."""
+    if data.exists():
+        return None
+    return next(parent for parent in data.parents if parent.exists())
 
 
 def remove_private_folder(data: Path) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import psycopg
 from psycopg import sql
 
-from console.stack.account import Account, make_private_folder, remove_private_folder, unprivileged
+from console.stack.account import Account, make_private_folder, remove_private_folder, sweep_abandoned, unprivileged
 from console.stack.errors import StackError
 from console.stack.part import Part, Say
 from console.stack.process import Command, Process
@@ -89,6 +89,7 @@ class Postgres(Part):
         reachable = account.can("-x", self._install / "bin" / "postgres") and account.can("-r", self._install / "share")
         if reachable and account.can("-x", self.data):
             return
+        sweep_abandoned()
         private = make_private_folder(self.data, account)
         self._folder = private / "postgres"
         if not reachable:

@@ -2,6 +2,7 @@
 watching.
 """
 
+import json
 import os
 import signal
 import socket
@@ -16,8 +17,8 @@ import psycopg
 import pytest
 
 from console.place import PROJECT
-from console.stack import Stack, record
-from console.stack.account import private_folder
+from console.stack import Stack, account, record
+from console.stack.account import Account, private_folder
 from console.stack.errors import DataFolderBusy, NoFreePort, PartFailed, UnknownPart
 from console.stack.ports import is_free
 from console.stack.process import LOG_KEPT, LOG_LIMIT, bound_log
@@ -190,6 +191,25 @@ def test_removing_leaves_no_folder(tmp_path: Path) -> None:
     stack.remove()
     assert not stack.data.exists()
     assert not private_folder(stack.data).exists()
+
+
+def test_a_private_folder_is_swept_when_its_data_folder_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "TEMPORARY", (tmp_path / "temporary",))
+    (tmp_path / "temporary").mkdir()
+    me = Account("me", os.geteuid(), os.getegid())
+    gone, there, elsewhere = (tmp_path / name for name in ("gone", "there", "elsewhere"))
+    for data in (gone, there, elsewhere):
+        data.mkdir()
+        account.make_private_folder(data, me)
+    gone.rmdir()
+    elsewhere.rmdir()
+    unmounted = account.private_folder(elsewhere) / "origin.json"
+    unmounted.write_text(json.dumps({"data": str(elsewhere), "device": 0}))
+    assert account.sweep_abandoned() == [account.private_folder(gone)]
+    assert account.private_folder(there).exists()
+    assert account.private_folder(elsewhere).exists(), "its disk may only be unmounted"
 
 
 SUPERVISOR = """
