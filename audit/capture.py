@@ -71,6 +71,7 @@ def capture(contract: Contract, probes: Iterable[Start] | None = None, timeout: 
     at = now()
     try:
         asked = admin(timeout)
+        asked.cluster_id()  # a broker that is away says so here, before a consumer waits for it
         probed = probe(probes, timeout) if probes is not None else {}
         broker = _broker(asked, contract, probed)
     except BrokerError as error:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from audit import capture as look
 from audit.core import facts as f
+from audit.partitions import notice_partitions
 from ingest.auditlog import record_act
 from ingest.core.contract import Totals
 from ingest.core.errors import BrokerError, NotFound, RunError
@@ -56,6 +57,7 @@ def seal_run(stream: str, run_id: str, actor: str, totals: Mapping[str, int] | N
     contract = compiled(row.contract_id).contract
     if contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
         raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then seal")
+    notice_partitions(row.win, contract)
     captured = look.capture(contract)
     if captured.broker is None:
         raise BrokerError(expected="the last stable offsets", found=captured.why, next_step="see whether Kafka is up")

@@ -19,7 +19,7 @@ from audit.measure import lanes
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
-from ingest.db import Cursor, read, statements, write
+from ingest.db import Cursor, Refused, read, statements, write
 from ingest.kafka import Start
 from ingest.streams import compiled
 
@@ -44,12 +44,12 @@ class Enforced:
 
 
 def enforce_due() -> list[Enforced]:
-    """Re-checks every gate whose contract's `recheck` time is over. Kafka is asked once a stream."""
+    """Re-checks gates whose contract's `recheck` time is over, or that are contradicted; Kafka is asked once a stream."""
     with read() as cur:
         rows = cur.execute(sql.gates).fetchall()
     due: dict[int, list[Any]] = defaultdict(list)
     for row in rows:
-        if row.age >= compiled(row.contract_id).contract.gate.recheck:
+        if row.contradictions or row.age >= compiled(row.contract_id).contract.gate.recheck:
             due[row.stream_id].append(row)
     return [found for stream, gates in due.items() for found in _enforce_stream(stream, gates)]
 
@@ -93,9 +93,12 @@ def _range(row: Any) -> core.Range:
 
 
 def _extend(row: Any, contract: Contract, lost: list[str]) -> Enforced:
-    with write() as cur:
-        values = {"win": row.win, "verdict": row.verdict_id, "lease": gate.lease(contract)}
-        extended = cur.execute(sql.extend, values).fetchone() is not None
+    values = {"win": row.win, "verdict": row.verdict_id, "lease": gate.lease(contract)}
+    try:
+        with write() as cur:
+            extended = cur.execute(sql.extend, values).fetchone() is not None
+    except Refused as refused:  # a verdict or a contradiction came in between: the next look sees it
+        return Enforced(row.win, "unmeasured", refused.found)
     why = f"REPLAY_ANCHOR_LOST {w.sources(lost)}" if lost else ""
     return Enforced(row.win, "extended" if extended else "unmeasured", why)
 

@@ -320,7 +320,8 @@ def caught_up(facts: f.WindowFacts, now: datetime) -> Check:
     lags = _inbox_lags(facts, now) + _bus_lags(facts, now)
     observed = f"{w.number(sum(found.behind for found in lags))} behind"
     broken = (*_not_sealed(facts), *_lag_causes(lags))
-    unread = _ends_unread(facts) if facts.window.state is f.WindowState.CUT else []
+    sealed = facts.window.state is f.WindowState.CUT
+    unread = _ends_unread(facts) if sealed and not lags else []  # behind its cut, nobody could know the bus's end
     return _wait_for_publishing(facts, _judged(name, required, observed, facts.broker, broken, _unread(unread)))
 
 
@@ -448,7 +449,16 @@ def expected(facts: f.WindowFacts, now: datetime) -> Check | None:
     observed = w.listed([f"{w.number(seen.get(c, 0))} of {w.number(declared[c])} {c}" for c in sorted(declared)])
     classes = sorted({*declared, *(c for c in seen if seen[c])})
     broken = [_unequal(c, declared.get(c, 0), seen.get(c, 0)) for c in classes if declared.get(c, 0) != seen.get(c, 0)]
-    return _judged(name, required, observed, facts.totals, broken)
+    return _once_admitted(facts, _judged(name, required, observed, facts.totals, broken))
+
+
+def _once_admitted(facts: f.WindowFacts, check: Check) -> Check:
+    """What is counted over admitted events follows from CAUGHT_UP until all of them are there."""
+    if _all_admitted(facts):
+        return check
+    if check.state is State.BROKEN:
+        return _following(check, CheckName.CAUGHT_UP)
+    return _unfinished(check, "the events up to the cut were not admitted yet")
 
 
 def _unequal(event_class: str, declared: int, seen: int) -> Cause:
@@ -758,7 +768,8 @@ def not_empty(facts: f.WindowFacts, now: datetime) -> Check:
     c = facts.counts.value
     act = _waive(name) if facts.rules.empty_waivable else RERUN
     broken = [Cause(text, act) for text in _empty(c, facts.rules.required)]
-    return _judged(name, required, f"{w.number(c.receipts_admitted)} admitted", facts.counts, broken)
+    check = _judged(name, required, f"{w.number(c.receipts_admitted)} admitted", facts.counts, broken)
+    return _once_admitted(facts, check) if broken else check
 
 
 def _empty(c: f.Counts, required: Sequence[str]) -> Iterable[str]:

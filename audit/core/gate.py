@@ -29,7 +29,7 @@ def objections(basis: f.Basis, broker: f.Broker, ranges: Sequence[Range], contra
     found = [cause.text for cause in c.other_cluster(basis.broker, broker)]
     for was, is_ in _pairs(basis.broker, broker):
         found += [cause.text for cause in c.other_topic(was, is_)]
-        if is_.topic_id is not None:
+        if is_.topic_id == was.topic_id:
             found += [text for r in ranges if r.topic == was.name for text in _shaken(r, is_)]
     if contradictions:
         found.append(f"{w.count(contradictions, 'settled publish', 'settled publishes')} contradicted by the bus")

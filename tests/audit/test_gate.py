@@ -1,0 +1,224 @@
+"""No PASS, no read: what opens the gate, what it answers, what shuts it, and what is written down about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from audit import capture, enforce
+from audit.close import close_run
+from audit.core.gate import Code
+from audit.enforce import decide_gate, enforce_due
+from ingest.db import Refused, write
+from tests.audit.test_close import passed
+from tests.flow.world import Flow, thing
+
+MakeFlow = Callable[..., Flow]
+
+
+def gate_row(flow: Flow) -> Any:
+    rows = flow.rows("SELECT g.* FROM gate_open g JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id"
+                     " JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s")  # fmt: skip
+    return rows[0] if rows else None
+
+
+def due_now(flow: Flow) -> None:
+    """As if the contract's recheck time had passed."""
+    with write() as cur:
+        cur.execute(
+            "UPDATE gate_open SET checked_at = clock_timestamp() - interval '1 h' WHERE win = %s", (gate_row(flow).win,)
+        )
+
+
+def enforced(flow: Flow) -> enforce.Enforced:
+    due_now(flow)
+    win = gate_row(flow).win
+    return next(found for found in enforce_due() if found.win == win)
+
+
+def decisions(flow: Flow) -> list[tuple[int, str]]:
+    rows = flow.rows("SELECT status, code FROM gate_decision WHERE stream = %(name)s ORDER BY id")
+    return [(row.status, row.code) for row in rows]
+
+
+def test_from_unknown_to_open(flow: Flow) -> None:
+    assert decide_gate(flow.name, "r1", who="mart").code is Code.NOT_FOUND
+    flow.open()
+    flow.produce([thing(1)])
+    assert (decide_gate(flow.name, "r1", who="mart").status, gate_row(flow)) == (403, None)
+    flow.work()
+    flow.seal()
+    flow.work()
+    not_yet = decide_gate(flow.name, "r1", who="mart")
+    assert (not_yet.code, not_yet.retry, not_yet.exit_code) == (Code.NOT_CLOSED, True, 4)
+    flow.judge()
+    granted = decide_gate(flow.name, "r1", who="mart")
+    assert (granted.status, granted.verdict, granted.exit_code) == (200, f"{flow.name}/r1#1", 0)
+    assert granted.basis_digest and granted.open_until and granted.checked_at
+    assert decide_gate(flow.name, "r1", window=1, who="mart").granted
+    assert decide_gate(flow.name, "r1", window=2, who="mart").status == 404
+    assert decisions(flow) == [
+        (404, "not_found"), (403, "not_closed"), (403, "not_closed"), (200, "open"), (200, "open"), (404, "not_found"),
+    ]  # fmt: skip
+
+
+def test_a_blocked_run_is_refused_with_its_failed_checks(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1), b"x"])
+    flow.work()
+    flow.seal()
+    flow.work()
+    flow.judge()
+    refused = decide_gate(flow.name, "r1", who="mart")
+    assert (refused.status, refused.code) == (403, Code.BLOCKED)
+    assert [check["check"] for check in refused.failed] == ["QUARANTINE"]
+    assert "1 quarantine item is open" in refused.detail
+
+
+def test_the_database_writes_no_lease_without_a_pass(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1), b"x"])
+    flow.work()
+    flow.seal()
+    flow.work()
+    blocked = flow.judge()
+    with pytest.raises(Refused) as refused, write() as cur:
+        cur.execute(
+            "INSERT INTO gate_open (win, verdict_id, open_until) VALUES (%s, %s, clock_timestamp() + interval '1 h')",
+            (flow.rows("SELECT win FROM verdict WHERE id = %(id)s", id=blocked.id)[0].win, blocked.id),
+        )
+    assert refused.value.constraint == "gate_follows_pass"
+
+
+def test_the_lease_is_extended_by_a_re_check(flow: Flow) -> None:
+    passed(flow)
+    before = gate_row(flow).open_until
+    assert enforced(flow).outcome == "extended"
+    assert gate_row(flow).open_until > before
+    assert [found for found in enforce_due() if found.win == gate_row(flow).win] == []
+
+
+@contextmanager
+def broker_away() -> Iterator[None]:
+    """Nothing listens where this process looks for Kafka."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+        patch.setattr(capture, "admin", lambda timeout=0.5: capture._admin(0, "127.0.0.1:9", 0.5))
+        yield
+
+
+def test_without_re_checks_it_shuts_by_expiry_and_answers_503(flow: Flow) -> None:
+    """Nobody could look: that is no reason to say yes, and none to say that anything is wrong."""
+    passed(flow)
+    with write() as cur:
+        cur.execute("UPDATE gate_open SET open_until = clock_timestamp() WHERE win = %s", (gate_row(flow).win,))
+    unsure = decide_gate(flow.name, "r1", who="mart")
+    assert (unsure.status, unsure.retry, unsure.exit_code) == (503, True, 3)
+    assert enforced(flow).outcome == "extended"
+    assert decide_gate(flow.name, "r1", who="mart").granted
+
+
+def test_a_broker_that_does_not_answer_extends_nothing(flow: Flow) -> None:
+    passed(flow)
+    before = gate_row(flow)
+    with broker_away():
+        assert enforced(flow).outcome == "unmeasured"
+    after = gate_row(flow)
+    assert (after.open_until, after.shut_why) == (before.open_until, None)
+
+
+@pytest.mark.parametrize("topic", ["inbox", "bus"])
+def test_a_recreated_topic_shuts_the_gate_and_the_verdict_stays(flow: Flow, topic: str) -> None:
+    stored = passed(flow)
+    name = getattr(flow, topic)
+    flow.admin.delete_topic(name)
+    flow.admin.create_topic(name, 1 if topic == "inbox" else 2)
+    shut = enforced(flow)
+    assert (shut.outcome, shut.why) == ("shut", f"{name} was deleted and created again")
+    refused = decide_gate(flow.name, "r1", who="mart")
+    assert (refused.status, refused.code, refused.verdict) == (403, Code.SHUT, stored.name)
+    assert f"{name} was deleted and created again" in refused.detail
+    log = flow.rows("SELECT reason FROM audit_log WHERE act = 'gate.shut' AND subject = %(name)s || '/r1'")
+    assert [row.reason for row in log] == [f"{name} was deleted and created again"]
+
+
+def test_a_moved_log_start_does_not_shut_it_and_says_so(flow: Flow) -> None:
+    passed(flow)
+    flow.admin.delete_records(flow.inbox, {0: 3})
+    found = enforced(flow)
+    assert (found.outcome, found.why) == ("extended", "REPLAY_ANCHOR_LOST inbox/0")
+
+
+def test_a_contradiction_shuts_it_and_fails_the_window(flow: Flow) -> None:
+    """S23, once the effects lane has recorded it."""
+    passed(flow)
+    contradict(flow)
+    assert [found.outcome for found in enforce_due() if found.win == gate_row(flow).win] == ["shut"]
+    stored = close_run(flow.name, "r1", "test")
+    assert stored.sentence.startswith("Window 1 is FAIL: 1 settled publish is contradicted by the bus.")
+    assert decide_gate(flow.name, "r1", who="mart").exit_code == 1
+    flow.check = lambda: None  # type: ignore[method-assign]  # I7 is broken by intent
+
+
+def contradict(flow: Flow) -> None:
+    with write() as cur:
+        cur.execute(
+            'INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", detail)'
+            " SELECT b.win, ab.attempt_id, 'ABSENT_APPEARED', %s, 0, 'by a test' FROM attempt_batch ab"
+            " JOIN batch b ON b.id = ab.batch_id WHERE b.win = %s LIMIT 1",
+            (flow.sources("bus")[0], gate_row(flow).win),
+        )
+        cur.execute("UPDATE run_window SET revision = revision + 1 WHERE id = %s", (gate_row(flow).win,))
+
+
+def test_what_cannot_be_logged_is_not_granted(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed(flow)
+
+    def cannot(*_: object) -> None:
+        raise psycopg.OperationalError("disk full")
+
+    monkeypatch.setattr(enforce, "_log", cannot)
+    assert decide_gate(flow.name, "r1", who="mart").status == 503
+
+
+def test_shutting_ends_readers_that_began_before(flow: Flow) -> None:
+    passed(flow)
+    with psycopg.connect(reader_url()) as reader:
+        reader.execute("SELECT 1")  # its transaction stays open
+        flow.admin.delete_topic(flow.bus)
+        flow.admin.create_topic(flow.bus, 2)
+        assert enforced(flow).outcome == "shut"
+        with pytest.raises(psycopg.OperationalError):
+            reader.execute("SELECT 1")
+
+
+def reader_url() -> str:
+    from tests.conftest import STACK
+
+    return STACK.env()["PASSGATE_READER_URL"]
+
+
+def test_a_run_opens_all_or_nothing_if_its_contract_says_so(make_flow: MakeFlow) -> None:
+    flow = make_flow(close='[gate]\nunit = "run"')
+    passed(flow)
+    assert decide_gate(flow.name, "r1", who="mart").granted
+
+
+def test_s28_the_broker_dies_while_a_window_closes(flow: Flow) -> None:
+    """BLOCKED with UNMEASURED checks, never an exception and never a PASS; it closes once the broker is back."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    flow.seal()
+    flow.work()
+    with broker_away():
+        stored = close_run(flow.name, "r1", "test")
+    assert "Kafka was not measured" in stored.sentence
+    unmeasured = {str(check.name) for check in stored.verdict.checks if check.state == "UNMEASURED"}
+    assert unmeasured >= {"COVERAGE", "CAUGHT_UP", "COMMITTED", "BASIS"}
+    assert flow.judge().verdict.state == "PASS"
