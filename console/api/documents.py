@@ -316,13 +316,9 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _headers(packed: bytes | None) -> list[Document]:
-    """Headers in their order; a name that is no text has its bytes escaped."""
-    pairs = msgspec.msgpack.decode(packed, type=list[tuple[str | bytes, bytes | None]]) if packed else []
-    return [{"name": _name(name), "value": _b64(value)} for name, value in pairs]
-
-
-def _name(name: str | bytes) -> str:
-    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+    """Headers in their order, repeats and nulls included."""
+    pairs = msgspec.msgpack.decode(packed, type=list[tuple[str, bytes | None]]) if packed else []
+    return [{"name": name, "value": _b64(value)} for name, value in pairs]
 
 
 def _b64(value: bytes | None) -> str | None:
