@@ -14,13 +14,24 @@ from typing import Any
 
 import msgspec
 
-from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Hole, Poll, bounded, check_dense, empty, joined, split
+from ingest.core.batching import (
+    BATCH_BYTES,
+    BATCH_RECORDS,
+    Held,
+    Hole,
+    Poll,
+    bounded,
+    check_dense,
+    empty,
+    joined,
+    split,
+)
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, arrive, decide, disputed
 from ingest.core.errors import BrokerError
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.merkle import merkle_root, receipt_leaf
-from ingest.core.record import Decision, Flag, Understood
+from ingest.core.record import Decision, Flag, Parsed, Understood
 from ingest.db import Cursor, again, one, statements, write
 from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start
 from ingest.lease import clear_stop, lost, renew
@@ -66,18 +77,22 @@ def admit(source: Source, lease: Lease, binding: Binding, poll: Poll) -> Admitte
     """
     check_dense(poll, lease.next_offset)
     loaded = compiled(binding.contract)
-    parsed = [loaded.parser.parse(r.value, r.key, r.headers) for r in poll.records]
-    arrivals = arrive(
-        loaded.contract.stream,
-        binding.run_id,
-        [r.offset for r in poll.records],
-        [r.value for r in poll.records],
-        parsed,
-    )
-    return again(lambda: _Admission(source, lease, binding, loaded, poll, arrivals).transact())
+    arrivals = arrivals_of(loaded, binding, poll.records, parse(loaded, poll.records))
+    return again(lambda: _KafkaAdmission(source, lease, binding, loaded, poll, arrivals).transact())
 
 
-class _Admission:
+def parse(loaded: Loaded, records: Sequence[Held]) -> list[Parsed]:
+    """What each record says: strict, bounded, and never an exception for anything a producer can send."""
+    return [loaded.parser.parse(r.value, r.key, r.headers) for r in records]
+
+
+def arrivals_of(loaded: Loaded, binding: Binding, records: Sequence[Held], parsed: Sequence[Parsed]) -> list[Arrival]:
+    """Parsed records with their digests, ready to be decided."""
+    offsets, values = [r.offset for r in records], [r.value for r in records]
+    return arrive(loaded.contract.stream, binding.run_id, offsets, values, parsed)
+
+
+class Admission:
     """One try at the transaction. A race that the unique index settled makes it be done again from the start."""
 
     def __init__(
@@ -92,37 +107,16 @@ class _Admission:
         self.records = {r.offset: r for r in poll.records}
         self.class_ids = loaded.class_ids
 
-    def transact(self) -> Admitted | None:
-        with write() as cur:
-            batch = self._advance(cur)
-            if batch is None:
-                self._raise_if_fenced(cur)
-                return None
-            decisions = self._decide(cur)
-            self._write_events(cur, batch, decisions.events)
-            self._write_receipts(cur, batch, decisions)
-            self._write_items(cur, batch, decisions.items)
-            self._write_gaps(cur)
-            done = self._write_batch(cur, batch, decisions)
-            cur.execute(sql.raise_revision, {"win": self.binding.win})
-        return done
-
-    def _advance(self, cur: Cursor) -> int | None:
-        row = cur.execute(
-            sql.advance,
-            {
-                "start": self.poll.start, "end": self.poll.end, "epoch": self.poll.leader_epoch,
-                "seconds": LEASE_SECONDS, "win": self.binding.win, "source": self.lease.source,
-                "fence": self.lease.fence, "owner": self.lease.owner,
-            },
-        ).fetchone()  # fmt: skip
-        return None if row is None else int(row.batch_id)
-
-    def _raise_if_fenced(self, cur: Cursor) -> None:
-        """Fenced: stop. Moved under our own fence: impossible, so stop too. Else cut or bound anew: look again."""
-        row = one(cur.execute(sql.why_not, {"source": self.lease.source}))
-        if row.fence != self.lease.fence or row.owner != self.lease.owner or row.next_offset != self.poll.start:
-            raise lost(self.lease)
+    def write_all(self, cur: Cursor, batch: int) -> tuple[Decisions, Admitted]:
+        """Everything a batch is, once the position row has been moved and is locked (the order is DESIGN 10's)."""
+        decisions = self._decide(cur)
+        self._write_events(cur, batch, decisions.events)
+        self._write_receipts(cur, batch, decisions)
+        self._write_items(cur, batch, decisions.items)
+        self._write_gaps(cur)
+        done = self._write_batch(cur, batch, decisions)
+        cur.execute(sql.raise_revision, {"win": self.binding.win})
+        return decisions, done
 
     def _decide(self, cur: Cursor) -> Decisions:
         known = self._known(cur)
@@ -256,6 +250,35 @@ class _Admission:
         )
 
 
+class _KafkaAdmission(Admission):
+    """A batch of a Kafka inbox: its offsets are the broker's."""
+
+    def transact(self) -> Admitted | None:
+        with write() as cur:
+            batch = self._advance(cur)
+            if batch is None:
+                self._raise_if_fenced(cur)
+                return None
+            return self.write_all(cur, batch)[1]
+
+    def _advance(self, cur: Cursor) -> int | None:
+        row = cur.execute(
+            sql.advance,
+            {
+                "start": self.poll.start, "end": self.poll.end, "epoch": self.poll.leader_epoch,
+                "seconds": LEASE_SECONDS, "win": self.binding.win, "source": self.lease.source,
+                "fence": self.lease.fence, "owner": self.lease.owner,
+            },
+        ).fetchone()  # fmt: skip
+        return None if row is None else int(row.batch_id)
+
+    def _raise_if_fenced(self, cur: Cursor) -> None:
+        """Fenced: stop. Moved under our own fence: impossible, so stop too. Else cut or bound anew: look again."""
+        row = one(cur.execute(sql.why_not, {"source": self.lease.source}))
+        if row.fence != self.lease.fence or row.owner != self.lease.owner or row.next_offset != self.poll.start:
+            raise lost(self.lease)
+
+
 def _by_identity(event: NewEvent) -> bytes:
     return event.identity
 
@@ -299,7 +322,7 @@ class AdmissionLane:
         return f"passgate.{self.source.stream.name}"
 
     def step(self, max_wait: float) -> Step:
-        """Reads, decides and commits one bounded batch; idle where there is nothing to read, or no window to read for."""
+        """Reads, decides and commits one bounded batch; idle without records, or without a window to read for."""
         binding = bindings("admission", [self.lease.source]).get(self.lease.source)
         if binding is None:
             return self._idle()

@@ -1,0 +1,218 @@
+"""The HTTP door: admission of what a request brought, over a source of this process's own.
+
+The same verb as the Kafka inbox (DESIGN 3), with one difference: nobody gives the records offsets, so they are taken
+from the position row inside the transaction. Whoever calls may answer 2xx only when `receive` has returned.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ingest import lease as leases
+from ingest.admit import Admission, arrivals_of, parse
+from ingest.core.batching import BATCH_BYTES, Poll
+from ingest.core.contract import Contract
+from ingest.core.decide import Outcome
+from ingest.core.errors import LeaseError, PassgateError, RunError
+from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.db import Cursor, again, one, read, statements, write
+from ingest.models import Source
+from ingest.streams import Loaded, compiled, newest_contract
+from ingest.windows import Binding, bind_window, bindings, ensure_position
+
+sql = statements("ingest", "door")
+
+#: Door sources of one stream: one a web process, so this bounds web processes, not requests.
+MOST_DOORS = 256
+
+
+class DoorClosed(RunError):
+    """The contract does not enable [inbox.http]."""
+
+    code = "door_closed"
+    what = "the stream takes no events over HTTP"
+
+
+class NoOpenRun(RunError):
+    """With no open run a stream's admission stands still (DESIGN 3)."""
+
+    code = "no_open_run"
+    what = "the stream has no open run"
+    retry = True
+
+
+class TooManyEvents(PassgateError):
+    """More events in one request than limits.http_events."""
+
+    code = "too_many_events"
+    what = "the request brings too many events"
+
+
+class DoorRecord(NamedTuple):
+    """A record as a request brought it; its offset is given in the transaction."""
+
+    offset: int
+    leader_epoch: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]] | None
+
+
+@dataclass(frozen=True)
+class Received:
+    """What became of each record, in input order; (source, offset) names a receipt."""
+
+    source: int
+    run: str
+    outcomes: Sequence[Outcome]
+
+
+def receive(stream: str, records: Sequence[DoorRecord]) -> Received:
+    """Admits the records of one request in one transaction, and returns when it is durable.
+
+    Raises NotFound, DoorClosed, NoOpenRun, TooManyEvents; DatabaseGone when PostgreSQL does not answer. After an error
+    nothing of the request is admitted, or nobody knows (DatabaseGone): sending it again is safe either way.
+    """
+    newest = newest_contract(stream)
+    _check(newest.contract, records)
+    for _ in range(4):  # fenced, or bound anew in between: look again
+        lease, source = _held(newest.stream_id)
+        binding = _binding(newest, lease)
+        loaded = compiled(binding.contract)
+        _check(loaded.contract, records)
+        received = _admit(source, lease, binding, loaded, records)
+        if received is not None:
+            return received
+        _drop_if_lost(newest.stream_id, lease)
+    raise LeaseError(expected="a door source of this process", found="it was lost four times", next_step="try again")
+
+
+def _check(contract: Contract, records: Sequence[DoorRecord]) -> None:
+    if not contract.inbox.http.enabled:
+        raise DoorClosed(
+            expected="[inbox.http] enabled = true in the contract", next_step="load such a contract, open a run with it"
+        )
+    most = contract.limits.http_events
+    if len(records) > most:
+        raise TooManyEvents(expected=f"at most {most} events", found=str(len(records)), next_step="send them in parts")
+    size = sum(len(r.value or b"") for r in records)
+    if size > BATCH_BYTES:
+        raise TooManyEvents(expected=f"at most {BATCH_BYTES} bytes of events", found=str(size), next_step="send less")
+
+
+# ---- the transaction ------------------------------------------------------------------------------------------------
+
+
+def _admit(
+    source: Source, lease: Lease, binding: Binding, loaded: Loaded, records: Sequence[DoorRecord]
+) -> Received | None:
+    """None where the lease or the binding no longer holds: nothing happened."""
+    if not records:
+        return Received(lease.source, binding.run_id, ())
+    parsed = parse(loaded, records)
+
+    def transact() -> Received | None:
+        with write() as cur:
+            row = _take_offsets(cur, lease, binding, len(records))
+            if row is None:
+                return None
+            numbered = [record._replace(offset=row.start + index) for index, record in enumerate(records)]
+            poll = Poll(row.start, row.start + len(numbered), None, numbered, ())
+            arrivals = arrivals_of(loaded, binding, numbered, parsed)
+            decisions, _ = Admission(source, lease, binding, loaded, poll, arrivals).write_all(cur, row.batch_id)
+        return Received(lease.source, binding.run_id, decisions.outcomes)
+
+    return again(transact)
+
+
+def _take_offsets(cur: Cursor, lease: Lease, binding: Binding, records: int) -> Any:
+    keys = {"records": records, "seconds": LEASE_SECONDS, "win": binding.win, "source": lease.source}
+    return cur.execute(sql.advance, keys | {"fence": lease.fence, "owner": lease.owner}).fetchone()
+
+
+# ---- this process's source ------------------------------------------------------------------------------------------
+
+_doors: dict[tuple[str, int], tuple[Lease, Source]] = {}
+_lock = threading.Lock()
+
+
+def _held(stream: int) -> tuple[Lease, Source]:
+    """This process's door of the stream. Threads share it: the position row's lock puts their requests in order."""
+    key = (leases.owner(), stream)
+    held = _doors.get(key)
+    if held is not None:
+        return held
+    with _lock:
+        if key not in _doors:
+            lease = _take(stream)
+            _doors[key] = (lease, Source.objects.get(id=lease.source))
+        return _doors[key]
+
+
+def _drop_if_lost(stream: int, lease: Lease) -> None:
+    """After an idle time longer than the lease another process may have the door; then this one takes a free one."""
+    try:
+        leases.renew(lease)
+    except LeaseError:
+        with _lock:
+            held = _doors.get((lease.owner, stream))
+            if held is not None and held[0] == lease:
+                del _doors[(lease.owner, stream)]
+
+
+def _take(stream: int) -> Lease:
+    """A free door of the stream, or a new one."""
+    with read() as cur:
+        free = [row.source_id for row in cur.execute(sql.free_doors, {"stream": stream}).fetchall()]
+    for source in free:
+        lease = leases.take("admission", source)
+        if lease is not None:
+            return lease
+    for _ in range(10):  # several processes start at once: each number has one source, whoever is second tries the next
+        lease = leases.take("admission", _add(stream))
+        if lease is not None:
+            return lease
+    raise LeaseError(expected="a free door", found="none", next_step="try again")
+
+
+def _add(stream: int) -> int:
+    def add() -> int:
+        with write() as cur:
+            number = int(one(cur.execute(sql.next_door, {"stream": stream})).number)
+            if number >= MOST_DOORS:
+                raise LeaseError(expected=f"at most {MOST_DOORS} doors a stream", found=str(number))
+            source = int(one(cur.execute(sql.add_door, {"stream": stream, "number": number})).id)
+            ensure_position(cur, "admission", source, stream, 0)
+            ensure_position(cur, "publish", source, stream, 0)
+        return source
+
+    return again(add)
+
+
+def _binding(loaded: Loaded, lease: Lease) -> Binding:
+    """The open window, which this source is bound to when its first event comes."""
+    found = bindings("admission", [lease.source]).get(lease.source)
+    if found is not None:
+        return found
+    again(lambda: _bind(loaded.stream_id, lease.source))
+    found = bindings("admission", [lease.source]).get(lease.source)
+    if found is None:
+        raise _no_run(loaded)
+    return found
+
+
+def _bind(stream: int, source: int) -> None:
+    with write() as cur:
+        window = cur.execute(sql.open_window, {"stream": stream}).fetchone()
+        if window is None or cur.execute(sql.bound, {"win": window.id, "source": source}).fetchone() is not None:
+            return
+        start = bind_window(cur, source, window.id)
+        cur.execute(sql.insert_range, {"win": window.id, "source": source, "start": start})
+
+
+def _no_run(loaded: Loaded) -> NoOpenRun:
+    name = loaded.contract.stream
+    return NoOpenRun(expected=f"an open run of {name}", found="none", next_step=f"passgate run open {name}/RUN")
