@@ -5,6 +5,8 @@ Source: Apache Kafka, org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPar
 
 from __future__ import annotations
 
+from struct import unpack_from
+
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -13,10 +15,11 @@ _MASK = 0xFFFFFFFF
 def murmur2(data: bytes) -> int:
     """The unsigned 32-bit hash Kafka's Java clients use."""
     length = len(data)
+    m, mask = _M, _MASK
     h = _SEED ^ length
-    for at in range(0, length & ~3, 4):
-        k = int.from_bytes(data[at : at + 4], "little") * _M & _MASK
-        h = (h * _M & _MASK) ^ ((k ^ k >> 24) * _M & _MASK)
+    for word in unpack_from(f"<{length >> 2}I", data):
+        k = word * m & mask
+        h = (h * m ^ (k ^ k >> 24) * m) & mask
     rest = data[length & ~3 :]
     if rest:
         h = (h ^ int.from_bytes(rest, "little")) * _M & _MASK

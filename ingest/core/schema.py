@@ -103,11 +103,15 @@ def _missing(error: ValidationError) -> str:
     return next(name for name in required if name not in present)
 
 
-def fast(schema: Schema) -> Fast | None:
-    """The generated struct of a schema, or None where the schema is too rich for one."""
+def fast(schema: Schema, sample: Mapping[str, Any] | None = None) -> Fast | None:
+    """The generated struct of a schema, or None where the schema is too rich for one.
+
+    With a `sample` event its fields stand in the sample's order, so that events written like it encode to the same
+    bytes again: a comparison then shows that nothing was dropped. The order changes the cost, never the answer.
+    """
     fields: dict[tuple[str, ...], str] = {}
     try:
-        model = _object(schema.document, (), "", fields)
+        model = _object(_ordered(schema.document, sample), (), "", fields)
         decode = msgspec.json.Decoder(model).decode
     except (_TooRich, TypeError, ValueError):
         # msgspec names what it cannot model (two bounds of one kind, a union it cannot tell apart) by these two.
@@ -120,6 +124,15 @@ def _has_floats(schema: Any) -> bool:
         own = schema.get("type")
         return own == "number" or (isinstance(own, list) and "number" in own) or any(map(_has_floats, schema.values()))
     return False
+
+
+def _ordered(schema: Any, sample: Any) -> Any:
+    """The schema with its properties in the order of a sample, at every level."""
+    if not isinstance(schema, Mapping) or not isinstance(sample, Mapping) or "properties" not in schema:
+        return schema
+    properties = schema["properties"]
+    names = [*(name for name in sample if name in properties), *(name for name in properties if name not in sample)]
+    return {**schema, "properties": {name: _ordered(properties[name], sample.get(name)) for name in names}}
 
 
 def _closed(schema: Any) -> bool:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,6 +23,16 @@ _encode = msgspec.json.Encoder().encode
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 EXACT_INTEGER = 2**53
+
+_Whole = Annotated[int, msgspec.Meta(ge=-EXACT_INTEGER, le=EXACT_INTEGER)]
+_Flat = _Whole | float | str | bool | None
+_Level2 = _Flat | list[_Flat] | dict[str, _Flat]
+_Level3 = _Flat | list[_Level2] | dict[str, _Level2]
+_Level4 = _Flat | list[_Level3] | dict[str, _Level3]
+_USUAL_DEPTH = 4
+# Decodes what the untyped decoder does, as fast, but stops at integers beyond 2^53 and at more than four levels.
+_decode_usual = msgspec.json.Decoder(dict[str, _Level4]).decode
+
 _INTEGER_TEXT = 20
 """No 64-bit integer is written with more characters, so longer ones are refused before int() reads 140,000 digits."""
 
@@ -63,6 +73,27 @@ Decode = Callable[[bytes], Any]
 
 def read(value: bytes, depth: int) -> tuple[dict[str, Any], int] | Fault:
     """The object in `value` and its flags (Flag.INEXACT_NUMBER), or why it is refused. Never raises."""
+    usual = _usual(value) if depth >= _USUAL_DEPTH else None
+    document = usual if usual is not None else _any(value, depth)
+    if isinstance(document, Fault):
+        return document
+    encoded = _encode(document)
+    # The same bytes: no key was dropped and no decimal rounded. Integers are never rounded, only too large.
+    if encoded == value and b"\\" not in value and (usual is not None or _LONG not in value.translate(_DIGITS)):
+        return document, 0
+    checked = verify(value, encoded)
+    return checked if isinstance(checked, Fault) else (document, checked)
+
+
+def _usual(value: bytes) -> dict[str, Any] | None:
+    """The object, if it is flat enough and its integers small; None says nothing."""
+    try:
+        return _decode_usual(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _any(value: bytes, depth: int) -> dict[str, Any] | Fault:
     if value.count(b"{") + value.count(b"[") > depth and (fault := too_deep(value, depth)):
         return fault
     try:
@@ -71,11 +102,7 @@ def read(value: bytes, depth: int) -> tuple[dict[str, Any], int] | Fault:
         return diagnose(value, str(error))
     if type(document) is not dict:
         return Fault(Reason.NOT_OBJECT, f"a JSON object is expected, this is {_json_type(document)}", 0)
-    encoded = _encode(document)
-    if encoded == value and b"\\" not in value and _LONG not in value.translate(_DIGITS):
-        return document, 0
-    checked = verify(value, encoded)
-    return checked if isinstance(checked, Fault) else (document, checked)
+    return document
 
 
 def same_strings(value: bytes, encoded: bytes) -> bool:
