@@ -153,7 +153,7 @@ class _Reading:
                 row.start_offset,
                 row.next_offset,
                 row.end_offset,
-                row.progressed_at,
+                row.stands_since,
             )
             for row in rows
         )
@@ -247,7 +247,7 @@ def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.Sourc
         outside=strays + sum(x.misfiled for x in receipts) + max(-missing, 0),
         claimed=max(row.claimed - refuted, 0),
         refuted=refuted,
-        moved_at=row.progressed_at,
+        moved_at=row.stands_since,
     )
 
 

@@ -639,17 +639,19 @@ def degraded(facts: f.WindowFacts, now: datetime) -> Check | None:
     observed = f"{w.number(j.matched)} MATCHED, {w.number(j.missing)} MISSING, {w.number(j.ambiguous)} AMBIGUOUS"
     text = f"{w.count(abs(silent), 'effect')} say{'s' * (abs(silent) == 1)} nothing of the join"
     unknown = [Cause(text, MEASURE_LEDGER)] if silent else []
-    check = _judged(name, required, observed, facts.joins, _degraded(j, facts.rules), unknown)
+    # Of all events to come, so that a part of them applied is not BROKEN by what came first.
+    joins = max(j.total, facts.application.value.events)
+    check = _judged(name, required, observed, facts.joins, _degraded(j, joins, facts.rules), unknown)
     root = _applied_root(facts, now)
     if check.state is State.HOLDS and root is not None:
         return _unfinished(check, "the effects were not all read yet", root)
     return check
 
 
-def _degraded(j: f.Joins, rules: f.CloseRules) -> Iterable[Cause]:
+def _degraded(j: f.Joins, joins: int, rules: f.CloseRules) -> Iterable[Cause]:
     bounds = (("MISSING", j.missing, rules.missing_max), ("AMBIGUOUS", j.ambiguous, rules.ambiguous_max))
     for word, found, share in bounds:
-        allowed = int(share * j.total)
+        allowed = int(share * joins)
         if found > allowed:
             text = f"{w.count(found, 'join')} {word}, {w.number(allowed)} allowed"
             yield Cause(text, _waive(CheckName.DEGRADED))

@@ -144,7 +144,7 @@ class SourceLedger:
 
     `missing`: offsets of [start, min(position, cut)) with neither receipt nor gap. `claimed` and `refuted`: offsets in
     gaps not proven yet, and in gaps a second consumer found records in. `outside`: receipts of the window that lie
-    outside [start, cut).
+    outside [start, cut). `moved_at`: since when the position stands still with something before it.
     """
 
     label: str

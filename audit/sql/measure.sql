@@ -6,12 +6,16 @@ SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_a
 
 -- name: inbox
 -- One row a source of the window: its range, where its lane stands, and how its gaps lie up to there. Gaps are united
--- before they are measured, so that two that overlap are not counted twice.
+-- before they are measured, so that two that overlap are not counted twice. `stands_since`: since when the position
+-- stands still with something before it, which is not since when it last moved: for hours there may have been nothing.
 WITH part AS (
     SELECT r.source_id, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset, p.next_offset, p.leader_epoch,
-           p.progressed_at, least(p.next_offset, coalesce(r.end_offset, p.next_offset)) AS upto
-      FROM window_range r JOIN source s ON s.id = r.source_id
+           greatest(p.progressed_at, coalesce(least(behind.at, w.cut_at), clock_timestamp())) AS stands_since,
+           least(p.next_offset, coalesce(r.end_offset, p.next_offset)) AS upto
+      FROM window_range r JOIN source s ON s.id = r.source_id JOIN run_window w ON w.id = r.win
       JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
+      LEFT JOIN LATERAL (SELECT min(m.at) AS at FROM sample m WHERE m.source_id = p.source_id
+                            AND m.at > p.progressed_at AND m.lso > p.next_offset) behind ON true
      WHERE r.win = %(win)s AND s.role = 'inbox'),
 hole AS (
     SELECT part.source_id, g.state,
@@ -66,11 +70,14 @@ SELECT id, name FROM event_class WHERE stream_id = %(stream)s
 -- name: bus
 -- The effects lane on every bus partition of the basis' topic. A range not written yet has an earlier window whose end is
 -- not known; its start then is that window's.
-SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p.leader_epoch, p.progressed_at,
+SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p.leader_epoch,
+       greatest(p.progressed_at, coalesce(least(behind.at, w.bus_end_at), clock_timestamp())) AS stands_since,
        r.end_offset, coalesce(r.start_offset, (SELECT max(e.start_offset) FROM window_range e
                                                 WHERE e.source_id = s.id AND e.win < %(win)s), p.next_offset) AS start_offset
-  FROM source s JOIN position p ON p.source_id = s.id AND p.lane = 'effects'
+  FROM source s JOIN position p ON p.source_id = s.id AND p.lane = 'effects' JOIN run_window w ON w.id = %(win)s
   LEFT JOIN window_range r ON r.source_id = s.id AND r.win = %(win)s
+  LEFT JOIN LATERAL (SELECT min(m.at) AS at FROM sample m WHERE m.source_id = p.source_id
+                        AND m.at > p.progressed_at AND m.lso > p.next_offset) behind ON true
  WHERE s.stream_id = %(stream)s AND s.role = 'bus' AND s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s
  ORDER BY s.id
 
