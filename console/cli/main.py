@@ -8,6 +8,7 @@ from importlib import import_module
 
 import click
 
+from console.bootstrap import BootstrapError, add_demo_data
 from ingest.core.errors import PassgateError
 
 
@@ -74,9 +75,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         run_django(words)
         return
     try:
+        if words[:1] == ["demo"]:
+            add_demo_data()
         passgate.main(words, prog_name="passgate")
     except PassgateError as error:
         sys.exit(f"passgate: {error} [{error.code}]")
+    except BootstrapError as error:
+        sys.exit(f"passgate: {error}")
 
 
 def run_django(words: list[str]) -> None:

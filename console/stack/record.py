@@ -73,6 +73,7 @@ def point_to(record: Record) -> None:
     """Let other commands find this stack, unless they already find another one that runs."""
     there = read(pointer_file())
     if not is_live(there) or there.get("pid") == record["pid"] and there.get("data") == record["data"]:
+        pointer_file().parent.mkdir(parents=True, exist_ok=True)
         write(pointer_file(), record)
 
 

@@ -29,6 +29,9 @@ def supervise(data: Path, parts: Iterable[str], ports: Mapping[str, int], say: C
     except StackError as error:
         say(f"{error} [{error.code}]")
         return 1
+    except OSError as error:
+        say(f"the machine refuses: {error}")
+        return 1
     finally:
         stack.stop()
         say("stopped")
