@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from functools import cache
 
-from audit.close import evaluate_due
-from audit.enforce import enforce_due
 from celery import shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
 
+from audit.close import evaluate_due
+from audit.enforce import enforce_due
 from ingest import dispatch as verbs
 from ingest.db import DatabaseGone
 from ingest.kafka import Admin, Cluster

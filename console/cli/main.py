@@ -5,11 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
 from console.bootstrap import BootstrapError, add_demo_data
 from ingest.core.errors import PassgateError
+
+REFUSED = 3
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             add_demo_data()
         passgate.main(words, prog_name="passgate")
     except PassgateError as error:
-        sys.exit(f"passgate: {error} [{error.code}]")
+        refuse(f"{error} [{error.code}]")
     except BootstrapError as error:
-        sys.exit(f"passgate: {error}")
+        refuse(str(error))
+
+
+def refuse(text: str) -> NoReturn:
+    """Say why on stderr, and exit with the code for "refused, or it cannot be said now"."""
+    click.echo(f"passgate: {text}", err=True)
+    sys.exit(REFUSED)
 
 
 def run_django(words: list[str]) -> None:

@@ -12,9 +12,9 @@ import click
 from console.place import PROJECT
 
 CHECKS = {
-    "ruff": ("ruff", "check", "."),
-    "types": ("mypy",),
-    "imports": ("importlinter.cli",),
+    "ruff": ("-m", "ruff", "check", "."),
+    "types": ("-m", "mypy"),
+    "imports": ("-c", "from importlinter.cli import lint_imports_command as check; check()"),
 }
 OF_A_RUNNING_STACK = (
     "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE",
@@ -46,7 +46,7 @@ def _check(name: str, command: tuple[str, ...], environment: dict[str, str]) -> 
     """Whether a check passes; its output is shown only when it does not."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=PROJECT, env=environment, capture_output=True, text=True
+        [sys.executable, *command], cwd=PROJECT, env=environment, capture_output=True, text=True
     )
     good = done.returncode == 0
     click.echo(f"{name}: {'good' if good else 'FAILED'} ({time.monotonic() - began:.1f} s)")

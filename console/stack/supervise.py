@@ -11,12 +11,13 @@ from types import FrameType
 from console.stack.errors import StackError
 from console.stack.stack import REPLACED_BY, Stack
 
+REFUSED = 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PASSED_ON = (*REPLACED_BY.values(), "PASSGATE_OWNER_URL")
 
 
 def supervise(data: Path, parts: Iterable[str], ports: Mapping[str, int], say: Callable[[str], None]) -> int:
-    """Run the stack until it is told to stop; the exit code is 0, or 1 when it could not start or go on."""
+    """Run the stack until it is told to stop; the exit code is 0, or 3 when it could not start or go on."""
     external = {key: os.environ[key] for key in PASSED_ON if os.environ.get(key)}
     stack = Stack(data, parts, progress=say, external=external, ports=ports, register=True)
     catch_signals(say)
@@ -28,14 +29,14 @@ def supervise(data: Path, parts: Iterable[str], ports: Mapping[str, int], say: C
         pass
     except StackError as error:
         say(f"{error} [{error.code}]")
-        return 1
+        return REFUSED
     except OSError as error:
         say(f"the machine refuses: {error}")
-        return 1
+        return REFUSED
     finally:
         stack.stop()
         say("stopped")
-    return 1 if stack.failure else 0
+    return REFUSED if stack.failure else 0
 
 
 def catch_signals(say: Callable[[str], None]) -> None:

@@ -43,14 +43,15 @@ def test_other_words_are_djangos(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given == [["migrate", "--plan"]]
 
 
-def test_an_error_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(*args: object, **more: object) -> None:
         raise PassgateError(found="this", next_step="that")
 
     monkeypatch.setattr(passgate, "main", fail)
     with pytest.raises(SystemExit) as caught:
         main.main(["status"])
-    assert caught.value.code == "passgate: Passgate refused: found this; next: that [passgate_error]"
+    assert caught.value.code == 3
+    assert capsys.readouterr().err == "passgate: Passgate refused: found this; next: that [passgate_error]\n"
 
 
 def test_state_is_kept_in_the_clone_or_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ def test_a_taken_port_is_one_line(terminal: Terminal) -> None:
         port = server.getsockname()[1]
         without = [word for part in ALL if part not in ("web", "valkey") for word in ("--without", part)]
         code, said = terminal.run("up", "--port", str(port), *without)
-    assert code == 1
+    assert code == 3
     assert f"port {port} for web to be free" in said
     assert "[stack_no_free_port]" in said
     assert "Traceback" not in said
