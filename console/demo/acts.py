@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
-from contextlib import redirect_stderr, redirect_stdout
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,11 +39,11 @@ class Commands:
     def __init__(self, teller: Teller) -> None:
         self._teller = teller
 
-    def run(self, *words: str, codes: Collection[int] = (DONE,), quiet: bool = False) -> Answer:
+    def run(self, *words: str, codes: Collection[int] = (DONE,), quiet: bool = False, stdin: str = "") -> Answer:
         """Run one command, shown with its answer unless `quiet`. Raises ActFailed for an exit code not in `codes`."""
         if not quiet:
             self._teller.command(words)
-        answer = run(words)
+        answer = run(words, stdin)
         if not quiet or answer.code not in codes:
             self._teller.answer(answer.text)
         if answer.code not in codes:
@@ -53,11 +54,11 @@ class Commands:
         return answer
 
 
-def run(words: Collection[str]) -> Answer:
+def run(words: Collection[str], stdin: str = "") -> Answer:
     """One command in this process, both outputs together."""
     said = io.StringIO()
     code = DONE
-    with redirect_stdout(said), redirect_stderr(said):
+    with redirect_stdout(said), redirect_stderr(said), _typing(stdin):
         try:
             left = passgate.main(list(words), prog_name="passgate", standalone_mode=False)
             code = left if isinstance(left, int) else DONE
@@ -67,3 +68,12 @@ def run(words: Collection[str]) -> Answer:
             error.show()
             code = error.exit_code
     return Answer(code, said.getvalue())
+
+
+@contextmanager
+def _typing(text: str) -> Iterator[None]:
+    kept, sys.stdin = sys.stdin, io.StringIO(text)
+    try:
+        yield
+    finally:
+        sys.stdin = kept

@@ -33,23 +33,36 @@ def kill_in_mid_batch(stack: Stack, url: str, seconds: float) -> Killed | None:
     It is stopped first and looked at again, so that what is killed is certainly in the middle of it.
     """
     with Ledger(url, as_role=None) as ledger:  # only the login itself sees its sessions' ports
+        workers = Workers(stack)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for row in ledger.rows("writing_batches"):
-                pid = _process_at(stack, row.port)
+                pid = workers.at(row.port)
                 if pid is not None and _caught(ledger, pid, row.port):
                     return Killed(pid, in_batch=True)
             time.sleep(LOOK_EVERY)
     return None
 
 
-def _process_at(stack: Stack, port: int) -> int | None:
-    """Which lane worker has this end of a connection to the database."""
-    for pid in stack.pids("lanes"):
-        with contextlib.suppress(psutil.Error):
-            if any(found.laddr and found.laddr.port == port for found in psutil.Process(pid).net_connections("tcp")):
-                return pid
-    return None
+class Workers:
+    """The lane workers by their ends of connections to the database."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._pids: dict[int, int] = {}
+        self._look()
+
+    def at(self, port: int) -> int | None:
+        """The worker whose connection comes from `port`; connections last, so most are known already."""
+        if port not in self._pids:
+            self._look()
+        return self._pids.get(port)
+
+    def _look(self) -> None:
+        for pid in self._stack.pids("lanes"):
+            with contextlib.suppress(psutil.Error):
+                found = psutil.Process(pid).net_connections("tcp")
+                self._pids |= {one.laddr.port: pid for one in found if one.laddr}
 
 
 def _caught(ledger: Ledger, pid: int, port: int) -> bool:

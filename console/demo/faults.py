@@ -103,7 +103,7 @@ HOSTILE: tuple[Fault, ...] = (
     Fault("nested 5,000 deep", Reason.TOO_DEEP, _field("tailnum", _deep(5000))),
     Fault("nested 100,000 deep", Reason.TOO_DEEP, _field("tailnum", _deep(100_000))),
     Fault("a byte that is not UTF-8", Reason.NOT_UTF8, _value(lambda value: value.replace(b'"type"', b'"typ\xff"'))),
-    Fault("an overlong UTF-8 form", Reason.NOT_UTF8, _value(lambda value: value.replace(b'"flight"', b'"\xc0\xaf"', 1))),
+    Fault("an overlong UTF-8 form", Reason.NOT_UTF8, _value(lambda value: value.replace(b'"flight"', b'"\xc0\xaf"'))),
     Fault("UTF-16", Reason.NOT_UTF8, _value(lambda value: b"\xff\xfe" + value.decode().encode("utf-16-le"))),
     Fault("a byte order mark", Reason.BOM, _value(lambda value: b"\xef\xbb\xbf" + value)),
     Fault("no bytes", Reason.EMPTY, _value(lambda value: b"")),
@@ -157,7 +157,7 @@ OTHER_PAYLOADS: tuple[tuple[str, Callable[[Event], Event]], ...] = (
 LOOKALIKES: tuple[tuple[str, Callable[[Event], Event]], ...] = (
     ("a carrier with a zero-width space", lambda event: {**event, "carrier": f"{event['carrier']}\u200b"}),
     ("a carrier that runs backwards", lambda event: {**event, "carrier": f"\u202e{event['carrier']}"}),
-    ("a carrier in small letters, with a space behind", lambda event: {**event, "carrier": f"{event['carrier'].lower()} "}),
+    ("a carrier in small letters and a space", lambda event: {**event, "carrier": f"{event['carrier'].lower()} "}),
 )  # fmt: skip
 """Identities that look like another one. They are other identities: nothing is normalised (HOSTILE_INPUT.md)."""
 

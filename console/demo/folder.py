@@ -37,7 +37,7 @@ class DemoBusy(PassgateError):
 
 
 def fresh_folder(named: Path | None, say: Callable[[str], None]) -> Path:
-    """A folder for this demo with nothing of an earlier one in it: `named`, or the first of demo, demo-2, ... that is free.
+    """A folder for this demo, with nothing of an earlier one: `named`, or the first of demo, demo-2, ... that is free.
 
     It is not held: whoever takes it next holds it. Raises NotADemo, DemoBusy (only where a folder was named).
     """

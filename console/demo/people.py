@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+from console.demo.acts import Commands
 from console.people import Role
 
 NAMES = {
@@ -35,18 +35,14 @@ class SignIn:
     password: str
 
 
-def sign_ins() -> tuple[SignIn, ...]:
-    """New passwords, one per role."""
-    return tuple(SignIn(role, NAMES[role], _password()) for role in Role)
+def make_people(commands: Commands) -> tuple[SignIn, ...]:
+    """Somebody in every role, as an administrator would make them."""
+    people = tuple(SignIn(role, NAMES[role], _password()) for role in Role)
+    for one in people:
+        words = ("user", "create", one.name, "--role", one.role.value, "--password-stdin", "--as", "demo")
+        commands.run(*words, quiet=True, stdin=one.password + "\n")
+    return people
 
 
 def _password() -> str:
     return "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(3))
-
-
-def make_people(wanted: Iterable[SignIn]) -> None:
-    """Create them with their roles, in the database Django is set up with."""
-    from console.people import make_person
-
-    for one in wanted:
-        make_person(one.name, one.password, [one.role])
