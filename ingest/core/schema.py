@@ -28,6 +28,7 @@ _ANNOTATIONS = frozenset(
 _NUMBER_RULES = {"minimum": "ge", "maximum": "le", "exclusiveMinimum": "gt", "exclusiveMaximum": "lt"}
 _STRING_RULES = {"minLength": "min_length", "maxLength": "max_length", "pattern": "pattern"}
 _ARRAY_RULES = {"minItems": "min_length", "maxItems": "max_length"}
+_CHEAP = ("type", "const", "enum", "required", "minItems", "maxItems", "minProperties", "maxProperties", "maxLength")
 _DETAIL = 300
 
 
@@ -77,7 +78,7 @@ class Fast:
 
 def validator(schema: Schema) -> Callable[[Any], str | None]:
     """The judge of a schema: None for a valid document, else one bounded sentence that says where and what."""
-    judge = Draft202012Validator(schema.document, registry=Registry())
+    judge = Draft202012Validator(_cheap_first(schema.document), registry=Registry())
 
     def check(document: Any) -> str | None:
         try:
@@ -87,6 +88,19 @@ def validator(schema: Schema) -> Callable[[Any], str | None]:
         return None if error is None else explain(error)
 
     return check
+
+
+def _cheap_first(schema: Any) -> Any:
+    """The schema with its cheap rules first: jsonschema goes by their order, and the first broken one ends it.
+
+    A hostile array of 60,000 items is then refused by maxItems before each of them is looked at.
+    """
+    if isinstance(schema, list):
+        return [_cheap_first(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    names = [*(name for name in _CHEAP if name in schema), *(name for name in schema if name not in _CHEAP)]
+    return {name: _cheap_first(schema[name]) for name in names}
 
 
 def explain(error: ValidationError) -> str:

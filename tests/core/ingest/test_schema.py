@@ -131,6 +131,11 @@ def test_a_fault_never_repeats_the_document() -> None:
     assert check(flight(via=["a", "b", 3])) == "/via/2 breaks the schema's properties/via/items/type"
 
 
+def test_a_long_array_is_refused_by_its_length_first() -> None:
+    rules = {"properties": {"a": {"items": {"type": "string"}, "maxItems": 3}}}
+    assert schema.validator(made(rules))({"a": ["x", "y", "z", 4, 5]}) == "/a breaks the schema's properties/a/maxItems"
+
+
 def test_a_schema_that_refers_to_itself_is_bounded() -> None:
     tree = {"properties": {"child": {"$ref": "#"}}}
     check = schema.validator(made(tree))
