@@ -897,7 +897,7 @@ class PlainProducer:
         for index, (where, key, value, headers) in enumerate(messages):
             self._hand_over(topic, value, key, where, partial(told, index), headers)
         self._producer.flush(timeout)
-        return sorted(reports, key=lambda report: report.index)
+        return sorted(reports, key=lambda report: report.number)
 
     def _hand_over(
         self, topic: str, value: bytes | None, key: bytes | None, where: int, told: Any, headers: SentHeaders

@@ -1,7 +1,7 @@
 """The publish lane: one inbox source, one transactional.id, one leased owner, one attempt at a time, in offset order.
 
 DESIGN 4. PREPARED is committed before `begin_transaction()`, so a crash anywhere after it leaves an attempt that the
-next owner finds, fences and looks for. The lane stops at the first unsettled attempt, so the order of a key never inverts.
+next owner finds, fences and looks for. The lane stops at the first unsettled attempt: a key's order never inverts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -30,7 +31,6 @@ from ingest.lease import renew
 from ingest.models import Source
 from ingest.reconcile import NO_OUTCOME, Reconciliation, Unsettled, unsettled_of
 from ingest.streams import compiled
-from ingest.windows import ensure_position, ensure_source
 
 log = logging.getLogger(__name__)
 sql = statements("ingest", "publish")
@@ -57,6 +57,20 @@ class BusCompacts(PublishError):
 class BusMissing(PublishError):
     code = "bus_missing"
     what = "there is no bus topic to publish to"
+
+
+class BusChanged(PublishError):
+    """K5: the bus was deleted and created again, or is another cluster's. No open window stands on this one."""
+
+    code = "topic_changed"
+    what = "the bus is not the topic that the run was opened on"
+
+
+class BusTooSmall(PublishError):
+    """An event that the contract admits might not fit: its attempt would be refused for ever."""
+
+    code = "bus_too_small"
+    what = "the bus takes smaller records than the contract admits"
 
 
 class BusTooNarrow(PublishError):
@@ -100,8 +114,7 @@ class Bus:
     sources: dict[int, int]
 
 
-@dataclass(frozen=True)
-class Letter:
+class Letter(NamedTuple):
     """One event on its way to the bus."""
 
     offset: int
@@ -110,7 +123,7 @@ class Letter:
     digest: bytes
     key: bytes | None
     headers: bytes | None
-    payload: bytes
+    payload: bytes | None
     partition: int
 
 
@@ -227,7 +240,9 @@ class PublishLane:
         keys = {"run": batches[0].run_number, "batches": [batch.batch for batch in batches]}
         with read() as cur:
             rows = cur.execute(statement, keys, binary=True).fetchall()
-        return [_letter(*row, partitions=bus.partitions) for row in rows]
+        letters = [Letter(o, b, i, d, k, h, p, partition_for(k, i, bus.partitions)) for o, b, i, d, k, h, p in rows]
+        _check_payloads(letters)
+        return letters
 
     def _prepare(self, bus: Bus, batches: Sequence[Queued], letters: Sequence[Letter]) -> PreparedAttempt:
         """Commits PREPARED: what will be sent, where, under which fence, and where each partition stood before."""
@@ -285,7 +300,7 @@ class PublishLane:
             "source": self.lease.source, "transactional_id": transactional_id(self._install, self.lease.source),
             "fence": self.lease.fence, "owner": self.lease.owner, "install": self._install,
             "cluster_id": bus.cluster_id, "topic_id": bus.topic_id, "topic": bus.topic, "events": len(letters),
-            "bytes": sum(len(letter.payload) for letter in letters),
+            "bytes": sum(len(letter.payload or b"") for letter in letters),
         }  # fmt: skip
 
     def _topic_id_after(self, bus: Bus, outcome: Outcome) -> str | None:
@@ -313,7 +328,7 @@ class PublishLane:
         letters, sources = prepared.letters, prepared.bus.sources
         with write() as cur:
             attempts.hold(cur, self.lease)
-            places = ((letters[p.index].offset, sources[p.partition], p.offset) for p in outcome.places)
+            places = ((letters[p.number].offset, sources[p.partition], p.offset) for p in outcome.places)
             attempts.write_places(cur, self.lease.source, prepared.id, places)
             attempts.end(cur, prepared.id, "ACKED")
             attempts.serve_requests(cur, prepared.id)
@@ -357,12 +372,22 @@ class PublishLane:
             raise VerificationOff(
                 expected="transaction.partition.verification.enable=true on every broker", next_step="set it"
             )
-        facts = self._admin.topics([contract.bus.topic])[contract.bus.topic]
-        if facts is not None and "compact" in self._admin.posture(contract.bus.topic).get("cleanup.policy", ""):
+        if self._admin.topic_id(contract.bus.topic) is None:
+            raise BusMissing(expected=f"topic {contract.bus.topic}", found="none", next_step="create it")
+        posture = self._admin.posture(contract.bus.topic)
+        if "compact" in posture.get("cleanup.policy", ""):
             raise BusCompacts(expected=f"{contract.bus.topic} with cleanup.policy=delete", next_step="set it")
+        most, largest = int(posture.get("max.message.bytes", 0)), _largest(contract)
+        if most < largest:
+            raise BusTooSmall(
+                expected=f"max.message.bytes of at least {largest:,}", found=f"{most:,}", next_step="raise it"
+            )
 
     def _find_bus(self, contract: Contract) -> Bus:
-        """The bus as first seen under this lease; `_prepare` checks that it still is that topic."""
+        """The bus as first seen under this lease; `_prepare` checks that it still is that topic.
+
+        Events go by the contract's number of partitions, so that a key stays where it is when partitions are added.
+        """
         partitions = contract.bus.partitions
         key = hash((contract.bus.topic, partitions))
         if key not in self._bus:
@@ -375,15 +400,17 @@ class PublishLane:
         return self._bus[key]
 
     def _number_bus(self, facts: TopicFacts, partitions: int) -> Bus:
-        """Our numbers of the bus's partitions; a new incarnation gets sources and effects positions of its own."""
+        """The bus's sources are made when a run is opened on it: one that has none was made, or changed, since."""
         cluster_id = self._admin.cluster_id()
-        stream = self.source.stream_id
-        sources = {}
-        with write() as cur:
-            for partition in facts.partitions:
-                number = ensure_source(cur, stream, "bus", cluster_id, facts.topic_id, facts.topic, partition)
-                ensure_position(cur, "effects", number, stream, 0)
-                sources[partition] = number
+        keys = {"stream": self.source.stream_id, "cluster_id": cluster_id, "topic_id": facts.topic_id}
+        with read() as cur:
+            sources = {row.partition: row.id for row in cur.execute(sql.bus_sources, keys).fetchall()}
+        if not sources.keys() >= set(range(partitions)):
+            raise BusChanged(
+                expected=f"{facts.topic} as it was when the run was opened",
+                found=f"cluster {cluster_id}, topic id {facts.topic_id}",
+                next_step="the window fails; the next one starts on the new topic",
+            )
         return Bus(cluster_id, facts.topic, facts.topic_id, partitions, sources)
 
     def _idle(self) -> Step:
@@ -393,20 +420,15 @@ class PublishLane:
         return Step(0, idle=True)
 
 
-def _letter(
-    offset: int,
-    batch: int,
-    identity: bytes,
-    digest: bytes,
-    key: bytes | None,
-    headers: bytes | None,
-    payload: bytes | None,
-    *,
-    partitions: int,
-) -> Letter:
-    if payload is None:
-        raise PayloadGone(expected=f"the payload of offset {offset}", found="none", next_step="a plan decides")
-    return Letter(offset, batch, identity, digest, key, headers, payload, partition_for(key, identity, partitions))
+def _largest(contract: Contract) -> int:
+    """Bytes of the largest record the contract admits: value, key, headers (bounded like the value), and our own."""
+    return 2 * contract.limits.value_bytes + contract.limits.key_bytes + 1024
+
+
+def _check_payloads(letters: Sequence[Letter]) -> None:
+    gone = [letter.offset for letter in letters if letter.payload is None]
+    if gone:
+        raise PayloadGone(expected=f"the payload of offset {gone[0]}", found="none", next_step="a plan decides")
 
 
 def _message(letter: Letter, mark: bytes) -> BusMessage:

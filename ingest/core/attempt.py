@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 EVENTS_MOST = 5_000
@@ -64,13 +66,15 @@ def marked(
     original: RawHeaders | None, identity: bytes, mark: bytes, digest: bytes
 ) -> list[tuple[str, str | bytes | None]]:
     """Headers of a record on the bus: the original ones in their order, without any of our names, then ours."""
-    kept: list[tuple[str, str | bytes | None]] = [(name, value) for name, value in original or () if name not in OURS]
-    kept += [(IDENTITY, identity.hex()), (ATTEMPT, mark), (DIGEST, digest.hex())]
-    return kept
+    ours: list[tuple[str, str | bytes | None]] = [
+        (IDENTITY, identity.hex()), (ATTEMPT, mark), (DIGEST, digest.hex()),
+    ]  # fmt: skip
+    if not original:
+        return ours
+    return [header for header in original if header[0] not in OURS] + ours
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """What a record on the bus says about itself."""
 
     install: str
@@ -79,7 +83,10 @@ class Mark:
     digest: bytes
 
 
-def read_mark(headers: RawHeaders | None) -> Mark | str:
+_BAD = "a header of ours does not say what it must"
+
+
+def read_mark(headers: Sequence[tuple[str, bytes | None]] | None) -> Mark | str:
     """The record's mark, or why it has none. Each of our headers must be there exactly once."""
     ours: dict[str, bytes | None] = {}
     for name, value in headers or ():
@@ -87,22 +94,29 @@ def read_mark(headers: RawHeaders | None) -> Mark | str:
             if name in ours:
                 return f"{name} is repeated"
             ours[name] = value
-    missing = sorted(OURS - ours.keys())
-    if missing:
-        return f"{', '.join(missing)} missing"
-    return _mark(ours[ATTEMPT] or b"", ours[IDENTITY] or b"", ours[DIGEST] or b"")
+    if len(ours) < 3:
+        return f"{', '.join(sorted(OURS - ours.keys()))} missing"
+    sender = _sender(ours[ATTEMPT] or b"")
+    identity, digest = _digest(ours[IDENTITY]), _digest(ours[DIGEST])
+    if sender is None or identity is None or digest is None:
+        return _BAD
+    return Mark(sender[0], sender[1], identity, digest)
 
 
-def _mark(attempt: bytes, identity: bytes, digest: bytes) -> Mark | str:
-    install, _, number = attempt.partition(b"/")
+@lru_cache(maxsize=1024)
+def _sender(mark: bytes) -> tuple[str, int] | None:
+    """(install, attempt): thousands of records in a row carry the same one."""
+    install, _, number = mark.partition(b"/")
+    if not number.isdigit() or len(number) > 18 or not install.isascii():
+        return None
+    return install.decode(), int(number)
+
+
+def _digest(text: bytes | None) -> bytes | None:
+    """The 32 bytes that 64 hexadecimal digits stand for."""
+    if text is None or len(text) != 64:
+        return None
     try:
-        mark = Mark(install.decode("ascii"), int(number), _from_hex(identity), _from_hex(digest))
+        return bytes.fromhex(text.decode("ascii"))
     except ValueError:
-        return "a header of ours does not say what it must"
-    if not number.isdigit() or len(number) > 18 or len(mark.identity) != 32 or len(mark.digest) != 32:
-        return "a header of ours does not say what it must"
-    return mark
-
-
-def _from_hex(text: bytes) -> bytes:
-    return bytes.fromhex(text.decode("ascii"))
+        return None

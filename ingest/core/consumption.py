@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from ingest.core.attempt import Mark
 
@@ -26,8 +27,7 @@ class Ruling(StrEnum):
     MISMATCHING = "MISMATCHING"  # an event of ours by identity, with other bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BusRecord:
+class BusRecord(NamedTuple):
     """One record as read: its mark, or why it has none, and the digest of its value."""
 
     offset: int
@@ -49,8 +49,7 @@ class AttemptFacts:
     placed: Set[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class EventFacts:
+class EventFacts(NamedTuple):
     """An admitted event: where it came from, its window, its digest and class."""
 
     source: int
@@ -71,8 +70,7 @@ class Known:
     applied: Set[EventKey]
 
 
-@dataclass(frozen=True, slots=True)
-class Ruled:
+class Ruled(NamedTuple):
     """One record's ruling. `contradiction` names what it contradicts, where it does; `attempt` is then set."""
 
     offset: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,10 @@ class Fault:
     requires_abort: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One delivery report. `index` is the event's place in the attempt; no offset is None, never 0 or -1."""
+class Report(NamedTuple):
+    """One delivery report. `number` is the event's place in the attempt, from 0; no offset is None, never 0 or -1."""
 
-    index: int
+    number: int
     partition: int
     offset: int | None
     fault: Fault | None = None
@@ -65,11 +65,10 @@ class Kind(StrEnum):
     UNKNOWN = "UNKNOWN"  # may be on the bus: all, some or none of it
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the attempt's event number `index` lies on the bus."""
+class Place(NamedTuple):
+    """Where the attempt's event `number` lies on the bus."""
 
-    index: int
+    number: int
     partition: int
     offset: int
 
@@ -118,11 +117,11 @@ def judge(sending: Sending) -> Outcome:
 def _acked(sending: Sending) -> Outcome:
     """Committed. A report without an offset is on the bus at a place unknown: reconciliation finds it (PRESENT)."""
     places = tuple(
-        Place(report.index, report.partition, report.offset)
-        for report in sorted(sending.reports, key=lambda report: report.index)
+        Place(report.number, report.partition, report.offset)
+        for report in sorted(sending.reports, key=lambda report: report.number)
         if report.offset is not None
     )
-    if len({place.index for place in places}) != sending.events:
+    if len({place.number for place in places}) != sending.events:
         missing = sending.events - len(places)
         return Outcome(Kind.UNKNOWN, f"PLACE_UNKNOWN: committed, but {missing} delivery reports carry no offset")
     return Outcome(Kind.ACKED, places=places)

@@ -40,5 +40,5 @@ UPDATE reconcile_request SET served_at = clock_timestamp() WHERE attempt_id = %(
 -- Two lanes that both hold a share lock on a cut window could not both raise it: whoever finds it cut locks it for good
 -- at once, and only an open one is then locked for share by raise_revisions.
 UPDATE run_window SET revision = revision + 1
- WHERE id IN (SELECT id FROM run_window WHERE id = ANY(%(windows)s::integer[]) AND state = 'CUT' ORDER BY id FOR UPDATE)
+ WHERE id IN (SELECT id FROM run_window WHERE id = ANY(%(windows)b::integer[]) AND state = 'CUT' ORDER BY id FOR UPDATE)
 RETURNING id

@@ -9,22 +9,22 @@ UPDATE position
 RETURNING nextval('bus_batch_id_seq') AS batch_id
 
 -- name: states
-SELECT id, state FROM attempt WHERE id = ANY(%(attempts)s::bigint[])
+SELECT id, state FROM attempt WHERE id = ANY(%(attempts)b::bigint[])
 
 -- name: attempts
 -- What never changes about an attempt, once per attempt and process: which offsets of which run it carries.
 SELECT a.id, a.topic_id, a.source_id, b.run_number, b.win, b.contract_id, ab.offsets
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id
- WHERE a.id = ANY(%(attempts)s::bigint[])
+ WHERE a.id = ANY(%(attempts)b::bigint[])
 
 -- name: placed
-SELECT attempt_id, "offset" FROM place WHERE attempt_id = ANY(%(attempts)s::bigint[])
+SELECT attempt_id, "offset" FROM place WHERE attempt_id = ANY(%(attempts)b::bigint[])
 
 -- name: events
 -- LATERAL … LIMIT 1 by (run, identity): 4 µs a key even for a run the planner has never seen (SPEED).
 SELECT k.run AS run_number, k.identity, e.source_id, e."offset", e.win, e.payload_digest, e.class_id,
        f.done IS NOT NULL AS applied
-  FROM unnest(%(runs)s::integer[], %(identities)s::bytea[]) AS k(run, identity)
+  FROM unnest(%(runs)b::integer[], %(identities)b::bytea[]) AS k(run, identity)
  CROSS JOIN LATERAL (
        SELECT source_id, "offset", win, payload_digest, class_id FROM event
         WHERE run_number = k.run AND identity = k.identity LIMIT 1) e
@@ -37,14 +37,14 @@ FROM STDIN (FORMAT BINARY)
 
 -- name: insert_foreign
 INSERT INTO foreign_record (source_id, "offset", why, key, value, headers)
-SELECT %(source)s, * FROM unnest(%(offsets)s::bigint[], %(whys)s::text[], %(keys)s::bytea[], %(values)s::bytea[],
-                                 %(headers)s::bytea[])
+SELECT %(source)s, * FROM unnest(%(offsets)b::bigint[], %(whys)s::text[], %(keys)b::bytea[], %(values)b::bytea[],
+                                 %(headers)b::bytea[])
 
 -- name: insert_contradictions
 INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", identity, detail)
 SELECT c.win, c.attempt, c.kind, %(source)s, c."offset", c.identity, c.detail
-  FROM unnest(%(wins)s::integer[], %(attempts)s::bigint[], %(kinds)s::text[], %(offsets)s::bigint[],
-              %(identities)s::bytea[], %(details)s::text[]) AS c(win, attempt, kind, "offset", identity, detail)
+  FROM unnest(%(wins)b::integer[], %(attempts)b::bigint[], %(kinds)s::text[], %(offsets)b::bigint[],
+              %(identities)b::bytea[], %(details)s::text[]) AS c(win, attempt, kind, "offset", identity, detail)
 ON CONFLICT ON CONSTRAINT contradiction_unique DO NOTHING
 
 -- name: insert_batch
@@ -56,7 +56,7 @@ VALUES (%(batch)s, %(source)s, %(start)s, %(end)s, %(epoch)s, %(records)s, %(app
 -- name: insert_gaps
 INSERT INTO gap (source_id, from_offset, to_offset, leader_epoch, isolation, why, state, fence)
 SELECT %(source)s, g.*, 'CLAIMED', %(fence)s
-  FROM unnest(%(froms)s::bigint[], %(tos)s::bigint[], %(epochs)s::integer[], %(isolations)s::text[], %(whys)s::text[]) g
+  FROM unnest(%(froms)b::bigint[], %(tos)b::bigint[], %(epochs)b::integer[], %(isolations)s::text[], %(whys)s::text[]) g
 
 -- name: windows_in_range
 -- Cut windows that this read may lie in: their CAUGHT_UP and PUBLISHED change with it.

@@ -24,18 +24,18 @@ SELECT ab.batch_id
 -- name: events
 SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e.payload
   FROM event e
- WHERE e.run_number = %(run)s AND e.batch_id = ANY(%(batches)s::bigint[])
+ WHERE e.run_number = %(run)s AND e.batch_id = ANY(%(batches)b::bigint[])
  ORDER BY e."offset"
 
 -- name: events_without_place
 SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e.payload
   FROM event e
- WHERE e.run_number = %(run)s AND e.batch_id = ANY(%(batches)s::bigint[])
+ WHERE e.run_number = %(run)s AND e.batch_id = ANY(%(batches)b::bigint[])
    AND NOT EXISTS (SELECT FROM place p WHERE p.source_id = e.source_id AND p."offset" = e."offset")
  ORDER BY e."offset"
 
 -- name: dequeue
-DELETE FROM publish_queue WHERE batch_id = ANY(%(batches)s::bigint[]) AND source_id = %(source)s RETURNING batch_id
+DELETE FROM publish_queue WHERE batch_id = ANY(%(batches)b::bigint[]) AND source_id = %(source)s RETURNING batch_id
 
 -- name: insert_attempt
 INSERT INTO attempt (source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events, bytes, state)
@@ -47,9 +47,13 @@ RETURNING id
 -- The explicit partition of every event, batch by batch, in offset order.
 INSERT INTO attempt_batch (attempt_id, batch_id, offsets, partitions, live)
 SELECT %(attempt)s, x.batch_id, array_agg(x."offset" ORDER BY x."offset"), array_agg(x.partition ORDER BY x."offset"), true
-  FROM unnest(%(batches)s::bigint[], %(offsets)s::bigint[], %(partitions)s::integer[]) AS x(batch_id, "offset", partition)
+  FROM unnest(%(batches)b::bigint[], %(offsets)b::bigint[], %(partitions)b::integer[]) AS x(batch_id, "offset", partition)
  GROUP BY x.batch_id
 
 -- name: insert_attempt_partitions
 INSERT INTO attempt_partition (attempt_id, partition, bus_source_id, lo, leader_epoch)
-SELECT %(attempt)s, * FROM unnest(%(partitions)s::integer[], %(sources)s::integer[], %(los)s::bigint[], %(epochs)s::integer[])
+SELECT %(attempt)s, * FROM unnest(%(partitions)b::integer[], %(sources)b::integer[], %(los)b::bigint[], %(epochs)b::integer[])
+
+-- name: bus_sources
+SELECT partition, id FROM source
+ WHERE stream_id = %(stream)s AND role = 'bus' AND cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s

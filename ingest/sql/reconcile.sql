@@ -29,7 +29,7 @@ SELECT x."offset", x.partition, e.identity, e.payload_digest
 -- name: applied
 -- Which of these identities the effects lane has read from the bus already.
 SELECT k.n::integer - 1 AS index
-  FROM unnest(%(identities)s::bytea[]) WITH ORDINALITY AS k(identity, n)
+  FROM unnest(%(identities)b::bytea[]) WITH ORDINALITY AS k(identity, n)
  CROSS JOIN LATERAL (SELECT FROM effect f WHERE f.run_number = %(run)s AND f.identity = k.identity LIMIT 1) f
 
 -- name: insert_scan
@@ -57,6 +57,6 @@ SELECT a.id, a.state, s.name || '/' || r.run_id AS run
 
 -- name: request
 -- One waiting request an attempt: a second one is the same request.
-INSERT INTO reconcile_request (attempt_id, requested_by) SELECT unnest(%(attempts)s::bigint[]), %(who)s
+INSERT INTO reconcile_request (attempt_id, requested_by) SELECT unnest(%(attempts)b::bigint[]), %(who)s
 ON CONFLICT (attempt_id) WHERE served_at IS NULL DO NOTHING
 RETURNING attempt_id

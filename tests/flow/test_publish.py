@@ -233,6 +233,31 @@ def test_a_bus_that_compacts_is_refused(flow: Flow) -> None:
     assert flow.attempts() == []
 
 
+def test_a_bus_that_takes_less_than_the_contract_admits_is_refused(flow: Flow) -> None:
+    """Else its attempt would be UNKNOWN, ABSENT, and sent again for ever."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    flow.admin.set_topic(flow.bus, "max.message.bytes", "5000")
+    flow.work_until(lambda: flow.admin.posture(flow.bus)["max.message.bytes"] == "5000", "admission")
+    flow.work("publish", seconds=3)
+    assert stopped(flow) == "bus_too_small"
+    assert flow.attempts() == []
+
+
+def test_a_bus_made_again_is_not_published_to(flow: Flow) -> None:
+    """K5: same name, same partitions, another topic; no open window stands on it."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    flow.admin.delete_topic(flow.bus)
+    flow.work_until(lambda: flow.admin.topic_id(flow.bus) is None, "admission")
+    flow.admin.create_topic(flow.bus, flow.bus_partitions)
+    flow.work("publish", seconds=3)
+    assert stopped(flow) == "topic_changed"
+    assert flow.attempts() == []
+
+
 def rest_is_over(flow: Flow) -> None:
     """What the dispatcher waits for before it tries a stopped lane again."""
     with write() as cur:

@@ -47,7 +47,7 @@ def test_a_committed_attempt_knows_the_place_of_every_event(cluster: Cluster, to
     first = producer()
     outcome = first.send(topic, messages(6))
     assert outcome.kind is Kind.ACKED
-    assert [(p.index, p.partition, p.offset) for p in outcome.places] == [
+    assert [(p.number, p.partition, p.offset) for p in outcome.places] == [
         (0, 0, 0), (1, 1, 0), (2, 0, 1), (3, 1, 1), (4, 0, 2), (5, 1, 2),
     ]  # fmt: skip
     assert not first.dead

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import replace as changed
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,10 @@ RECORD = BusRecord(100, MARK, DIGEST)
 FACTS = AttemptFacts("ACKED", "topic", source=3, run_number=RUN, win=5, contract=1, offsets={40, 41})
 EVENT = EventFacts(source=3, offset=40, win=5, digest=DIGEST, class_id=1)
 KNOWN = Known("install", "topic", {ATTEMPT: FACTS}, {KEY: EVENT}, frozenset())
+
+
+def replace(value: Any, **changes: Any) -> Any:
+    return value._replace(**changes) if isinstance(value, tuple) else changed(value, **changes)
 
 
 def of(record: BusRecord, known: Known = KNOWN) -> tuple[Ruling, str]:
