@@ -21,6 +21,7 @@ from audit.core import facts as f
 from audit.core import verdict as v
 from audit.core.diagnosis import Diagnosis, diagnose
 from audit.measure import Measurement, lanes, measure, window_row
+from audit.now import checks_now
 from audit.partitions import notice_partitions
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
@@ -32,7 +33,6 @@ from ingest.windows import raise_revisions
 sql = statements("audit", "close")
 
 AUTO = "passgate"
-PAGE_TIMEOUT = 1.5
 FIRST_PAUSE, LONGEST_PAUSE = 4.0, 60.0
 
 
@@ -143,16 +143,6 @@ def store(judged: Judged, actor: str) -> Stored:
     return again(lambda: _store(judged, actor))
 
 
-def checks_now(win: int) -> v.Verdict:
-    """Checks now, not a verdict: what pages show. Nothing is stored; Kafka gets little time to answer."""
-    with read() as cur:
-        row = window_row(cur, win)
-    contract = compiled(row.contract_id).contract
-    captured = look.recent(contract, lanes(win), PAGE_TIMEOUT)
-    measurement = measure(win, captured)
-    return v.verdict(measurement.facts, measurement.at)
-
-
 def diagnosis_now(win: int, permissions: set[str] | None = None) -> Diagnosis:
     return diagnose(checks_now(win), None, permissions)
 
@@ -246,14 +236,18 @@ def _one(cur: Cursor, statement: str, values: dict[str, Any]) -> Any:
 
 
 def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:
+    """Names what came in between: somebody else's verdict, or only a fact."""
     newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
-    beaten = newest is not None and newest.revision >= judged.revision
-    by = f"; #{newest.number} by {newest.decided_by} stands" if beaten else ""
-    row = cur.execute(sql.revision, {"win": judged.win}).fetchone()
-    found = f"revision {row.revision if row else '?'}{by}"
-    return AnotherCloser(
-        expected=f"revision {judged.revision}", found=found, next_step="judge it again if still needed"
+    beaten = newest if newest is not None and newest.revision >= judged.revision else None
+    row: Any = cur.execute(sql.revision, {"win": judged.win}).fetchone()
+    by = f"; #{beaten.number} by {beaten.decided_by} stands" if beaten else ""
+    moved = AnotherCloser(
+        expected=f"revision {judged.revision}",
+        found=f"revision {row.revision}{by}",
+        next_step="judge it again if still needed",
     )
+    moved.verdict = beaten.number if beaten else None
+    return moved
 
 
 # ---- by itself ------------------------------------------------------------------------------------------------------

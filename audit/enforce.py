@@ -44,7 +44,7 @@ class Enforced:
 
 
 def enforce_due() -> list[Enforced]:
-    """Re-checks gates whose contract's `recheck` time is over, or that are contradicted; Kafka is asked once a stream."""
+    """Re-checks gates whose contract's `recheck` is over, or that are contradicted; Kafka is asked once a stream."""
     with read() as cur:
         rows = cur.execute(sql.gates).fetchall()
     due: dict[int, list[Any]] = defaultdict(list)

@@ -5,7 +5,7 @@ Rows are counted where they are: nothing here grows with the number of receipts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal as Share
@@ -86,8 +86,8 @@ class _Reading:
     def facts(self, contract: Contract, captured: look.Captured, refuted: Mapping[int, int]) -> f.WindowFacts:
         basis = look.read_basis(self._cur, self._row.id)
         receipts = self._rows(sql.receipts)
-        inbox = self._inbox(receipts, captured, refuted)
-        bus = self._bus(basis.value.broker) if basis else ()
+        inbox = self._seen(self._inbox(receipts, captured, refuted))
+        bus = self._seen(self._bus(basis.value.broker) if basis else ())
         ours = rules(contract)
         return f.WindowFacts(
             window=self._name(),
@@ -95,13 +95,13 @@ class _Reading:
             basis=basis,
             broker=captured.broker,
             database=self._seen(look.database_identity(self._cur), "postgres"),
-            inbox=self._seen(inbox),
-            bus=self._seen(bus),
+            inbox=inbox,
+            bus=bus,
             counts=self._seen(self._counts(receipts)),
             totals=self._seen({row.event_class: row.declared for row in self._rows(sql.totals)}),
             publishing=self._seen(self._publishing()),
             application=self._seen(self._application()),
-            committed=self._committed(captured, inbox, bus),
+            committed=committed_beside(captured, inbox, bus),
             quarantine=self._seen(self._quarantine()),
             joins=self._seen(self._joins()) if ours.joins else None,
             context=self._context(),
@@ -216,20 +216,20 @@ class _Reading:
         rows = self._rows(sql.pins)
         return tuple(f.PinnedVerdict(row.context, row.verdict, bytes(row.digest).hex()) for row in rows)
 
-    def _committed(
-        self, captured: look.Captured, inbox: tuple[f.SourceLedger, ...], bus: tuple[f.BusPosition, ...]
-    ) -> f.Measured[tuple[f.Committed, ...]] | None:
-        """Positions are read after the commits, so a lane at work is never seen behind its own commit."""
-        if captured.committed is None:
-            return None
-        said = captured.committed.value
-        positions = {s.label: s.position for s in inbox} | {b.label: b.position for b in bus}
-        pairs = tuple(f.Committed(label, said[label], at) for label, at in positions.items() if label in said)
-        return replace_value(captured.committed, lambda _: pairs)
 
-
-def replace_value(measured: f.Measured[Any], change: Callable[[Any], T]) -> f.Measured[T]:
-    return f.Measured(change(measured.value), measured.measured_at, measured.source)
+def committed_beside(
+    captured: look.Captured,
+    inbox: f.Measured[tuple[f.SourceLedger, ...]] | None,
+    bus: f.Measured[tuple[f.BusPosition, ...]] | None,
+) -> f.Measured[tuple[f.Committed, ...]] | None:
+    """Positions must have been read after the commits, so that a lane at work is never seen behind its own commit."""
+    if captured.committed is None:
+        return None
+    said = captured.committed.value
+    positions = {s.label: s.position for s in (inbox.value if inbox else ())}
+    positions |= {b.label: b.position for b in (bus.value if bus else ())}
+    pairs = tuple(f.Committed(label, said[label], at) for label, at in positions.items() if label in said)
+    return f.Measured(pairs, captured.committed.measured_at, captured.committed.source)
 
 
 def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.SourceLedger:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from audit import close
+from audit import close, now
 from audit.close import (
     AnotherCloser,
     NotSealed,
@@ -25,7 +25,7 @@ from audit.core import checks as c
 from audit.core import verdict as v
 from audit.cut import TotalsInvalid, TotalsRequired, declare_totals
 from audit.open import AnotherRunOpen, ContextNotPassed, RunConflict, RunIdInvalid, TopicUnusable, open_run
-from ingest.core.errors import NotFound
+from ingest.core.errors import BrokerError, NotFound
 from ingest.kafka import BusMessage, PlainProducer, TransactionalProducer
 from ingest.models import Resolution
 from ingest.quarantine import resolve
@@ -377,3 +377,52 @@ def test_s18_a_lane_that_stands_still_is_stalled(make_flow: MakeFlow) -> None:
     stored = flow.judge()
     assert "inbox/0 is 1 behind and STALLED since" in stored.sentence
     assert "Next: look at the lane of inbox/0." in stored.sentence
+
+
+def test_checks_now_see_every_change_and_do_not_count_again_without_one(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.open()
+    flow.produce([thing(1), b"not json"])
+    flow.work()
+    flow.seal()
+    flow.work()
+    flow.judge()
+    win = window_of(flow.name, "r1")
+    first = checks_now(win)
+    assert states(first)["QUARANTINE"] == "BROKEN"
+    counted: list[int] = []
+    measure = now.m.measure
+    monkeypatch.setattr(now.m, "measure", lambda *args: counted.append(1) or measure(*args))
+    assert states(checks_now(win)) == states(first)
+    assert counted == []
+    items = flow.rows("SELECT q.id FROM quarantine_item q WHERE q.win = %(win)s", win=win)
+    resolve([item.id for item in items], "ana", Resolution.DISCARDED, "malformed")
+    assert states(checks_now(win))["QUARANTINE"] == "HOLDS"
+    assert counted == [1]
+
+
+def test_a_publish_nobody_knows_of_blocks_by_name(make_flow: MakeFlow) -> None:
+    """S2: PREPARED without outcome is UNKNOWN; the sentence counts publishes and events, and says what to do."""
+    flow = make_flow(automatic="false")
+    flow.open()
+    flow.produce([thing(n) for n in range(4)])
+    flow.work("admission")
+
+    def lost(*_: object) -> None:
+        raise BrokerError(expected="an outcome", found="none")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest.kafka.TransactionalProducer.send", lost)
+        flow.work("publish", seconds=3)
+    flow.seal()
+    flow.work("effects")
+    assert flow.attempts() == ["PREPARED"]  # and no lane is left that could tell
+    stored = flow.judge()
+    assert stored.sentence == (
+        "Window 1 is BLOCKED: 1 publish (4 events) has no known outcome. Next: reconcile the publish."
+    )
+    assert {str(x.name): str(x.follows_from) for x in stored.verdict.checks if x.follows_from} == {
+        "CAUGHT_UP": "PUBLISHED",
+        "APPLIED": "PUBLISHED",
+    }

@@ -1,0 +1,27 @@
+-- name: fingerprint
+-- Everything that a window's facts rest on, as one text: batches, positions, attempts, places, effects, items, gaps, totals,
+-- ranges, contradictions, foreign records, the basis. Whatever changes a fact changes one of these; none of them takes a
+-- look at receipts or events. Effects and places only ever change together with a position, a bus batch or an attempt.
+SELECT clock_timestamp() AS at,
+       concat_ws(' ', w.state, w.revision,
+         (SELECT concat(count(*), '/', max(id)) FROM batch WHERE win = w.id),
+         (SELECT concat(sum(next_offset), '/', sum(coalesce(cut, 0)), '/', max(progressed_at)) FROM position
+           WHERE stream_id = r.stream_id),
+         (SELECT string_agg(concat(a.state, count), ',' ORDER BY a.state) FROM (
+             SELECT a.state, count(*) AS count FROM attempt a JOIN source c ON c.id = a.source_id
+              WHERE c.stream_id = r.stream_id GROUP BY a.state) a),
+         -- a lane that lost its lease leaves its PREPARED attempt without anybody who could tell: that is a change, too
+         (SELECT concat(sum(p.fence), '/', count(*) FILTER (WHERE p.until > clock_timestamp())) FROM position p
+           WHERE p.stream_id = r.stream_id AND p.lane = 'publish'),
+         (SELECT concat(count(*), '/', sum(q.events)) FROM publish_queue q JOIN source c ON c.id = q.source_id
+           WHERE c.stream_id = r.stream_id),
+         (SELECT count(*) FROM quarantine_item WHERE win = w.id AND state = 'OPEN'),
+         (SELECT concat(count(*), '/', count(*) FILTER (WHERE g.state = 'PROVEN'))
+            FROM gap g JOIN window_range x ON x.source_id = g.source_id WHERE x.win = w.id),
+         (SELECT max(id) FROM control_total WHERE win = w.id),
+         (SELECT concat(count(*), '/', sum(end_offset)) FROM window_range WHERE win = w.id),
+         (SELECT count(*) FROM contradiction WHERE win = w.id),
+         (SELECT concat(count(*), '/', max(f.id)) FROM foreign_record f JOIN source c ON c.id = f.source_id
+           WHERE c.stream_id = r.stream_id),
+         (SELECT max(generation) FROM basis WHERE win = w.id)) AS fingerprint
+  FROM run_window w JOIN run r ON r.id = w.run_id WHERE w.id = %(win)s
