@@ -12,7 +12,7 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 # isort: split
 from console.api.documents import stamp
 from console.api.tokens import issue, listed, revoke
-from console.cli.base import DURATION, Command, Group, acting, as_json, emit, moment, said, table
+from console.cli.base import DURATION, Command, Group, acting, as_json, counted, emit, moment, said, table
 from console.cli.people import user_named
 from console.people import Act
 
@@ -82,6 +82,11 @@ def _document(row: Any) -> dict[str, Any]:
 @token.command("revoke", cls=Command)
 @click.argument("key")
 @acting
-def revoke_token(key: str, actor: str) -> None:
+@as_json
+def revoke_token(key: str, actor: str, as_json: bool) -> None:
     """End a token, by the key that `passgate token list` shows. It stops working at once."""
-    said(f"{revoke(key, actor)} token ended.")
+    ended = revoke(key, actor)
+    if as_json:
+        emit({"ended": ended})
+    else:
+        said(f"{counted(ended, 'token')} ended.")

@@ -44,7 +44,7 @@ _scenes: dict[str, Flow] = {}
 
 @pytest.fixture
 def scene(live: object) -> Flow:
-    """A stream with admitted, duplicate and quarantined records and an unknown publish, made once and only looked at."""
+    """Admitted, duplicate and quarantined records and an unknown publish: made once, and only looked at."""
     from tests.flow.world import Flow
     from tests.pages.scene import busy, leave_unknown
 

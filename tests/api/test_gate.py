@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.settled import passed, settle
 from tests.flow.world import Flow, thing
 
 if TYPE_CHECKING:
     from tests.api.caller import Caller
 
 Call = Callable[..., "Caller"]
-
-
-def passed(flow: Flow, run: str = "r1") -> None:
-    flow.open(run)
-    flow.produce([thing(n) for n in range(5)], run=run)
-    flow.work()
-    flow.seal(run)
-    flow.work()
-    assert flow.judge(run).verdict.state == "PASS"
 
 
 def test_a_gate_opens_on_pass_only(call: Call, flow: Flow) -> None:
@@ -31,11 +23,11 @@ def test_a_gate_opens_on_pass_only(call: Call, flow: Flow) -> None:
     assert (unknown.status_code, unknown.json()["code"], unknown.json()["retry"]) == (404, "not_found", False)
     flow.open("r1")
     flow.produce([thing(1), b"not json"], run="r1")
-    flow.work()
+    settle(flow)
     early = reader.get(gate)
     assert (early.status_code, early.json()["code"], early.json()["retry"]) == (403, "not_closed", True)
     flow.seal("r1")
-    flow.work()
+    settle(flow)
     assert flow.judge("r1").verdict.state == "BLOCKED"
     blocked = reader.get(gate)
     assert (blocked.status_code, blocked.json()["code"], blocked.json()["retry"]) == (403, "blocked", True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.settled import settle
 from tests.flow.world import Flow, thing
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def test_from_open_to_a_verdict(call: Call, flow: Flow) -> None:
     path = f"streams/{flow.name}/runs/r1"
     ana.put(path)
     flow.produce([thing(n) for n in range(5)], run="r1")
-    flow.work()
+    settle(flow)
     early = ana.post(f"{path}/close")
     assert (early.status_code, early.json()["code"]) == (409, "not_sealed")
     declared = ana.put(f"{path}/totals", {"totals": {"thing": 4}}).json()
@@ -96,9 +97,10 @@ def test_from_open_to_a_verdict(call: Call, flow: Flow) -> None:
     assert (sealed["state"], sealed["windows"][0]["state"]) == ("SEALED", "CUT")
     assert [t["declared"] for t in ana.get(f"{path}/totals").json()["totals"]] == [5]
     assert ana.post(f"{path}/seal").json()["sealed_at"] == sealed["sealed_at"]
-    flow.work()
+    settle(flow)
     checks = ana.get(f"{path}/checks").json()
     assert {check["check"] for check in checks["body"]["checks"]} >= {"COVERAGE", "APPLIED", "EXPECTED"}
+    flow.sample()
     verdict = ana.post(f"{path}/close").json()
     assert (verdict["verdict"], verdict["state"]) == (f"{flow.name}/r1#1", "PASS"), verdict["sentence"]
     assert verdict["decided_by"] == ana.name
@@ -147,10 +149,9 @@ def test_streams_and_sources(call: Call, flow: Flow) -> None:
 
 def test_what_is_not_there(call: Call, flow: Flow) -> None:
     ana = call("operator")
-    for path in (
-        "streams/nope", "streams/nope/runs/", "streams/no%00pe", f"streams/{flow.name}/runs/nope", "streams/nope/sources/",
-        f"streams/{flow.name}/runs/nope/verdicts/", f"streams/{flow.name}/runs/nope/totals",
-    ):  # fmt: skip
+    streams = ("streams/nope", "streams/no%00pe", "streams/nope/runs/", "streams/nope/sources/")
+    run = f"streams/{flow.name}/runs/nope"
+    for path in (*streams, run, f"{run}/verdicts/", f"{run}/totals", f"{run}/receipts/", f"{run}/checks"):
         answer = ana.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
     flow.open("r1")
