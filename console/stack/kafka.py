@@ -18,7 +18,12 @@ from console.stack.process import Command, Process
 
 NODE = 1
 MEMORY = ("-XX:+UseSerialGC", "-Xms256m", "-Xmx768m")
-QUIET = ("-Djava.awt.headless=true", "-Djava.net.preferIPv4Stack=true", "--enable-native-access=ALL-UNNAMED")
+QUIET = (
+    "-XX:-UsePerfData",
+    "-Djava.awt.headless=true",
+    "-Djava.net.preferIPv4Stack=true",
+    "--enable-native-access=ALL-UNNAMED",
+)
 PROPERTIES = """\
 process.roles=broker,controller
 node.id={node}
@@ -83,6 +88,8 @@ class Kafka(Part):
         """Fetch the jars, write the configuration, format the log folder once."""
         self._class_path = class_path(say)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(self._temporary(), ignore_errors=True)
+        self._temporary().mkdir()
         (self._folder / "log4j2.properties").write_text(LOGGING)
         self._properties().write_text(self._configuration())
         if not (self._logs() / "meta.properties").exists():
@@ -126,7 +133,12 @@ class Kafka(Part):
 
     def _java(self, *options: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
-        return [str(java()), *QUIET, logging, *options, "-cp", self._class_path]
+        # Compression libraries unpack themselves there, and leave their files behind when the broker is killed.
+        temporary = f"-Djava.io.tmpdir={self._temporary()}"
+        return [str(java()), *QUIET, temporary, logging, *options, "-cp", self._class_path]
+
+    def _temporary(self) -> Path:
+        return self._folder / "tmp"
 
     def command(self) -> Command:
         """The broker and controller in one process."""

