@@ -233,3 +233,35 @@ def test_kafkas_commit_never_runs_ahead(flow: Flow) -> None:
     flow.work("admission")
     committed = flow.admin.committed(f"passgate.{flow.name}", flow.inbox, [0])[0]
     assert committed.offset == flow.position("admission").next_offset == 10
+
+
+CLOUDEVENTS = """
+contract = 1
+stream = "{name}"
+[inbox.kafka]
+topic = "{name}.inbox"
+format = "cloudevents"
+[bus]
+topic = "{name}.bus"
+partitions = {bus_partitions}
+"""
+
+
+def test_cloudevents_need_no_mapping_and_their_types_are_bounded(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer names the classes of such a stream: beyond a bound they share a number, and stay events apart."""
+    monkeypatch.setattr("ingest.streams.MOST_CLASSES", 2)
+    flow = make_flow(contract=CLOUDEVENTS)
+    flow.open()
+    structured = [("content-type", "application/cloudevents+json")]
+    for kind in ("a", "b", "c", "d"):
+        event = {"specversion": "1.0", "type": kind, "source": "/test", "id": "1", "data": {}}
+        flow.produce([json.dumps(event).encode()], headers=list(structured))
+    binary = [("ce_specversion", "1.0"), ("ce_type", "a"), ("ce_source", "/test"), ("ce_id", "2")]
+    flow.produce([b'{"any": "data"}'], headers=list(binary))
+    flow.work()
+    assert flow.decisions() == ["ADMITTED"] * 5
+    names = flow.rows("SELECT c.name FROM event_class c JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s")
+    assert {row.name for row in names} == {"a", "b", "(other)"}
+    assert flow.count("effect") == 5
