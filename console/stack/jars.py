@@ -75,7 +75,9 @@ def ensure(jars: list[Jar], folder: Path, say: Callable[[str], None]) -> list[Pa
     if missing:
         say(f"kafka: fetching {len(missing)} jars of Apache Kafka")
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda jar: _fetch(jar, folder), missing))
+            for count, _ in enumerate(pool.map(lambda jar: _fetch(jar, folder), missing), start=1):
+                if count % 15 == 0:
+                    say(f"kafka: {count} of {len(missing)} jars")
     for jar in jars:
         _check(jar, folder / jar.file)
     return [folder / jar.file for jar in jars]

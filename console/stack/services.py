@@ -60,8 +60,10 @@ class Web(Service):
 
     def is_ready(self, process: Process) -> bool:
         """Whether a request is answered, with whatever status: gunicorn binds before its workers have loaded the
-        application.
+        application. Its own word that it listens comes first, since another program may have taken the port.
         """
+        if "Listening at" not in process.new_log():
+            return False
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("HEAD", "/")

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from console.place import PROJECT
 from console.stack import record
 from console.stack.errors import DataFolderBusy, NoFreePort, PartFailed, PartNotReady, StackError, UnknownPart
@@ -110,6 +112,8 @@ class Stack:
         self._guard: Guard | None = None
         self._held: int | None = None
         self._secrets: Secrets | None = None
+        self._recorded = ""
+        self._logs_at = 0.0
         self.failure: StackError | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -360,9 +364,9 @@ class Stack:
                 self._spawn(run)
                 self._wait_ready(run)
                 break
-            except PartFailed as error:
+            except PartFailed:
                 self._end(run)
-                if not tries_left or "in use" not in error.found.lower():
+                if not tries_left or not _lost_a_port(run):
                     raise
                 with self._lock:
                     self._give_ports(run.part, afresh=True)
@@ -429,19 +433,25 @@ class Stack:
 
     def _watch(self) -> None:
         """The monitor thread: restarts what died, bounds logs, keeps the record true."""
-        written, logs_at = "", 0.0
         while not self._closing.wait(POLL):
-            with self._lock:
-                for run in self._runs.values():
-                    self._attend(run)
-            now = repr([{**row, "uptime": 0} for row in self.status()])
-            if now != written:
-                self._write_record()
-                written = now
-            if time.monotonic() > logs_at:
-                for name in self._runs:
-                    bound_log(self.log(name))
-                logs_at = time.monotonic() + 5
+            try:
+                self._look()
+            except (OSError, StackError, psutil.Error) as error:
+                if not self._closing.is_set():
+                    self._say(f"stack: {error}")
+
+    def _look(self) -> None:
+        with self._lock:
+            for run in self._runs.values():
+                self._attend(run)
+        now = repr(self.status())
+        if now != self._recorded:
+            self._write_record()
+            self._recorded = now
+        if time.monotonic() > self._logs_at:
+            for name in self._runs:
+                bound_log(self.log(name))
+            self._logs_at = time.monotonic() + 5
 
     def _attend(self, run: Run) -> None:
         if not run.wanted or self._closing.is_set():
@@ -554,6 +564,11 @@ def _row(name: str, run: Run) -> dict[str, Any]:
         "port": run.part.port,
         "restarts": run.restarts, "since": run.since if alive else None,
     }  # fmt: skip
+
+
+def _lost_a_port(run: Run) -> bool:
+    """Whether it ended because another program has its port: all of them say "in use" then."""
+    return run.process is not None and "in use" in run.process.new_log().lower()
 
 
 def _obituary(run: Run) -> str:

@@ -3,12 +3,13 @@ dispatcher.
 """
 
 import os
+import socket
 from importlib.metadata import distribution
 from pathlib import Path
 
 from console.stack.errors import StackError
 from console.stack.part import Part, Say
-from console.stack.process import Command
+from console.stack.process import Command, Process
 from console.stack.secrets import Secrets, write_private
 
 CONFIGURATION = """\
@@ -44,6 +45,17 @@ class Valkey(Part):
     def command(self) -> Command:
         """The server, with that configuration."""
         return Command((str(server()), str(self._folder / "valkey.conf")), {"PATH": os.defpath}, self._folder)
+
+    def is_ready(self, process: Process) -> bool:
+        """Whether what listens there knows our password: another program may have taken the port."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+            connection.settimeout(1)
+            try:
+                connection.connect(("127.0.0.1", self.ports["valkey"]))
+                connection.sendall(f"AUTH {self._secrets.get('valkey')}\r\n".encode())
+                return connection.recv(3) == b"+OK"
+            except OSError:
+                return False
 
     def env(self) -> dict[str, str]:
         """The Celery broker's URL."""

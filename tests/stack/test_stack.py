@@ -17,9 +17,10 @@ import psycopg
 import pytest
 
 from console.place import PROJECT
-from console.stack import Stack, account, record
+from console.stack import Stack, account, kafka, record
+from console.stack import stack as stack_module
 from console.stack.account import Account, private_folder
-from console.stack.errors import DataFolderBusy, NoFreePort, PartFailed, UnknownPart
+from console.stack.errors import DataFolderBusy, JavaUnusable, NoFreePort, PartFailed, StackError, UnknownPart
 from console.stack.ports import is_free
 from console.stack.process import LOG_KEPT, LOG_LIMIT, bound_log
 
@@ -152,6 +153,42 @@ def test_a_port_asked_for_and_taken_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(NoFreePort, match=str(port)):
             stack.start()
     assert record.running(stack.data) is None
+
+
+def test_a_port_lost_between_choosing_and_binding_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        choices = iter([taken])
+        choose = stack_module.free_port
+        monkeypatch.setattr(stack_module, "free_port", lambda *wanted: next(choices, None) or choose(*wanted))
+        with Stack(tmp_path / "data", ALONE) as stack:
+            assert stack.status()[0]["port"] != taken
+            assert stack.is_up("valkey")
+
+
+@pytest.mark.parametrize("java", ["/nonexistent/java", "/bin/true"])
+def test_a_java_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, java: str) -> None:
+    monkeypatch.setenv("PASSGATE_JAVA", java)
+    with pytest.raises(JavaUnusable, match=java):
+        kafka.java()
+
+
+def test_a_java_of_16_is_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    old = tmp_path / "java"
+    old.write_text("#!/bin/sh\necho 'openjdk version \"16.0.2\" 2021-07-20' >&2\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PASSGATE_JAVA", str(old))
+    with pytest.raises(JavaUnusable, match="17 or newer"):
+        kafka.java()
+
+
+def test_an_existing_kafka_is_used_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PASSGATE_KAFKA_HOME", str(tmp_path))
+    with pytest.raises(StackError, match="PASSGATE_KAFKA_HOME"):
+        kafka.class_path(print)
+    (tmp_path / "libs").mkdir()
+    (tmp_path / "libs" / "kafka_2.13-4.4.0.jar").touch()
+    assert kafka.class_path(print) == f"{tmp_path}/libs/*"
 
 
 def test_an_existing_service_replaces_its_part(tmp_path: Path) -> None:
