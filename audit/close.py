@@ -6,6 +6,7 @@ refused, and nothing that changed between measuring and storing is overlooked (S
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ from audit.partitions import notice_partitions
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import NotFound, PassgateError, RunError
-from ingest.db import Cursor, again, read, statements, write
+from ingest.db import Cursor, DatabaseGone, again, read, statements, write
 from ingest.streams import compiled
 from ingest.windows import raise_revisions
 
+log = logging.getLogger(__name__)
 sql = statements("audit", "close")
 
 AUTO = "passgate"
@@ -299,6 +301,11 @@ def _evaluate(win: int, now: float) -> Stored | None:
         _pauses.pop(win, None)
         return store(judged, AUTO)
     except (AnotherCloser, WindowFailed, NotSealed):
+        return None
+    except DatabaseGone:
+        raise
+    except PassgateError as error:  # one window's trouble is not another's
+        log.warning("window %s not judged: %s", win, error)
         return None
     finally:
         _pauses.setdefault(win, _Pause()).begin(now)

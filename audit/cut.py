@@ -87,7 +87,9 @@ def _cuts(cur: Cursor, win: int) -> dict[str, int]:
 def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Sealed:
     """Position rows are locked in source order, so a batch under way lands wholly on one side of its cut."""
     with write() as cur:
-        if cur.execute(sql.lock_window, {"win": row.win}).fetchall()[-1].state == "CUT":
+        cur.execute(sql.lock_positions, {"win": row.win})
+        state: Any = cur.execute(sql.state, {"win": row.win}).fetchone()
+        if state.state == "CUT":
             return Sealed("same", row.win, row.number, _cuts(cur, row.win))
         for source in cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall():
             cut = cut_position(cur, source.source_id, row.win, _lso(source, broker))

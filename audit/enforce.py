@@ -19,8 +19,7 @@ from audit.measure import lanes
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
-from ingest.db import Cursor, Refused, read, statements, write
-from ingest.kafka import Start
+from ingest.db import Cursor, DatabaseGone, Refused, read, statements, write
 from ingest.streams import compiled
 
 __all__ = ["Code", "Enforced", "GateDecision", "decide_gate", "enforce_due"]
@@ -51,23 +50,28 @@ def enforce_due() -> list[Enforced]:
     for row in rows:
         if row.contradictions or row.age >= compiled(row.contract_id).contract.gate.recheck:
             due[row.stream_id].append(row)
-    return [found for stream, gates in due.items() for found in _enforce_stream(stream, gates)]
+    return [found for stream, gates in due.items() for found in _enforced(stream, gates)]
+
+
+def _enforced(stream: int, gates: Sequence[Any]) -> list[Enforced]:
+    """One stream's trouble extends none of its gates, and leaves the others' alone."""
+    try:
+        return _enforce_stream(stream, gates)
+    except DatabaseGone:
+        raise
+    except PassgateError as error:
+        log.warning("gates of stream %s not re-checked: %s", stream, error)
+        return [Enforced(row.win, "unmeasured", str(error)) for row in gates]
 
 
 def _enforce_stream(stream: int, gates: Sequence[Any]) -> list[Enforced]:
     contract = compiled(gates[-1].contract_id).contract
-    captured = look.capture(contract, _starts(gates))
+    captured = look.capture(contract, lanes(gates[-1].win))  # positions are the sources', whatever the window
     found = [_enforce(row, compiled(row.contract_id).contract, captured) for row in gates]
     outcome = w.listed(sorted({x.outcome if not x.why else f"{x.outcome}: {x.why}" for x in found}))
     with write() as cur:
         cur.execute(sql.looked, {"stream": stream, "outcome": outcome})
     return found
-
-
-def _starts(gates: Sequence[Any]) -> list[Start]:
-    """The lanes' positions, once each: a truncation below them shows there."""
-    starts = {(x.topic, x.partition): x for row in gates for x in lanes(row.win)}
-    return list(starts.values())
 
 
 def _enforce(row: Any, contract: Contract, captured: look.Captured) -> Enforced:

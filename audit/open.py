@@ -93,7 +93,7 @@ def open_run(
     broker = _usable(loaded.contract, captured)
     try:
         return again(lambda: _open(loaded, run_id, actor, captured, broker, pins or {}))
-    except Refused as refused:
+    except (Refused, AnotherRunOpen) as refused:
         return _raced(refused, stream, run_id, contract)
 
 
@@ -127,12 +127,12 @@ def _contract(stream: str, contract: str | None) -> Loaded:
     return compiled(row.id)
 
 
-def _raced(refused: Refused, stream: str, run_id: str, contract: str | None) -> Opened:
-    """Whoever lost the race for the stream learns by what."""
+def _raced(refused: Refused | AnotherRunOpen, stream: str, run_id: str, contract: str | None) -> Opened:
+    """Whoever lost the race for the stream learns by what; if it was for the same run, it is there now."""
     there = _existing(stream, run_id, contract)
     if there is not None:
         return there
-    if refused.constraint == "run_one_open":
+    if isinstance(refused, Refused) and refused.constraint == "run_one_open":
         raise _another(stream, "") from refused
     raise refused
 

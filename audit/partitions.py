@@ -13,6 +13,8 @@ from ingest.db import Cursor, again, read, statements, write
 
 sql = statements("audit", "partitions")
 
+QUICK = 2.0  # seconds: it is asked again soon
+
 
 def notice_partitions(win: int, contract: Contract) -> int:
     """Looks whether inbox or bus have grown since the basis; returns how many partitions were new.
@@ -20,7 +22,7 @@ def notice_partitions(win: int, contract: Contract) -> int:
     Only growth of the very topics of the basis is taken in: it never changes a start, a topic id or a range. Any other
     drift is the verdict's to name, and a person's to answer.
     """
-    captured = look.capture(contract)
+    captured = look.capture(contract, timeout=QUICK)
     if captured.broker is None:
         return 0
     broker = captured.broker.value

@@ -10,12 +10,13 @@ SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.top
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = %(win)s AND s.role = 'inbox' ORDER BY r.source_id
 
--- name: lock_window
--- The position rows in source order, and then what the window's state is: a second sealer waits here and sees the cut.
-WITH held AS MATERIALIZED (
-    SELECT p.source_id FROM position p JOIN window_range r ON r.source_id = p.source_id AND r.win = %(win)s
-     WHERE p.lane = 'admission' ORDER BY p.source_id FOR UPDATE OF p)
-SELECT w.state, (SELECT count(*) FROM held) AS held FROM run_window w WHERE w.id = %(win)s
+-- name: lock_positions
+SELECT p.source_id FROM position p JOIN window_range r ON r.source_id = p.source_id AND r.win = %(win)s
+ WHERE p.lane = 'admission' ORDER BY p.source_id FOR UPDATE OF p
+
+-- name: state
+-- A statement of its own after the locks: one that waited for them would still see the state from before it waited.
+SELECT state FROM run_window WHERE id = %(win)s
 
 -- name: end_range
 UPDATE window_range SET end_offset = %(end)s WHERE win = %(win)s AND source_id = %(source)s AND end_offset IS NULL

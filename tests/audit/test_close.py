@@ -291,18 +291,22 @@ def test_markers_in_the_inbox_are_gaps_that_closing_proves(flow: Flow) -> None:
     assert {row.state for row in gaps} == {"PROVEN"}
 
 
-def test_a_recreated_topic_is_fail_and_the_basis_stays(flow: Flow) -> None:
+@pytest.mark.parametrize("role", ["inbox", "bus"])
+def test_a_recreated_topic_is_fail_and_the_basis_stays(flow: Flow, role: str) -> None:
     """S1: the basis is not overwritten, and an empty new topic does not turn it green."""
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.admin.delete_topic(flow.inbox)
-    flow.admin.create_topic(flow.inbox, 1)
+    topic = getattr(flow, role)
+    flow.admin.delete_topic(topic)
+    flow.admin.create_topic(topic, 1 if role == "inbox" else 2)
     flow.seal()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state is v.State.FAIL
-    assert f"{flow.inbox} was deleted and created again" in stored.sentence
+    assert f"{topic} was deleted and created again" in stored.sentence
+    generations = flow.rows("SELECT count(*) AS n FROM basis WHERE win = %(win)s", win=window_of(flow.name, "r1"))
+    assert generations[0].n == 1
     flow.open("r2")
     flow.produce([thing(1)])
     flow.work()
