@@ -37,7 +37,8 @@ sql = statements("ingest", "consume")
 _RENEW_AFTER = LEASE_SECONDS / 3
 _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text")
 _REMEMBERED = 64
-READ_MOST = 5_000
+READ_RECORDS = 5_000
+READ_BYTES = 8 * 1024 * 1024
 
 
 class BusChanged(BrokerError):
@@ -99,22 +100,24 @@ class Memory:
         """Facts of these attempts, with the state they have now; those not in the ledger are left out."""
         wanted = sorted(set(numbers))
         states = {row.id: row.state for row in cur.execute(sql.states, {"attempts": wanted}).fetchall()}
-        self._learn(cur, [number for number in states if number not in self._facts])
+        facts = {number: self._facts[number] for number in states if number in self._facts}
+        facts |= self._learn(cur, [number for number in states if number not in facts])
+        self._facts = facts if len(self._facts) > _REMEMBERED else self._facts | facts
         partial = [number for number, state in states.items() if state == "PARTIAL"]
         placed = _placed(cur, partial) if partial else {}
-        return {n: _with_state(self._facts[n], state, placed.get(n)) for n, state in states.items() if n in self._facts}
+        return {n: _with_state(facts[n], state, placed.get(n)) for n, state in states.items() if n in facts}
 
-    def _learn(self, cur: Cursor, missing: Sequence[int]) -> None:
+    def _learn(self, cur: Cursor, missing: Sequence[int]) -> dict[int, AttemptFacts]:
         if not missing:
-            return
-        if len(self._facts) + len(missing) > _REMEMBERED:
-            self._facts.clear()
+            return {}
         offsets: dict[int, set[int]] = defaultdict(set)
+        learned: dict[int, AttemptFacts] = {}
         for row in cur.execute(sql.attempts, {"attempts": list(missing)}, binary=True).fetchall():
             offsets[row.id].update(row.offsets)
-            self._facts[row.id] = AttemptFacts(
+            learned[row.id] = AttemptFacts(
                 "", row.topic_id, row.source_id, row.run_number, row.win, row.contract_id, offsets[row.id]
             )
+        return learned
 
 
 def _with_state(facts: AttemptFacts, state: str, placed: set[int] | None) -> AttemptFacts:
@@ -342,6 +345,7 @@ class EffectsLane:
         self._reader: PartitionReader | None = None
         self._fault: BrokerError | None = None
         self._renewed = time.monotonic()
+        self._read_size = 500
         clear_stop(lease)
 
     @property
@@ -353,9 +357,10 @@ class EffectsLane:
         """Reads and commits one bounded batch."""
         if self._fault is not None:
             raise self._fault
-        chunk = self._open().read(READ_MOST, max_wait).get(self.here)
+        chunk = self._open().read(self._read_size, max_wait).get(self.here)
         if chunk is None or not chunk.moved():
             return self._idle(chunk)
+        self._bound(chunk)
         self._fault = chunk.fault
         self._check_topic()
         done = consume(self.source, self.lease, self._install, chunk, self._memory)
@@ -368,6 +373,12 @@ class EffectsLane:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+    def _bound(self, chunk: Chunk) -> None:
+        """Foreign records may be large: the next read takes fewer of them."""
+        size = sum(len(record.value or b"") + len(record.key or b"") for record in chunk.records)
+        average = max(1, size // max(1, len(chunk.records)))
+        self._read_size = max(20, min(READ_RECORDS, READ_BYTES // average))
 
     def _idle(self, chunk: Chunk | None) -> Step:
         if chunk is not None and chunk.fault is not None:

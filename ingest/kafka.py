@@ -563,6 +563,7 @@ class PartitionReader:
                 check_crcs=True,
                 fetch_queue_backoff_ms=5,
                 fetch_wait_max_ms=int(fetch_wait * 1000),
+                queued_max_messages_kbytes=16384,  # what one reader holds in memory ahead of us
             )
         )
 
@@ -606,11 +607,18 @@ class PartitionReader:
         until = time.monotonic() + max_wait
         while left > 0:
             wait = min(0.02, max(0.0, until - time.monotonic()))
-            messages = self._consumer.consume(min(left, 1000), wait)
+            messages = self._consume(min(left, 1000), wait)
             left -= self._take(messages, chunks)
             if time.monotonic() >= until or (not messages and self._idle()):
                 break
         return chunks
+
+    def _consume(self, most: int, wait: float) -> list[Message]:
+        """Faults of a partition come as messages; what is raised concerns the client as a whole."""
+        try:
+            return self._consumer.consume(most, wait)
+        except (KafkaException, SystemError) as raised:
+            raise _broker_error(_fault_of_exception(raised)) from raised
 
     def _idle(self) -> bool:
         return all(progress.at_end or progress.stopped for progress in self._progress.values())

@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 sql = statements("ingest", "publish")
 
 _RENEW_AFTER = LEASE_SECONDS / 3
-#: An attempt ends well inside its lease, whatever the contract allows.
-_LONGEST = LEASE_SECONDS - 10.0
+#: An attempt ends well inside its lease and those of the process's other lanes, whatever the contract allows.
+_LONGEST = LEASE_SECONDS / 2
+_FENCE_SECONDS = 8.0
 
 
 class VerificationOff(PublishError):
@@ -360,7 +361,7 @@ class PublishLane:
             seconds = min(contract.bus.delivery_timeout / timedelta(seconds=1), _LONGEST)
             name = transactional_id(self._install, self.lease.source)
             producer = TransactionalProducer(self._cluster, name, delivery_timeout=seconds)
-            producer.init(_LONGEST)
+            producer.init(_FENCE_SECONDS)
             renew(self.lease)
             self._renewed = time.monotonic()
             self._producer, self._fenced_at = producer, _now()

@@ -143,3 +143,18 @@ def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(BusSkip):
             consume(source, lease, "x", chunk, Memory())
     lease_runs_out(flow, "effects")
+
+
+def test_many_small_attempts_are_all_remembered(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More attempts in one read than a process remembers: none of them becomes foreign for that."""
+    monkeypatch.setattr("ingest.consume._REMEMBERED", 3)
+    flow.open()
+    worker = flow.worker("admission", "publish")
+    for number in range(12):
+        flow.produce([thing(number)])
+        flow.sample()
+        worker.slice(5)
+    worker.close()
+    assert len(flow.attempts()) >= 8
+    flow.work_until(lambda: flow.count("effect") == 12)
+    assert bus_counts(flow)["foreign_records"] == 0

@@ -16,7 +16,7 @@ from ingest.core.errors import LeaseError
 from ingest.core.outcome import Kind, Outcome
 from ingest.db import write
 from ingest.kafka import VERIFICATION, TransactionalProducer
-from ingest.lease import take
+from ingest.lease import release, take
 from ingest.publish import PublishLane
 from tests.flow.bus import lease_runs_out, once, places, read_bus
 from tests.flow.world import Flow, thing
@@ -110,6 +110,7 @@ def test_s2_a_broker_that_freezes_makes_the_attempt_unknown_and_the_lane_settles
     finally:
         live.thaw("kafka")
         lane.close()
+    release(lease)
     assert flow.attempts() == ["UNKNOWN"]
     flow.work_until(lambda: flow.attempts() == ["ABSENT", "ACKED"])
     flow.work_until(lambda: flow.count("effect") == 50)
