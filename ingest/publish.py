@@ -157,6 +157,7 @@ class PublishLane:
         self._producer: TransactionalProducer | None = None
         self._fenced_at: datetime | None = None
         self._bus: dict[int, Bus] = {}
+        self._checked: set[str] = set()  # bus topics, under this lease
         self._scan: Reconciliation | None = None
         self._clear = False  # no unsettled attempt and nothing withheld: known since the last look
         self._renewed = time.monotonic()
@@ -356,8 +357,10 @@ class PublishLane:
 
     def _fence(self, contract: Contract) -> TransactionalProducer:
         """The producer of this lease, made at first need: fence, then look at the lease again, then use it."""
-        if self._producer is None or self._producer.dead:
+        if contract.bus.topic not in self._checked:
             self._check_bus(contract)
+            self._checked.add(contract.bus.topic)
+        if self._producer is None or self._producer.dead:
             seconds = min(contract.bus.delivery_timeout / timedelta(seconds=1), _LONGEST)
             name = transactional_id(self._install, self.lease.source)
             producer = TransactionalProducer(self._cluster, name, delivery_timeout=seconds)
