@@ -20,11 +20,10 @@ from ingest.core.batching import (
     Held,
     Hole,
     Poll,
-    bounded,
     check_dense,
     empty,
     joined,
-    split,
+    next_batch,
 )
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, arrive, decide, disputed
 from ingest.core.errors import BrokerError
@@ -330,7 +329,7 @@ class AdmissionLane:
         if self._pending.end == self._pending.start:
             return self._idle()
         self._check_topic()
-        batch, rest = self._next_batch(binding)
+        batch, rest = next_batch(self._pending, binding.cut, *self._limits(binding))
         done = admit(self.source, self.lease, binding, batch)
         if done is None:
             return Step(0, idle=False)  # cut or bound anew in between: the next step looks again
@@ -344,11 +343,6 @@ class AdmissionLane:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-    def _next_batch(self, binding: Binding) -> tuple[Poll, Poll]:
-        head, tail = (self._pending, None) if binding.cut is None else split(self._pending, binding.cut)
-        batch, rest = bounded(head, *self._limits(binding))
-        return batch, rest if tail is None else joined(rest, tail)
 
     def _idle(self) -> Step:
         if time.monotonic() - self._renewed > _RENEW_AFTER:

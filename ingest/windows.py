@@ -9,18 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.core.binding import Bound, CutPending, bind, cut
 from ingest.core.errors import RunError
 from ingest.db import Cursor, read, statements
 
+__all__ = ["Binding", "CutPending", "bind_window", "bindings", "cut_position", "ensure_position", "ensure_source",
+           "raise_revisions"]  # fmt: skip
+
 sql = statements("ingest", "windows")
-
-
-class CutPending(RunError):
-    """The earlier window's cut has not been reached, so this one cannot be cut yet."""
-
-    code = "cut_pending"
-    what = "an earlier cut has not been reached"
-    retry = True
 
 
 @dataclass(frozen=True)
@@ -56,27 +52,16 @@ def bind_window(cur: Cursor, source: int, win: int) -> int:
 
     Behind a cut not yet reached the window starts at that cut; else at the position (S19).
     """
-    row = _lock(cur, source)
-    if row.cut is not None and row.next_offset < row.cut:
-        _bind(cur, source, row.win, win, row.cut)
-        return int(row.cut)
-    _bind(cur, source, win, None, None)
-    return int(row.next_offset)
+    bound, start = bind(_lock(cur, source), win)
+    _write(cur, source, bound)
+    return start
 
 
 def cut_position(cur: Cursor, source: int, win: int, lso: int) -> int:
     """Cuts window `win` at max(position, LSO) and returns the cut. Raises CutPending behind an unreached cut."""
-    row = _lock(cur, source)
-    current = row.win if row.cut is None or row.next_offset < row.cut else row.next_win
-    if current != win:
-        raise CutPending(
-            expected=f"source {source} in window {win}",
-            found=f"position {row.next_offset} before cut {row.cut}",
-            next_step="wait until admission has reached it",
-        )
-    cut = max(int(row.next_offset), lso)
-    _bind(cur, source, win, None, cut)
-    return cut
+    bound = cut(_lock(cur, source), win, lso, source)
+    _write(cur, source, bound)
+    return int(bound.cut or 0)
 
 
 def bindings(lane: str, sources: Iterable[int]) -> dict[int, Binding]:
@@ -92,16 +77,17 @@ def raise_revisions(cur: Cursor, windows: Iterable[int]) -> None:
 
 
 def _binding(row: Any) -> Binding:
-    ahead = row.cut if row.cut is not None and row.next_offset < row.cut else None
+    ahead = Bound(row.next_offset, row.cut).ahead
     return Binding(row.source_id, row.next_offset, ahead, row.win, row.run_number, row.run_id, row.contract_id)
 
 
-def _lock(cur: Cursor, source: int) -> Any:
+def _lock(cur: Cursor, source: int) -> Bound:
     row = cur.execute(sql.lock_position, {"lane": "admission", "source": source}).fetchone()
     if row is None:
         raise RunError(expected=f"a position of source {source}", found="none", next_step="open the run first")
-    return row
+    return Bound(row.next_offset, row.cut, row.win, row.next_win)
 
 
-def _bind(cur: Cursor, source: int, win: int | None, next_win: int | None, cut: int | None) -> None:
-    cur.execute(sql.bind, {"lane": "admission", "source": source, "win": win, "next_win": next_win, "cut": cut})
+def _write(cur: Cursor, source: int, bound: Bound) -> None:
+    keys = {"lane": "admission", "source": source, "win": bound.win, "next_win": bound.next_win, "cut": bound.cut}
+    cur.execute(sql.bind, keys)

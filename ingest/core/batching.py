@@ -1,4 +1,4 @@
-"""From what one read brought to batches: offsets stay dense, a batch never crosses a cut, nothing grows without bound."""
+"""From what one read brought to batches: offsets stay dense, a batch never crosses a cut, nothing grows unbounded."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def check_dense(poll: Poll, position: int) -> None:
 
 
 def split(poll: Poll, at: int) -> tuple[Poll, Poll]:
-    """The parts of a poll below and from offset `at` on: a cut, or a limit. A hole across it is claimed in two parts."""
+    """The parts of a poll below and from `at` on: a cut, or a limit. A hole across it is claimed in two parts."""
     if at >= poll.end:
         return poll, empty(poll.end, poll.leader_epoch)
     below = [r for r in poll.records if r.offset < at]
@@ -112,3 +112,10 @@ def bounded(poll: Poll, records: int, size: int) -> tuple[Poll, Poll]:
         if index and (index >= records or total > size):
             return split(poll, record.offset)
     return poll, empty(poll.end, poll.leader_epoch)
+
+
+def next_batch(pending: Poll, cut: int | None, records: int, size: int) -> tuple[Poll, Poll]:
+    """The next batch of what was read, and the rest: within both limits, and never across the cut ahead."""
+    head, tail = (pending, None) if cut is None else split(pending, cut)
+    batch, rest = bounded(head, records, size)
+    return batch, rest if tail is None else joined(rest, tail)

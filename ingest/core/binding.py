@@ -1,0 +1,60 @@
+"""Which window an offset belongs to: what opening and cutting a window do to a source's binding. Pure; DESIGN 6.
+
+Every offset belongs to exactly one window, whether it is read before or after the next one opens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ingest.core.errors import RunError
+
+
+class CutPending(RunError):
+    """The earlier window's cut has not been reached, so this one cannot be cut yet."""
+
+    code = "cut_pending"
+    what = "an earlier cut has not been reached"
+    retry = True
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A position's binding: offsets below `cut` (all, where it is None) are `win`'s, from it on `next_win`'s.
+
+    A window of None is nobody's: the lane stands still there.
+    """
+
+    next_offset: int
+    cut: int | None = None
+    win: int | None = None
+    next_win: int | None = None
+
+    @property
+    def ahead(self) -> int | None:
+        """The cut that bounds the next batch; None where there is none, or it has been reached."""
+        return self.cut if self.cut is not None and self.next_offset < self.cut else None
+
+    @property
+    def current(self) -> int | None:
+        """The window that the next offset belongs to."""
+        return self.next_win if self.cut is not None and self.ahead is None else self.win
+
+
+def bind(at: Bound, win: int) -> tuple[Bound, int]:
+    """Gives the next offsets to window `win`, and says which is its first: the cut if that lies ahead, else the
+    position (S19)."""
+    if at.ahead is not None:
+        return replace(at, next_win=win), at.ahead
+    return Bound(at.next_offset, None, win, None), at.next_offset
+
+
+def cut(at: Bound, win: int, lso: int, source: int = 0) -> Bound:
+    """Cuts window `win` at max(position, LSO). Raises CutPending where the position is not in that window yet."""
+    if at.current != win:
+        raise CutPending(
+            expected=f"source {source} in window {win}",
+            found=f"position {at.next_offset} before cut {at.cut}",
+            next_step="wait until admission has reached it",
+        )
+    return Bound(at.next_offset, max(at.next_offset, lso), win, None)
