@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.db import DatabaseError
+from django.urls import Resolver404, resolve
 from knox.auth import TokenAuthentication
 from rest_framework import exceptions as drf
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
@@ -156,4 +157,14 @@ class Unknown(Endpoint):
     http_method_names = ("get", "head", "put", "post", "delete", "patch", "options")
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise NotFound(expected="a path of /api/v1/schema", found="none of that name")
+        raise NotFound(expected="a path of /api/v1/schema", found="none of that name", next_step=nearly(request.path))
+
+
+def nearly(path: str) -> str:
+    """The path that was meant, where only the slash at its end is wrong: collections have one, single things do not."""
+    other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+    try:
+        meant = resolve(other).url_name != "unknown"
+    except Resolver404:
+        meant = False
+    return f"ask for {other}" if meant else ""

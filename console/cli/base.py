@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
+import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from django.db import InterfaceError, OperationalError
@@ -40,11 +43,12 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _quiet_logs():
+                return super().invoke(ctx)
         except PassgateError as error:
-            _fail(error, bool(ctx.params.get("as_json")))
+            refuse(error, bool(ctx.params.get("as_json")))
         except (OperationalError, InterfaceError) as error:
-            _fail(DatabaseGone(found=first_line(str(error)), next_step=NO_DATABASE), bool(ctx.params.get("as_json")))
+            refuse(DatabaseGone(found=first_line(str(error)), next_step=NO_DATABASE), bool(ctx.params.get("as_json")))
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
@@ -56,12 +60,23 @@ class Group(click.Group):
     command_class = Command
 
 
-def _fail(error: PassgateError, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(problem(error)), err=True)
-    else:
-        click.echo(message(error), err=True)
-    sys.exit(NO if isinstance(error, ContractErrors) else CANNOT)
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """What a worker's log would tell is noise beside a command's one message, unless somebody set a level."""
+    root = logging.getLogger()
+    before = root.level
+    if "PASSGATE_LOG_LEVEL" not in os.environ:
+        root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+
+
+def refuse(error: PassgateError, as_json: bool, code: int | None = None) -> NoReturn:
+    """Says the error on stderr and ends with `code`: by default 1 for an invalid contract, 3 for anything else."""
+    click.echo(json.dumps(problem(error)) if as_json else message(error), err=True)
+    sys.exit(code or (NO if isinstance(error, ContractErrors) else CANNOT))
 
 
 def problem(error: PassgateError) -> dict[str, Any]:
@@ -120,8 +135,6 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        import os
-
         return str(os.getuid())
 
 

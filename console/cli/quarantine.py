@@ -73,10 +73,10 @@ def show(item: int, as_json: bool) -> None:
     if whole["event_id"]:
         said(f"id: {json.dumps(whole['event_id'], ensure_ascii=False)}")
     if whole["first"]:
-        said(f"first: source {whole['first']['source']} offset {whole['first']['offset']:,}. The first payload stands.")
-    _say_payload("arrived", whole["payload"])
+        said(f"first: source {whole['first']['source']} offset {whole['first']['offset']:,}; its payload stands")
+    _say_payload("payload", whole["payload"])
     if whole["first_payload"]:
-        _say_payload("first", whole["first_payload"])
+        _say_payload("first payload", whole["first_payload"])
     if whole["resolution"]:
         done = whole["resolution"]
         said(f"{done['resolution']} by {done['by']}, {moment(done['at'])}: {done['reason']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
-from audit.close import checks_now, close_run
+from audit.close import AnotherCloser, Stored, WindowFailed, checks_now, close_run
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose
 from audit.cut import declare_totals, seal_run
@@ -34,6 +35,7 @@ from console.cli.base import (
     as_json,
     emit,
     moment,
+    refuse,
     said,
     table,
 )
@@ -41,6 +43,7 @@ from ingest.models import RunState
 
 EXIT = {"PASS": DONE, "FAIL": NO, "BLOCKED": NOT_YET}
 MOST_LISTED = 1_000
+TRIES = 5
 
 NAME = click.argument("name", type=RUN, metavar="STREAM/RUN")
 WINDOW = click.option("--window", type=click.IntRange(1, 2**31 - 1), help="The window's number. [default: the newest]")
@@ -137,7 +140,10 @@ def totals(name: tuple[str, str], counts: tuple[str, ...], actor: str, as_json: 
 @as_json
 def close(name: tuple[str, str], window: int | None, wait: timedelta, actor: str, as_json: bool) -> None:
     """Judge a sealed window now and store the verdict. Exit code 0: PASS; 1: FAIL; 4: BLOCKED; 3: not judged."""
-    stored = close_run(*name, actor, window, wait)
+    try:
+        stored = judged(name, actor, window, wait)
+    except WindowFailed as failed:
+        refuse(failed, as_json, NO)
     if as_json:
         verdict = Verdict.objects.select_related("win").get(pk=stored.id)
         emit(verdict_document(verdict, *name))
@@ -145,6 +151,14 @@ def close(name: tuple[str, str], window: int | None, wait: timedelta, actor: str
         said(f"{stored.name} {stored.verdict.title}")
         said(stored.sentence)
     sys.exit(EXIT[str(stored.verdict.state)])
+
+
+def judged(name: tuple[str, str], actor: str, window: int | None, wait: timedelta) -> Stored:
+    """The verdict of now. Where the window moved on meanwhile (it is judged by itself, too), it is judged once more."""
+    for _ in range(TRIES - 1):
+        with suppress(AnotherCloser):
+            return close_run(*name, actor, window, wait)
+    return close_run(*name, actor, window, wait)
 
 
 @run.command("list", cls=Command)
@@ -193,7 +207,8 @@ def show(name: tuple[str, str], window: int | None, as_json: bool) -> None:
     if as_json:
         emit(run_document(found) | {"checks_now": v.body(now, None, diagnosis.sentence)})
         return
-    said(f"{name[0]} / {name[1]} / window {shown.number}   run {found.state}   contract v{found.contract.version}")
+    parts = (f"{'/'.join(name)} window {shown.number}", f"run {found.state}", f"contract v{found.contract.version}")
+    said(" · ".join(parts))
     said(diagnosis.sentence)
     click.echo()
     _say_checks(now)
@@ -204,7 +219,7 @@ def _say_checks(now: v.Verdict) -> None:
     click.echo("Checks now, not a verdict")
     rows = [
         (c.name, c.state, f"follows from {c.follows_from}" if c.follows_from else c.observed, c.required, c.source)
-        for c in now.checks
+        for c in sorted(now.checks, key=lambda check: check.severity is None)
     ]
     table(("check", "state", "observed", "required", "source"), rows)
     for absent in now.not_listed:

@@ -85,6 +85,14 @@ def test_a_path_that_is_not_there(call: Call, path: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
+SLASHES = [("streams", "streams/"), ("me/", "me"), ("streams/a/runs", "streams/a/runs/")]
+
+
+@pytest.mark.parametrize(("path", "meant"), SLASHES)
+def test_a_slash_too_many_or_too_few_is_said(call: Call, path: str, meant: str) -> None:
+    assert call().get(path).json()["next"] == f"ask for /api/v1/{meant}"
+
+
 def test_the_callers_request_id_comes_back(call: Call) -> None:
     ana = call("viewer")
     assert ana.get("nope", **{"X-Request-Id": "my-request-0001"}).json()["request_id"] == "my-request-0001"

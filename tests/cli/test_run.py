@@ -54,8 +54,8 @@ def clear(passgate: Passgate, run: str) -> None:
     assert "NOT_JSON" in listed.out and "PAYLOAD_MISMATCH" in listed.out
     items = {found["reason"]: found["item"] for found in passgate(f"quarantine list {run} --json").json["items"]}
     shown = passgate(f"quarantine show {items['PAYLOAD_MISMATCH']}")
-    assert "The first payload stands." in shown.out
-    assert 'arrived: {"type": "thing", "id": 2, "other": true}' in shown.out
+    assert "its payload stands" in shown.out
+    assert 'payload: {"type": "thing", "id": 2, "other": true}' in shown.out
     done = passgate(
         f"quarantine resolve {items['PAYLOAD_MISMATCH']} --reason-code ACCEPTED_FIRST --because 'a correction'"
     )
@@ -133,6 +133,21 @@ def test_closing_as_json_is_the_apis_document(passgate: Passgate, flow: Flow) ->
     assert (closed.code, closed.json["state"], closed.json["body"]["state"]) == (4, "BLOCKED", "BLOCKED")
     assert "NOT_EMPTY" in [check["check"] for check in closed.json["body"]["checks"] if "severity" in check]
     assert passgate(f"run show {run} --json").json["checks_now"]["state"] == "BLOCKED"
+
+
+def test_closing_goes_on_when_somebody_else_was_first(passgate: Passgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    from audit.close import AnotherCloser, WindowFailed
+
+    tried: list[object] = []
+
+    def raced(*given: object) -> None:
+        tried.append(given)
+        raise AnotherCloser(expected="revision 1", found="revision 2") if len(tried) < 3 else WindowFailed(found="#2")
+
+    monkeypatch.setattr("console.cli.run.close_run", raced)
+    failed = passgate("run close a/b")
+    assert (failed.code, len(tried)) == (1, 3)
+    assert "[window_failed]" in failed.err
 
 
 def test_reconciling_says_each_answer_as_it_comes(passgate: Passgate, flow: Flow) -> None:
