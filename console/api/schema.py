@@ -25,6 +25,8 @@ _WORDS = {
     403: "Not permitted, or the gate is shut.",
     404: "There is no such thing.",
     409: "Refused: the ledger's state does not allow it now, or the same key is still running.",
+    413: "The body is too large.",
+    415: "The body is of a kind that is not read here.",
     422: "Understood, and not acceptable.",
     503: "It cannot be said now. Never a yes.",
 }
