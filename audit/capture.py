@@ -133,15 +133,17 @@ _recent: dict[tuple[int, str], tuple[float, Captured]] = {}
 _probed: dict[tuple[int, str], tuple[float, Mapping[Partition, str | None]]] = {}
 
 
-def recent(contract: Contract, probes: Iterable[Start], timeout: float) -> Captured:
+def recent(contract: Contract, probes: Iterable[Start], timeout: float, not_before: datetime | None = None) -> Captured:
     """A capture that may be two seconds old, so that open pages do not multiply questions; its age is what it says.
 
-    The epoch probe, which costs a consumer, is asked at most every 20 s; a broker that did not answer rests for 5 s.
+    `not_before`: what was sampled earlier is of no use. The epoch probe, which costs a consumer, is asked at most every
+    20 s; a broker that did not answer rests for 5 s.
     """
     key = (os.getpid(), contract.stream)
     now_ = time.monotonic()
     at, kept = _recent.get(key, (0.0, Captured()))
-    if at and now_ - at < (_RECENT_SECONDS if kept.broker else _AWAY_SECONDS):
+    old = kept.broker is not None and not_before is not None and kept.broker.measured_at < not_before
+    if at and not old and now_ - at < (_RECENT_SECONDS if kept.broker else _AWAY_SECONDS):
         return kept
     probed_at, probed = _probed.get(key, (0.0, {}))
     fresh = bool(probed_at) and now_ - probed_at < _PROBED_SECONDS
@@ -239,6 +241,14 @@ def read_basis(cur: Cursor, win: int) -> f.Measured[f.Basis] | None:
     later = frozenset(source_label(row) for row in cur.execute(sql.later_sources, {"win": win}).fetchall())
     basis = s.read_basis([(row.generation, row.facts) for row in rows], later)
     return f.Measured(basis, rows[-1].recorded_at, f"basis generation {basis.generation}") if basis else None
+
+
+def read_end(cur: Cursor, win: int) -> f.Measured[f.Broker] | None:
+    """What the broker said when the window was cut; None before, or where the shape is unknown (S15)."""
+    row = cur.execute(sql.end_snapshot, {"win": win}).fetchone()
+    if row is None or row.facts.get("schema") != s.SNAPSHOT or "broker" not in row.facts:
+        return None
+    return f.Measured(s.read_broker(row.facts["broker"]), row.taken_at, "end snapshot")
 
 
 def source_label(row: object) -> str:

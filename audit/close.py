@@ -332,12 +332,16 @@ def only_waiting(verdict: v.Verdict) -> bool:
 
 
 def still_working(verdict: v.Verdict) -> bool:
-    """Admission is not at its cut yet, or only lanes' work is missing: a verdict now would be stale in a second."""
-    caught_up = verdict.check(c.CheckName.CAUGHT_UP)
-    accounted = verdict.check(c.CheckName.ACCOUNTED)
-    reading = accounted is not None and accounted.follows_from is c.CheckName.CAUGHT_UP
-    stuck = caught_up is not None and any(cause.act.permission for cause in caught_up.causes)
-    return (reading and not stuck) or only_waiting(verdict)
+    """Lanes are moving something that a verdict now would have wrong in a second.
+
+    What waits behind a publish that somebody has to see to is not moving.
+    """
+    return any(_moves(check) for check in verdict.failed() if check.follows_from is None)
+
+
+def _moves(check: c.Check) -> bool:
+    needed = [bool(cause.act.permission) for cause in check.causes]
+    return not all(needed) and not (check.name is c.CheckName.PUBLISHED and any(needed))
 
 
 __all__ = [

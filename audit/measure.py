@@ -104,6 +104,7 @@ class _Reading:
             committed=committed_beside(captured, inbox, bus),
             quarantine=self._seen(self._quarantine()),
             joins=self._seen(self._joins()) if ours.joins else None,
+            end=look.read_end(self._cur, self._row.id),
             context=self._context(),
         )
 

@@ -53,7 +53,8 @@ def checks_now(win: int) -> v.Verdict:
     kept = _kept.get(key)
     if kept is not None and kept.may_stand(began):
         return v.verdict(kept.facts, look.now())
-    captured = look.recent(compiled(row.contract_id).contract, m.lanes(win), PAGE_TIMEOUT)
+    contract = compiled(row.contract_id).contract
+    captured = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, _newest(win) if row.state == "CUT" else None)
     fingerprint, at = _fingerprint(win)
     if kept is not None and kept.fingerprint == fingerprint:
         return v.verdict(_restamped(kept.facts, captured, at), look.now())
@@ -62,6 +63,13 @@ def checks_now(win: int) -> v.Verdict:
         _kept.clear()
     _kept[key] = _Kept(fingerprint, measurement.facts, time.monotonic(), time.monotonic() - began)
     return v.verdict(measurement.facts, measurement.at)
+
+
+def _newest(win: int) -> datetime | None:
+    """A cut window's sample must be younger than its cut and its newest receipt."""
+    with read() as cur:
+        row: Any = cur.execute(sql.newest, {"win": win}).fetchone()
+    return row.at  # type: ignore[no-any-return]
 
 
 def _fingerprint(win: int) -> tuple[str, datetime]:

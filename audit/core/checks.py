@@ -115,7 +115,8 @@ def _silence(facts: f.WindowFacts, fact: f.Measured[f.T] | None, subject: str, n
         return f"{subject} was not measured for {w.age(fact.age(now))}"
     if facts.window.cut_at is not None and fact.measured_at < facts.window.cut_at:
         return f"{subject} was not measured since the cut"
-    newest = facts.counts.value.newest_receipt_at if facts.counts else None
+    sealed = facts.window.state is f.WindowState.CUT  # an open window's receipts are newer than any sample
+    newest = facts.counts.value.newest_receipt_at if facts.counts and sealed else None
     if newest is not None and fact.measured_at < newest:
         return f"{subject} was not measured since the newest receipt"
     return None
@@ -673,7 +674,7 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
         broken += [*other_topic(then, now_), *_other_posture(then, now_)]
         unknown += _no_posture(now_)
         for label, partition, start, end in parts:
-            broken += _broken_log(label, now_, partition, start, end)
+            broken += _broken_log(label, _as_cut(facts, now_), partition, start, end)
             unknown += _unread_log(label, now_, partition)
     observed = "the same" if not broken and not unknown else w.count(len(broken) + len(unknown), "difference")
     return _judged(name, f"{required}, generation {was.generation}", observed, facts.broker, broken, unknown)
@@ -730,6 +731,19 @@ def _other_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
 def _no_posture(is_: f.Topic) -> Iterable[Cause]:
     if is_.topic_id is not None and is_.posture is None:
         yield Cause(f"the posture of {is_.name} was not measured", MEASURE_KAFKA)
+
+
+def _as_cut(facts: f.WindowFacts, topic: f.Topic) -> f.Topic:
+    """Log starts as they were when the window was cut: that retention moves them later is no drift of the window."""
+    then = facts.end.value if facts.end else None
+    was = next((t for t in (then.bus, then.inbox) if t and t.topic_id == topic.topic_id), None) if then else None
+    if was is None:
+        return topic
+    return replace(topic, partitions={p: _started(log, was.partitions.get(p)) for p, log in topic.partitions.items()})
+
+
+def _started(log: f.PartitionLog, then: f.PartitionLog | None) -> f.PartitionLog:
+    return log if then is None or then.log_start is None else replace(log, log_start=then.log_start)
 
 
 def _broken_log(label: str, topic: f.Topic, partition: int, start: int, end: int | None) -> Iterable[Cause]:

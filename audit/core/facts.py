@@ -301,5 +301,6 @@ class WindowFacts:
     committed: Measured[tuple[Committed, ...]] | None = None
     quarantine: Measured[Quarantine] | None = None
     joins: Measured[Joins] | None = None
+    end: Measured[Broker] | None = None  # the snapshot taken when the window was cut
     waivers: tuple[Waiver, ...] = ()
     context: tuple[PinnedVerdict, ...] = ()

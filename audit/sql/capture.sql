@@ -6,6 +6,9 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
 -- name: insert_snapshot
 INSERT INTO snapshot (win, kind, taken_at, facts) VALUES (%(win)s, %(kind)s, %(at)s, %(facts)s) RETURNING id
 
+-- name: end_snapshot
+SELECT facts, taken_at FROM snapshot WHERE win = %(win)s AND kind = 'END' ORDER BY id LIMIT 1
+
 -- name: append_basis
 -- The next generation: two at once meet at the primary key, and the loser's transaction is done again.
 INSERT INTO basis (win, generation, snapshot_id, facts, digest, why)

@@ -25,3 +25,6 @@ SELECT clock_timestamp() AS at,
            WHERE c.stream_id = r.stream_id),
          (SELECT max(generation) FROM basis WHERE win = w.id)) AS fingerprint
   FROM run_window w JOIN run r ON r.id = w.run_id WHERE w.id = %(win)s
+
+-- name: newest
+SELECT greatest(w.cut_at, (SELECT max(committed_at) FROM batch WHERE win = w.id)) AS at FROM run_window w WHERE w.id = %(win)s

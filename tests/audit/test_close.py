@@ -340,6 +340,26 @@ def grow(flow: Flow, partitions: int) -> None:
     flow.producer = PlainProducer(flow.cluster)  # the old one does not know the new partition yet
 
 
+def test_records_that_retention_took_after_the_cut_do_not_block(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1), thing(2)])
+    flow.work()
+    flow.seal()
+    flow.work()
+    flow.admin.delete_records(flow.inbox, {0: 2})
+    assert flow.judge().verdict.state is v.State.PASS
+
+
+def test_records_that_were_gone_before_the_cut_block(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1), thing(2)])
+    flow.work()
+    flow.admin.delete_records(flow.inbox, {0: 1})
+    flow.seal()
+    flow.work()
+    assert "inbox/0 starts at 1, after the window's 0" in flow.judge().sentence
+
+
 # ---- by itself ------------------------------------------------------------------------------------------------------
 
 

@@ -232,6 +232,27 @@ def test_a_window_that_is_not_sealed_is_not_caught_up() -> None:
     assert judge("CAUGHT_UP", facts).cause == "the window is not sealed"
 
 
+def test_an_open_windows_receipts_may_be_newer_than_the_sample() -> None:
+    facts = w.changed("counts", newest_receipt_at=w.NOW)
+    facts = replace(facts, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))
+    assert judge("BALANCED", facts).state is c.State.HOLDS
+
+
+def test_a_log_start_that_moved_after_the_cut_is_no_drift() -> None:
+    """At the end capture every record was there; retention does its work later."""
+    moved = w.partition("inbox", 3, log_start=7)
+    assert judge("BASIS", moved).state is c.State.BROKEN
+    assert judge("BASIS", replace(moved, end=w.seen(w.BROKER))).state is c.State.HOLDS
+    late = w.partition("inbox", 3, log_start=7).broker
+    assert judge("BASIS", replace(w.GOOD, end=late)).state is c.State.BROKEN
+
+
+def test_a_log_start_of_another_topic_says_nothing() -> None:
+    other = replace(w.BROKER, inbox=replace(w.BROKER.inbox, topic_id="another"))  # type: ignore[type-var]
+    facts = replace(w.partition("inbox", 3, log_start=7), end=w.seen(other))
+    assert judge("BASIS", facts).state is c.State.BROKEN
+
+
 def test_checks_nobody_asked_for_are_not_listed() -> None:
     assert c.expected(replace(w.GOOD, totals=w.seen({})), w.NOW) is None
     assert c.degraded(replace(w.GOOD, rules=replace(w.RULES, joins=False)), w.NOW) is None
