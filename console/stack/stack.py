@@ -13,11 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -149,11 +150,11 @@ class Stack:
             self._write_record("starting")
             self._spawner = ThreadPoolExecutor(1, thread_name_prefix="stack-spawner")
             self._guard = Guard()
-            self._bring_up_together([name for name in names if name in STORES])
             services = [name for name in names if name in SERVICES]
-            if services:
-                self.migrate()
-                self._bring_up_together(services)
+            others = [partial(self._bring_up, name) for name in names if name in STORES and name != "postgres"]
+            # Migrating needs the database alone; the broker takes the same seconds to start.
+            self._do_together([*others, partial(self._bring_up_database, "postgres" in names, migrate=bool(services))])
+            self._do_together([partial(self._bring_up, name) for name in services])
             self._monitor = threading.Thread(target=self._watch, name="stack-monitor", daemon=True)
             self._monitor.start()
             self._write_record()
@@ -346,11 +347,17 @@ class Stack:
         }
         return makers[name]()
 
-    def _bring_up_together(self, names: list[str]) -> None:
-        with ThreadPoolExecutor(max(1, len(names))) as pool:
-            self._starters = [pool.submit(self._bring_up, name) for name in names]
+    def _do_together(self, steps: Sequence[Callable[[], None]]) -> None:
+        with ThreadPoolExecutor(max(1, len(steps))) as pool:
+            self._starters = [pool.submit(step) for step in steps]
         for each in self._starters:
             each.result()
+
+    def _bring_up_database(self, ours: bool, migrate: bool) -> None:
+        if ours:
+            self._bring_up("postgres")
+        if migrate:
+            self.migrate()
 
     def _bring_up(self, name: str) -> None:
         """Prepare, start and wait for a part; twice again on other ports should somebody have taken one in the
