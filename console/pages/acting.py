@@ -13,7 +13,7 @@ MOST_REASON = 2_000
 
 def reason_in(request: HttpRequest) -> str:
     """The reason of a form, trimmed and bounded."""
-    return request.POST.get("reason", "").strip()[:MOST_REASON]
+    return request.POST.get("reason", "").replace("\x00", "").strip()[:MOST_REASON]
 
 
 def refuse(request: HttpRequest, act: Act, answer: Answer) -> str:

@@ -13,7 +13,7 @@ from console.pages import contexts as c
 from console.pages import paths
 from console.pages.reads import needs as waiting
 from console.pages.reads import runs
-from console.pages.shell import STEADY, needs, page
+from console.pages.shell import STEADY, needs, page, waiting_for
 from console.people import Act, may
 from ingest.models import Run, RunState
 
@@ -24,7 +24,7 @@ GOING_ON = 10
 @needs(Act.LOOK)
 def now(request: HttpRequest) -> HttpResponseBase:
     """What waits, split by whether this person may do something about it."""
-    found = waiting.needs()
+    found = waiting_for(request)
     unsettled = _unsettled()
     lines = [
         *_unknown(request, found.unknown),

@@ -380,7 +380,7 @@ def raw(request: HttpRequest, number: int) -> HttpResponseBase:
 # --- resolving
 
 
-@needs(Act.LOOK)
+@needs(Act.LOOK, acts=True)
 def resolve(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/quarantine/{id}/resolve`: one item, then the next one."""
     found = item_or_404(number)
@@ -399,7 +399,7 @@ def resolve(request: HttpRequest, number: int) -> HttpResponseBase:
     return _resolving(request, subject)
 
 
-@needs(Act.LOOK)
+@needs(Act.LOOK, acts=True)
 def resolve_many(request: HttpRequest) -> HttpResponseBase:
     """`/quarantine/resolve?group=&upto=` or `?item=1&item=2`: a selection, frozen when the page was made."""
     given = request.POST if request.method == "POST" else request.GET

@@ -107,23 +107,23 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         pins=_pins(seen),
         trouble=trouble,
     )
-    return page(request, "run", context, here="runs", pace=_pace(seen))
+    return page(request, "run", context, here="runs", pace=_pace(seen, standing))
 
 
-def _pace(seen: reads.Scope) -> int:
+def _pace(seen: reads.Scope, standing: Verdict | None) -> int:
     """Faster while something runs; no more once a verdict stands that nothing changes."""
-    if seen.run.state == RunState.CLOSED and seen.verdict is not None and seen.verdict.state != "BLOCKED":
+    if standing is not None:
         return ENDED
     return RUNNING if seen.run.state == RunState.SEALED else STEADY
 
 
 def _standing(seen: reads.Scope, verdicts: Sequence[Verdict]) -> Verdict | None:
-    """The verdict that stands: the newest of the window, at the revision the window has, and not BLOCKED."""
+    """The newest verdict, if it is not BLOCKED and no fact of the window has changed since it was decided."""
     win = seen.window
     newest = next((each for each in verdicts if win is not None and each.win_id == win.id), None)
     if win is None or newest is None or newest.state == "BLOCKED":
         return None
-    return newest if newest.state == "FAIL" or newest.revision == win.revision else None
+    return newest if newest.state == "FAIL" or win.revision == win.judged_revision else None
 
 
 def _durability(live: judged.Judged | None, standing: Verdict | None) -> str:

@@ -21,7 +21,7 @@ from ingest.core.errors import PassgateError
 from ingest.models import ControlTotal, Lane, WindowRange, WindowState
 
 
-@needs(Act.LOOK)
+@needs(Act.LOOK, acts=True)
 def seal(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """Confirm on GET, seal on POST. Sealing twice changes nothing, and the verb says so."""
     seen = scope_or_404(request, stream, run)

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from console.pages.contexts import MePage
 from console.pages.shell import SHEETS, THEME_COOKIE, THEMES, page, theme_of
@@ -31,6 +31,7 @@ class SignOut(LogoutView):
     """POST only, as Django has it."""
 
 
+@require_safe
 def me(request: HttpRequest) -> HttpResponseBase:
     """Every act, and the answer this person would get. For anybody signed in, with or without a role."""
     if not request.user.is_authenticated:

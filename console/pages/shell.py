@@ -9,8 +9,9 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import BadRequest
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -68,7 +69,7 @@ def _asks_for_part(request: HttpRequest) -> bool:
 def shell(request: HttpRequest, here: str = "", pace: int = 0) -> Shell:
     """Header and index for whoever looks. Three queries for somebody who may look, none for anybody else."""
     answer = may(request.user, Act.LOOK)
-    waiting = reads.needs() if answer else None
+    waiting = waiting_for(request) if answer else None
     environment: str = settings.PASSGATE_ENVIRONMENT
     return Shell(
         now=datetime.now(UTC),
@@ -81,6 +82,15 @@ def shell(request: HttpRequest, here: str = "", pace: int = 0) -> Shell:
         path=request.get_full_path(),
         pace=pace,
     )
+
+
+def waiting_for(request: HttpRequest) -> reads.Needs:
+    """What waits, asked once a request: the header counts it, and Now lists it."""
+    found: reads.Needs | None = getattr(request, "_passgate_needs", None)
+    if found is None:
+        found = reads.needs()
+        request._passgate_needs = found  # type: ignore[attr-defined]
+    return found
 
 
 def theme_of(request: HttpRequest) -> str:
@@ -111,17 +121,19 @@ def _person(request: HttpRequest) -> Person:
     return Person(request.user.get_username(), roles)
 
 
-def needs(
-    act: Act,
-) -> Callable[
-    [Callable[Concatenate[HttpRequest, P], HttpResponseBase]], Callable[Concatenate[HttpRequest, P], HttpResponseBase]
-]:
-    """A view for people who may do `act`: others sign in first, or read why not."""
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
-    def wrap(
-        view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
-    ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+
+def needs(act: Act, acts: bool = False) -> Callable[[View[P]], View[P]]:
+    """A view for people who may do `act`: others sign in first, or read why not. Only one that `acts` takes a POST."""
+    methods = ["GET", "HEAD", "POST"] if acts else ["GET", "HEAD"]
+
+    def wrap(view: View[P]) -> View[P]:
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method not in methods:
+                return HttpResponseNotAllowed(methods)
+            if "\x00" in request.path or any("\x00" in value for value in request.GET.values()):
+                raise BadRequest("a NUL character is no name of anything, and PostgreSQL refuses it")
             answer = may(request.user, act)
             if answer:
                 return view(request, *args, **kwargs)

@@ -105,8 +105,9 @@ def _row(
     stalled: timedelta,
     seen: runs.Scope,
 ) -> c.SourceRow:
-    behind = lanes.lag(position, sample, reached)
     kafka = position.lane != Lane.PUBLISH
+    stale = lanes.is_stale(position, sample, now, max_age)
+    behind = lanes.lag(position, None if stale else sample, reached)
     since = lanes.behind_since(position, measures) if behind and kafka else None
     receipts = paths.with_query(
         paths.run_url(seen.stream, seen.run.run_id, "receipts"), q=f"source:{position.source.name}"
@@ -131,7 +132,7 @@ def _row(
         trend=lanes.line(measures, 96, 20) if kafka else lanes.line((), 96, 20),
         moved_at=position.progressed_at,
         sampled_at=sample.at if sample and kafka else None,
-        stale=kafka and (sample is None or now - sample.at > max_age),
+        stale=stale,
         owner=position.owner or "",
         fence=position.fence,
         stopped=f"{position.stopped_code}: {position.stopped_detail or ''}" if position.stopped_code else "",

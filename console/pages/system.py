@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.db.models import Count, Max, Min, Sum
@@ -13,9 +13,11 @@ from console.pages import contexts as c
 from console.pages.reads import lanes as reads
 from console.pages.shell import STEADY, needs, page
 from console.people import Act
-from ingest.models import Lane, Permit, Position, PublishQueue
+from ingest.models import Lane, Permit, Position, PublishQueue, Sample
 
-STALLED_AFTER = timedelta(seconds=60)  # a contract's own bound holds on its run's page
+# A contract's own bounds hold on its run's page.
+STALLED_AFTER = timedelta(seconds=60)
+SAMPLE_MAX_AGE = timedelta(seconds=30)
 MOST_OWNERS = 100
 
 
@@ -26,7 +28,7 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
     samples = reads.newest_samples([each.source_id for each in found])
     reached = reads.admitted_to(found)
     now = datetime.now(UTC)
-    rows = tuple(_row(each, reads.lag(each, samples.get(each.source_id), reached), now) for each in found)
+    rows = tuple(_row(each, _lag(each, samples.get(each.source_id), reached, now), now) for each in found)
     said, well = _said(rows)
     context = c.LanesPage(
         said=said,
@@ -41,6 +43,11 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
         ),
     )
     return page(request, "lanes", context, here="system", pace=STEADY)
+
+
+def _lag(position: Position, sample: Sample | None, reached: Mapping[int, int], now: datetime) -> int | None:
+    stale = reads.is_stale(position, sample, now, SAMPLE_MAX_AGE)
+    return reads.lag(position, None if stale else sample, reached)
 
 
 def _row(position: Position, behind: int | None, now: datetime) -> c.LaneRow:

@@ -260,7 +260,7 @@ def _scanned(partition: dict[str, object]) -> str:
 # --- Reconcile
 
 
-@needs(Act.LOOK)
+@needs(Act.LOOK, acts=True)
 def reconcile_one(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/attempts/{id}/reconcile`: confirm."""
     found = reads.one(number)
@@ -276,7 +276,7 @@ def reconcile_one(request: HttpRequest, number: int) -> HttpResponseBase:
     )
 
 
-@needs(Act.LOOK)
+@needs(Act.LOOK, acts=True)
 def reconcile(request: HttpRequest) -> HttpResponseBase:
     """`/unknown/reconcile?run=stream/run`: confirm all of a run."""
     name = request.GET.get("run", "")

@@ -89,6 +89,10 @@ LOOKS: Mapping[str, Look] = {
     "ABSENT": Look("ABSENT", "empty", Tone.RUNNING, Shape.OUTLINE),
     "PARTIAL": Look("PARTIAL", "half", Tone.BLOCKED, Shape.BAR),
     "UNDECIDABLE": Look("UNDECIDABLE", "question", Tone.FAIL, Shape.SOLID),
+    "NOT_SENT": Look("NOT SENT", "empty", Tone.MUTED, Shape.OUTLINE),
+    # gaps: a claim is not yet a measurement
+    "CLAIMED": Look("claimed", "hatch", Tone.UNMEASURED, Shape.HATCH),
+    "PROVEN": Look("proven", "check", Tone.PASS, Shape.PLAIN),
     # lanes and their sources
     "MOVING": Look("moving", "arrow", Tone.RUNNING, Shape.PLAIN),
     "CAUGHT UP": Look("caught up", "check", Tone.PASS, Shape.PLAIN),

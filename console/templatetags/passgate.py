@@ -44,7 +44,7 @@ def event_id(value: str) -> SafeString:
     if not isinstance(parts, list):
         return _shown(value, 600, lines=False)
     return format_html_join(
-        format_html('<span class="muted">/</span>'), "{}", ((_shown(part, 200, False),) for part in parts)
+        mark_safe('<span class="muted">/</span>'), "{}", ((_shown(part, 200, False),) for part in parts)
     )
 
 

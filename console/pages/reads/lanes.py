@@ -63,10 +63,15 @@ def recent(sources: Iterable[int]) -> dict[int, list[Measure]]:
     return {source: measures[::-1] for source, measures in series.items()}
 
 
+def is_stale(position: Position, sample: Sample | None, now: datetime, max_age: timedelta) -> bool:
+    """Whether what Kafka said is too old to be believed (S10). A publish lane reads the ledger instead."""
+    return position.lane != Lane.PUBLISH and (sample is None or now - sample.at > max_age)
+
+
 def lag(position: Position, sample: Sample | None, admitted_to: Mapping[int, int]) -> int | None:
     """Records between a lane and what it could have reached; None where that was not measured.
 
-    A publish lane can reach what admission has: it reads the ledger, not Kafka.
+    A publish lane can reach what admission has: it reads the ledger, not Kafka. Give no sample that is stale.
     """
     if position.lane == Lane.PUBLISH:
         reached = admitted_to.get(position.source_id)
