@@ -33,7 +33,6 @@ from ingest.db import DatabaseGone
 
 DONE, NO, USAGE, CANNOT, NOT_YET, INTERRUPTED = 0, 1, 2, 3, 4, 130
 CELL = 120
-NO_DATABASE = "see `passgate status`, or start with `passgate up`"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +47,7 @@ class Command(click.Command):
         except PassgateError as error:
             refuse(error, bool(ctx.params.get("as_json")))
         except (OperationalError, InterfaceError) as error:
-            refuse(DatabaseGone(found=first_line(str(error)), next_step=NO_DATABASE), bool(ctx.params.get("as_json")))
+            refuse(DatabaseGone(found=str(error)), bool(ctx.params.get("as_json")))
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
@@ -75,8 +74,16 @@ def _quiet_logs() -> Iterator[None]:
 
 def refuse(error: PassgateError, as_json: bool, code: int | None = None) -> NoReturn:
     """Says the error on stderr and ends with `code`: by default 1 for an invalid contract, 3 for anything else."""
+    if isinstance(error, DatabaseGone):
+        error = DatabaseGone(found=first_line(error.found), next_step=_database_next())
     click.echo(json.dumps(problem(error)) if as_json else message(error), err=True)
     sys.exit(code or (NO if isinstance(error, ContractErrors) else CANNOT))
+
+
+def _database_next() -> str:
+    if "DATABASE_URL" in os.environ:
+        return "see whether the database that DATABASE_URL names is up; `passgate status` shows the embedded stack"
+    return "no stack runs here: start one with `passgate up`, or name a database in DATABASE_URL"
 
 
 def problem(error: PassgateError) -> dict[str, Any]:

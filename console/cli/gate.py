@@ -88,7 +88,8 @@ def sentence(name: tuple[str, str], window: int | None, decision: GateDecision) 
     """The answer in words."""
     subject = "/".join(name) + (f" window {window}" if window else "")
     word = WORDS.get(decision.code, "the gate is SHUT")
-    return plainly(f"{subject}: {word} [{decision.code}]. {decision.detail}")
+    detail = decision.detail[:1].upper() + decision.detail[1:]
+    return plainly(f"{subject}: {word} [{decision.code}]. {detail}")
 
 
 def become(command: Sequence[str]) -> NoReturn:

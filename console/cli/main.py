@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ from console.bootstrap import BootstrapError, add_demo_data
 from ingest.core.errors import PassgateError
 
 REFUSED = 3
+USAGE = 2
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,15 @@ def refuse(text: str) -> NoReturn:
 
 
 def run_django(words: list[str]) -> None:
-    """Run a Django management command on the running stack."""
-    from django.core.management import execute_from_command_line
+    """Run a Django management command on the running stack; a word that is none is a usage error of ours."""
+    from django.core.management import execute_from_command_line, get_commands
 
-    use_running_stack()
+    set_up_django()
+    if words[0] not in {"help", "version", *get_commands()}:
+        near = get_close_matches(words[0], COMMANDS)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        click.echo(f"passgate: {words[0]} is no command.{meant} See passgate --help", err=True)
+        sys.exit(USAGE)
     execute_from_command_line(["manage.py", *words])
 
 

@@ -17,7 +17,9 @@ from console.cli.base import RUN, Command, Group, acting, as_json, counted, emit
 from ingest.models import ItemState, QuarantineItem, Resolution
 from ingest.quarantine import MOST_ITEMS, resolve
 
-REASON = click.option("--reason", type=click.Choice(REASONS), help="Items set aside for this reason only.")
+REASON = click.option(
+    "--reason", type=click.Choice(REASONS), metavar="REASON", help="Set aside for this reason, as in NOT_JSON."
+)
 STATES = ("OPEN", "RESOLVED", "ALL")
 
 
