@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,11 +19,10 @@ def quick_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def call(live: object, settings: Any) -> Callable[..., Caller]:
+def call(live: object) -> Callable[..., Caller]:
     """call("operator") is a caller with a token of a user in that role; call() is nobody."""
     from tests.api.caller import caller
 
-    settings.ROOT_URLCONF = "tests.api.mounted"
     return caller
 
 
