@@ -1,0 +1,153 @@
+"""PUBLISHED, APPLIED, DEGRADED: is every event on the bus once, and its effect with us once?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from audit.core import facts as f
+from audit.core import words as w
+from audit.core.check import (
+    MEASURE_LEDGER,
+    RERUN,
+    WAIT_LANES,
+    Act,
+    Cause,
+    Check,
+    CheckName,
+    Severity,
+    State,
+    following,
+    judged,
+    no_basis,
+    not_measured,
+    unfinished,
+    unmeasured,
+    waive_act,
+)
+from audit.core.reading import all_admitted, bus_caught_up
+
+
+def published(facts: f.WindowFacts, now: datetime) -> Check:
+    name, required = CheckName.PUBLISHED, "one ACKED place for every event, 0 unknown, 0 foreign"
+    causes = no_basis(facts) + unmeasured(facts, now, "publishing")
+    if causes or not (facts.basis and facts.publishing):
+        return not_measured(name, required, causes, facts.publishing)
+    p, bus = facts.publishing.value, facts.basis.value.broker.bus.name
+    observed = f"{w.number(p.placed_once)} of {w.count(p.events, 'event')} at one place"
+    broken = (*_contradicted(p), *_unsettled(p), *_misplaced(p, bus))
+    check = judged(name, required, observed, facts.publishing, broken)
+    if check.state is State.HOLDS and not all_admitted(facts):
+        return unfinished(check, "the events up to the cut were not admitted yet")
+    if check.state is State.HOLDS and not bus_caught_up(facts, now):
+        return unfinished(check, f"{bus} was not read to its end yet")
+    return check
+
+
+def _contradicted(p: f.Publishing) -> Iterable[Cause]:
+    if p.contradictions:
+        n = p.contradictions
+        text = f"{w.count(n, 'settled publish', 'settled publishes')} {w.be(n)} contradicted by the bus"
+        yield Cause(text, RERUN, Severity.FAIL)
+
+
+def _publishes(pair: tuple[int, int]) -> str:
+    return f"{w.count(pair[0], 'publish', 'publishes')} ({w.count(pair[1], 'event')})"
+
+
+def _the_publishes(n: int) -> str:
+    return "the publish" if n == 1 else f"the {w.number(n)} publishes"
+
+
+def _unsettled(p: f.Publishing) -> Iterable[Cause]:
+    if p.unknown[0]:
+        act = Act(f"reconcile {_the_publishes(p.unknown[0])}", "reconcile")
+        yield Cause(f"{_publishes(p.unknown)} {w.have(p.unknown[0])} no known outcome", act)
+    if p.undecidable[0]:
+        act = Act(f"decide {_the_publishes(p.undecidable[0])}", "decide", needs_approver=True)
+        yield Cause(f"{_publishes(p.undecidable)} {w.be(p.undecidable[0])} UNDECIDABLE", act)
+    if p.withheld[0]:
+        act = Act("ask for a republish", "republish", needs_approver=True)
+        yield Cause(f"{_publishes(p.withheld)} {w.have(p.withheld[0])} been proven ABSENT", act)
+    if p.in_flight[0]:
+        yield Cause(f"{_publishes(p.in_flight)} {w.be(p.in_flight[0])} in flight", WAIT_LANES)
+    if p.queued:
+        yield Cause(f"{w.count(p.queued, 'event')} wait{'s' * (p.queued == 1)} to be published", WAIT_LANES)
+
+
+def _misplaced(p: f.Publishing, bus: str) -> Iterable[Cause]:
+    look = Act(f"find who writes to {bus}, then rerun the window", "replay", needs_approver=True)
+    lost = p.unplaced - p.unsettled
+    if lost > 0:
+        yield Cause(f"{w.count(lost, 'event')} {w.have(lost)} no place on {bus}", RERUN)
+    if p.placed_more:
+        yield Cause(f"{w.count(p.placed_more, 'event')} {w.have(p.placed_more)} more than one ACKED place", RERUN)
+    if p.foreign:
+        yield Cause(f"{w.count(p.foreign, 'record')} of {bus} {w.be(p.foreign)} FOREIGN", look)
+    if p.mismatching:
+        do = "does" if p.mismatching == 1 else "do"
+        yield Cause(f"{w.count(p.mismatching, 'record')} of {bus} {do} not match the ledger's digest", look)
+
+
+def applied(facts: f.WindowFacts, now: datetime) -> Check:
+    """Identities, not ranges: neighbours' records lie inside a bus range. Judged after the bus was read to its end."""
+    name, required = CheckName.APPLIED, "events = effects of these events"
+    causes = unmeasured(facts, now, "application", "publishing")
+    if causes or not (facts.application and facts.publishing):
+        return not_measured(name, required, causes, facts.application)
+    a = facts.application.value
+    observed = f"{w.number(a.applied)} of {w.count(a.events, 'event')} applied"
+    check = judged(name, required, observed, facts.application, _unapplied(a))
+    if a.surplus:
+        return check
+    root = _applied_root(facts, now)
+    if root is None:
+        return check
+    return following(check, root) if a.missing else unfinished(check, "the effects were not all read yet", root)
+
+
+def _applied_root(facts: f.WindowFacts, now: datetime) -> CheckName | None:
+    """Which check must hold before APPLIED can be judged at all."""
+    if facts.publishing and facts.publishing.value.unsettled:
+        return CheckName.PUBLISHED
+    return None if bus_caught_up(facts, now) and all_admitted(facts) else CheckName.CAUGHT_UP
+
+
+def _unapplied(a: f.Application) -> Iterable[Cause]:
+    if a.missing:
+        yield Cause(f"{w.count(a.missing, 'event')} {w.be(a.missing)} not applied", RERUN, Severity.FAIL)
+    if a.surplus:
+        yield Cause(f"{w.count(a.surplus, 'effect')} {w.have(a.surplus)} no event", RERUN, Severity.FAIL)
+    if not a.missing and not a.surplus and a.applied != a.events:
+        yield Cause(f"{w.count(a.applied, 'effect')} for {w.count(a.events, 'event')}", RERUN, Severity.FAIL)
+
+
+def degraded(facts: f.WindowFacts, now: datetime) -> Check | None:
+    """None without a projection that joins: then it is not listed."""
+    if not facts.rules.joins:
+        return None
+    name = CheckName.DEGRADED
+    required = f"MISSING ≤ {facts.rules.missing_max}, AMBIGUOUS ≤ {facts.rules.ambiguous_max} of the joins"
+    causes = unmeasured(facts, now, "joins", "application")
+    if causes or not (facts.joins and facts.application):
+        return not_measured(name, required, causes, facts.joins)
+    j, silent = facts.joins.value, facts.application.value.applied - facts.joins.value.total
+    observed = f"{w.number(j.matched)} MATCHED, {w.number(j.missing)} MISSING, {w.number(j.ambiguous)} AMBIGUOUS"
+    text = f"{w.count(abs(silent), 'effect')} say{'s' * (abs(silent) == 1)} nothing of the join"
+    unknown = [Cause(text, MEASURE_LEDGER)] if silent else []
+    # Of all events to come, so that a part of them applied is not BROKEN by what came first.
+    joins = max(j.total, facts.application.value.events)
+    check = judged(name, required, observed, facts.joins, _degraded(j, joins, facts.rules), unknown)
+    root = _applied_root(facts, now)
+    if check.state is State.HOLDS and root is not None:
+        return unfinished(check, "the effects were not all read yet", root)
+    return check
+
+
+def _degraded(j: f.Joins, joins: int, rules: f.CloseRules) -> Iterable[Cause]:
+    bounds = (("MISSING", j.missing, rules.missing_max), ("AMBIGUOUS", j.ambiguous, rules.ambiguous_max))
+    for word, found, share in bounds:
+        allowed = int(share * joins)
+        if found > allowed:
+            text = f"{w.count(found, 'join')} {word}, {w.number(allowed)} allowed"
+            yield Cause(text, waive_act(CheckName.DEGRADED))

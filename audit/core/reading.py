@@ -1,0 +1,266 @@
+"""COVERAGE, CAUGHT_UP, ACCOUNTED, COMMITTED: has everything been read that was there to read?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from audit.core import facts as f
+from audit.core import words as w
+from audit.core.check import (
+    RERUN,
+    WAIT_LANES,
+    Act,
+    Cause,
+    Check,
+    CheckName,
+    Severity,
+    State,
+    following,
+    judged,
+    no_basis,
+    not_measured,
+    not_seen,
+    unfinished,
+    unmeasured,
+)
+
+
+def _sampled(broker: f.Broker) -> frozenset[str]:
+    inbox = {f.inbox_label(p) for p in broker.inbox.partitions} if broker.inbox else set()
+    return frozenset(inbox | {f.bus_label(broker.bus.name, p) for p in broker.bus.partitions})
+
+
+def coverage(facts: f.WindowFacts, now: datetime) -> Check:
+    """Sets, not counts: one source missing and one too many would make the same number."""
+    name, required = CheckName.COVERAGE, "the sources of the basis, no more and no fewer"
+    causes = no_basis(facts) + unmeasured(facts, now, "broker", "inbox", "bus")
+    if causes or not (facts.basis and facts.broker and facts.inbox and facts.bus):
+        return not_measured(name, required, causes, facts.broker)
+    basis = facts.basis.value
+    ledger = frozenset(s.label for s in facts.inbox.value) | frozenset(b.label for b in facts.bus.value)
+    sampled = _sampled(facts.broker.value)
+    kafka = frozenset(source.label for source in (*basis.inbox, *basis.bus) if source.partition is not None)
+    extra = (ledger | sampled) - basis.labels() - basis.later
+    absent = (basis.labels() - ledger) | (kafka - sampled)
+    none = (
+        () if basis.inbox else (Cause("the window has no inbox source", Act("connect the stream's inbox", "operate")),)
+    )
+    seen = len((ledger | sampled) - basis.later)
+    observed = f"{w.number(len(basis.labels() - absent))} of {w.count(len(basis.labels()), 'source')} measured"
+    return judged(name, required, observed, facts.broker, _extra(extra, seen), (*none, *not_seen(absent)))
+
+
+def _extra(extra: frozenset[str], seen: int) -> Iterable[Cause]:
+    if extra:
+        text = f"{w.number(len(extra))} of {w.count(seen, 'source')} {w.be(len(extra))} not in the basis"
+        yield Cause(text, Act("ask for a basis refresh", "basis", needs_approver=True))
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far one lane is from where it must be, and why it may not move."""
+
+    label: str
+    behind: int
+    stalled_since: datetime | None = None
+    held_at: int | None = None
+
+    def text(self) -> str:
+        if self.held_at is not None:
+            return f"{self.label} is held at {w.number(self.held_at)} by an open transaction"
+        stalled = f" and STALLED since {w.clock(self.stalled_since)}" if self.stalled_since else ""
+        return f"{self.label} is {w.number(self.behind)} behind{stalled}"
+
+    def act(self) -> Act:
+        if self.held_at is not None:
+            return Act(f"end the open transaction that holds {self.label}", "operate")
+        return Act(f"look at the lane of {self.label}", "operate") if self.stalled_since else WAIT_LANES
+
+
+def lag(
+    label: str,
+    position: int,
+    target: int,
+    moved_at: datetime,
+    log: f.PartitionLog | None,
+    now: datetime,
+    bound: timedelta,
+) -> Lag:
+    """A position that stands still with a backlog is STALLED, whatever any heartbeat says (S18, S22)."""
+    behind = max(target - position, 0)
+    held = log is not None and log.lso is not None and log.lso < (log.high_watermark or 0) and position >= log.lso
+    if behind and held:
+        return Lag(label, behind, held_at=position)
+    stalled = behind > 0 and now - moved_at >= bound
+    return Lag(label, behind, moved_at if stalled else None)
+
+
+def _log(topic: f.Topic | None, partition: int | None) -> f.PartitionLog | None:
+    return topic.partitions.get(partition) if topic and partition is not None else None
+
+
+def _inbox_lags(facts: f.WindowFacts, now: datetime) -> list[Lag]:
+    topic = facts.broker.value.inbox if facts.broker else None
+    partitions = {s.label: s.partition for s in facts.basis.value.inbox} if facts.basis else {}
+    bound = facts.rules.stalled_after
+    lags = []
+    for source in facts.inbox.value if facts.inbox else ():
+        target = source.cut if source.cut is not None else source.target
+        log = _log(topic, partitions.get(source.label))
+        if target is not None:
+            lags.append(lag(source.label, source.position, target, source.moved_at, log, now, bound))
+    return [found for found in lags if found.behind]
+
+
+def _bus_lags(facts: f.WindowFacts, now: datetime) -> list[Lag]:
+    topic = facts.broker.value.bus if facts.broker else None
+    bound = facts.rules.stalled_after
+    lags = []
+    for bus in facts.bus.value if facts.bus else ():
+        log = _log(topic, bus.partition)
+        if bus.end is not None:
+            lags.append(lag(bus.label, bus.position, bus.end, bus.moved_at, log, now, bound))
+    return [found for found in lags if found.behind]
+
+
+def bus_caught_up(facts: f.WindowFacts, now: datetime) -> bool:
+    """Every bus partition of the basis has been read to bus_end by the effects lane, by a fresh measurement."""
+    if not facts.bus or not facts.basis or unmeasured(facts, now, "bus", "broker"):
+        return False
+    ended = {bus.label for bus in facts.bus.value if bus.end is not None and bus.position >= bus.end}
+    return {source.label for source in facts.basis.value.bus} <= ended
+
+
+def all_admitted(facts: f.WindowFacts) -> bool:
+    return facts.inbox is not None and all(s.cut is not None and s.position >= s.cut for s in facts.inbox.value)
+
+
+def once_admitted(facts: f.WindowFacts, check: Check) -> Check:
+    """What is counted over admitted events follows from CAUGHT_UP until all of them are there."""
+    if all_admitted(facts):
+        return check
+    if check.state is State.BROKEN:
+        return following(check, CheckName.CAUGHT_UP)
+    return unfinished(check, "the events up to the cut were not admitted yet")
+
+
+def _lag_causes(lags: Sequence[Lag]) -> Iterable[Cause]:
+    """Lanes that merely run are one cause; what stands still is named one by one."""
+    odd = [found for found in lags if found.stalled_since or found.held_at is not None]
+    plain = [found for found in lags if found not in odd]
+    yield from (Cause(found.text(), found.act()) for found in odd)
+    if len(plain) == 1:
+        yield Cause(plain[0].text(), WAIT_LANES)
+    elif plain:
+        total = sum(found.behind for found in plain)
+        yield Cause(f"{w.sources([found.label for found in plain])} are {w.number(total)} behind", WAIT_LANES)
+
+
+def _not_sealed(facts: f.WindowFacts) -> Iterable[Cause]:
+    if facts.window.state is f.WindowState.OPEN:
+        yield Cause("the window is not sealed", Act("seal the window", "seal"))
+
+
+def _ends_unread(facts: f.WindowFacts) -> list[str]:
+    inbox = [s.label for s in facts.inbox.value if s.cut is None] if facts.inbox else []
+    return inbox + ([b.label for b in facts.bus.value if b.end is None] if facts.bus else [])
+
+
+def caught_up(facts: f.WindowFacts, now: datetime) -> Check:
+    """Judged by cut and bus_end, never by today's end of the log: later records belong to a later window."""
+    name = CheckName.CAUGHT_UP
+    required = f"every lane at its end, at most {w.age(facts.rules.sample_max_age)} old"
+    causes = no_basis(facts) + unmeasured(facts, now, "broker", "inbox", "bus")
+    if causes or not (facts.broker and facts.inbox and facts.bus):
+        return not_measured(name, required, causes, facts.broker)
+    lags = _inbox_lags(facts, now) + _bus_lags(facts, now)
+    observed = f"{w.number(sum(found.behind for found in lags))} behind"
+    broken = (*_not_sealed(facts), *_lag_causes(lags))
+    sealed = facts.window.state is f.WindowState.CUT
+    unread = _ends_unread(facts) if sealed and not lags else []  # behind its cut, nobody could know the bus's end
+    return _wait_for_publishing(facts, judged(name, required, observed, facts.broker, broken, _unread(unread)))
+
+
+def _unread(labels: Sequence[str]) -> Iterable[Cause]:
+    if labels:
+        yield Cause(f"the end of {w.sources(labels)} was not measured", WAIT_LANES)
+
+
+def _wait_for_publishing(facts: f.WindowFacts, check: Check) -> Check:
+    """The bus's end is read only when every attempt is settled; until then its absence says nothing new."""
+    publishing = facts.publishing.value if facts.publishing else None
+    if check.state is State.UNMEASURED and publishing and publishing.unsettled:
+        return following(check, CheckName.PUBLISHED)
+    return check
+
+
+def accounted(facts: f.WindowFacts, now: datetime) -> Check:
+    """Judged up to the position: what lies between position and cut is CAUGHT_UP's to say."""
+    name, required = CheckName.ACCOUNTED, "one receipt or a proven gap for every offset"
+    causes = no_basis(facts) + unmeasured(facts, now, "inbox")
+    if causes or not (facts.basis and facts.inbox):
+        return not_measured(name, required, causes, facts.inbox)
+    ledger = facts.inbox.value
+    absent = {source.label for source in facts.basis.value.inbox} - {source.label for source in ledger}
+    observed = f"{w.count(sum(s.receipts for s in ledger), 'receipt')}, {w.number(_unaccounted(ledger))} unaccounted"
+    broken = [cause for source in ledger for cause in _unaccounted_causes(source)]
+    unknown = [*not_seen(frozenset(absent)), *_claimed(ledger)]
+    check = judged(name, required, observed, facts.inbox, broken, unknown)
+    if check.state is State.HOLDS and any(s.cut is None or s.position < s.cut for s in ledger):
+        return unfinished(check, "the offsets up to the cut were not read yet")
+    return check
+
+
+def _unaccounted(ledger: Sequence[f.SourceLedger]) -> int:
+    return sum(s.missing + s.doubled + s.outside + s.refuted for s in ledger)
+
+
+def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
+    fail = Severity.FAIL
+    if s.missing:
+        yield Cause(f"{w.count(s.missing, 'offset')} of {s.label} {w.have(s.missing)} no receipt", RERUN, fail)
+    if s.doubled:
+        yield Cause(f"{w.count(s.doubled, 'offset')} of {s.label} {w.have(s.doubled)} two receipts", RERUN, fail)
+    if s.outside:
+        lie = "lies" if s.outside == 1 else "lie"
+        yield Cause(f"{w.count(s.outside, 'receipt')} of {s.label} {lie} outside the basis", RERUN, fail)
+    if s.refuted:
+        n = w.count(s.refuted, "offset")
+        text = f"{n} of {s.label} {w.be(s.refuted)} in a gap where a second reader found records"
+        yield Cause(text, RERUN, fail)
+
+
+def _claimed(ledger: Sequence[f.SourceLedger]) -> Iterable[Cause]:
+    claimed = [s for s in ledger if s.claimed]
+    if claimed:
+        n = sum(s.claimed for s in claimed)
+        text = f"{w.count(n, 'offset')} of {w.sources([s.label for s in claimed])} {w.be(n)} in a gap not proven yet"
+        yield Cause(text, Act("wait for the gaps to be proven"))
+
+
+def committed(facts: f.WindowFacts, now: datetime) -> Check:
+    """ "Nothing committed" holds: Postgres is the authority, Kafka's commit serves other tools (K9, K10)."""
+    name, required = CheckName.COMMITTED, "Kafka's commit ≤ the durable position"
+    causes = no_basis(facts) + unmeasured(facts, now, "committed")
+    if causes or not (facts.basis and facts.committed):
+        return not_measured(name, required, causes, facts.committed)
+    pairs, basis = facts.committed.value, facts.basis.value
+    kafka = {s.label for s in (*basis.inbox, *basis.bus) if s.partition is not None}
+    ahead = max((pair.committed - pair.position for pair in pairs if pair.committed is not None), default=0)
+    observed = f"{w.number(max(ahead, 0))} ahead on {w.count(len(pairs), 'source')}"
+    broken = [cause for pair in pairs for cause in _ahead(pair)]
+    absent = frozenset(kafka - {pair.label for pair in pairs})
+    return judged(name, required, observed, facts.committed, broken, not_seen(absent))
+
+
+def _ahead(pair: f.Committed) -> Iterable[Cause]:
+    ahead = (pair.committed or 0) - pair.position
+    if ahead <= 0:
+        return
+    text = f"Kafka's commit of {pair.label} is {w.number(ahead)} ahead of the durable position"
+    if pair.ours is not None and pair.ours > pair.position:
+        yield Cause(text, RERUN, Severity.FAIL)
+    else:
+        yield Cause(text, Act(f"set Kafka's commit of {pair.label} back", "operate"))
