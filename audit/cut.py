@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from audit import capture as look
 from audit.core import facts as f
+from audit.partitions import take_in_doors
 from audit.partitions import notice_partitions
 from ingest.auditlog import record_act
 from ingest.core.contract import Totals
@@ -87,6 +88,7 @@ def _cuts(cur: Cursor, win: int) -> dict[str, int]:
 def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Sealed:
     """Position rows are locked in source order, so a batch under way lands wholly on one side of its cut."""
     with write() as cur:
+        cur.execute(sql.lock_window, {"win": row.win})  # a door binds its source under a share lock on this row
         cur.execute(sql.lock_positions, {"win": row.win})
         state: Any = cur.execute(sql.state, {"win": row.win}).fetchone()
         if state.state == "CUT":
@@ -94,6 +96,7 @@ def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Se
         for source in cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall():
             cut = cut_position(cur, source.source_id, row.win, _lso(source, broker))
             cur.execute(sql.end_range, {"win": row.win, "source": source.source_id, "end": cut})
+        take_in_doors(cur, row.win, captured)
         cuts = _cuts(cur, row.win)
         cur.execute(sql.cut_window, {"win": row.win})
         cur.execute(sql.seal_run, {"run": row.run_number})

@@ -140,7 +140,7 @@ class _Reading:
         for row in self._rows(sql.inbox):
             mine = [x for x in receipts if x.source_id == row.source_id]
             stray = strays.pop(row.source_id, None)
-            log = ends.partitions.get(row.partition) if ends else None
+            log = ends.partitions.get(row.partition) if ends and row.kind == "topic" else None
             ledger = _ledger(row, mine, stray.n if stray else 0, refuted.get(row.source_id, 0))
             found.append(replace(ledger, target=log.lso if log else None))
         return (*found, *(_only_strays(row, self._at) for row in strays.values()))

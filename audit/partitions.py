@@ -1,4 +1,7 @@
-"""A partition added while a window is open belongs to that window from offset 0, and to its basis' next generation."""
+"""A partition added while a window is open belongs to that window from offset 0, and to its basis' next generation.
+
+So does a door, the source of a web process, that was bound to the window since.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,27 @@ def _take_in(win: int, captured: look.Captured, broker: f.Broker) -> int:
         detail = {"inbox": sorted(inbox), "bus": sorted(bus)}
         record_act(cur, "passgate", "basis.grown", f"{row.stream}/{row.run_id}", "partitions were added", detail)
     return len(inbox) + len(bus)
+
+
+def _take_in_doors(win: int, captured: look.Captured) -> None:
+    with write() as cur:
+        row: Any = cur.execute(sql.lock_window, {"win": win}).fetchone()
+        if row.state == "OPEN":
+            take_in_doors(cur, win, captured)
+
+
+def take_in_doors(cur: Cursor, win: int, captured: look.Captured) -> int:
+    """Doors bound since the newest generation become part of the next one; the caller has locked the window's row."""
+    basis = look.read_basis(cur, win)
+    labels = [look.source_label(row) for row in cur.execute(sql.doors, {"win": win}).fetchall()]
+    known = {source.label for source in basis.value.inbox} if basis else set()
+    new = [label for label in labels if label not in known]
+    if basis is None or not new:
+        return 0
+    sources = ((*basis.value.inbox, *(f.BasisSource(label) for label in new)), basis.value.bus)
+    snapshot = look.store_snapshot(cur, win, "CHECK", captured, look.database_identity(cur))
+    look.append_basis(cur, win, snapshot, look.unprobed(basis.value.broker), sources, "doors were bound")
+    return len(new)
 
 
 def _append(

@@ -10,6 +10,9 @@ SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.top
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = %(win)s AND s.role = 'inbox' ORDER BY r.source_id
 
+-- name: lock_window
+SELECT id FROM run_window WHERE id = %(win)s FOR UPDATE
+
 -- name: lock_positions
 SELECT p.source_id FROM position p JOIN window_range r ON r.source_id = p.source_id AND r.win = %(win)s
  WHERE p.lane = 'admission' ORDER BY p.source_id FOR UPDATE OF p

@@ -29,6 +29,7 @@ from ingest.core.errors import (
 )
 from ingest.core.pointer import escape
 from ingest.db import DatabaseGone
+from ingest.door import NoOpenRun
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ _STATUS: tuple[tuple[type[PassgateError], int], ...] = (
     (ContractErrors, 422),
     (RecordError, 422),
     (DatabaseGone, 503),
+    (NoOpenRun, 503),
     (BrokerError, 503),
     (GateError, 503),
     (SettingsError, 500),
@@ -95,7 +97,12 @@ _STATUS: tuple[tuple[type[PassgateError], int], ...] = (
 
 
 # Where the area of an error says less than its code.
-_STATUS_OF_CODE = {"run_id_invalid": 400, "idempotency_key_reused": 422}
+_STATUS_OF_CODE = {
+    "run_id_invalid": 400,
+    "idempotency_key_reused": 422,
+    "media_type_unsupported": 415,
+    "too_many_events": 413,
+}
 
 
 def status_of(error: PassgateError) -> int:

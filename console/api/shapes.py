@@ -10,7 +10,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from console.people import Act
-from ingest.core.reason import Decision
+from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, ItemState, Resolution, RunState, WindowState
 from ingest.quarantine import MOST_ITEMS
 
@@ -384,6 +384,20 @@ class AttemptAnswer(s.Serializer[Any]):
     settled_at = s.DateTimeField(allow_null=True)
     reconcile_requested = Asked(allow_null=True)
     scan = ScanAnswer(allow_null=True)
+
+
+class Admission(s.Serializer[Any]):
+    decision = s.ChoiceField([decision.name for decision in Decision])
+    reason = s.ChoiceField([reason.name for reason in Reason])
+    flags = s.ListField(child=s.ChoiceField([str(flag.name) for flag in Flag if flag]))
+    receipt = s.CharField(help_text="The path of the record's receipt.")
+    first = s.CharField(required=False, help_text="The path of the first one's receipt, where it was known already.")
+
+
+class Admissions(s.Serializer[Any]):
+    stream = s.CharField()
+    run = s.CharField()
+    results = Admission(many=True, help_text="One for each event, in the order they were sent.")
 
 
 class MeAnswer(s.Serializer[Any]):

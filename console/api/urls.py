@@ -6,6 +6,7 @@ from django.urls import path, re_path, register_converter
 
 from console.api.attempts import Attempts, OneAttempt, Reconcile
 from console.api.endpoint import Unknown
+from console.api.events import Events
 from console.api.gate import RunGate, WindowGate
 from console.api.me import Me
 from console.api.quarantine import Items, OneItem, ResolveMany, ResolveOne
@@ -37,6 +38,7 @@ urlpatterns = [
     path("streams/", Streams.as_view(), name="streams"),
     path("streams/<str:stream>", OneStream.as_view(), name="stream"),
     path("streams/<str:stream>/sources/", Sources.as_view(), name="sources"),
+    path("streams/<str:stream>/events", Events.as_view(), name="events"),
     path("streams/<str:stream>/runs/", Runs.as_view(), name="runs"),
     path(RUN, OneRun.as_view(), name="run"),
     path(f"{RUN}/seal", Seal.as_view(), name="seal"),

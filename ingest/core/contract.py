@@ -57,9 +57,8 @@ def parse_contract(
 
 
 def not_in_force(contract: Contract) -> list[str]:
-    """The parts the file wrote that are read and kept, but do nothing yet: `[inbox.http]`, `[[notify]]`, ..."""
+    """The parts the file wrote that are read and kept, but do nothing yet: `[plans]`, `[[notify]]`, ..."""
     written = {
-        "[inbox.http]": contract.inbox.http.enabled,
         "[plans]": "plans" in contract.given,
         "payload.visible_to": "payload.visible_to" in contract.given,
         "payload.mask": "payload.mask" in contract.given,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import URLPattern
 
+from console.place import PROJECT
+
 if TYPE_CHECKING:
     from tests.api.caller import Caller
 
@@ -30,6 +32,7 @@ ROUTES = {
     "GET schema": "look",
     "GET streams/": "look",
     "GET streams/{stream}": "look",
+    "POST streams/{stream}/events": "send",
     "GET streams/{stream}/runs/": "look",
     "GET streams/{stream}/runs/{run}": "look",
     "PUT streams/{stream}/runs/{run}": "open",
@@ -140,3 +143,9 @@ def test_permissions_that_cannot_be_looked_up_are_a_no(call: Call, monkeypatch: 
     answer = ana.get("streams/")
     assert (answer.status_code, answer.json()["code"], answer.json()["retry"]) == (503, "permission_unknown", True)
     assert answer.headers["Retry-After"]
+
+
+def test_the_documentation_lists_every_route_with_its_act() -> None:
+    text = (PROJECT / "docs" / "api.md").read_text()
+    listed = dict(re.findall(r"^\| `(\w+ [^`]+)` \| (\w+) \|", text, re.MULTILINE))
+    assert listed == ROUTES

@@ -1,0 +1,193 @@
+"""The HTTP door: events in, a decision and a receipt for each, and no 2xx before they are durable (S24)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from console.api import shapes
+from console.api.endpoint import Endpoint
+from console.api.idempotency import once
+from console.api.problems import BadRequest, TooLarge
+from console.api.schema import IDEMPOTENCY, answers
+from console.people import Act
+from ingest.core.batching import BATCH_BYTES
+from ingest.core.decide import Outcome
+from ingest.core.reason import Decision, Flag, Reason
+from ingest.door import DoorRecord, Received, receive
+
+MOST_BYTES = BATCH_BYTES
+"""Of a request's body, packed and unpacked alike: no more than one batch can hold."""
+
+_WBITS_GZIP = 31
+
+
+class BodyUnreadable(BadRequest):
+    """Not one event of the body can be told from another; whatever can be told gets a receipt instead."""
+
+    code = "body_unreadable"
+    what = "the request body cannot be read"
+
+
+class MediaRefused(BadRequest):
+    code = "media_type_unsupported"
+    what = "the body is not encoded in a way the door reads"
+
+
+class Sent(NamedTuple):
+    """One event of a body, its bytes as they were sent."""
+
+    value: bytes
+    headers: list[tuple[str, bytes | None]] | None
+
+
+class EventsParser(BaseParser):
+    """Bounded bytes of a body, unpacked if gzip, cut into the raw bytes of each event. Nothing is decoded yet."""
+
+    envelope: ClassVar[bytes | None] = None  # the content type each event gets, where the body is of CloudEvents
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> list[Sent]:
+        headers = (parser_context or {})["request"].headers
+        _check_charset(media_type or "")
+        raw = stream.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise TooLarge(expected=f"at most {MOST_BYTES} bytes", next_step="send them in parts")
+        body = _unpacked(raw, headers.get("Content-Encoding", "").strip().lower())
+        named: list[tuple[str, bytes | None]] | None = [("content-type", self.envelope)] if self.envelope else None
+        return [Sent(value, named) for value in self.cut(body)]
+
+    def cut(self, body: bytes) -> list[bytes]:
+        """The raw bytes of each event, in order."""
+        raise NotImplementedError
+
+
+class JSONEvents(EventsParser):
+    """An array of events, or one event."""
+
+    media_type = "application/json"
+
+    def cut(self, body: bytes) -> list[bytes]:
+        if body.lstrip()[:1] != b"[":
+            return [body]
+        return _array(body)
+
+
+class LineEvents(EventsParser):
+    """One event a line (NDJSON). A line that is no event gets a receipt that says so, like a record of a topic."""
+
+    media_type = "application/x-ndjson"
+
+    def cut(self, body: bytes) -> list[bytes]:
+        return [line for line in (part.removesuffix(b"\r") for part in body.split(b"\n")) if line.strip()]
+
+
+class CloudEvent(EventsParser):
+    """One CloudEvent in structured form."""
+
+    media_type = "application/cloudevents+json"
+    envelope = b"application/cloudevents+json"
+
+    def cut(self, body: bytes) -> list[bytes]:
+        return [body]
+
+
+class CloudEventsBatch(EventsParser):
+    """An array of CloudEvents in structured form (CloudEvents JSON format, section 4)."""
+
+    media_type = "application/cloudevents-batch+json"
+    envelope = CloudEvent.envelope
+
+    def cut(self, body: bytes) -> list[bytes]:
+        return _array(body)
+
+
+PARSERS: Sequence[type[EventsParser]] = (JSONEvents, LineEvents, CloudEvent, CloudEventsBatch)
+
+
+def _check_charset(media_type: str) -> None:
+    """UTF-8 only: another charset is refused, never honoured (HOSTILE_INPUT.md)."""
+    for parameter in media_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in {"utf-8", "utf8"}:
+            raise MediaRefused(("Content-Type", "UTF-8 is the only charset"), found=value.strip()[:40])
+
+
+def _unpacked(raw: bytes, encoding: str) -> bytes:
+    """At most MOST_BYTES come out, whatever a packed body promises."""
+    if encoding in {"", "identity"}:
+        return raw
+    if encoding != "gzip":
+        raise MediaRefused(("Content-Encoding", "gzip, or none"), found=encoding[:40])
+    unpacking = zlib.decompressobj(_WBITS_GZIP)
+    try:
+        body = unpacking.decompress(raw, MOST_BYTES)
+    except zlib.error as error:
+        raise BodyUnreadable(("", str(error)), expected="a gzip body") from None
+    if unpacking.unconsumed_tail or not unpacking.eof:
+        if len(body) >= MOST_BYTES:
+            raise TooLarge(expected=f"at most {MOST_BYTES} bytes unpacked", next_step="send them in parts")
+        raise BodyUnreadable(("", "the gzip body ends too early"))
+    return body
+
+
+def _array(body: bytes) -> list[bytes]:
+    try:
+        return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        found = str(error)
+        raise BodyUnreadable(
+            ("", found), expected="a JSON array", next_step="send one event a line to get a receipt for each"
+        ) from None
+
+
+class Events(Endpoint):
+    acts = {"POST": Act.SEND_EVENTS}
+    parser_classes = PARSERS
+
+    @extend_schema(
+        operation_id="send_events",
+        parameters=[IDEMPOTENCY],
+        request={parser.media_type: OpenApiTypes.OBJECT for parser in PARSERS},
+        responses=answers(shapes.Admissions, 404, 409, 413, 415),
+    )
+    @once
+    def post(self, request: Request, stream: str) -> Response:
+        """Admits events. 200 when every one of them is durable, with what became of each, in the order sent.
+
+        Sending the same events again is safe: each is then a DUPLICATE.
+        """
+        records = [DoorRecord(0, None, None, event.value, event.headers) for event in request.data or ()]
+        return Response(admissions(stream, receive(stream, records)))
+
+
+def admissions(stream: str, received: Received) -> dict[str, Any]:
+    """The answer: `results` in input order."""
+    return {
+        "stream": stream,
+        "run": received.run,
+        "results": [_result(received.source, outcome) for outcome in received.outcomes],
+    }
+
+
+def _result(source: int, outcome: Outcome) -> dict[str, Any]:
+    result = {
+        "decision": Decision(outcome.decision).name,
+        "reason": Reason(outcome.reason).name,
+        "flags": [flag.name for flag in Flag if flag & outcome.flags],
+        "receipt": reverse("api:receipt", kwargs={"source": source, "offset": outcome.offset}),
+    }
+    if outcome.first_source is not None and outcome.first_offset is not None:
+        place = {"source": outcome.first_source, "offset": outcome.first_offset}
+        result["first"] = reverse("api:receipt", kwargs=place)
+    return result

@@ -1,0 +1,232 @@
+"""The HTTP door on real parts: S24, the same event through both doors, bodies that cannot be read, and its windows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from console.api.tokens import issue
+from ingest import door
+from ingest.door import DoorRecord, receive
+from tests.api.caller import person
+from tests.flow.world import CONTRACT, Flow, thing
+
+MakeFlow = Callable[..., Flow]
+GZIP = {"HTTP_CONTENT_ENCODING": "gzip"}
+OPEN_DOOR = CONTRACT + "\n[inbox.http]\nenabled = true\n"
+
+
+@pytest.fixture
+def flow(make_flow: MakeFlow) -> Flow:
+    return make_flow(contract=OPEN_DOOR)
+
+
+@pytest.fixture
+def client(live: object) -> APIClient:
+    return signed_in("data engineer")
+
+
+def signed_in(role: str) -> APIClient:
+    made = APIClient()
+    made.credentials(HTTP_AUTHORIZATION=f"Token {issue(person(role), 'door', timedelta(hours=1), (), 'test').secret}")
+    return made
+
+
+def post(client: APIClient, flow: Flow, body: bytes, kind: str = "application/json", **headers: Any) -> Any:
+    return client.post(f"/api/v1/streams/{flow.name}/events", data=body, content_type=kind, **headers)
+
+
+def decisions(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.data
+    return [result["decision"] for result in answer.data["results"]]
+
+
+def array(*events: bytes) -> bytes:
+    return b"[" + b",".join(events) + b"]"
+
+
+def test_decisions_and_receipts_come_back_in_the_order_sent(flow: Flow, client: APIClient) -> None:
+    flow.open()
+    answer = post(client, flow, array(thing(1), thing(2), thing(1), thing(2, other=True)))
+    assert decisions(answer) == ["ADMITTED", "ADMITTED", "DUPLICATE", "QUARANTINED"]
+    results = answer.data["results"]
+    assert results[3]["reason"] == "PAYLOAD_MISMATCH"
+    assert results[3]["first"] == results[1]["receipt"]
+    for result in results:
+        shown = APIClient()
+        shown.credentials(**client._credentials)
+        assert shown.get(result["receipt"]).data["decision"] == result["decision"]
+
+
+def test_a_line_that_is_no_event_gets_a_receipt_and_the_others_are_admitted(flow: Flow, client: APIClient) -> None:
+    flow.open()
+    lines = b"\n".join([thing(1), b'{"type":"thing","id":NaN}', b"", b"\xff", thing(2)])
+    answer = post(client, flow, lines, "application/x-ndjson")
+    assert decisions(answer) == ["ADMITTED", "QUARANTINED", "QUARANTINED", "ADMITTED"]
+
+
+def test_the_whole_flow_from_the_door_to_a_pass(flow: Flow, client: APIClient) -> None:
+    """A door's source belongs to the basis, its offsets to the window, and the next run starts where it was cut."""
+    flow.open("r1")
+    post(client, flow, array(*(thing(n) for n in range(100))))
+    flow.produce([thing(n) for n in range(90, 110)])
+    flow.work()
+    flow.seal("r1")
+    flow.work()
+    stored = flow.judge("r1")
+    assert str(stored.verdict.state) == "PASS", stored.sentence
+    assert post(client, flow, array(thing(1))).status_code == 503  # no run is open: its admission stands still
+    flow.open("r2")
+    assert decisions(post(client, flow, array(thing(1)))) == ["ADMITTED"]
+    assert flow.count("effect") == 110
+
+
+def test_s24_no_2xx_when_the_database_is_gone(flow: Flow, client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.open()
+    post(client, flow, array(thing(1)))
+
+    def gone(*_: object, **__: object) -> None:
+        raise door_gone()
+
+    monkeypatch.setattr(door.Admission, "write_all", gone)
+    answer = post(client, flow, array(thing(2)))
+    assert answer.status_code == 503
+    assert answer["Retry-After"]
+    monkeypatch.undo()
+    assert decisions(post(client, flow, array(thing(2)))) == ["ADMITTED"]
+
+
+def door_gone() -> Exception:
+    from ingest.db import DatabaseGone
+
+    return DatabaseGone(found="the connection ended")
+
+
+def test_both_doors_at_once_admit_an_event_once(flow: Flow, client: APIClient) -> None:
+    """The unique index settles the race; whoever loses does its transaction again and finds a duplicate."""
+    flow.open()
+    events = [thing(n) for n in range(400)]
+    flow.produce(events)
+    worker = threading.Thread(target=lambda: flow.work("admission"))
+    worker.start()
+    sent = [decisions(post(client, flow, array(*events[n : n + 50]))) for n in range(0, 400, 50)]
+    worker.join()
+    every = flow.decisions()
+    assert (every.count("ADMITTED"), every.count("DUPLICATE")) == (400, 400)
+    assert sum(len(part) for part in sent) == 400
+
+
+def test_threads_share_one_door_and_its_offsets_are_dense(flow: Flow) -> None:
+    from django.db import connection
+
+    flow.open()
+
+    def send(start: int) -> None:
+        for n in range(start, start + 10):
+            receive(flow.name, [DoorRecord(0, None, None, thing(n), None)])
+        connection.close()
+
+    threads = [threading.Thread(target=send, args=(n * 10,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = flow.rows(
+        'SELECT t."offset" FROM receipt t JOIN source c ON c.id = t.source_id JOIN stream s ON s.id = c.stream_id'
+        " WHERE s.name = %(name)s AND c.kind = 'door' ORDER BY 1"
+    )
+    assert [row.offset for row in rows] == list(range(60))
+
+
+def test_a_door_that_another_process_took_is_given_up(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle for longer than its lease: the process takes another door, and nothing is written under the old fence."""
+    from ingest import lease as leases
+    from ingest.db import write
+
+    flow.open()
+    first = receive(flow.name, [DoorRecord(0, None, None, thing(1), None)])
+    with write() as cur:
+        cur.execute("UPDATE position SET until = clock_timestamp() WHERE source_id = %s", (first.source,))
+    with monkeypatch.context() as other:
+        other.setattr(leases, "owner", lambda: "another:1:abc")
+        assert leases.take("admission", first.source) is not None
+    second = receive(flow.name, [DoorRecord(0, None, None, thing(2), None)])
+    assert second.source != first.source
+    with write() as cur:
+        cur.execute("UPDATE position SET until = clock_timestamp() WHERE source_id = %s", (first.source,))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "headers", "status", "code"),
+    [
+        (b"[1,", "application/json", {}, 400, "body_unreadable"),
+        (b"[" * 100_000, "application/json", {}, 400, "body_unreadable"),
+        (b"not an array", "application/cloudevents-batch+json", {}, 400, "body_unreadable"),
+        (b"{}", "text/plain", {}, 415, "media_type_unsupported"),
+        (b"[]", "application/json; charset=utf-7", {}, 415, "media_type_unsupported"),
+        (b"[]", "application/json", {"HTTP_CONTENT_ENCODING": "br"}, 415, "media_type_unsupported"),
+        (b"nonsense", "application/json", GZIP, 400, "body_unreadable"),
+        (gzip.compress(b"[]")[:-4], "application/json", GZIP, 400, "body_unreadable"),
+        (gzip.compress(b" " * 50_000_000), "application/json", GZIP, 413, "request_too_large"),
+        (b" " * (8 * 1024 * 1024 + 1), "application/json", {}, 413, "request_too_large"),
+        (array(*(thing(n) for n in range(1001))), "application/json", {}, 413, "too_many_events"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, bytes | str) else None,
+)  # fmt: skip
+def test_a_body_that_cannot_be_read_is_a_4xx_and_leaves_nothing(
+    flow: Flow, client: APIClient, body: bytes, kind: str, headers: dict[str, Any], status: int, code: str
+) -> None:
+    flow.open()
+    answer = post(client, flow, body, kind, **headers)
+    assert (answer.status_code, answer.data["code"]) == (status, code)
+    assert flow.receipts() == []
+
+
+def test_gzip_and_cloudevents(make_flow: MakeFlow, client: APIClient) -> None:
+    contract = """
+contract = 1
+stream = "{name}"
+[inbox.kafka]
+topic = "{name}.inbox"
+format = "cloudevents"
+[inbox.http]
+enabled = true
+[bus]
+topic = "{name}.bus"
+partitions = 2
+"""
+    flow = make_flow(contract=contract)
+    flow.open()
+    event = {"specversion": "1.0", "type": "t", "source": "/s", "id": "1", "data": {"a": 1}}
+    batch = json.dumps([event, event, {**event, "id": "2"}]).encode()
+    packed = gzip.compress(batch)
+    answer = post(client, flow, packed, "application/cloudevents-batch+json", HTTP_CONTENT_ENCODING="gzip")
+    assert decisions(answer) == ["ADMITTED", "DUPLICATE", "ADMITTED"]
+    assert decisions(post(client, flow, json.dumps(event).encode(), "application/cloudevents+json")) == ["DUPLICATE"]
+
+
+def test_a_stream_without_a_door_says_so(make_flow: MakeFlow, client: APIClient) -> None:
+    flow = make_flow()
+    flow.open()
+    answer = post(client, flow, array(thing(1)))
+    assert (answer.status_code, answer.data["code"]) == (409, "door_closed")
+
+
+def test_the_same_key_gives_the_same_answer_again(flow: Flow, client: APIClient) -> None:
+    flow.open()
+    first = post(client, flow, array(thing(1)), HTTP_IDEMPOTENCY_KEY="k1")
+    again = post(client, flow, array(thing(1)), HTTP_IDEMPOTENCY_KEY="k1")
+    assert decisions(first) == decisions(again) == ["ADMITTED"]
+    assert post(client, flow, array(thing(2)), HTTP_IDEMPOTENCY_KEY="k1").status_code == 422
+
+
+def test_a_viewer_may_not_send(flow: Flow) -> None:
+    flow.open()
+    assert post(signed_in("viewer"), flow, array(thing(1))).status_code == 403
