@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from audit import capture as look
 from audit.core import facts as f
-from audit.partitions import take_in_doors
-from audit.partitions import notice_partitions
+from audit.partitions import notice_partitions, take_in_doors
 from ingest.auditlog import record_act
 from ingest.core.contract import Totals
 from ingest.core.errors import BrokerError, NotFound, RunError

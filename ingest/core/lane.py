@@ -15,7 +15,7 @@ class Step:
 
 
 class Lane(Protocol):
-    """Holds its lease(s), consumers and producers between steps. Errors are PassgateErrors: LeaseError means drop it."""
+    """Holds its lease, consumers and producers between steps. Errors are PassgateErrors: LeaseError means drop it."""
 
     def step(self, max_wait: float) -> Step: ...
 
