@@ -40,6 +40,13 @@ class DataFolderBusy(StackError):
     what = "another stack runs on this data folder"
 
 
+class DataFolderForeign(StackError):
+    """The folder named holds files that no stack made."""
+
+    code = "stack_data_foreign"
+    what = "this is no data folder"
+
+
 class NoAccount(StackError):
     """Postgres refuses to run as root and no unprivileged account was found to run it as."""
 

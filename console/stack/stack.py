@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -27,12 +25,21 @@ import psutil
 
 from console.place import PROJECT
 from console.stack import record
-from console.stack.errors import DataFolderBusy, NoFreePort, PartFailed, PartNotReady, StackError, UnknownPart
+from console.stack.errors import (
+    DataFolderBusy,
+    DataFolderForeign,
+    NoFreePort,
+    PartFailed,
+    PartNotReady,
+    StackError,
+    UnknownPart,
+)
 from console.stack.kafka import Kafka
 from console.stack.part import Part
 from console.stack.ports import free_port
 from console.stack.postgres import Postgres
 from console.stack.process import Guard, Process, bound_log, start
+from console.stack.run import Run, State
 from console.stack.secrets import Secrets
 from console.stack.services import Beat, Control, Lanes, Web, django_environment
 from console.stack.valkey import Valkey
@@ -44,33 +51,10 @@ REPLACED_BY = {"postgres": "DATABASE_URL", "kafka": "KAFKA_BOOTSTRAP_SERVERS", "
 STOP_ORDER = (("beat",), ("lanes", "control"), ("web",), ("valkey",), ("kafka",), ("postgres",))
 RESTART_LIMIT = 5
 RESTART_WITHIN = 60.0
+MADE_BEFORE = {"supervisor.log"}
+"""What `up --detach` puts into a data folder before the stack holds it."""
 POLL = 0.1
 WEB_PORT = 8000
-
-
-class State(StrEnum):
-    """What a part is doing."""
-
-    STARTING = "starting"
-    UP = "up"
-    FROZEN = "frozen"
-    RESTARTING = "restarting"
-    STOPPED = "stopped"
-
-
-@dataclass
-class Run:
-    """A part and its present process."""
-
-    part: Part
-    process: Process | None = None
-    state: State = State.STOPPED
-    wanted: bool = False
-    since: float = 0.0
-    restarts: int = 0
-    deaths: list[float] = field(default_factory=list)
-    again_at: float | None = None
-    ready_by: float = 0.0
 
 
 class Stack:
@@ -232,7 +216,7 @@ class Stack:
 
     def status(self) -> list[dict[str, Any]]:
         """One row a part, in the order they start: part, state, pid, port, restarts, uptime in seconds."""
-        rows = [_row(name, run) for name, run in self._runs.items()]
+        rows = [run.row(name) for name, run in self._runs.items()]
         external = [name for name, key in REPLACED_BY.items() if key in self._external]
         return rows + [
             {"part": name, "state": "external", "pid": None, "port": None, "restarts": 0, "since": None}
@@ -320,6 +304,7 @@ class Stack:
 
     def _hold_data_folder(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
+        self._check_data_folder()
         # Root's folder lets the account that runs PostgreSQL pass, and see nothing; secrets have modes of their own.
         self.data.chmod(0o711 if os.geteuid() == 0 else 0o700)
         held = os.open(self.data / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -333,6 +318,16 @@ class Stack:
                 found=f"pid {there.get('pid')}, {there.get('url') or 'without a web server'}",
             ) from None
         self._held = held
+
+    def _check_data_folder(self) -> None:
+        """Refuse a folder with somebody else's files: its mode is changed, and it is removed as a whole one day."""
+        names = {path.name for path in self.data.iterdir()}
+        if ".lock" not in names and names - MADE_BEFORE:
+            raise DataFolderForeign(
+                expected=f"{self.data} to be empty, or a data folder already",
+                found=f"other files in it ({sorted(names)[0]})",
+                next_step="name another folder",
+            )
 
     def _make(self, name: str) -> Part:
         assert self._secrets is not None
@@ -373,7 +368,7 @@ class Stack:
                 break
             except PartFailed:
                 self._end(run)
-                if not tries_left or not _lost_a_port(run):
+                if not tries_left or not run.lost_a_port():
                     raise
                 with self._lock:
                     self._give_ports(run.part, afresh=True)
@@ -425,7 +420,7 @@ class Stack:
         assert process is not None
         if process.exit_code() is not None:
             raise PartFailed(
-                expected=f"{run.part.name} to start", found=_obituary(run), next_step=f"read {self.log(run.part.name)}"
+                expected=f"{run.part.name} to start", found=run.obituary(), next_step=f"read {self.log(run.part.name)}"
             )
         if run.part.is_ready(process):
             run.state = State.UP
@@ -483,7 +478,7 @@ class Stack:
             self._give_up(run)
             return
         self._say(
-            f"{run.part.name}: ended ({_obituary(run)}); "
+            f"{run.part.name}: ended ({run.obituary()}); "
             f"starting it again, {len(run.deaths)} of {self._limit} in a minute"
         )
         run.restarts += 1
@@ -502,7 +497,7 @@ class Stack:
     def _give_up(self, run: Run) -> None:
         self.failure = PartFailed(
             expected=f"{run.part.name} to stay up",
-            found=f"{len(run.deaths)} ends within {RESTART_WITHIN:.0f} s, the last one: {_obituary(run)}",
+            found=f"{len(run.deaths)} ends within {RESTART_WITHIN:.0f} s, the last one: {run.obituary()}",
             next_step=f"read {self.log(run.part.name)}",
         )
         run.wanted = False
@@ -562,25 +557,6 @@ class Stack:
         if process is None:
             raise PartNotReady(expected=f"{part} to run", found="it was never started")
         return process
-
-
-def _row(name: str, run: Run) -> dict[str, Any]:
-    alive = run.process is not None and run.process.exit_code() is None
-    return {
-        "part": name, "state": str(run.state), "pid": run.process.pid if run.process and alive else None,
-        "port": run.part.port,
-        "restarts": run.restarts, "since": run.since if alive else None,
-    }  # fmt: skip
-
-
-def _lost_a_port(run: Run) -> bool:
-    """Whether it ended because another program has its port: all of them say "in use" then."""
-    return run.process is not None and "in use" in run.process.new_log().lower()
-
-
-def _obituary(run: Run) -> str:
-    assert run.process is not None
-    return f"exit {run.process.exit_code()}: {run.process.last_lines()[-600:]}"
 
 
 def _last(text: str) -> str:

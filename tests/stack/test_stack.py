@@ -20,7 +20,15 @@ from console.place import PROJECT
 from console.stack import Stack, account, kafka, record
 from console.stack import stack as stack_module
 from console.stack.account import Account, private_folder
-from console.stack.errors import DataFolderBusy, JavaUnusable, NoFreePort, PartFailed, StackError, UnknownPart
+from console.stack.errors import (
+    DataFolderBusy,
+    DataFolderForeign,
+    JavaUnusable,
+    NoFreePort,
+    PartFailed,
+    StackError,
+    UnknownPart,
+)
 from console.stack.ports import is_free
 from console.stack.process import LOG_KEPT, LOG_LIMIT, bound_log
 
@@ -129,6 +137,15 @@ def test_a_second_stack_on_the_same_data_is_refused(alone: Stack) -> None:
         Stack(alone.data, ALONE).start()
     assert str(os.getpid()) in caught.value.found
     assert alone.is_up("valkey")
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    tmp_path.chmod(0o755)
+    with pytest.raises(DataFolderForeign, match="thesis.txt"):
+        Stack(tmp_path, ALONE).start()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
 def test_two_stacks_at_once(alone: Stack, tmp_path: Path) -> None:
