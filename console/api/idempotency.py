@@ -121,8 +121,10 @@ def _end(row: IdempotencyKey, answer: Response) -> None:
 
 
 def _sweep() -> None:
-    old = IdempotencyKey.objects.filter(started_at__lt=Now() - KEPT).order_by("started_at").values("pk")[:SWEPT]
-    IdempotencyKey.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()
+    """SKIP LOCKED: two that sweep at once take different rows, and neither waits."""
+    with transaction.atomic():
+        old = IdempotencyKey.objects.filter(started_at__lt=Now() - KEPT).select_for_update(skip_locked=True)
+        IdempotencyKey.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:SWEPT])).delete()
 
 
 def digest_of(request: Request) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+from django.db.models.functions import Length
+
 from console.pages.paths import find_run, run_segment
 from ingest.core.errors import NotFound
 from ingest.models import Attempt, QuarantineItem, Receipt, Run, Stream, Window
@@ -43,9 +46,14 @@ def newest_window(run: Run) -> Window:
     return Window.objects.filter(run=run).latest("number")
 
 
-def item_numbered(number: int) -> QuarantineItem:
+def sized_items() -> QuerySet[QuarantineItem]:
+    """Items with what their documents say, and `size`, the bytes of the value; null for a tombstone."""
     items = QuarantineItem.objects.select_related("source", "win__run__stream", "win__contract")
-    found = items.filter(pk=number).first() if number < 2**63 else None
+    return items.annotate(size=Length("value"))
+
+
+def item_numbered(number: int) -> QuarantineItem:
+    found = sized_items().filter(pk=number).first() if number < 2**63 else None
     if found is None:
         raise NotFound(
             expected=f"quarantine item {number}", found="none", next_step="passgate quarantine list STREAM/RUN"

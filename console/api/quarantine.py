@@ -13,7 +13,7 @@ from console.api import shapes
 from console.api.documents import hidden_because, item_document, payload_document
 from console.api.endpoint import Endpoint, actor_of, body_of
 from console.api.idempotency import once
-from console.api.named import item_numbered, run_named, stream_named
+from console.api.named import item_numbered, run_named, sized_items, stream_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.problems import BadRequest
 from console.api.schema import IDEMPOTENCY, PAGING, answers, query
@@ -28,8 +28,8 @@ FILTERS = PARAMETERS | {"stream", "run", "reason", "state"}
 
 
 def items(run: Run | None = None, reason: str | None = None, state: str | None = None) -> QuerySet[QuarantineItem]:
-    """Items in the order they arrived in the ledger."""
-    found = QuarantineItem.objects.select_related("source", "win__run__stream", "win__contract").order_by("pk")
+    """Items in the order they arrived in the ledger, without their bytes: a page of them may be large ones."""
+    found = sized_items().defer("value", "key", "headers").order_by("pk")
     if run is not None:
         found = found.filter(win__in=list(run.window_set.values_list("pk", flat=True)))
     if reason is not None:

@@ -14,7 +14,7 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 from console.api.named import item_numbered, run_written
 from console.api.quarantine import REASONS, document, items, payloads
 from console.cli.base import RUN, Command, Group, acting, as_json, counted, emit, moment, said, table
-from ingest.models import ItemState, QuarantineItem, Resolution
+from ingest.models import ItemState, Resolution
 from ingest.quarantine import MOST_ITEMS, resolve
 
 REASON = click.option(
@@ -107,26 +107,26 @@ def resolve_items(
 ) -> None:
     """Resolve items by number, or a run's open ones with --all or --reason: all of them, or none.
 
-    An item is resolved once, and names who did it and why.
+    An item is resolved once, and names who did it and why. More than 10,000 are resolved in acts of 10,000.
     """
     chosen = _chosen(targets, every, reason)
-    done = resolve([item.pk for item in chosen], actor, Resolution(resolution), because) if chosen else None
-    count = done.items if done else 0
+    for first in range(0, len(chosen), MOST_ITEMS):
+        resolve(chosen[first : first + MOST_ITEMS], actor, Resolution(resolution), because)
     if as_json:
-        emit({"resolved": count, "items": [item.pk for item in chosen]})
+        emit({"resolved": len(chosen), "items": chosen})
     else:
-        said(f"{counted(count, 'item')} resolved as {resolution} by {actor}.")
+        said(f"{counted(len(chosen), 'item')} resolved as {resolution} by {actor}.")
 
 
-def _chosen(targets: Sequence[str], every: bool, reason: str | None) -> list[QuarantineItem]:
-    """The items meant. Whole runs need saying so: a forgotten word must not resolve everything."""
-    if all(target.isascii() and target.isdigit() for target in targets):
+def _chosen(targets: Sequence[str], every: bool, reason: str | None) -> list[int]:
+    """The numbers of the items meant. Whole runs need saying so: a forgotten word must not resolve everything."""
+    if all(target.isascii() and target.isdigit() and len(target) < 19 for target in targets):
         if every or reason:
             raise click.UsageError("--all and --reason go with STREAM/RUN")
-        return [item_numbered(int(target)) for target in targets]
+        return sorted({int(target) for target in targets})
     if len(targets) != 1:
         raise click.UsageError("either one STREAM/RUN or numbers of items are expected")
     if not (every or reason):
         raise click.UsageError("with STREAM/RUN, say which items: --all, or --reason REASON")
     run = run_written("/".join(RUN.convert(targets[0], None, None)))
-    return list(items(run, reason, ItemState.OPEN)[:MOST_ITEMS])
+    return list(items(run, reason, ItemState.OPEN).values_list("pk", flat=True))
