@@ -11,7 +11,7 @@ from datetime import datetime
 
 from ingest.core.errors import LeaseError
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.db import Cursor, statements
+from ingest.db import Cursor, read, statements
 from ingest.windows import raise_revisions
 
 sql = statements("ingest", "attempts")
@@ -32,6 +32,15 @@ def hold(cur: Cursor, lease: Lease) -> datetime:
             found="another owner, a newer fence, or a lease that ran out",
             next_step="nothing: whoever owns the lane settles its attempts",
         )
+    now: datetime = row.now
+    return now
+
+
+def clock() -> datetime:
+    """The database's time: the only one that leases, fences and scans are compared by."""
+    with read() as cur:
+        row = cur.execute("SELECT clock_timestamp() AS now").fetchone()
+    assert row is not None
     now: datetime = row.now
     return now
 

@@ -24,7 +24,7 @@ from ingest.core.identity import payload_digest
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import Cursor, again, statements, write
-from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Record, Start
+from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Record, Start, TopicChanged
 from ingest.lease import clear_stop, renew
 from ingest.models import Source
 from ingest.projecting import AppliedEvent, Joined, Pin, ProjectionFailed, check_pins, load_projection
@@ -39,14 +39,6 @@ _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text"
 _REMEMBERED = 64
 READ_RECORDS = 5_000
 READ_BYTES = 8 * 1024 * 1024
-
-
-class BusChanged(BrokerError):
-    """K5: the bus topic was deleted and created again; a changed topic id ends the window as FAIL."""
-
-    code = "topic_changed"
-    what = "the bus is not the topic this source belongs to"
-    retry = False
 
 
 class BusSkip(BrokerError):
@@ -400,7 +392,7 @@ class EffectsLane:
         """After every read and before its commit; the check that ends one batch opens the next."""
         found = self._admin.topic_id(self.source.topic)
         if found != self.source.topic_id:
-            raise BusChanged(
+            raise TopicChanged(
                 expected=f"{self.source.topic} with id {self.source.topic_id}",
                 found=f"id {found}" if found else "no such topic",
                 next_step="the window fails; the next one starts on the new topic",

@@ -86,6 +86,14 @@ class TopicGone(BrokerError):
     retry = False
 
 
+class TopicChanged(BrokerError):
+    """K5: deleted and created again, or another cluster's: offsets of the old one mean nothing in the new one."""
+
+    code = "topic_changed"
+    what = "the topic is not the one that was recorded"
+    retry = False
+
+
 class LogTruncated(BrokerError):
     """K6: the log was cut below our position, or the broker never had our leader epoch. Records may have been lost."""
 

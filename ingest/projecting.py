@@ -1,7 +1,7 @@
 """Projections: allow-listed classes that turn a batch of events into SQL, in the transaction that applies them.
 
 What readers may see of a projection is insert-only, lies in schema `truth`, and carries its window. A join never fills
-in silently: it says MATCHED, MISSING or AMBIGUOUS per event, and a degraded event carries its reason. Context is another
+in silently: it says MATCHED, MISSING or AMBIGUOUS per event; a degraded event carries its reason. Context is another
 stream's rows of the very window that the pin names; that window has a PASS and its rows never change, so the answer
 does not depend on who came first.
 """

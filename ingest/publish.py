@@ -26,7 +26,7 @@ from ingest.core.outcome import Kind, Outcome, confirm
 from ingest.core.partition import partition_for
 from ingest.core.reconciliation import Due, due
 from ingest.db import Cursor, read, statements, write
-from ingest.kafka import Admin, BusMessage, Cluster, TopicFacts, TransactionalProducer
+from ingest.kafka import Admin, BusMessage, Cluster, TopicChanged, TopicFacts, TransactionalProducer
 from ingest.lease import renew
 from ingest.models import Source
 from ingest.reconcile import NO_OUTCOME, Reconciliation, Unsettled, unsettled_of
@@ -58,13 +58,6 @@ class BusCompacts(PublishError):
 class BusMissing(PublishError):
     code = "bus_missing"
     what = "there is no bus topic to publish to"
-
-
-class BusChanged(PublishError):
-    """K5: the bus was deleted and created again, or is another cluster's. No open window stands on this one."""
-
-    code = "topic_changed"
-    what = "the bus is not the topic that the run was opened on"
 
 
 class BusTooSmall(PublishError):
@@ -367,7 +360,7 @@ class PublishLane:
             producer.init(_FENCE_SECONDS)
             renew(self.lease)
             self._renewed = time.monotonic()
-            self._producer, self._fenced_at = producer, _now()
+            self._producer, self._fenced_at = producer, attempts.clock()
         return self._producer
 
     def _check_bus(self, contract: Contract) -> None:
@@ -410,7 +403,7 @@ class PublishLane:
         with read() as cur:
             sources = {row.partition: row.id for row in cur.execute(sql.bus_sources, keys).fetchall()}
         if not sources.keys() >= set(range(partitions)):
-            raise BusChanged(
+            raise TopicChanged(
                 expected=f"{facts.topic} as it was when the run was opened",
                 found=f"cluster {cluster_id}, topic id {facts.topic_id}",
                 next_step="the window fails; the next one starts on the new topic",
@@ -449,11 +442,3 @@ def install_id() -> UUID:
         raise PublishError(expected="an install row", found="none", next_step="run the migrations")
     found: UUID = row.install_id
     return found
-
-
-def _now() -> datetime:
-    with read() as cur:
-        row = cur.execute("SELECT clock_timestamp() AS now").fetchone()
-    assert row is not None
-    now: datetime = row.now
-    return now

@@ -135,7 +135,7 @@ class Reconciliation:
     def step(self) -> ScanAnswer | None:
         """Look, decide, and write the answer down in one transaction. Raises BrokerError where Kafka is silent."""
         if self.started_at is None:
-            self.started_at = _now()
+            self.started_at = attempts.clock()
         before = self._moment()
         if reasons := unsound(self.prepared, before):
             return self._settle(ScanAnswer(Answer.UNDECIDABLE, "; ".join(reasons)), before, [])
@@ -233,14 +233,6 @@ def _as_json(anchor: Anchor, ground: Ground | None, done: Read | None) -> dict[s
         "scanned": done.scanned if done else 0,
         "ended_at": done.ended_at if done else None,
     }
-
-
-def _now() -> datetime:
-    with read() as cur:
-        row = cur.execute("SELECT clock_timestamp() AS now").fetchone()
-    assert row is not None
-    now: datetime = row.now
-    return now
 
 
 class _Scan:

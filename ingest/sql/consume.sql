@@ -65,6 +65,3 @@ SELECT w.id FROM window_range r JOIN run_window w ON w.id = r.win
 
 -- name: pins
 SELECT context, pinned_win, verdict FROM window_pin WHERE win = %(win)s
-
--- name: install
-SELECT install_id FROM install WHERE id = 1
