@@ -39,8 +39,7 @@ def _say(text: str) -> None:
 
 
 def _sweep_killed_sessions() -> None:
-    """Remove what sessions left that were killed: their folder's lock is free, and they are older than a start takes.
-    """
+    """Remove what sessions left that were killed: their lock is free, and they are older than a start takes."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         lock = folder / "data" / ".lock"
         try:
@@ -69,6 +68,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the stack, whatever ended the session, and leave nothing of it."""
     STACK.remove()
     shutil.rmtree(STACK.data.parent, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say again what failed before the tests, where a reader of the end of the output sees it."""
+    failed = os.environ.get("PASSGATE_FAILED_CHECKS")
+    if failed:
+        terminalreporter.section("checks before the tests")
+        terminalreporter.line(f"FAILED {failed}: see the top of the output", red=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,6 +1,4 @@
-"""`passgate test`: lint, types, import contracts and all tests; pytest last, so that its closing line is the last
-one.
-"""
+"""`passgate test`: lint, types, import contracts and all tests, whose closing line is the last one."""
 
 import os
 import subprocess
@@ -16,6 +14,8 @@ CHECKS = {
     "types": ("-m", "mypy"),
     "imports": ("-c", "from importlinter.cli import lint_imports_command as check; check()"),
 }
+FAILED_CHECKS = "PASSGATE_FAILED_CHECKS"
+"""Tells pytest what failed before it, so that its summary says so and its closing line stays the last one."""
 OF_A_RUNNING_STACK = (
     "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE",
     "PASSGATE_OWNER_URL", "PASSGATE_SECRET_KEY", "PASSGATE_DATA", "PASSGATE_DEBUG",
@@ -27,27 +27,18 @@ OF_A_RUNNING_STACK = (
 def test(pytest_arguments: tuple[str, ...]) -> None:
     """Run all checks and tests; with arguments, pytest alone with these arguments."""
     environment = {key: value for key, value in os.environ.items() if key not in OF_A_RUNNING_STACK}
-    failed = (
-        [] if pytest_arguments else [name for name, command in CHECKS.items() if not _check(name, command, environment)]
-    )
-    click.echo(
-        "checks: " + (f"{', '.join(failed)} failed" if failed else "all good")
-        if not pytest_arguments
-        else "tests alone"
-    )
+    checks = {} if pytest_arguments else CHECKS
+    failed = [name for name, command in checks.items() if not _check(name, command, environment)]
     sys.stdout.flush()
-    code = subprocess.run([sys.executable, "-m", "pytest", *pytest_arguments], cwd=PROJECT, env=environment).returncode
-    if failed:
-        click.echo(f"failed before the tests: {', '.join(failed)}", err=True)
+    command = [sys.executable, "-m", "pytest", *pytest_arguments]
+    code = subprocess.run(command, cwd=PROJECT, env=environment | {FAILED_CHECKS: ", ".join(failed)}).returncode
     sys.exit(code or (1 if failed else 0))
 
 
 def _check(name: str, command: tuple[str, ...], environment: dict[str, str]) -> bool:
     """Whether a check passes; its output is shown only when it does not."""
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *command], cwd=PROJECT, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, *command], cwd=PROJECT, env=environment, capture_output=True, text=True)
     good = done.returncode == 0
     click.echo(f"{name}: {'good' if good else 'FAILED'} ({time.monotonic() - began:.1f} s)")
     if not good:
