@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
+from ingest.core.reason import Reason
 from ingest.db import again, statements, write
 from ingest.models import Resolution
 from ingest.windows import raise_revisions
@@ -47,12 +49,23 @@ def _resolve(wanted: list[int], actor: str, resolution: Resolution, reason: str)
         ).fetchall()
         if len(rows) != len(wanted):
             _refuse(cur.execute(sql.states, {"ids": wanted}).fetchall(), wanted)
+        _check_first(rows, resolution)
         windows = tuple(sorted({row.win for row in rows}))
         raise_revisions(cur, windows)
         detail = {"items": wanted[:100], "count": len(wanted), "resolution": resolution.value}
         for subject in sorted({f"{row.stream}/{row.run_id}" for row in rows}):
             record_act(cur, actor, "quarantine.resolve", subject, reason, detail)
     return Resolved(len(rows), windows)
+
+
+def _check_first(rows: Sequence[Any], resolution: Resolution) -> None:
+    """Only a mismatch has a first payload that could stand."""
+    other = [row.id for row in rows if row.reason != Reason.PAYLOAD_MISMATCH]
+    if resolution is Resolution.ACCEPTED_FIRST and other:
+        raise ResolutionRefused(
+            expected="items of reason PAYLOAD_MISMATCH", found=f"item {other[0]}, which has no first payload",
+            next_step=f"resolve it as {Resolution.DISCARDED.value}",
+        )  # fmt: skip
 
 
 def _refuse(found: list[tuple[int, str]], wanted: list[int]) -> None:

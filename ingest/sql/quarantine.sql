@@ -7,7 +7,7 @@ UPDATE quarantine_item q
        resolved_at = clock_timestamp()
   FROM chosen, run r, stream s
  WHERE q.id = chosen.id AND r.id = q.run_number AND s.id = r.stream_id
-RETURNING q.id, q.win, r.run_id, s.name AS stream
+RETURNING q.id, q.win, q.reason, r.run_id, s.name AS stream
 
 -- name: states
 SELECT id, state FROM quarantine_item WHERE id = ANY(%(ids)s::bigint[])

@@ -11,7 +11,7 @@ import pytest
 from audit.enforce import decide_gate
 from console.stack import Stack
 from ingest.models import Resolution
-from ingest.quarantine import resolve
+from ingest.quarantine import ResolutionRefused, resolve
 from tests.flow.world import Flow, thing
 
 MakeFlow = Callable[..., Flow]
@@ -54,6 +54,8 @@ def test_an_open_quarantine_item_blocks_and_its_resolution_lets_the_same_run_pas
         "SELECT q.id FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id"
         " WHERE s.name = %(name)s"
     )
+    with pytest.raises(ResolutionRefused):  # only the mismatch has a first payload that could stand
+        resolve([row.id for row in items], "ana", Resolution.ACCEPTED_FIRST, "the first one stands")
     resolve([row.id for row in items], "ana", Resolution.DISCARDED, "sent by a broken client")
     second = flow.judge()
     assert (str(second.verdict.state), second.number) == ("PASS", 2), second.sentence
