@@ -271,6 +271,7 @@ class RunPage:
     joins: tuple[Fact, ...]
     pins: tuple[Link, ...]
     stands: bool = False
+    measuring: bool = False
     trouble: str = ""
 
 

@@ -16,8 +16,8 @@ from console.pages import contexts as c
 from console.pages import paths
 from console.pages.acting import NO_REASON, reason_in, refuse
 from console.pages.fields import difference
+from console.pages.reads import measuring, runs
 from console.pages.reads import quarantine as reads
-from console.pages.reads import runs
 from console.pages.reads.needs import RunName, run_names
 from console.pages.receipts import place
 from console.pages.runs import number_in
@@ -561,6 +561,8 @@ def _resolve(request: HttpRequest, subject: _Subject, chosen: str, reason: str) 
         )
     except PassgateError as error:
         return (str(error),)
+    for win in done.windows:
+        measuring.forget(win)
     messages.success(
         request, f"Resolved {done.items:,} item{'' if done.items == 1 else 's'}. The window is judged again by itself."
     )

@@ -91,23 +91,27 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         now = judged.now(seen.window.id, evidence(seen), permissions(request.user))
     trouble = str(now) if isinstance(now, PassgateError) else ""
     live = now if isinstance(now, judged.Judged) else None
+    measuring = isinstance(now, judged.Measuring)
+    shown = standing or (_newest(seen, verdicts) if measuring else None)
     context = c.RunPage(
-        strip=reads.strip(seen, _durability(live, standing)),
+        strip=reads.strip(seen, _durability(live, shown)),
         tabs=reads.tabs(seen, "run"),
-        said=verdict_said(standing) if standing else _said(live, trouble),
+        said=verdict_said(standing) if standing else _said(seen, live, trouble, measuring),
         buttons=_buttons(request, seen),
         runbook=_runbook(seen),
         bar=bar_of(seen),
-        checks=_checks(live, standing, evidence(seen)),
+        checks=_checks(live, shown, evidence(seen)),
         stands=standing is not None,
         gate=gate_line(seen),
         verdicts=reads.verdict_lines(seen, verdicts),
         reasons=_reasons(seen),
-        joins=_joins(live, standing),
+        joins=_joins(live, shown),
         pins=_pins(seen),
+        measuring=measuring,
         trouble=trouble,
     )
-    return page(request, "run", context, here="runs", pace=_pace(seen, standing))
+    pace = RUNNING if measuring else _pace(seen, standing)
+    return page(request, "run", context, here="runs", pace=pace)
 
 
 def _pace(seen: reads.Scope, standing: Verdict | None) -> int:
@@ -117,10 +121,14 @@ def _pace(seen: reads.Scope, standing: Verdict | None) -> int:
     return RUNNING if seen.run.state == RunState.SEALED else STEADY
 
 
+def _newest(seen: reads.Scope, verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The newest verdict of the window that is looked at."""
+    return next((each for each in verdicts if seen.window is not None and each.win_id == seen.window.id), None)
+
+
 def _standing(seen: reads.Scope, verdicts: Sequence[Verdict]) -> Verdict | None:
     """The newest verdict, if it is not BLOCKED and no fact of the window has changed since it was decided."""
-    win = seen.window
-    newest = next((each for each in verdicts if win is not None and each.win_id == win.id), None)
+    win, newest = seen.window, _newest(seen, verdicts)
     if win is None or newest is None or newest.state == "BLOCKED":
         return None
     return newest if newest.state == "FAIL" or win.revision == win.judged_revision else None
@@ -139,11 +147,14 @@ def _checks(live: judged.Judged | None, standing: Verdict | None, link: judged.L
     return live.checks if live else None
 
 
-def _said(live: judged.Judged | None, trouble: str) -> c.Said:
+def _said(seen: reads.Scope, live: judged.Judged | None, trouble: str, measuring: bool) -> c.Said:
     if live is not None:
         return live.said
     if trouble:
         return c.Said("The checks could not be measured.", "look again in a moment.")
+    if measuring and seen.window is not None:
+        words = f"The checks of window {seen.window.number} are being measured: every receipt is counted."
+        return c.Said(words, "wait; this page shows them as soon as they are there.")
     return c.Said("No window yet: this run has not begun.")
 
 

@@ -12,7 +12,7 @@ from audit.cut import seal_run
 from console.pages import contexts as c
 from console.pages import paths
 from console.pages.acting import refuse
-from console.pages.reads import judged, lanes, runs
+from console.pages.reads import lanes, measuring, runs
 from console.pages.runs import scope_or_404
 from console.pages.shell import needs, page
 from console.people import Act, Answer, may
@@ -42,7 +42,7 @@ def _seal(request: HttpRequest, seen: runs.Scope, answer: Answer) -> tuple[str, 
     except PassgateError as error:
         return (str(error),)
     if seen.window:
-        judged.forget(seen.window.id)
+        measuring.forget(seen.window.id)
     words = "was sealed before; nothing changed" if done.result == "same" else "is sealed; it is judged by itself"
     messages.success(request, f"Window {done.window} {words}.")
     return ()

@@ -112,6 +112,23 @@ def test_a_region_with_a_ticked_box_is_not_replaced(page: Page, web: str, stage:
     assert "Resolve" in page.locator("h1").inner_text()
 
 
+def test_rows_do_not_move_under_the_cursor(page: Page, web: str, stage: Stage) -> None:
+    from ingest.models import QuarantineItem, Resolution
+    from ingest.quarantine import resolve
+
+    first = QuarantineItem.objects.filter(id__in=stage.items, reason=50, state="OPEN").earliest("id")
+    page.goto(f"{web}/quarantine/groups/{first.run_number}-PAYLOAD_MISMATCH")
+    rows = page.locator("tr[data-row]")
+    count = rows.count()
+    rows.first.hover()
+    resolve([first.id], "somebody else", Resolution.ACCEPTED_FIRST, "while you look")
+    page.locator(".news button").wait_for(timeout=15_000)
+    assert rows.count() == count
+    page.locator(".news button").click()
+    page.locator(f"tr[data-row] input[value='{first.id}']").wait_for(state="detached")
+    assert rows.count() == count - 1
+
+
 def test_keys_move_and_open_and_find(page: Page, web: str, stage: Stage) -> None:
     page.goto(f"{web}/runs/")
     page.keyboard.press("j")

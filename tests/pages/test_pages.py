@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
+import click
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import get_resolver
+from django.urls import get_resolver, resolve
 
+from console.cli.main import passgate
 from console.people import Role
 from console.stack import Stack
 from ingest.core.reason import Reason
@@ -188,7 +192,7 @@ def test_a_person_without_a_role_reads_why_not(nobody: Client, stage: Stage) -> 
 
 
 def test_a_viewer_sees_acts_disabled_with_the_reason(viewer: Client, stage: Stage) -> None:
-    item = stage.items[0]
+    item = still_open(stage)[0]
     for path, act in (
         (f"/quarantine/{item}", "resolve quarantine items"),
         (f"/quarantine/{item}/resolve", "resolve quarantine items"),
@@ -453,3 +457,39 @@ def test_settings_name_no_host_outside(live: Stack) -> None:
 def test_an_approver_may_resolve_too(stage: Stage, live: Stack) -> None:
     approver = signed_in("petra", Role.APPROVER)
     assert 'type="submit"' in get(approver, f"/quarantine/{still_open(stage)[0]}/resolve").text
+
+
+def commands_of(page: Page) -> list[str]:
+    """What stands under "Command line" on an acting page."""
+    found = re.findall(r"<h3>Command line</h3><pre>(.*?)</pre>", page.text, re.DOTALL)
+    return [html.unescape(text) for text in found]
+
+
+def test_the_same_act_as_a_command_line_is_one_that_exists(operator: Client, stage: Stage) -> None:
+    run = QuarantineItem.objects.get(id=stage.items[0]).run_number
+    pages = (
+        f"/quarantine/{stage.items[0]}/resolve",
+        f"/quarantine/resolve?item={stage.items[0]}&item={stage.items[1]}",
+        f"/quarantine/resolve?group={run}-NOT_JSON&upto={stage.items[-1]}",
+        f"/unknown/reconcile?run={stage.stream}/{stage.run}",
+        f"{stage.path}seal",
+    )
+    for path in pages:
+        commands = commands_of(get(operator, path))
+        assert len(commands) == 1, path
+        words = shlex.split(commands[0])
+        command: click.Command = passgate
+        assert words.pop(0) == "passgate"
+        while isinstance(command, click.Group):
+            name = words.pop(0)
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, commands[0]
+            command = found
+        command.make_context(name, words)  # raises for an option or a value that does not exist
+
+
+def test_the_same_act_as_an_api_call_is_one_that_exists(operator: Client, stage: Stage) -> None:
+    for path in (f"/quarantine/{stage.items[0]}/resolve", f"/attempts/{stage.attempt}/reconcile", f"{stage.path}seal"):
+        call = re.search(r"<h3>API</h3><pre>POST ([^\s<]+)", get(operator, path).text)
+        assert call, path
+        assert resolve(call[1]).url_name != "unknown", call[1]

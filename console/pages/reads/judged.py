@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +9,11 @@ from typing import Any
 
 from django.urls import reverse
 
-from audit import close
 from audit.core.diagnosis import diagnose
 from audit.core.verdict import Verdict
 from console.pages import contexts as c
 from console.pages import paths
+from console.pages.reads import measuring
 from ingest.core.errors import PassgateError
 
 Linker = Callable[[str], c.Link | None]
@@ -45,45 +44,18 @@ class Judged:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    verdict: Verdict
-    until: float
+class Measuring:
+    """The checks are being measured: a first look at a window of millions of receipts takes longer than a page may."""
 
 
-_kept: dict[int, _Kept] = {}
-MOST_KEPT = 64
-KEPT_FOR = 2.0  # seconds; of what took longer to measure, five times as long
-
-
-def _measured(window: int) -> Verdict:
-    """Audit's answer, kept for a moment: ten people who watch one window are one measurement, not ten.
-
-    The checks carry the time they were measured at, and the page says it.
-    """
-    begun = time.monotonic()
-    kept = _kept.get(window)
-    if kept is not None and begun < kept.until:
-        return kept.verdict
-    verdict = close.checks_now(window)
-    ended = time.monotonic()
-    if len(_kept) >= MOST_KEPT:
-        _kept.clear()
-    _kept[window] = _Kept(verdict, ended + max(KEPT_FOR, 5 * (ended - begun)))
-    return verdict
-
-
-def forget(window: int) -> None:
-    """After an act of this process on a window its next page is measured anew."""
-    _kept.pop(window, None)
-
-
-def now(window: int, link: Linker, permissions: Collection[str]) -> Judged | PassgateError:
-    """Ask audit what it would say. An error is an answer too: the page shows it instead of checks."""
+def now(window: int, link: Linker, permissions: Collection[str]) -> Judged | Measuring | PassgateError:
+    """What audit says about a window now. An error is an answer too: the page shows it instead of checks."""
     try:
-        verdict = _measured(window)
+        verdict = measuring.measured(window)
     except PassgateError as error:
         return error
+    if verdict is None:
+        return Measuring()
     return Judged(checks_of(verdict, link), said_of(verdict, permissions), verdict)
 
 

@@ -17,7 +17,7 @@ from ingest.core.reason import Decision
 from ingest.models import Batch, Effect, Event, EventClass, Place, QuarantineItem, Receipt, Source, WindowRange
 
 PAGE_SIZE = 50
-SCANNED = 5_000  # of one range at most, where a filter has no index of its own
+SCANNED = 1_000  # of one range at most, where a filter has no index of its own
 
 _WALK = """
 SELECT r.source_id, r."offset", r.batch_id, r.decision, r.reason, r.flags, r.class_id, r.identity
