@@ -50,4 +50,6 @@ def catch_signals(say: Callable[[str], None]) -> None:
             raise KeyboardInterrupt
 
     for number in SIGNALS:
-        signal.signal(number, on_signal)
+        # Ignored by who started us, with nohup for example: then it stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, on_signal)

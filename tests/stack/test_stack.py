@@ -239,9 +239,16 @@ def test_a_log_is_bounded(tmp_path: Path) -> None:
     assert (tmp_path / "part.log.1").stat().st_size == LOG_KEPT
 
 
-def test_removing_leaves_no_folder(tmp_path: Path) -> None:
+def test_a_killed_database_comes_back_and_removing_leaves_no_folder(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "data", ("postgres",))
     stack.start()
+    with psycopg.connect(stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    stack.kill("postgres")
+    stack.wait_up("postgres", 60)
+    with psycopg.connect(stack.env()["PASSGATE_ADMIN_URL"]) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+    assert stack.status()[0]["restarts"] == 1
     stack.remove()
     assert not stack.data.exists()
     assert not private_folder(stack.data).exists()

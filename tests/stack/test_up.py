@@ -150,6 +150,20 @@ def test_detached_and_down(terminal: Terminal) -> None:
     assert terminal.run("down") == (0, "Passgate does not run here.\n")
 
 
+def test_a_hangup_that_is_ignored_stays_ignored(terminal: Terminal) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = terminal.up(*SHORT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    read_until(process, "Passgate is up")
+    os.kill(process.pid, signal.SIGHUP)
+    os.kill(process.pid, signal.SIGTERM)
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert rest.count("stopping") == 1
+
+
 def test_a_taken_port_is_one_line(terminal: Terminal) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
