@@ -283,8 +283,24 @@ class Admin:
         self.timeout = timeout
         self.faults = FaultLog()
         self._cluster = cluster
-        self._client = AdminClient(cluster.config(self.faults))
+        self._admin = AdminClient(cluster.config(self.faults))
+        self._in_doubt = False
         self._members: dict[str, Consumer] = {}
+
+    @property
+    def _client(self) -> AdminClient:
+        """The client, after a look at the cluster where the last answer was none.
+
+        A client that read the metadata in the moment a broker was fenced (it was paused, say) knows of no controller
+        and no leaders. It does not ask again by itself: each question then times out, or says _NOENT, for minutes.
+        """
+        if self._in_doubt:
+            self._in_doubt = False
+            try:
+                self._admin.list_topics(timeout=self.timeout)
+            except KafkaException as raised:
+                log.info("metadata not read: %s", _fault_of_exception(raised))
+        return self._admin
 
     def cluster_id(self) -> str:
         return str(self._answer(self._client.describe_cluster(request_timeout=self.timeout)).cluster_id)
@@ -398,12 +414,14 @@ class Admin:
             self._answer(asked)
 
     def _answer(self, asked: Future[T]) -> T:
-        self._client.poll(0)  # serves the logger
+        self._admin.poll(0)  # serves the logger
         try:
             return asked.result(self.timeout + 1)
         except KafkaException as raised:
+            self._in_doubt = True
             raise _broker_error(_fault_of_exception(raised)) from raised
         except TimeoutError as raised:
+            self._in_doubt = True
             raise BrokerUnavailable(expected=f"an answer within {self.timeout:g} s", found="none") from raised
 
     def _topic(self, name: str, asked: Future[Any]) -> TopicFacts | None:
