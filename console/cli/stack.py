@@ -109,7 +109,7 @@ def _say(text: str) -> None:
 def _stop(there: record.Record) -> None:
     os.kill(there["pid"], signal.SIGTERM)
     until = time.monotonic() + 60
-    while record.live(Path(there["data"])):
+    while record.has_process(there):
         if time.monotonic() > until:
             raise click.ClickException(f"pid {there['pid']} does not stop; look at {there['data']}/log")
         time.sleep(0.1)

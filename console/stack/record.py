@@ -50,10 +50,15 @@ def signature(pid: int) -> float | None:
         return None
 
 
+def has_process(record: Record) -> bool:
+    """Whether the process that wrote the record is still that process."""
+    started = signature(int(record["pid"])) if record.get("pid") else None
+    return started is not None and abs(started - float(record["started"])) < 1.0
+
+
 def is_live(record: Record) -> bool:
-    """Whether the process that wrote the record is still that process, and has not written that it stopped."""
-    started = signature(int(record.get("pid", -1))) if record.get("pid") else None
-    return started is not None and abs(started - float(record["started"])) < 1.0 and record.get("state") != "stopped"
+    """Whether that process lives and has not written that it stopped."""
+    return has_process(record) and record.get("state") != "stopped"
 
 
 def running(data: Path | None = None) -> Record | None:
