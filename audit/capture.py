@@ -20,7 +20,17 @@ from audit.core import snapshot as s
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError
 from ingest.db import Cursor, read, statements
-from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange, Partition, PartitionReader, Start, TopicFacts
+from ingest.kafka import (
+    Admin,
+    Cluster,
+    Committed,
+    LogTruncated,
+    OffsetOutOfRange,
+    Partition,
+    PartitionReader,
+    Start,
+    TopicFacts,
+)
 
 sql = statements("audit", "capture")
 
@@ -29,10 +39,12 @@ PROBE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Captured:
-    """One look at the broker. `why` says what went wrong where `broker` is None. `committed` is by source label."""
+    """One look at the broker. `why` says what went wrong where `broker` is None. `committed` is by source label, and
+    `ours` are the labels whose commit carries our mark."""
 
     broker: f.Measured[f.Broker] | None = None
     committed: f.Measured[Mapping[str, int | None]] | None = None
+    ours: frozenset[str] = frozenset()
     why: str = ""
     probed: Mapping[Partition, str | None] = field(default_factory=dict)
 
@@ -79,7 +91,8 @@ def capture(contract: Contract, probes: Iterable[Start] | None = None, timeout: 
     committed = _committed(asked, contract, broker)
     return Captured(
         f.Measured(broker, at, "kafka"),
-        f.Measured(committed, at, "kafka") if committed is not None else None,
+        f.Measured({label: found.offset for label, found in committed.items()}, at, "kafka") if committed else None,
+        frozenset(label for label, found in committed.items() if found.ours),
         probed=probed,
     )
 
@@ -113,17 +126,17 @@ def _posture(asked: Admin, name: str) -> Mapping[str, str] | None:
         return None
 
 
-def _committed(asked: Admin, contract: Contract, broker: f.Broker) -> Mapping[str, int | None] | None:
-    """By label; a source whose commit was not measured is absent, one without commit is None (K10)."""
-    out: dict[str, int | None] = {}
+def _committed(asked: Admin, contract: Contract, broker: f.Broker) -> dict[str, Committed]:
+    """By label; a source whose commit was not measured is absent, one without commit is NONE (K10)."""
+    out: dict[str, Committed] = {}
     for lane, topic in (("admission", broker.inbox), ("effects", broker.bus)):
         if topic is None or not topic.partitions:
             continue
         for number, found in asked.committed(f"passgate.{contract.stream}", topic.name, topic.partitions).items():
             if found.state != "UNMEASURED":
                 label = f.inbox_label(number) if lane == "admission" else f.bus_label(topic.name, number)
-                out[label] = found.offset
-    return out or None
+                out[label] = found
+    return out
 
 
 # ---- for pages ------------------------------------------------------------------------------------------------------

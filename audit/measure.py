@@ -229,7 +229,11 @@ def committed_beside(
     said = captured.committed.value
     positions = {s.label: s.position for s in (inbox.value if inbox else ())}
     positions |= {b.label: b.position for b in (bus.value if bus else ())}
-    pairs = tuple(f.Committed(label, said[label], at) for label, at in positions.items() if label in said)
+    pairs = tuple(
+        f.Committed(label, said[label], at, said[label] if label in captured.ours else None)
+        for label, at in positions.items()
+        if label in said
+    )
     return f.Measured(pairs, captured.committed.measured_at, captured.committed.source)
 
 

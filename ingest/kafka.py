@@ -31,8 +31,10 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
+from ingest.core.batching import BATCH_BYTES, weight
 from ingest.core.errors import BrokerError, SettingsError
 from ingest.core.outcome import CommitStep, Fault, Outcome, Report, Sending, Step, after_commit_fault, judge
+from ingest.core.record import UNREADABLE_NAME
 
 T = TypeVar("T")
 Headers = list[tuple[str, bytes | None]]
@@ -122,6 +124,22 @@ class OffsetWentBack(BrokerError):
 
     code = "offset_went_back"
     what = "the broker delivered offsets backwards"
+    retry = False
+
+
+class EpochWentBack(BrokerError):
+    """Within a log, leader epochs only rise: this is another log, or one that was put back."""
+
+    code = "epoch_went_back"
+    what = "the broker delivered a lower leader epoch at a higher offset"
+    retry = False
+
+
+class TopicIncredible(BrokerError):
+    """A description of a topic that no cluster can truthfully give: no id, or a partition twice."""
+
+    code = "topic_incredible"
+    what = "what the broker says about the topic cannot be true"
     retry = False
 
 
@@ -256,10 +274,14 @@ class LogEnds:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A group's committed offset. `state`: COMMITTED, NONE (Kafka's -1001, K10) or UNMEASURED."""
+    """A group's committed offset. `state`: COMMITTED, NONE (Kafka's -1001, K10) or UNMEASURED.
+
+    `ours`: the commit carries our lanes' mark, so no other client of the group made it.
+    """
 
     state: str
     offset: int | None = None
+    ours: bool = False
 
 
 POSTURE = (
@@ -271,6 +293,8 @@ POSTURE = (
     "retention.ms",
     "unclean.leader.election.enable",
 )
+#: What our lanes write beside an offset they commit: COMMITTED tells ours from another client's by it.
+COMMIT_MARK = "passgate"
 #: Groups whose committed offsets an Admin keeps a connection for.
 MOST_MEMBERS = 32
 VERIFICATION = "transaction.partition.verification.enable"
@@ -430,10 +454,12 @@ class Admin:
         except TopicGone:
             return None
         parts = sorted(found.partitions, key=lambda part: part.id)
+        topic_id, partitions = str(found.topic_id), tuple(part.id for part in parts)
+        _check_credible(name, topic_id, partitions)
         return TopicFacts(
             topic=name,
-            topic_id=str(found.topic_id),
-            partitions=tuple(part.id for part in parts),
+            topic_id=topic_id,
+            partitions=partitions,
             replication_factor=max((len(part.replicas) for part in parts), default=0),
             leaders={part.id: part.leader.id if part.leader else None for part in parts},
             in_sync={part.id: len(part.isr) for part in parts},
@@ -474,10 +500,23 @@ class Admin:
             time.sleep(0.05)
 
 
+_NO_TOPIC_ID = {"AAAAAAAAAAAAAAAAAAAAAA", "None", ""}  # sixteen zero bytes: a broker without topic ids
+
+
+def _check_credible(topic: str, topic_id: str, partitions: tuple[int, ...]) -> None:
+    """Without an id two incarnations of a topic look the same; what stands twice hides what is missing."""
+    if topic_id in _NO_TOPIC_ID:
+        raise TopicIncredible(expected=f"a topic id of {topic}", found=topic_id or "none")
+    if len(set(partitions)) != len(partitions):
+        raise TopicIncredible(expected=f"each partition of {topic} once", found=f"partitions {list(partitions)}")
+
+
 def _committed(found: TopicPartition) -> Committed:
     if found.error is not None:
         return Committed("UNMEASURED")
-    return Committed("COMMITTED", found.offset) if found.offset >= 0 else Committed("NONE")
+    if found.offset < 0:
+        return Committed("NONE")
+    return Committed("COMMITTED", found.offset, found.metadata == COMMIT_MARK)
 
 
 _GONE = {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID", "_NOENT"}
@@ -577,6 +616,7 @@ class PartitionReader:
         self.isolation = isolation
         self.faults = FaultLog()
         self._progress: dict[Partition, _Progress] = {}
+        self._bytes = 0
         self._consumer: Consumer = Consumer(
             cluster.config(
                 self.faults,
@@ -589,7 +629,10 @@ class PartitionReader:
                 check_crcs=True,
                 fetch_queue_backoff_ms=5,
                 fetch_wait_max_ms=int(fetch_wait * 1000),
-                queued_max_messages_kbytes=16384,  # what one reader holds in memory ahead of us
+                # What one reader holds in memory ahead of us: at most one fetch. The limit in kilobytes counts values
+                # alone; records of large keys and headers would be queued without end.
+                queued_min_messages=1,
+                queued_max_messages_kbytes=16384,
             )
         )
 
@@ -605,7 +648,10 @@ class PartitionReader:
         """Read exactly these from now on. Seeking with the epoch makes the broker validate it; assign alone may not."""
         wanted = list(starts)
         self._progress = {Partition(s.topic, s.partition): _Progress(s.offset, s.leader_epoch) for s in wanted}
-        self._consumer.assign([_at(start) for start in wanted])
+        try:
+            self._consumer.assign([_at(start) for start in wanted])
+        except KafkaException as raised:
+            raise _broker_error(_fault_of_exception(raised)) from raised
         until = time.monotonic() + timeout
         for start in wanted:
             if start.leader_epoch is not None:
@@ -623,15 +669,16 @@ class PartitionReader:
                     raise _broker_error(fault) from raised
             time.sleep(0.001)
 
-    def read(self, max_records: int, max_wait: float) -> dict[Partition, Chunk]:
+    def read(self, max_records: int, max_wait: float, max_bytes: int = BATCH_BYTES) -> dict[Partition, Chunk]:
         """Up to `max_records` in all within `max_wait` seconds; returns early when every partition is at its end.
 
-        `consume()` waits out its time when fewer records are there, so it is asked in short turns.
+        `consume()` waits out its time when fewer records are there, so it is asked in short turns; the turn that passes
+        `max_bytes` is the last one.
         """
         chunks: dict[Partition, Chunk] = {}
-        left = max_records
+        left, self._bytes = max_records, 0
         until = time.monotonic() + max_wait
-        while left > 0:
+        while left > 0 and self._bytes < max_bytes:
             wait = min(0.02, max(0.0, until - time.monotonic()))
             messages = self._consume(min(left, 1000), wait)
             left -= self._take(messages, chunks)
@@ -676,12 +723,18 @@ class PartitionReader:
         assert offset is not None  # a record without error has one
         epoch = message.leader_epoch()
         kind, at = message.timestamp()
+        if epoch is not None and progress.leader_epoch is not None and epoch < progress.leader_epoch:
+            progress.stopped = chunk.fault = EpochWentBack(
+                expected=f"leader epoch {progress.leader_epoch} or later", found=f"{epoch} at offset {offset}"
+            )
+            return
         if offset != progress.next_offset:
             self._hole(offset, epoch, "BETWEEN_RECORDS", progress, chunk)
             if progress.stopped:
                 return
-        headers: Any = message.headers()
-        chunk.records.append(Record(offset, epoch, message.key(), message.value(), headers, at if kind else None))
+        record = Record(offset, epoch, message.key(), message.value(), _headers(message), at if kind else None)
+        chunk.records.append(record)
+        self._bytes += weight(record)
         progress.at_end = chunk.at_end = False
         progress.next_offset = chunk.next_offset = offset + 1
         progress.leader_epoch = chunk.leader_epoch = epoch
@@ -708,7 +761,9 @@ class PartitionReader:
 
     def commit(self, offsets: Mapping[Partition, tuple[int, int | None]]) -> Fault | None:
         """Commit (next offset, leader epoch) to Kafka for other tools' eyes; a failure is told, and changes nothing."""
-        wanted = [_at(Start(p.topic, p.partition, offset, epoch)) for p, (offset, epoch) in offsets.items()]
+        wanted = [
+            _at(Start(p.topic, p.partition, offset, epoch), COMMIT_MARK) for p, (offset, epoch) in offsets.items()
+        ]
         try:
             done = self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as raised:
@@ -720,10 +775,10 @@ class PartitionReader:
         self._consumer.close()
 
 
-def _at(start: Start) -> TopicPartition:
+def _at(start: Start, metadata: str = "") -> TopicPartition:
     if start.leader_epoch is None:
-        return TopicPartition(start.topic, start.partition, start.offset)
-    return TopicPartition(start.topic, start.partition, start.offset, "", start.leader_epoch)
+        return TopicPartition(start.topic, start.partition, start.offset, metadata)
+    return TopicPartition(start.topic, start.partition, start.offset, metadata, start.leader_epoch)
 
 
 def _partition_error(fault: Fault, here: Partition, position: int) -> BrokerError:

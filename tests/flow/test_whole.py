@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from audit.enforce import decide_gate
+from audit.fsck import fsck
 from console.stack import Stack
+from ingest.kafka import Partition, PartitionReader
 from ingest.models import Resolution
 from ingest.quarantine import ResolutionRefused, resolve
 from tests.flow.world import Flow, thing
@@ -90,3 +92,24 @@ def test_workers_do_it_by_themselves_even_when_killed(services: Stack, make_flow
     decisions = flow.decisions()
     assert (decisions.count("ADMITTED"), decisions.count("DUPLICATE")) == (6000, 6000)
     assert flow.count("effect") == 6000
+
+
+@pytest.mark.parametrize(("mark", "state"), [("passgate", "FAIL"), ("another tool", "BLOCKED")])
+def test_a_commit_ahead_of_the_position_fails_only_if_it_is_ours(
+    live: object, monkeypatch: pytest.MonkeyPatch, mark: str, state: str
+) -> None:
+    """Our own commit before the data was durable breaks the invariant; somebody else's can be set back."""
+    flow = Flow()  # not by the fixture: fsck is to find something
+    flow.open()
+    flow.produce([thing(1), thing(2)])
+    flow.work()
+    flow.seal()
+    flow.work()
+    monkeypatch.setattr("ingest.kafka.COMMIT_MARK", mark)
+    with PartitionReader(flow.cluster, group=f"passgate.{flow.name}") as reader:
+        assert reader.commit({Partition(flow.inbox, 0): (7, None)}) is None
+    monkeypatch.undo()
+    stored = flow.judge()
+    assert str(stored.verdict.state) == state, stored.sentence
+    assert "5 ahead of the durable position" in stored.sentence
+    assert "I4" in {finding.invariant for finding in fsck(stream=flow.name)}
