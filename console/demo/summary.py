@@ -176,7 +176,7 @@ def what_next(play: Demo, teller: Teller) -> Iterable[str]:
         yield f"{one.name:<16}{one.password:<16}{one.role.value}: {WORDS[one.role]}"
     run = f"flights/{play.left.run_id}"
     yield ""
-    yield f"Try: {run} is BLOCKED. As operator, reconcile its publishes and resolve its items: the verdict comes by itself."
+    yield f"Try: {run} is BLOCKED. As operator, reconcile it and resolve its items: the next verdict comes by itself."
     yield "Or, in another terminal:"
     tries = (
         (("run", "show", run), "the checks now, and the sentence"),
