@@ -24,9 +24,10 @@ from ingest.core.batching import (
     empty,
     joined,
     next_batch,
+    weight,
 )
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, arrive, decide, disputed
-from ingest.core.errors import BrokerError
+from ingest.core.errors import BrokerError, PassgateError
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.merkle import merkle_root, receipt_leaf
@@ -46,6 +47,7 @@ _EVENT_TYPES = (
 )  # fmt: skip
 _RECEIPT_TYPES = ("int4", "int8", "int8", "int2", "int2", "int2", "int4", "bytea", "bytea")
 _RENEW_AFTER = LEASE_SECONDS / 3
+DISPUTED_BYTES = 2 * BATCH_BYTES
 
 
 class TopicChanged(BrokerError):
@@ -54,6 +56,15 @@ class TopicChanged(BrokerError):
     code = "topic_changed"
     what = "the inbox is not the topic this source belongs to"
     retry = False
+
+
+class Crowded(PassgateError):
+    """A few bytes may dispute payloads of any size: comparing them all at once would cost memory and outlast a lease.
+    """
+
+    code = "crowded"
+    what = "the records dispute more admitted payloads than one transaction compares"
+    retry = True
 
 
 @dataclass(frozen=True)
@@ -130,9 +141,17 @@ class Admission:
         known = {row.identity: Known(row.payload_digest, row.source_id, row.offset) for row in rows}
         asked = list(disputed(self.arrivals, known))
         if asked:
+            self._check_room(cur, asked)
             for row in self._look_up(cur, sql.first_payloads, asked):
                 known[row.identity] = msgspec.structs.replace(known[row.identity], payload=row.payload)
         return known
+
+    def _check_room(self, cur: Cursor, asked: Sequence[bytes]) -> None:
+        size = sum(row.bytes for row in self._look_up(cur, sql.first_sizes, asked))
+        if size > DISPUTED_BYTES and len(self.arrivals) > 1:
+            raise Crowded(
+                expected=f"at most {DISPUTED_BYTES:,} bytes", found=f"{size:,}", next_step="take fewer records at once"
+            )
 
     def _look_up(self, cur: Cursor, statement: str, identities: Sequence[bytes]) -> list[Any]:
         keys = {"identities": b"".join(identities), "n": len(identities), "run": self.binding.run_number}
@@ -238,7 +257,7 @@ class Admission:
         }  # fmt: skip
         cur.execute(sql.insert_batch, keys)
         if decisions.events:
-            size = sum(len(e.value) for e in decisions.events)
+            size = sum(weight(self.records[e.offset]) for e in decisions.events)
             cur.execute(sql.queue_batch, keys | {"events": len(decisions.events), "bytes": size})
         return Admitted(batch, len(by_decision), admitted, duplicates, quarantined, self.poll.end)
 
@@ -313,6 +332,7 @@ class AdmissionLane:
         self._pending = empty(lease.next_offset, lease.leader_epoch)
         self._renewed = time.monotonic()
         self._read_size = 500
+        self._most = BATCH_RECORDS  # less for a while after a batch that was Crowded
         clear_stop(lease)
 
     @property
@@ -330,10 +350,15 @@ class AdmissionLane:
             return self._idle()
         self._check_topic()
         batch, rest = next_batch(self._pending, binding.cut, *self._limits(binding))
-        done = admit(self.source, self.lease, binding, batch)
+        try:
+            done = admit(self.source, self.lease, binding, batch)
+        except Crowded:
+            self._most = max(1, len(batch.records) // 2)
+            return Step(0, idle=False)
         if done is None:
             return Step(0, idle=False)  # cut or bound anew in between: the next step looks again
         self._pending = rest
+        self._most = min(BATCH_RECORDS, 2 * self._most)
         self.lease = self.lease.at(done.again_from, batch.leader_epoch)
         self._renewed = time.monotonic()
         self._commit()
@@ -354,8 +379,8 @@ class AdmissionLane:
         """Reads in turns until a batch is full, its time is over, or the end is reached; turns bound the memory."""
         reader = self._open()
         until = time.monotonic() + max_wait
-        while len(self._pending.records) < records and self._pending.size < size:
-            chunk = reader.read(self._read_size, max(0.0, until - time.monotonic())).get(self.here)
+        while len(self._pending.records) < records and (room := size - self._pending.size) > 0:
+            chunk = reader.read(self._read_size, max(0.0, until - time.monotonic()), room).get(self.here)
             if chunk is not None:
                 self._take(chunk)
             if chunk is None or chunk.at_end or time.monotonic() >= until:
@@ -364,7 +389,7 @@ class AdmissionLane:
     def _limits(self, binding: Binding) -> tuple[int, int]:
         """The contract's, but never above an attempt's: a batch is published whole (DESIGN 4)."""
         limits = compiled(binding.contract).contract.limits
-        return min(limits.batch_records, BATCH_RECORDS), min(limits.batch_bytes, BATCH_BYTES)
+        return min(limits.batch_records, self._most), min(limits.batch_bytes, BATCH_BYTES)
 
     def _take(self, chunk: Chunk) -> None:
         if chunk.moved():

@@ -18,6 +18,7 @@ import psycopg
 from ingest import attempts
 from ingest.admit import packed
 from ingest.core.attempt import Mark, read_mark
+from ingest.core.batching import weight
 from ingest.core.consumption import AttemptFacts, BusRecord, EventFacts, EventKey, Known, Ruled, Ruling, rule
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.identity import payload_digest
@@ -368,8 +369,7 @@ class EffectsLane:
 
     def _bound(self, chunk: Chunk) -> None:
         """Foreign records may be large: the next read takes fewer of them."""
-        size = sum(len(record.value or b"") + len(record.key or b"") for record in chunk.records)
-        average = max(1, size // max(1, len(chunk.records)))
+        average = max(1, sum(map(weight, chunk.records)) // max(1, len(chunk.records)))
         self._read_size = max(20, min(READ_RECORDS, READ_BYTES // average))
 
     def _idle(self, chunk: Chunk | None) -> Step:

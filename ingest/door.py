@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ingest import lease as leases
-from ingest.admit import Admission, arrivals_of, parse
+from ingest.admit import Admission, Crowded, arrivals_of, parse
 from ingest.core.batching import BATCH_BYTES, Poll
 from ingest.core.contract import Contract
 from ingest.core.decide import Outcome
@@ -125,7 +125,10 @@ def _admit(
             decisions, _ = Admission(source, lease, binding, loaded, poll, arrivals).write_all(cur, row.batch_id)
         return Received(lease.source, binding.run_id, decisions.outcomes)
 
-    return again(transact)
+    try:
+        return again(transact)
+    except Crowded as crowded:
+        raise TooManyEvents(expected=crowded.expected, found=crowded.found, next_step="send them in parts") from crowded
 
 
 def _take_offsets(cur: Cursor, lease: Lease, binding: Binding, records: int) -> Any:

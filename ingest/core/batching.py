@@ -10,6 +10,8 @@ from ingest.core.errors import BrokerError
 
 BATCH_RECORDS = 5_000
 BATCH_BYTES = 8 * 1024 * 1024
+HEADER_BYTES = 100
+"""What one header costs beside its bytes: a record of 1 MB may be half a million empty ones."""
 
 
 class PollSkip(BrokerError):
@@ -35,6 +37,16 @@ class Held(Protocol):
     def headers(self) -> list[tuple[str, bytes | None]] | None: ...
 
 
+def weight(record: Held) -> int:
+    """Bytes of a record in memory: value, key and headers. What bounds a read, a batch and an attempt."""
+    size = len(record.value or b"") + len(record.key or b"")
+    return size + headers_weight(record.headers) if record.headers else size
+
+
+def headers_weight(headers: Sequence[tuple[str, bytes | None]]) -> int:
+    return sum(HEADER_BYTES + len(name) + len(raw or b"") for name, raw in headers)
+
+
 class Hole(NamedTuple):
     """Offsets [start, end) that a consumer was given nothing at."""
 
@@ -57,8 +69,8 @@ class Poll:
 
     @property
     def size(self) -> int:
-        """Bytes of values and keys."""
-        return sum(len(r.value or b"") + len(r.key or b"") for r in self.records)
+        """Bytes of values, keys and headers."""
+        return sum(map(weight, self.records))
 
 
 def empty(at: int, leader_epoch: int | None) -> Poll:
@@ -108,7 +120,7 @@ def bounded(poll: Poll, records: int, size: int) -> tuple[Poll, Poll]:
     """The longest head within both limits (at least one record), and the rest."""
     total = 0
     for index, record in enumerate(poll.records):
-        total += len(record.value or b"") + len(record.key or b"")
+        total += weight(record)
         if index and (index >= records or total > size):
             return split(poll, record.offset)
     return poll, empty(poll.end, poll.leader_epoch)

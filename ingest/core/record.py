@@ -25,6 +25,8 @@ Headers = list[tuple[str, bytes | None]]
 
 OWN_PREFIX = "pg-"
 """Headers so named are ours: pg-run on the inbox; pg-identity, pg-attempt, pg-digest on the bus."""
+UNREADABLE_NAME = "\x00"
+"""Stands for headers whose names are not UTF-8: no name that a client can give us holds a NUL."""
 RUN_BYTES = 200
 
 _encode = msgspec.json.Encoder().encode
@@ -145,6 +147,8 @@ class Parser:
     def _take(self, headers: Headers) -> tuple[Mapping[str, str], int] | Fault:
         """The text of the headers we read, and flags about the others."""
         limits = self._limits
+        if headers[0][0] == UNREADABLE_NAME:
+            return Fault(Reason.HEADER_ANOMALY, "a header's name is not UTF-8, so its headers cannot be read")
         if len(headers) > limits.headers:
             return Fault(Reason.TOO_MANY_HEADERS, f"{len(headers)} headers; limits.headers is {limits.headers}")
         texts: dict[str, str] = {}

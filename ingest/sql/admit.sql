@@ -26,6 +26,15 @@ SELECT e.identity, e.payload_digest, e.source_id, e."offset"
        SELECT identity, payload_digest, source_id, "offset" FROM {leaf}
         WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
 
+-- name: first_sizes
+-- The length alone is read, not the payload.
+SELECT octet_length(e.payload) AS bytes
+  FROM generate_series(0, %(n)s - 1) AS i
+ CROSS JOIN LATERAL (
+       SELECT payload FROM {leaf}
+        WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
+ WHERE e.payload IS NOT NULL
+
 -- name: first_payloads
 -- Only for identities that are disputed: payloads are large, and hardly ever asked for.
 SELECT e.identity, e.payload
