@@ -781,6 +781,15 @@ def _at(start: Start, metadata: str = "") -> TopicPartition:
     return TopicPartition(start.topic, start.partition, start.offset, metadata, start.leader_epoch)
 
 
+def _headers(message: Message) -> Headers | None:
+    """The client fails where a name is not UTF-8, and then has none of the headers any more."""
+    try:
+        headers: Any = message.headers()
+    except SystemError:
+        return [(UNREADABLE_NAME, None)]
+    return headers  # type: ignore[no-any-return]
+
+
 def _partition_error(fault: Fault, here: Partition, position: int) -> BrokerError:
     """A fetch's fault by name. `_AUTO_OFFSET_RESET` says by its text alone whether the log was cut or has moved on."""
     where = f"{here.topic}/{here.partition} at offset {position}"
