@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -23,12 +24,17 @@ from console.people import Act
 from ingest.core.batching import BATCH_BYTES
 from ingest.core.decide import Outcome
 from ingest.core.reason import Decision, Flag, Reason
-from ingest.door import DoorRecord, Received, receive
+from ingest.core.strictjson import outline
+from ingest.door import DoorRecord, Received, TooManyEvents, receive
 
 MOST_BYTES = BATCH_BYTES
 """Of a request's body, packed and unpacked alike: no more than one batch can hold."""
 
+MOST_EVENTS = 10_000
+"""More than any contract allows: a body of 8 MB could hold four million, each many times its size in memory."""
+
 _WBITS_GZIP = 31
+_COMMA = ord(",")
 
 
 class BodyUnreadable(BadRequest):
@@ -89,7 +95,13 @@ class LineEvents(EventsParser):
     media_type = "application/x-ndjson"
 
     def cut(self, body: bytes) -> list[bytes]:
-        return [line for line in (part.removesuffix(b"\r") for part in body.split(b"\n")) if line.strip()]
+        found: list[bytes] = []
+        for part in io.BytesIO(body):
+            line = part.removesuffix(b"\n").removesuffix(b"\r")
+            if line.strip():
+                found.append(line)
+                _check_count(len(found))
+        return found
 
 
 class CloudEvent(EventsParser):
@@ -141,7 +153,14 @@ def _unpacked(raw: bytes, encoding: str) -> bytes:
     return body
 
 
+def _check_count(events: int) -> None:
+    if events > MOST_EVENTS:
+        raise TooManyEvents(expected=f"at most {MOST_EVENTS} events", found="more", next_step="send them in parts")
+
+
 def _array(body: bytes) -> list[bytes]:
+    if body.count(b",") > MOST_EVENTS:
+        _check_elements(body)
     try:
         return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -149,6 +168,17 @@ def _array(body: bytes) -> list[bytes]:
         raise BodyUnreadable(
             ("", found), expected="a JSON array", next_step="send one event a line to get a receipt for each"
         ) from None
+
+
+def _check_elements(body: bytes) -> None:
+    """Counts the array's elements without making any of them."""
+    depth = events = 0
+    for byte in outline(body):
+        if byte == _COMMA:
+            events += depth == 1
+            _check_count(events)
+        else:
+            depth += 1 if byte in b"[{" else -1
 
 
 class Events(Endpoint):
@@ -167,9 +197,17 @@ class Events(Endpoint):
 
         Sending the same events again is safe: each is then a DUPLICATE.
         """
-        sent: Sequence[Sent] = request.data or ()  # type: ignore[assignment]  # see EventsParser.parse
+        sent: Sequence[Sent] = _sent(request)
         records = [DoorRecord(0, None, None, event.value, event.headers) for event in sent]
         return Response(admissions(stream, receive(stream, records)))
+
+
+def _sent(request: Request) -> Sequence[Sent]:
+    """Without a body DRF asks no parser and calls it an empty form; nothing sent is not nothing to send."""
+    found: Any = request.data
+    if not isinstance(found, list):
+        raise BodyUnreadable(("", "no bytes at all"), expected="events")
+    return found
 
 
 def admissions(stream: str, received: Received) -> dict[str, Any]:

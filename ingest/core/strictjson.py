@@ -38,6 +38,7 @@ _INTEGER_TEXT = 20
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_NOT_OUTLINE = bytes(byte for byte in range(256) if byte not in b"[]{},")
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -202,6 +203,11 @@ def too_deep(value: bytes, depth: int) -> Fault | None:
     if deepest <= depth:
         return None
     return Fault(Reason.TOO_DEEP, f"nested {deepest} deep; limits.depth is {depth}")
+
+
+def outline(value: bytes) -> bytes:
+    """Brackets and commas outside strings, in order: the shape of a value that nobody has parsed yet."""
+    return _STRING.sub(b"", value).translate(None, _NOT_OUTLINE)
 
 
 def diagnose(value: bytes, said: str) -> Fault:
