@@ -60,7 +60,8 @@ def test_the_demo_imports_no_store(module: Path) -> None:
     "line",
     [
         "from ingest.models import Attempt", "import audit.models", "from ingest import publish",
-        "from ingest.db import write", "from audit.close import close_run", "def f():\n    from django.db import connection",
+        "from ingest.db import write", "from audit.close import close_run",
+        "def f():\n    from django.db import connection",
     ],
 )  # fmt: skip
 def test_the_test_would_notice(line: str) -> None:
