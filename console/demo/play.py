@@ -242,7 +242,7 @@ class Demo:
     def blocked(self) -> None:
         """The first verdict, and what a reader is told meanwhile."""
         plan = self.plans[f"flights/{self.first.run_id}"]
-        self.commands.run("run", "close", plan.name, "--as", "operator", codes=(NOT_YET,))
+        self.commands.run("run", "close", plan.name, "--wait", "60s", "--as", "operator", codes=(NOT_YET,))
         verdict = self._verdicts(plan)[-1]
         self.told.point(f"the first verdict of {plan.name}", "#1 BLOCKED", f"#{verdict.number} {verdict.state}")
         for words in ("no known outcome", "quarantine items are open"):
