@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from operator import methodcaller
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -35,6 +36,7 @@ from ingest.core.batching import BATCH_BYTES, weight
 from ingest.core.errors import BrokerError, SettingsError
 from ingest.core.outcome import CommitStep, Fault, Outcome, Report, Sending, Step, after_commit_fault, judge
 from ingest.core.record import UNREADABLE_NAME
+from ingest.failpoints import failpoint
 
 T = TypeVar("T")
 Headers = list[tuple[str, bytes | None]]
@@ -781,13 +783,19 @@ def _at(start: Start, metadata: str = "") -> TopicPartition:
     return TopicPartition(start.topic, start.partition, start.offset, metadata, start.leader_epoch)
 
 
+# Where a name is not UTF-8 the client returns a list with holes in it and an exception set. Called the usual way, an
+# interpreter that has specialised the call does not look at the exception, and whoever reads the list crashes the
+# process; a call from C is always checked.
+_checked_headers = methodcaller("headers")
+
+
 def _headers(message: Message) -> Headers | None:
-    """The client fails where a name is not UTF-8, and then has none of the headers any more."""
+    """The headers as they came, or a mark where the client cannot give them."""
     try:
-        headers: Any = message.headers()
+        headers: Headers | None = _checked_headers(message)
     except SystemError:
         return [(UNREADABLE_NAME, None)]
-    return headers  # type: ignore[no-any-return]
+    return headers
 
 
 def _partition_error(fault: Fault, here: Partition, position: int) -> BrokerError:
@@ -919,8 +927,11 @@ class _Transaction:
         raised: tuple[Step, Fault] | None = None
         try:
             self._producer.begin_transaction()
+            failpoint("bus.after_begin")
             self._produce(topic, messages)
+            failpoint("bus.after_produce")
             self._flush()
+            failpoint("bus.before_commit")
             if not self._undelivered and not any(report.fault for report in self._reports):
                 self._commit()
         except (KafkaException, BufferError, TypeError, ValueError, RuntimeError, SystemError) as error:
@@ -946,6 +957,7 @@ class _Transaction:
             self._handed_over += 1
             if not index % 1000:
                 self._producer.poll(0)
+                failpoint("bus.while_producing")
 
     def _report(self, index: int, where: int, error: KafkaError | None, message: Message) -> None:
         offset = message.offset()
@@ -962,6 +974,7 @@ class _Transaction:
             try:
                 self._producer.commit_transaction(max(self._left(), 0.001))
                 self.committed = True
+                failpoint("bus.after_commit")
                 return
             except (KafkaException, SystemError) as raised:
                 if after_commit_fault(_fault_of_exception(raised), self._left()) is CommitStep.GIVE_UP:
