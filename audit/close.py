@@ -28,6 +28,7 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import NotFound, PassgateError, RunError
 from ingest.db import Cursor, DatabaseGone, again, read, statements, write
+from ingest.failpoints import failpoint
 from ingest.streams import compiled
 from ingest.windows import raise_revisions
 
@@ -112,6 +113,7 @@ def close_run(
     until = time.monotonic() + wait.total_seconds()
     while True:
         judged = judge(win)
+        failpoint("close.after_judging")
         waiting = time.monotonic() < until
         if not (waiting and only_waiting(judged.verdict)):
             try:
@@ -134,7 +136,9 @@ def judge(win: int) -> Judged:
         raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="rerun the window")
     contract = compiled(row.contract_id).contract
     read_bus_end(win, contract)
+    failpoint("close.after_bus_end")
     refuted = gaps.prove(win)
+    failpoint("close.after_gaps")
     captured = look.capture(contract, lanes(win))
     measurement = measure(win, captured, refuted)
     return Judged(win, v.verdict(measurement.facts, measurement.at), measurement)
@@ -169,6 +173,7 @@ def read_bus_end(win: int, contract: Contract) -> bool:
     if captured.broker is None:
         return False
     broker = captured.broker.value
+    failpoint("bus_end.after_reading")
     return again(lambda: _write_bus_end(win, broker))
 
 
@@ -183,11 +188,16 @@ def _write_bus_end(win: int, broker: f.Broker) -> bool:
             ends[row.source_id] = max(log.high_watermark, row.start_offset)
         if not ends:
             return False
+        failpoint("bus_end.after_locks")
         for source, end in ends.items():
             cur.execute(sql.end_bus_range, {"win": win, "source": source, "end": end})
+            failpoint("bus_end.after_range")
             cur.execute(sql.chain_next, {"win": win, "source": source, "start": end})
+        failpoint("bus_end.after_ranges")
         cur.execute(sql.bus_end_known, {"win": win})
+        failpoint("bus_end.after_time")
         raise_revisions(cur, [win])
+        failpoint("bus_end.before_commit")
     return True
 
 
@@ -199,12 +209,17 @@ def _store(judged: Judged, actor: str) -> Stored:
     with write() as cur:
         if cur.execute(sql.judged, {"win": judged.win, "revision": judged.revision}).fetchone() is None:
             raise _moved_on(cur, judged)
+        failpoint("verdict.after_revision")
         number = int(_one(cur, sql.next_number, {"run": row.run_number}).number)
         stored = _insert(cur, judged, number, actor)
+        failpoint("verdict.after_row")
         gate.follow(cur, judged.win, stored.id, judged.verdict.state is v.State.PASS)
+        failpoint("verdict.after_gate")
         cur.execute(sql.close_run, {"run": row.run_number})
+        failpoint("verdict.after_run")
         detail = {"verdict": stored.name, "state": str(judged.verdict.state), "digest": stored.digest.hex()}
         record_act(cur, actor, "run.verdict", f"{row.stream}/{row.run_id}", stored.sentence, detail)
+        failpoint("verdict.before_commit")
     return stored
 
 
@@ -286,6 +301,7 @@ def _due(now: float) -> Iterator[int]:
             continue
         if row.state == "OPEN":
             notice_partitions(row.id, compiled(row.contract_id).contract)
+            failpoint("evaluate.after_partitions")
             continue
         moved = row.judged_revision is None or row.revision != row.judged_revision
         pause = _pauses.setdefault(row.id, _Pause())
@@ -296,6 +312,7 @@ def _due(now: float) -> Iterator[int]:
 def _evaluate(win: int, now: float) -> Stored | None:
     try:
         judged = judge(win)
+        failpoint("evaluate.after_judging")
         if not worth_storing(judged):
             return None
         _pauses.pop(win, None)

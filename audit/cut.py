@@ -13,6 +13,7 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Totals
 from ingest.core.errors import BrokerError, NotFound, RunError
 from ingest.db import Cursor, again, read, statements, write
+from ingest.failpoints import failpoint
 from ingest.streams import compiled
 from ingest.windows import cut_position, raise_revisions
 
@@ -57,8 +58,11 @@ def seal_run(stream: str, run_id: str, actor: str, totals: Mapping[str, int] | N
     contract = compiled(row.contract_id).contract
     if contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
         raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then seal")
+    failpoint("seal.after_totals")
     notice_partitions(row.win, contract)
+    failpoint("seal.after_partitions")
     captured = look.capture(contract)
+    failpoint("seal.after_capture")
     if captured.broker is None:
         raise BrokerError(expected="the last stable offsets", found=captured.why, next_step="see whether Kafka is up")
     broker = captured.broker.value
@@ -88,19 +92,28 @@ def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Se
     """Position rows are locked in source order, so a batch under way lands wholly on one side of its cut."""
     with write() as cur:
         cur.execute(sql.lock_window, {"win": row.win})  # a door binds its source under a share lock on this row
+        failpoint("cut.after_window_lock")
         cur.execute(sql.lock_positions, {"win": row.win})
+        failpoint("cut.after_position_locks")
         state: Any = cur.execute(sql.state, {"win": row.win}).fetchone()
         if state.state == "CUT":
             return Sealed("same", row.win, row.number, _cuts(cur, row.win))
         for source in cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall():
             cut = cut_position(cur, source.source_id, row.win, _lso(source, broker))
+            failpoint("cut.after_position")
             cur.execute(sql.end_range, {"win": row.win, "source": source.source_id, "end": cut})
+        failpoint("cut.after_ranges")
         take_in_doors(cur, row.win, captured)
+        failpoint("cut.after_doors")
         cuts = _cuts(cur, row.win)
         cur.execute(sql.cut_window, {"win": row.win})
+        failpoint("cut.after_window")
         cur.execute(sql.seal_run, {"run": row.run_number})
+        failpoint("cut.after_run")
         look.store_snapshot(cur, row.win, "END", captured, look.database_identity(cur))
+        failpoint("cut.after_snapshot")
         record_act(cur, actor, "run.seal", f"{row.stream}/{row.run_id}", detail={"window": row.number, "cuts": cuts})
+        failpoint("cut.before_commit")
     return Sealed("sealed", row.win, row.number, cuts)
 
 
@@ -132,8 +145,12 @@ def _declare(row: Any, totals: Mapping[str, int], actor: str) -> None:
         for event_class, declared in sorted(totals.items()):
             values = {"win": row.win, "class": event_class, "declared": declared, "actor": actor}
             cur.execute(sql.insert_total, values)
+            failpoint("totals.after_class")
+        failpoint("totals.after_classes")
         raise_revisions(cur, [row.win])
+        failpoint("totals.after_revision")
         record_act(cur, actor, "run.totals", f"{row.stream}/{row.run_id}", detail=dict(totals))
+        failpoint("totals.before_commit")
 
 
 def _check_totals(row: Any, totals: Mapping[str, int]) -> None:

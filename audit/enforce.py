@@ -20,6 +20,7 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
 from ingest.db import Cursor, DatabaseGone, Refused, read, statements, write
+from ingest.failpoints import failpoint
 from ingest.streams import compiled
 
 __all__ = ["Code", "Enforced", "GateDecision", "decide_gate", "enforce_due"]
@@ -67,7 +68,9 @@ def _enforced(stream: int, gates: Sequence[Any]) -> list[Enforced]:
 def _enforce_stream(stream: int, gates: Sequence[Any]) -> list[Enforced]:
     contract = compiled(gates[-1].contract_id).contract
     captured = look.capture(contract, lanes(gates[-1].win))  # positions are the sources', whatever the window
+    failpoint("enforce.after_capture")
     found = [_enforce(row, compiled(row.contract_id).contract, captured) for row in gates]
+    failpoint("enforce.after_gates")
     outcome = w.listed(sorted({x.outcome if not x.why else f"{x.outcome}: {x.why}" for x in found}))
     with write() as cur:
         cur.execute(sql.looked, {"stream": stream, "outcome": outcome})
@@ -111,10 +114,13 @@ def _shut(row: Any, why: str) -> Enforced:
     """Shuts, says so in the audit log, and ends readers that began before: their snapshot would outlive the gate."""
     with write() as cur:
         shut = cur.execute(sql.shut, {"win": row.win, "why": why}).fetchone()
+        failpoint("shut.after_row")
         if shut is not None:
             ended = _end_readers(cur)
+            failpoint("shut.after_readers")
             detail = {"window": row.number, "verdict": row.verdict, "readers_ended": ended}
             record_act(cur, ENFORCER, "gate.shut", f"{row.stream}/{row.run_id}", why, detail)
+        failpoint("shut.before_commit")
     return Enforced(row.win, "shut", why)
 
 

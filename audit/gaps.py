@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from audit.capture import admin
 from ingest.core.errors import BrokerError
 from ingest.db import read, statements, write
+from ingest.failpoints import failpoint
 from ingest.kafka import Cluster, Partition, PartitionReader, Start
 from ingest.windows import raise_revisions
 
@@ -47,6 +48,7 @@ def _prove_source(win: int, rows: Sequence[Any]) -> int:
         empty, filled, ended = _read(rows[0].topic, rows[0].partition, spans)
     except BrokerError:
         return 0
+    failpoint("gaps.after_reading")
     proven = [row for row, span in zip(rows, spans, strict=True) if _covered(span, empty)]
     if proven:
         _write(win, proven, ended)
@@ -91,4 +93,7 @@ def _write(win: int, rows: Sequence[Any], ended: int) -> None:
             proof = {"reader": "second", "isolation": row.isolation, "read_to": ended}
             values = {"source": row.source_id, "start": row.from_offset, "proof": Jsonb(proof)}
             cur.execute(sql.proven, values)
+            failpoint("gaps.after_gap")
+        failpoint("gaps.after_proofs")
         raise_revisions(cur, [win])
+        failpoint("gaps.before_commit")

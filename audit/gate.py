@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from ingest.core.contract import Contract, GateUnit
 from ingest.db import Cursor, statements
+from ingest.failpoints import failpoint
 from ingest.streams import compiled
 
 sql = statements("audit", "gate")
@@ -39,3 +40,4 @@ def _open_run(cur: Cursor, run: int, length: timedelta) -> None:
     if all(row.state == "PASS" for row in rows):
         for row in rows:
             cur.execute(sql.open, {"win": row.win, "verdict": row.verdict, "lease": length})
+            failpoint("gate.after_window")

@@ -33,6 +33,7 @@ from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.core.record import Decision, Flag, Parsed, Understood
 from ingest.db import Cursor, again, one, statements, write
+from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start
 from ingest.lease import clear_stop, lost, renew
 from ingest.models import Source
@@ -121,10 +122,15 @@ class Admission:
         """Everything a batch is, once the position row has been moved and is locked (the order is DESIGN 10's)."""
         decisions = self._decide(cur)
         self._write_events(cur, batch, decisions.events)
+        failpoint("admit.after_events")
         self._write_receipts(cur, batch, decisions)
+        failpoint("admit.after_receipts")
         self._write_items(cur, batch, decisions.items)
+        failpoint("admit.after_items")
         self._write_gaps(cur)
+        failpoint("admit.after_gaps")
         done = self._write_batch(cur, batch, decisions)
+        failpoint("admit.after_batch")
         cur.execute(sql.raise_revision, {"win": self.binding.win})
         return decisions, done
 
@@ -180,6 +186,7 @@ class Admission:
         if not events:
             return
         self._know_classes(cur, {e.class_name for e in events})
+        failpoint("admit.after_classes")
         ids = self.class_ids
         run, win, source, records = self.binding.run_number, self.binding.win, self.lease.source, self.records
         with cur.copy(sql.copy_events.format(leaf=self._leaf)) as copy:
@@ -239,6 +246,7 @@ class Admission:
                     "isolation": hole.isolation, "why": hole.why, "fence": self.lease.fence,
                 },
             )  # fmt: skip
+            failpoint("admit.after_gap")
 
     def _write_batch(self, cur: Cursor, batch: int, decisions: Decisions) -> Admitted:
         """No batch row where the read brought only holes: then gap rows alone explain the move."""
@@ -256,6 +264,7 @@ class Admission:
             "owner": self.lease.owner,
         }  # fmt: skip
         cur.execute(sql.insert_batch, keys)
+        failpoint("admit.after_batch_row")
         if decisions.events:
             size = sum(weight(self.records[e.offset]) for e in decisions.events)
             cur.execute(sql.queue_batch, keys | {"events": len(decisions.events), "bytes": size})
@@ -277,7 +286,10 @@ class _KafkaAdmission(Admission):
             if batch is None:
                 self._raise_if_fenced(cur)
                 return None
-            return self.write_all(cur, batch)[1]
+            failpoint("admit.after_position")
+            _, done = self.write_all(cur, batch)
+            failpoint("admit.before_commit")
+        return done
 
     def _advance(self, cur: Cursor) -> int | None:
         row = cur.execute(
@@ -346,6 +358,7 @@ class AdmissionLane:
         if binding is None:
             return self._idle()
         self._fill(max_wait, *self._limits(binding))
+        failpoint("admit.after_read")
         if self._pending.end == self._pending.start:
             return self._idle()
         self._check_topic()
@@ -361,6 +374,7 @@ class AdmissionLane:
         self._most = min(BATCH_RECORDS, 2 * self._most)
         self.lease = self.lease.at(done.again_from, batch.leader_epoch)
         self._renewed = time.monotonic()
+        failpoint("admit.before_kafka_commit")
         self._commit()
         return Step(done.records, idle=False)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from ingest.core.errors import LeaseError
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import Cursor, read, statements
+from ingest.failpoints import failpoint
 from ingest.windows import raise_revisions
 
 sql = statements("ingest", "attempts")
@@ -75,5 +76,6 @@ def touch(cur: Cursor, windows: Iterable[int]) -> None:
     wanted = sorted(set(windows))
     raised = {row.id for row in cur.execute(sql.raise_cut_first, {"windows": wanted}).fetchall()}
     left = [win for win in wanted if win not in raised]
+    failpoint("attempts.after_cut_raised")
     if left:
         raise_revisions(cur, left)

@@ -25,6 +25,7 @@ from ingest.core.identity import payload_digest
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import Cursor, again, statements, write
+from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Record, Start, TopicChanged
 from ingest.lease import clear_stop, renew
 from ingest.models import Source
@@ -143,16 +144,24 @@ class _Consumption:
     def transact(self) -> Consumed:
         with write() as cur:
             batch = self._advance(cur)
+            failpoint("consume.after_position")
             known = self._known(cur)
             ruled = rule(self.records, known)
             applied = [r for r in ruled if r.ruling is Ruling.APPLIED]
             joined = self._project(cur, known, applied)
+            failpoint("consume.after_projection")
             self._write_effects(cur, batch, known, applied, joined)
+            failpoint("consume.after_effects")
             self._write_kept(cur, ruled)
+            failpoint("consume.after_kept")
             self._write_contradictions(cur, known, ruled)
+            failpoint("consume.after_contradictions")
             self._write_gaps(cur)
+            failpoint("consume.after_gaps")
             done = self._write_batch(cur, batch, ruled)
+            failpoint("consume.after_batch")
             self._touch(cur, known, ruled)
+            failpoint("consume.before_commit")
         return done
 
     def _advance(self, cur: Cursor) -> int:
@@ -197,6 +206,7 @@ class _Consumption:
         joined: dict[int, Joined] = {}
         for win, contract, rows in _by_window(known, applied):
             loaded = compiled(contract)
+            failpoint("consume.before_window")
             if loaded.contract.projection is None:
                 continue
             events = [self._event(loaded, known, ruled) for ruled in rows]
@@ -228,6 +238,7 @@ class _Consumption:
                     state, reason = (int(answer.state), answer.reason or None) if answer else (None, None)
                     win = known.events[key].win
                     copy.write_row((key[0], key[1], win, source, ruled.offset, batch, state, reason))
+            failpoint("consume.after_leaf")
 
     def _write_kept(self, cur: Cursor, ruled: Sequence[Ruled]) -> None:
         kept = [r for r in ruled if r.ruling in (Ruling.FOREIGN, Ruling.MISMATCHING)]
@@ -351,6 +362,7 @@ class EffectsLane:
         if self._fault is not None:
             raise self._fault
         chunk = self._open().read(self._read_size, max_wait).get(self.here)
+        failpoint("consume.after_read")
         if chunk is None or not chunk.moved():
             return self._idle(chunk)
         self._bound(chunk)
@@ -359,6 +371,7 @@ class EffectsLane:
         done = consume(self.source, self.lease, self._install, chunk, self._memory)
         self.lease = self.lease.at(done.next_offset, chunk.leader_epoch)
         self._renewed = time.monotonic()
+        failpoint("consume.before_kafka_commit")
         self._commit()
         return Step(done.records, idle=False)
 

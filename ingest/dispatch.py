@@ -19,6 +19,7 @@ from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.lane import Lane
 from ingest.core.lease import Lease
 from ingest.db import DatabaseGone, one, read, statements, write
+from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster, Committed, LogEnds
 from ingest.lease import release, stop, take
 
@@ -77,6 +78,7 @@ class Worker:
             if now - looked > 0.5:
                 self._take_free(share)
                 looked = time.monotonic()
+            failpoint("slice.before_round")
             done = self._round()
             records += done
             worked = time.monotonic() if done or not worked else worked
@@ -84,6 +86,7 @@ class Worker:
                 break
             if not done:
                 time.sleep(0.02)
+        failpoint("slice.before_letting_go")
         self._let_go_of_idle()
         return records
 
@@ -91,6 +94,7 @@ class Worker:
         """Lets go of everything: the process ends, or the database went."""
         for key in list(self.held):
             self._drop(key, give_back=True)
+            failpoint("slice.while_closing")
 
     def _round(self) -> int:
         wait = STEP_SECONDS if len(self.held) <= 1 else STEP_SECONDS / 4
@@ -130,6 +134,7 @@ class Worker:
             lease = take(*key)
             if lease is None:
                 continue
+            failpoint("lane.after_lease")
             self._open(key, lease)
             room -= 1
             if not room:
@@ -152,6 +157,7 @@ class Worker:
     def _stop(self, key: tuple[str, int], code: str, detail: str, rest: float) -> None:
         log.warning("lane %s/%s stopped: %s %s", *key, code, detail)
         stop(self.held[key].lease, code, detail, rest)
+        failpoint("lane.after_stop")
         self._drop(key, give_back=False)
 
     def _let_go_of_idle(self) -> None:
@@ -160,6 +166,7 @@ class Worker:
         for key, held in list(self.held.items()):
             if now - held.busy_at > IDLE_SECONDS:
                 self._drop(key, give_back=True)
+                failpoint("lane.after_release")
 
     def _drop(self, key: tuple[str, int], give_back: bool) -> None:
         held = self.held.pop(key)
@@ -173,6 +180,7 @@ class Worker:
         """The database went: whether the last COMMIT happened is read from the position under the next lease."""
         for key in list(self.held):
             self._drop(key, give_back=False)
+            failpoint("slice.while_forgetting")
 
 
 def work() -> list[Any]:
@@ -201,11 +209,15 @@ def dispatch(slots: int) -> int:
     with write() as cur:
         if not one(cur.execute(sql.try_lock)).mine:
             return 0
+        failpoint("dispatch.after_lock")
         cur.execute(sql.forget_permits)
+        failpoint("dispatch.after_forgetting")
         wanted = min(slots, len(work()))
         missing = max(0, wanted - int(one(cur.execute(sql.open_permits)).n))
         for _ in range(missing):
             cur.execute(sql.issue)
+            failpoint("dispatch.after_permit")
+        failpoint("dispatch.before_commit")
     return missing
 
 
@@ -229,7 +241,9 @@ def sample(admin: Admin, stream: str | None = None) -> int:
         names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
         with write() as cur:
             cur.execute(sql.insert_samples, dict(zip(names, map(list, zip(*answers, strict=True)), strict=True)))
+            failpoint("sample.after_rows")
             cur.execute(sql.forget_samples)
+            failpoint("sample.before_commit")
     return len(answers)
 
 

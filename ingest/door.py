@@ -19,6 +19,7 @@ from ingest.core.decide import Outcome
 from ingest.core.errors import LeaseError, PassgateError, RunError
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import Cursor, again, one, read, statements, write
+from ingest.failpoints import failpoint
 from ingest.models import Source
 from ingest.streams import Loaded, compiled, newest_contract
 from ingest.windows import Binding, bind_window, bindings, ensure_position
@@ -80,10 +81,13 @@ def receive(stream: str, records: Sequence[DoorRecord]) -> Received:
     _check(newest.contract, records)
     for _ in range(4):  # fenced, or bound anew in between: look again
         lease, source = _held(newest.stream_id)
+        failpoint("door.after_lease")
         binding = _binding(newest, lease)
+        failpoint("door.after_binding")
         loaded = compiled(binding.contract)
         _check(loaded.contract, records)
         received = _admit(source, lease, binding, loaded, records)
+        failpoint("door.before_answer")
         if received is not None:
             return received
         _drop_if_lost(newest.stream_id, lease)
@@ -119,10 +123,12 @@ def _admit(
             row = _take_offsets(cur, lease, binding, len(records))
             if row is None:
                 return None
+            failpoint("door.after_offsets")
             numbered = [record._replace(offset=row.start + index) for index, record in enumerate(records)]
             poll = Poll(row.start, row.start + len(numbered), None, numbered, ())
             arrivals = arrivals_of(loaded, binding, numbered, parsed)
             decisions, _ = Admission(source, lease, binding, loaded, poll, arrivals).write_all(cur, row.batch_id)
+            failpoint("door.before_commit")
         return Received(lease.source, binding.run_id, decisions.outcomes)
 
     try:
@@ -172,10 +178,13 @@ def _take(stream: int) -> Lease:
         free = [row.source_id for row in cur.execute(sql.free_doors, {"stream": stream}).fetchall()]
     for source in free:
         lease = leases.take("admission", source)
+        failpoint("door.after_taking")
         if lease is not None:
             return lease
+    failpoint("door.before_adding")
     for _ in range(10):  # several processes start at once: each number has one source, whoever is second tries the next
         lease = leases.take("admission", _add(stream))
+        failpoint("door.after_adding")
         if lease is not None:
             return lease
     raise LeaseError(expected="a free door", found="none", next_step="try again")
@@ -188,8 +197,11 @@ def _add(stream: int) -> int:
             if number >= MOST_DOORS:
                 raise LeaseError(expected=f"at most {MOST_DOORS} doors a stream", found=str(number))
             source = int(one(cur.execute(sql.add_door, {"stream": stream, "number": number})).id)
+            failpoint("door.after_source")
             ensure_position(cur, "admission", source, stream, 0)
+            failpoint("door.after_position")
             ensure_position(cur, "publish", source, stream, 0)
+            failpoint("door.before_source_commit")
         return source
 
     return again(add)
@@ -212,8 +224,11 @@ def _bind(stream: int, source: int) -> None:
         window = cur.execute(sql.open_window, {"stream": stream}).fetchone()
         if window is None or cur.execute(sql.bound, {"win": window.id, "source": source}).fetchone() is not None:
             return
+        failpoint("door.after_window_lock")
         start = bind_window(cur, source, window.id)
+        failpoint("door.after_window")
         cur.execute(sql.insert_range, {"win": window.id, "source": source, "start": start})
+        failpoint("door.before_binding_commit")
 
 
 def _no_run(loaded: Loaded) -> NoOpenRun:

@@ -26,6 +26,7 @@ from ingest.core.outcome import Kind, Outcome, confirm
 from ingest.core.partition import partition_for
 from ingest.core.reconciliation import Due, due
 from ingest.db import Cursor, read, statements, write
+from ingest.failpoints import failpoint
 from ingest.kafka import Admin, BusMessage, Cluster, TopicChanged, TopicFacts, TransactionalProducer
 from ingest.lease import renew
 from ingest.models import Source
@@ -192,6 +193,7 @@ class PublishLane:
         if waits is not Due.NOW:
             return self._idle()
         self._fence(contract)
+        failpoint("reconcile.after_fence")
         return self._reconcile(unsettled, contract)
 
     def _reconcile(self, unsettled: Unsettled, contract: Contract) -> Step:
@@ -201,6 +203,7 @@ class PublishLane:
                 self._cluster, self._admin, self.lease, unsettled, contract.reconcile, self._fenced_at
             )
         answer = self._scan.step()
+        failpoint("reconcile.after_step")
         if answer is None:
             return self._idle()
         self._scan = None
@@ -222,10 +225,13 @@ class PublishLane:
         """One attempt: prepare, send, write down what came of it."""
         contract = compiled(batches[0].contract).contract
         producer = self._fence(contract)
+        failpoint("publish.after_fence")
         bus = self._find_bus(contract)
         prepared = self._prepare(bus, batches, self._letters(batches, bus))
         mark = attempt_mark(self._install, prepared.id)
+        failpoint("publish.after_prepared")
         outcome = producer.send(bus.topic, [_message(letter, mark) for letter in prepared.letters])
+        failpoint("publish.after_send")
         outcome = confirm(outcome, bus.topic_id, self._topic_id_after(bus, outcome))
         return self._write(prepared, outcome)
 
@@ -248,8 +254,11 @@ class PublishLane:
             raise BusMissing(expected=f"{bus.topic} with id {bus.topic_id}", found="another topic of that name")
         with write() as cur:
             attempts.hold(cur, self.lease)
+            failpoint("prepare.after_hold")
             attempt = self._insert(cur, bus, batches, letters, marks)
+            failpoint("prepare.after_attempt")
             attempts.touch(cur, [batches[0].win])
+            failpoint("prepare.before_commit")
         self._renewed = time.monotonic()
         self._clear = False
         return PreparedAttempt(attempt, bus, batches, letters)
@@ -266,9 +275,11 @@ class PublishLane:
         taken = cur.execute(sql.dequeue, {"batches": numbers, "source": self.lease.source}).fetchall()
         if len(taken) != len(numbers):
             raise PublishError(expected=f"{len(numbers)} queued batches", found=f"{len(taken)}", next_step="look again")
+        failpoint("prepare.after_dequeue")
         row = cur.execute(sql.insert_attempt, self._attempt_row(bus, letters)).fetchone()
         assert row is not None
         attempt = int(row.id)
+        failpoint("prepare.after_attempt_row")
         cur.execute(
             sql.insert_attempt_batches,
             {
@@ -278,6 +289,7 @@ class PublishLane:
                 "partitions": [letter.partition for letter in letters],
             },
         )
+        failpoint("prepare.after_attempt_batches")
         cur.execute(
             sql.insert_attempt_partitions,
             {
@@ -323,28 +335,42 @@ class PublishLane:
         letters, sources = prepared.letters, prepared.bus.sources
         with write() as cur:
             attempts.hold(cur, self.lease)
+            failpoint("acked.after_hold")
             places = ((letters[p.number].offset, sources[p.partition], p.offset) for p in outcome.places)
             attempts.write_places(cur, self.lease.source, prepared.id, places)
+            failpoint("acked.after_places")
             attempts.end(cur, prepared.id, "ACKED")
+            failpoint("acked.after_state")
             attempts.serve_requests(cur, prepared.id)
+            failpoint("acked.after_requests")
             attempts.progress(cur, self.lease, prepared.batches[-1].to_offset)
+            failpoint("acked.after_position")
             attempts.touch(cur, [prepared.win])
+            failpoint("acked.before_commit")
         self._renewed = time.monotonic()
         self._clear = True
 
     def _write_not_sent(self, prepared: PreparedAttempt, why: str) -> None:
         with write() as cur:
             attempts.hold(cur, self.lease)
+            failpoint("not_sent.after_hold")
             attempts.end(cur, prepared.id, "NOT_SENT", why)
+            failpoint("not_sent.after_state")
             attempts.requeue(cur, prepared.id)
+            failpoint("not_sent.after_queue")
             attempts.serve_requests(cur, prepared.id)
+            failpoint("not_sent.after_requests")
             attempts.touch(cur, [prepared.win])
+            failpoint("not_sent.before_commit")
 
     def _write_unknown(self, attempt: int, win: int, why: str) -> None:
         with write() as cur:
             attempts.hold(cur, self.lease)
+            failpoint("unknown.after_hold")
             attempts.end(cur, attempt, "UNKNOWN", why)
+            failpoint("unknown.after_state")
             attempts.touch(cur, [win])
+            failpoint("unknown.before_commit")
 
     # --- producer and bus
 
@@ -356,8 +382,11 @@ class PublishLane:
         if self._producer is None or self._producer.dead:
             seconds = min(contract.bus.delivery_timeout / timedelta(seconds=1), _LONGEST)
             name = transactional_id(self._install, self.lease.source)
+            renew(self.lease)  # only the lease's holder starts a producer: it would end the transaction of another's
+            failpoint("publish.before_init")
             producer = TransactionalProducer(self._cluster, name, delivery_timeout=seconds)
             producer.init(_FENCE_SECONDS)
+            failpoint("publish.after_init")
             renew(self.lease)
             self._renewed = time.monotonic()
             self._producer, self._fenced_at = producer, attempts.clock()

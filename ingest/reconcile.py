@@ -37,6 +37,7 @@ from ingest.core.reconciliation import (
     unsound,
 )
 from ingest.db import read, statements, write
+from ingest.failpoints import failpoint
 from ingest.kafka import Admin, BrokerUnavailable, Cluster, Partition, PartitionReader, Record, Start, probe_epoch
 from ingest.lease import renew
 
@@ -56,7 +57,9 @@ def request(attempt: int, actor: str) -> bool:
         if row is None:
             raise NotFound(expected=f"attempt {attempt}", found="none")
         fresh = cur.execute(sql.request, {"attempts": [attempt], "who": actor}).fetchall()
+        failpoint("request.after_row")
         record_act(cur, actor, "attempt.reconcile", row.run, detail={"attempts": [attempt]})
+        failpoint("request.before_commit")
     return bool(fresh)
 
 
@@ -69,7 +72,9 @@ def request_run(stream: str, run: str, actor: str) -> list[int]:
         unsettled = [int(row.id) for row in cur.execute(sql.unsettled_of_run, keys).fetchall()]
         if unsettled:
             cur.execute(sql.request, {"attempts": unsettled, "who": actor})
+        failpoint("request_run.after_rows")
         record_act(cur, actor, "attempt.reconcile", f"{stream}/{run}", detail={"attempts": unsettled})
+        failpoint("request_run.before_commit")
     return unsettled
 
 
@@ -146,6 +151,7 @@ class Reconciliation:
             return None
         scan = _Scan(self, before)
         scan.run()
+        failpoint("reconcile.after_scan")
         after = self._moment()
         applied = self._applied()
         answer = decide(self.prepared, before, after, scan.reads(), scan.found, applied)
@@ -188,16 +194,23 @@ class Reconciliation:
     def _settle(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> ScanAnswer:
         with write() as cur:
             attempts.hold(cur, self.lease)
+            failpoint("settle.after_hold")
             cur.execute(sql.insert_scan, self._scan_row(answer, moment, reads))
+            failpoint("settle.after_scan_row")
             state = "ACKED" if answer.answer is Answer.PRESENT else str(answer.answer)
             attempts.write_places(cur, self.lease.source, self.attempt.id, self._places(answer))
+            failpoint("settle.after_places")
             attempts.end(cur, self.attempt.id, state)
+            failpoint("settle.after_state")
             attempts.serve_requests(cur, self.attempt.id)
+            failpoint("settle.after_requests")
             if answer.answer is Answer.PRESENT:
                 attempts.progress(cur, self.lease, self.attempt.to_offset)
             elif answer.answer is not Answer.UNDECIDABLE and self.rules.republish is Republish.AUTOMATIC:
                 attempts.requeue(cur, self.attempt.id)
+            failpoint("settle.after_queue")
             attempts.touch(cur, [self.attempt.win])
+            failpoint("settle.before_commit")
         log.info("attempt %s is %s: %s", self.attempt.id, answer.answer, answer.why)
         return answer
 
@@ -258,6 +271,7 @@ class _Scan:
                     self._keep(here, chunk.records)
                     self._at[here] = max(self._at[here], chunk.next_offset)
                     self._faults[here] = str(chunk.fault) if chunk.fault else self._faults[here]
+                failpoint("reconcile.while_scanning")
                 if time.monotonic() - renewed > _RENEW_AFTER:
                     renew(self._owner.lease)
                     renewed = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Any
 from ingest.core.binding import Bound, CutPending, bind, cut
 from ingest.core.errors import RunError
 from ingest.db import Cursor, read, statements
+from ingest.failpoints import failpoint
 
 __all__ = ["Binding", "CutPending", "bind_window", "bindings", "cut_position", "ensure_position", "ensure_source",
            "raise_revisions"]  # fmt: skip
@@ -53,6 +54,7 @@ def bind_window(cur: Cursor, source: int, win: int) -> int:
     Behind a cut not yet reached the window starts at that cut; else at the position (S19).
     """
     bound, start = bind(_lock(cur, source), win)
+    failpoint("windows.before_binding")
     _write(cur, source, bound)
     return start
 
@@ -60,6 +62,7 @@ def bind_window(cur: Cursor, source: int, win: int) -> int:
 def cut_position(cur: Cursor, source: int, win: int, lso: int) -> int:
     """Cuts window `win` at max(position, LSO) and returns the cut. Raises CutPending behind an unreached cut."""
     bound = cut(_lock(cur, source), win, lso, source)
+    failpoint("windows.before_cut")
     _write(cur, source, bound)
     return int(bound.cut or 0)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Set by the program itself for its own processes, not by people
 OURS = {
+    "PASSGATE_FAILPOINT",  # of a worker that a test starts: docs/failpoints.md
     "PASSGATE_PROXIED_BOOTSTRAP_SERVERS",
     "PASSGATE_URL",
     "PASSGATE_BOOTSTRAP",
