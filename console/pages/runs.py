@@ -96,7 +96,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     context = c.RunPage(
         strip=reads.strip(seen, _durability(live, shown)),
         tabs=reads.tabs(seen, "run"),
-        said=verdict_said(standing) if standing else _said(seen, live, trouble, measuring),
+        said=verdict_said(shown) if shown else _said(seen, live, trouble),
         buttons=_buttons(request, seen),
         runbook=_runbook(seen),
         bar=bar_of(seen),
@@ -147,12 +147,13 @@ def _checks(live: judged.Judged | None, standing: Verdict | None, link: judged.L
     return live.checks if live else None
 
 
-def _said(seen: reads.Scope, live: judged.Judged | None, trouble: str, measuring: bool) -> c.Said:
+def _said(seen: reads.Scope, live: judged.Judged | None, trouble: str) -> c.Said:
+    """What is known now; without that, that it is being found out."""
     if live is not None:
         return live.said
     if trouble:
         return c.Said("The checks could not be measured.", "look again in a moment.")
-    if measuring and seen.window is not None:
+    if seen.window is not None:
         words = f"The checks of window {seen.window.number} are being measured: every receipt is counted."
         return c.Said(words, "wait; this page shows them as soon as they are there.")
     return c.Said("No window yet: this run has not begun.")
