@@ -15,7 +15,7 @@ _armed: dict[str, tuple[int, signal.Signals]] = {}
 
 
 def failpoint(name: str) -> None:
-    """Nothing at all, unless this process is armed for `name`: then this is the last thing it does, or it stops here."""
+    """Nothing at all, unless this process is armed for `name`: then it ends, or stops, here."""
     if _armed:
         _hit(name)
 

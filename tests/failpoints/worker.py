@@ -1,0 +1,226 @@
+"""Real worker processes for crash tests: `python -m tests.failpoints.worker` loads the project once and forks for each job.
+
+As a Celery worker's children do, each job's process makes its own connections after the fork and runs the product's code
+as it is. Jobs come as lines of JSON on standard input; what became of a job's process is told on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import django
+
+Job = dict[str, Any]
+
+
+def main() -> None:
+    django.setup()
+    _load()
+    _say({"ready": os.getpid()})
+    for line in sys.stdin:
+        job = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            _run(job)
+        _say({"pid": pid})
+        _tell(pid)
+
+
+def _load() -> None:
+    """What a worker imports in its first slice, so that the forks have it."""
+    from console import tasks
+    from ingest import dispatch, door
+
+    dispatch.factories()
+    assert tasks and door
+
+
+def _tell(pid: int) -> None:
+    """Stopped (and perhaps woken up again), then ended."""
+    while True:
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            _say({"stopped": pid})
+            continue
+        _say({"ended": os.waitstatus_to_exitcode(status)})
+        return
+
+
+def _say(words: dict[str, Any]) -> None:
+    os.write(1, (json.dumps(words) + "\n").encode())
+
+
+def _run(job: Job) -> None:
+    from ingest import failpoints
+
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        _shorten_lease(job.get("lease", 0))
+        failpoints.arm(job.get("failpoint", ""))
+        JOBS[job["do"]](job)
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it was, this process ends here and not in the server's loop
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _shorten_lease(seconds: float) -> None:
+    """A lease that a test can outwait. It stands in several modules and in defaults, and means the same in all."""
+    if not seconds:
+        return
+    from ingest import admit, attempts, consume, door, lease, publish, reconcile
+
+    for module in (admit, attempts, consume, door, lease, publish, reconcile):
+        module.LEASE_SECONDS = seconds  # type: ignore[attr-defined]
+    for module, share in ((admit, 3), (consume, 3), (publish, 3), (reconcile, 4)):
+        module._RENEW_AFTER = seconds / share  # type: ignore[attr-defined]
+    publish._LONGEST = seconds / 2
+    for verb in (lease.take, lease.renew):
+        verb.__defaults__ = (seconds,)
+
+
+# ---- jobs -----------------------------------------------------------------------------------------------------------
+
+
+def work(job: Job) -> None:
+    """A lane worker of one stream, until nothing is left to do; `seconds` bounds it."""
+    from ingest import dispatch
+
+    dispatch.IDLE_SECONDS = 0.2
+    worker = dispatch.Worker.make()
+    sources = frozenset(job["sources"])
+    worker.only = sources
+    worker.lanes = {name: made for name, made in worker.lanes.items() if name in job.get("lanes", worker.lanes)}
+    if job.get("fault"):
+        FAULTS[job["fault"]]()
+    until = time.monotonic() + job.get("seconds", 20)
+    dispatch.sample(worker.admin, job["stream"])
+    while time.monotonic() < until and any(x.source_id in sources and x.lane in worker.lanes for x in dispatch.work()):
+        worker.slice(5)
+        dispatch.sample(worker.admin, job["stream"])
+    worker.close()
+
+
+def not_sent() -> None:
+    """The producer refuses the first attempt, before anything of it has left."""
+    from ingest.core.outcome import Kind, Outcome
+    from ingest.kafka import TransactionalProducer
+
+    real = TransactionalProducer.send
+
+    def send(producer: TransactionalProducer, topic: str, messages: Any) -> Outcome:
+        TransactionalProducer.send = real  # type: ignore[method-assign]
+        producer.destroy()
+        return Outcome(Kind.NOT_SENT, "the local queue is full")
+
+    TransactionalProducer.send = send  # type: ignore[method-assign,assignment]
+
+
+FAULTS: dict[str, Callable[[], None]] = {"not_sent": not_sent}
+
+
+def open_(job: Job) -> None:
+    from audit.open import open_run
+
+    open_run(job["stream"], job["run"], "test")
+
+
+def seal(job: Job) -> None:
+    from audit.cut import seal_run
+
+    seal_run(job["stream"], job["run"], "test", job.get("totals"))
+
+
+def close(job: Job) -> None:
+    from audit.close import close_run
+
+    sample(job)
+    close_run(job["stream"], job["run"], "test")
+
+
+def evaluate(job: Job) -> None:
+    """What beat asks for, of one window."""
+    from audit import close
+
+    sample(job)
+    close._evaluate(close.window_of(job["stream"], job["run"]), time.monotonic())
+
+
+def look_after(job: Job) -> None:
+    """The first half of what beat asks for: open windows are looked after on the way to those that are due."""
+    from audit import close
+
+    list(close._due(time.monotonic()))
+
+
+def enforce(job: Job) -> None:
+    """What beat asks for, of one stream."""
+    from audit import enforce as verb
+    from ingest.db import read
+
+    with read() as cur:
+        gates = [row for row in cur.execute(verb.sql.gates).fetchall() if row.stream == job["stream"]]
+    for found in verb._enforced(gates[0].stream_id, gates) if gates else ():
+        assert found.outcome != "unmeasured", found
+
+
+def door(job: Job) -> None:
+    from ingest.door import DoorRecord, receive
+
+    records = [DoorRecord(0, None, b"k", value.encode(), None) for value in job["values"]]
+    received = receive(job["stream"], records)
+    assert len(received.outcomes) == len(records)
+
+
+def request(job: Job) -> None:
+    from ingest.reconcile import request as verb
+
+    verb(job["attempt"], "ana")
+
+
+def request_run(job: Job) -> None:
+    from ingest.reconcile import request_run as verb
+
+    verb(job["stream"], job["run"], "ana")
+
+
+def dispatch(job: Job) -> None:
+    from ingest.dispatch import dispatch as verb
+
+    verb(job.get("slots", 500))
+
+
+def permit(job: Job) -> None:
+    """The Celery task itself, with nothing told but that it may work."""
+    from console.tasks import slice_
+
+    slice_()
+
+
+def sample(job: Job) -> None:
+    from ingest.dispatch import sample as verb
+    from ingest.kafka import Admin, Cluster
+
+    verb(Admin(Cluster.from_settings()), job["stream"])
+
+
+JOBS: dict[str, Callable[[Job], None]] = {
+    "work": work, "open": open_, "seal": seal, "close": close, "evaluate": evaluate, "look_after": look_after,
+    "enforce": enforce, "door": door, "request": request, "request_run": request_run, "dispatch": dispatch,
+    "permit": permit, "sample": sample,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the test session ends us, by closing our standard input
+    main()
