@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -62,7 +63,6 @@ def _demo(teller: Teller, numbers: Iterable[int], and_exit: bool, data: Path | N
         teller.say(f"logs: {stack.data / 'log'}")
         return FAILED
     finally:
-        teller.say("stopping")
         stack.stop()
         teller.say(f"stopped; what was is in {stack.data} until the next demo")
 
@@ -94,7 +94,9 @@ def _tell(stack: Stack, teller: Teller, months: tuple[Month, ...], and_exit: boo
     play = Demo(stack, teller, months)
     play.tell()
     _sum_up(play, teller)
-    if not and_exit:
+    if and_exit:
+        teller.say("stopping")
+    else:
         _leave_up(play, teller)
     return play.told.exit_code
 
@@ -119,6 +121,7 @@ def _leave_up(play: Demo, teller: Teller) -> None:
     teller.chapter(f"The console: {play.stack.url}")
     for line in summary.what_next(play, teller):
         teller.line(line)
-    play.stack.wait()
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end
+        play.stack.wait()
     if play.stack.failure:
         raise play.stack.failure
