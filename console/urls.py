@@ -7,6 +7,7 @@ from django.urls import include, path, register_converter
 from console.pages import (
     find,
     gate,
+    judge,
     now,
     patterns,
     quarantine,
@@ -42,6 +43,7 @@ urlpatterns = [
     path(f"{RUN}sources", sources.sources, name="sources"),
     path(f"{RUN}receipts", receipts.receipts, name="receipts"),
     path(f"{RUN}seal", seal.seal, name="seal"),
+    path(f"{RUN}judge", judge.judge, name="judge"),
     path(f"{RUN}gate", gate.gate, name="gate"),
     path(f"{RUN}windows/<no:window>/", verdicts.window, name="window"),
     path(f"{RUN}verdicts/<no:number>", verdicts.verdict, name="verdict"),

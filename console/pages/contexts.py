@@ -292,6 +292,21 @@ class SealPage:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgePage:
+    """`/runs/{s}/{run}/judge`: the confirm page of closing. `done` says why nothing can be judged."""
+
+    strip: Strip
+    url: str
+    said: Said | None
+    errors: tuple[str, ...]
+    answer: Answer
+    same: SameAct
+    back: str
+    by_itself: bool
+    done: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRow:
     """One source of a run. Offsets that nobody measured are None."""
 

@@ -97,7 +97,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         strip=reads.strip(seen, _durability(live, shown)),
         tabs=reads.tabs(seen, "run"),
         said=verdict_said(shown) if shown else _said(seen, live, trouble),
-        buttons=_buttons(request, seen),
+        buttons=_buttons(request, seen, standing),
         runbook=_runbook(seen),
         bar=bar_of(seen),
         checks=_checks(live, shown, evidence(seen)),
@@ -150,7 +150,7 @@ def _checks(live: judged.Judged | None, standing: Verdict | None, link: judged.L
 def _said(seen: reads.Scope, live: judged.Judged | None, trouble: str) -> c.Said:
     """What is known now; without that, that it is being found out."""
     if live is not None:
-        return live.said
+        return _all_hold(seen, live) if live.verdict.state == "PASS" else live.said
     if trouble:
         return c.Said("The checks could not be measured.", "look again in a moment.")
     if seen.window is not None:
@@ -159,7 +159,16 @@ def _said(seen: reads.Scope, live: judged.Judged | None, trouble: str) -> c.Said
     return c.Said("No window yet: this run has not begun.")
 
 
-def _buttons(request: HttpRequest, seen: reads.Scope) -> tuple[c.Button, ...]:
+def _all_hold(seen: reads.Scope, live: judged.Judged) -> c.Said:
+    """Checks that hold now are not a PASS, and the page must not say the word before a verdict does."""
+    latest = f"the latest one, #{seen.verdict.number}, is {seen.verdict.title}" if seen.verdict else "there is none yet"
+    words = f"All {len(live.checks.holding)} checks hold now. That is not a verdict: {latest}."
+    if seen.contract and seen.contract.close.auto:
+        return c.Said(words, "wait; the window is judged by itself.")
+    return c.Said(words, "judge the window.", "This contract closes when somebody asks.")
+
+
+def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) -> tuple[c.Button, ...]:
     """What can be done here, the most urgent one first."""
     name = f"{seen.stream}/{seen.run.run_id}"
     lost, held = attempts.unknown_of_run(seen.run.id), quarantine.open_of_run(seen.run.id)
@@ -171,6 +180,10 @@ def _buttons(request: HttpRequest, seen: reads.Scope) -> tuple[c.Button, ...]:
         found.append((f"Triage {held:,}", paths.with_query(reverse("quarantine"), run=name), Act.RESOLVE))
     if seen.window and seen.window.state == WindowState.OPEN:
         found.append(("Seal", reverse("seal", args=[seen.stream, seen.run.run_id]), Act.SEAL))
+    elif seen.window and not standing:
+        window = seen.window.number if seen.window != seen.windows[-1] else None
+        url = paths.with_query(reverse("judge", args=[seen.stream, seen.run.run_id]), window=window)
+        found.append(("Judge", url, Act.CLOSE))
     return tuple(
         c.Button(words, url, may(request.user, act), main=at == 0) for at, (words, url, act) in enumerate(found)
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 import shlex
+import threading
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -18,6 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver, resolve
 
 from console.cli.main import passgate
+from console.pages.reads import measuring
 from console.people import Role
 from console.stack import Stack
 from ingest.core.reason import Reason
@@ -92,9 +95,10 @@ def paths_of(stage: Stage) -> list[str]:
     return [
         "/", "/runs/", f"/runs/?stream={stage.stream}&state=open", "/streams/", f"/streams/{stage.stream}/",
         run, f"{run}sources", f"{run}receipts", f"{run}receipts?q=decision:quarantined", f"{run}gate",
-        f"{run}windows/1/", f"{run}seal", f"/receipts/{stage.source}/0", "/quarantine/", "/quarantine/?by=item",
+        f"{run}windows/1/", f"{run}seal", f"{run}judge", f"/receipts/{stage.source}/0",
+        "/quarantine/", "/quarantine/?by=item",
         "/quarantine/?state=resolved", f"/quarantine/?run={stage.stream}/{stage.run}",
-        *(f"/quarantine/{item}" for item in stage.items), f"/quarantine/{stage.items[0]}/resolve",
+        f"/quarantine/{stage.items[0]}", f"/quarantine/{stage.items[-2]}", f"/quarantine/{stage.items[0]}/resolve",
         f"/unknown/?run={stage.stream}/{stage.run}", "/unknown/?state=settled", "/unknown/?state=all",
         f"/attempts/{stage.attempt}", f"/attempts/{stage.attempt}/reconcile",
         f"/unknown/reconcile?run={stage.stream}/{stage.run}", "/find", "/find?q=nothing+of+the+kind", "/find?q=0",
@@ -121,7 +125,7 @@ def test_every_page_is_sound_html_and_runs_nothing_inline(operator: Client, stag
 
 def test_nothing_that_was_sent_becomes_markup(operator: Client, stage: Stage) -> None:
     sent = ("<script>alert", "<i>another", "<img src=x", "\u202e", "\u200b", "\ufeff", "\x1b", "\x00")
-    for path in paths_of(stage):
+    for path in [*paths_of(stage), *(f"/quarantine/{item}" for item in stage.items)]:
         text = get(operator, path).text
         assert [each for each in sent if each in text] == [], path
 
@@ -320,6 +324,71 @@ def test_the_theme_is_remembered_without_script(operator: Client, live: Stack) -
     assert '<html lang="en">' in get(operator, "/").text
 
 
+# ---- from an open window to a verdict
+
+
+def test_a_window_is_sealed_and_judged_by_pages_alone(operator: Client, live: Stack) -> None:
+    from tests.flow.world import Flow, thing
+
+    flow = Flow()
+    flow.open("r1")
+    flow.produce([*(thing(number) for number in range(20)), b"{"], run="r1")
+    flow.work()
+    path = f"/runs/{flow.name}/r1/"
+    assert "the window is not sealed" in get(operator, path).text
+    assert "The window is open: seal it first" in get(operator, f"{path}judge").text
+    post(operator, f"{path}seal")
+    assert "is sealed already" in get(operator, f"{path}seal").text
+    flow.work()
+    post(operator, f"{path}judge")
+    assert "Window 1 is BLOCKED: 1 quarantine item is open" in get(operator, path).text
+    item = QuarantineItem.objects.get(win__run__stream__name=flow.name)
+    post(operator, f"/quarantine/{item.id}/resolve", resolution="DISCARDED", reason="a brace is no event")
+    flow.work()
+    before = get(operator, path).text
+    assert "checks hold now. That is not a verdict: the latest one, #1, is BLOCKED." in before
+    assert "is PASS" not in before, "no page says PASS before a verdict does"
+    post(operator, f"{path}judge")
+    after = get(operator, path).text
+    assert "Window 1 is PASS: all" in after
+    assert "Verdict #2, decided" in after
+    assert "QUARANTINE broken → holds" in after
+    assert "Checks now, not a verdict" not in after
+    assert "Checks now, not a verdict" in get(operator, f"{path}?now").text
+    assert "hx-trigger" not in after, "polling ends when a verdict stands"
+    verdict = get(operator, f"{path}verdicts/2").text
+    assert "Verdicts are not yet sealed." in verdict
+    assert 'class="stamp"' not in verdict, "the stamp appears only on sealed verdicts"
+    assert "Gate OPEN" in get(operator, f"{path}gate").text
+    assert get(operator, f"{path}verdicts/2?compare=1").wrong == []
+    assert operator.get(f"{path}verdicts/3").status_code == 404
+
+
+def test_a_first_look_at_a_large_window_does_not_hold_the_page(
+    operator: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+    real = measuring.close.checks_now
+
+    def slowly(window: int) -> Any:
+        let_go.wait(30)
+        return real(window)
+
+    window = QuarantineItem.objects.get(id=stage.items[0]).win_id
+    measuring.forget(window)
+    monkeypatch.setattr(measuring.close, "checks_now", slowly)
+    begun = time.monotonic()
+    page = get(operator, stage.path)
+    assert time.monotonic() - begun < 10
+    assert "are being measured: every receipt is counted" in page.text
+    assert 'hx-trigger="every 1s"' in page.text
+    let_go.set()
+    until = time.monotonic() + 20
+    while "are being measured" in get(operator, stage.path).text:
+        assert time.monotonic() < until
+    assert "Checks now, not a verdict" in get(operator, stage.path).text
+
+
 # ---- receipts
 
 
@@ -473,6 +542,7 @@ def test_the_same_act_as_a_command_line_is_one_that_exists(operator: Client, sta
         f"/quarantine/resolve?group={run}-NOT_JSON&upto={stage.items[-1]}",
         f"/unknown/reconcile?run={stage.stream}/{stage.run}",
         f"{stage.path}seal",
+        f"{stage.path}judge",
     )
     for path in pages:
         commands = commands_of(get(operator, path))

@@ -316,7 +316,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
             found.append(f"{check['check']} is new")
         elif old["state"] != check["state"]:
             found.append(f"{check['check']} {old['state'].lower()} → {check['state'].lower()}")
-        elif check["state"] != "HOLDS" and old["observed"] != check["observed"]:
+        elif check["state"] == "BROKEN" and old["observed"] != check["observed"] and check.get("follows_from") is None:
             found.append(f"{check['check']} {old['observed']} → {check['observed']}")
     found += [
         f"{name} is no longer listed" for name in was if name not in {x["check"] for x in after.get("checks", ())}

@@ -26,7 +26,7 @@
   function sayLive() {
     if (!live || !regions().length) return;
     const ended = ![...regions()].some((region) => region.hasAttribute("hx-trigger"));
-    if (ended) say("still", "Ended: a verdict stands");
+    if (ended) say("still", regions()[0].dataset.ended || "Ended: a verdict stands");
     else if (staleSince !== null) say("stale", `Stale since ${utc(staleSince)}`);
     else if (paused) say("paused", `Paused, ${age(Date.now() - heardAt)} old`);
     else say("live", `Live, ${age(Date.now() - heardAt)} ago`);
