@@ -40,6 +40,7 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
         unknown += _no_posture(now_)
         for label, partition, start, end in parts:
             broken += _broken_log(label, _as_cut(facts, now_), partition, start, end)
+            broken += _lower_epoch(label, then.partitions.get(partition), now_.partitions.get(partition))
             unknown += _unread_log(label, now_, partition)
     observed = "the same" if not broken and not unknown else w.count(len(broken) + len(unknown), "difference")
     return judged(name, f"{required}, generation {was.generation}", observed, facts.broker, broken, unknown)
@@ -121,6 +122,13 @@ def _broken_log(label: str, topic: f.Topic, partition: int, start: int, end: int
         yield Cause(f"{label} ends at {w.number(log.high_watermark)}, before the window's {w.number(end)}", RERUN)
     if log.diverged:
         yield Cause(f"{label} was truncated: {log.diverged}", RERUN)
+
+
+def _lower_epoch(label: str, was: f.PartitionLog | None, is_: f.PartitionLog | None) -> Iterable[Cause]:
+    """Leader epochs only rise: a lower one is another log under the same name and id, or one that was put back."""
+    then, now_ = (log.leader_epoch if log else None for log in (was, is_))
+    if then is not None and now_ is not None and now_ < then:
+        yield Cause(f"the leader epoch of {label} was {then} and is {now_}", RERUN)
 
 
 def _unread_log(label: str, topic: f.Topic, partition: int) -> Iterable[Cause]:
