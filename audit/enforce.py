@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -49,7 +50,9 @@ def enforce_due() -> list[Enforced]:
         rows = cur.execute(sql.gates).fetchall()
     due: dict[int, list[Any]] = defaultdict(list)
     for row in rows:
-        if row.contradictions or row.age >= compiled(row.contract_id).contract.gate.recheck:
+        recheck = compiled(row.contract_id).contract.gate.recheck
+        # checked at a time to come: the database's clock has stepped back since, and the gate's lease grew by as much
+        if row.contradictions or not timedelta(0) <= row.age < recheck:
             due[row.stream_id].append(row)
     return [found for stream, gates in due.items() for found in _enforced(stream, gates)]
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from audit.close import evaluate_due
 from audit.enforce import enforce_due
 from ingest import dispatch as verbs
-from ingest.db import DatabaseGone
+from ingest.db import DatabaseFull, DatabaseGone
 from ingest.kafka import Admin, Cluster
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def slice_() -> None:
         finally:
             verbs.end_permit(permit)
         _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
-    except DatabaseGone as gone:
+    except (DatabaseGone, DatabaseFull) as gone:
         log.warning("slice ended: %s", gone)
 
 
@@ -49,7 +49,7 @@ def dispatch() -> None:
     try:
         verbs.sample(admin())
         _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
-    except DatabaseGone as gone:
+    except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not dispatched: %s", gone)
 
 
@@ -57,7 +57,7 @@ def dispatch() -> None:
 def evaluate() -> None:
     try:
         evaluate_due()
-    except DatabaseGone as gone:
+    except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not evaluated: %s", gone)
 
 
@@ -65,7 +65,7 @@ def evaluate() -> None:
 def enforce() -> None:
     try:
         enforce_due()
-    except DatabaseGone as gone:
+    except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not enforced: %s", gone)
 
 

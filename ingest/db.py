@@ -25,7 +25,9 @@ T = TypeVar("T")
 
 # DESIGN 10: unique violation, deadlock, serialisation failure: do the whole transaction again
 _AGAIN = frozenset({"23505", "40P01", "40001"})
-_GONE = frozenset({"08000", "08001", "08003", "08004", "08006", "57P01", "57P02", "57P03"})
+# The connection is lost, whoever ended it: an administrator, a crash, or a time-out of ours (25P03) or theirs (57P05)
+_GONE = frozenset({"08000", "08001", "08003", "08004", "08006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
+_FULL = frozenset({"53100", "53200"})
 _TRIES = 5
 
 
@@ -42,6 +44,14 @@ class DatabaseGone(PassgateError):
 
     code: ClassVar[str] = "database_gone"
     what: ClassVar[str] = "PostgreSQL does not answer"
+    retry: ClassVar[bool] = True
+
+
+class DatabaseFull(PassgateError):
+    """No room on the server's disk, or in its memory. The transaction did not happen; the connection is as it was."""
+
+    code: ClassVar[str] = "database_full"
+    what: ClassVar[str] = "PostgreSQL has no room left"
     retry: ClassVar[bool] = True
 
 
@@ -122,6 +132,11 @@ def _as_refusal(error: psycopg.Error) -> Exception:
     if error.sqlstate in _GONE or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
         connection.close()
         return DatabaseGone(found=str(error).strip())
+    if error.sqlstate in _FULL:
+        return DatabaseFull(
+            found=error.diag.message_primary or str(error),
+            next_step="make room on the database's disk; then everything goes on by itself",
+        )
     if error.sqlstate in _AGAIN or error.sqlstate in {"23514", "23503", "23502"}:
         return Refused(error.diag.constraint_name or error.sqlstate or "", error.diag.message_primary or str(error))
     return error

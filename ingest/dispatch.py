@@ -156,9 +156,11 @@ class Worker:
 
     def _stop(self, key: tuple[str, int], code: str, detail: str, rest: float) -> None:
         log.warning("lane %s/%s stopped: %s %s", *key, code, detail)
-        stop(self.held[key].lease, code, detail, rest)
-        failpoint("lane.after_stop")
-        self._drop(key, give_back=False)
+        try:
+            stop(self.held[key].lease, code, detail, rest)
+            failpoint("lane.after_stop")
+        finally:  # a lane that could not even say why it stopped must not be stepped again: its producer may be spent
+            self._drop(key, give_back=False)
 
     def _let_go_of_idle(self) -> None:
         """An idle lane's lease goes back, so that whichever process has the next permit can take it at once."""

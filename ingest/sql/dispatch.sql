@@ -3,9 +3,11 @@
 SELECT pg_try_advisory_xact_lock(hashtext('passgate.dispatch')) AS mine
 
 -- name: open_permits
--- A permit untaken for 10 s, or taken and not ended for the length of a slice and a lease, is lost: it is replaced.
+-- A permit untaken for 10 s, or taken and not ended for the length of a slice and a lease, is lost: it is replaced. So is
+-- one from a time to come: the database's clock has stepped back since.
 SELECT count(*) AS n FROM permit
  WHERE ended_at IS NULL
+   AND coalesce(taken_at, issued_at) <= clock_timestamp()
    AND (taken_at > clock_timestamp() - interval '60 s' OR taken_at IS NULL AND issued_at > clock_timestamp() - interval '10 s')
 
 -- name: issue
@@ -31,11 +33,15 @@ DELETE FROM permit WHERE issued_at < clock_timestamp() - interval '10 min'
 -- name: work
 -- Positions with something to do, the oldest backlog first. A source never sampled may have something: it is looked at.
 -- Admission has work only where its next offset belongs to a window; publishing where batches wait, an attempt is
--- unsettled and not merely waiting for a person, or a person asked.
-SELECT p.lane, p.source_id, p.owner, p.until <= clock_timestamp() AS expired
+-- unsettled and not merely waiting for a person, or a person asked. What is dated later than now was written before the
+-- database's clock stepped back: such a sample is not the newest, such a rest or lease is over (see `take`).
+SELECT p.lane, p.source_id, p.owner,
+       p.until <= clock_timestamp() OR p.until > clock_timestamp() + interval '1 min' AS expired
   FROM position p
-  LEFT JOIN LATERAL (SELECT lso FROM sample s WHERE s.source_id = p.source_id ORDER BY s.at DESC LIMIT 1) s ON true
- WHERE (p.stopped_until IS NULL OR p.stopped_until <= clock_timestamp())
+  LEFT JOIN LATERAL (SELECT lso FROM sample s WHERE s.source_id = p.source_id AND s.at <= clock_timestamp()
+                      ORDER BY s.at DESC LIMIT 1) s ON true
+ WHERE (p.stopped_until IS NULL OR p.stopped_until <= clock_timestamp()
+        OR p.stopped_until > clock_timestamp() + interval '1 min')
    AND CASE p.lane
        WHEN 'admission' THEN (CASE WHEN p.cut IS NOT NULL AND p.next_offset >= p.cut THEN p.next_win ELSE p.win END) IS NOT NULL
                          AND (s.lso IS NULL OR s.lso > p.next_offset)

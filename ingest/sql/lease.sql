@@ -1,10 +1,17 @@
 -- name: take
--- The compare-and-set of DESIGN 3.1: a free or expired position gets a new owner and a higher fence. The clock is the database's.
-UPDATE position
+-- The compare-and-set of DESIGN 3.1: a free or expired position gets a new owner and a higher fence. The clock is the
+-- database's; a lease that would last for more than a minute was given before that clock stepped back, and is over too.
+-- A row that somebody's transaction holds is left alone: whoever waited for it would hold up its own lanes.
+WITH free AS (
+    SELECT lane, source_id FROM position
+     WHERE lane = %(lane)s AND source_id = %(source)s
+       AND (owner IS NULL OR owner = %(owner)s
+            OR until <= clock_timestamp() OR until > clock_timestamp() + interval '1 min')
+       FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE position p
    SET owner = %(owner)s, fence = fence + 1, until = clock_timestamp() + make_interval(secs => %(seconds)s)
- WHERE lane = %(lane)s AND source_id = %(source)s
-   AND (owner IS NULL OR until <= clock_timestamp() OR owner = %(owner)s)
-RETURNING fence, next_offset, leader_epoch, stream_id
+  FROM free WHERE p.lane = free.lane AND p.source_id = free.source_id
+RETURNING p.fence, p.next_offset, p.leader_epoch, p.stream_id
 
 -- name: renew
 UPDATE position SET until = clock_timestamp() + make_interval(secs => %(seconds)s)

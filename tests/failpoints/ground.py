@@ -1,7 +1,7 @@
-"""A stream on which runs follow one another, each with a process that dies in it; and a re-reading that shares no code.
+"""A stream on which runs follow one another, with a process that dies in each; and a re-reading with no code of ours.
 
-Every run holds what a run may: new events, a duplicate, another payload under a known identity, bytes that are no event,
-and holes between offsets, which the markers of the producer's transaction leave.
+Every run holds what a run may: new events, a duplicate, another payload under a known identity, bytes that are no
+event, and holes between offsets, which the markers of the producer's transaction leave.
 """
 
 from __future__ import annotations

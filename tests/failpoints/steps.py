@@ -274,6 +274,8 @@ def _blocks(node: ast.AST) -> Iterator[tuple[ast.AST, list[ast.stmt]]]:
             if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
                 yield inner, block
         if isinstance(inner, ast.Try):
+            if inner.finalbody:  # what is done at last follows what was done
+                yield inner, [*inner.body, *inner.finalbody]
             for handler in inner.handlers:
                 yield handler, handler.body
 

@@ -144,8 +144,8 @@ def test_the_door_dies_and_the_client_sends_again(ground: GetGround, point: str)
 def door_receipts(stream: Ground) -> int:
     return int(
         stream.flow.rows(
-            "SELECT count(*) AS n FROM receipt t JOIN source c ON c.id = t.source_id JOIN stream s ON s.id = c.stream_id"
-            " WHERE s.name = %(name)s AND c.kind = 'door'"
+            "SELECT count(*) AS n FROM receipt t JOIN source c ON c.id = t.source_id"
+            " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s AND c.kind = 'door'"
         )[0].n
     )
 

@@ -1,7 +1,7 @@
-"""Real worker processes for crash tests: `python -m tests.failpoints.worker` loads the project once and forks for each job.
+"""Worker processes for crash tests: `python -m tests.failpoints.worker` loads the project once and forks for each job.
 
-As a Celery worker's children do, each job's process makes its own connections after the fork and runs the product's code
-as it is. Jobs come as lines of JSON on standard input; what became of a job's process is told on standard output.
+As a Celery worker's children do, each job's process makes its own connections after the fork and runs the product's
+code as it is. Jobs come as lines of JSON on standard input; what became of a job's process is told on standard output.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def _run(job: Job) -> None:
 
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        _shorten_lease(job.get("lease", 0))
+        if "lease" in job:
+            _shorten_lease(job["lease"], job.get("idle", job["lease"]))
         failpoints.arm(job.get("failpoint", ""))
         JOBS[job["do"]](job)
         code = 0
@@ -75,12 +76,16 @@ def _run(job: Job) -> None:
     os._exit(code)
 
 
-def _shorten_lease(seconds: float) -> None:
-    """A lease that a test can outwait. It stands in several modules and in defaults, and means the same in all."""
-    if not seconds:
-        return
+def _shorten_lease(seconds: float, idle: float) -> None:
+    """A lease that a test can outwait, and the server's patience with a transaction that says nothing. The lease's
+    length stands in several modules and in defaults, and means the same in all.
+    """
+    from django.db import connection
+
     from ingest import admit, attempts, consume, door, lease, publish, reconcile
 
+    options = connection.settings_dict["OPTIONS"]
+    options["options"] = options["options"].replace("timeout=30s", f"timeout={idle}s")
     for module in (admit, attempts, consume, door, lease, publish, reconcile):
         module.LEASE_SECONDS = seconds  # type: ignore[attr-defined]
     for module, share in ((admit, 3), (consume, 3), (publish, 3), (reconcile, 4)):
@@ -96,20 +101,41 @@ def _shorten_lease(seconds: float) -> None:
 def work(job: Job) -> None:
     """A lane worker of one stream, until nothing is left to do; `seconds` bounds it."""
     from ingest import dispatch
+    from ingest.db import DatabaseGone
 
     dispatch.IDLE_SECONDS = 0.2
     worker = dispatch.Worker.make()
     sources = frozenset(job["sources"])
     worker.only = sources
     worker.lanes = {name: made for name, made in worker.lanes.items() if name in job.get("lanes", worker.lanes)}
+    if job.get("producers"):
+        _tell_producers(job["producers"])
     if job.get("fault"):
         FAULTS[job["fault"]]()
     until = time.monotonic() + job.get("seconds", 20)
-    dispatch.sample(worker.admin, job["stream"])
-    while time.monotonic() < until and any(x.source_id in sources and x.lane in worker.lanes for x in dispatch.work()):
-        worker.slice(5)
-        dispatch.sample(worker.admin, job["stream"])
+    while time.monotonic() < until:
+        try:
+            dispatch.sample(worker.admin, job["stream"])
+            if not any(x.source_id in sources and x.lane in worker.lanes for x in dispatch.work()):
+                break
+            worker.slice(5)
+        except DatabaseGone:  # its permit is over; it gets the next one
+            continue
     worker.close()
+
+
+def _tell_producers(file: str) -> None:
+    """Each producer that this process makes is a line of the file."""
+    from ingest.kafka import TransactionalProducer
+
+    real = TransactionalProducer.__init__
+
+    def made(producer: TransactionalProducer, *args: Any, **named: Any) -> None:
+        with open(file, "a", encoding="utf-8") as lines:  # noqa: PTH123 - one line, by a process that may be killed
+            lines.write(f"{os.getpid()}\n")
+        real(producer, *args, **named)
+
+    TransactionalProducer.__init__ = made  # type: ignore[method-assign]
 
 
 def not_sent() -> None:

@@ -1,0 +1,26 @@
+"""What lasts: real Celery workers over restarts, idle times, full disks and clocks that step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_django import DjangoDbBlocker
+
+    from console.stack import Stack
+
+NAMES = ("lanes", "control", "beat")
+
+
+@pytest.fixture(scope="module")
+def serving(stack: Stack, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
+    """The stack with Celery workers and beat, for a whole module."""
+    with django_db_blocker.unblock():
+        for name in NAMES:
+            stack.start_part(name)
+        yield stack
+        for name in reversed(NAMES):
+            stack.stop_part(name)
