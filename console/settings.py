@@ -27,7 +27,9 @@ def database(url: str, role: str) -> dict[str, Any]:
     """A postgresql:// URL as Django wants it; every session of it runs as `role`."""
     parts = urlsplit(url)
     options: dict[str, Any] = dict(parse_qsl(parts.query))
-    options["options"] = f"-c role={role}"
+    # A session that says nothing in mid-transaction for as long as a lease lasts belongs to a process that is frozen or
+    # cut off: its transaction ends, and with it the locks that its successor waits for
+    options["options"] = f"-c role={role} -c idle_in_transaction_session_timeout=30s"
     options["application_name"] = "passgate"
     options.setdefault("connect_timeout", 5)
     return {
