@@ -38,6 +38,7 @@ COMMANDS = {
     "quarantine": Entry("console.cli.quarantine", "quarantine", "List, show and resolve quarantined records."),
     "reconcile": Entry("console.cli.reconcile", "reconcile", "Settle publishes of unknown outcome."),
     "fsck": Entry("console.cli.fsck", "fsck", "Check every invariant of the ledger."),
+    "drill": Entry("console.cli.drill", "drill", "Play faults to a stack of its own."),
     "user": Entry("console.cli.people", "user", "People and their roles."),
     "token": Entry("console.cli.token", "token", "API tokens: made, listed, revoked."),
 }

@@ -1,4 +1,4 @@
-"""Everything here reaches one broker, of these tests' own, through a proxy that holds frames; the ledger is the session's."""
+"""Everything here reaches a broker of these tests' own through a proxy; the ledger is the session's."""
 
 from __future__ import annotations
 

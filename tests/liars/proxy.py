@@ -35,7 +35,7 @@ def commits(frame: bytes) -> bool:
 
 @dataclass
 class Late:
-    """One frame on its way. `reset`: its connection is gone for the client. `error`: what the broker answered an EndTxn."""
+    """One frame on its way. `reset`: its connection is gone for the client. `error`: the answer to an EndTxn."""
 
     wanted: Wanted
     reset: bool
@@ -57,7 +57,7 @@ class Late:
 
 
 class LyingProxy(FrameProxy):
-    """`late` catches the next frame of a kind; with `reset` its connection goes, and the client asks again on another."""
+    """`late` catches the next frame of a kind; with `reset` its connection goes, and the client asks on another."""
 
     def __init__(self, listen: int, upstream: int) -> None:
         super().__init__(listen, upstream)
