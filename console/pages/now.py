@@ -90,15 +90,19 @@ def _quarantine(request: HttpRequest, groups: Sequence[waiting.QuarantineOf]) ->
 def _stopped(request: HttpRequest, stopped: Sequence[waiting.StoppedLane]) -> list[c.Todo]:
     return [
         c.Todo(
-            f"The {lane.lane} lane of {lane.source} stopped: {lane.code}.",
+            f"The {lane.lane} lane of {lane.source} {_stands(lane)}",
             reverse("lanes"),
-            "STOPPED",
+            lane.state,
             lane.stream,
             lane.since,
             c.Button("Look", reverse("lanes"), may(request.user, Act.OPERATE)),
         )
         for lane in stopped
     ]
+
+
+def _stands(lane: waiting.StoppedLane) -> str:
+    return f"stopped: {lane.code}." if lane.state == "STOPPED" else "has a backlog and does not move."
 
 
 def _lately() -> tuple[c.VerdictLine, ...]:

@@ -18,7 +18,6 @@ from console.templatetags.passgate import span_words
 from ingest.models import Gap, Lane, Position, Sample, WindowRange
 
 DEFAULT_MAX_AGE = timedelta(seconds=30)
-DEFAULT_STALLED = timedelta(seconds=60)
 MOST_GAPS = 50
 
 
@@ -37,7 +36,7 @@ def sources(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         series,
         ranges,
         close.sample_max_age if close else DEFAULT_MAX_AGE,
-        close.stalled_after if close else DEFAULT_STALLED,
+        close.stalled_after if close else lanes.STALLED_AFTER,
         seen,
     )
     inbox = {each.source_id for each in found if each.lane == Lane.ADMISSION}
@@ -108,7 +107,7 @@ def _row(
     kafka = position.lane != Lane.PUBLISH
     stale = lanes.is_stale(position, sample, now, max_age)
     behind = lanes.lag(position, None if stale else sample, reached)
-    since = lanes.behind_since(position, measures) if behind and kafka else None
+    since = lanes.stands_since(position) if behind else None
     receipts = paths.with_query(
         paths.run_url(seen.stream, seen.run.run_id, "receipts"), q=f"source:{position.source.name}"
     )
@@ -128,7 +127,7 @@ def _row(
         hw=sample.hw if sample and kafka else None,
         lag=behind,
         lag_words=_lag_words(position, behind),
-        seconds=f"at least {span_words((now - since).total_seconds())}" if since else "",
+        seconds=f"stands for {span_words((now - since).total_seconds())}" if since else "",
         trend=lanes.line(measures, 96, 20) if kafka else lanes.line((), 96, 20),
         moved_at=position.progressed_at,
         sampled_at=sample.at if sample and kafka else None,

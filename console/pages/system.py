@@ -16,7 +16,6 @@ from console.people import Act
 from ingest.models import Lane, Permit, Position, PublishQueue, Sample
 
 # A contract's own bounds hold on its run's page.
-STALLED_AFTER = timedelta(seconds=60)
 SAMPLE_MAX_AGE = timedelta(seconds=30)
 MOST_OWNERS = 100
 
@@ -56,7 +55,7 @@ def _row(position: Position, behind: int | None, now: datetime) -> c.LaneRow:
         lane=Lane(position.lane).value,
         source=position.source.name,
         stream=position.stream.name,
-        state=reads.state(position, behind, now, STALLED_AFTER),
+        state=reads.state(position, behind, now, reads.STALLED_AFTER),
         position=position.next_offset,
         lag=behind,
         moved_at=position.progressed_at,

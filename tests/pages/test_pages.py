@@ -498,7 +498,7 @@ def test_raw_bytes_are_a_file_that_no_browser_interprets(operator: Client, stage
 
 
 MOST_QUERIES = {
-    "/": 16, "/runs/": 14, "/streams/": 12, "/quarantine/": 12, "/quarantine/?by=item": 13, "/unknown/?state=all": 14,
+    "/": 16, "/runs/": 15, "/streams/": 12, "/quarantine/": 12, "/quarantine/?by=item": 13, "/unknown/?state=all": 14,
     "/system/lanes": 16, "/find": 8, "/me/": 8, "/patterns/": 8,
     "{run}": 40, "{run}sources": 18, "{run}receipts": 18, "{run}gate": 16, "{run}windows/1/": 19,
     "/receipts/{source}/0": 24, "/quarantine/{item}": 24, "/attempts/{attempt}": 18,

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models.functions import Now
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Greatest, Now
 
 from console.pages import charts
-from ingest.models import Lane, Position, Sample
+from ingest.models import Attempt, AttemptState, Lane, Position, PublishQueue, Sample, Source
 
 HISTORY = timedelta(minutes=10)
+WATCHED = timedelta(hours=1)  # a lane that stands for longer is stalled all the same
 MOST_SAMPLES = 6_000  # of one page; sources share them
 MOST_POSITIONS = 500
 POINTS = 120  # of one line
+STALLED_AFTER = timedelta(seconds=60)  # where no contract says otherwise
+UNSETTLED = (AttemptState.PREPARED, AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +37,33 @@ class Measure:
         return max(self.lso - self.next_offset, 0)
 
 
-def positions(*, stream: int | None = None, sources: Sequence[int] | None = None) -> list[Position]:
-    """Lanes of a stream, of some sources, or of everything."""
-    found = Position.objects.select_related("source", "stream").order_by("stream__name", "lane", "source")
+def positions(*, stream: int | None = None, sources: Sequence[int] | None = None) -> list[Any]:
+    """Lanes of a stream, of some sources, or of everything, each with since when something lies before it.
+
+    `seen_behind` is the first sample, after the last progress, that showed records before the lane; `queued` and
+    `unsettled` are the oldest batch and attempt that a publish lane has to deal with.
+    """
+    after = Greatest(OuterRef("progressed_at"), Now() - WATCHED)
+    behind = Sample.objects.filter(source=OuterRef("source"), at__gt=after, lso__gt=OuterRef("next_offset"))
+    queue = PublishQueue.objects.filter(source=OuterRef("source")).order_by("queued_at")
+    unsettled = Attempt.objects.filter(source=OuterRef("source"), state__in=UNSETTLED).order_by("prepared_at")
+    found = Position.objects.select_related("source", "stream").annotate(
+        seen_behind=Subquery(behind.order_by("at").values("at")[:1]),
+        queued=Subquery(queue.values("queued_at")[:1]),
+        unsettled=Subquery(unsettled.values("prepared_at")[:1]),
+    )
     if stream is not None:
         found = found.filter(stream=stream)
     if sources is not None:
         found = found.filter(source__in=sources)
-    return list(found[:MOST_POSITIONS])
+    return list(found.order_by("stream__name", "lane", "source")[:MOST_POSITIONS])
 
 
 def newest_samples(sources: Iterable[int]) -> dict[int, Sample]:
-    """The newest sample of each source."""
-    wanted = sorted(set(sources))
-    found = Sample.objects.filter(source__in=wanted, at__gt=Now() - timedelta(days=1))
-    return {each.source_id: each for each in found.order_by("source", "-at").distinct("source")}
+    """The newest sample of each source: one look into the index a source, however many samples there are."""
+    newest = Sample.objects.filter(source=OuterRef("pk")).order_by("-at").values("id")[:1]
+    wanted = Source.objects.filter(id__in=set(sources)).annotate(newest=Subquery(newest)).values("newest")
+    return {each.source_id: each for each in Sample.objects.filter(id__in=wanted)}
 
 
 def recent(sources: Iterable[int]) -> dict[int, list[Measure]]:
@@ -71,14 +88,31 @@ def is_stale(position: Position, sample: Sample | None, now: datetime, max_age: 
 def lag(position: Position, sample: Sample | None, admitted_to: Mapping[int, int]) -> int | None:
     """Records between a lane and what it could have reached; None where that was not measured.
 
-    A publish lane can reach what admission has: it reads the ledger, not Kafka. Give no sample that is stale.
+    A publish lane reads the ledger, not Kafka: with no batch queued and no attempt unsettled nothing lies before it,
+    whatever the offsets of the last duplicates were. Give no sample that is stale.
     """
     if position.lane == Lane.PUBLISH:
+        if _waits_since(position) is None:
+            return 0
         reached = admitted_to.get(position.source_id)
         return None if reached is None else max(reached - position.next_offset, 0)
     if sample is None or sample.lso is None:
         return None
     return max(sample.lso - position.next_offset, 0)
+
+
+def _waits_since(position: Any) -> datetime | None:
+    """Since when something lies before a lane."""
+    if position.lane == Lane.PUBLISH:
+        return min((each for each in (position.queued, position.unsettled) if each), default=None)
+    found: datetime | None = position.seen_behind
+    return found
+
+
+def stands_since(position: Position) -> datetime | None:
+    """Since when a lane stands still with something before it: for hours before that there may have been nothing."""
+    waits = _waits_since(position)
+    return max(position.progressed_at, waits) if waits else None
 
 
 def admitted_to(found: Iterable[Position]) -> dict[int, int]:
@@ -94,12 +128,8 @@ def state(position: Position, behind: int | None, now: datetime, stalled_after: 
         return "UNMEASURED"
     if behind == 0:
         return "CAUGHT UP"
-    return "STALLED" if now - position.progressed_at > stalled_after else "MOVING"
-
-
-def behind_since(position: Position, measures: Sequence[Measure]) -> datetime | None:
-    """When the record this lane stands before was first seen to be there: the lag in seconds starts here."""
-    return next((each.at for each in measures if each.lso is not None and each.lso > position.next_offset), None)
+    since = stands_since(position)
+    return "STALLED" if since is not None and now - since > stalled_after else "MOVING"
 
 
 def line(measures: Sequence[Measure], width: int = 640, height: int = 120) -> charts.LineChart:

@@ -1,16 +1,17 @@
-"""What waits for somebody: unknown publishes, open quarantine items, stopped lanes. Four small queries, every page."""
+"""What waits for somebody: unknown publishes, open items, lanes that stand. Five small queries, every page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Count, Min, OuterRef, Subquery
 
+from console.pages.reads import lanes
 from console.people import Act, may
-from ingest.models import Attempt, AttemptBatch, AttemptState, ItemState, Position, QuarantineItem, Run
+from ingest.models import Attempt, AttemptBatch, AttemptState, ItemState, QuarantineItem, Run
 
 LOOKED_AT = 500  # attempts, runs and lanes at most: the header counts, it does not list
 
@@ -49,8 +50,9 @@ class QuarantineOf:
 
 @dataclass(frozen=True, slots=True)
 class StoppedLane:
-    """A lane that stopped itself and says why."""
+    """A lane that stopped itself and says why, or that stands still with a backlog."""
 
+    state: str
     lane: str
     source: str
     stream: str
@@ -143,10 +145,23 @@ def _waiting() -> list[dict[str, Any]]:
 
 
 def _stopped() -> tuple[StoppedLane, ...]:
-    rows = Position.objects.filter(stopped_code__isnull=False).select_related("source", "stream")[:LOOKED_AT]
+    found = lanes.positions()
+    samples = lanes.newest_samples([each.source_id for each in found])
+    reached, now = lanes.admitted_to(found), datetime.now(UTC)
+    states = [
+        (each, lanes.state(each, lanes.lag(each, samples.get(each.source_id), reached), now, lanes.STALLED_AFTER))
+        for each in found
+    ]
     return tuple(
         StoppedLane(
-            row.lane, row.source.name, row.stream.name, row.stopped_code or "", row.stopped_detail or "", row.stopped_at
+            state=state,
+            lane=each.lane,
+            source=each.source.name,
+            stream=each.stream.name,
+            code=each.stopped_code or "",
+            detail=each.stopped_detail or "",
+            since=each.stopped_at or lanes.stands_since(each),
         )
-        for row in rows
+        for each, state in states
+        if state in ("STOPPED", "STALLED")
     )
