@@ -21,6 +21,7 @@ from ingest.core.lease import LEASE_SECONDS
 from ingest.kafka import BusMessage
 
 PIECE, TRIES = 1_500, 6
+LOOK, MOST_LOOKING = 1.0, 40.0
 FEW = 300
 ALL_AT_ONCE = ("lanes", "control", "beat", "valkey", "kafka", "postgres")
 Play = Callable[[Stage], str]
@@ -38,18 +39,22 @@ class Fault:
     waits: bool = False
 
 
-def sendings(stage: Stage) -> Iterator[None]:
-    """Pieces of events, each sent when it is asked for; a fault that missed one may catch the next."""
+def looks(stage: Stage) -> Iterator[None]:
+    """Looks of a second each at lanes at work; the next piece of events is sent when the last has been worked off."""
     ids = count()
     for _ in range(TRIES):
         stage.send(islice(ids, PIECE))
-        yield
+        until = time.monotonic() + MOST_LOOKING
+        while time.monotonic() < until:
+            yield
+            if stage.applied():
+                break
 
 
 def worker_killed(stage: Stage) -> str:
-    for _ in sendings(stage):
+    for _ in looks(stage):
         with suppress(psycopg.Error):
-            if killed := kill_in_mid_batch(stage.stack, stage.ground.database, seconds=3.0):
+            if killed := kill_in_mid_batch(stage.stack, stage.ground.database, seconds=LOOK):
                 return f"SIGKILL to lane worker {killed.pid}: receipts written, not committed"
     stage.send(range(100_000, 100_000 + PIECE))
     with stage.demo_ledger() as ledger:
@@ -59,8 +64,8 @@ def worker_killed(stage: Stage) -> str:
 
 def worker_frozen(stage: Stage) -> str:
     """Longer than its leases: others go on, and on waking it changes nothing."""
-    for _ in sendings(stage):
-        pid = _owner(stage, 3.0)
+    for _ in looks(stage):
+        pid = _owner(stage, LOOK)
         if pid:
             _freeze(pid, LEASE_SECONDS + 4.0)
             return f"SIGSTOP to lane worker {pid} for {LEASE_SECONDS + 4:.0f} s, leases last {LEASE_SECONDS:.0f} s"
@@ -91,9 +96,9 @@ def _freeze(pid: int, seconds: float) -> None:
 
 def broker_frozen(stage: Stage) -> str:
     """Until a publish has timed out: sent, and nobody knows."""
-    for _ in sendings(stage):
+    for _ in looks(stage):
         with stage.demo_ledger() as ledger:
-            caught = freeze_in_mid_publish(stage.stack, ledger, stage.name, seconds=3.0)
+            caught = freeze_in_mid_publish(stage.stack, ledger, stage.name, seconds=LOOK)
             if caught:
                 timed_out = _wait_out(stage, ledger, caught)
                 return f"SIGSTOP to the broker with a publish on its way, {_ended(timed_out)}"

@@ -176,7 +176,10 @@ class Stage:
 
     def wait_applied(self, seconds: float = PATIENCE) -> bool:
         """Until every event sent so far has its effect."""
-        return wait_until(lambda: self._effects() >= len(self.sent), seconds, every=0.3)
+        return wait_until(self.applied, seconds, every=0.3)
+
+    def applied(self) -> bool:
+        return self._effects() >= len(self.sent)
 
     def _effects(self) -> int:
         return next((int(row.n) for row in self._looks.try_rows("effects")), 0)
