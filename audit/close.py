@@ -159,8 +159,17 @@ def diagnosis_now(win: int, permissions: set[str] | None = None) -> Diagnosis:
 def read_bus_end(win: int, contract: Contract) -> bool:
     """Once every inbox source is at its cut and every attempt settled: the high watermark of every bus partition.
 
-    Raised nothing and wrote nothing where it is not time yet or Kafka did not answer; True when the end is known.
+    Raised nothing and wrote nothing where it is not time yet or Kafka did not answer; True when the end is known. An
+    earlier window's end comes first, for this one begins there: who failed early is not judged again, and has none yet.
     """
+    with read() as cur:
+        earlier = cur.execute(sql.earlier_without_end, {"win": win}).fetchall()
+    if not all(_read_end(row.id, compiled(row.contract_id).contract) for row in earlier):
+        return False
+    return _read_end(win, contract)
+
+
+def _read_end(win: int, contract: Contract) -> bool:
     with read() as cur:
         ready = cur.execute(sql.ready_for_bus_end, {"win": win}).fetchone()
     if ready is None:

@@ -241,9 +241,13 @@ def bind_bus(cur: Cursor, stream: int, win: int, broker: f.Broker) -> tuple[f.Ba
     starts at its high watermark: what lies before was published by nobody of ours.
     """
     bus = broker.bus
+    sources = []
     for partition, log in sorted(bus.partitions.items()):
         source = ensure_source(cur, stream, "bus", broker.cluster_id, bus.topic_id or "", bus.name, partition)
         ensure_position(cur, "effects", source, stream, log.high_watermark or 0)
+        sources.append(source)
+    cur.execute(sql.lock_open_bus_ranges, {"sources": sources})
+    for source in sources:
         cur.execute(sql.chain_bus_range, {"win": win, "source": source})
     return tuple(f.BasisSource(f.bus_label(bus.name, p), p) for p in sorted(bus.partitions))
 

@@ -22,6 +22,19 @@ SELECT w.bus_end_at IS NOT NULL AS known,
                               SELECT FROM place p WHERE p.source_id = b.source_id AND p."offset" = e."offset")) AS settled
   FROM run_window w WHERE w.id = %(win)s
 
+-- name: earlier_without_end
+-- Bus ranges chain: windows of the stream before this one whose bus end is not known, the oldest first. Those of an earlier
+-- incarnation of the bus have no end any more, and nothing begins there.
+SELECT w.id, w.contract_id
+  FROM run_window w JOIN run r ON r.id = w.run_id
+  JOIN run_window mine ON mine.id = %(win)s JOIN run mr ON mr.id = mine.run_id
+ WHERE r.stream_id = mr.stream_id AND w.id < mine.id AND w.state = 'CUT' AND w.bus_end_at IS NULL
+   AND EXISTS (SELECT FROM window_range e JOIN source s ON s.id = e.source_id AND s.role = 'bus'
+                WHERE e.win = w.id AND e.end_offset IS NULL
+                  AND s.topic_id = (SELECT n.topic_id FROM source n WHERE n.stream_id = r.stream_id AND n.role = 'bus'
+                                     ORDER BY n.id DESC LIMIT 1))
+ ORDER BY w.id
+
 -- name: lock_bus_ranges
 SELECT r.source_id, r.start_offset, s.topic_id, s.partition
   FROM window_range r JOIN source s ON s.id = r.source_id

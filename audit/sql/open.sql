@@ -26,6 +26,11 @@ VALUES (%(run)s, %(number)s, %(contract)s, 'OPEN', 0) RETURNING id
 -- name: insert_range
 INSERT INTO window_range (win, source_id, start_offset) VALUES (%(win)s, %(source)s, %(start)s)
 
+-- name: lock_open_bus_ranges
+-- Whoever writes an earlier window's bus end holds these rows: either it sees this window and brings its range, or it is
+-- waited for here, and the range is written with that end. Neither would be a window without a beginning.
+SELECT source_id FROM window_range WHERE source_id = ANY(%(sources)s) AND end_offset IS NULL ORDER BY source_id FOR UPDATE
+
 -- name: chain_bus_range
 -- bus_start is the earlier window's bus_end. A source no window knows starts at the effects position, which is where its
 -- first record of ours can be. An earlier range without end: nothing yet, its end brings this one.
