@@ -1,0 +1,322 @@
+"""I1 to I14 of the ledger against the logs as they really are, which no lane and no verdict may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ingest.core.attempt import Mark, read_mark
+from ingest.core.decide import arrive
+from ingest.core.identity import payload_digest
+from ingest.core.merkle import merkle_root, receipt_leaf
+from ingest.core.reason import Decision
+from tests.model.broker import Record
+from tests.model.ledger import UNSETTLED, Receipt
+from tests.model.people import may_read
+from tests.model.world import BUS, DOOR, STREAM, World, parse
+
+Broken = tuple[str, str]
+
+
+def broken(world: World) -> Iterator[Broken]:
+    """(invariant, what was found), for whatever does not hold now."""
+    truth = Truth(world)
+    for check in CHECKS:
+        yield from check(truth)
+
+
+class Truth:
+    """The logs as they are now, read once a look."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ledger = world.ledger
+        self.given = {source: _delivered(world, source) for source in world.inbox}
+        self.bus = _on_the_bus(world)
+        self.filed: dict[int, dict[int, Receipt]] = {source: {} for source in world.inbox}
+        for (source, offset), receipt in world.ledger.receipts.items():
+            self.filed[source][offset] = receipt
+
+
+def _delivered(world: World, source: int) -> dict[int, Record]:
+    """What an independent read_committed reader is given."""
+    if source == DOOR:
+        return {r.offset: r for r in world.door_log}
+    log = world.logs[source]
+    return {o: r for o in range(log.lso) if (r := log.visible(o)) is not None}
+
+
+def _on_the_bus(world: World) -> dict[tuple[int, int], tuple[Mark, bytes]]:
+    """(bus, offset) -> mark and digest of every record of ours that is committed, its marker written."""
+    found = {}
+    for bus in BUS:
+        log = world.logs[bus]
+        for offset, entry in enumerate(log.entries):
+            if entry.record is None or entry.txn in log.aborted or entry.txn in log.open:
+                continue
+            mark = read_mark(entry.record.headers)
+            if isinstance(mark, Mark):
+                found[bus, offset] = (mark, payload_digest(entry.record.value))
+    return found
+
+
+def i1_acked_is_on_the_bus(t: Truth) -> Iterator[Broken]:
+    world, ledger, bus = t.world, t.ledger, t.bus
+    by_place = {(e.source, e.offset): (i, e) for (_, i), e in ledger.events.items()}
+    for (source, offset), (attempt, there, at) in ledger.places.items():
+        log = world.logs[there]
+        entry = log.entries[at]
+        if entry.txn in log.open:
+            continue  # committed, its marker not written yet
+        said = bus.get((there, at))
+        identity, event = by_place[source, offset]
+        if said is None or said[0].attempt != attempt or (said[0].identity, said[1]) != (identity, event.digest):
+            yield "I1", f"{world.name(source)}@{offset} has a place at {log.name}@{at}, where its record is not"
+    placed: dict[int, int] = {}
+    for attempt, _, _ in ledger.places.values():
+        placed[attempt] = placed.get(attempt, 0) + 1
+    for a in ledger.attempts.values():
+        n = placed.get(a.id, 0)
+        if (a.state == "ACKED" and n != len(a.letters)) or (a.state not in ("ACKED", "PARTIAL") and n):
+            yield "I1", f"attempt {a.id} is {a.state} with {n} places for {len(a.letters)} events"
+
+
+def i2_i3_effects(t: Truth) -> Iterator[Broken]:
+    """Unique by their key; and they are the admitted identities that were consumed, no more and no fewer."""
+    ledger = t.ledger
+    consumed = {
+        (ledger.attempts[mark.attempt].win, mark.identity)
+        for (bus, offset), (mark, _) in t.bus.items()
+        if offset < ledger.positions["effects", bus].next_offset and (bus, offset) not in ledger.foreign
+    }
+    if consumed != ledger.effects.keys():
+        missing, surplus = len(consumed - ledger.effects.keys()), len(ledger.effects.keys() - consumed)
+        yield "I3", f"{missing} consumed without effect, {surplus} effects without a record"
+    for key, effect in ledger.effects.items():
+        event = ledger.events.get(key)
+        if event is None or event.win != effect.win:
+            yield "I3", f"an effect of run {key[0]} that is no event of its window"
+
+
+def i4_commits(t: Truth) -> Iterator[Broken]:
+    world, ledger = t.world, t.ledger
+    for (lane, source), row in ledger.positions.items():
+        if lane == "publish" or source == DOOR:
+            continue
+        committed = world.committed_by_us.get(source, 0)
+        lso = world.logs[source].lso
+        if not committed <= row.next_offset <= lso:
+            yield "I4", f"{world.name(source)}: commit {committed}, position {row.next_offset}, LSO {lso}"
+
+
+def i5_positions(t: Truth) -> Iterator[Broken]:
+    """Receipts (or bus batches) and gap rows tile everything below a position: it moved with them or not at all."""
+    world, ledger = t.world, t.ledger
+    for (lane, source), row in ledger.positions.items():
+        if lane == "publish":
+            continue
+        spans = [(start, gap.end) for (s, start), gap in ledger.gaps.items() if s == source]
+        known = {o for start, end in spans for o in range(start, end)}
+        if lane == "admission":
+            known |= t.filed[source].keys()
+        else:
+            known |= {o for b in ledger.bus_batches if b.source == source for o in range(b.start, b.end)}
+        if known != set(range(row.next_offset)):
+            yield "I5", f"{lane} of {world.name(source)} stands at {row.next_offset}, explained are {sorted(known)}"
+
+
+def i6_fence_evidence(t: Truth) -> Iterator[Broken]:
+    ledger = t.ledger
+    for a in ledger.attempts.values():
+        if a.unknown_at is None or a.state in UNSETTLED:
+            continue
+        answer = "PRESENT" if a.state == "ACKED" else a.state
+        scans = [s for s in ledger.scans if s.attempt == a.id and s.answer == answer and s.fence > a.fence]
+        if not any(a.prepared_at <= s.fenced_at <= s.started_at and s.epoch > a.epoch for s in scans):
+            yield "I6", f"attempt {a.id} is {a.state} without a look after a newer fence"
+
+
+def i7_absent_stays_absent(t: Truth) -> Iterator[Broken]:
+    world, ledger = t.world, t.ledger
+    for (bus, offset), (mark, _) in t.bus.items():
+        a = ledger.attempts[mark.attempt]
+        placed = {at for at in ledger.places.values() if at[0] == a.id}
+        if a.state in ("ABSENT", "NOT_SENT") or (a.state == "PARTIAL" and (a.id, bus, offset) not in placed):
+            yield "I7", f"{world.logs[bus].name}@{offset} is a record of attempt {a.id}, which was proven {a.state}"
+    if ledger.contradictions:
+        yield "I7", f"contradictions {sorted(ledger.contradictions)}"
+
+
+def i8_a_pass_is_true(t: Truth) -> Iterator[Broken]:
+    """What a PASS says, held against the logs: all of it read, counted, published once and applied once."""
+    ledger = t.ledger
+    for win in ledger.windows:
+        newest = ledger.newest_verdict(win)
+        if newest is None or newest.state != "PASS":
+            continue
+        for what in _untrue(t, win):
+            yield "I8", f"{ledger.windows[win].run.run_id}#{newest.number} is PASS: {what}"
+
+
+def _untrue(t: Truth, win: int) -> Iterator[str]:
+    world, ledger = t.world, t.ledger
+    if any(a.state in UNSETTLED for a in ledger.attempts.values() if a.win == win):
+        yield "an attempt is unsettled"
+    if any(item.win == win and item.resolved_by is None for item in ledger.items):
+        yield "a quarantine item is open"
+    for (w, source), spread in ledger.ranges.items():
+        if w != win:
+            continue
+        lane = "effects" if source in BUS else "admission"
+        if spread.end is None or ledger.positions[lane, source].next_offset < spread.end:
+            yield f"{world.name(source)} was not read to its end"
+        elif source not in BUS:
+            offsets = {o for o in t.given[source] if spread.start <= o < spread.end}
+            filed = {o for o in t.filed[source] if spread.start <= o < spread.end}
+            if offsets != filed:
+                yield f"{world.name(source)} holds {sorted(offsets)}, receipts are {sorted(filed)}"
+            if any(ledger.batches[ledger.receipts[source, o].batch].win != win for o in filed):
+                yield f"receipts of {world.name(source)} are another window's"
+    events = {i for run, i in ledger.events if run == win}
+    if events != {i for run, i in ledger.effects if run == win}:
+        yield "events and effects are not the same set"
+    seen = [m.identity for m, _ in t.bus.values() if ledger.attempts[m.attempt].win == win]
+    if sorted(seen) != sorted(events):
+        yield f"{len(events)} events lie on the bus as {len(seen)} records"
+
+
+def i9_roots_recompute(t: Truth) -> Iterator[Broken]:
+    world, ledger = t.world, t.ledger
+    for batch in ledger.batches.values():
+        rows = [
+            (offset, row)
+            for offset in range(batch.start, batch.end)
+            if (row := ledger.receipts.get((batch.source, offset))) is not None and row.batch == batch.id
+        ]
+        key = world.key(batch.source)
+        root = merkle_root(receipt_leaf(key, o, r.decision, r.reason, r.identity, r.digest) for o, r in rows)
+        if root != batch.root:
+            yield "I9", f"batch {batch.id} has another root than its receipts"
+
+
+def i10_no_read_without_pass(t: Truth) -> Iterator[Broken]:
+    world, ledger = t.world, t.ledger
+    for win in ledger.windows:
+        newest = ledger.newest_verdict(win)
+        if may_read(world, win).granted and (newest is None or newest.state != "PASS"):
+            yield "I10", f"run {win} may be read, its newest verdict is {newest and newest.state}"
+
+
+def i12_first_payloads(t: Truth) -> Iterator[Broken]:
+    """The first one's bytes are those of its record, and a mismatch points to it."""
+    world, ledger = t.world, t.ledger
+    for (run, identity), event in ledger.events.items():
+        record = t.given[event.source].get(event.offset)
+        if record is None or (record.value, payload_digest(record.value)) != (event.payload, event.digest):
+            yield "I12", f"the event of {world.name(event.source)}@{event.offset} is not what was read there"
+        arrived = ledger.receipts.get((event.source, event.offset))
+        if arrived is not None and (arrived.decision, arrived.identity) != (Decision.ADMITTED, identity):
+            yield "I12", f"run {run}: an event whose receipt says {Decision(arrived.decision).name}"
+    for item in ledger.items:
+        if item.first[1] is not None and item.identity is not None:
+            first = ledger.events.get((item.win, item.identity))
+            if first is None or (first.source, first.offset) != item.first or first.digest == item.digest:
+                yield "I12", f"the item of {world.name(item.source)}@{item.offset} does not point to its first"
+
+
+def i13_one_owner_a_fence(t: Truth) -> Iterator[Broken]:
+    world, ledger = t.world, t.ledger
+    yield from (("I13", intruder) for intruder in ledger.intruders)
+    owners: dict[tuple[str, int, int], str] = {}
+    rows = [("admission", b.source, b.start, b.fence, b.owner) for b in ledger.batches.values()]
+    rows += [("effects", b.source, b.start, b.fence, b.owner) for b in ledger.bus_batches]
+    rows += [("publish", a.source, a.id, a.fence, a.owner) for a in ledger.attempts.values()]
+    newest: dict[tuple[str, int], int] = {}
+    for lane, source, _, fence, owner in sorted(rows):
+        if owners.setdefault((lane, source, fence), owner) != owner:
+            yield "I13", f"two owners under fence {fence} of {lane} of {world.name(source)}"
+        if fence < newest.get((lane, source), 0):
+            yield "I13", f"{lane} of {world.name(source)}: fence {fence} after {newest[lane, source]}"
+        newest[lane, source] = fence
+
+
+def i14_delivered_is_filed(t: Truth) -> Iterator[Broken]:
+    """An independent re-read up to the position: each record has one receipt with its digest; nothing else has one."""
+    world, ledger = t.world, t.ledger
+    for (lane, source), row in ledger.positions.items():
+        if lane != "admission":
+            continue
+        given = {o: payload_digest(r.value) for o, r in t.given[source].items() if o < row.next_offset}
+        filed = {o: r.digest for o, r in t.filed[source].items()}
+        for hidden, offset in world.hidden:
+            if hidden == source and offset not in filed:
+                given.pop(offset, None)  # claimed as a gap: the second reader's to find, before any PASS
+        if given != filed:
+            yield "I14", f"{world.name(source)} delivers {sorted(given)}, receipts are {sorted(filed)}"
+
+
+def s4_one_admitted_an_identity(t: Truth) -> Iterator[Broken]:
+    """Of the records of one identity in one run exactly one is ADMITTED, and it is an event."""
+    ledger = t.ledger
+    admitted = [
+        (ledger.batches[r.batch].win, r.identity) for r in ledger.receipts.values() if r.decision == Decision.ADMITTED
+    ]
+    if len(admitted) != len(set(admitted)):
+        yield "S4", "one identity was admitted twice in a run"
+    if set(admitted) != ledger.events.keys():
+        yield "S4", "ADMITTED receipts and events are not the same set"
+    named = {
+        (ledger.batches[r.batch].win, r.identity) for r in ledger.receipts.values() if r.decision == Decision.DUPLICATE
+    }
+    if not named <= ledger.events.keys():
+        yield "S4", "a DUPLICATE of nothing"
+
+
+def s24_no_answer_before_the_commit(t: Truth) -> Iterator[Broken]:
+    for place in t.world.answered:
+        if place not in t.ledger.receipts:
+            yield "S24", f"a 2xx for the door's offset {place[1]}, which has no receipt"
+
+
+def windows_do_not_overlap(t: Truth) -> Iterator[Broken]:
+    """Every offset belongs to exactly one window: the one whose range holds it, and whose batch its receipt is in."""
+    world, ledger = t.world, t.ledger
+    for batch in ledger.batches.values():
+        spread = ledger.ranges.get((batch.win, batch.source))
+        if spread is None or batch.start < spread.start or (spread.end is not None and batch.end > spread.end):
+            name = world.name(batch.source)
+            yield "WINDOW", f"batch [{batch.start}, {batch.end}) of {name} is not in window {batch.win}"
+    by_source: dict[int, list[tuple[int, int | None]]] = {}
+    for (_, source), spread in sorted(ledger.ranges.items()):
+        by_source.setdefault(source, []).append((spread.start, spread.end))
+    for source, spreads in by_source.items():
+        for (_, end), (start, _) in zip(spreads, spreads[1:], strict=False):
+            if end != start:
+                yield "WINDOW", f"{world.name(source)}: a window ends at {end}, the next begins at {start}"
+
+
+def identities_are_the_records(t: Truth) -> Iterator[Broken]:
+    """The real rules, over the record alone, give the identity that the receipt names."""
+    world, ledger = t.world, t.ledger
+    for (source, offset), receipt in ledger.receipts.items():
+        if receipt.decision != Decision.QUARANTINED:
+            run = ledger.windows[ledger.batches[receipt.batch].win].run.run_id
+            record = t.given[source].get(offset)
+            if record is not None:
+                (said,) = arrive(STREAM, run, [offset], [record.value], [parse(record)])
+                if said.identity != receipt.identity:
+                    yield "IDENTITY", f"{world.name(source)}@{offset}"
+
+
+def s12_one_verdict_a_revision(t: Truth) -> Iterator[Broken]:
+    """Of two closers who measured the same, one has stored his."""
+    said = [(verdict.win, verdict.revision) for verdict in t.ledger.verdicts]
+    if len(said) != len(set(said)):
+        yield "S12", f"two verdicts of one revision: {said}"
+
+
+CHECKS = (
+    i1_acked_is_on_the_bus, i2_i3_effects, i4_commits, i5_positions, i6_fence_evidence, i7_absent_stays_absent,
+    i8_a_pass_is_true, i9_roots_recompute, i10_no_read_without_pass, i12_first_payloads, i13_one_owner_a_fence,
+    i14_delivered_is_filed, s4_one_admitted_an_identity, s24_no_answer_before_the_commit, windows_do_not_overlap,
+    s12_one_verdict_a_revision,
+)  # fmt: skip

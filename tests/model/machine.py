@@ -1,0 +1,458 @@
+"""The schedules: who does what next, what goes wrong between two effects, and what must hold after every step.
+
+A rule's arguments say who and how far, so that a shrunk schedule reads as a story; the effects themselves stand in the
+message of the failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ingest.core.errors import LeaseError, PassgateError
+from ingest.core.lease import Lease
+from tests.model import people
+from tests.model.broker import Headers, Late, Message
+from tests.model.invariants import Truth, broken, identities_are_the_records
+from tests.model.lanes import LANES, request
+from tests.model.world import BUS, DOOR, IDLE, RUNS, WAITS, Doing, World, thing
+
+KEYS = [("admission", 1), ("admission", 2), *(("publish", s) for s in (1, 2, DOOR)), *(("effects", b) for b in BUS)]
+WORKERS = ("w1", "w2")
+PARTITIONS = st.sampled_from((0, 1))
+NUMBERS, PAYLOADS = st.sampled_from((1, 2, 3)), st.sampled_from(("a", "b", "A"))
+EVENTS = st.lists(st.tuples(NUMBERS, PAYLOADS), max_size=4)
+RUBBISH = {"not JSON": (b"{", None), "another run": (thing(1), b"r9"), "run r1 by name": (thing(2), b"r1")}
+FAR = st.sampled_from((1, 2, 3, 5, 8))
+AFTER = st.sampled_from((0, 0, 1, 2, 3, 5, 8, 13, 21))  # effects of everybody, in turns, before it happens
+
+
+class InvariantBroken(AssertionError):
+    """An invariant does not hold; the message is the whole story."""
+
+
+@dataclass
+class Worker:
+    """A process: its owner name has a nonce, which a restart changes."""
+
+    name: str
+    born: int = 1
+    held: dict[tuple[str, int], tuple[Lease, Doing, str]] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> str:
+        return f"{self.name}:{self.born}"
+
+
+class Passgate(RuleBasedStateMachine):
+    """One schedule."""
+
+    flaws: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.flaws)
+        self.workers = {name: Worker(name) for name in WORKERS}
+        self.people: dict[str, Doing] = {}
+        self.door: Lease | None = None
+        self.outside: dict[int, int] = {}  # log -> somebody else's open transaction
+        self.story: list[str] = []
+        self._checked = (-1, -1)
+        self._failed = False
+
+    # ---- what producers do
+
+    @initialize(inbox_0=EVENTS, inbox_1=EVENTS)
+    def a_run_is_opened(self, inbox_0: list[tuple[int, str]], inbox_1: list[tuple[int, str]]) -> None:
+        self.produces(0, inbox_0)
+        self.produces(1, inbox_1)
+        self._finish("opener", people.open_run(self.world))
+
+    @rule(partition=PARTITIONS, events=EVENTS)
+    def produces(self, partition: int, events: list[tuple[int, str]]) -> None:
+        for number, payload in events:
+            self._append(partition, thing(number, payload))
+
+    @rule(after=AFTER, partition=PARTITIONS, number=NUMBERS)
+    def produces_twice(self, after: int, partition: int, number: int) -> None:
+        """Its acknowledgement was lost, so it sends the same again (S4)."""
+        self._work(after)
+        self.produces(partition, [(number, "a"), (number, "a")])
+
+    @rule(after=AFTER, partition=PARTITIONS, what=st.sampled_from(sorted(RUBBISH)))
+    def produces_rubbish(self, after: int, partition: int, what: str) -> None:
+        self._work(after)
+        self._append(partition, *RUBBISH[what])
+
+    def _append(self, partition: int, value: bytes, run: bytes | None = None) -> None:
+        headers: Headers = [("pg-run", run)] if run else []
+        self.world.logs[partition + 1].append(Message(b"k", value, headers))
+        self._say("producer", f"writes {value.decode()} to inbox/{partition}")
+
+    @rule(after=AFTER, numbers=st.lists(NUMBERS, min_size=1, max_size=2), payload=PAYLOADS)
+    def posts_to_the_door(self, after: int, numbers: list[int], payload: str) -> None:
+        """A request by this web process, which takes the door's lease again where it was lost."""
+        self._work(after)
+        if "door" not in self.people:
+            if self.door is None or not self.world.ledger.renew(self.door):
+                self.door = self.world.ledger.take("admission", DOOR, "web")
+            if self.door is not None:
+                values = [Message(b"k", thing(n, payload), []) for n in numbers]
+                self.people["door"] = request(self.world, self.door, values)
+        self._goes_on("door")
+
+    # ---- what workers do
+
+    @rule(worker=st.sampled_from(WORKERS), lane=st.sampled_from(KEYS), effects=FAR)
+    def a_permit_arrives(self, worker: str, lane: tuple[str, int], effects: int) -> None:
+        """A permit is no assignment: it may come twice, late, or never. The lease decides."""
+        self._take(self.workers[worker], lane)
+        self._run(self.workers[worker], lane, effects)
+
+    @precondition(lambda self: any(worker.held for worker in self.workers.values()))
+    @rule(worker=st.sampled_from(WORKERS), nth=st.integers(0, 3), effects=FAR)
+    def goes_on(self, worker: str, nth: int, effects: int) -> None:
+        mine = self.workers[worker]
+        if mine.held:
+            self._run(mine, list(mine.held)[nth % len(mine.held)], effects)
+
+    @rule(worker=st.sampled_from(WORKERS), partition=PARTITIONS, effects=FAR)
+    def publishes(self, worker: str, partition: int, effects: int) -> None:
+        """The lane with the most ways to fail has a rule of its own."""
+        self.a_permit_arrives(worker, ("publish", partition + 1), effects)
+
+    @rule(effects=st.sampled_from((10, 20, 40)))
+    def everybody_works(self, effects: int) -> None:
+        """Both workers take what is free and go on in turns."""
+        self._work(effects)
+
+    @rule(after=AFTER, worker=st.sampled_from(WORKERS))
+    def crashes(self, after: int, worker: str) -> None:
+        self._work(after)
+        mine = self.workers[worker]
+        self._drop_all(mine)
+        mine.born += 1
+        self._say(worker, "CRASHES, and starts again")
+
+    @rule(after=AFTER, worker=st.sampled_from(WORKERS))
+    def loses_the_database(self, after: int, worker: str) -> None:
+        """What it was doing has been committed or not, and it does not know: it forgets its lanes."""
+        self._work(after)
+        self._drop_all(self.workers[worker])
+        self._say(worker, "LOSES its connection, and forgets its lanes")
+
+    @rule(after=AFTER, lane=st.sampled_from(KEYS))
+    def a_lease_runs_out(self, after: int, lane: tuple[str, int]) -> None:
+        """Its owner was paused for longer than the lease, and does not know it yet."""
+        self._work(after)
+        row = self.world.ledger.positions[lane]
+        row.until = min(row.until, self.world.ledger.now)
+        self._say("time", f"the lease of {lane[0]}/{lane[1]} RUNS OUT")
+
+    @rule(after=AFTER, seconds=st.sampled_from((2, 40)))
+    def time_passes(self, after: int, seconds: int) -> None:
+        self._work(after)
+        self.world.ledger.now += seconds
+        self._say("time", f"{seconds} s pass")
+
+    # ---- what Kafka and the network do
+
+    @rule(after=AFTER, what=st.sampled_from(("produce", "produce answer", "commit", "commit answer")))
+    def the_network_will_hold(self, after: int, what: str) -> None:
+        self._work(after)
+        self.world.broker.holds = what
+        self._say("network", f"will HOLD the next {what}")
+
+    @precondition(lambda self: self.world.broker.late)
+    @rule(after=AFTER, nth=st.integers(0, 2))
+    def a_late_request_lands(self, after: int, nth: int) -> None:
+        self._work(after)
+        late = self.world.broker.late
+        self._land(late.pop(nth % len(late)))
+
+    def _land(self, late: Late) -> None:
+        answer = late.land()
+        self._say("network", f"LATE: {late.what} lands: {getattr(answer, 'name', 'done')}")
+
+    @rule(after=AFTER, slow=st.booleans())
+    def markers_are_slow(self, after: int, slow: bool) -> None:
+        self._work(after)
+        self.world.broker.slow_markers = slow
+        if not slow:
+            self.world.broker.write_markers()
+        self._say("broker", "will write markers later" if slow else "writes its markers")
+
+    @precondition(lambda self: self.world.broker.coordinators)
+    @rule(after=AFTER, nth=st.integers(0, 2))
+    def the_broker_times_out_a_transaction(self, after: int, nth: int) -> None:
+        self._work(after)
+        ids = list(self.world.broker.coordinators)
+        self.world.broker.time_out(ids[nth % len(ids)])
+        self._say("broker", f"times out {ids[nth % len(ids)]}")
+
+    @rule(after=AFTER, log=st.sampled_from((1, 2, *BUS)), number=NUMBERS)
+    def somebody_begins_a_transaction(self, after: int, log: int, number: int) -> None:
+        """Somebody else's, on the inbox a producer's: LSO < HW until it ends."""
+        self._work(after)
+        if log not in self.outside:
+            self.outside[log] = 1000 + len(self.story)
+            if log not in BUS:
+                self.world.logs[log].append(Message(b"k", thing(number), []), self.outside[log])
+            else:
+                self.world.logs[log].append(Message(None, b"foreign", []), self.outside[log])
+            self._say("somebody", f"begins a transaction on {self.world.logs[log].name}")
+
+    @precondition(lambda self: self.outside)
+    @rule(after=AFTER, commit=st.booleans())
+    def somebody_ends_a_transaction(self, after: int, commit: bool) -> None:
+        """A commit on the bus would be a FOREIGN record, which has rules of its own."""
+        self._work(after)
+        log, txn = self.outside.popitem()
+        self.world.logs[log].end(txn, commit and log not in BUS)
+        self._say("somebody", f"ends its transaction on {self.world.logs[log].name}: {commit and log not in BUS}")
+
+    @rule(after=AFTER, partition=PARTITIONS)
+    def a_reader_will_skip_a_record(self, after: int, partition: int) -> None:
+        """The next read of that partition claims a hole where a record is: only a second reader can tell."""
+        self._work(after)
+        self.world.skips.add(partition + 1)
+        self._say("network", f"the next read of inbox/{partition} will SKIP a record")
+
+    @rule(log=st.sampled_from((1, 2, *BUS)))
+    def a_new_leader_is_elected(self, log: int) -> None:
+        self.world.logs[log].epoch += 1
+        self._say("broker", f"{self.world.logs[log].name} has leader epoch {self.world.logs[log].epoch}")
+
+    # ---- what people do
+
+    @precondition(lambda self: not self._open_runs() and len(self.world.ledger.windows) < len(RUNS))
+    @rule(after=AFTER, effects=st.sampled_from((1, 2, 4)))
+    def the_next_run_is_opened(self, after: int, effects: int) -> None:
+        self._work(after)
+        self._person("opener", lambda: people.open_run(self.world), effects)
+
+    @precondition(lambda self: self._open_runs())
+    @rule(after=AFTER, who=st.sampled_from(("sealer", "another sealer")), effects=st.sampled_from((1, 4, 4)))
+    def seals(self, after: int, who: str, effects: int) -> None:
+        self._work(after)
+        self._person(who, lambda: people.seal_run(self.world), effects)
+
+    @precondition(lambda self: self._cut_windows())
+    @rule(after=AFTER, who=st.sampled_from(("ana", "ben")), effects=st.sampled_from((3, 9, 9)), nth=st.integers(0, 2))
+    def closes(self, after: int, who: str, effects: int, nth: int) -> None:
+        self._work(after)
+        windows = self._cut_windows()
+        win = windows[nth % len(windows)]
+        self._person(who, lambda: people.close_run(self.world, win, who), effects)
+
+    @precondition(lambda self: self._cut_windows())
+    @rule(after=AFTER, nth=st.integers(0, 2))
+    def ana_and_ben_close_at_once(self, after: int, nth: int) -> None:
+        """In turns, one effect each: of two who measured the same, one stores it (S12)."""
+        self._work(after)
+        win = self._cut_windows()[nth % len(self._cut_windows())]
+        both = {who: people.close_run(self.world, win, who) for who in ("ana", "ben")}
+        while both:
+            for who, doing in list(both.items()):
+                if (said := next(doing, None)) is None:
+                    del both[who]
+                else:
+                    self._say(who, said)
+
+    @precondition(lambda self: self.world.ledger.items)
+    @rule(after=AFTER)
+    def resolves_quarantine(self, after: int) -> None:
+        self._work(after)
+        self._say("ana", f"resolves {people.resolve(self.world, 'ana')} items")
+
+    @precondition(lambda self: self.world.ledger.gates)
+    @rule()
+    def gates_are_checked_again(self) -> None:
+        people.enforce(self.world)
+
+    @precondition(lambda self: self._open_runs() and len(self.world.ledger.windows) < len(RUNS))
+    @rule(after=AFTER)
+    def one_run_follows_another(self, after: int) -> None:
+        """Sealed, and the next one opened, while lanes stand wherever they stand."""
+        self._work(after)
+        self._finish("sealer", people.seal_run(self.world))
+        self._finish("opener", people.open_run(self.world))
+
+    def _open_runs(self) -> bool:
+        return any(w.run.state == "OPEN" for w in self.world.ledger.windows.values())
+
+    def _cut_windows(self) -> list[int]:
+        return [win for win, window in self.world.ledger.windows.items() if window.state == "CUT"]
+
+    # ---- what must hold
+
+    @invariant()
+    def the_invariants_hold(self) -> None:
+        """After every step; where neither the ledger nor a log has changed since the last look, there is no news."""
+        now = (self.world.ledger.version, sum(len(log.entries) for log in self.world.logs.values()))
+        if now == self._checked and not self._failed:
+            return
+        self._checked = now
+        for name, found in broken(self.world):
+            self._fail(f"{name}: {found}")
+        for verdict in self.world.ledger.verdicts:
+            if verdict.state == "FAIL" and not self.world.hidden_in(verdict.win):
+                self._fail(f"FAIL without a cause: {[x for x in verdict.body['checks'] if x['state'] == 'BROKEN']}")
+
+    def teardown(self) -> None:
+        """And then all goes well: everything is read, published, applied, sealed, and the windows pass."""
+        if not self._failed:
+            self._recover()
+            self.the_invariants_hold()
+            for name, found in identities_are_the_records(Truth(self.world)):
+                self._fail(f"{name}: {found}")
+            if not self.flaws:  # a guard left out is shown by what it guards, not by what comes to a stop
+                self._all_pass()
+
+    def _recover(self) -> None:
+        broker = self.world.broker
+        self._say("and then", "nothing goes wrong any more")
+        broker.holds, broker.slow_markers = None, False
+        self.world.skips.clear()
+        for late in broker.late:
+            self._land(late)
+        broker.late.clear()
+        while self.outside:
+            self.somebody_ends_a_transaction(0, False)
+        broker.write_markers()
+        for worker in self.workers.values():
+            self._drop_all(worker)
+        for doing in self.people.values():
+            doing.close()
+        self.people.clear()
+        for _ in range(3):  # a seal may have to wait for an earlier cut, a bus end for an earlier one
+            self.world.ledger.now += 40
+            self._work(400)
+            self._finish("sealer", people.seal_run(self.world))
+            self._work(400)
+            people.resolve(self.world, "ana")
+            for win in self.world.ledger.windows:
+                newest = self.world.ledger.newest_verdict(win)
+                if newest is None or newest.state != "PASS":
+                    self._finish("ana", people.close_run(self.world, win, "ana"))
+
+    def _all_pass(self) -> None:
+        ledger = self.world.ledger
+        for win, window in ledger.windows.items():
+            newest = ledger.newest_verdict(win)
+            wanted = "PASS" if any(run == win for run, _ in ledger.events) else "BLOCKED"
+            wanted = "FAIL" if self.world.hidden_in(win) else wanted
+            if newest is None or newest.state != wanted:
+                checks = newest.body["checks"] if newest else []
+                why = [(x["check"], [c["text"] for c in x["causes"]]) for x in checks if x["state"] != "HOLDS"]
+                self._fail(f"{window.run.run_id} does not become {wanted}: {newest and newest.state} {why}")
+
+    # ---- how it is done
+
+    def _say(self, who: str, what: str) -> None:
+        self.story.append(f"{who}: {what}")
+
+    def _fail(self, what: str) -> None:
+        self._failed = True
+        raise InvariantBroken("\n  ".join([what, *self.story[-80:]]))
+
+    def _take(self, worker: Worker, key: tuple[str, int]) -> None:
+        if key in worker.held:
+            return
+        lease = self.world.ledger.take(*key, worker.owner)
+        if lease is not None:
+            worker.held[key] = (lease, LANES[key[0]](self.world, lease), "")
+            self._say(worker.owner, f"takes {key[0]}/{key[1]} under fence {lease.fence}")
+
+    def _run(self, worker: Worker, key: tuple[str, int], effects: int) -> bool:
+        """Up to `effects` effects of one lane; True where it did something."""
+        did = False
+        for _ in range(effects):
+            if key not in worker.held:
+                return did
+            lease, doing, _ = worker.held[key]
+            said = self._step(worker, key, doing)
+            if said is None or said == IDLE:
+                return did
+            did = True
+        return did
+
+    def _step(self, worker: Worker, key: tuple[str, int], doing: Doing) -> str | None:
+        self.world.ledger.now += 0.01
+        lease = worker.held[key][0]
+        try:
+            said = next(doing)
+        except LeaseError:
+            del worker.held[key]
+            self._say(worker.owner, f"has LOST {key[0]}/{key[1]}: it changes nothing")
+            return None
+        except PassgateError as error:
+            del worker.held[key]
+            self.world.ledger.release(lease)
+            self._say(worker.owner, f"stops {key[0]}/{key[1]}: {error.found}")
+            return None
+        worker.held[key] = (lease, doing, said)
+        if said != IDLE:
+            self._say(f"{worker.owner} {key[0]}/{key[1]}", said)
+        return said
+
+    def _work(self, effects: int) -> None:
+        """In turns, one effect each, while there is something to do. Whoever finds a lease free or run out takes it."""
+        left = effects
+        while left > 0:
+            did = False
+            for n, key in enumerate(KEYS):
+                for name in WORKERS if n % 2 else reversed(WORKERS):
+                    self._take(self.workers[name], key)
+                    if self._run(self.workers[name], key, 1):
+                        did = True
+                        left -= 1
+            if not did:
+                if self.world.ledger.now and not self._waits():
+                    return
+                self.world.ledger.now += 1
+                left -= 5
+
+    def _waits(self) -> bool:
+        """An attempt waits for its silence."""
+        return any(a.state == "UNKNOWN" for a in self.world.ledger.attempts.values())
+
+    def _drop_all(self, worker: Worker) -> None:
+        for _, doing, _ in worker.held.values():
+            doing.close()
+        worker.held.clear()
+
+    def _person(self, who: str, begin: Callable[[], Doing], effects: int) -> None:
+        if who not in self.people:
+            self.people[who] = begin()
+        for _ in range(effects):
+            if not self._goes_on(who):
+                return
+
+    def _goes_on(self, who: str) -> bool:
+        doing = self.people.get(who)
+        if doing is None:
+            return False
+        self.world.ledger.now += 0.01
+        said = next(doing, None)
+        if said is None:
+            del self.people[who]
+            return False
+        self._say(who, said)
+        return True
+
+    def _finish(self, who: str, doing: Doing) -> None:
+        """To its end; where it waits for a row lock, others go on, and it gives up if that does not help."""
+        waited = 0
+        for said in doing:
+            self._say(who, said)
+            if said == WAITS:
+                waited += 1
+                self._work(5)
+                self._goes_on("door")
+                if waited > 5:
+                    doing.close()
+                    return

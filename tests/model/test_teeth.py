@@ -1,0 +1,44 @@
+"""The model notices: with one guard left out, schedules are found that break the invariant which that guard keeps."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.model.ledger import Refused
+from tests.model.machine import InvariantBroken, Passgate
+
+SCHEDULES = 2000
+FLAWS = [
+    ("kafka first", {"I4"}),
+    ("no fence", {"I13", "I5", "I14", "I4"}),
+    ("no cut", {"WINDOW", "I8", "FAIL"}),
+    ("first overwritten", {"I12"}),
+    ("gap taken as proven", {"I8"}),
+    ("two closers", {"S12"}),
+    ("scan first", {"I6", "I7"}),
+    ("no receipts", {"I5"}),
+    ("door answers first", {"S24"}),
+    ("reuse", {"attempt_needs_fence_evidence"}),  # PostgreSQL refuses it before it can do harm
+]
+
+
+@pytest.mark.parametrize(("flaw", "invariants"), FLAWS, ids=[flaw.replace(" ", "-") for flaw, _ in FLAWS])
+def test_a_guard_left_out_is_noticed(flaw: str, invariants: set[str]) -> None:
+    flawed = type("Flawed", (Passgate,), {"flaws": frozenset({flaw})})
+    with pytest.raises((InvariantBroken, Refused)) as noticed:
+        run_state_machine_as_test(
+            flawed,
+            settings=settings(
+                max_examples=SCHEDULES,
+                stateful_step_count=25,
+                derandomize=True,
+                deadline=None,
+                database=None,
+                phases=(Phase.generate,),
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    assert str(noticed.value).split(":")[0].split(" ")[0] in invariants, str(noticed.value)

@@ -1,0 +1,109 @@
+"""One stream: two inbox partitions, a door, two bus partitions, and everything that lanes and people do to them.
+
+Every lane and every person is a generator that yields between two effects, so that anything may happen there: a crash
+drops the generator, a pause leaves it, somebody else goes first. Each yield says what was done, for the story.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import cache
+from uuid import UUID
+
+from ingest.core.batching import Hole, Poll
+from ingest.core.contract_shape import Bus, Contract, EventClass, Inbox, KafkaInbox, RunRule
+from ingest.core.pointer import Header, Pointer, parse_pointer
+from ingest.core.record import Parsed, Parser
+from tests.model.broker import Broker, Log, Record
+from tests.model.ledger import Ledger, Position
+
+Doing = Generator[str, None, None]
+IDLE, WAITS = "finds nothing to do", "waits for a row lock"
+
+STREAM, INSTALL = "things", UUID(int=1)
+BUS = (11, 12)
+DOOR = 5
+RUNS = ("r1", "r2", "r3")
+
+CONTRACT = Contract(
+    1, STREAM, Inbox(KafkaInbox("things.inbox")), Bus("things.bus", len(BUS)),
+    run=RunRule((Header("pg-run"), Pointer("/run", ("run",)))),
+    class_from=parse_pointer("/type"),
+    events=(EventClass(1, "thing", "thing", (parse_pointer("/id"),), None),),
+)  # fmt: skip
+_parser = Parser(CONTRACT)
+
+
+def thing(number: int, payload: str = "a") -> bytes:
+    """Payload "A" is "a" written differently: the same event."""
+    if payload == "A":
+        return json.dumps({"v": "a", "id": number, "type": "thing"}, indent=1).encode()
+    return json.dumps({"type": "thing", "id": number, "v": payload}).encode()
+
+
+@cache
+def _parse(value: bytes | None, run: bytes | None) -> Parsed:
+    return _parser.parse(value, b"k", [("pg-run", run)] if run else None)
+
+
+def parse(record: Record) -> Parsed:
+    """The real parser's answer; the few values that there are, are parsed once."""
+    return _parse(record.value, record.headers[0][1] if record.headers else None)
+
+
+@dataclass
+class World:
+    """All that a schedule is about."""
+
+    flaws: frozenset[str] = frozenset()
+    broker: Broker = field(default_factory=Broker)
+    logs: dict[int, Log] = field(default_factory=dict)
+    answered: list[tuple[int, int]] = field(default_factory=list)  # (source, offset) of every 2xx of the door
+    door_log: list[Record] = field(default_factory=list)
+    committed_by_us: dict[int, int] = field(default_factory=dict)
+    skips: set[int] = field(default_factory=set)  # sources whose next read hides a record
+    hidden: set[tuple[int, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.flaws)
+        self.logs = {1: Log("inbox/0"), 2: Log("inbox/1"), 11: Log("bus/0"), 12: Log("bus/1")}
+
+    @property
+    def inbox(self) -> tuple[int, ...]:
+        return tuple(source for lane, source in self.ledger.positions if lane == "admission")
+
+    def name(self, source: int) -> str:
+        return self.logs[source].name if source in self.logs else "door/0"
+
+    def key(self, source: int) -> bytes:
+        return f"c/{self.name(source)}".encode()
+
+    def ensure(self, lane: str, source: int, start: int) -> None:
+        self.ledger.positions.setdefault((lane, source), Position(lane, source, start))
+
+    def read(self, source: int, at: int, most: int) -> Poll:
+        """What an inbox's reader is given, which may be a lie."""
+        poll = self.logs[source].read(at, most)
+        if source not in self.skips or not poll.records:
+            return poll
+        self.skips.discard(source)
+        hidden = poll.records[0].offset
+        self.hidden.add((source, hidden))
+        hole = Hole(hidden, hidden + 1, poll.leader_epoch, "read_committed", "BETWEEN_RECORDS")
+        return Poll(poll.start, poll.end, poll.leader_epoch, poll.records[1:], [*poll.holes, hole])
+
+    def hidden_in(self, win: int) -> bool:
+        """Whether a gap of the window's ranges was a lie that became part of the ledger."""
+        gaps, ranges = self.ledger.gaps, self.ledger.ranges
+        return any(
+            (source, offset) in gaps
+            and (spread := ranges.get((win, source))) is not None
+            and spread.start <= offset
+            and (spread.end is None or offset < spread.end)
+            for source, offset in self.hidden
+        )
+
+    def partition(self, bus: int) -> int:
+        return bus - BUS[0]
