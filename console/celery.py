@@ -1,11 +1,13 @@
 """The Celery app. A task is a permit: it carries no arguments and decides nothing (DESIGN 11)."""
 
 import os
+import resource
 import time
 from datetime import UTC, datetime, timedelta
 
 from celery import Celery
 from celery.schedules import schedule
+from celery.signals import worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
@@ -33,3 +35,16 @@ def configure(celery: Celery) -> None:
 
 configure(app)
 app.autodiscover_tasks(["console"])
+
+
+@worker_process_init.connect
+def bound_memory(**_: object) -> None:
+    """A child that wants more dies and is replaced; the machine, and everybody else on it, goes on.
+
+    Everything a lane holds is bounded (docs/hostile-input.md); this is for what a library does with input.
+    """
+    from django.conf import settings
+
+    limit = settings.PASSGATE_WORKER_MEMORY_MB * 1024 * 1024
+    if limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

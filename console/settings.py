@@ -189,6 +189,8 @@ REST_KNOX: dict[str, Any] = {"TOKEN_TTL": None}
 # --- permits
 # How many lane processes there are in all: so many permits are out while there is work
 PASSGATE_LANE_SLOTS = int(env("PASSGATE_LANE_SLOTS", "2"))
+# What one worker process may hold; from half of it on a process is replaced after its task. 0: no limit
+PASSGATE_WORKER_MEMORY_MB = int(env("PASSGATE_WORKER_MEMORY_MB", "2048"))
 CELERY: dict[str, Any] = {
     "broker_url": CELERY_BROKER_URL,
     "broker_connection_retry_on_startup": True,
@@ -197,6 +199,7 @@ CELERY: dict[str, Any] = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     "worker_prefetch_multiplier": 1,
+    "worker_max_memory_per_child": PASSGATE_WORKER_MEMORY_MB * 512 or None,  # KiB
     "task_time_limit": 120,
     "task_default_queue": "control",
     "task_routes": {"passgate.slice": {"queue": "lanes"}},

@@ -631,9 +631,11 @@ class PartitionReader:
                 check_crcs=True,
                 fetch_queue_backoff_ms=5,
                 fetch_wait_max_ms=int(fetch_wait * 1000),
-                # What one reader holds in memory ahead of us: at most one fetch. The limit in kilobytes counts values
-                # alone; records of large keys and headers would be queued without end.
+                # What one reader holds in memory ahead of us: at most one fetch, and a small one, since a packed batch
+                # may be 250 times its size. The limit in kilobytes counts values alone: records of large keys and
+                # headers would be queued without end.
                 queued_min_messages=1,
+                fetch_message_max_bytes=262_144,
                 queued_max_messages_kbytes=16384,
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from ingest.core.errors import BrokerError
@@ -67,7 +68,7 @@ class Poll:
     records: Sequence[Held]
     holes: Sequence[Hole]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of values, keys and headers."""
         return sum(map(weight, self.records))
