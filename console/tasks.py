@@ -44,10 +44,17 @@ def slice_() -> None:
         log.warning("slice ended: %s", gone)
 
 
+@shared_task(name="passgate.sample")
+def sample() -> None:
+    try:
+        verbs.sample(admin())
+    except (DatabaseGone, DatabaseFull) as gone:
+        log.warning("not sampled: %s", gone)
+
+
 @shared_task(name="passgate.dispatch")
 def dispatch() -> None:
     try:
-        verbs.sample(admin())
         _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not dispatched: %s", gone)

@@ -20,7 +20,7 @@ from ingest.core.lane import Lane
 from ingest.core.lease import Lease
 from ingest.db import DatabaseGone, one, read, statements, write
 from ingest.failpoints import failpoint
-from ingest.kafka import Admin, Cluster, Committed, LogEnds
+from ingest.kafka import MOST_MEMBERS, Admin, Cluster, Committed, LogEnds, Partition
 from ingest.lease import release, stop, take
 
 log = logging.getLogger(__name__)
@@ -231,45 +231,71 @@ def share_of_work(slots: int) -> int:
 def sample(admin: Admin, stream: str | None = None) -> int:
     """Asks the broker for the offsets of every source (of `stream`, or of all) and writes down the answers.
 
-    Unanswered is null, never 0.
+    Unanswered is null, never 0. Offsets of all topics take four questions; committed offsets take one a stream, so
+    where there are many streams each is asked in its turn.
     """
     with read() as cur:
         rows = cur.execute(sql.sampled_sources, {"stream": stream}).fetchall()
-    by_topic: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
-    for row in rows:
-        by_topic[row.topic, row.topic_id, row.stream].append(row)
-    answers = [answer for key, sources in by_topic.items() for answer in _sample_topic(admin, *key, sources)]
-    if answers:
-        names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
-        with write() as cur:
-            cur.execute(sql.insert_samples, dict(zip(names, map(list, zip(*answers, strict=True)), strict=True)))
-            failpoint("sample.after_rows")
-            cur.execute(sql.forget_samples)
-            failpoint("sample.before_commit")
+    if not rows:
+        return 0
+    ends = _ends(admin, rows)
+    committed = _committed(admin, [row for row in rows if Partition(row.topic, row.partition) in ends])
+    answers = [_answer(row, ends.get(Partition(row.topic, row.partition)), committed.get(row.id)) for row in rows]
+    names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
+    with write() as cur:
+        cur.execute(sql.insert_samples, dict(zip(names, map(list, zip(*answers, strict=True)), strict=True)))
+        failpoint("sample.after_rows")
+        cur.execute(sql.forget_samples)
+        failpoint("sample.before_commit")
     return len(answers)
 
 
-_UNANSWERED = LogEnds(None, None, None, None)
+#: Streams whose committed offsets one sample asks for, once there are more than an Admin keeps connections for.
+COMMITTED_A_TURN = 8
+_turn = 0
 
 
-def _sample_topic(admin: Admin, topic: str, topic_id: str, stream: str, sources: list[Any]) -> list[tuple[Any, ...]]:
-    """One answer a source. Another topic of the same name is not an answer about this one (K5)."""
-    partitions = [row.partition for row in sources]
-    ends: dict[int, LogEnds] = {}
-    committed: dict[int, Committed] = {}
+def _ends(admin: Admin, rows: list[Any]) -> dict[Partition, LogEnds]:
+    """By (topic, partition). Another topic of the same name is not an answer about this one (K5)."""
     try:
-        if admin.topic_id(topic) == topic_id:
-            ends = admin.ends(topic, partitions)
-            committed = admin.committed(f"passgate.{stream}", topic, partitions)
+        facts = admin.topics({row.topic for row in rows})
+        wanted: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            found = facts[row.topic]
+            if found is not None and found.topic_id == row.topic_id:
+                wanted[row.topic].append(row.partition)
+        return admin.ends_of(wanted)
     except BrokerError as error:
         log.info("not sampled: %s", error)
-    return [
-        _answer(row, ends.get(row.partition, _UNANSWERED), committed.get(row.partition, Committed("UNMEASURED")))
-        for row in sources
-    ]
+        return {}
 
 
-def _answer(row: Any, end: LogEnds, committed: Committed) -> tuple[Any, ...]:
+def _committed(admin: Admin, rows: list[Any]) -> dict[int, Committed]:
+    """By source, of the streams whose turn it is."""
+    by_topic: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    streams = _whose_turn(sorted({row.stream for row in rows}))
+    for row in rows:
+        if row.stream in streams:
+            by_topic[row.stream, row.topic].append(row)
+    found = {}
+    for (stream, topic), sources in by_topic.items():
+        answers = admin.committed(f"passgate.{stream}", topic, [row.partition for row in sources])
+        found.update({row.id: answers[row.partition] for row in sources if row.partition in answers})
+    return found
+
+
+def _whose_turn(streams: list[str]) -> set[str]:
+    global _turn
+    if len(streams) <= MOST_MEMBERS:
+        return set(streams)
+    start = _turn % len(streams)
+    _turn += COMMITTED_A_TURN
+    return set((streams[start:] + streams[:start])[:COMMITTED_A_TURN])
+
+
+def _answer(row: Any, end: LogEnds | None, committed: Committed | None) -> tuple[Any, ...]:
+    log_end, said = end or LogEnds(None, None, None, None), committed or Committed("UNMEASURED")
     return (
-        row.id, end.earliest, end.lso, end.hw, end.leader_epoch, committed.offset, committed.state, row.next_offset,
+        row.id, log_end.earliest, log_end.lso, log_end.hw, log_end.leader_epoch, said.offset, said.state,
+        row.next_offset,
     )  # fmt: skip

@@ -243,6 +243,11 @@ def _fault_of_exception(raised: Exception) -> Fault:
 # --- asking about topics and offsets
 
 
+class Partition(NamedTuple):
+    topic: str
+    partition: int
+
+
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
     """One incarnation of a topic. `topic_id` is Kafka's own 22 characters; K5: offsets mean nothing without it."""
@@ -360,6 +365,25 @@ class Admin:
         ends = {p: self._offset(latest[p]) for p in wanted}
         return {p: LogEnds(stable[p].earliest, stable[p].latest, ends[p][0], ends[p][1]) for p in wanted}
 
+    def ends_of(self, wanted: Mapping[str, Sequence[int]]) -> dict[Partition, LogEnds]:
+        """`ends` of many topics with three questions in all, however many topics there are."""
+        places = [Partition(topic, p) for topic, partitions in wanted.items() for p in partitions]
+        if not places:
+            return {}
+        earliest, lso, hw = (
+            self._ask_places(places, spec, level)
+            for spec, level in (
+                (_EARLIEST, READ_COMMITTED),
+                (_LATEST, READ_COMMITTED),
+                (_LATEST, READ_UNCOMMITTED),
+            )
+        )
+        found = {}
+        for here in places:
+            end, epoch = self._offset(hw[here])
+            found[here] = LogEnds(self._offset(earliest[here])[0], self._offset(lso[here])[0], end, epoch)
+        return found
+
     def high_watermarks(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """(high watermark, leader epoch) of each partition. Raises BrokerUnavailable where one is not measured (K4)."""
         wanted = list(partitions)
@@ -468,11 +492,19 @@ class Admin:
         )
 
     def _ask(self, topic: str, partitions: Sequence[int], spec: OffsetSpec, isolation: str) -> dict[int, Future[Any]]:
+        asked = self._ask_places([Partition(topic, p) for p in partitions], spec, isolation)
+        return {here.partition: future for here, future in asked.items()}
+
+    def _ask_places(
+        self, places: Sequence[Partition], spec: OffsetSpec, isolation: str
+    ) -> dict[Partition, Future[Any]]:
         level = IsolationLevel.READ_COMMITTED if isolation == READ_COMMITTED else IsolationLevel.READ_UNCOMMITTED
         asked = self._client.list_offsets(
-            {TopicPartition(topic, p): spec for p in partitions}, isolation_level=level, request_timeout=self.timeout
+            {TopicPartition(here.topic, here.partition): spec for here in places},
+            isolation_level=level,
+            request_timeout=self.timeout,
         )
-        return {tp.partition: future for tp, future in asked.items()}
+        return {Partition(tp.topic, tp.partition): future for tp, future in asked.items()}
 
     def _offset(self, asked: Future[Any]) -> tuple[int | None, int | None]:
         """(offset, leader epoch); an error is not measured."""
@@ -537,11 +569,6 @@ def _broker_error(fault: Fault) -> BrokerError:
 
 
 # --- reading partitions
-
-
-class Partition(NamedTuple):
-    topic: str
-    partition: int
 
 
 class Record(NamedTuple):

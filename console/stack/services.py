@@ -109,6 +109,7 @@ class Control(Worker):
     """Cut, close, plans, enforcing: never behind lane work."""
 
     name = "control"
+    concurrency = 2  # a verdict over millions of receipts does not hold up the dispatcher
     queue = "control"
 
 

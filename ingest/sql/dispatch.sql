@@ -31,21 +31,22 @@ SELECT count(*) AS n FROM permit
 DELETE FROM permit WHERE issued_at < clock_timestamp() - interval '10 min'
 
 -- name: work
--- Positions with something to do, the oldest backlog first. A source never sampled may have something: it is looked at.
+-- Positions with something to do, the oldest backlog first. A source never sampled may have something: it is looked at. One
+-- that the broker said nothing about has nothing that could be read now: it must not stand before those that have.
 -- Admission has work only where its next offset belongs to a window; publishing where batches wait, an attempt is
 -- unsettled and not merely waiting for a person, or a person asked. What is dated later than now was written before the
 -- database's clock stepped back: such a sample is not the newest, such a rest or lease is over (see `take`).
 SELECT p.lane, p.source_id, p.owner,
        p.until <= clock_timestamp() OR p.until > clock_timestamp() + interval '1 min' AS expired
   FROM position p
-  LEFT JOIN LATERAL (SELECT lso FROM sample s WHERE s.source_id = p.source_id AND s.at <= clock_timestamp()
+  LEFT JOIN LATERAL (SELECT lso, true AS taken FROM sample s WHERE s.source_id = p.source_id AND s.at <= clock_timestamp()
                       ORDER BY s.at DESC LIMIT 1) s ON true
  WHERE (p.stopped_until IS NULL OR p.stopped_until <= clock_timestamp()
         OR p.stopped_until > clock_timestamp() + interval '1 min')
    AND CASE p.lane
        WHEN 'admission' THEN (CASE WHEN p.cut IS NOT NULL AND p.next_offset >= p.cut THEN p.next_win ELSE p.win END) IS NOT NULL
-                         AND (s.lso IS NULL OR s.lso > p.next_offset)
-       WHEN 'effects' THEN s.lso IS NULL OR s.lso > p.next_offset
+                         AND (s.taken IS NULL OR s.lso > p.next_offset)
+       WHEN 'effects' THEN s.taken IS NULL OR s.lso > p.next_offset
        ELSE EXISTS (SELECT FROM publish_queue q WHERE q.source_id = p.source_id)
          OR EXISTS (SELECT FROM attempt a WHERE a.source_id = p.source_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE'))
        END

@@ -47,10 +47,15 @@ class Terminal:
     def up(self, *words: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             self.command("up", *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=self.environment(), start_new_session=True,
+            env=self.environment(), start_new_session=True, preexec_fn=_hear_ctrl_c,
         )  # fmt: skip
         self.started.append(process)
         return process
+
+
+def _hear_ctrl_c() -> None:
+    """A shell that runs the tests in the background makes them ignore SIGINT, and their children would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
