@@ -68,7 +68,7 @@ def _asks_for_part(request: HttpRequest) -> bool:
 
 
 def shell(request: HttpRequest, here: str = "", pace: int = 0, counted: bool = True) -> Shell:
-    """Header and index for whoever looks. A live part has no header to count for; nobody without a role is told counts."""
+    """Header and index for whoever looks. A live part has no header to count for, nobody without a role sees counts."""
     answer = may(request.user, Act.LOOK)
     waiting = waiting_for(request) if answer and counted else None
     environment: str = settings.PASSGATE_ENVIRONMENT
