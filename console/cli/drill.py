@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import click
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PARTS = (*STORES, "lanes", "control", "beat")
 RESTARTS = 20
+LINE = 160
+"""What a part said last, when it was killed, is long and tells nothing here."""
 OPENING = "Passgate drill: a stack of its own, and what must not happen to it."
 
 
@@ -64,7 +67,7 @@ def play(teller: Teller, quick: bool, as_json: bool) -> int:
             teller.say(f"not used: {name}")
     os.environ["PASSGATE_ENVIRONMENT"] = "drill"
     folder = Path(tempfile.mkdtemp(prefix="passgate-drill-"))
-    stack = Stack(folder / "data", PARTS, progress=teller.say, restart_limit=RESTARTS)
+    stack = Stack(folder / "data", PARTS, progress=lambda text: teller.say(shorten(text, LINE)), restart_limit=RESTARTS)
     try:
         teller.chapter("Services")
         stack.start()

@@ -120,38 +120,44 @@ def _ended(timed_out: bool) -> str:
     return "until it had timed out" if timed_out else "for 40 s"
 
 
+def at_work(stage: Stage) -> str:
+    """Events are sent, and a worker has taken their lane; what comes next, comes while it is at work."""
+    stage.send(range(PIECE))
+    return "with a worker at its lanes" if _owner(stage, MOST_LOOKING) else "before a worker took its lanes"
+
+
 def part_killed(part: str) -> Play:
     """SIGKILL in mid-work; the stack starts the part again."""
 
     def play(stage: Stage) -> str:
-        stage.send(range(PIECE))
+        when = at_work(stage)
         stage.stack.kill(part)
         stage.stack.wait_up(part, 90.0)
         stage.send(range(PIECE, PIECE + FEW))
-        return f"SIGKILL to {part} while records were admitted, started again"
+        return f"SIGKILL to {part} {when}, started again"
 
     return play
 
 
 def valkey_emptied(stage: Stage) -> str:
-    """Permits, tasks and results are gone."""
-    stage.send(range(PIECE))
+    """Queued tasks are gone; permits are in the ledger and are issued again."""
+    when = at_work(stage)
     stage.stack.kill("valkey")
     stage.stack.wait_up("valkey", 60.0)
     with closing(redis.Redis.from_url(stage.stack.env()["CELERY_BROKER_URL"])) as client:
         client.flushall()
     stage.send(range(PIECE, PIECE + FEW))
-    return "SIGKILL to Valkey, started again, emptied"
+    return f"SIGKILL to Valkey {when}, started again, emptied"
 
 
 def all_killed(stage: Stage) -> str:
-    stage.send(range(PIECE))
+    when = at_work(stage)
     for part in ALL_AT_ONCE:
         stage.stack.kill(part)
     for part in reversed(ALL_AT_ONCE):
         stage.stack.wait_up(part, 120.0)
     stage.send(range(PIECE, PIECE + FEW))
-    return f"SIGKILL to {', '.join(ALL_AT_ONCE)}, all at once"
+    return f"SIGKILL to {', '.join(ALL_AT_ONCE)}, all at once, {when}"
 
 
 def conflicts(stage: Stage) -> str:

@@ -57,7 +57,7 @@ class Seen:
     states: Mapping[str, int] = field(default_factory=dict)
     stops: tuple[str, ...] = ()
     unknowns: int = 0
-    notes: tuple[str, ...] = ()
+    decided: str = ""
     seconds: float = 0.0
 
 

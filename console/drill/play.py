@@ -76,7 +76,6 @@ class Stage:
         self.ground, self.name = ground, f"drill-{name}"
         self.stack = ground.stack
         self.sent: set[str] = set()
-        self.notes: list[str] = []
         self.opened = False
         self._verdicts: list[tuple[str, str]] = []
         self._began = time.monotonic()
@@ -184,10 +183,6 @@ class Stage:
     def _effects(self) -> int:
         return next((int(row.n) for row in self._looks.try_rows("effects")), 0)
 
-    def say(self, text: str) -> None:
-        self.notes.append(text)
-        self.ground.teller.say(text)
-
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     def conclude(self, expected: Expected, injected: str) -> Seen:
@@ -227,7 +222,7 @@ class Stage:
             opened=self.opened, open_after=open_after,
             fsck=() if fsck.code == DONE else tuple(fsck.text.strip().splitlines()[:5]),
             states={row.state: int(row.n) for row in attempts}, stops=tuple(sorted(self._watch.stops)),
-            unknowns=sum(int(row.unknowns) for row in attempts), notes=(*self.notes, counts),
+            unknowns=sum(int(row.unknowns) for row in attempts), decided=counts,
             seconds=time.monotonic() - self._began,
         )  # fmt: skip
 

@@ -35,7 +35,7 @@ def lines(seen: Seen, found: Sequence[Problem]) -> list[str]:
     """What was seen of one fault, and what is wrong with it."""
     bus = sum(seen.on_bus.values()) + seen.strange
     said = [
-        f"seen: {seen.notes[-1] if seen.notes else 'nothing'}; read again from the bus: {bus:,} records,"
+        f"seen: {seen.decided}; read again from the bus: {bus:,} records,"
         f" {len(seen.on_bus):,} events; effects: {seen.effects:,}",
         f"      publishes {states(seen.states)}; {seen.unknowns:,} of them were once UNKNOWN;"
         f" lanes stopped by {', '.join(seen.stops) or 'nothing'}",
