@@ -164,7 +164,7 @@ def test_what_is_true_is_believed() -> None:
         assert judge(name, with_epochs(5, 6), w.NOW).state is State.HOLDS
 
 
-def test_a_topic_made_again_stops_its_lane_and_fails_its_window(live: object) -> None:
+def test_a_topic_made_again_gives_nothing_and_fails_its_window(live: object) -> None:
     """A real broker: same name, same partitions, same offsets, another topic."""
     from tests.flow.world import Flow, thing
 
@@ -177,7 +177,7 @@ def test_a_topic_made_again_stops_its_lane_and_fails_its_window(live: object) ->
     flow.produce([thing(n) for n in range(10, 15)])
     flow.work("admission")
     assert flow.decisions() == ["ADMITTED"] * 3
-    flow.sample()
+    flow.seal()
     stored = flow.judge()
     assert str(stored.verdict.state) == "FAIL"
     assert "deleted and created again" in stored.sentence

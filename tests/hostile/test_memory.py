@@ -1,0 +1,104 @@
+"""Workers live under a memory limit, and the largest input there is fits below it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from django.conf import settings
+
+from console.stack import Stack
+from ingest.kafka import BusMessage
+from tests.flow.world import Flow
+from tests.hostile.sent import JSON
+from tests.hostile.table import inside, thing
+
+LARGE = int(os.environ.get("PASSGATE_TEST_FLOOD", "240"))
+"""Records of 256 KB; 2,000 of them take a few minutes."""
+_BIG = 262_144
+
+
+def flood() -> list[BusMessage]:
+    """Everything that is large in its own way. Packed by the producer, so that little is sent and much comes out."""
+    sound = [thing(f"large {n}", x="v" * (_BIG - 100)) for n in range(LARGE // 2)]
+    other = [thing(f"large {n}", x="v" * (_BIG - 101) + "w") for n in range(LARGE // 2)]
+    small = [thing(f"large {n}") for n in range(LARGE // 2)]  # a few bytes each, which dispute the large ones
+    deep = b'{"type":"thing","id":"deep","x":' + b"[" * 130_000
+    digits = inside("digits", b'"x":' + b"7" * 140_000)
+    many, one = [("", b"")] * 99_000, [("h", b"v" * 900_000)]
+    return [
+        *(_message(value) for value in (*sound, *other)),
+        *(_message(value) for value in [deep, digits, b"v" * 900_000] * 10),
+        *[_message(b"{}", b"k" * 900_000)] * 20,
+        *[_message(b"{}", headers=one), _message(b"{}", headers=many)] * 20,
+        *(_message(value) for value in small),
+        _message(thing("good")),
+    ]
+
+
+def _message(value: bytes, key: bytes = b"k", headers: Sequence[tuple[str, bytes]] = ()) -> BusMessage:
+    return BusMessage(0, key, value, list(headers))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads /proc")
+def test_a_flood_of_the_largest_records_is_decided_below_the_limit(live: Stack, services: Stack) -> None:
+    flow = Flow(contract=JSON)
+    sent = flow.producer.send(flow.inbox, flood(), timeout=120)
+    wanted = len(sent)
+    assert all(report.fault is None for report in sent)
+    before = len(services.log("lanes").read_text(errors="replace"))
+    flow.open()
+    peak = _watch(services, flow, wanted)
+    decisions = flow.decisions()
+    assert decisions[-1] == "ADMITTED"
+    assert (len(decisions), decisions.count("ADMITTED")) == (wanted, LARGE // 2 + 1)
+    assert "DUPLICATE" not in decisions
+    assert not re.search("exited with|SIGABRT|MemoryError|WorkerLost", services.log("lanes").read_text()[before:])
+    limit = settings.PASSGATE_WORKER_MEMORY_MB
+    print(json.dumps({"records": wanted, "peak_rss_mb": peak[0], "peak_data_mb": peak[1], "limit_mb": limit}))
+    assert peak[1] < limit
+    flow.check()
+
+
+def _watch(services: Stack, flow: Flow, wanted: int) -> tuple[int, int]:
+    """Waits until every record has a receipt; the largest resident set and data size of a child meanwhile, in MB."""
+    peak = (0, 0)
+    until = time.monotonic() + 280
+    while len(flow.receipts()) < wanted:
+        assert time.monotonic() < until, f"{len(flow.receipts())} of {wanted}"
+        for child in _children(services):
+            held = _held(child)
+            peak = (max(peak[0], held[0]), max(peak[1], held[1]))
+        time.sleep(0.2)
+    return peak
+
+
+def _children(services: Stack) -> list[int]:
+    return [child.pid for child in psutil.Process(services.pids("lanes")[0]).children()]
+
+
+def _held(pid: int) -> tuple[int, int]:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0, 0
+    found = dict(re.findall(r"^(VmHWM|VmData):\s+(\d+) kB", text, re.MULTILINE))
+    return int(found.get("VmHWM", 0)) // 1024, int(found.get("VmData", 0)) // 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads /proc")
+def test_every_worker_process_has_the_limit(live: Stack, services: Stack) -> None:
+    limit = settings.PASSGATE_WORKER_MEMORY_MB * 1024 * 1024
+    for part in ("lanes", "control"):
+        leader = psutil.Process(services.pids(part)[0])
+        assert leader.children()
+        for child in leader.children():
+            (line,) = re.findall(r"^Max data size .*$", Path(f"/proc/{child.pid}/limits").read_text(), re.MULTILINE)
+            assert line.split()[3:5] == [str(limit), str(limit)]
