@@ -1,0 +1,151 @@
+"""Applies each patch of tests/mutants/patches to a copy of the tree, and runs the tests that must kill it.
+
+    python -m tests.mutants.run [NAME ...]
+
+A patch's head says what it breaks, which tests kill it, and what their output must show:
+
+    breaks: Kafka is told before PostgreSQL
+    killed by: tests/mutants/test_kills.py::test_kafka_is_told_only_what_is_durable
+    seen as: all\\(offset <= position
+
+The same tests pass without the patch; a patch that no longer applies is a failure of its own. The parts start once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PATCHES = ROOT / "tests" / "mutants" / "patches"
+SECONDS = 240
+OF_A_SESSION = {"PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTHONPATH"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One patch. `seen_as` is a regular expression."""
+
+    name: str
+    patch: Path
+    breaks: str
+    killed_by: tuple[str, ...]
+    seen_as: str
+
+
+def mutants(names: Iterable[str] = ()) -> list[Mutant]:
+    """Those named, or all."""
+    every = [_read(path) for path in sorted(PATCHES.glob("*.patch"))]
+    wanted = set(names)
+    return [mutant for mutant in every if not wanted or mutant.name in wanted]
+
+
+def _read(path: Path) -> Mutant:
+    head = path.read_text(encoding="utf-8").split("\n--- ", 1)[0]
+    said: dict[str, list[str]] = {}
+    for line in head.splitlines():
+        key, _, value = line.partition(": ")
+        said.setdefault(key, []).append(value)
+    return Mutant(path.stem, path, said["breaks"][0], tuple(said["killed by"]), said["seen as"][0])
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """The tracked files as they are now, in a temporary folder; their tests find the running parts."""
+    with tempfile.TemporaryDirectory(prefix="passgate-mutants-") as folder:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        for name in listed.decode().split("\0"):
+            if name and (ROOT / name).is_file():
+                (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, Path(folder) / name)
+        shutil.copy2(ROOT / "tests/mutants/shared_stack.py", Path(folder) / "tests/conftest.py")
+        yield Path(folder)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of one mutant; `why` is empty where it was killed as it should be."""
+
+    mutant: Mutant
+    why: str
+    output: str = ""
+
+
+def try_out(mutant: Mutant, tree: Path, stack: Mapping[str, str]) -> Tried:
+    """Patches `tree`, runs the killing tests, and takes the patch away again."""
+    applied = _patch(mutant, tree)
+    if applied:
+        return Tried(mutant, "the patch does not apply any more", applied)
+    try:
+        code, output = run_tests(mutant.killed_by, tree, stack)
+    finally:
+        _patch(mutant, tree, "--reverse")
+    failed = {line.split(" ")[1] for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))}
+    survived = [test for test in mutant.killed_by if not any(name.startswith(test) for name in failed)]
+    if code == 0 or survived:
+        return Tried(mutant, f"it survives {', '.join(survived)}", output)
+    if not re.search(mutant.seen_as, output):
+        return Tried(mutant, f"it was killed, but not for its reason: no {mutant.seen_as!r}", output)
+    return Tried(mutant, "")
+
+
+def _patch(mutant: Mutant, tree: Path, *more: str) -> str:
+    """Empty, or why it does not apply."""
+    done = subprocess.run(
+        ["git", "apply", *more, str(mutant.patch)], cwd=tree, capture_output=True, text=True,
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tree.parent)},
+    )  # fmt: skip
+    return done.stderr if done.returncode else ""
+
+
+def run_tests(tests: Sequence[str], tree: Path, stack: Mapping[str, str]) -> tuple[int, str]:
+    """(exit code, output) of these tests, in `tree`, against the running parts."""
+    environment = {
+        **{key: value for key, value in os.environ.items() if key not in OF_A_SESSION},
+        "PASSGATE_MUTANTS_STACK": json.dumps(dict(stack)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(
+        command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS * len(tests)
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def killers(chosen: Iterable[Mutant]) -> list[str]:
+    return sorted({test for mutant in chosen for test in mutant.killed_by})
+
+
+def main(names: Sequence[str]) -> int:
+    from console.stack import STORES, Stack
+
+    chosen = mutants(names)
+    with tempfile.TemporaryDirectory(prefix="passgate-mutants-") as data, copied() as tree:
+        stack = Stack(Path(data) / "data")
+        try:
+            stack.start(only=STORES)
+            stack.migrate()
+            told = stack.env()
+            code, output = run_tests(killers(chosen), tree, told)
+            print("without a patch:", output.splitlines()[-1] if output else code)
+            tried = [try_out(mutant, tree, told) for mutant in chosen]
+        finally:
+            stack.remove()
+    for each in tried:
+        print(f"{each.mutant.name}: {each.why or 'killed'} ({each.mutant.breaks})")
+        if each.why:
+            print(each.output)
+    return code or int(any(each.why for each in tried))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,31 @@
+"""Every mutant is killed by the tests its patch names, for the reason it names; without it they pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.stack import Stack
+from tests.mutants.run import Mutant, copied, killers, mutants, run_tests, try_out
+
+EVERY = mutants()
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Path]:
+    with copied() as folder:
+        yield folder
+
+
+def test_without_a_patch_the_killing_tests_pass(stack: Stack, tree: Path) -> None:
+    code, output = run_tests(killers(EVERY), tree, stack.env())
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("mutant", EVERY, ids=[mutant.name for mutant in EVERY])
+def test_the_mutant_is_killed(stack: Stack, tree: Path, mutant: Mutant) -> None:
+    tried = try_out(mutant, tree, stack.env())
+    assert not tried.why, f"{mutant.breaks}: {tried.why}\n{tried.output}"
