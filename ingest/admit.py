@@ -31,7 +31,7 @@ from ingest.core.errors import BrokerError, PassgateError
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.merkle import merkle_root, receipt_leaf
-from ingest.core.record import Decision, Flag, Parsed, Understood
+from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Parsed, Understood
 from ingest.db import Cursor, again, one, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start
@@ -49,6 +49,8 @@ _EVENT_TYPES = (
 _RECEIPT_TYPES = ("int4", "int8", "int8", "int2", "int2", "int2", "int4", "bytea", "bytea")
 _RENEW_AFTER = LEASE_SECONDS / 3
 DISPUTED_BYTES = 2 * BATCH_BYTES
+KEPT_BYTES = 4 * BATCH_BYTES
+"""Of what is set aside. Only what a packed batch blows up is larger; PostgreSQL would refuse it, and so the batch."""
 
 
 class TopicChanged(BrokerError):
@@ -60,8 +62,7 @@ class TopicChanged(BrokerError):
 
 
 class Crowded(PassgateError):
-    """A few bytes may dispute payloads of any size: comparing them all at once would cost memory and outlast a lease.
-    """
+    """A few bytes may dispute payloads of any size: comparing all at once would cost memory and outlast a lease."""
 
     code = "crowded"
     what = "the records dispute more admitted payloads than one transaction compares"
@@ -223,14 +224,14 @@ class Admission:
                 "win": self.binding.win, "run": self.binding.run_number, "source": self.lease.source, "batch": batch,
                 "offsets": [i.offset for i in items],
                 "reasons": [int(i.reason) for i in items],
-                "details": [_detail(i) for i in items],
+                "details": [_detail(i) + _cut(r.value) for i, r in zip(items, kept, strict=True)],
                 "classes": [ids.get(p.class_name) if isinstance(p, Understood) else None for p in shown],
                 "identities": [i.identity for i in items],
                 "event_ids": [event_id(p.parts) if isinstance(p, Understood) else None for p in shown],
                 "digests": [i.payload_digest for i in items],
-                "values": [r.value for r in kept],
-                "keys": [r.key for r in kept],
-                "headers": [packed(r.headers) for r in kept],
+                "values": [r.value[:KEPT_BYTES] if r.value else r.value for r in kept],
+                "keys": [r.key[:KEPT_BYTES] if r.key else r.key for r in kept],
+                "headers": [_kept_headers(r.headers) for r in kept],
                 "first_sources": [i.first_source for i in items],
                 "first_offsets": [i.first_offset for i in items],
                 "seen": [i.count for i in items],
@@ -315,6 +316,15 @@ def _by_identity(event: NewEvent) -> bytes:
 
 def _detail(item: Item) -> str:
     return item.detail if item.at is None else f"{item.detail} at byte {item.at}"
+
+
+def _cut(value: bytes | None) -> str:
+    return f"; the first {KEPT_BYTES:,} bytes are kept" if value and len(value) > KEPT_BYTES else ""
+
+
+def _kept_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> bytes | None:
+    found = packed(headers)
+    return found if found is None or len(found) <= KEPT_BYTES else packed([(UNREADABLE_NAME, None)])
 
 
 _encode_id = msgspec.json.Encoder().encode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,10 +15,12 @@ import pytest
 from django.conf import settings
 
 from console.stack import Stack
+from ingest.admit import KEPT_BYTES
 from ingest.kafka import BusMessage
 from tests.flow.world import Flow
 from tests.hostile.sent import JSON
 from tests.hostile.table import inside, thing
+from tests.hostile.wire import Raw, produce
 
 LARGE = int(os.environ.get("PASSGATE_TEST_FLOOD", "240"))
 """Records of 256 KB; 2,000 of them take a few minutes."""
@@ -102,3 +105,22 @@ def test_every_worker_process_has_the_limit(live: Stack, services: Stack) -> Non
         for child in leader.children():
             (line,) = re.findall(r"^Max data size .*$", Path(f"/proc/{child.pid}/limits").read_text(), re.MULTILINE)
             assert line.split()[3:5] == [str(limit), str(limit)]
+
+
+def test_what_a_packed_batch_blows_up_is_set_aside_and_its_beginning_kept(live: Stack) -> None:
+    """150 kB on the wire, 150 MB unpacked. PostgreSQL refuses values of some 250 MB, and then nothing would go on."""
+    flow = Flow(contract=JSON)
+    flow.open()
+    size = 150_000_000
+    produce(settings.KAFKA_BOOTSTRAP_SERVERS, flow.inbox, [Raw(b" " * size, b"k")], packed=True)
+    produce(settings.KAFKA_BOOTSTRAP_SERVERS, flow.inbox, [Raw(thing("good"), b"k")])
+    flow.work_until(lambda: len(flow.decisions()) == 2, "admission", seconds=120)
+    assert flow.decisions() == ["QUARANTINED", "ADMITTED"]
+    (item,) = flow.rows(
+        "SELECT q.detail, q.payload_digest, octet_length(q.value) AS kept FROM quarantine_item q"
+        " JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s"
+    )
+    assert item.kept == KEPT_BYTES
+    assert item.detail.endswith("the first 33,554,432 bytes are kept")
+    assert bytes(item.payload_digest) == hashlib.sha256(b" " * size).digest()
+    flow.check()
