@@ -32,16 +32,28 @@ def admin() -> Admin:
 def slice_() -> None:
     """One permit's worth of lane work; then whatever is still to do gets its next permit."""
     try:
+        _end_owed()
         permit = verbs.take_permit()
         if permit is None:
             return
+        _owed.add(permit)
         try:
             worker().slice(share=verbs.share_of_work(settings.PASSGATE_LANE_SLOTS))
         finally:
-            verbs.end_permit(permit)
+            _end_owed()
         _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("slice ended: %s", gone)
+
+
+_owed: set[object] = set()
+
+
+def _end_owed() -> None:
+    """Gives back what this process took. What it could not, because the database was gone, it gives back next time."""
+    for permit in list(_owed):
+        verbs.end_permit(permit)
+        _owed.discard(permit)
 
 
 @shared_task(name="passgate.sample")

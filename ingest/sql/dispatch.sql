@@ -3,12 +3,13 @@
 SELECT pg_try_advisory_xact_lock(hashtext('passgate.dispatch')) AS mine
 
 -- name: open_permits
--- A permit untaken for 10 s, or taken and not ended for the length of a slice and a lease, is lost: it is replaced. So is
+-- A permit untaken for 10 s, or taken and not ended for longer than a slice, is lost and is replaced. Too early does no harm:
+-- leases say who works on what. So is
 -- one from a time to come: the database's clock has stepped back since.
 SELECT count(*) AS n FROM permit
  WHERE ended_at IS NULL
    AND coalesce(taken_at, issued_at) <= clock_timestamp()
-   AND (taken_at > clock_timestamp() - interval '60 s' OR taken_at IS NULL AND issued_at > clock_timestamp() - interval '10 s')
+   AND (taken_at > clock_timestamp() - interval '30 s' OR taken_at IS NULL AND issued_at > clock_timestamp() - interval '10 s')
 
 -- name: issue
 INSERT INTO permit (id) VALUES (gen_random_uuid())
