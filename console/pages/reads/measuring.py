@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ _lock = threading.Lock()
 _kept: dict[int, _Kept] = {}
 _under_way: dict[int, _Asked] = {}
 # Two at most: measuring must not take the web process, or the database, from everybody else.
-_pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="measuring")
+_places = threading.Semaphore(2)
 
 
 def measured(window: int) -> Verdict | None:
@@ -71,22 +71,35 @@ def _asked(window: int) -> _Asked:
     with _lock:
         found = _under_way.get(window)
         if found is None:
-            found = _under_way[window] = _Asked(_pool.submit(_measure, window), time.monotonic())
+            found = _under_way[window] = _Asked(Future(), time.monotonic())
+            # a daemon: a process that is told to stop does not wait for a count of millions
+            threading.Thread(target=_measure, args=(window, found.answer), name="measuring", daemon=True).start()
         return found
 
 
-def _measure(window: int) -> Verdict:
-    begun = time.monotonic()
-    try:
-        verdict = close.checks_now(window)
-        ended = time.monotonic()
-        with _lock:
-            if len(_kept) >= MOST_KEPT:
-                _kept.clear()
-            _kept[window] = _Kept(verdict, ended, ended + max(FRESH, 5 * (ended - begun)))
-        return verdict
-    finally:
-        with _lock:
-            _under_way.pop(window, None)
-        # this thread's own connection; requests keep theirs
-        connection.close()
+def _measure(window: int, answer: Future[Verdict]) -> None:
+    with _places:
+        begun = time.monotonic()
+        try:
+            verdict = close.checks_now(window)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the answer gets it raised there
+            _end(window)
+            answer.set_exception(error)
+        else:
+            _end(window, verdict, begun)
+            answer.set_result(verdict)
+        finally:
+            # this thread's own connection; requests keep theirs
+            connection.close()
+
+
+def _end(window: int, verdict: Verdict | None = None, begun: float = 0.0) -> None:
+    """Nothing is under way any more; what was measured is kept."""
+    ended = time.monotonic()
+    with _lock:
+        _under_way.pop(window, None)
+        if verdict is None:
+            return
+        if len(_kept) >= MOST_KEPT:
+            _kept.clear()
+        _kept[window] = _Kept(verdict, ended, ended + max(FRESH, 5 * (ended - begun)))
