@@ -35,7 +35,7 @@ class Ground:
     def __init__(self, stack: Stack, workers: Workers, **settings: Any) -> None:
         self.stack = stack
         self.workers = workers
-        settings = {"bus_partitions": 2, "quarantine_open_max": 5, "contract": CONTRACT + MORE} | settings
+        settings = {"bus_partitions": 2, "quarantine_open_max": 50, "contract": CONTRACT + MORE} | settings
         self.flow = Flow(**settings)
         self._inbox = TransactionalProducer(self.flow.cluster, f"inbox-{self.flow.name}")
         self._inbox.init()

@@ -254,6 +254,7 @@ def test_two_dispatchers_issue_each_permit_once(
 ) -> None:
     stream = ground()
     stream.new_run()
+    stream.flow.sample()
     stream.workers.start("dispatch", "dispatch.after_lock:1:STOP", **stream.job(slots=1))
     stream.workers.stopped()
     assert other_workers.run("dispatch", **stream.job(slots=1)) == 0
@@ -270,6 +271,7 @@ def test_two_dispatchers_issue_each_permit_once(
 def test_a_permit_delivered_twice_is_served_once(ground: GetGround, no_permits: psycopg.Connection[Any]) -> None:
     stream = ground()
     stream.new_run()
+    stream.flow.sample()
     assert dispatch(1) == 1
     assert take_permit() is not None
     assert take_permit() is None
@@ -285,6 +287,7 @@ def test_a_permit_delivered_late_does_what_is_left_to_do(
     """After 10 s it counts as lost and another one is issued; then both come."""
     stream = ground()
     stream.new_run()
+    stream.flow.sample()
     assert dispatch(1) == 1
     ages(no_permits, "11 s")
     assert dispatch(1) == 1
@@ -299,6 +302,7 @@ def test_a_permit_that_never_comes_is_replaced(ground: GetGround, no_permits: ps
     """Whether the Celery broker lost it or whoever took it died with it."""
     stream = ground()
     stream.new_run()
+    stream.flow.sample()
     assert dispatch(1) == 1
     assert dispatch(1) == 0
     ages(no_permits, "11 s")

@@ -103,7 +103,7 @@ def work(job: Job) -> None:
     from ingest import dispatch
     from ingest.db import DatabaseGone
 
-    dispatch.IDLE_SECONDS = 0.2
+    dispatch.IDLE_SECONDS = job.get("idle_seconds", 0.2)
     worker = dispatch.Worker.make()
     sources = frozenset(job["sources"])
     worker.only = sources
@@ -118,7 +118,7 @@ def work(job: Job) -> None:
             dispatch.sample(worker.admin, job["stream"])
             if not any(x.source_id in sources and x.lane in worker.lanes for x in dispatch.work()):
                 break
-            worker.slice(5)
+            worker.slice(job.get("slice", 5))
         except DatabaseGone:  # its permit is over; it gets the next one
             continue
     worker.close()

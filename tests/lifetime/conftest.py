@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a conftest is read before Django is set up
     from pytest_django import DjangoDbBlocker
 
     from console.stack import Stack
+    from tests.flow.world import Flow
 
 NAMES = ("lanes", "control", "beat")
 
@@ -24,3 +25,13 @@ def serving(stack: Stack, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]
         yield stack
         for name in reversed(NAMES):
             stack.stop_part(name)
+
+
+@pytest.fixture
+def flow(live: Stack) -> Iterator[Flow]:
+    """A stream of the test's own, checked by fsck when it is over."""
+    from tests.flow.world import Flow
+
+    made = Flow()
+    yield made
+    made.check()
