@@ -49,13 +49,12 @@ def page(
     answer is never stored by a cache: what it shows was true once.
     """
     name = f"pages/{template}.html"
-    part = pace is not None and _asks_for_part(request)
-    if part:
+    if pace is not None and _asks_for_part(request):
         name += "#live"
     found = render(
         request,
         name,
-        {"page": context, "shell": shell(request, here, pace or 0, counted=not part), "sheets": SHEETS, **more},
+        {"page": context, "shell": shell(request, here, pace or 0), "sheets": SHEETS, **more},
         status=status,
     )
     found["Cache-Control"] = "no-store"
@@ -67,10 +66,10 @@ def _asks_for_part(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Target") == "page"
 
 
-def shell(request: HttpRequest, here: str = "", pace: int = 0, counted: bool = True) -> Shell:
-    """Header and index for whoever looks. A live part has no header to count for, nobody without a role sees counts."""
+def shell(request: HttpRequest, here: str = "", pace: int = 0) -> Shell:
+    """Header and index for whoever looks; nobody without a role learns a count."""
     answer = may(request.user, Act.LOOK)
-    waiting = waiting_for(request) if answer and counted else None
+    waiting = waiting_for(request) if answer else None
     environment: str = settings.PASSGATE_ENVIRONMENT
     return Shell(
         now=datetime.now(UTC),

@@ -120,9 +120,12 @@ def test_rows_do_not_move_under_the_cursor(page: Page, web: str, stage: Stage) -
     page.goto(f"{web}/quarantine/groups/{first.run_number}-PAYLOAD_MISMATCH")
     rows = page.locator("tr[data-row]")
     count = rows.count()
+    open_items = page.locator("[data-count-of=quarantine]")
+    before = int(open_items.inner_text())
     rows.first.hover()
     resolve([first.id], "somebody else", Resolution.ACCEPTED_FIRST, "while you look")
     page.locator(".news button").wait_for(timeout=15_000)
+    assert int(open_items.inner_text()) == before - 1, "the header counts with every answer"
     assert rows.count() == count
     page.locator(".news button").click()
     page.locator(f"tr[data-row] input[value='{first.id}']").wait_for(state="detached")

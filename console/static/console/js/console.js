@@ -60,6 +60,17 @@
     return { moved: before.join(" ") !== after.join(" "), fresh: after.filter((row) => !known.has(row)).length };
   }
 
+  // The header stands outside of the live part; its counts come with every answer.
+  function count(answer) {
+    document.querySelectorAll("[data-count-of]").forEach((place) => {
+      const found = answer.match(new RegExp(`data-count-${place.dataset.countOf}="(\\d+)"`));
+      if (!found) return;
+      place.textContent = Number(found[1]).toLocaleString("en");
+      place.classList.toggle("is-loud", found[1] !== "0");
+      place.closest(".needs")?.classList.toggle("is-none", found[1] === "0");
+    });
+  }
+
   function hold(region, answer, fresh) {
     held.set(region.id, answer);
     let news = region.querySelector(".news");
@@ -101,6 +112,7 @@
     }
     heardAt = Date.now();
     staleSince = null;
+    count(answer);
     const change = moves(region, answer);
     if (isHeld(region)) event.detail.shouldSwap = false;
     else if (change.moved && region.matches(":hover")) {
