@@ -105,6 +105,7 @@ DEBUG = env_bool("PASSGATE_DEBUG")
 SECRET_KEY = env("PASSGATE_SECRET_KEY", "not-secret: only for commands that sign nothing")
 ALLOWED_HOSTS = [h for h in env("PASSGATE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if h]
 CSRF_TRUSTED_ORIGINS = [o for o in env("PASSGATE_TRUSTED_ORIGINS").split(",") if o]
+CSRF_FAILURE_VIEW = "console.pages.problems.csrf_failed"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env_bool("PASSGATE_HTTPS")

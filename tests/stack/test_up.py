@@ -47,7 +47,7 @@ class Terminal:
     def up(self, *words: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             self.command("up", *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=self.environment(), start_new_session=True, preexec_fn=_hear_ctrl_c,
+            env=self.environment(), start_new_session=True, preexec_fn=_hear_ctrl_c,  # noqa: PLW1509  it only sets a signal
         )  # fmt: skip
         self.started.append(process)
         return process
