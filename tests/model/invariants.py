@@ -314,9 +314,15 @@ def s12_one_verdict_a_revision(t: Truth) -> Iterator[Broken]:
         yield "S12", f"two verdicts of one revision: {said}"
 
 
+def s28_no_pass_in_silence(t: Truth) -> Iterator[Broken]:
+    """What Kafka did not answer is UNMEASURED, never zero and never green."""
+    for run in t.world.passed_unheard:
+        yield "S28", f"{run} was judged PASS by a look that got no answer about a log"
+
+
 CHECKS = (
     i1_acked_is_on_the_bus, i2_i3_effects, i4_commits, i5_positions, i6_fence_evidence, i7_absent_stays_absent,
     i8_a_pass_is_true, i9_roots_recompute, i10_no_read_without_pass, i12_first_payloads, i13_one_owner_a_fence,
     i14_delivered_is_filed, s4_one_admitted_an_identity, s24_no_answer_before_the_commit, windows_do_not_overlap,
-    s12_one_verdict_a_revision,
+    s12_one_verdict_a_revision, s28_no_pass_in_silence,
 )  # fmt: skip

@@ -129,6 +129,19 @@ class Passgate(RuleBasedStateMachine):
         """Both workers take what is free and go on in turns."""
         self._work(effects)
 
+    @precondition(lambda self: any(worker.held for worker in self.workers.values()))
+    @rule(after=AFTER, worker=st.sampled_from(WORKERS))
+    def lets_go_of_idle_lanes(self, after: int, worker: str) -> None:
+        """Its slice is over: what has nothing to do goes back, for whoever has the next permit."""
+        self._work(after)
+        mine = self.workers[worker]
+        for key, (lease, doing, said) in list(mine.held.items()):
+            if said == IDLE:
+                doing.close()
+                del mine.held[key]
+                self.world.ledger.release(lease)
+                self._say(mine.owner, f"gives back {key[0]}/{key[1]}")
+
     @rule(after=AFTER, worker=st.sampled_from(WORKERS))
     def crashes(self, after: int, worker: str) -> None:
         self._work(after)
@@ -221,6 +234,13 @@ class Passgate(RuleBasedStateMachine):
         self.world.skips.add(partition + 1)
         self._say("network", f"the next read of inbox/{partition} will SKIP a record")
 
+    @rule(after=AFTER, log=st.sampled_from((1, 2, *BUS)))
+    def kafka_says_nothing_about(self, after: int, log: int) -> None:
+        """Until it is asked again (S28); lanes read on."""
+        self._work(after)
+        self.world.silent ^= {log}
+        self._say("broker", f"{'says nothing' if log in self.world.silent else 'answers'} about {self.world.name(log)}")
+
     @rule(log=st.sampled_from((1, 2, *BUS)))
     def a_new_leader_is_elected(self, log: int) -> None:
         self.world.logs[log].epoch += 1
@@ -239,6 +259,19 @@ class Passgate(RuleBasedStateMachine):
     def seals(self, after: int, who: str, effects: int) -> None:
         self._work(after)
         self._person(who, lambda: people.seal_run(self.world), effects)
+
+    @precondition(lambda self: self._open_runs())
+    @rule(after=AFTER, partition=PARTITIONS, events=EVENTS, meanwhile=FAR)
+    def records_come_while_it_is_sealed(
+        self, after: int, partition: int, events: list[tuple[int, str]], meanwhile: int
+    ) -> None:
+        """Between asking for the last stable offsets and the cut, which then lies before what lanes have read."""
+        self._work(after)
+        sealing = people.seal_run(self.world)
+        self._say("sealer", next(sealing))
+        self.produces(partition, events)
+        self._work(meanwhile)
+        self._finish("sealer", sealing)
 
     @precondition(lambda self: self._cut_windows())
     @rule(after=AFTER, who=st.sampled_from(("ana", "ben")), effects=st.sampled_from((3, 9, 9)), nth=st.integers(0, 2))
@@ -317,6 +350,7 @@ class Passgate(RuleBasedStateMachine):
         self._say("and then", "nothing goes wrong any more")
         broker.holds, broker.slow_markers = None, False
         self.world.skips.clear()
+        self.world.silent.clear()
         for late in broker.late:
             self._land(late)
         broker.late.clear()
@@ -336,8 +370,14 @@ class Passgate(RuleBasedStateMachine):
             people.resolve(self.world, "ana")
             for win in self.world.ledger.windows:
                 newest = self.world.ledger.newest_verdict(win)
-                if newest is None or newest.state != "PASS":
+                if newest is None or newest.state == "BLOCKED":
                     self._finish("ana", people.close_run(self.world, win, "ana"))
+            if all(self._ended(win) for win in self.world.ledger.windows):
+                return
+
+    def _ended(self, win: int) -> bool:
+        newest = self.world.ledger.newest_verdict(win)
+        return newest is not None and newest.state != "BLOCKED"
 
     def _all_pass(self) -> None:
         ledger = self.world.ledger

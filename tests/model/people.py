@@ -88,6 +88,9 @@ def seal_run(world: World) -> Doing:
     if window is None:
         return
     lsos = {source: world.logs[source].lso for source in (1, 2)}
+    if not world.silent.isdisjoint(lsos):
+        yield "asks Kafka for the last stable offsets: no answer, so nothing is sealed"
+        return
     yield f"asks Kafka for the last stable offsets: {lsos}"
     with ledger.begin("sealer") as tx:
         sources = sorted(source for win, source in ledger.ranges if win == window.number and source not in BUS)
@@ -128,6 +131,7 @@ def close_run(world: World, win: int, who: str) -> Doing:
         return
     for earlier in range(1, win + 1):  # bus ranges chain, whatever became of the earlier windows
         ready = not ledger.windows[earlier].bus_end_known and ready_for_bus_end(world, earlier)
+        ready = ready and world.silent.isdisjoint(BUS)
         yield f"looks whether the end of the bus can be read for {ledger.windows[earlier].run.run_id}"
         if ready:
             ends = {bus: world.logs[bus].hw for bus in BUS}
@@ -138,7 +142,7 @@ def close_run(world: World, win: int, who: str) -> Doing:
             break
     refuted = prove_gaps(world, win)
     yield "reads the gaps again, with a second reader"
-    broker, committed, seen_at = look(world), dict(world.broker.committed), ledger.now
+    broker, committed, seen_at, unheard = look(world), dict(world.broker.committed), ledger.now, set(world.silent)
     yield "looks at Kafka"
     facts, now = measure(world, win, broker, committed, seen_at, refuted), at(ledger.now)
     verdict = v.verdict(facts, now)
@@ -147,6 +151,8 @@ def close_run(world: World, win: int, who: str) -> Doing:
         yield "finds that the window moved on: nothing is stored"
         return
     _store(world, window, verdict, facts.window.revision, who)
+    if unheard and verdict.state is v.State.PASS:
+        world.passed_unheard.append(window.run.run_id)
     yield f"stores {window.run.run_id}#{len(ledger.verdicts)}: {verdict.state}"
 
 
@@ -187,6 +193,8 @@ def prove_gaps(world: World, win: int) -> dict[int, int]:
         spread = ledger.ranges.get((win, source))
         if spread is None or source in BUS or gap.state != "CLAIMED" or not _meets(start, gap.end, spread):
             continue
+        if source in world.silent:
+            continue  # proves nothing and refutes nothing
         again = world.logs[source].read(start, until=gap.end)
         found = len(again.records)
         refuted[source] = refuted.get(source, 0) + found
@@ -202,9 +210,13 @@ def _meets(start: int, end: int, spread: Range) -> bool:
 
 def look(world: World) -> f.Broker:
     def topic(name: str, sources: Iterable[int]) -> f.Topic:
-        logs = {n: world.logs[s] for n, s in enumerate(sources)}
-        ends = {n: f.PartitionLog(0, x.lso, x.hw, x.epoch, "") for n, x in logs.items()}
-        return f.Topic(name, f"{name} id", ends, POSTURE)
+        return f.Topic(name, f"{name} id", {n: ends(s) for n, s in enumerate(sources)}, POSTURE)
+
+    def ends(source: int) -> f.PartitionLog:
+        log = world.logs[source]
+        if source in world.silent and "cached answers" not in world.flaws:
+            return f.PartitionLog()
+        return f.PartitionLog(0, log.lso, log.hw, log.epoch, "")
 
     return f.Broker("c", bus=topic("bus", BUS), inbox=topic("inbox", (1, 2)))
 

@@ -23,7 +23,7 @@ def test_every_schedule_keeps_the_invariants() -> None:
         Passgate,
         settings=settings(
             max_examples=SCHEDULES,
-            stateful_step_count=25,
+            stateful_step_count=20,
             derandomize="PASSGATE_MODEL_SCHEDULES" not in os.environ,
             deadline=None,
             database=None,

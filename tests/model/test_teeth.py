@@ -12,11 +12,12 @@ from tests.model.machine import InvariantBroken, Passgate
 SCHEDULES = 2000
 FLAWS = [
     ("kafka first", {"I4"}),
-    ("no fence", {"I13", "I5", "I14", "I4"}),
+    ("no fence", {"I13", "I6", "I7"}),
     ("no cut", {"WINDOW", "I8", "FAIL"}),
     ("first overwritten", {"I12"}),
     ("gap taken as proven", {"I8"}),
     ("two closers", {"S12"}),
+    ("cached answers", {"S28"}),
     ("scan first", {"I6", "I7"}),
     ("no receipts", {"I5"}),
     ("door answers first", {"S24"}),

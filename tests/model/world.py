@@ -63,6 +63,8 @@ class World:
     answered: list[tuple[int, int]] = field(default_factory=list)  # (source, offset) of every 2xx of the door
     door_log: list[Record] = field(default_factory=list)
     committed_by_us: dict[int, int] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)  # logs about which Kafka says nothing
+    passed_unheard: list[str] = field(default_factory=list)
     skips: set[int] = field(default_factory=set)  # sources whose next read hides a record
     hidden: set[tuple[int, int]] = field(default_factory=set)
 
