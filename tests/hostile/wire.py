@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import socket
 import struct
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -29,10 +30,10 @@ class Refused(Exception):
 
 
 def produce(
-    bootstrap: str, topic: str, records: Sequence[Raw], packed: bool = False, timestamp: int = 1_700_000_000_000
+    bootstrap: str, topic: str, records: Sequence[Raw], packed: bool = False, timestamp: int | None = None
 ) -> int:
     """Sends one batch to partition 0 of the only broker there is; returns the offset of its first record."""
-    batch = batch_of(records, packed, timestamp)
+    batch = batch_of(records, packed, int(time.time() * 1000) if timestamp is None else timestamp)
     body = struct.pack(">hhi", -1, -1, 30_000)
     body += struct.pack(">i", 1) + _string(topic) + struct.pack(">iii", 1, 0, len(batch)) + batch
     host, _, port = bootstrap.split(",")[0].rpartition(":")
