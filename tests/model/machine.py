@@ -23,8 +23,9 @@ from tests.model.world import BUS, DOOR, IDLE, RUNS, WAITS, Doing, World, thing
 KEYS = [("admission", 1), ("admission", 2), *(("publish", s) for s in (1, 2, DOOR)), *(("effects", b) for b in BUS)]
 WORKERS = ("w1", "w2")
 PARTITIONS = st.sampled_from((0, 1))
-NUMBERS, PAYLOADS = st.sampled_from((1, 2, 3)), st.sampled_from(("a", "b", "A"))
+NUMBERS, PAYLOADS = st.sampled_from((1, 2, 3, 4, 5, 6)), st.sampled_from(("a", "b", "A"))
 EVENTS = st.lists(st.tuples(NUMBERS, PAYLOADS), max_size=4)
+HOLDS = st.sampled_from(("produce", "produce answer", "commit", "commit answer"))
 RUBBISH = {"not JSON": (b"{", None), "another run": (thing(1), b"r9"), "run r1 by name": (thing(2), b"r1")}
 FAR = st.sampled_from((1, 2, 3, 5, 8))
 AFTER = st.sampled_from((0, 0, 1, 2, 3, 5, 8, 13, 21))  # effects of everybody, in turns, before it happens
@@ -89,7 +90,7 @@ class Passgate(RuleBasedStateMachine):
 
     def _append(self, partition: int, value: bytes, run: bytes | None = None) -> None:
         headers: Headers = [("pg-run", run)] if run else []
-        self.world.logs[partition + 1].append(Message(b"k", value, headers))
+        self.world.logs[partition + 1].append(Message(None, value, headers))
         self._say("producer", f"writes {value.decode()} to inbox/{partition}")
 
     @rule(after=AFTER, numbers=st.lists(NUMBERS, min_size=1, max_size=2), payload=PAYLOADS)
@@ -100,7 +101,7 @@ class Passgate(RuleBasedStateMachine):
             if self.door is None or not self.world.ledger.renew(self.door):
                 self.door = self.world.ledger.take("admission", DOOR, "web")
             if self.door is not None:
-                values = [Message(b"k", thing(n, payload), []) for n in numbers]
+                values = [Message(None, thing(n, payload), []) for n in numbers]
                 self.people["door"] = request(self.world, self.door, values)
         self._goes_on("door")
 
@@ -173,7 +174,7 @@ class Passgate(RuleBasedStateMachine):
 
     # ---- what Kafka and the network do
 
-    @rule(after=AFTER, what=st.sampled_from(("produce", "produce answer", "commit", "commit answer")))
+    @rule(after=AFTER, what=HOLDS)
     def the_network_will_hold(self, after: int, what: str) -> None:
         self._work(after)
         self.world.broker.holds = what
@@ -185,6 +186,20 @@ class Passgate(RuleBasedStateMachine):
         self._work(after)
         late = self.world.broker.late
         self._land(late.pop(nth % len(late)))
+
+    @rule(after=AFTER, partition=PARTITIONS, events=EVENTS, meanwhile=st.sampled_from((8, 12, 16, 20)), then=HOLDS)
+    def a_commit_lands_in_the_next_transaction(
+        self, after: int, partition: int, events: list[tuple[int, str]], meanwhile: int, then: str
+    ) -> None:
+        """Held while its hidden retry succeeds; EndTxn names no transaction, so it ends whatever is open by then."""
+        self._work(after)
+        self.the_network_will_hold(0, "commit")
+        self._work(20)
+        self.produces(partition, events)
+        self._work(meanwhile)
+        if self.world.broker.late:
+            self._land(self.world.broker.late.pop())
+            self.the_network_will_hold(0, then)
 
     def _land(self, late: Late) -> None:
         answer = late.land()
@@ -213,7 +228,7 @@ class Passgate(RuleBasedStateMachine):
         if log not in self.outside:
             self.outside[log] = 1000 + len(self.story)
             if log not in BUS:
-                self.world.logs[log].append(Message(b"k", thing(number), []), self.outside[log])
+                self.world.logs[log].append(Message(None, thing(number), []), self.outside[log])
             else:
                 self.world.logs[log].append(Message(None, b"foreign", []), self.outside[log])
             self._say("somebody", f"begins a transaction on {self.world.logs[log].name}")
