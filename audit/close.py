@@ -166,6 +166,7 @@ def read_bus_end(win: int, contract: Contract) -> bool:
         earlier = cur.execute(sql.earlier_without_end, {"win": win}).fetchall()
     if not all(_read_end(row.id, compiled(row.contract_id).contract) for row in earlier):
         return False
+    failpoint("bus_end.after_earlier")
     return _read_end(win, contract)
 
 

@@ -32,6 +32,8 @@ IDLE_SECONDS = 1.0
 MOST_LANES = 16
 #: How long a stopped lane rests: where trying again makes sense, and where somebody has to look first.
 REST_RETRY, REST_OTHER = 2.0, 30.0
+#: How long a process leaves a lane alone that it found with nothing to do.
+REST_EMPTY = 3.0
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Held:
     lease: Lease
     lane: Lane
     busy_at: float
+    was_busy: bool = False
 
 
 Factory = Callable[[Lease, Cluster, Admin], Lane]
@@ -63,6 +66,7 @@ class Worker:
     admin: Admin
     only: frozenset[int] | None = None  # sources it may take; None: any
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
+    resting: dict[tuple[str, int], float] = field(default_factory=dict)
 
     @classmethod
     def make(cls) -> Worker:
@@ -118,27 +122,41 @@ class Worker:
             self._stop(key, "unexpected", traceback.format_exc(limit=-3), REST_OTHER)
         else:
             if not step.idle:
-                held.busy_at = time.monotonic()
+                held.busy_at, held.was_busy = time.monotonic(), True
             return step.records or int(not step.idle)
         return 0
 
     def _take_free(self, share: int) -> None:
-        """Free positions with work, oldest backlog first, up to this process's share."""
+        """Free positions with work, oldest backlog first, up to this process's share.
+
+        Lanes that only wait (for a person, for silence) do not keep out those that have something to do: idle ones make
+        room, and one that found nothing rests before this process looks at it again.
+        """
+        free = self._free()
         room = min(share, MOST_LANES) - len(self.held)
-        if room <= 0:
-            return
-        for row in work():
-            key = (row.lane, row.source_id)
-            if key in self.held or (row.owner is not None and not row.expired) or not self._may_take(*key):
-                continue
+        if free and room <= 0:
+            self._let_go_of_idle(len(free))  # and take at the next look
+        else:
+            self._take(free[: max(0, room)])
+
+    def _take(self, free: list[tuple[str, int]]) -> None:
+        for key in free:
             lease = take(*key)
             if lease is None:
                 continue
             failpoint("lane.after_lease")
             self._open(key, lease)
-            room -= 1
-            if not room:
-                return
+
+    def _free(self) -> list[tuple[str, int]]:
+        now = time.monotonic()
+        self.resting = {key: until for key, until in self.resting.items() if until > now}
+        keys = [(row.lane, row.source_id) for row in work() if row.owner is None or row.expired]
+        return [key for key in keys if key not in self.held and key not in self.resting and self._may_take(*key)]
+
+    def _give_back(self, key: tuple[str, int]) -> None:
+        if not self.held[key].was_busy:
+            self.resting[key] = time.monotonic() + REST_EMPTY
+        self._drop(key, give_back=True)
 
     def _may_take(self, lane: str, source: int) -> bool:
         return lane in self.lanes and (self.only is None or source in self.only)
@@ -162,13 +180,13 @@ class Worker:
         finally:  # a lane that could not even say why it stopped must not be stepped again: its producer may be spent
             self._drop(key, give_back=False)
 
-    def _let_go_of_idle(self) -> None:
+    def _let_go_of_idle(self, most: int = MOST_LANES) -> None:
         """An idle lane's lease goes back, so that whichever process has the next permit can take it at once."""
         now = time.monotonic()
-        for key, held in list(self.held.items()):
-            if now - held.busy_at > IDLE_SECONDS:
-                self._drop(key, give_back=True)
-                failpoint("lane.after_release")
+        idle = [key for key, held in self.held.items() if now - held.busy_at > IDLE_SECONDS]
+        for key in idle[:most]:
+            self._give_back(key)
+            failpoint("lane.after_release")
 
     def _drop(self, key: tuple[str, int], give_back: bool) -> None:
         held = self.held.pop(key)
