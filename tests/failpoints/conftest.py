@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,7 @@ from tests.failpoints.processes import Workers
 if TYPE_CHECKING:  # a conftest is read before Django is set up
     from console.stack import Stack
     from tests.failpoints.ground import Ground
+    from tests.failpoints.pool import Grounds
 
 
 @pytest.fixture(scope="session")
@@ -29,20 +30,13 @@ def other_workers(stack: Stack) -> Iterator[Workers]:
 
 
 @pytest.fixture(scope="session")
-def _grounds() -> dict[tuple[Any, ...], Ground]:
-    return {}
+def _grounds(stack: Stack, workers: Workers) -> Grounds:
+    from tests.failpoints.pool import Grounds
+
+    return Grounds(stack, workers)
 
 
 @pytest.fixture
-def ground(live: Stack, workers: Workers, _grounds: dict[tuple[Any, ...], Ground]) -> Callable[..., Ground]:
-    """The stream with these settings; made at the first asking. One that a test left unfinished is not used again."""
-    from tests.failpoints.ground import Ground
-
-    def get(**settings: Any) -> Ground:
-        key = tuple(sorted(settings.items()))
-        there = _grounds.get(key)
-        if there is None or (there.run_id and there.verdicts()[-1] != "PASS"):
-            _grounds[key] = there = Ground(live, workers, **settings)
-        return there
-
-    return get
+def ground(live: Stack, _grounds: Grounds) -> Callable[..., Ground]:
+    """The stream with these settings, shared by the tests that run one after another."""
+    return _grounds.get

@@ -155,7 +155,7 @@ def reread(bootstrap: str, topic: str, partitions: int) -> list[tuple[list[tuple
         until = time.monotonic() + 30
         while len(ended) < partitions:
             assert time.monotonic() < until, f"{topic} was not read to its end"
-            for message in consumer.consume(500, 0.2):
+            for message in consumer.consume(500, 0.03):
                 if message.error() is None:
                     found.append((message.headers() or [], message.value() or b""))
                 elif message.error().code() == ck.KafkaError._PARTITION_EOF:

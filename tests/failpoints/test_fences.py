@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from console.stack import Stack
+from ingest import lease as leases
 from ingest.dispatch import dispatch, take_permit
 from tests.failpoints.ground import Ground
 from tests.failpoints.processes import Workers
@@ -172,6 +173,48 @@ def test_a_worker_frozen_in_its_transaction_holds_up_no_lane_but_its_own(
         stream.works_to_the_end()
         stream.is_whole()
         stream.passes()
+
+
+def test_s16_contention_in_the_audit_log_never_stops_admission(
+    live: Stack, ground: GetGround, other_workers: Workers
+) -> None:
+    """The audit log's head is locked, and the window's row shared, as by somebody who closes for a long time."""
+    stream = ground()
+    stream.new_run()
+    with psycopg.connect(live.env()["PASSGATE_ADMIN_URL"]) as connection:
+        connection.execute("SELECT FROM audit_head WHERE id = 1 FOR UPDATE")
+        connection.execute(
+            "SELECT FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
+            " WHERE s.name = %s AND r.run_id = %s FOR SHARE OF w",
+            (stream.flow.name, stream.run_id),
+        )
+        stream.works_to_the_end(seconds=30)
+    stream.is_whole()
+    stream.passes()
+
+
+def test_s22_a_worker_that_only_looks_alive_blocks_the_window(ground: GetGround) -> None:
+    """It holds every lease and renews it, and does nothing: that is no progress, and no PASS."""
+    stream = ground()
+    stream.new_run()
+    positions = stream.flow.rows(
+        "SELECT p.lane, p.source_id FROM position p JOIN stream s ON s.id = p.stream_id WHERE s.name = %(name)s"
+    )
+    held = [leases.take(row.lane, row.source_id) for row in positions]
+    stream.does("work", seconds=2)
+    stream.flow.seal(stream.run_id)
+    for lease in held:
+        assert lease is not None
+        leases.renew(lease)
+    stored = stream.flow.judge(stream.run_id)
+    assert str(stored.verdict.state) == "BLOCKED"
+    assert "CAUGHT_UP" in {str(check.name) for check in stored.verdict.failed()}
+    for lease in held:
+        assert lease is not None
+        leases.release(lease)
+    stream.works_to_the_end()
+    stream.is_whole()
+    stream.passes()
 
 
 # ---- races ----------------------------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ def work(job: Job) -> None:
     from ingest import dispatch
     from ingest.db import DatabaseGone
 
+    dispatch.STEP_SECONDS = 0.05
     dispatch.IDLE_SECONDS = job.get("idle_seconds", 0.2)
     worker = dispatch.Worker.make()
     sources = frozenset(job["sources"])

@@ -1,0 +1,227 @@
+"""For every failpoint a story in which a worker process gets there: it dies, another goes on, and all is well again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import psutil
+import psycopg
+
+from audit.enforce import decide_gate
+from audit.fsck import fsck
+from ingest import lease as leases
+from tests.failpoints import steps
+from tests.failpoints.ground import Ground, door_values
+from tests.failpoints.pool import GetGround, Story
+
+
+def points(*areas: str, but: tuple[str, ...] = ()) -> list[str]:
+    """The failpoints of these areas; a name with a dot is one point."""
+    return [p for p in steps.failpoints() if (p in areas or p.split(".")[0] in areas) and p not in but]
+
+
+def ends_well(stream: Ground) -> None:
+    stream.works_to_the_end()
+    stream.is_whole()
+    stream.passes()
+
+
+def lane_worker_dies(point: str, ground: GetGround) -> None:
+    stream = ground()
+    stream.new_run()
+    # A worker lets go of idle lanes before it closes: here it closes while it still holds them
+    holding = {"idle_seconds": 30, "slice": 2, "seconds": 1} if point == "slice.while_closing" else {}
+    stream.dies("work", point, **holding)
+    ends_well(stream)
+
+
+def half_an_attempt(point: str, ground: GetGround) -> None:
+    """Some of the records have left when it dies, and stand in an open transaction until somebody fences it."""
+    stream = ground()
+    stream.new_run(events=2_500)
+    stream.dies("work", f"{point}:3")
+    ends_well(stream)
+
+
+def settler_dies(point: str, ground: GetGround, left: str = "publish.after_prepared") -> None:
+    """A worker left an attempt without outcome, and the one that settles it dies too."""
+    stream = ground()
+    stream.new_run()
+    stream.dies("work", left)
+    stream.dies("work", point)
+    ends_well(stream)
+
+
+def refused_sender_dies(point: str, ground: GetGround) -> None:
+    stream = ground()
+    stream.new_run()
+    stream.dies("work", point, fault="not_sent")
+    ends_well(stream)
+
+
+def asking_dies(point: str, ground: GetGround) -> None:
+    """A person's request; the contract lets nothing be settled without one."""
+    stream = ground(automatic="false")
+    stream.new_run()
+    stream.dies("work", "publish.after_prepared")
+    stream.does("work", seconds=2)
+    attempt = stream.flow.rows(
+        "SELECT max(a.id) AS id FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s AND a.state = 'UNKNOWN'"
+    )[0].id
+    do = point.split(".")[0]
+    stream.dies(do, point, attempt=attempt)
+    stream.does(do, attempt=attempt)
+    ends_well(stream)
+
+
+def sealing_dies(point: str, ground: GetGround) -> None:
+    stream = ground()
+    stream.new_run()
+    stream.dies("seal", point, totals={"thing": 8} if point.startswith("totals") else None)
+    ends_well(stream)
+
+
+def closing_dies(point: str, ground: GetGround) -> None:
+    stream = ground()
+    stream.new_run()
+    stream.does("seal")
+    stream.works_to_the_end()
+    stream.dies("evaluate" if point.startswith("evaluate") else "close", point)
+    ends_well(stream)
+
+
+def opening_dies(point: str, ground: GetGround) -> None:
+    stream = ground()
+    stream.run_id = f"opened-{stream.admitted}"
+    stream.dies("open", point)
+    stream.does("open")
+    stream.produce()
+    ends_well(stream)
+
+
+def looking_after_dies(point: str, ground: GetGround) -> None:
+    stream = ground()
+    stream.new_run()
+    stream.dies("look_after", point)
+    ends_well(stream)
+
+
+# ---- the door -------------------------------------------------------------------------------------------------------
+
+ADDING = {
+    "door.before_adding", "door.after_adding", "door.after_source", "door.after_position", "door.before_source_commit",
+}  # fmt: skip
+
+
+def door_dies(point: str, ground: GetGround) -> None:
+    """No answer came, so the client cannot know: sent again, each event is admitted once."""
+    stream = ground()
+    stream.new_run()
+    values = door_values(stream.admitted)
+    if point == "door.after_taking":
+        stream.does("door", values=values)
+    stream.leases_run_out()
+    if point in ADDING:
+        take_all_doors(stream)
+    stream.dies("door", point, values=values)
+    before = len(stream.flow.receipts())
+    stream.does("door", values=values)
+    assert len(stream.flow.receipts()) == before + len(values)
+    stream.admitted += len(values)
+    stream.through_the_door |= {value.encode() for value in values}
+    stream.door_receipts = door_receipts(stream)
+    ends_well(stream)
+
+
+def take_all_doors(stream: Ground) -> None:
+    """As other web processes would: a new door has to be made."""
+    doors = stream.flow.rows(
+        "SELECT c.id FROM source c JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s AND c.kind = 'door'"
+    )
+    for door in doors:
+        assert leases.take("admission", door.id) is not None
+
+
+def door_receipts(stream: Ground) -> int:
+    rows = stream.flow.rows(
+        "SELECT count(*) AS n FROM receipt t JOIN source c ON c.id = t.source_id"
+        " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s AND c.kind = 'door'"
+    )
+    return int(rows[0].n)
+
+
+# ---- the database, the gate -----------------------------------------------------------------------------------------
+
+
+def forgetting_dies(point: str, ground: GetGround) -> None:
+    """A worker has just lost the database, and lets go of its lanes."""
+    stream = ground()
+    stream.new_run()
+    stream.workers.start("work", f"admit.before_commit:1:STOP,{point}", **stream.job())
+    end_sessions_of(stream, stream.workers.stopped())
+    stream.workers.wake()
+    assert stream.workers.ended() == -9
+    stream.leases_run_out()
+    ends_well(stream)
+
+
+def end_sessions_of(stream: Ground, pid: int) -> None:
+    ports = [c.laddr.port for c in psutil.Process(pid).net_connections("tcp")]
+    with psycopg.connect(stream.stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE client_port = ANY(%s)", (ports,)
+        ).fetchall()
+    assert ended
+
+
+def enforcer_dies(point: str, ground: GetGround) -> None:
+    """A gate that has to shut is shut by the next look; where the crash came first it was still open, and said so."""
+    shuts = point.startswith("shut")
+    stream = ground(fresh=shuts)
+    stream.new_run()
+    ends_well(stream)
+    if shuts:
+        stream.flow.admin.delete_topic(stream.flow.inbox)
+    stream.dies("enforce", point)
+    stream.does("enforce")
+    assert decide_gate(stream.flow.name, stream.run_id, who="test").status == (403 if shuts else 200)
+    assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
+# ---- all of them ----------------------------------------------------------------------------------------------------
+
+LANES = points("admit", "publish", "prepare", "bus", "acked", "attempts", "consume", "slice", "lane",
+               but=("lane.after_stop", "slice.while_forgetting"))  # fmt: skip
+SETTLING = points("unknown", "reconcile", "settle")
+#: Told by tests of their own, one after another: they hand out permits that any stream's workers may be given.
+BEAT = points("dispatch", "sample")
+
+TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
+    (lane_worker_dies, LANES),
+    (settler_dies, [point for point in SETTLING if point != "reconcile.while_scanning"]),  # nothing landed
+    (partial(settler_dies, left="bus.after_commit"), SETTLING),
+    (refused_sender_dies, points("not_sent", "lane.after_stop")),
+    (asking_dies, points("request", "request_run")),
+    (sealing_dies, points("seal", "cut", "totals", "windows.before_cut")),
+    (closing_dies, points("close", "bus_end", "gaps", "verdict", "gate", "evaluate.after_judging")),
+    (opening_dies, ["windows.before_binding"]),
+    (looking_after_dies, ["evaluate.after_partitions"]),
+    (door_dies, points("door")),
+    (forgetting_dies, ["slice.while_forgetting"]),
+    (enforcer_dies, points("enforce", "shut")),
+    (half_an_attempt, ["bus.while_producing"]),
+]
+
+
+def stories() -> Iterator[tuple[str, Story]]:
+    """(name, story): the name is the failpoint's, and more where one point has several."""
+    for teller, tried in TELLERS:
+        more = "-present" if isinstance(teller, partial) else "-half" if teller is half_an_attempt else ""
+        for point in tried:
+            yield point + more, partial(teller, point)
+
+
+def tried() -> set[str]:
+    return {point for _, points_ in TELLERS for point in points_} | set(BEAT)
