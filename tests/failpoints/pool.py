@@ -66,6 +66,7 @@ class Pool:
         return grounds
 
     def close(self) -> None:
+        """Servers of workers end with the threads that started them: their processes are looked after all the same."""
         self._pool.shutdown(cancel_futures=True)
         for workers in self._all:
             workers.close()

@@ -6,6 +6,7 @@ code as it is. Jobs come as lines of JSON on standard input; what became of a jo
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -17,9 +18,11 @@ from typing import Any
 import django
 
 Job = dict[str, Any]
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    _end_with_parent()
     django.setup()
     _load()
     _say({"ready": os.getpid()})
@@ -30,6 +33,12 @@ def main() -> None:
             _run(job)
         _say({"pid": pid})
         _tell(pid)
+
+
+def _end_with_parent() -> None:
+    """SIGKILL from the kernel when whoever started us ends, however it ends; a stopped process gets it too."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL):
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def _load() -> None:
@@ -59,6 +68,7 @@ def _say(words: dict[str, Any]) -> None:
 def _run(job: Job) -> None:
     from ingest import failpoints
 
+    _end_with_parent()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
         if "lease" in job:
