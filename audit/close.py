@@ -299,14 +299,25 @@ def evaluate_due(clock: Callable[[], float] = time.monotonic) -> list[Stored]:
     """Judges what is due, for contracts with close.auto; stores a verdict only where it says something new.
 
     Due: a sealed window never judged, one whose revision has moved since, and, more and more rarely, a blocked one.
+    Begins nothing more after EVALUATE_SECONDS and goes on there the next time: other control work waits for it.
     """
-    return [stored for win in _due(clock()) if (stored := _evaluate(win, clock())) is not None]
+    return [stored for win in _due(clock) if (stored := _evaluate(win, clock())) is not None]
 
 
-def _due(now: float) -> Iterator[int]:
+EVALUATE_SECONDS = 3.0
+_looked_at = 0
+
+
+def _due(clock: Callable[[], float]) -> Iterator[int]:
+    global _looked_at
     with read() as cur:
         rows = cur.execute(sql.unsettled).fetchall()
-    for row in rows:
+    now = clock()
+    start = _looked_at % len(rows) if rows else 0
+    for row in rows[start:] + rows[:start]:
+        if clock() - now > EVALUATE_SECONDS:
+            return
+        _looked_at += 1
         if not compiled(row.contract_id).contract.close.auto:
             continue
         if row.state == "OPEN":

@@ -207,8 +207,8 @@ CELERY: dict[str, Any] = {
     "worker_hijack_root_logger": False,
     "timezone": "UTC",
     "beat_schedule": {
-        "sample": {"task": "passgate.sample", "schedule": 2.0, "options": {"expires": 4}},
-        "dispatch": {"task": "passgate.dispatch", "schedule": 2.0, "options": {"expires": 4}},
+        "sample": {"task": "passgate.sample", "schedule": 2.0, "options": {"expires": 10}},
+        "dispatch": {"task": "passgate.dispatch", "schedule": 2.0, "options": {"expires": 10}},
         "evaluate": {"task": "passgate.evaluate", "schedule": 2.0, "options": {"expires": 10}},
         "enforce": {"task": "passgate.enforce", "schedule": 5.0, "options": {"expires": 10}},
     },
