@@ -27,7 +27,7 @@ from audit.partitions import notice_partitions
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import NotFound, PassgateError, RunError
-from ingest.db import Cursor, DatabaseGone, again, read, statements, write
+from ingest.db import Cursor, DatabaseGone, again, one, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import compiled
 from ingest.windows import raise_revisions
@@ -220,7 +220,7 @@ def _store(judged: Judged, actor: str) -> Stored:
         if cur.execute(sql.judged, {"win": judged.win, "revision": judged.revision}).fetchone() is None:
             raise _moved_on(cur, judged)
         failpoint("verdict.after_revision")
-        number = int(_one(cur, sql.next_number, {"run": row.run_number}).number)
+        number = int(one(cur.execute(sql.next_number, {"run": row.run_number})).number)
         stored = _insert(cur, judged, number, actor)
         failpoint("verdict.after_row")
         gate.follow(cur, judged.win, stored.id, judged.verdict.state is v.State.PASS)
@@ -252,14 +252,8 @@ def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
         "actor": actor,
         "at": verdict.judged_at,
     }
-    stored = _one(cur, sql.insert_verdict, values)
+    stored = one(cur.execute(sql.insert_verdict, values))
     return Stored(stored.id, f"{row.stream}/{row.run_id}#{number}", number, verdict, digest, sentence)
-
-
-def _one(cur: Cursor, statement: str, values: dict[str, Any]) -> Any:
-    row = cur.execute(statement, values).fetchone()
-    assert row is not None
-    return row
 
 
 def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:

@@ -14,7 +14,7 @@ from audit.core import facts as f
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, NotFound, RunError
-from ingest.db import Cursor, Refused, again, read, statements, write
+from ingest.db import Cursor, Refused, again, one, read, statements, write
 from ingest.streams import Loaded, compiled, newest_contract
 from ingest.windows import bind_window, ensure_position, ensure_source
 
@@ -198,8 +198,8 @@ def _open(
         if other is not None:
             raise _another(stream, other.run_id)
         values = {"stream": loaded.stream_id, "run_id": run_id, "contract": loaded.id, "actor": actor}
-        run = _one(cur, sql.insert_run, values).id
-        win = _one(cur, sql.insert_window, {"run": run, "number": 1, "contract": loaded.id}).id
+        run = one(cur.execute(sql.insert_run, values)).id
+        win = one(cur.execute(sql.insert_window, {"run": run, "number": 1, "contract": loaded.id})).id
         cur.execute("SELECT ensure_run_partitions(%s)", (run,))
         _pin(cur, win, loaded.contract, pins)
         inbox = [bind_inbox(cur, loaded.stream_id, win, broker, p) for p in sorted(_inbox(broker).partitions)]
@@ -210,12 +210,6 @@ def _open(
         detail = {"contract": loaded.version, "window": 1, "digest": loaded.digest.hex()}
         record_act(cur, actor, "run.open", f"{stream}/{run_id}", detail=detail)
     return Opened("created", stream, run_id, run, win, 1, loaded.version, loaded.digest)
-
-
-def _one(cur: Cursor, statement: str, values: Mapping[str, Any]) -> Any:
-    row = cur.execute(statement, values).fetchone()
-    assert row is not None
-    return row
 
 
 def _inbox(broker: f.Broker) -> f.Topic:

@@ -27,14 +27,14 @@ from ingest.core.batching import (
     weight,
 )
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, arrive, decide, disputed
-from ingest.core.errors import BrokerError, PassgateError
+from ingest.core.errors import PassgateError
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Parsed, Understood
 from ingest.db import Cursor, again, one, statements, write
 from ingest.failpoints import failpoint
-from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start
+from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
 from ingest.lease import clear_stop, lost, renew
 from ingest.models import Source
 from ingest.streams import Loaded, compiled, ensure_classes
@@ -51,14 +51,6 @@ _RENEW_AFTER = LEASE_SECONDS / 3
 DISPUTED_BYTES = 2 * BATCH_BYTES
 KEPT_BYTES = 4 * BATCH_BYTES
 """Of what is set aside. Only what a packed batch blows up is larger; PostgreSQL would refuse it, and so the batch."""
-
-
-class TopicChanged(BrokerError):
-    """K5: the topic was deleted and created again; offsets of the old one mean nothing in the new one."""
-
-    code = "topic_changed"
-    what = "the inbox is not the topic this source belongs to"
-    retry = False
 
 
 class Crowded(PassgateError):
