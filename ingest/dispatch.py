@@ -34,6 +34,10 @@ MOST_LANES = 16
 REST_RETRY, REST_OTHER = 2.0, 30.0
 #: How long a process leaves a lane alone that it found with nothing to do.
 REST_EMPTY = 3.0
+#: A lane whose failing takes long (a broker that does not answer) rests so many times as long as it took.
+REST_SHARE = 5.0
+#: With others waiting for room: when a lane is idle, and how long a turn of one at work lasts.
+IDLE_CROWDED, TURN_SECONDS = 0.2, 20.0
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Held:
     lease: Lease
     lane: Lane
     busy_at: float
+    since: float
     was_busy: bool = False
 
 
@@ -101,11 +106,12 @@ class Worker:
             failpoint("slice.while_closing")
 
     def _round(self) -> int:
-        wait = STEP_SECONDS if len(self.held) <= 1 else STEP_SECONDS / 4
+        wait = STEP_SECONDS if len(self.held) <= 1 else STEP_SECONDS / (4 * len(self.held))
         return sum(self._step(key, wait) for key in list(self.held))
 
     def _step(self, key: tuple[str, int], wait: float) -> int:
         held = self.held[key]
+        begun = time.monotonic()
         try:
             step = held.lane.step(wait)
         except LeaseError as lost:
@@ -115,7 +121,7 @@ class Worker:
             self._forget()
             raise
         except PassgateError as error:
-            self._stop(key, error.code, str(error), REST_RETRY if error.retry else REST_OTHER)
+            self._stop(key, error.code, str(error), _rest(error, begun))
         except Exception:
             # unknown: it stops the lane, is shown on its row, and is never swallowed
             log.exception("lane %s/%s stopped", *key)
@@ -127,17 +133,24 @@ class Worker:
         return 0
 
     def _take_free(self, share: int) -> None:
-        """Free positions with work, oldest backlog first, up to this process's share.
+        """Free positions with work, whose turn was longest ago first, up to this process's share.
 
         Lanes that only wait (for a person, for silence) do not keep out those that have something to do: idle ones make
-        room, and one that found nothing rests before this process looks at it again.
+        room, one at work does so after its turn, and one that found nothing rests before it is looked at again.
         """
         free = self._free()
         room = min(share, MOST_LANES) - len(self.held)
         if free and room <= 0:
-            self._let_go_of_idle(len(free))  # and take at the next look
+            self._make_room(len(free))  # and take at the next look
         else:
             self._take(free[: max(0, room)])
+
+    def _make_room(self, wanted: int) -> None:
+        self._let_go_of_idle(wanted, IDLE_CROWDED)
+        longest = min(self.held, key=lambda key: self.held[key].since, default=None)
+        if longest is not None and time.monotonic() - self.held[longest].since > TURN_SECONDS:
+            self._give_back(longest)
+            failpoint("lane.after_turn")
 
     def _take(self, free: list[tuple[str, int]]) -> None:
         for key in free:
@@ -162,15 +175,17 @@ class Worker:
         return lane in self.lanes and (self.only is None or source in self.only)
 
     def _open(self, key: tuple[str, int], lease: Lease) -> None:
+        begun = time.monotonic()
         try:
             lane = self.lanes[key[0]](lease, self.cluster, self.admin)
         except LeaseError as lost:
             log.info("lease lost while opening: %s", lost)
             return
         except PassgateError as error:
-            stop(lease, error.code, str(error), REST_RETRY if error.retry else REST_OTHER)
+            stop(lease, error.code, str(error), _rest(error, begun))
             return
-        self.held[key] = Held(lease, lane, time.monotonic())
+        now = time.monotonic()
+        self.held[key] = Held(lease, lane, now, now)
 
     def _stop(self, key: tuple[str, int], code: str, detail: str, rest: float) -> None:
         log.warning("lane %s/%s stopped: %s %s", *key, code, detail)
@@ -180,10 +195,10 @@ class Worker:
         finally:  # a lane that could not even say why it stopped must not be stepped again: its producer may be spent
             self._drop(key, give_back=False)
 
-    def _let_go_of_idle(self, most: int = MOST_LANES) -> None:
+    def _let_go_of_idle(self, most: int = MOST_LANES, seconds: float | None = None) -> None:
         """An idle lane's lease goes back, so that whichever process has the next permit can take it at once."""
-        now = time.monotonic()
-        idle = [key for key, held in self.held.items() if now - held.busy_at > IDLE_SECONDS]
+        now, seconds = time.monotonic(), IDLE_SECONDS if seconds is None else seconds
+        idle = [key for key, held in self.held.items() if now - held.busy_at > seconds]
         for key in idle[:most]:
             self._give_back(key)
             failpoint("lane.after_release")
@@ -201,6 +216,11 @@ class Worker:
         for key in list(self.held):
             self._drop(key, give_back=False)
             failpoint("slice.while_forgetting")
+
+
+def _rest(error: PassgateError, begun: float) -> float:
+    """How long a lane that failed rests: not so short that failing is all a process does."""
+    return max(REST_RETRY if error.retry else REST_OTHER, REST_SHARE * (time.monotonic() - begun))
 
 
 def work() -> list[Any]:

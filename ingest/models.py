@@ -245,6 +245,7 @@ class Position(models.Model):
     fence = models.BigIntegerField(db_default=0)
     owner = models.TextField(null=True)
     until = models.DateTimeField(null=True)
+    taken_at = models.DateTimeField(null=True)  # lanes take turns by it
     cut = models.BigIntegerField(null=True)
     win = models.ForeignKey(Window, models.PROTECT, db_column="win", null=True, related_name="+")
     next_win = models.ForeignKey(Window, models.PROTECT, db_column="next_win", null=True, related_name="+")

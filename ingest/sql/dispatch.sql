@@ -32,8 +32,9 @@ SELECT count(*) AS n FROM permit
 DELETE FROM permit WHERE issued_at < clock_timestamp() - interval '10 min'
 
 -- name: work
--- Positions with something to do, the oldest backlog first. A source never sampled may have something: it is looked at. One
--- that the broker said nothing about has nothing that could be read now: it must not stand before those that have.
+-- Positions with something to do, in turns: who was taken last comes last, so that a lane that finds nothing, or fails,
+-- each time it is taken costs the others one turn and never their work. A source never sampled may have something: it is
+-- looked at. One that the broker said nothing about has nothing that could be read now.
 -- Admission has work only where its next offset belongs to a window; publishing where batches wait, an attempt is
 -- unsettled and not merely waiting for a person, or a person asked. What is dated later than now was written before the
 -- database's clock stepped back: such a sample is not the newest, such a rest or lease is over (see `take`).
@@ -51,7 +52,7 @@ SELECT p.lane, p.source_id, p.owner,
        ELSE EXISTS (SELECT FROM publish_queue q WHERE q.source_id = p.source_id)
          OR EXISTS (SELECT FROM attempt a WHERE a.source_id = p.source_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE'))
        END
- ORDER BY p.progressed_at, p.lane, p.source_id
+ ORDER BY p.taken_at NULLS FIRST, p.progressed_at, p.lane, p.source_id
 
 -- name: sampled_sources
 SELECT DISTINCT s.id, s.stream_id, s.role, s.topic, s.topic_id, s.partition, st.name AS stream, p.next_offset

@@ -9,7 +9,8 @@ WITH free AS (
             OR until <= clock_timestamp() OR until > clock_timestamp() + interval '1 min')
        FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE position p
-   SET owner = %(owner)s, fence = fence + 1, until = clock_timestamp() + make_interval(secs => %(seconds)s)
+   SET owner = %(owner)s, fence = fence + 1, taken_at = clock_timestamp(),
+       until = clock_timestamp() + make_interval(secs => %(seconds)s)
   FROM free WHERE p.lane = free.lane AND p.source_id = free.source_id
 RETURNING p.fence, p.next_offset, p.leader_epoch, p.stream_id
 
