@@ -39,6 +39,7 @@ COMMANDS = {
     "reconcile": Entry("console.cli.reconcile", "reconcile", "Settle publishes of unknown outcome."),
     "fsck": Entry("console.cli.fsck", "fsck", "Check every invariant of the ledger."),
     "drill": Entry("console.cli.drill", "drill", "Play faults to a stack of its own."),
+    "bench": Entry("console.cli.bench", "bench", "Measure how fast each part is on this machine."),
     "user": Entry("console.cli.people", "user", "People and their roles."),
     "token": Entry("console.cli.token", "token", "API tokens: made, listed, revoked."),
 }

@@ -1,0 +1,52 @@
+"""The benchmark runs through with small numbers, and what it says it counted is what it sent. Never how fast."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.ground import PREFIX
+from bench.measures import BY_KEY
+from bench.run import Asked, run
+
+EVENTS = 2_000
+
+
+def folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Everything, once, on a stack of the benchmark's own."""
+    out = tmp_path_factory.mktemp("bench") / "out.json"
+    before = folders()
+    made = run(Asked(EVENTS, rounds=1, long=4 * EVENTS), out, lambda text: None)
+    assert out.stat().st_size > 0
+    assert folders() <= before, "what was measured is removed"
+    return made
+
+
+@pytest.mark.slow
+def test_every_measure_answers(document: dict[str, Any]) -> None:
+    assert set(document["rounds"]) == set(BY_KEY)
+
+
+@pytest.mark.slow
+def test_what_was_counted(document: dict[str, Any]) -> None:
+    rounds = document["rounds"]
+    admitted = rounds["d1"][0]["counts"]
+    assert admitted["records"] == EVENTS
+    assert rounds["d2"][0]["counts"]["admitted"] == admitted["admitted"]
+    assert rounds["i"][0]["counts"] | {"batches": 0} == {
+        "records": EVENTS, "admitted": 0, "duplicates": EVENTS - admitted["quarantined"],
+        "quarantined": admitted["quarantined"], "batches": 0,
+    }  # fmt: skip
+    assert rounds["c"][0]["records"] == rounds["c20"][0]["records"] == EVENTS
+    assert (
+        rounds["e1"][0]["records"] == rounds["f1"][0]["records"] == rounds["f1"][0]["applied"] == admitted["admitted"]
+    )
+    assert rounds["n"][0]["counts"]["records"] == EVENTS
