@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from operator import methodcaller
+from itertools import chain, groupby
+from operator import itemgetter, methodcaller
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -32,7 +33,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
-from ingest.core.batching import BATCH_BYTES, weight
+from ingest.core.batching import BATCH_BYTES, HEADER_BYTES
 from ingest.core.errors import BrokerError, SettingsError
 from ingest.core.outcome import CommitStep, Fault, Outcome, Report, Sending, Step, after_commit_fault, judge
 from ingest.core.record import UNREADABLE_NAME
@@ -608,7 +609,7 @@ class Chunk:
     """What one read brought of one partition: records and gaps tile [start, next_offset) without overlap.
 
     `at_end` says the consumer reached the log's end (LSO when read_committed). A `fault` stops the partition: assign it
-    again to go on.
+    again to go on. `size` is what the records weigh in memory (`batching.weight`).
     """
 
     start: int
@@ -618,6 +619,7 @@ class Chunk:
     gaps: list[GapClaim] = field(default_factory=list)
     at_end: bool = False
     fault: BrokerError | None = None
+    size: int = 0
 
     def moved(self) -> bool:
         return self.next_offset > self.start
@@ -730,45 +732,66 @@ class PartitionReader:
     def _take(self, messages: Sequence[Message], chunks: dict[Partition, Chunk]) -> int:
         """Sort messages into chunks, in the order they came; returns how many were records."""
         taken = 0
-        last: Partition | None = None
-        for message in messages:
-            here = Partition(str(message.topic()), int(message.partition() or 0))
-            if here != last:
-                progress = self._progress.get(here)
-                chunk = chunks.get(here)
-                last = here
+        for here, run in _runs(messages):
+            progress = self._progress.get(here)
             if progress is None or progress.stopped:
                 continue  # of an earlier assignment, or behind a fault
-            if chunk is None:
-                chunk = chunks[here] = Chunk(progress.next_offset, progress.next_offset, progress.leader_epoch)
-            error = message.error()
-            if error is None:
-                taken += 1
-                self._record(message, progress, chunk)
-            else:
-                self._event(message, error, here, progress, chunk)
+            if here not in chunks:
+                chunks[here] = Chunk(progress.next_offset, progress.next_offset, progress.leader_epoch)
+            taken += self._take_run(run, here, progress, chunks[here])
         return taken
 
-    def _record(self, message: Message, progress: _Progress, chunk: Chunk) -> None:
-        offset = message.offset()
-        assert offset is not None  # a record without error has one
-        epoch = message.leader_epoch()
-        kind, at = message.timestamp()
-        if epoch is not None and progress.leader_epoch is not None and epoch < progress.leader_epoch:
-            progress.stopped = chunk.fault = EpochWentBack(
-                expected=f"leader epoch {progress.leader_epoch} or later", found=f"{epoch} at offset {offset}"
-            )
-            return
-        if offset != progress.next_offset:
-            self._hole(offset, epoch, "BETWEEN_RECORDS", progress, chunk)
+    def _take_run(self, run: Sequence[Message], here: Partition, progress: _Progress, chunk: Chunk) -> int:
+        """What came of one partition: records, with events among them. Returns how many were records."""
+        taken = start = 0
+        for index in [index for index, message in enumerate(run) if message.error() is not None]:
+            taken += self._records(run[start:index], progress, chunk)
+            error = run[index].error()
+            if error is not None and not progress.stopped:
+                self._event(run[index], error, here, progress, chunk)
             if progress.stopped:
-                return
-        record = Record(offset, epoch, message.key(), message.value(), _headers(message), at if kind else None)
-        chunk.records.append(record)
-        self._bytes += weight(record)
-        progress.at_end = chunk.at_end = False
-        progress.next_offset = chunk.next_offset = offset + 1
-        progress.leader_epoch = chunk.leader_epoch = epoch
+                return taken
+            start = index + 1
+        return taken + self._records(run[start:] if start else run, progress, chunk)
+
+    def _records(self, messages: Sequence[Message], progress: _Progress, chunk: Chunk) -> int:
+        """Neighbouring records, column by column: a call a record and field is most of what reading costs."""
+        if not messages:
+            return 0
+        offsets = [message.offset() for message in messages]
+        epochs = [message.leader_epoch() for message in messages]
+        told = self._follow(offsets, epochs, progress, chunk)
+        good = messages if told == len(messages) else messages[:told]
+        keys = [message.key() for message in good]
+        values = [message.value() for message in good]
+        headers = _all_headers(good)
+        stamps = [at if kind else None for kind, at in [message.timestamp() for message in good]]
+        chunk.records += map(_as_record, zip(offsets, epochs, keys, values, headers, stamps, strict=False))
+        size = _weight(keys, values, headers)
+        chunk.size += size
+        self._bytes += size
+        return told
+
+    def _follow(
+        self, offsets: Sequence[int | None], epochs: Sequence[int | None], progress: _Progress, chunk: Chunk
+    ) -> int:
+        """Moves on over these records, claiming what lies between; returns how many of them are in front of a fault."""
+        for index, (offset, epoch) in enumerate(zip(offsets, epochs, strict=True)):
+            assert offset is not None  # a record without error has one
+            before = progress.leader_epoch
+            if epoch != before and epoch is not None and before is not None and epoch < before:
+                progress.stopped = chunk.fault = EpochWentBack(
+                    expected=f"leader epoch {before} or later", found=f"{epoch} at offset {offset}"
+                )
+            elif offset != progress.next_offset:
+                self._hole(offset, epoch, "BETWEEN_RECORDS", progress, chunk)
+            if progress.stopped:
+                return index
+            progress.next_offset = offset + 1
+            progress.leader_epoch = epoch
+            progress.at_end = False
+            chunk.next_offset, chunk.leader_epoch, chunk.at_end = offset + 1, epoch, False
+        return len(offsets)
 
     def _hole(self, to: int, epoch: int | None, why: str, progress: _Progress, chunk: Chunk) -> None:
         """What lies between the position and `to` was skipped by the broker: claim it, or stop where it went back."""
@@ -812,19 +835,48 @@ def _at(start: Start, metadata: str = "") -> TopicPartition:
     return TopicPartition(start.topic, start.partition, start.offset, metadata, start.leader_epoch)
 
 
+def _runs(messages: Sequence[Message]) -> Iterable[tuple[Partition, Sequence[Message]]]:
+    """Neighbouring messages of one partition."""
+    topics = [message.topic() for message in messages]
+    partitions = [message.partition() for message in messages]
+    if messages and topics.count(topics[0]) == partitions.count(partitions[0]) == len(messages):
+        yield Partition(str(topics[0]), int(partitions[0] or 0)), messages
+        return
+    places = zip(topics, partitions, messages, strict=True)
+    for (topic, partition), run in groupby(places, key=itemgetter(0, 1)):
+        yield Partition(str(topic), int(partition or 0)), [message for _, _, message in run]
+
+
+# Without the class's own constructor, which is a function in Python called once a record.
+_as_record: Callable[[Iterable[Any]], Record] = partial(tuple.__new__, Record)
+
 # Where a name is not UTF-8 the client returns a list with holes in it and an exception set. Called the usual way, an
 # interpreter that has specialised the call does not look at the exception, and whoever reads the list crashes the
 # process; a call from C is always checked.
 _checked_headers = methodcaller("headers")
 
 
+def _all_headers(messages: Sequence[Message]) -> list[Headers | None]:
+    """Each message's headers as they came, or a mark where the client cannot give them."""
+    try:
+        return list(map(_checked_headers, messages))
+    except SystemError:
+        return list(map(_headers, messages))
+
+
 def _headers(message: Message) -> Headers | None:
-    """The headers as they came, or a mark where the client cannot give them."""
     try:
         headers: Headers | None = _checked_headers(message)
     except SystemError:
         return [(UNREADABLE_NAME, None)]
     return headers
+
+
+def _weight(keys: Iterable[Any], values: Iterable[Any], headers: Iterable[Headers | None]) -> int:
+    """The sum of `batching.weight` over records given by columns."""
+    given, flat = [each for each in headers if each], chain.from_iterable
+    parts = chain(filter(None, keys), filter(None, values), filter(None, flat(flat(given))))
+    return sum(map(len, parts)) + HEADER_BYTES * sum(map(len, given))
 
 
 def _partition_error(fault: Fault, here: Partition, position: int) -> BrokerError:
