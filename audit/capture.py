@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -22,8 +22,10 @@ from ingest.core.errors import BrokerError
 from ingest.db import Cursor, read, statements
 from ingest.kafka import (
     Admin,
+    BrokerUnavailable,
     Cluster,
     Committed,
+    LogEnds,
     LogTruncated,
     OffsetOutOfRange,
     Partition,
@@ -104,8 +106,12 @@ def _broker(asked: Admin, contract: Contract, probed: Mapping[Partition, str | N
     bus, inbox = (_topic(asked, name, before[name], probed) for name in names)
     after = asked.topics(names)
     if {n: t and t.topic_id for n, t in before.items()} != {n: t and t.topic_id for n, t in after.items()}:
-        raise BrokerError(expected="topics that stay while they are asked", found="a topic created again meanwhile")
+        raise created_meanwhile()
     return f.Broker(cluster_id, bus=bus, inbox=inbox)
+
+
+def created_meanwhile() -> BrokerError:
+    return BrokerError(expected="topics that stay while they are asked", found="a topic created again meanwhile")
 
 
 def _topic(asked: Admin, name: str, found: TopicFacts | None, probed: Mapping[Partition, str | None]) -> f.Topic:
@@ -137,6 +143,92 @@ def _committed(asked: Admin, contract: Contract, broker: f.Broker) -> dict[str, 
                 label = f.inbox_label(number) if lane == "admission" else f.bus_label(topic.name, number)
                 out[label] = found
     return out
+
+
+# ---- of many streams ------------------------------------------------------------------------------------------------
+
+Said = TopicFacts | BrokerError | None
+"""What Kafka says of a topic: what it is, that there is none of that name (None), or why there is no answer."""
+
+
+def topics(names: Iterable[str], timeout: float = 5.0) -> dict[str, Said]:
+    """Many topics with one question; nothing where Kafka is away."""
+    try:
+        return _topics(admin(timeout), sorted(set(names)))
+    except BrokerError:
+        return {}
+
+
+def _topics(asked: Admin, names: Sequence[str]) -> dict[str, Said]:
+    """One topic's trouble is not the others': it is looked for by halves, and named."""
+    if not names:
+        return {}
+    try:
+        return dict(asked.topics(names))
+    except BrokerUnavailable:
+        raise
+    except BrokerError as error:
+        if len(names) == 1:
+            return {names[0]: error}
+        half = len(names) // 2
+        return _topics(asked, names[:half]) | _topics(asked, names[half:])
+
+
+def logs(contracts: Mapping[int, Contract], probes: Iterable[Start], timeout: float = 5.0) -> dict[int, Captured]:
+    """Topic ids, log ends and probes of many streams, with as many questions as one stream takes: what gates stand on.
+
+    Neither posture nor commits are asked for. `probes` name no partition twice.
+    """
+    at = now()
+    names = sorted(
+        {name for contract in contracts.values() for name in (contract.bus.topic, contract.inbox.kafka.topic)}
+    )
+    try:
+        asked = admin(timeout)
+        cluster_id = asked.cluster_id()
+        probed = probe(probes, timeout)
+        before = _topics(asked, names)
+        ends = asked.ends_of({name: x.partitions for name, x in before.items() if isinstance(x, TopicFacts)})
+        after = _topics(asked, names)
+    except BrokerError as error:
+        return dict.fromkeys(contracts, Captured(why=str(error)))
+    seen = _Seen(cluster_id, before, after, ends, probed)
+    return {stream: seen.captured(contract, at) for stream, contract in contracts.items()}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    cluster_id: str
+    before: Mapping[str, Said]
+    after: Mapping[str, Said]
+    ends: Mapping[Partition, LogEnds]
+    probed: Mapping[Partition, str | None]
+
+    def captured(self, contract: Contract, at: datetime) -> Captured:
+        try:
+            bus, inbox = self._topic(contract.bus.topic), self._topic(contract.inbox.kafka.topic)
+        except BrokerError as error:
+            return Captured(why=str(error))
+        return Captured(f.Measured(f.Broker(self.cluster_id, bus=bus, inbox=inbox), at, "kafka"), probed=self.probed)
+
+    def _topic(self, name: str) -> f.Topic:
+        """Offsets of another incarnation are nobody's (K5)."""
+        found, again = _credible(self.before.get(name)), _credible(self.after.get(name))
+        if (found and found.topic_id) != (again and again.topic_id):
+            raise created_meanwhile()
+        if found is None:
+            return f.Topic(name, None)
+        return f.Topic(name, found.topic_id, {p: self._log(Partition(name, p)) for p in found.partitions})
+
+    def _log(self, here: Partition) -> f.PartitionLog:
+        end = self.ends[here]
+        return f.PartitionLog(end.earliest, end.lso, end.hw, end.leader_epoch, self.probed.get(here))
+
+
+def _credible(said: Said) -> TopicFacts | None:
+    if isinstance(said, BrokerError):
+        raise said
+    return said
 
 
 # ---- for pages ------------------------------------------------------------------------------------------------------

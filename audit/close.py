@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from psycopg.types.json import Jsonb
@@ -23,7 +25,7 @@ from audit.core import verdict as v
 from audit.core.diagnosis import Diagnosis, diagnose
 from audit.measure import Measurement, lanes, measure, window_row
 from audit.now import checks_now
-from audit.partitions import notice_partitions
+from audit.partitions import grown, notice_partitions
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import NotFound, PassgateError, RunError
@@ -276,16 +278,21 @@ def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:
 
 @dataclass
 class _Pause:
-    """When a window is looked at again although no fact of the ledger has changed: Kafka may have come back."""
+    """When a window is looked at again. `until`: although no fact of the ledger has changed, for Kafka may have come
+    back. `rests`: although facts change, for counting them took long and nothing came of it."""
 
     until: float = 0.0
     length: float = FIRST_PAUSE
+    rests: float = 0.0
 
-    def begin(self, now: float) -> None:
+    def begin(self, now: float, took: float) -> None:
         self.until = now + self.length
         self.length = min(self.length * 2, LONGEST_PAUSE)
+        self.rests = now + took * REST if took > LONG else 0.0
 
 
+#: A window that is judged for longer than this in vain rests for a multiple of it: others' turns come in between.
+LONG, REST = 2.0, 3
 _pauses: dict[int, _Pause] = {}
 
 
@@ -299,32 +306,62 @@ def evaluate_due(clock: Callable[[], float] = time.monotonic) -> list[Stored]:
 
 
 EVALUATE_SECONDS = 3.0
-_looked_at = 0
 
 
 def _due(clock: Callable[[], float]) -> Iterator[int]:
-    global _looked_at
+    """Windows that have moved come first, for somebody waits for their verdict; at last open ones are looked after,
+    and Kafka is asked once for all of them. Of each kind at least one has its turn, however long the others take."""
     with read() as cur:
-        rows = cur.execute(sql.unsettled).fetchall()
-    now = clock()
-    start = _looked_at % len(rows) if rows else 0
-    for row in rows[start:] + rows[:start]:
-        if clock() - now > EVALUATE_SECONDS:
-            return
-        _looked_at += 1
-        if not compiled(row.contract_id).contract.close.auto:
-            continue
-        if row.state == "OPEN":
-            notice_partitions(row.id, compiled(row.contract_id).contract)
-            failpoint("evaluate.after_partitions")
-            continue
-        moved = row.judged_revision is None or row.revision != row.judged_revision
-        pause = _pauses.setdefault(row.id, _Pause())
-        if moved or (row.verdict == "BLOCKED" and now >= pause.until):
-            yield row.id
+        rows = [row for row in cur.execute(sql.unsettled).fetchall() if _auto(row.contract_id)]
+    _forget_others({row.id for row in rows})
+    turns = _Turns(clock)
+    sealed = [row for row in rows if row.state != "OPEN"]
+    moved = [row.id for row in sealed if row.revision != row.judged_revision]
+    yield from turns.of("moved", [win for win in moved if _pause(win).rests <= clock()])
+    blocked = [row.id for row in sealed if row.revision == row.judged_revision and row.verdict == "BLOCKED"]
+    yield from turns.of("blocked", [win for win in blocked if _pause(win).until <= clock()])
+    contracts = {row.id: row.contract_id for row in rows if row.state == "OPEN"}
+    for win in turns.of("open", grown(list(contracts))):
+        notice_partitions(win, compiled(contracts[win]).contract)
+        failpoint("evaluate.after_partitions")
+
+
+@lru_cache(maxsize=4096)
+def _auto(contract_id: int) -> bool:
+    return compiled(contract_id).contract.close.auto
+
+
+def _pause(win: int) -> _Pause:
+    return _pauses.setdefault(win, _Pause())
+
+
+def _forget_others(windows: set[int]) -> None:
+    for win in _pauses.keys() - windows:
+        del _pauses[win]
+
+
+class _Turns:
+    """Goes through windows of one kind, on from where the last time ended, until the time is over."""
+
+    _stood: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until = clock() + EVALUATE_SECONDS
+
+    def of(self, kind: str, windows: list[int]) -> Iterator[int]:
+        """At least one; `windows` are in order of their numbers."""
+        last = self._stood.get(kind, 0)
+        first = bisect_right(windows, last)
+        for win in windows[first:] + windows[:first]:
+            self._stood[kind] = win
+            yield win
+            if self._clock() > self._until:
+                return
 
 
 def _evaluate(win: int, now: float) -> Stored | None:
+    began = time.monotonic()
     try:
         judged = judge(win)
         failpoint("evaluate.after_judging")
@@ -340,7 +377,8 @@ def _evaluate(win: int, now: float) -> Stored | None:
         log.warning("window %s not judged: %s", win, error)
         return None
     finally:
-        _pauses.setdefault(win, _Pause()).begin(now)
+        took = time.monotonic() - began
+        _pause(win).begin(now + took, took)
 
 
 def worth_storing(judged: Judged) -> bool:

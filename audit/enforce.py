@@ -5,23 +5,26 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import psycopg
 
 from audit import capture as look
 from audit import gate
+from audit.core import facts as f
 from audit.core import gate as core
 from audit.core import words as w
 from audit.core.gate import Code, GateDecision
-from audit.measure import lanes
+from audit.core.snapshot import read_basis
+from audit.measure import lanes_of
 from ingest.auditlog import record_act
-from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
 from ingest.db import Cursor, DatabaseGone, Refused, read, statements, write
 from ingest.failpoints import failpoint
+from ingest.kafka import Partition, Start
 from ingest.streams import compiled
 
 __all__ = ["Code", "Enforced", "GateDecision", "decide_gate", "enforce_due"]
@@ -45,75 +48,162 @@ class Enforced:
 
 
 def enforce_due() -> list[Enforced]:
-    """Re-checks gates whose contract's `recheck` is over, or that are contradicted; Kafka is asked once a stream."""
+    """Re-checks gates whose contract's `recheck` is over, or that are contradicted. Kafka and the database are asked
+    once for all of them; only what has to be shut is done one by one."""
     with read() as cur:
         rows = cur.execute(sql.gates).fetchall()
     due: dict[int, list[Any]] = defaultdict(list)
     for row in rows:
-        recheck = compiled(row.contract_id).contract.gate.recheck
         # checked at a time to come: the database's clock has stepped back since, and the gate's lease grew by as much
-        if row.contradictions or not timedelta(0) <= row.age < recheck:
+        if row.contradictions or not timedelta(0) <= row.age < _recheck(row.contract_id):
             due[row.stream_id].append(row)
-    return [found for stream, gates in due.items() for found in _enforced(stream, gates)]
+    return _enforce(due)
 
 
-def _enforced(stream: int, gates: Sequence[Any]) -> list[Enforced]:
-    """One stream's trouble extends none of its gates, and leaves the others' alone."""
-    try:
-        return _enforce_stream(stream, gates)
-    except DatabaseGone:
-        raise
-    except PassgateError as error:
-        log.warning("gates of stream %s not re-checked: %s", stream, error)
-        return [Enforced(row.win, "unmeasured", str(error)) for row in gates]
-
-
-def _enforce_stream(stream: int, gates: Sequence[Any]) -> list[Enforced]:
-    contract = compiled(gates[-1].contract_id).contract
-    captured = look.capture(contract, lanes(gates[-1].win))  # positions are the sources', whatever the window
-    failpoint("enforce.after_capture")
-    found = [_enforce(row, compiled(row.contract_id).contract, captured) for row in gates]
-    failpoint("enforce.after_gates")
-    outcome = w.listed(sorted({x.outcome if not x.why else f"{x.outcome}: {x.why}" for x in found}))
-    with write() as cur:
-        cur.execute(sql.looked, {"stream": stream, "outcome": outcome})
+def _enforce(due: dict[int, list[Any]]) -> list[Enforced]:
+    """`due`: gates by their stream."""
+    found = []
+    for looked in _rounds(due):
+        found += _enforced(looked)
+        failpoint("enforce.after_round")
     return found
 
 
-def _enforce(row: Any, contract: Contract, captured: look.Captured) -> Enforced:
-    if captured.broker is None:
-        return Enforced(row.win, "unmeasured", captured.why)
+@lru_cache(maxsize=4096)
+def _recheck(contract_id: int) -> timedelta:
+    return compiled(contract_id).contract.gate.recheck
+
+
+@dataclass
+class _Round:
+    """Streams that are looked at together: one consumer probes all their partitions, each at one place."""
+
+    gates: dict[int, list[Any]] = field(default_factory=dict)
+    starts: dict[Partition, Start] = field(default_factory=dict)
+
+    def admits(self, starts: Sequence[Start]) -> bool:
+        return all(self.starts.get(_place(start), start) == start for start in starts)
+
+    def add(self, stream: int, gates: list[Any], starts: Sequence[Start]) -> None:
+        self.gates[stream] = gates
+        self.starts |= {_place(start): start for start in starts}
+
+    @property
+    def full(self) -> bool:
+        return len(self.gates) >= ROUND_STREAMS or sum(map(len, self.gates.values())) >= ROUND_GATES
+
+
+ROUND_STREAMS, ROUND_GATES = 200, 2_000
+
+
+def _place(start: Start) -> Partition:
+    return Partition(start.topic, start.partition)
+
+
+def _rounds(due: dict[int, list[Any]]) -> list[_Round]:
+    """Positions are the sources', whatever the window: those of a stream's newest window are probed."""
+    standing = lanes_of([gates[-1].win for gates in due.values()])
+    rounds: list[_Round] = []
+    for stream, gates in due.items():
+        starts = standing[gates[-1].win]
+        into = next((known for known in rounds if not known.full and known.admits(starts)), None)
+        if into is None:
+            into = _Round()
+            rounds.append(into)
+        into.add(stream, gates, starts)
+    return rounds
+
+
+def _enforced(looked: _Round) -> list[Enforced]:
+    """One stream's trouble extends none of its gates, and leaves the others' alone."""
+    contracts = {stream: compiled(gates[-1].contract_id).contract for stream, gates in looked.gates.items()}
+    captured = look.logs(contracts, looked.starts.values())
+    failpoint("enforce.after_capture")
+    rows = [row for gates in looked.gates.values() for row in gates]
+    bases, ranges = _standing([row.win for row in rows])
+    seen = {row.win: _seen(row, captured[row.stream_id], bases.get(row.win), ranges[row.win]) for row in rows}
+    for row in rows:
+        if seen[row.win].outcome == "shut":
+            seen[row.win] = _shut(row, seen[row.win].why)
+            failpoint("enforce.after_shutting")
+    holding = [row for row in rows if seen[row.win].outcome == "extended"]
+    overtaken = {row.win for row in holding} - _extend(holding)
+    failpoint("enforce.after_extending")
+    seen |= {win: Enforced(win, "unmeasured", "a verdict or a contradiction came in between") for win in overtaken}
+    found = [seen[row.win] for row in rows]
+    _write_down(rows, found)
+    return found
+
+
+def _standing(wins: list[int]) -> tuple[dict[int, f.Basis | None], dict[int, list[core.Range]]]:
+    """What the gates' windows were judged against, and their ranges."""
+    generations: dict[int, list[tuple[int, Any]]] = defaultdict(list)
+    ranges: dict[int, list[core.Range]] = defaultdict(list)
     with read() as cur:
-        basis = look.read_basis(cur, row.win)
-        ranges = [_range(x) for x in cur.execute(sql.ranges, {"win": row.win}).fetchall()]
-    if basis is None:
-        return Enforced(row.win, "unmeasured", "the basis has a shape this version does not know")
-    broker = captured.broker.value
-    objections = core.objections(basis.value, broker, ranges, row.contradictions)
-    if objections:
-        return _shut(row, w.listed(objections))
-    silent = core.unanswered(broker, ranges)
-    if silent:
-        return Enforced(row.win, "unmeasured", w.sources(silent))
-    return _extend(row, contract, core.lost_anchors(broker, ranges))
+        for row in cur.execute(sql.bases, {"wins": wins}).fetchall():
+            generations[row.win].append((row.generation, row.facts))
+        for row in cur.execute(sql.ranges, {"wins": wins}).fetchall():
+            ranges[row.win].append(_range(row))
+    return {win: read_basis(found, frozenset()) for win, found in generations.items()}, ranges
 
 
 def _range(row: Any) -> core.Range:
     return core.Range(look.source_label(row), row.topic, row.partition, row.start_offset, row.end_offset)
 
 
-def _extend(row: Any, contract: Contract, lost: list[str]) -> Enforced:
-    values = {"win": row.win, "verdict": row.verdict_id, "lease": gate.lease(contract)}
+def _seen(row: Any, captured: look.Captured, basis: f.Basis | None, ranges: Sequence[core.Range]) -> Enforced:
+    """What is to become of a gate: nothing is written yet."""
+    if captured.broker is None:
+        return Enforced(row.win, "unmeasured", captured.why)
+    if basis is None:
+        return Enforced(row.win, "unmeasured", "the basis has a shape this version does not know")
+    broker = captured.broker.value
+    objections = core.objections(basis, broker, ranges, row.contradictions)
+    if objections:
+        return Enforced(row.win, "shut", w.listed(objections))
+    silent = core.unanswered(broker, ranges)
+    if silent:
+        return Enforced(row.win, "unmeasured", w.sources(silent))
+    lost = core.lost_anchors(broker, ranges)
+    return Enforced(row.win, "extended", f"REPLAY_ANCHOR_LOST {w.sources(lost)}" if lost else "")
+
+
+def _extend(rows: Sequence[Any]) -> set[int]:
+    """The windows whose gates stay open: none where a verdict or a contradiction came in this very moment."""
+    values = {
+        "wins": [row.win for row in rows],
+        "verdicts": [row.verdict_id for row in rows],
+        "leases": [gate.lease(compiled(row.contract_id).contract) for row in rows],
+    }
     try:
         with write() as cur:
-            extended = cur.execute(sql.extend, values).fetchone() is not None
-    except Refused as refused:  # a verdict or a contradiction came in between: the next look sees it
-        return Enforced(row.win, "unmeasured", refused.found)
-    why = f"REPLAY_ANCHOR_LOST {w.sources(lost)}" if lost else ""
-    return Enforced(row.win, "extended" if extended else "unmeasured", why)
+            return {row.win for row in cur.execute(sql.extend, values).fetchall()}
+    except Refused as refused:
+        log.info("gates not extended, the next look will: %s", refused)
+        return set()
+
+
+def _write_down(rows: Sequence[Any], found: Sequence[Enforced]) -> None:
+    """When each stream was looked at, and what was found."""
+    outcomes: dict[int, set[str]] = defaultdict(set)
+    for row, answer in zip(rows, found, strict=True):
+        outcomes[row.stream_id].add(f"{answer.outcome}: {answer.why}" if answer.why else answer.outcome)
+    values = {"streams": list(outcomes), "outcomes": [w.listed(sorted(said)) for said in outcomes.values()]}
+    with write() as cur:
+        cur.execute(sql.looked, values)
 
 
 def _shut(row: Any, why: str) -> Enforced:
+    try:
+        return _shut_for_good(row, why)
+    except DatabaseGone:
+        raise
+    except PassgateError as error:  # one gate's trouble is not another's
+        log.warning("gate of window %s not shut: %s", row.win, error)
+        return Enforced(row.win, "unmeasured", str(error))
+
+
+def _shut_for_good(row: Any, why: str) -> Enforced:
     """Shuts, says so in the audit log, and ends readers that began before: their snapshot would outlive the gate."""
     with write() as cur:
         shut = cur.execute(sql.shut, {"win": row.win, "why": why}).fetchone()

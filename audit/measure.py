@@ -5,7 +5,7 @@ Rows are counted where they are: nothing here grows with the number of receipts 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal as Share
@@ -42,9 +42,17 @@ def window_row(cur: Cursor, win: int) -> Any:
 
 def lanes(win: int) -> list[Start]:
     """Where the lanes of a window stand: what an epoch probe asks about."""
+    return lanes_of([win])[win]
+
+
+def lanes_of(wins: Sequence[int]) -> dict[int, list[Start]]:
+    """The same of many windows at once."""
     with read() as cur:
-        rows = cur.execute(sql.positions, {"win": win}).fetchall()
-    return [Start(row.topic, row.partition, row.next_offset, row.leader_epoch) for row in rows]
+        rows = cur.execute(sql.positions, {"wins": list(wins)}).fetchall()
+    found: dict[int, list[Start]] = {win: [] for win in wins}
+    for row in rows:
+        found[row.win].append(Start(row.topic, row.partition, row.next_offset, row.leader_epoch))
+    return found
 
 
 def measure(win: int, captured: look.Captured, refuted: Mapping[int, int] | None = None) -> Measurement:

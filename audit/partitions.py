@@ -5,18 +5,43 @@ So does a door, the source of a web process, that was bound to the window since.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from audit import capture as look
 from audit.core import facts as f
+from audit.core import snapshot as s
 from audit.open import bind_bus, bind_inbox
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.db import Cursor, again, read, statements, write
+from ingest.kafka import TopicFacts
 
 sql = statements("audit", "partitions")
 
 QUICK = 2.0  # seconds: it is asked again soon
+
+
+def grown(windows: Sequence[int]) -> list[int]:
+    """Which of these windows' topics have partitions that their bases do not know: `notice_partitions` takes them in.
+
+    One question to the database and one to Kafka, however many windows are open. Without an answer: none.
+    """
+    if not windows:
+        return []
+    with read() as cur:
+        rows = cur.execute(sql.known, {"wins": list(windows), "schema": s.BASIS}).fetchall()
+    now = look.topics({row.topic for row in rows}, QUICK)
+    more = {row.win for row in rows if _has_more(row, now.get(row.topic))}
+    return [win for win in windows if win in more]
+
+
+def _has_more(row: Any, found: look.Said) -> bool:
+    return (
+        isinstance(found, TopicFacts)
+        and found.topic_id == row.topic_id
+        and not set(found.partitions) <= set(row.partitions)
+    )
 
 
 def notice_partitions(win: int, contract: Contract) -> int:

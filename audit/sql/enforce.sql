@@ -9,14 +9,22 @@ SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS ag
  WHERE g.shut_why IS NULL
  ORDER BY g.win
 
+-- name: bases
+SELECT win, generation, facts FROM basis WHERE win = ANY(%(wins)s) ORDER BY win, generation
+
 -- name: ranges
-SELECT s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset
+SELECT r.win, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset
   FROM window_range r JOIN source s ON s.id = r.source_id
- WHERE r.win = %(win)s AND s.kind = 'topic' AND r.end_offset IS NOT NULL
+ WHERE r.win = ANY(%(wins)s) AND s.kind = 'topic' AND r.end_offset IS NOT NULL
 
 -- name: extend
-UPDATE gate_open SET open_until = clock_timestamp() + %(lease)s, checked_at = clock_timestamp()
- WHERE win = %(win)s AND verdict_id = %(verdict)s AND shut_why IS NULL RETURNING win
+-- All gates of one look at once, without those that gate_transition would refuse, for it would refuse the statement.
+UPDATE gate_open g SET open_until = clock_timestamp() + x.lease, checked_at = clock_timestamp()
+  FROM unnest(%(wins)s::integer[], %(verdicts)s::bigint[], %(leases)s::interval[]) AS x(win, verdict, lease)
+ WHERE g.win = x.win AND g.verdict_id = x.verdict AND g.shut_why IS NULL
+   AND x.verdict = (SELECT v.id FROM verdict v WHERE v.win = g.win ORDER BY v.number DESC LIMIT 1)
+   AND NOT EXISTS (SELECT FROM contradiction c WHERE c.win = g.win)
+RETURNING g.win
 
 -- name: shut
 UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_at = clock_timestamp(), shut_why = %(why)s
@@ -30,7 +38,8 @@ SELECT count(*) FILTER (WHERE end_reader(a.pid)) AS ended
    AND pg_has_role(a.usesysid, 'passgate_reader', 'MEMBER')
 
 -- name: looked
-INSERT INTO enforcement (stream_id, looked_at, outcome) VALUES (%(stream)s, clock_timestamp(), %(outcome)s)
+INSERT INTO enforcement (stream_id, looked_at, outcome)
+SELECT stream, clock_timestamp(), outcome FROM unnest(%(streams)s::bigint[], %(outcomes)s::text[]) AS x(stream, outcome)
 ON CONFLICT (stream_id) DO UPDATE SET looked_at = excluded.looked_at, outcome = excluded.outcome
 
 -- name: run_gates

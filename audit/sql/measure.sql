@@ -161,12 +161,12 @@ SELECT p.context, p.verdict, v.digest
  WHERE p.win = %(win)s ORDER BY p.context
 
 -- name: positions
--- Where the admission and effects lanes of a window stand, with the epochs to probe. Of several incarnations of a topic, the
--- newest that this window may know.
-SELECT DISTINCT ON (s.topic, s.partition) s.topic, s.partition, p.lane, p.next_offset, p.leader_epoch
+-- Where the admission and effects lanes of windows stand, with the epochs to probe. Of several incarnations of a topic, the
+-- newest that the window may know.
+SELECT DISTINCT ON (w.id, s.topic, s.partition) w.id AS win, s.topic, s.partition, p.next_offset, p.leader_epoch
   FROM source s JOIN position p ON p.source_id = s.id AND p.lane IN ('admission', 'effects')
-  JOIN run_window w ON w.id = %(win)s JOIN run ON run.id = w.run_id
+  JOIN run_window w ON w.id = ANY(%(wins)s) JOIN run ON run.id = w.run_id
  WHERE s.stream_id = run.stream_id AND s.kind = 'topic'
    AND (EXISTS (SELECT FROM window_range r WHERE r.win = w.id AND r.source_id = s.id)
-        OR s.role = 'bus' AND s.id IN (SELECT r.source_id FROM window_range r WHERE r.win <= w.id))
- ORDER BY s.topic, s.partition, s.id DESC
+        OR s.role = 'bus' AND EXISTS (SELECT FROM window_range r WHERE r.win <= w.id AND r.source_id = s.id))
+ ORDER BY w.id, s.topic, s.partition, s.id DESC

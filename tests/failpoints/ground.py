@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 
 import confluent_kafka as ck
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from audit.enforce import decide_gate
 from audit.fsck import fsck
@@ -62,6 +63,13 @@ class Ground:
     def _send(self, values: list[bytes]) -> None:
         messages = [BusMessage(0, b"key-%d" % (n % 3), value, None) for n, value in enumerate(values)]
         assert str(self._inbox.send(self.flow.inbox, messages).kind) == "ACKED"
+
+    def inbox_grows(self) -> None:
+        """A partition more, with nothing in it."""
+        client = AdminClient({"bootstrap.servers": self.flow.cluster.bootstrap})
+        for grown in client.create_partitions([NewPartitions(self.flow.inbox, 2)]).values():
+            grown.result(10)
+        self.flow.admin._wait_for_leaders(self.flow.inbox)
 
     def job(self, **more: Any) -> dict[str, Any]:
         return {"stream": self.flow.name, "sources": self.flow.sources(), "run": self.run_id, **more}

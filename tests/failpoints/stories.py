@@ -110,8 +110,10 @@ def opening_dies(point: str, ground: GetGround) -> None:
 
 
 def looking_after_dies(point: str, ground: GetGround) -> None:
-    stream = ground()
+    """The inbox grew while its run was open: only then there is something to look after."""
+    stream = ground(fresh=True)
     stream.new_run()
+    stream.inbox_grows()
     stream.dies("look_after", point)
     ends_well(stream)
 
@@ -186,7 +188,7 @@ def end_sessions_of(stream: Ground, pid: int) -> None:
 
 def enforcer_dies(point: str, ground: GetGround) -> None:
     """A gate that has to shut is shut by the next look; where the crash came first it was still open, and said so."""
-    shuts = point.startswith("shut")
+    shuts = point.startswith("shut") or point == "enforce.after_shutting"
     stream = ground(fresh=shuts)
     stream.new_run()
     ends_well(stream)
