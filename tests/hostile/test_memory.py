@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,6 +107,31 @@ def test_every_worker_process_has_the_limit(live: Stack, services: Stack) -> Non
         for child in leader.children():
             (line,) = re.findall(r"^Max data size .*$", Path(f"/proc/{child.pid}/limits").read_text(), re.MULTILINE)
             assert line.split()[3:5] == [str(limit), str(limit)]
+
+
+MANY_CLIENTS = """
+import re
+import django
+django.setup()
+from console.celery import bound_memory
+from confluent_kafka import Consumer
+from ingest.dispatch import MOST_LANES
+from ingest.kafka import MOST_MEMBERS
+bound_memory()
+many = 3 * MOST_LANES + 2 * MOST_MEMBERS
+config = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+clients = [Consumer(config | {"group.id": f"g{n}"}) for n in range(many)]
+print(re.search(r"VmData:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+import os; os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads /proc")
+def test_a_worker_may_have_all_its_kafka_clients_below_half_the_limit() -> None:
+    """Stacks of 8 MB a thread count: the process was ended by librdkafka, which could not make another."""
+    done = subprocess.run([sys.executable, "-c", MANY_CLIENTS], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) / 1024 < settings.PASSGATE_WORKER_MEMORY_MB / 2
 
 
 def test_what_a_packed_batch_blows_up_is_set_aside_and_its_beginning_kept(
