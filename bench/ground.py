@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,6 +67,22 @@ class Ground:
         if child.returncode != 0:
             raise MeasureFailed(f"{where}: {log.read_text(errors='replace').strip()[-2000:]}")
         return json.loads(said.splitlines()[-1])
+
+    @contextlib.contextmanager
+    def services(self, *names: str) -> Iterator[None]:
+        """These parts of the stack run meanwhile."""
+        try:
+            for name in names:
+                self.stack.start_part(name)
+            yield
+        finally:
+            for name in reversed(names):
+                self.stack.stop_part(name)
+
+    def groups(self) -> dict[str, list[int]]:
+        """The leaders of the parts that run, by group."""
+        found = {row["part"]: row["pid"] for row in self.stack.status() if row["pid"] and row["part"] in GROUPS}
+        return {GROUPS[part]: [pid] for part, pid in found.items()}
 
     def calm(self) -> None:
         """Between measures: what PostgreSQL still owes is written now, so that nobody pays for an earlier one."""

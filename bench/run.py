@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.ground import Ground
-from bench.machine import describe
-from bench.measures import BY_KEY, LETTERS
+from bench.ground import Ground, MeasureFailed
+from bench.long import SERVICES, LongRun, judged
+from bench.measures import LETTERS
+from bench.notebook import Asked, Notebook, Say
 
-Say = Callable[[str], None]
 PARTITIONS = 4
 MANY_PARTITIONS = 64
 LOOP_PART, LOOP_MOST = 0.03, 30_000
@@ -20,50 +18,69 @@ LOOP_PART, LOOP_MOST = 0.03, 30_000
 BULK_PART = 0.2
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What was asked for. `long` is the number of records of the long run."""
-
-    events: int = 1_000_000
-    rounds: int = 3
-    only: tuple[str, ...] = LETTERS
-    long: int = 10_000_000
-
-    def wants(self, *letters: str) -> bool:
-        return any(letter in self.only for letter in letters)
-
-
-@dataclass
-class Notebook:
-    """What was found, in a file after every measure: who interrupts a long run keeps what there is."""
-
-    asked: Asked
-    out: Path | None
-    say: Say
-    machine: dict[str, Any] = field(default_factory=describe)
-    rounds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-    def note(self, key: str, answer: dict[str, Any]) -> dict[str, Any]:
-        self.rounds.setdefault(key, []).append(answer)
-        measure = BY_KEY[key]
-        self.say(f"{measure.letter:2} {measure.title.replace('**', '')}: {answer[measure.value]:,} {measure.unit}")
-        if self.out is not None:
-            self.out.write_text(json.dumps(self.document(), indent=1) + "\n", encoding="utf-8")
-        return answer
-
-    def document(self) -> dict[str, Any]:
-        return {"format": 1, "asked": asdict(self.asked), "machine": self.machine, "rounds": self.rounds}
-
-
 def run(asked: Asked, out: Path | None, say: Say) -> dict[str, Any]:
     """Everything that was asked for; the document, which `report` makes a table of."""
     book = Notebook(asked, out, say)
-    if asked.wants("a", "b", "c", "d", "e", "f", "i", "n"):
-        with Ground(say) as ground:
-            for number in range(1, asked.rounds + 1):
-                say(f"lanes, round {number} of {asked.rounds}")
-                lanes(ground, book)
+    for letters, what, play in (
+        ("abcdefin", "the lanes", side_by_side),
+        ("gj", "the whole flow", flow),
+        ("h", "the door", door),
+        ("jklm", "the long run", long_run),
+    ):
+        if asked.wants(*letters):
+            _on_ground(book, what, play)
     return book.document()
+
+
+def _on_ground(book: Notebook, what: str, play: Callable[[Ground, Notebook], None]) -> None:
+    """A stack for each kind: none pays for what another left in the tables."""
+    book.say(what)
+    with Ground(book.say) as ground:
+        try:
+            play(ground, book)
+        except MeasureFailed as error:
+            book.fail(what, error)
+
+
+def long_run(ground: Ground, book: Notebook) -> None:
+    LongRun(ground, book).play()
+
+
+def side_by_side(ground: Ground, book: Notebook) -> None:
+    for number in range(1, book.asked.rounds + 1):
+        book.say(f"round {number} of {book.asked.rounds}")
+        lanes(ground, book)
+
+
+def flow(ground: Ground, book: Notebook) -> None:
+    """The whole flow by the stack's own workers; the last round's run is judged."""
+    asked, events = book.asked, book.asked.events
+    stream = ""
+    for number in range(1, (asked.rounds if asked.wants("g") else 1) + 1):
+        book.say(f"round {number} of {asked.rounds}")
+        topic = ground.call("bench.streams:new_topic", partitions=PARTITIONS, records=events)["topic"]
+        ground.calm()
+        with ground.services(*SERVICES):
+            answer = ground.call("bench.flow:measure", topic=topic, records=events)
+        stream = answer["stream"]
+        if asked.wants("g"):
+            book.note("g", answer)
+    if asked.wants("j"):
+        ground.call("bench.verdicts:seal", stream=stream)
+        answer = judged(ground, stream)
+        book.note("j1", answer)
+        book.note("j1m", answer)
+
+
+def door(ground: Ground, book: Notebook) -> None:
+    """Half of the records, since every one of them is made and kept in memory before the clock starts."""
+    topic = ground.call("bench.streams:new_topic", partitions=1, records=0)["topic"]
+    with ground.services("web"):
+        for _ in range(book.asked.rounds):
+            ground.calm()
+            answer = ground.call("bench.door:measure", topic=topic, events=book.asked.events // 2)
+            book.note("h", answer)
+            book.note("h99", answer)
 
 
 def lanes(ground: Ground, book: Notebook) -> None:

@@ -35,6 +35,7 @@ match = "reading"
 id = ["/id"]
 required = true
 [close]
+auto = false
 quarantine_open_max = 1_000_000
 [reconcile]
 automatic = true
@@ -63,6 +64,12 @@ def new_topic(partitions: int, records: int, spaced: bool = False) -> dict[str, 
     topic = f"bench-{uuid.uuid4().hex[:8]}.inbox"
     admin().create_topic(topic, partitions)
     return {"topic": topic, **feed(topic, records, partitions, spaced=spaced)}
+
+
+def new_stream(partitions: int) -> dict[str, Any]:
+    """A stream with its run open, and nothing in its inbox."""
+    made = opened(new_topic(partitions, 0)["topic"])
+    return {"stream": made.name, "topic": made.inbox_topic}
 
 
 def feed(topic: str, records: int, partitions: int, start: int = 0, spaced: bool = False) -> dict[str, Any]:

@@ -52,8 +52,9 @@ def bench(
     """
     if not is_clone():
         raise click.ClickException(NO_CLONE)
+    from bench.notebook import Asked
     from bench.report import README, insert, markdown
-    from bench.run import Asked, letters
+    from bench.run import letters
 
     try:
         wanted = letters(only)
@@ -69,11 +70,14 @@ def bench(
     click.echo(text)
     if readme:
         insert(PROJECT / README, text)
+    if document.get("failed"):
+        sys.exit(CANNOT)
 
 
 def _measured(asked: object, out: Path | None) -> dict[str, object]:
-    from bench.ground import MeasureFailed
-    from bench.run import Asked, run
+
+    from bench.notebook import Asked
+    from bench.run import run
 
     assert isinstance(asked, Asked)
     teller = Teller(sys.stderr)
@@ -83,7 +87,7 @@ def _measured(asked: object, out: Path | None) -> dict[str, object]:
             teller.say(f"not used: {name}")
     try:
         return run(asked, out, teller.say)
-    except (PassgateError, MeasureFailed) as error:
+    except PassgateError as error:
         teller.say(f"the benchmark ends here: {error}")
         sys.exit(CANNOT)
     except KeyboardInterrupt:

@@ -10,7 +10,8 @@ import pytest
 
 from bench.ground import PREFIX
 from bench.measures import BY_KEY
-from bench.run import Asked, run
+from bench.notebook import Asked
+from bench.run import run
 
 EVENTS = 2_000
 

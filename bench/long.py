@@ -1,0 +1,137 @@
+"""The long run: ten times the events through the whole flow, and what is asked of it at the end.
+
+On its way: what a record costs when a million, five and ten are there already (l), and whether memory grows (m). At
+its end: backpressure under a slow PostgreSQL, the verdict (j), the pages and the gate (k).
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from bench.ground import Ground
+from bench.memory import Watch
+from bench.notebook import Notebook
+from bench.slow import Slowed
+
+PARTITIONS = 4
+SERVICES = ("lanes", "control", "beat")
+CHUNKS = 3
+FEED = 1_000_000
+
+
+class LongRun:
+    """One stream with one run, fed step by step."""
+
+    def __init__(self, ground: Ground, book: Notebook) -> None:
+        self.ground = ground
+        self.book = book
+        self.total = book.asked.long
+        self.chunk = max(500, self.total // 100)
+        made = ground.call("bench.streams:new_stream", partitions=PARTITIONS)
+        self.stream, self.topic = made["stream"], made["topic"]
+        self.records = self.events = 0
+
+    def play(self) -> None:
+        asked = self.book.asked
+        costs = [self._cost()]
+        memory: list[dict[str, Any]] = []
+        for part in (0.1, 0.5, 1.0):
+            memory.append(self._through(int(self.total * part)))
+            if asked.wants("l"):
+                costs.append(self._cost())
+        if asked.wants("l"):
+            self.book.note("l", _flatness(costs))
+        if asked.wants("m"):
+            self.book.note("m", memory[-1] | {"before": memory[:-1]})
+            self._backpressure()
+        if asked.wants("j", "k"):
+            self._judged()
+        if asked.wants("k"):
+            self._read()
+
+    def _cost(self) -> dict[str, Any]:
+        """Some further records by one worker while nothing else runs: the cost of one at this size of the run."""
+        there = self.records
+        answers = [self._more() for _ in range(CHUNKS)]
+        micros = statistics.median(answer["seconds"] * 1e6 / answer["records"] for answer in answers)
+        return {"there": there, "us": round(micros, 2), "chunks": answers}
+
+    def _more(self) -> dict[str, Any]:
+        self.ground.calm()
+        answer: dict[str, Any] = self.ground.call(
+            "bench.admission:more", stream=self.stream, start=self.events, records=self.chunk, workers=1,
+            partitions=PARTITIONS,
+        )  # fmt: skip
+        self._count(answer["sent"])
+        return answer
+
+    def _count(self, sent: dict[str, Any]) -> None:
+        self.records += sent["records"]
+        self.events += sent["events"]
+
+    def _feed(self, records: int) -> None:
+        for left in range(records, 0, -FEED):
+            sent = self.ground.call(
+                "bench.streams:feed", topic=self.topic, records=min(FEED, left), partitions=PARTITIONS,
+                start=self.events,
+            )  # fmt: skip
+            self._count(sent)
+
+    def _through(self, to: int) -> dict[str, Any]:
+        """The whole flow by the stack's own workers until so many records are through; memory on the way."""
+        with self._services():
+            with Watch(self.ground.groups()) as watch:
+                self._feed(max(0, to - self.records))
+                self._drain()
+            return watch.document() | {"records": self.records}
+
+    def _drain(self) -> None:
+        self.ground.call("bench.flow:drained", stream=self.stream, records=self.records)
+
+    def _services(self) -> Any:
+        return self.ground.services(*SERVICES)
+
+    def _backpressure(self) -> None:
+        """A backlog, and a PostgreSQL that stands still for four fifths of the time: lanes slow down, nothing grows."""
+        self._feed(max(1_000, self.total // 40))
+        seconds = 60.0 if self.total >= 1_000_000 else 5.0
+        with self._services():
+            before = self.ground.call("bench.flow:progress", stream=self.stream)
+            with Slowed(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
+                self.ground.stack.wait(seconds)
+            after = self.ground.call("bench.flow:progress", stream=self.stream)
+            self._drain()
+        done = {lane: after[lane] - before[lane] for lane in after}
+        self.book.note("mb", watch.document() | {"progress": done})
+
+    def _judged(self) -> None:
+        self.ground.call("bench.verdicts:seal", stream=self.stream)
+        with self._services():
+            self.ground.call("bench.verdicts:sample", stream=self.stream)
+            self.ground.stack.wait(6.0)  # what lanes still hold is given back, and samples are of now
+        answer = judged(self.ground, self.stream)
+        if self.book.asked.wants("j"):
+            self.book.note("j10", answer)
+            self.book.note("j10m", answer)
+
+    def _read(self) -> None:
+        quick = self.total < 1_000_000
+        with self.ground.services("control", "beat", "web"):
+            arguments = {"requests": 10} if quick else {}
+            self.book.note("k", self.ground.call("bench.reading:pages", stream=self.stream, **arguments))
+            arguments = {"seconds": 2} if quick else {}
+            self.book.note("kg", self.ground.call("bench.reading:gate", stream=self.stream, **arguments))
+
+
+def judged(ground: Ground, stream: str) -> dict[str, Any]:
+    """The verdict, in a process of its own, while no lane works."""
+    ground.call("bench.verdicts:sample", stream=stream)
+    ground.calm()
+    answer: dict[str, Any] = ground.call("bench.verdicts:close", stream=stream)
+    return answer
+
+
+def _flatness(costs: list[dict[str, Any]]) -> dict[str, Any]:
+    empty = costs[0]["us"]
+    return {"ratio": round(max(cost["us"] for cost in costs) / empty, 3), "sizes": costs}

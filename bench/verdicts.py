@@ -1,0 +1,50 @@
+"""A verdict: how long it takes, and the peak memory of the process that makes it, which does nothing else."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+from bench.child import parts
+from bench.meter import Meter
+from bench.streams import RUN, admin, counts, found
+
+
+def seal(stream: str) -> dict[str, Any]:
+    """Cuts the run's window where its positions are."""
+    from audit.cut import seal_run
+
+    began = time.monotonic()
+    seal_run(stream, RUN, "bench")
+    return {"seconds": round(time.monotonic() - began, 2)}
+
+
+def sample(stream: str) -> dict[str, Any]:
+    """What beat asks of the broker every other second: a verdict takes no older answer."""
+    from ingest.dispatch import sample as ask
+
+    return {"sampled": ask(admin(), stream)}
+
+
+def close(stream: str) -> dict[str, Any]:
+    """`passgate run close`, in a process of its own."""
+    from audit.close import close_run
+
+    run = found(stream)
+    records = counts(run)["records"]
+    before = peak_mib()
+    with Meter(parts()) as meter:
+        stored = close_run(stream, RUN, "bench", wait=timedelta(seconds=60))
+    failed = [check.name for check in stored.verdict.checks if check.state != "HOLDS"]
+    return meter.document(
+        records, peak_mib=peak_mib(), idle_mib=before, verdict=str(stored.verdict.state), not_holding=failed
+    )
+
+
+def peak_mib() -> float:
+    """The most that this process ever held."""
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(held / (2**20 if sys.platform == "darwin" else 2**10), 1)
