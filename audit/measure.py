@@ -58,6 +58,7 @@ def lanes_of(wins: Sequence[int]) -> dict[int, list[Start]]:
 def measure(win: int, captured: look.Captured, refuted: Mapping[int, int] | None = None) -> Measurement:
     """`captured` was asked of Kafka before; `refuted` are offsets by source that a second reader found in gaps."""
     with read_snapshot() as cur:
+        cur.execute(sql.room)
         row = window_row(cur, win)
         contract = compiled(row.contract_id).contract
         facts = _Reading(cur, row, look.clock(cur)).facts(contract, captured, refuted or {})

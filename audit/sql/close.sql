@@ -8,7 +8,7 @@ SELECT number FROM verdict WHERE win = %(win)s AND state = 'FAIL' ORDER BY numbe
 
 -- name: ready_for_bus_end
 -- The window's admission is at its cut everywhere, nothing of it waits for an attempt, every attempt is
--- settled, and every event has its place.
+-- settled, and every event has its place: here by counting a batch's places, at the verdict event by event.
 SELECT w.bus_end_at IS NOT NULL AS known,
        w.state = 'CUT'
        AND NOT EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
@@ -17,9 +17,9 @@ SELECT w.bus_end_at IS NOT NULL AS known,
        AND NOT EXISTS (SELECT FROM batch b JOIN publish_queue q ON q.batch_id = b.id WHERE b.win = w.id)
        AND NOT EXISTS (SELECT FROM batch b JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
                          JOIN attempt a ON a.id = ab.attempt_id AND a.state <> 'ACKED' WHERE b.win = w.id)
-       AND NOT EXISTS (SELECT FROM batch b JOIN event e ON e.batch_id = b.id AND e.run_number = b.run_number
-                        WHERE b.win = w.id AND NOT EXISTS (
-                              SELECT FROM place p WHERE p.source_id = b.source_id AND p."offset" = e."offset")) AS settled
+       AND NOT EXISTS (SELECT FROM batch b WHERE b.win = w.id AND b.admitted <> (
+                              SELECT count(*) FROM place p WHERE p.source_id = b.source_id
+                                 AND p."offset" >= b.from_offset AND p."offset" < b.to_offset)) AS settled
   FROM run_window w WHERE w.id = %(win)s
 
 -- name: earlier_without_end
