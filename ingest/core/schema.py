@@ -51,6 +51,16 @@ class Fast:
     """Nowhere are unknown keys refused."""
     exact: bool
     """It has no floating-point fields, and its integers stay within 2^53: whatever it takes is exact."""
+    quotes: Callable[[Any], int] | None
+    """How many quotes an event has that says what an instance says, once, and nothing else; None: too many shapes.
+
+    For a value without a backslash: a string there has two quotes, and a key that was dropped, because it is unknown or
+    repeated, adds at least its own two.
+    """
+    sure: frozenset[tuple[str, ...]]
+    """Places that hold a string or an integer in whatever the struct takes."""
+    constants: Mapping[tuple[str, ...], str]
+    """What a place holds in whatever the struct takes."""
 
     @property
     def depth(self) -> int:
@@ -125,12 +135,80 @@ def fast(schema: Schema, sample: Mapping[str, Any] | None = None) -> Fast | None
     """
     fields: dict[tuple[str, ...], str] = {}
     try:
-        model = _object(_ordered(schema.document, sample), (), "", fields)
+        ordered = _ordered(schema.document, sample)
+        model = _object(ordered, (), "", fields)
         decode = msgspec.json.Decoder(model).decode
     except (_TooRich, TypeError, ValueError):
         # msgspec names what it cannot model (two bounds of one kind, a union it cannot tell apart) by these two.
         return None
-    return Fast(model, decode, fields, open=not _closed(schema.document), exact=not _has_floats(schema.document))
+    leaves = _leaves(ordered, (), "")
+    return Fast(
+        model, decode, fields,
+        open=not _closed(schema.document),
+        exact=not _has_floats(schema.document),
+        quotes=_quotes(leaves),
+        sure=frozenset(leaf.tokens for leaf in leaves if leaf.always and leaf.kinds <= _ID_KINDS),
+        constants={leaf.tokens: leaf.constant for leaf in leaves if leaf.always and leaf.constant is not None},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A key of the struct's event, at any level. `always`: every event has it. `kinds` as the schema names them."""
+
+    tokens: tuple[str, ...]
+    path: str
+    kinds: frozenset[str]
+    always: bool
+    constant: str | None
+
+
+_ID_KINDS = frozenset(["string", "integer"])
+_STRING_OR_NOT = 2, 4
+"""Quotes of a key and its value."""
+_FEW = 6
+"""Of more optional keys than this, encoding an instance and counting in that is faster than looking at each."""
+
+
+def _leaves(schema: Any, tokens: tuple[str, ...], path: str, always: bool = True) -> list[_Leaf]:
+    """The keys of a schema that `_object` took, with the attributes it gave them."""
+    found = []
+    for number, (name, rule) in enumerate(schema["properties"].items()):
+        is_there = always and name in schema.get("required", ())
+        kinds = rule.get("type", "string" if "enum" in rule or "const" in rule else ())
+        leaf = _Leaf(
+            (*tokens, name),
+            f"{path}f{number}",
+            frozenset([kinds] if isinstance(kinds, str) else kinds),
+            is_there,
+            rule.get("const"),
+        )
+        found.append(leaf)
+        if kinds == "object":
+            found += _leaves(rule, leaf.tokens, leaf.path + ".", is_there)
+    return found
+
+
+def _quotes(leaves: list[_Leaf]) -> Callable[[Any], int] | None:
+    loose = [leaf for leaf in leaves if not leaf.always or (leaf.kinds != {"string"} and "string" in leaf.kinds)]
+    if (
+        len(loose) > _FEW
+        or any("array" in leaf.kinds for leaf in leaves)
+        or any("object" in leaf.kinds for leaf in loose)
+    ):
+        return None
+    fixed = sum(_STRING_OR_NOT[leaf.kinds == {"string"}] for leaf in leaves if leaf not in loose)
+    if not loose:
+        return lambda event: fixed
+    get: Callable[[Any], Any] = attrgetter(*[leaf.path for leaf in loose])
+    if len(loose) == 1:
+        return lambda event: fixed + _quotes_of(get(event))
+    return lambda event: fixed + sum(map(_quotes_of, get(event)))
+
+
+def _quotes_of(value: Any) -> int:
+    """Quotes of an optional key with this value."""
+    return 0 if value is msgspec.UNSET else _STRING_OR_NOT[type(value) is str]
 
 
 def _has_floats(schema: Any) -> bool:

@@ -43,10 +43,11 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _BEFORE_LONE = re.compile(rb"(?:[^\\]++|" + _PAIR + rb"|\\(?!u[dD][89a-fA-F]).)*+", re.DOTALL)
-_TINY = re.compile(rb"[0-9]\.?[eE]-[0-9]{3}")
-# Digits and points become "0", the rest a space: sixteen in a row are a number that may not fit a double.
-_DIGITS = bytes(0x30 if byte in b"0123456789." else 0x20 for byte in range(256))
+# Digits and points become "0": sixteen in a row are a number that may not fit a double, and so are small exponents.
+_NUMBERS = bytes(0x30 if byte in b"0123456789." else byte for byte in range(256)).replace(b"E", b"e")
 _LONG = b"0" * 16
+_TINY = b"0e-000"
+_BACKSLASH = ord("\\")
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _BLANK = b" \t\r\n"
@@ -80,7 +81,7 @@ def read(value: bytes, depth: int) -> tuple[dict[str, Any], int] | Fault:
         return document
     encoded = _encode(document)
     # The same bytes: no key was dropped and no decimal rounded. Integers are never rounded, only too large.
-    if encoded == value and b"\\" not in value and (usual is not None or _LONG not in value.translate(_DIGITS)):
+    if encoded == value and _BACKSLASH not in value and (usual is not None or _LONG not in value.translate(_NUMBERS)):
         return document, 0
     checked = verify(value, encoded)
     return checked if isinstance(checked, Fault) else (document, checked)
@@ -113,7 +114,7 @@ def same_strings(value: bytes, encoded: bytes) -> bool:
     add nothing, written `\\"` or `\\u0022`; only one that ends in a backslash written `\\\\` adds one less. The encoder
     writes it so: a kept string never adds more in `encoded` than in `value`, and a dropped one adds at least one.
     """
-    if b"\\" not in value:
+    if _BACKSLASH not in value:
         return value.count(b'"') == encoded.count(b'"')
     return value.count(b'"') - value.count(b'\\"') == encoded.count(b'"') - encoded.count(b'\\"')
 
@@ -129,9 +130,8 @@ def verify(value: bytes, encoded: bytes) -> int | Fault:
 
 def odd_numbers(value: bytes) -> bool:
     """Whether a number in `value` may be beyond what a double holds; digits inside strings count, which only costs."""
-    if _LONG in value.translate(_DIGITS):
-        return True
-    return (b"e-" in value or b"E-" in value) and _TINY.search(value) is not None
+    numbers = value.translate(_NUMBERS)
+    return _LONG in numbers or (b"e-" in numbers and _TINY in numbers)
 
 
 def _exact(value: bytes) -> int | Fault:

@@ -306,9 +306,29 @@ EXACT = contract(
     flight_class({**FLIGHT_SCHEMA, "properties": {**FLIGHT_SCHEMA["properties"], "delay": {"type": "integer"}}})
 )
 LANDING = EventClass(2, "landing", "touchdown", (parse_pointer("/flight"),), flight_class(FLIGHT_SCHEMA).schema)
+SCALAR_FIELDS = {name: rule for name, rule in FLIGHT_SCHEMA["properties"].items() if name not in ("via", "plane")}
+PLANE = {"type": "object", "properties": {"tail": {"type": ["string", "null"]}, "seats": {"type": "integer"}}}
+#: Quotes of these are counted instead of encoding them: no arrays, and no object that may be absent.
+COUNTED = [
+    contract(flight_class({**FLIGHT_SCHEMA, "properties": SCALAR_FIELDS})),
+    contract(
+        flight_class(
+            {
+                **FLIGHT_SCHEMA,
+                "properties": {
+                    **SCALAR_FIELDS,
+                    "plane": PLANE,
+                    "delay": {"type": "integer"},
+                    "status": {"type": "string"},
+                },
+                "required": [*FLIGHT_SCHEMA["required"], "plane", "status"],
+            }
+        )
+    ),
+]
 PAIRS = [
     (Parser(made), without_fast_path(made))
-    for made in (SCHEMED, CLOSED, EXACT, contract(flight_class(FLIGHT_SCHEMA), LANDING), contract(LANDING))
+    for made in (SCHEMED, CLOSED, EXACT, *COUNTED, contract(flight_class(FLIGHT_SCHEMA), LANDING), contract(LANDING))
 ]
 SCALARS = st.sampled_from(
     [None, True, 0, 1, 7.0, 1.5, -0.0, 2**53 + 1, -(2**53) - 1, -(2**63) - 1, 2**64, 1e300, "", "UA", "flight",
@@ -349,6 +369,24 @@ def test_both_agree_at_the_bounds_of_integers(field: str, number: int) -> None:
 def test_the_fast_path_answers_as_the_slow_one(value: bytes, headers: Headers | None) -> None:
     for quick, slow in PAIRS:
         assert quick.parse(value, b"k", headers) == slow.parse(value, b"k", headers)
+
+
+def test_quotes_are_counted_where_every_key_is_a_scalar() -> None:
+    assert [path.quotes is not None for made in (SCHEMED, *COUNTED) for path in Parser(made)._fast.values()] == [
+        False,
+        True,
+        True,
+    ]
+
+
+@settings(max_examples=500)
+@given(flights(), st.sampled_from([{"tail": None}, {"tail": "N1"}, {"seats": 1}, {}]), st.booleans())
+def test_counting_quotes_answers_as_looking_at_every_key(value: bytes, plane: dict[str, Any], repeated: bool) -> None:
+    """With what the second one requires, so that its count is what decides, and a key that stands twice."""
+    more = json.dumps({"status": "late", "plane": plane, **({"carrier": "AA"} if repeated else {})}).encode()
+    for made in COUNTED:
+        whole = value[:-1] + b"," + more[1:]
+        assert Parser(made).parse(whole, b"k", None) == without_fast_path(made).parse(whole, b"k", None)
 
 
 # Nothing raises
