@@ -60,8 +60,6 @@ def not_in_force(contract: Contract) -> list[str]:
     """The parts the file wrote that are read and kept, but do nothing yet: `[plans]`, `[[notify]]`, ..."""
     written = {
         "[plans]": "plans" in contract.given,
-        "payload.visible_to": "payload.visible_to" in contract.given,
-        "payload.mask": "payload.mask" in contract.given,
         "payload.keep": "payload.keep" in contract.given,
         "[[notify]]": bool(contract.notify),
     }
