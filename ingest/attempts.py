@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from ingest.core import copying
+from ingest.core.copying import int4, int8
 from ingest.core.errors import LeaseError
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import Cursor, read, statements
@@ -16,8 +18,6 @@ from ingest.failpoints import failpoint
 from ingest.windows import raise_revisions
 
 sql = statements("ingest", "attempts")
-
-_PLACE_TYPES = ("int4", "int8", "int8", "int4", "int8")
 
 #: (inbox offset, bus source, bus offset)
 PlaceRow = tuple[int, int, int]
@@ -52,10 +52,12 @@ def end(cur: Cursor, attempt: int, state: str, why: str | None = None) -> None:
 
 
 def write_places(cur: Cursor, source: int, attempt: int, places: Iterable[PlaceRow]) -> None:
-    with cur.copy(sql.copy_places) as copy:
-        copy.set_types(_PLACE_TYPES)
-        for offset, bus_source, bus_offset in places:
-            copy.write_row((source, offset, attempt, bus_source, bus_offset))
+    rows = list(places)
+    if rows:
+        offsets, sources, bus_offsets = zip(*rows, strict=True)
+        fields = (int4(source), int8(offsets), int8(attempt), int4(sources), int8(bus_offsets))
+        with cur.copy(sql.copy_places) as copy:
+            copy.write(copying.rows(len(rows), fields))
 
 
 def requeue(cur: Cursor, attempt: int) -> None:

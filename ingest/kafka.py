@@ -27,6 +27,7 @@ from confluent_kafka import (
     Producer,
     TopicCollection,
     TopicPartition,
+    murmur2,
 )
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -36,6 +37,7 @@ from confluent_kafka.cimpl import NewTopic
 from ingest.core.batching import BATCH_BYTES, HEADER_BYTES
 from ingest.core.errors import BrokerError, SettingsError
 from ingest.core.outcome import CommitStep, Fault, Outcome, Report, Sending, Step, after_commit_fault, judge
+from ingest.core.partition import partition_for
 from ingest.core.record import UNREADABLE_NAME
 from ingest.failpoints import failpoint
 
@@ -923,6 +925,27 @@ class BusMessage(NamedTuple):
     headers: SentHeaders
 
 
+_as_message: Callable[[Iterable[Any]], BusMessage] = partial(tuple.__new__, BusMessage)
+
+
+def bus_messages(
+    partitions: Sequence[int],
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    headers: Sequence[SentHeaders],
+) -> list[BusMessage]:
+    """Records given by columns."""
+    return list(map(_as_message, zip(partitions, keys, values, headers, strict=True)))
+
+
+def partitions_for(keys: Sequence[bytes | None], identities: Sequence[bytes], partitions: int) -> list[int]:
+    """`ingest.core.partition.partition_for` of each event, by the client's own murmur2: a tenth of the time."""
+    return [
+        partition_for(None, identity, partitions) if key is None else murmur2(key, partitions)
+        for key, identity in zip(keys, identities, strict=True)
+    ]
+
+
 class TransactionalProducer:
     """One transactional instance, which only ever commits: after anything but a clean commit it is `dead`.
 
@@ -991,6 +1014,11 @@ def _drop(producer: Producer) -> None:
         log.info("dropping a producer: %s", raised)
 
 
+_UNHEARD = -(2**63)  # no delivery report yet: librdkafka's own "no offset" is -1001
+# Without the class's own constructor, which is a function in Python called once an event.
+_as_report: Callable[[Iterable[Any]], Report] = partial(tuple.__new__, Report)
+
+
 class _Transaction:
     """One transaction's calls, in order, noting what each said."""
 
@@ -1001,7 +1029,9 @@ class _Transaction:
         self._step = Step.BEGIN
         self._handed_over = 0
         self._undelivered = 0
-        self._reports: list[Report] = []
+        self._where: list[int] = []  # each event's partition, by its number
+        self._offsets: list[int | None] = []
+        self._faults: dict[int, Fault] = {}
         self.committed = False
 
     def run(self, topic: str, messages: Sequence[BusMessage]) -> Sending:
@@ -1013,11 +1043,11 @@ class _Transaction:
             failpoint("bus.after_produce")
             self._flush()
             failpoint("bus.before_commit")
-            if not self._undelivered and not any(report.fault for report in self._reports):
+            if not self._undelivered and not self._faults:
                 self._commit()
         except (KafkaException, BufferError, TypeError, ValueError, RuntimeError, SystemError) as error:
             raised = (self._step, _fault_of_exception(error))
-        return Sending(len(messages), self._handed_over, self._reports, self._undelivered, raised, self.committed)
+        return Sending(len(messages), self._handed_over, self._reports(), self._undelivered, raised, self.committed)
 
     def _left(self) -> float:
         return max(0.0, self._deadline - self._clock())
@@ -1025,8 +1055,10 @@ class _Transaction:
     def _produce(self, topic: str, messages: Sequence[BusMessage]) -> None:
         self._step = Step.PRODUCE
         produce, report = self._producer.produce, self._report
+        self._where = [message.partition for message in messages]
+        self._offsets = [_UNHEARD] * len(messages)
         for index, (where, key, value, headers) in enumerate(messages):
-            told = partial(report, index, where)
+            told = partial(report, index)
             while True:
                 try:
                     produce(topic, value, key, where, on_delivery=told, headers=headers)
@@ -1035,15 +1067,24 @@ class _Transaction:
                     if not self._left():
                         raise
                     self._producer.poll(0.05)
-            self._handed_over += 1
+            self._handed_over = index + 1
             if not index % 1000:
                 self._producer.poll(0)
                 failpoint("bus.while_producing")
 
-    def _report(self, index: int, where: int, error: KafkaError | None, message: Message) -> None:
-        offset = message.offset()
-        placed = offset if offset is not None and offset >= 0 and error is None else None
-        self._reports.append(Report(index, where, placed, fault_of(error) if error is not None else None))
+    def _report(self, index: int, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._offsets[index] = message.offset()
+        else:
+            self._offsets[index] = None
+            self._faults[index] = fault_of(error)
+
+    def _reports(self) -> list[Report]:
+        """A delivery report each, of those that came. Kafka's offsets of -1 and the like are none."""
+        offsets = [offset if offset is None or offset >= 0 else None for offset in self._offsets]
+        faults = map(self._faults.get, range(len(offsets)))
+        reports = map(_as_report, zip(range(len(offsets)), self._where, offsets, faults, strict=True))
+        return [report for report, raw in zip(reports, self._offsets, strict=True) if raw != _UNHEARD]
 
     def _flush(self) -> None:
         self._step = Step.FLUSH

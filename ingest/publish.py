@@ -8,26 +8,38 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.rows import tuple_row
 
 from ingest import attempts
-from ingest.core.attempt import Queued, attempt_mark, choose, marked, transactional_id
+from ingest.collecting import no_collecting
+from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.outcome import Kind, Outcome, confirm
-from ingest.core.partition import partition_for
 from ingest.core.reconciliation import Due, due
 from ingest.db import Cursor, read, statements, write
 from ingest.failpoints import failpoint
-from ingest.kafka import Admin, BusMessage, Cluster, TopicChanged, TopicFacts, TransactionalProducer
+from ingest.kafka import (
+    Admin,
+    BusMessage,
+    Cluster,
+    TopicChanged,
+    TopicFacts,
+    TransactionalProducer,
+    bus_messages,
+    partitions_for,
+)
 from ingest.lease import renew
 from ingest.models import Source
 from ingest.reconcile import NO_OUTCOME, Reconciliation, Unsettled, unsettled_of
@@ -109,17 +121,21 @@ class Bus:
     sources: dict[int, int]
 
 
-class Letter(NamedTuple):
-    """One event on its way to the bus."""
+@dataclass(frozen=True)
+class Letters:
+    """The events on their way to the bus, by columns, in offset order."""
 
-    offset: int
-    batch: int
-    identity: bytes
-    digest: bytes
-    key: bytes | None
-    headers: bytes | None
-    payload: bytes | None
-    partition: int
+    offsets: Sequence[int]
+    batches: Sequence[int]
+    identities: Sequence[bytes]
+    digests: Sequence[bytes]
+    keys: Sequence[bytes | None]
+    headers: Sequence[bytes | None]
+    payloads: Sequence[bytes]
+    partitions: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
 
 
 @dataclass(frozen=True)
@@ -129,7 +145,7 @@ class PreparedAttempt:
     id: int
     bus: Bus
     batches: Sequence[Queued]
-    letters: Sequence[Letter]
+    letters: Letters
 
     @property
     def win(self) -> int:
@@ -156,6 +172,7 @@ class PublishLane:
         self._clear = False  # no unsettled attempt and nothing withheld: known since the last look
         self._renewed = time.monotonic()
 
+    @no_collecting()
     def step(self, max_wait: float) -> Step:
         """Settles what is unsettled, else publishes one attempt. Idle where there is nothing to do but wait."""
         if not self._clear:
@@ -230,24 +247,29 @@ class PublishLane:
         prepared = self._prepare(bus, batches, self._letters(batches, bus))
         mark = attempt_mark(self._install, prepared.id)
         failpoint("publish.after_prepared")
-        outcome = producer.send(bus.topic, [_message(letter, mark) for letter in prepared.letters])
+        outcome = producer.send(bus.topic, _messages(prepared.letters, mark))
         failpoint("publish.after_send")
         outcome = confirm(outcome, bus.topic_id, self._topic_id_after(bus, outcome))
         return self._write(prepared, outcome)
 
-    def _letters(self, batches: Sequence[Queued], bus: Bus) -> list[Letter]:
+    def _letters(self, batches: Sequence[Queued], bus: Bus) -> Letters:
         """The events of these batches that have no place yet, in offset order, each with its partition."""
         statement = sql.events_without_place if any(batch.partly for batch in batches) else sql.events
-        keys = {"run": batches[0].run_number, "batches": [batch.batch for batch in batches]}
+        leaf = f"event_p{batches[0].run_number // 16}"
         with read() as cur:
-            rows = cur.execute(statement, keys, binary=True).fetchall()
-        letters = [Letter(o, b, i, d, k, h, p, partition_for(k, i, bus.partitions)) for o, b, i, d, k, h, p in rows]
-        _check_payloads(letters)
-        return letters
+            cur.row_factory = tuple_row
+            keys = {"batches": [batch.batch for batch in batches]}
+            rows = cur.execute(statement.format(leaf=leaf), keys, binary=True).fetchall()
+        rows.sort(key=itemgetter(0))
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * 7
+        offsets, numbers, identities, digests, keys_, headers, payloads = columns
+        _check_payloads(offsets, payloads)
+        partitions = partitions_for(keys_, identities, bus.partitions)
+        return Letters(offsets, numbers, identities, digests, keys_, headers, payloads, partitions)
 
-    def _prepare(self, bus: Bus, batches: Sequence[Queued], letters: Sequence[Letter]) -> PreparedAttempt:
+    def _prepare(self, bus: Bus, batches: Sequence[Queued], letters: Letters) -> PreparedAttempt:
         """Commits PREPARED: what will be sent, where, under which fence, and where each partition stood before."""
-        partitions = sorted({letter.partition for letter in letters})
+        partitions = sorted(set(letters.partitions))
         marks = self._admin.high_watermarks(bus.topic, partitions)
         if self._admin.topic_id(bus.topic) != bus.topic_id:
             self._bus.clear()
@@ -268,7 +290,7 @@ class PublishLane:
         cur: Cursor,
         bus: Bus,
         batches: Sequence[Queued],
-        letters: Sequence[Letter],
+        letters: Letters,
         marks: dict[int, tuple[int, int]],
     ) -> int:
         numbers = [batch.batch for batch in batches]
@@ -280,15 +302,7 @@ class PublishLane:
         assert row is not None
         attempt = int(row.id)
         failpoint("prepare.after_attempt_row")
-        cur.execute(
-            sql.insert_attempt_batches,
-            {
-                "attempt": attempt,
-                "batches": [letter.batch for letter in letters],
-                "offsets": [letter.offset for letter in letters],
-                "partitions": [letter.partition for letter in letters],
-            },
-        )
+        cur.execute(sql.insert_attempt_batches, {"attempt": attempt, **_by_batch(letters)})
         failpoint("prepare.after_attempt_batches")
         cur.execute(
             sql.insert_attempt_partitions,
@@ -302,12 +316,12 @@ class PublishLane:
         )
         return attempt
 
-    def _attempt_row(self, bus: Bus, letters: Sequence[Letter]) -> dict[str, object]:
+    def _attempt_row(self, bus: Bus, letters: Letters) -> dict[str, object]:
         return {
             "source": self.lease.source, "transactional_id": transactional_id(self._install, self.lease.source),
             "fence": self.lease.fence, "owner": self.lease.owner, "install": self._install,
             "cluster_id": bus.cluster_id, "topic_id": bus.topic_id, "topic": bus.topic, "events": len(letters),
-            "bytes": sum(len(letter.payload or b"") for letter in letters),
+            "bytes": sum(map(len, letters.payloads)),
         }  # fmt: skip
 
     def _topic_id_after(self, bus: Bus, outcome: Outcome) -> str | None:
@@ -336,7 +350,8 @@ class PublishLane:
         with write() as cur:
             attempts.hold(cur, self.lease)
             failpoint("acked.after_hold")
-            places = ((letters[p.number].offset, sources[p.partition], p.offset) for p in outcome.places)
+            offsets = letters.offsets
+            places = [(offsets[number], sources[where], offset) for number, where, offset in outcome.places]
             attempts.write_places(cur, self.lease.source, prepared.id, places)
             failpoint("acked.after_places")
             attempts.end(cur, prepared.id, "ACKED")
@@ -451,16 +466,29 @@ def _largest(contract: Contract) -> int:
     return 2 * contract.limits.value_bytes + contract.limits.key_bytes + 1024
 
 
-def _check_payloads(letters: Sequence[Letter]) -> None:
-    gone = [letter.offset for letter in letters if letter.payload is None]
-    if gone:
-        raise PayloadGone(expected=f"the payload of offset {gone[0]}", found="none", next_step="a plan decides")
+def _check_payloads(offsets: Sequence[int], payloads: Sequence[bytes | None]) -> None:
+    if None in payloads:
+        gone = offsets[payloads.index(None)]
+        raise PayloadGone(expected=f"the payload of offset {gone}", found="none", next_step="a plan decides")
 
 
-def _message(letter: Letter, mark: bytes) -> BusMessage:
-    original = _unpack(letter.headers) if letter.headers else None
-    headers = marked(original, letter.identity, mark, letter.digest)
-    return BusMessage(letter.partition, letter.key, letter.payload, headers)
+def _by_batch(letters: Letters) -> dict[str, list[Any]]:
+    """Each batch's offsets and partitions as PostgreSQL reads arrays, which is less work than a parameter a number."""
+    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for batch, offset, partition in zip(letters.batches, letters.offsets, letters.partitions, strict=True):
+        found[batch].append((offset, partition))
+    arrays = [[f"{{{str(list(numbers))[1:-1]}}}" for numbers in zip(*rows, strict=True)] for rows in found.values()]
+    return {
+        "batches": list(found),
+        "offsets": [offsets for offsets, _ in arrays],
+        "partitions": [partitions for _, partitions in arrays],
+    }
+
+
+def _messages(letters: Letters, mark: bytes) -> list[BusMessage]:
+    originals = [_unpack(headers) if headers else None for headers in letters.headers]
+    headers = marked_all(originals, letters.identities, mark, letters.digests)
+    return bus_messages(letters.partitions, letters.keys, letters.payloads, headers)
 
 
 def install_id() -> UUID:

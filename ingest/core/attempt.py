@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from binascii import unhexlify
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 from uuid import UUID
 
 EVENTS_MOST = 5_000
@@ -74,6 +75,21 @@ def marked(
     return [header for header in original if header[0] not in OURS] + ours
 
 
+def marked_all(
+    originals: Sequence[RawHeaders | None], identities: Sequence[bytes], mark: bytes, digests: Sequence[bytes]
+) -> list[list[tuple[str, str | bytes | None]]]:
+    """`marked` for each event of an attempt."""
+    sender = (ATTEMPT, mark)
+    ours: list[list[tuple[str, str | bytes | None]]] = [
+        [(IDENTITY, identity.hex()), sender, (DIGEST, digest.hex())]
+        for identity, digest in zip(identities, digests, strict=True)
+    ]
+    for index, original in enumerate(originals):
+        if original:
+            ours[index] = marked(original, identities[index], mark, digests[index])
+    return ours
+
+
 class Mark(NamedTuple):
     """What a record on the bus says about itself."""
 
@@ -117,6 +133,28 @@ def _digest(text: bytes | None) -> bytes | None:
     if text is None or len(text) != 64:
         return None
     try:
-        return bytes.fromhex(text.decode("ascii"))
+        return unhexlify(text)
     except ValueError:
         return None
+
+
+# Without the class's own constructor, which is a function in Python called once a record.
+_as_mark: Callable[[Iterable[Any]], Mark] = partial(tuple.__new__, Mark)
+
+
+def read_marks(all_headers: Iterable[Sequence[tuple[str, bytes | None]] | None]) -> list[Mark | str]:
+    """`read_mark` of each record, with a short way for those that carry our headers and nothing else."""
+    marks: list[Mark | str] = []
+    for headers in all_headers:
+        if headers is not None and len(headers) == 3:
+            (first, identity), (second, attempt), (third, digest) = headers
+            if first == IDENTITY and second == ATTEMPT and third == DIGEST and identity and attempt and digest:
+                sender = _sender(attempt)
+                if sender is not None and len(identity) == len(digest) == 64:
+                    try:
+                        marks.append(_as_mark((*sender, unhexlify(identity), unhexlify(digest))))
+                        continue
+                    except ValueError:
+                        pass  # the long way says so
+        marks.append(read_mark(headers))
+    return marks

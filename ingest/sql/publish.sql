@@ -22,17 +22,17 @@ SELECT ab.batch_id
  LIMIT 1
 
 -- name: events
+-- By batch alone, in the leaf of the run that the batches belong to: a run the planner has never seen would else be read
+-- whole. The caller sorts: here the sort would move every payload.
 SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e.payload
-  FROM event e
- WHERE e.run_number = %(run)s AND e.batch_id = ANY(%(batches)b::bigint[])
- ORDER BY e."offset"
+  FROM {leaf} e
+ WHERE e.batch_id = ANY(%(batches)b::bigint[])
 
 -- name: events_without_place
 SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e.payload
-  FROM event e
- WHERE e.run_number = %(run)s AND e.batch_id = ANY(%(batches)b::bigint[])
+  FROM {leaf} e
+ WHERE e.batch_id = ANY(%(batches)b::bigint[])
    AND NOT EXISTS (SELECT FROM place p WHERE p.source_id = e.source_id AND p."offset" = e."offset")
- ORDER BY e."offset"
 
 -- name: dequeue
 DELETE FROM publish_queue WHERE batch_id = ANY(%(batches)b::bigint[]) AND source_id = %(source)s RETURNING batch_id
@@ -46,9 +46,8 @@ RETURNING id
 -- name: insert_attempt_batches
 -- The explicit partition of every event, batch by batch, in offset order.
 INSERT INTO attempt_batch (attempt_id, batch_id, offsets, partitions, live)
-SELECT %(attempt)s, x.batch_id, array_agg(x."offset" ORDER BY x."offset"), array_agg(x.partition ORDER BY x."offset"), true
-  FROM unnest(%(batches)b::bigint[], %(offsets)b::bigint[], %(partitions)b::integer[]) AS x(batch_id, "offset", partition)
- GROUP BY x.batch_id
+SELECT %(attempt)s, x.batch_id, x.offsets::bigint[], x.partitions::integer[], true
+  FROM unnest(%(batches)b::bigint[], %(offsets)s::text[], %(partitions)s::text[]) AS x(batch_id, offsets, partitions)
 
 -- name: insert_attempt_partitions
 INSERT INTO attempt_partition (attempt_id, partition, bus_source_id, lo, leader_epoch)
