@@ -7,19 +7,36 @@ and serves other tools. A worker that was fenced changes nothing.
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import psycopg
+from psycopg.rows import namedtuple_row, tuple_row
 
 from ingest import attempts
 from ingest.admit import packed
-from ingest.core.attempt import Mark, read_mark
-from ingest.core.batching import weight
-from ingest.core.consumption import AttemptFacts, BusRecord, EventFacts, EventKey, Known, Ruled, Ruling, rule
+from ingest.collecting import no_collecting
+from ingest.core import copying
+from ingest.core.attempt import read_marks
+from ingest.core.consumption import (
+    AttemptFacts,
+    BusRecord,
+    EventFacts,
+    EventKey,
+    Known,
+    Ruled,
+    Ruling,
+    bus_records,
+    rule,
+)
+from ingest.core.copying import int4, int8
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.identity import payload_digest
 from ingest.core.lane import Step
@@ -41,6 +58,11 @@ _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text"
 _REMEMBERED = 64
 READ_RECORDS = 5_000
 READ_BYTES = 8 * 1024 * 1024
+EVENTS_REMEMBERED = 40_000
+#: How many reads look for earlier effects first, after one that met some.
+COPIES_EXPECTED = 50
+#: How often Kafka is told the position while batch follows batch (s); at once when there is nothing to do.
+TELL_SECONDS = 1.0
 
 
 class BusSkip(BrokerError):
@@ -66,8 +88,9 @@ class Consumed:
 def consume(source: Source, lease: Lease, install: str, chunk: Chunk, memory: Memory) -> Consumed:
     """The verb: one transaction. Raises LeaseError when fenced, BusSkip when the read is not dense."""
     _check_dense(chunk, lease.next_offset)
-    records = [_bus_record(record) for record in chunk.records]
-    return again(lambda: _Consumption(source, lease, install, chunk, records, memory).transact())
+    records = _bus_records(chunk.records)
+    tries = iter([False])
+    return again(lambda: _Consumption(source, lease, install, chunk, records, memory, next(tries, True)).transact())
 
 
 def _check_dense(chunk: Chunk, position: int) -> None:
@@ -80,15 +103,25 @@ def _check_dense(chunk: Chunk, position: int) -> None:
         )
 
 
-def _bus_record(record: Record) -> BusRecord:
-    return BusRecord(record.offset, read_mark(record.headers), payload_digest(record.value or b""))
+def _bus_records(records: Sequence[Record]) -> list[BusRecord]:
+    digests = [payload_digest(record.value or b"") for record in records]
+    marks = read_marks([record.headers for record in records])
+    return bus_records([record.offset for record in records], marks, digests)
 
 
 class Memory:
-    """What never changes about attempts, remembered by a process: their events' offsets, run and window."""
+    """What never changes about attempts, remembered by a process: their events, run and window.
+
+    Of the newest attempts it remembers each event too: at most EVENTS_REMEMBERED, some 350 bytes each. `copies` counts
+    down the reads that look for earlier effects, after one that found some.
+    """
 
     def __init__(self) -> None:
+        self.copies = 0
         self._facts: dict[int, AttemptFacts] = {}
+        self._batches: dict[int, list[int]] = {}
+        self._events: dict[EventKey, EventFacts] = {}
+        self._loaded: dict[int, list[EventKey]] = {}
 
     def recall(self, cur: Cursor, numbers: Iterable[int]) -> dict[int, AttemptFacts]:
         """Facts of these attempts, with the state they have now; those not in the ledger are left out."""
@@ -96,22 +129,68 @@ class Memory:
         states = {row.id: row.state for row in cur.execute(sql.states, {"attempts": wanted}).fetchall()}
         facts = {number: self._facts[number] for number in states if number in self._facts}
         facts |= self._learn(cur, [number for number in states if number not in facts])
-        self._facts = facts if len(self._facts) > _REMEMBERED else self._facts | facts
+        if len(self._facts) > _REMEMBERED:
+            self._facts, self._batches = facts, {number: self._batches[number] for number in facts}
+        else:
+            self._facts = self._facts | facts
         partial = [number for number, state in states.items() if state == "PARTIAL"]
         placed = _placed(cur, partial) if partial else {}
         return {n: _with_state(facts[n], state, placed.get(n)) for n, state in states.items() if n in facts}
+
+    def events(
+        self, cur: Cursor, facts: Mapping[int, AttemptFacts], carried: Mapping[int, int]
+    ) -> Mapping[EventKey, EventFacts]:
+        """Events of the attempts that this read carries much of (`carried` records of each), and what is still known.
+
+        Where it carries little of an attempt, as one of many partitions does, its records are looked up one by one.
+        """
+        much = [n for n, count in carried.items() if n in facts and 4 * count >= len(facts[n].offsets)]
+        missing = [number for number in much if number not in self._loaded]
+        self._forget(much, sum(len(facts[number].offsets) for number in missing))
+        by_leaf: dict[int, list[int]] = defaultdict(list)
+        for number in missing:
+            by_leaf[facts[number].run_number // 16].append(number)
+        for leaf, numbers in by_leaf.items():
+            self._load(cur, f"event_p{leaf}", numbers)
+        return self._events
+
+    def _load(self, cur: Cursor, leaf: str, numbers: Sequence[int]) -> None:
+        """All events of these attempts, whose runs lie in this leaf. A cursor of plain tuples."""
+        keys: dict[int, list[EventKey]] = {number: [] for number in numbers}
+        keys_of = {batch: keys[number] for number in numbers for batch in self._batches[number]}
+        statement = sql.events_of_batches.format(leaf=leaf)
+        for row in cur.execute(statement, {"batches": list(keys_of)}, binary=True).fetchall():
+            key = row[:2]
+            self._events[key] = _as_facts(row[3:])
+            keys_of[row[2]].append(key)
+        self._loaded |= keys
+
+    def _forget(self, needed: Sequence[int], coming: int) -> None:
+        """Makes room. What two attempts share goes with either of them, and is then looked up again."""
+        for number in [number for number in self._loaded if number not in needed]:
+            if len(self._events) + coming <= EVENTS_REMEMBERED:
+                return
+            for key in self._loaded.pop(number):
+                self._events.pop(key, None)
 
     def _learn(self, cur: Cursor, missing: Sequence[int]) -> dict[int, AttemptFacts]:
         if not missing:
             return {}
         offsets: dict[int, set[int]] = defaultdict(set)
         learned: dict[int, AttemptFacts] = {}
-        for row in cur.execute(sql.attempts, {"attempts": list(missing)}, binary=True).fetchall():
-            offsets[row.id].update(row.offsets)
-            learned[row.id] = AttemptFacts(
-                "", row.topic_id, row.source_id, row.run_number, row.win, row.contract_id, offsets[row.id]
-            )
+        for number in missing:
+            self._batches[number] = []
+        for number, topic_id, source, run, win, contract, some, batch in cur.execute(
+            sql.attempts, {"attempts": list(missing)}, binary=True
+        ).fetchall():
+            offsets[number].update(some)
+            self._batches[number].append(batch)
+            learned[number] = AttemptFacts("", topic_id, source, run, win, contract, offsets[number])
         return learned
+
+
+# Without the class's own constructor, which is a function in Python called once an event.
+_as_facts: Callable[[Iterable[Any]], EventFacts] = partial(tuple.__new__, EventFacts)
 
 
 def _with_state(facts: AttemptFacts, state: str, placed: set[int] | None) -> AttemptFacts:
@@ -131,7 +210,14 @@ class _Consumption:
     """One try at the transaction. A race that a unique index settled makes it be done again from the start."""
 
     def __init__(
-        self, source: Source, lease: Lease, install: str, chunk: Chunk, records: list[BusRecord], memory: Memory
+        self,
+        source: Source,
+        lease: Lease,
+        install: str,
+        chunk: Chunk,
+        records: list[BusRecord],
+        memory: Memory,
+        looks: bool,
     ) -> None:
         self.source = source
         self.lease = lease
@@ -139,7 +225,11 @@ class _Consumption:
         self.chunk = chunk
         self.records = records
         self.memory = memory
-        self.by_offset = {record.offset: record for record in chunk.records}
+        self.looks = looks  # for effects that are there already: the try before this one met some
+
+    @cached_property
+    def by_offset(self) -> dict[int, Record]:
+        return {record.offset: record for record in self.chunk.records}
 
     def transact(self) -> Consumed:
         with write() as cur:
@@ -182,28 +272,36 @@ class _Consumption:
         return int(row.batch_id)
 
     def _known(self, cur: Cursor) -> Known:
-        marks = [r.mark for r in self.records if isinstance(r.mark, Mark) and r.mark.install == self.install]
-        attempts_ = self.memory.recall(cur, (mark.attempt for mark in marks)) if marks else {}
-        keys = {(attempts_[m.attempt].run_number, m.identity) for m in marks if m.attempt in attempts_}
-        events, applied = self._events(cur, sorted(keys))
-        return Known(self.install, self.source.topic_id, attempts_, events, applied)
+        """What the ledger says of these records.
 
-    def _events(self, cur: Cursor, keys: Sequence[EventKey]) -> tuple[dict[EventKey, EventFacts], set[EventKey]]:
-        if not keys:
-            return {}, set()
-        asked = {"runs": [run for run, _ in keys], "identities": [identity for _, identity in keys]}
-        events: dict[EventKey, EventFacts] = {}
+        Whether an event has its effect already is not asked first, since hardly any has: the unique index refuses a
+        second one, all of this is done again, and then it is asked. So it is for a while after, and for projections,
+        which should not have to tell a second copy from their own faults.
+        """
+        marks = [r.mark for r in self.records if not isinstance(r.mark, str) and r.mark.install == self.install]
+        if not marks:
+            return Known(self.install, self.source.topic_id, {}, {}, set())
+        cur.row_factory = namedtuple_row
+        carried = Counter(mark.attempt for mark in marks)
+        facts = self.memory.recall(cur, carried)
+        cur.row_factory = tuple_row
+        events = self.memory.events(cur, facts, carried)
+        keys = {(facts[m.attempt].run_number, m.identity) for m in marks if m.attempt in facts}
+        unknown = keys - events.keys()
+        if unknown:
+            events = {key: events[key] for key in keys - unknown} | _look_up(cur, unknown)
         applied: set[EventKey] = set()
-        for row in cur.execute(sql.events, asked, binary=True).fetchall():
-            key = (row.run_number, row.identity)
-            events[key] = EventFacts(row.source_id, row.offset, row.win, row.payload_digest, row.class_id)
-            if row.applied:
-                applied.add(key)
-        return events, applied
+        if self.looks or self.memory.copies or any(compiled(f.contract).contract.projection for f in facts.values()):
+            applied = _applied(cur, keys)
+            self.memory.copies = COPIES_EXPECTED if applied else max(0, self.memory.copies - 1)
+        cur.row_factory = namedtuple_row
+        return Known(self.install, self.source.topic_id, facts, events, applied)
 
     def _project(self, cur: Cursor, known: Known, applied: Sequence[Ruled]) -> dict[int, Joined]:
         """Runs each window's projection over its events; the answers by bus offset."""
         joined: dict[int, Joined] = {}
+        if not any(compiled(facts.contract).contract.projection for facts in known.attempts.values()):
+            return joined
         for win, contract, rows in _by_window(known, applied):
             loaded = compiled(contract)
             failpoint("consume.before_window")
@@ -224,21 +322,42 @@ class _Consumption:
         self, cur: Cursor, batch: int, known: Known, applied: Sequence[Ruled], joined: dict[int, Joined]
     ) -> None:
         """Sorted by (run, identity), into the leaves: two lanes that race meet in one order."""
-        by_leaf: dict[int, list[tuple[EventKey, Ruled]]] = defaultdict(list)
+        by_leaf: dict[int, list[Ruled]] = defaultdict(list)
         for ruled in applied:
             assert ruled.key is not None
-            by_leaf[ruled.key[0] // 16].append((ruled.key, ruled))
-        source = self.lease.source
+            by_leaf[ruled.key[0] // 16].append(ruled)
         for leaf, rows in sorted(by_leaf.items()):
-            rows.sort(key=lambda row: row[0])
+            rows.sort(key=_identity)
+            rows.sort(key=_run_number)
             with cur.copy(sql.copy_effects.format(leaf=f"effect_p{leaf}")) as copy:
-                copy.set_types(_EFFECT_TYPES)
-                for key, ruled in rows:
-                    answer = joined.get(ruled.offset)
-                    state, reason = (int(answer.state), answer.reason or None) if answer else (None, None)
-                    win = known.events[key].win
-                    copy.write_row((key[0], key[1], win, source, ruled.offset, batch, state, reason))
+                if joined:
+                    copy.set_types(_EFFECT_TYPES)
+                    for row in self._joined_rows(batch, known, rows, joined):
+                        copy.write_row(row)
+                else:
+                    copy.write(self._plain_rows(batch, known, rows))
             failpoint("consume.after_leaf")
+
+    def _plain_rows(self, batch: int, known: Known, rows: Sequence[Ruled]) -> bytes:
+        """Effects without context, as COPY data."""
+        keys = [row.key for row in rows if row.key is not None]
+        wins = [known.events[key].win for key in keys]
+        runs, identities = [run for run, _ in keys], [identity for _, identity in keys]
+        offsets = [row.offset for row in rows]
+        fields = (
+            int4(runs), copying.digests(identities), int4(wins), int4(self.lease.source), int8(offsets), int8(batch),
+            copying.null(), copying.null(),
+        )  # fmt: skip
+        return copying.rows(len(rows), fields)
+
+    def _joined_rows(
+        self, batch: int, known: Known, rows: Sequence[Ruled], joined: dict[int, Joined]
+    ) -> Iterator[tuple[Any, ...]]:
+        for row in rows:
+            assert row.key is not None
+            answer = joined.get(row.offset)
+            state, reason = (int(answer.state), answer.reason or None) if answer else (None, None)
+            yield *row.key, known.events[row.key].win, self.lease.source, row.offset, batch, state, reason
 
     def _write_kept(self, cur: Cursor, ruled: Sequence[Ruled]) -> None:
         kept = [r for r in ruled if r.ruling in (Ruling.FOREIGN, Ruling.MISMATCHING)]
@@ -301,9 +420,45 @@ class _Consumption:
         """Windows whose facts change: those of the events, and cut ones that wait for this range to be read."""
         keys = {"source": self.lease.source, "start": self.chunk.start}
         windows = {row.id for row in cur.execute(sql.windows_in_range, keys).fetchall()}
-        windows |= {known.events[r.key].win for r in ruled if r.key is not None}
+        events = known.events
+        windows |= {events[key].win for key in [r.key for r in ruled] if key is not None}
         if windows:
             attempts.touch(cur, windows)
+
+
+def _run_number(ruled: Ruled) -> int:
+    assert ruled.key is not None
+    return ruled.key[0]
+
+
+def _identity(ruled: Ruled) -> bytes:
+    assert ruled.key is not None
+    return ruled.key[1]
+
+
+def _by_run(keys: Iterable[EventKey]) -> Iterator[tuple[list[EventKey], dict[str, Any]]]:
+    """The keys of each run, sorted as the index is, with what a look-up of them takes."""
+    for run, some in groupby(sorted(keys), key=itemgetter(0)):
+        mine = list(some)
+        yield mine, {"run": run, "count": len(mine), "identities": b"".join([identity for _, identity in mine])}
+
+
+def _look_up(cur: Cursor, keys: Iterable[EventKey]) -> dict[EventKey, EventFacts]:
+    """Events by identity. A cursor of plain tuples."""
+    found: dict[EventKey, EventFacts] = {}
+    for mine, asked in _by_run(keys):
+        found.update(
+            (mine[row[0]], _as_facts(row[1:])) for row in cur.execute(sql.events, asked, binary=True).fetchall()
+        )
+    return found
+
+
+def _applied(cur: Cursor, keys: Iterable[EventKey]) -> set[EventKey]:
+    """Those that have an effect already. A cursor of plain tuples."""
+    found: set[EventKey] = set()
+    for mine, asked in _by_run(keys):
+        found.update(mine[index] for (index,) in cur.execute(sql.applied, asked, binary=True).fetchall())
+    return found
 
 
 def _by_window(known: Known, applied: Sequence[Ruled]) -> list[tuple[int, int, list[Ruled]]]:
@@ -335,6 +490,12 @@ def _run(cur: Cursor, class_path: str, win: int, events: Sequence[AppliedEvent])
     return answers
 
 
+@cache
+def _memory_of(pid: int) -> Memory:
+    """One for all the lanes of a process: an attempt's events lie in several partitions. Not a parent's, after fork."""
+    return Memory()
+
+
 class EffectsLane:
     """Holds the lease of one bus source, with its consumer. Made in the process that uses it, after fork."""
 
@@ -345,11 +506,13 @@ class EffectsLane:
         self._cluster = cluster
         self._admin = admin
         self._install = str(install_id())
-        self._memory = Memory()
+        self._memory = _memory_of(os.getpid())
         self._reader: PartitionReader | None = None
         self._fault: BrokerError | None = None
         self._renewed = time.monotonic()
         self._read_size = 500
+        self._told = float("-inf")  # when Kafka was last told a position, and whether one since waits to be told
+        self._untold = False
         clear_stop(lease)
 
     @property
@@ -357,6 +520,7 @@ class EffectsLane:
         """The group whose commits other tools watch; Postgres is the authority (K9)."""
         return f"passgate.{self.source.stream.name}"
 
+    @no_collecting()
     def step(self, max_wait: float) -> Step:
         """Reads and commits one bounded batch."""
         if self._fault is not None:
@@ -371,8 +535,10 @@ class EffectsLane:
         done = consume(self.source, self.lease, self._install, chunk, self._memory)
         self.lease = self.lease.at(done.next_offset, chunk.leader_epoch)
         self._renewed = time.monotonic()
+        self._untold = True
         failpoint("consume.before_kafka_commit")
-        self._commit()
+        if self._renewed - self._told >= TELL_SECONDS:
+            self._commit()
         return Step(done.records, idle=False)
 
     def close(self) -> None:
@@ -382,13 +548,15 @@ class EffectsLane:
 
     def _bound(self, chunk: Chunk) -> None:
         """Foreign records may be large: the next read takes fewer of them."""
-        average = max(1, sum(map(weight, chunk.records)) // max(1, len(chunk.records)))
+        average = max(1, chunk.size // max(1, len(chunk.records)))
         self._read_size = max(20, min(READ_RECORDS, READ_BYTES // average))
 
     def _idle(self, chunk: Chunk | None) -> Step:
         if chunk is not None and chunk.fault is not None:
             raise chunk.fault
-        if time.monotonic() - self._renewed > _RENEW_AFTER:
+        if self._untold:
+            self._commit()
+        elif time.monotonic() - self._renewed > _RENEW_AFTER:
             renew(self.lease)
             self._renewed = time.monotonic()
         return Step(0, idle=True)
@@ -412,8 +580,9 @@ class EffectsLane:
             )
 
     def _commit(self) -> None:
-        """Only now, for other tools; a failure changes nothing here."""
+        """Only now, for other tools, and not for every batch of many; a failure changes nothing here."""
         assert self._reader is not None
+        self._told, self._untold = time.monotonic(), False
         fault: Any = self._reader.commit({self.here: (self.lease.next_offset, self.lease.leader_epoch)})
         if fault is not None:
             log.warning("offset commit to Kafka failed: %s", fault)

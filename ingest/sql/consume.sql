@@ -13,23 +13,32 @@ SELECT id, state FROM attempt WHERE id = ANY(%(attempts)b::bigint[])
 
 -- name: attempts
 -- What never changes about an attempt, once per attempt and process: which offsets of which run it carries.
-SELECT a.id, a.topic_id, a.source_id, b.run_number, b.win, b.contract_id, ab.offsets
+SELECT a.id, a.topic_id, a.source_id, b.run_number, b.win, b.contract_id, ab.offsets, ab.batch_id
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id
  WHERE a.id = ANY(%(attempts)b::bigint[])
 
 -- name: placed
 SELECT attempt_id, "offset" FROM place WHERE attempt_id = ANY(%(attempts)b::bigint[])
 
+-- name: events_of_batches
+-- Whole attempts at once, a tenth of what looking each identity up takes; by batch alone, in the leaf of their run.
+SELECT run_number, identity, batch_id, source_id, "offset", win, payload_digest, class_id
+  FROM {leaf} WHERE batch_id = ANY(%(batches)b::bigint[])
+
 -- name: events
--- LATERAL … LIMIT 1 by (run, identity): 4 µs a key even for a run the planner has never seen (SPEED).
-SELECT k.run AS run_number, k.identity, e.source_id, e."offset", e.win, e.payload_digest, e.class_id,
-       f.done IS NOT NULL AS applied
-  FROM unnest(%(runs)b::integer[], %(identities)b::bytea[]) AS k(run, identity)
+-- LATERAL … LIMIT 1 by (run, identity): 4 µs a key even for a run the planner has never seen (SPEED). The identities come
+-- as one string of bytes: an array of thousands takes longer to write and read than to look up.
+SELECT i, e.source_id, e."offset", e.win, e.payload_digest, e.class_id
+  FROM generate_series(0, %(count)s - 1) AS i
  CROSS JOIN LATERAL (
        SELECT source_id, "offset", win, payload_digest, class_id FROM event
-        WHERE run_number = k.run AND identity = k.identity LIMIT 1) e
-  LEFT JOIN LATERAL (
-       SELECT true AS done FROM effect WHERE run_number = k.run AND identity = k.identity LIMIT 1) f ON true
+        WHERE run_number = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) e
+
+-- name: applied
+SELECT i FROM generate_series(0, %(count)s - 1) AS i
+ CROSS JOIN LATERAL (
+       SELECT FROM effect
+        WHERE run_number = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) f
 
 -- name: copy_effects
 COPY {leaf} (run_number, identity, win, bus_source_id, bus_offset, bus_batch_id, context_state, context_reason)
