@@ -20,8 +20,8 @@ class StandsStill(Exception):
 def measure(topic: str, records: int) -> dict[str, Any]:
     """Sustained: the clock starts when the first effect is durable, and ends with the last.
 
-    Only records are counted that were not even admitted when it started. Where that leaves less than half of them, there
-    were too few to sustain anything, and the clock is that of the run's opening.
+    Only records are counted that were not even admitted when it started. Where that leaves less than half of them,
+    there were too few to sustain anything, and the clock is that of the run's opening.
     """
     began = time.monotonic()
     stream = opened(topic)

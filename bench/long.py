@@ -55,6 +55,7 @@ class LongRun:
         there = self.records
         answers = [self._more() for _ in range(CHUNKS)]
         micros = statistics.median(answer["seconds"] * 1e6 / answer["records"] for answer in answers)
+        self.book.say(f"   with {there:,} records there, one costs {micros:.1f} µs")
         return {"there": there, "us": round(micros, 2), "chunks": answers}
 
     def _more(self) -> dict[str, Any]:
@@ -84,6 +85,7 @@ class LongRun:
             with Watch(self.ground.groups()) as watch:
                 self._feed(max(0, to - self.records))
                 self._drain()
+            self.book.say(f"   {self.records:,} records are through")
             return watch.document() | {"records": self.records}
 
     def _drain(self) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from console.demo.telling import Teller
 from console.place import PROJECT, is_clone
 from console.stack.supervise import PASSED_ON, catch_signals
 from ingest.core.errors import PassgateError
+
+if TYPE_CHECKING:
+    from bench.notebook import Asked
 
 QUICK = 20_000
 LONG = 10
@@ -74,12 +78,9 @@ def bench(
         sys.exit(CANNOT)
 
 
-def _measured(asked: object, out: Path | None) -> dict[str, object]:
-
-    from bench.notebook import Asked
+def _measured(asked: Asked, out: Path | None) -> dict[str, object]:
     from bench.run import run
 
-    assert isinstance(asked, Asked)
     teller = Teller(sys.stderr)
     catch_signals(teller.say)
     for name in PASSED_ON:
