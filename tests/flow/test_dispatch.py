@@ -1,0 +1,43 @@
+"""Which lanes are taken next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ingest import dispatch
+from ingest.core.errors import BrokerError, PassgateError
+from ingest.lease import release, take
+from tests.flow.world import Flow, thing
+
+
+def test_who_had_a_turn_goes_behind_those_that_wait(make_flow: Callable[..., Flow]) -> None:
+    """A lane that fails or finds nothing each time is free again at once: it must not be the first one again, too."""
+    first, second = flows = [make_flow(), make_flow()]
+    for flow in flows:
+        flow.open()
+        flow.produce([thing(1)])
+        flow.sample()
+
+    def order() -> list[Flow]:
+        mine = {flow.sources("inbox")[0]: flow for flow in flows}
+        return [mine[row.source_id] for row in dispatch.work() if row.lane == "admission" and row.source_id in mine]
+
+    assert order() == [first, second]
+    lease = take("admission", first.sources("inbox")[0])
+    assert lease is not None
+    release(lease)
+    assert order() == [second, first]
+    for flow in flows:
+        flow.work()
+
+
+@pytest.mark.parametrize(("retry", "least"), [(True, dispatch.REST_RETRY), (False, dispatch.REST_OTHER)])
+def test_a_lane_rests_in_proportion_to_what_its_failing_took(retry: bool, least: float) -> None:
+    error: PassgateError = BrokerError(expected="an answer", found="none")
+    error.retry = retry  # type: ignore[misc]
+    now = time.monotonic()
+    assert dispatch._rest(error, now) == least
+    assert dispatch._rest(error, now - 100) >= 100 * dispatch.REST_SHARE
