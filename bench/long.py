@@ -18,6 +18,8 @@ PARTITIONS = 4
 SERVICES = ("lanes", "control", "beat")
 CHUNKS = 3
 FEED = 1_000_000
+IDLE = 4.0
+"""Seconds after which workers with nothing to do have given their lanes back."""
 
 
 class LongRun:
@@ -86,6 +88,7 @@ class LongRun:
                 self._feed(max(0, to - self.records))
                 self._drain()
             self.book.say(f"   {self.records:,} records are through")
+            self.ground.stack.wait(IDLE)
             return watch.document() | {"records": self.records}
 
     def _drain(self) -> None:
@@ -110,8 +113,8 @@ class LongRun:
     def _judged(self) -> None:
         self.ground.call("bench.verdicts:seal", stream=self.stream)
         with self._services():
-            self.ground.call("bench.verdicts:sample", stream=self.stream)
-            self.ground.stack.wait(6.0)  # what lanes still hold is given back, and samples are of now
+            self._drain()
+            self.ground.stack.wait(IDLE)
         answer = judged(self.ground, self.stream)
         if self.book.asked.wants("j"):
             self.book.note("j10", answer)

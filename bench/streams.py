@@ -143,6 +143,15 @@ def unpublished(stream: Bound) -> int:
     )
 
 
+def held(stream: Bound) -> int:
+    """Lanes of the inbox that somebody still has the lease of."""
+    return _number(
+        "SELECT count(*) AS n FROM position WHERE lane = 'admission' AND source_id = ANY(%(s)s)"
+        " AND owner IS NOT NULL AND until > clock_timestamp()",
+        list(stream.inbox),
+    )
+
+
 def applied(stream: Bound) -> int:
     """Events whose effects are durable."""
     return _number(
