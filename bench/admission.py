@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.child import parts
 from bench.meter import Meter
-from bench.streams import Bound, admitted_to, counts, feed, found, held, opened, wait_until
+from bench.streams import Bound, admitted_to, counts, feed, found, held, look, opened, wait_until
 from bench.workers import Workers, shares
 
 SECONDS = 900
@@ -34,6 +34,7 @@ def more(stream: str, start: int, records: int, workers: int, partitions: int) -
 
 def admit(stream: Bound, records: int, workers: int) -> dict[str, Any]:
     wait_until(lambda: not held(stream), SECONDS, "the lanes are free")
+    look(stream)
     before, counted = admitted_to(stream), counts(stream)
     with Workers(["admission"], shares(stream.inbox, workers)) as processes:
         with Meter({**parts(), "workers": processes.pids}) as meter:

@@ -16,12 +16,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for. `long` is the number of records of the long run."""
+    """What was asked for. `long`: records of the long run; `apart`: a stack of its own for each kind."""
 
     events: int = 1_000_000
     rounds: int = 3
     only: tuple[str, ...] = LETTERS
     long: int = 10_000_000
+    apart: bool = True
 
     def wants(self, *letters: str) -> bool:
         return any(letter in self.only for letter in letters)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.child import parts
 from bench.meter import Meter
-from bench.streams import applied, counts, found, unpublished, wait_until
+from bench.streams import applied, counts, found, look, unpublished, wait_until
 from bench.workers import Workers, shares
 
 SECONDS = 900
@@ -27,6 +27,7 @@ def effects(stream: str, workers: int) -> dict[str, Any]:
     """Until every event of the bus has its effect."""
     bound = found(stream)
     events = counts(bound)["admitted"]
+    look(bound)
     with Workers(["effects"], shares(bound.bus, workers)) as processes:
         with Meter({**parts(), "workers": processes.pids}) as meter:
             processes.go()

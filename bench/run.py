@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from bench.long import SERVICES, LongRun, judged
 from bench.measures import LETTERS
 from bench.notebook import Asked, Notebook, Say
 
+Play = Callable[[Ground, Notebook], None]
 PARTITIONS = 4
 MANY_PARTITIONS = 64
 LOOP_PART, LOOP_MOST = 0.03, 30_000
@@ -19,27 +20,25 @@ BULK_PART = 0.2
 
 
 def run(asked: Asked, out: Path | None, say: Say) -> dict[str, Any]:
-    """Everything that was asked for; the document, which `report` makes a table of."""
+    """Everything that was asked for; the document, which `report` makes a table of.
+
+    Each kind has a stack of its own, so that none pays for what another left in the tables; a trial has one for all.
+    """
     book = Notebook(asked, out, say)
-    for letters, what, play in (
-        ("abcdefin", "the lanes", side_by_side),
-        ("gj", "the whole flow", flow),
-        ("h", "the door", door),
-        ("jklm", "the long run", long_run),
-    ):
-        if asked.wants(*letters):
-            _on_ground(book, what, play)
+    kinds = [kind for kind in KINDS if asked.wants(*kind[0])]
+    for together in [[kind] for kind in kinds] if asked.apart else [kinds]:
+        with Ground(say) as ground:
+            for _, what, play in together:
+                say(what)
+                _play(ground, book, what, play)
     return book.document()
 
 
-def _on_ground(book: Notebook, what: str, play: Callable[[Ground, Notebook], None]) -> None:
-    """A stack for each kind: none pays for what another left in the tables."""
-    book.say(what)
-    with Ground(book.say) as ground:
-        try:
-            play(ground, book)
-        except MeasureFailed as error:
-            book.fail(what, error)
+def _play(ground: Ground, book: Notebook, what: str, play: Play) -> None:
+    try:
+        play(ground, book)
+    except MeasureFailed as error:
+        book.fail(what, error)
 
 
 def long_run(ground: Ground, book: Notebook) -> None:
@@ -116,6 +115,14 @@ def lanes(ground: Ground, book: Notebook) -> None:
     if asked.wants("n"):
         many = ground.call("bench.streams:new_topic", partitions=MANY_PARTITIONS, records=events)["topic"]
         call("n", "bench.admission:measure", topic=many, records=events, workers=2)
+
+
+KINDS: Sequence[tuple[str, str, Play]] = (
+    ("abcdefin", "the lanes, side by side", side_by_side),
+    ("gj", "the whole flow", flow),
+    ("h", "the door", door),
+    ("jklm", "the long run", long_run),
+)
 
 
 def letters(named: str | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from audit.open import Opened, open_run
 from bench.events import Recipe, Sent, preload
 from ingest.db import one, read
+from ingest.dispatch import sample
 from ingest.kafka import Admin, Cluster
 from ingest.streams import load
 
@@ -141,6 +142,11 @@ def unpublished(stream: Bound) -> int:
         " + (SELECT count(*) FROM attempt WHERE source_id = ANY(%(s)s) AND state IN ('PREPARED', 'UNKNOWN')) AS n",
         list(stream.inbox),
     )
+
+
+def look(stream: Bound) -> None:
+    """What beat does every other second: workers take no lane of which the last answer says that nothing is there."""
+    sample(admin(), stream.name)
 
 
 def held(stream: Bound) -> int:

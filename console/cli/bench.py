@@ -68,7 +68,7 @@ def bench(
     document = (
         json.loads(made.read_text(encoding="utf-8"))
         if made
-        else _measured(Asked(events, rounds, wanted, LONG * events), out)
+        else _measured(Asked(events, rounds, wanted, LONG * events, apart=not quick), out)
     )
     text = markdown(document)
     click.echo(text)

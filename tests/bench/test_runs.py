@@ -14,6 +14,7 @@ from bench.notebook import Asked
 from bench.run import run
 
 EVENTS = 2_000
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def folders() -> set[Path]:
@@ -25,18 +26,17 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Everything, once, on a stack of the benchmark's own."""
     out = tmp_path_factory.mktemp("bench") / "out.json"
     before = folders()
-    made = run(Asked(EVENTS, rounds=1, long=4 * EVENTS), out, lambda text: None)
+    made = run(Asked(EVENTS, rounds=1, long=4 * EVENTS, apart=False), out, lambda text: None)
     assert out.stat().st_size > 0
     assert folders() <= before, "what was measured is removed"
     return made
 
 
-@pytest.mark.slow
 def test_every_measure_answers(document: dict[str, Any]) -> None:
+    assert document["failed"] == []
     assert set(document["rounds"]) == set(BY_KEY)
 
 
-@pytest.mark.slow
 def test_what_was_counted(document: dict[str, Any]) -> None:
     rounds = document["rounds"]
     admitted = rounds["d1"][0]["counts"]
@@ -51,3 +51,25 @@ def test_what_was_counted(document: dict[str, Any]) -> None:
         rounds["e1"][0]["records"] == rounds["f1"][0]["records"] == rounds["f1"][0]["applied"] == admitted["admitted"]
     )
     assert rounds["n"][0]["counts"]["records"] == EVENTS
+
+
+def test_the_flow_the_door_and_the_long_run_lose_nothing(document: dict[str, Any]) -> None:
+    rounds = document["rounds"]
+    flow = rounds["g"][0]
+    assert flow["counts"]["records"] == EVENTS
+    assert flow["applied"] == flow["counts"]["admitted"]
+    door = rounds["h"][0]
+    assert set(door["statuses"]) == {"200"}
+    assert door["counts"]["records"] == door["sent"]["records"]
+    assert door["counts"]["quarantined"] == door["sent"]["mismatches"]
+    assert [rounds[key][0]["verdict"] for key in ("j1", "j10")] == ["PASS", "PASS"]
+    assert [each["there"] for each in rounds["l"][0]["sizes"]] == sorted(
+        each["there"] for each in rounds["l"][0]["sizes"]
+    )
+    assert rounds["j10"][0]["records"] >= 4 * EVENTS
+
+
+def test_every_page_and_the_gate_answered(document: dict[str, Any]) -> None:
+    for page in document["rounds"]["k"][0]["pages"].values():
+        assert set(page["statuses"]) <= {"200", "302"}
+    assert set(document["rounds"]["kg"][0]["statuses"]) == {"200"}
