@@ -22,7 +22,7 @@ from audit.core.snapshot import read_basis
 from audit.measure import lanes_of
 from ingest.auditlog import record_act
 from ingest.core.errors import PassgateError
-from ingest.db import Cursor, DatabaseGone, Refused, read, statements, write
+from ingest.db import Cursor, DatabaseGone, Refused, prepared, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Partition, Start
 from ingest.streams import compiled
@@ -238,7 +238,8 @@ def decide_gate(stream: str, run_id: str, window: int | None = None, who: str = 
 
 def _decide(stream: str, run_id: str, window: int | None) -> GateDecision:
     with read() as cur:
-        rows = cur.execute(sql.run_gates, {"stream": stream, "run_id": run_id, "window": window}).fetchall()
+        values = {"stream": stream, "run_id": run_id, "window": window}
+        rows = prepared(cur, sql.run_gates, values).fetchall()
     windows = [
         core.WindowGate(
             row.number,
@@ -266,5 +267,5 @@ def _log(decision: GateDecision, stream: str, run_id: str, window: int | None, w
         "code": str(decision.code),
         "verdict": decision.verdict,
     }
-    with write() as cur:
-        cur.execute(sql.log_decision, values)
+    with read() as cur:  # one statement is its own transaction
+        prepared(cur, sql.log_decision, values)

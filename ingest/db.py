@@ -7,7 +7,7 @@ parameters travel in binary, COPY is at hand, and nothing is interpolated into t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -90,6 +90,19 @@ def read() -> Iterator[Cursor]:
     """Reading outside of any promise of consistency between statements."""
     with _named_errors(), cursor() as cur:
         yield cur
+
+
+def prepared(cur: Cursor, statement: str, values: Mapping[str, object]) -> Cursor:
+    """Executes what every request asks: the server parses and plans it once a connection, which is most of its work.
+
+    Nothing else is prepared by itself: a plan that is kept does not look at values.
+    """
+    if cur.connection.prepare_threshold is None:
+        cur.connection.prepare_threshold = _NEVER
+    return cur.execute(statement, values, prepare=True)
+
+
+_NEVER = 2**31
 
 
 def one(cur: Cursor) -> Any:

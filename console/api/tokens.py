@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from knox.models import AuthToken
 
 from console.models import TokenScope
@@ -48,6 +49,7 @@ def issue(user: Any, name: str, expires: timedelta, acts: Collection[str], actor
         raise TokenRefused(expected=f"acts among {', '.join(act.value for act in Act)}", found=unknown[0])
     wanted = sorted(set(acts))
     with write() as cur:
+        AuthToken.objects.filter(user=user, expiry__lt=Now()).delete()  # what is over is of no use to anybody
         token, secret = AuthToken.objects.create(user, expiry=expires)
         TokenScope.objects.create(token=token, name=name.strip(), acts=wanted, created_by=actor)
         detail = {"name": name.strip(), "acts": wanted, "expires_at": token.expiry.isoformat(), "key": token.token_key}
