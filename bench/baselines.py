@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import psycopg
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 from django.db import connection, models
 
 from bench.child import parts
@@ -85,9 +85,8 @@ class _consumer:  # noqa: N801 - used as a function
     def __enter__(self) -> Consumer:
         while not self._consumer.assignment():
             self._consumer.poll(0.1)
-        for partition in self._consumer.assignment():
-            partition.offset = 0
-            self._consumer.seek(partition)
+        # Again from the beginning. Assigned, not sought: a partition refuses to seek until its fetcher has started.
+        self._consumer.assign([TopicPartition(p.topic, p.partition, 0) for p in self._consumer.assignment()])
         return self._consumer
 
     def __exit__(self, *_: object) -> None:
