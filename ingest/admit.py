@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, arrive
 from ingest.core.errors import PassgateError
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows
 from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Parsed, Understood
 from ingest.db import Cursor, again, one, statements, write
@@ -41,12 +42,9 @@ from ingest.streams import Loaded, compiled, ensure_classes
 from ingest.windows import Binding, bindings
 
 log = logging.getLogger(__name__)
+packed = packed_headers
 sql = statements("ingest", "admit")
 
-_EVENT_TYPES = (
-    "int4", "bytea", "int4", "int4", "int4", "int8", "int8", "bytea", "text", "bytea", "bytea", "bytea",
-)  # fmt: skip
-_RECEIPT_TYPES = ("int4", "int8", "int8", "int2", "int2", "int2", "int4", "bytea", "bytea")
 _RENEW_AFTER = LEASE_SECONDS / 3
 DISPUTED_BYTES = 2 * BATCH_BYTES
 KEPT_BYTES = 4 * BATCH_BYTES
@@ -178,30 +176,18 @@ class Admission:
         """Sorted by identity, into the leaf: two workers that race meet in one order and do not deadlock."""
         if not events:
             return
-        self._know_classes(cur, {e.class_name for e in events})
+        names = {e.class_name for e in events}
+        self._know_classes(cur, names)
         failpoint("admit.after_classes")
-        ids = self.class_ids
-        run, win, source, records = self.binding.run_number, self.binding.win, self.lease.source, self.records
-        with cur.copy(sql.copy_events.format(leaf=self._leaf)) as copy:
-            copy.set_types(_EVENT_TYPES)
-            for e in sorted(events, key=_by_identity):
-                record = records[e.offset]
-                copy.write_row((
-                    run, e.identity, win, ids[e.class_name], source, e.offset, batch, e.payload_digest,
-                    event_id(e.parts), record.key, packed(record.headers), e.value,
-                ))  # fmt: skip
+        ids, records = {name: self.class_ids[name] for name in names}, self.records
+        run, win, source = self.binding.run_number, self.binding.win, self.lease.source
+        found = [(e, records[e.offset]) for e in sorted(events, key=_by_identity)]
+        _copy(cur, sql.copy_events.format(leaf=self._leaf), event_rows(run, win, source, batch, ids, found))
 
     def _write_receipts(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
-        ids = self.class_ids
-        source = self.lease.source
-        with cur.copy(sql.copy_receipts) as copy:
-            copy.set_types(_RECEIPT_TYPES)
-            for o, a in zip(decisions.outcomes, self.arrivals, strict=True):
-                known = ids.get(a.parsed.class_name) if type(a.parsed) is Understood else None
-                copy.write_row((
-                    source, o.offset, batch, int(o.decision), int(o.reason), int(o.flags), known, o.identity,
-                    o.payload_digest,
-                ))  # fmt: skip
+        known = self.class_ids.get
+        numbers = [known(a.parsed.class_name) if type(a.parsed) is Understood else None for a in self.arrivals]
+        _copy(cur, sql.copy_receipts, receipt_rows(self.lease.source, batch, decisions.outcomes, numbers))
 
     def _write_items(self, cur: Cursor, batch: int, items: Sequence[Item]) -> None:
         if not items:
@@ -302,6 +288,12 @@ class _KafkaAdmission(Admission):
             raise lost(self.lease)
 
 
+def _copy(cur: Cursor, statement: str, rows: Iterator[bytes]) -> None:
+    with cur.copy(statement) as copy:
+        for part in copied(rows):
+            copy.write(part)
+
+
 def _by_identity(event: NewEvent) -> bytes:
     return event.identity
 
@@ -317,20 +309,6 @@ def _cut(value: bytes | None) -> str:
 def _kept_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> bytes | None:
     found = packed(headers)
     return found if found is None or len(found) <= KEPT_BYTES else packed([(UNREADABLE_NAME, None)])
-
-
-_encode_id = msgspec.json.Encoder().encode
-_pack = msgspec.msgpack.Encoder().encode
-
-
-def event_id(parts: tuple[str | int, ...]) -> str:
-    """The id's parts as a JSON array: readable, and exact about strings and integers."""
-    return _encode_id(parts).decode()
-
-
-def packed(headers: Sequence[tuple[str, bytes | None]] | None) -> bytes | None:
-    """Headers as they came, in order, repeats and nulls included, as msgpack [[name, bytes|nil], ...]."""
-    return _pack(headers) if headers else None
 
 
 class AdmissionLane:
