@@ -17,7 +17,7 @@ GROUPS = ("client", "workers", "web", "control", "postgres", "broker")
 def markdown(document: dict[str, Any]) -> str:
     """Both tables and the machine, from a document that the benchmark wrote."""
     found = lines(document["rounds"])
-    parts = [rates(found), "", targets(judged(found)), "", _foot(document)]
+    parts = [rates(found), "", targets(judged(found, document["asked"])), "", _foot(document)]
     return "\n".join(parts)
 
 

@@ -33,15 +33,23 @@ def test_medians_ranges_and_cpu() -> None:
     assert hand.cpu == {"client": 0.0, "postgres": 3.0}
 
 
+WHOLE = {"events": 1_000_000, "rounds": 3, "long": 10_000_000}
+
+
 def test_every_target_has_a_word() -> None:
-    words = {each.text: (each.found, each.word) for each in judged(lines(ROUNDS))}
-    assert len(judged([])) == len(TARGETS)
-    assert {each.word for each in judged([])} == {"not measured"}
+    words = {each.text: (each.found, each.word) for each in judged(lines(ROUNDS), WHOLE)}
+    assert len(judged([], WHOLE)) == len(TARGETS)
+    assert {each.word for each in judged([], WHOLE)} == {"not measured"}
     assert words["one worker against the loop by hand, d/a, at least 10"] == ("10.0", "reached")
     # of two limits the higher one counts
-    assert words["one worker against the limit, d/c, at least 0.28"] == ("0.20", "not reached")
+    assert words["one worker against the limit, d/c, at least 0.28"] == ("0.20", "**not reached**")
     assert words["a request of the door, p99 below 100 ms"] == ("99", "reached")
     assert words["two workers, at least 150,000 records/s"] == ("-", "not measured")
+
+
+def test_few_records_judge_nothing() -> None:
+    words = {each.word for each in judged(lines(ROUNDS), WHOLE | {"events": 999_999})}
+    assert words == {"not measured", "not judged: fewer than 1,000,000 records"}
 
 
 MACHINE = {
@@ -51,7 +59,7 @@ MACHINE = {
 
 
 def test_the_readme_gets_the_table_between_its_marks(tmp_path: Path) -> None:
-    text = markdown({"asked": {"events": 1_000_000, "rounds": 3}, "machine": MACHINE, "rounds": ROUNDS})
+    text = markdown({"asked": WHOLE, "machine": MACHINE, "rounds": ROUNDS})
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     insert(readme, text)
