@@ -133,6 +133,7 @@ TARGETS = (
         _of("l"),
         most=1.3,
         form="{:.2f}",
+        needs="long",
     ),
     Target("memory flat over the long run, at most 1.1", _of("m"), most=1.1, form="{:.2f}", needs="long"),
     Target("memory flat while PostgreSQL is slow, at most 1.1", _of("mb"), most=1.1, form="{:.2f}", needs="long"),
