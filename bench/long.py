@@ -16,7 +16,10 @@ from bench.slow import Slowed
 
 PARTITIONS = 4
 SERVICES = ("lanes", "control", "beat")
+STAGES = (0.1, 0.5, 1.0)
 CHUNKS = 3
+TRIAL = 1_000_000
+"""Fewer are a trial: one stage, few requests."""
 FEED = 1_000_000
 IDLE = 4.0
 """Seconds after which workers with nothing to do have given their lanes back."""
@@ -30,6 +33,8 @@ class LongRun:
         self.book = book
         self.total = book.asked.long
         self.chunk = max(500, self.total // 100)
+        self.trial = self.total < TRIAL
+        self.stages, self.chunks = ((1.0,), 1) if self.trial else (STAGES, CHUNKS)
         made = ground.call("bench.streams:new_stream", partitions=PARTITIONS)
         self.stream, self.topic = made["stream"], made["topic"]
         self.records = self.events = 0
@@ -38,7 +43,7 @@ class LongRun:
         asked = self.book.asked
         costs = [self._cost()]
         memory: list[dict[str, Any]] = []
-        for part in (0.1, 0.5, 1.0):
+        for part in self.stages:
             memory.append(self._through(int(self.total * part)))
             if asked.wants("l"):
                 costs.append(self._cost())
@@ -55,7 +60,7 @@ class LongRun:
     def _cost(self) -> dict[str, Any]:
         """Some further records by one worker while nothing else runs: the cost of one at this size of the run."""
         there = self.records
-        answers = [self._more() for _ in range(CHUNKS)]
+        answers = [self._more() for _ in range(self.chunks)]
         micros = statistics.median(answer["seconds"] * 1e6 / answer["records"] for answer in answers)
         self.book.say(f"   with {there:,} records there, one costs {micros:.1f} µs")
         return {"there": there, "us": round(micros, 2), "chunks": answers}
@@ -100,7 +105,7 @@ class LongRun:
     def _backpressure(self) -> None:
         """A backlog, and a PostgreSQL that stands still for four fifths of the time: lanes slow down, nothing grows."""
         self._feed(max(1_000, self.total // 40))
-        seconds = 60.0 if self.total >= 1_000_000 else 5.0
+        seconds = 5.0 if self.trial else 60.0
         with self._services():
             before = self.ground.call("bench.flow:progress", stream=self.stream)
             with Slowed(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
@@ -121,11 +126,10 @@ class LongRun:
             self.book.note("j10m", answer)
 
     def _read(self) -> None:
-        quick = self.total < 1_000_000
         with self.ground.services("control", "beat", "web"):
-            arguments = {"requests": 10} if quick else {}
+            arguments = {"requests": 10} if self.trial else {}
             self.book.note("k", self.ground.call("bench.reading:pages", stream=self.stream, **arguments))
-            arguments = {"seconds": 2} if quick else {}
+            arguments = {"seconds": 2} if self.trial else {}
             self.book.note("kg", self.ground.call("bench.reading:gate", stream=self.stream, **arguments))
 
 
