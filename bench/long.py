@@ -16,7 +16,7 @@ from bench.slow import Slowed
 
 PARTITIONS = 4
 SERVICES = ("lanes", "control", "beat")
-STAGES = (0.1, 0.5, 1.0)
+STAGES: tuple[float, ...] = (0.1, 0.5, 1.0)
 CHUNKS = 3
 TRIAL = 1_000_000
 """Fewer are a trial: one stage, few requests."""
@@ -34,7 +34,8 @@ class LongRun:
         self.total = book.asked.long
         self.chunk = max(500, self.total // 100)
         self.trial = self.total < TRIAL
-        self.stages, self.chunks = ((1.0,), 1) if self.trial else (STAGES, CHUNKS)
+        self.stages = (1.0,) if self.trial else STAGES
+        self.chunks = 1 if self.trial else CHUNKS
         made = ground.call("bench.streams:new_stream", partitions=PARTITIONS)
         self.stream, self.topic = made["stream"], made["topic"]
         self.records = self.events = 0

@@ -64,7 +64,8 @@ def test_the_flow_the_door_and_the_long_run_lose_nothing(document: dict[str, Any
     door = rounds["h"][0]
     assert set(door["statuses"]) == {"200"}
     assert door["counts"]["records"] == door["sent"]["records"]
-    assert door["counts"]["quarantined"] == door["sent"]["mismatches"]
+    # connections overtake each other: which of two payloads came first may differ, never how many events there are
+    assert door["counts"]["admitted"] == door["sent"]["events"]
     assert [rounds[key][0]["verdict"] for key in ("j1", "j10")] == ["PASS", "PASS"]
     assert [each["there"] for each in rounds["l"][0]["sizes"]] == sorted(
         each["there"] for each in rounds["l"][0]["sizes"]
