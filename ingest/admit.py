@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from ingest.collecting import no_collecting
 from ingest.core.batching import (
     BATCH_BYTES,
     BATCH_RECORDS,
@@ -31,7 +32,7 @@ from ingest.core.errors import PassgateError
 from ingest.core.lane import Step
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows
-from ingest.core.merkle import merkle_root, receipt_leaf
+from ingest.core.merkle import receipts_root
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Parsed, Understood
 from ingest.db import Cursor, again, one, statements, write
 from ingest.failpoints import failpoint
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 packed = packed_headers
 sql = statements("ingest", "admit")
 
+RESERIALISED = Flag.RESERIALISED.value
 _RENEW_AFTER = LEASE_SECONDS / 3
 DISPUTED_BYTES = 2 * BATCH_BYTES
 KEPT_BYTES = 4 * BATCH_BYTES
@@ -71,6 +73,7 @@ class Admitted:
     again_from: int
 
 
+@no_collecting()
 def admit(source: Source, lease: Lease, binding: Binding, poll: Poll) -> Admitted | None:
     """The verb: one transaction. None where the binding is no longer what the worker thought (cut, next window).
 
@@ -108,11 +111,12 @@ class Admission:
         self.arrivals = arrivals
         self.records = {r.offset: r for r in poll.records}
         self.class_ids = loaded.class_ids
+        self._root: bytes | None = None
 
     def write_all(self, cur: Cursor, batch: int) -> tuple[Decisions, Admitted]:
         """Everything a batch is, once the position row has been moved and is locked (the order is DESIGN 10's)."""
         decisions = self._decide(cur)
-        self._write_events(cur, batch, decisions.events)
+        self._write_events(cur, batch, decisions)
         failpoint("admit.after_events")
         self._write_receipts(cur, batch, decisions)
         failpoint("admit.after_receipts")
@@ -172,8 +176,9 @@ class Admission:
         if missing:
             self.class_ids = self.class_ids | ensure_classes(cur, self.loaded.stream_id, missing)
 
-    def _write_events(self, cur: Cursor, batch: int, events: Sequence[NewEvent]) -> None:
+    def _write_events(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
         """Sorted by identity, into the leaf: two workers that race meet in one order and do not deadlock."""
+        events = decisions.events
         if not events:
             return
         names = {e.class_name for e in events}
@@ -182,7 +187,10 @@ class Admission:
         ids, records = {name: self.class_ids[name] for name in names}, self.records
         run, win, source = self.binding.run_number, self.binding.win, self.lease.source
         found = [(e, records[e.offset]) for e in sorted(events, key=_by_identity)]
-        _copy(cur, sql.copy_events.format(leaf=self._leaf), event_rows(run, win, source, batch, ids, found))
+        with cur.copy(sql.copy_events.format(leaf=self._leaf)) as copy:
+            for part in copied(event_rows(run, win, source, batch, ids, found)):
+                copy.write(part)
+            self._digest(decisions)  # now, because the server is still storing what it was given
 
     def _write_receipts(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
         known = self.class_ids.get
@@ -238,7 +246,7 @@ class Admission:
             "contract": self.binding.contract, "start": self.poll.start, "end": self.poll.end,
             "epoch": self.poll.leader_epoch, "records": len(by_decision),
             "admitted": admitted, "duplicates": duplicates, "quarantined": quarantined,
-            "reserialised": sum(1 for o in decisions.outcomes if o.flags & Flag.RESERIALISED),
+            "reserialised": sum([o.flags & RESERIALISED == RESERIALISED for o in decisions.outcomes]),
             "bytes": self.poll.size, "digest": self._digest(decisions), "fence": self.lease.fence,
             "owner": self.lease.owner,
         }  # fmt: skip
@@ -250,10 +258,9 @@ class Admission:
         return Admitted(batch, len(by_decision), admitted, duplicates, quarantined, self.poll.end)
 
     def _digest(self, decisions: Decisions) -> bytes:
-        key = self.source.key
-        return merkle_root(
-            receipt_leaf(key, o.offset, o.decision, o.reason, o.identity, o.payload_digest) for o in decisions.outcomes
-        )
+        if self._root is None:
+            self._root = receipts_root(self.source.key, decisions.outcomes)
+        return self._root
 
 
 class _KafkaAdmission(Admission):

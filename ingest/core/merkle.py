@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
@@ -44,6 +45,33 @@ def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
         halves = iter(level)
         level = [sha256(b"\x01" + left + right).digest() for left, right in zip(halves, halves, strict=False)] + odd
     return level[0]
+
+
+class Receipt(Protocol):
+    """What a receipt's leaf is made of."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def decision(self) -> int: ...
+    @property
+    def reason(self) -> int: ...
+    @property
+    def identity(self) -> bytes | None: ...
+    @property
+    def payload_digest(self) -> bytes: ...
+
+
+def receipts_root(source_key: bytes, receipts: Iterable[Receipt]) -> bytes:
+    """The tree head over the receipts' leaves: `receipt_leaf` and `merkle_root`, with what they share made once."""
+    start = b"\x00" + len(source_key).to_bytes(4, "big") + source_key
+    sha256, fixed = hashlib.sha256, _RECEIPT.pack
+    hashes = []
+    for receipt in receipts:
+        identity = receipt.identity
+        middle = fixed(receipt.offset, receipt.decision, receipt.reason, identity is not None, receipt.payload_digest)
+        hashes.append(sha256(start + middle + (identity or _NO_IDENTITY)).digest())
+    return root_of_hashes(hashes)
 
 
 def receipt_leaf(

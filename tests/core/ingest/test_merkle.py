@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.core.merkle import EMPTY_ROOT, leaf_hash, merkle_root, node_hash, receipt_leaf, root_of_hashes
+from ingest.core.decide import Outcome
+from ingest.core.merkle import (
+    EMPTY_ROOT,
+    leaf_hash,
+    merkle_root,
+    node_hash,
+    receipt_leaf,
+    receipts_root,
+    root_of_hashes,
+)
 from ingest.core.reason import Decision, Reason
 
 
@@ -66,6 +76,18 @@ def test_no_two_receipts_share_a_leaf(
     one: tuple[bytes, int, int, int, bytes | None, bytes], other: tuple[bytes, int, int, int, bytes | None, bytes]
 ) -> None:
     assert (receipt_leaf(*one) == receipt_leaf(*other)) == (one == other)
+
+
+@given(st.binary(max_size=6), st.lists(RECEIPTS, max_size=9))
+def test_a_batch_has_the_root_of_its_receipts_leaves(
+    key: bytes, made: list[tuple[bytes, int, int, int, Any, bytes]]
+) -> None:
+    outcomes = [
+        Outcome(offset, Decision(decision), Reason(reason), 0, identity, digest, None, None, None)
+        for _, offset, decision, reason, identity, digest in made
+    ]
+    leaves = [receipt_leaf(key, o.offset, o.decision, o.reason, o.identity, o.payload_digest) for o in outcomes]
+    assert receipts_root(key, outcomes) == merkle_root(leaves)
 
 
 def test_a_leaf_is_written_as_documented() -> None:
