@@ -18,7 +18,7 @@ from ingest.core.contract import Contract
 from ingest.core.decide import Outcome
 from ingest.core.errors import LeaseError, PassgateError, RunError
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.db import Cursor, again, one, read, statements, write
+from ingest.db import Cursor, again, one, prepared, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.models import Source
 from ingest.streams import Loaded, compiled, newest_contract
@@ -124,7 +124,7 @@ def _admit(
             if row is None:
                 return None
             failpoint("door.after_offsets")
-            numbered = [record._replace(offset=row.start + index) for index, record in enumerate(records)]
+            numbered = [DoorRecord(at, None, r.key, r.value, r.headers) for at, r in enumerate(records, row.start)]
             poll = Poll(row.start, row.start + len(numbered), None, numbered, ())
             arrivals = arrivals_of(loaded, binding, numbered, parsed)
             decisions, _ = Admission(source, lease, binding, loaded, poll, arrivals).write_all(cur, row.batch_id)
@@ -139,7 +139,7 @@ def _admit(
 
 def _take_offsets(cur: Cursor, lease: Lease, binding: Binding, records: int) -> Any:
     keys = {"records": records, "seconds": LEASE_SECONDS, "win": binding.win, "source": lease.source}
-    return cur.execute(sql.advance, keys | {"fence": lease.fence, "owner": lease.owner}).fetchone()
+    return prepared(cur, sql.advance, keys | {"fence": lease.fence, "owner": lease.owner}).fetchone()
 
 
 # ---- this process's source ------------------------------------------------------------------------------------------
