@@ -25,8 +25,8 @@ SELECT o, CASE WHEN o %% 200 = 0 THEN 3 WHEN o %% 20 = 19 THEN 2 ELSE 1 END AS d
 """
 _STEPS = (
     """
-    INSERT INTO batch (id, source_id, win, run_number, contract_id, from_offset, to_offset, leader_epoch, records, admitted,
-                       duplicates, quarantined, bytes, digest, fence, owner)
+    INSERT INTO batch (id, source_id, win, run_number, contract_id, from_offset, to_offset, leader_epoch, records,
+                       admitted, duplicates, quarantined, bytes, digest, fence, owner)
     SELECT batch_id, %(source)s, %(win)s, %(run)s, (SELECT contract_id FROM run_window WHERE id = %(win)s), min(o),
            max(o) + 1, 0, count(*), count(*) FILTER (WHERE decision = 1), count(*) FILTER (WHERE decision = 2),
            count(*) FILTER (WHERE decision = 3), count(*) * 450, sha256(int8send(batch_id)), 1, 'filler'
@@ -39,9 +39,11 @@ _STEPS = (
       FROM made ORDER BY o
     """,
     """
-    INSERT INTO event (run_number, identity, win, class_id, source_id, "offset", batch_id, payload_digest, event_id, payload)
+    INSERT INTO event (run_number, identity, win, class_id, source_id, "offset", batch_id, payload_digest, event_id,
+                       payload)
     SELECT %(run)s, identity, %(win)s, %(class)s, %(source)s, o, batch_id, sha256(int8send(o)),
-           concat('[', %(source)s::integer, ',', o, ']'), convert_to(rpad(concat('{"id":', o, ',"text":"'), %(bytes)s, 'x'), 'UTF8')
+           concat('[', %(source)s::integer, ',', o, ']'),
+           convert_to(rpad(concat('{"id":', o, ',"text":"'), %(bytes)s, 'x'), 'UTF8')
       FROM made WHERE decision = 1 ORDER BY o
     """,
     """
@@ -53,16 +55,16 @@ _STEPS = (
     SELECT %(run)s, identity, %(win)s, %(bus)s, o, batch_id FROM made WHERE decision = 1 ORDER BY o
     """,
     """
-    INSERT INTO bus_batch (id, source_id, from_offset, to_offset, records, applied, duplicates, foreign_records, mismatching,
-                           gaps, fence, owner)
+    INSERT INTO bus_batch (id, source_id, from_offset, to_offset, records, applied, duplicates, foreign_records,
+                           mismatching, gaps, fence, owner)
     SELECT batch_id, %(bus)s, min(o), max(o) + 1, count(*) FILTER (WHERE decision = 1),
            count(*) FILTER (WHERE decision = 1), 0, 0, 0, 0, 1, 'filler' FROM made GROUP BY batch_id
     """,
     """
     INSERT INTO attempt (id, source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events,
                          bytes, state, settled_at)
-    SELECT batch_id, %(source)s, 'filler', 1, 'filler', (SELECT install_id FROM install), b.cluster_id, b.topic_id, b.topic,
-           count(*) FILTER (WHERE decision = 1), 1, 'ACKED', clock_timestamp()
+    SELECT batch_id, %(source)s, 'filler', 1, 'filler', (SELECT install_id FROM install), b.cluster_id, b.topic_id,
+           b.topic, count(*) FILTER (WHERE decision = 1), 1, 'ACKED', clock_timestamp()
       FROM made, source b WHERE b.id = %(bus)s GROUP BY batch_id, b.cluster_id, b.topic_id, b.topic
     """,
     """
@@ -71,7 +73,8 @@ _STEPS = (
            array_agg(0 ORDER BY o) FILTER (WHERE decision = 1) FROM made GROUP BY batch_id
     """,
     """
-    INSERT INTO quarantine_item (win, run_number, source_id, "offset", batch_id, reason, detail, payload_digest, value, seen)
+    INSERT INTO quarantine_item (win, run_number, source_id, "offset", batch_id, reason, detail, payload_digest, value,
+                                 seen)
     SELECT %(win)s, %(run)s, %(source)s, o, batch_id, 20, 'by the filler', sha256(int8send(o)), '\\x7b', 1
       FROM made WHERE decision = 3
     """,
@@ -85,8 +88,8 @@ def fill(connection: psycopg.Connection[Any], stream: Bound, records: int, chunk
     """Puts `records` records into the run, the same number of each source. Triggers rest meanwhile."""
     each = records // len(stream.inbox)
     row = connection.execute(
-        "SELECT coalesce(max(b.id), 0) + 1 AS batch, (SELECT min(c.id) FROM event_class c JOIN run r ON r.stream_id = c.stream_id"
-        " WHERE r.id = %s) FROM batch b",
+        "SELECT coalesce(max(b.id), 0) + 1 AS batch, (SELECT min(c.id) FROM event_class c"
+        " JOIN run r ON r.stream_id = c.stream_id WHERE r.id = %s) FROM batch b",
         (stream.run,),
     ).fetchone()
     assert row is not None
