@@ -21,6 +21,7 @@ CHUNKS = 3
 TRIAL = 1_000_000
 """Fewer are a trial: one stage, few requests."""
 FEED = 1_000_000
+WARM = 5.0
 IDLE = 4.0
 """Seconds after which workers with nothing to do have given their lanes back."""
 
@@ -105,9 +106,10 @@ class LongRun:
 
     def _backpressure(self) -> None:
         """A backlog, and a PostgreSQL that stands still for four fifths of the time: lanes slow down, nothing grows."""
-        self._feed(max(1_000, self.total // 40))
+        self._feed(max(1_000, self.total // 10))
         seconds = 5.0 if self.trial else 60.0
         with self._services():
+            self.ground.stack.wait(1.0 if self.trial else WARM)
             before = self.ground.call("bench.flow:progress", stream=self.stream)
             with Slowed(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
                 self.ground.stack.wait(seconds)

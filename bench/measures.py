@@ -45,7 +45,7 @@ MEASURES = (
     Measure("k", "k", "pages on it, p95 of the slowest page", "ms", "p95_ms"),
     Measure("kg", "k", "the gate at 500 requests/s, p99", "ms", "p99_ms"),
     Measure("l", "l", "admission with many events in the run already: slowest against emptiest", "×", "ratio"),
-    Measure("m", "m", "memory over the long run: last third against first, worst process", "×", "ratio"),
+    Measure("m", "m", "memory over the long run: last third against first, worst group", "×", "ratio"),
     Measure("mb", "m", "the same, while PostgreSQL is slow", "×", "ratio"),
     Measure("n", "n", "admission from 64 partitions, two workers"),
 )

@@ -1,4 +1,4 @@
-"""Resident memory of every process of the stack, four times a second: whether anything grows while events pass."""
+"""Memory of every process of the stack, four times a second: whether anything grows while events pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from bench.meter import rss_of
+from bench.meter import memory_of
 
 EVERY = 0.25
 Sample = Mapping[int, int]
@@ -42,7 +42,7 @@ class Watch:
             for name, pids in self._groups.items():
                 seen: dict[int, int] = {}
                 for pid in pids:
-                    seen |= rss_of(pid)
+                    seen |= memory_of(pid)
                 self._samples[name].append(seen)
             if self._over.wait(EVERY):
                 return

@@ -31,15 +31,24 @@ def cpu_of(pid: int) -> float:
     return total
 
 
-def rss_of(pid: int) -> dict[int, int]:
-    """Resident bytes, by pid, of a process and its descendants."""
+def memory_of(pid: int) -> dict[int, int]:
+    """Resident bytes of its own, by pid, of a process and its descendants.
+
+    Without pages of files and of shared memory, where the system tells them apart: a backend's rise until it has touched
+    all of shared_buffers, which is there once.
+    """
     found: dict[int, int] = {}
     try:
         process = psutil.Process(pid)
-        for member in [process, *process.children(recursive=True)]:
-            found[member.pid] = member.memory_info().rss
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        pass
+        members = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return found
+    for member in members:
+        try:
+            held = member.memory_info()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        found[member.pid] = held.rss - getattr(held, "shared", 0)
     return found
 
 
