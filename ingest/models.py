@@ -494,7 +494,6 @@ class Place(models.Model):
 
     class Meta:
         db_table = "place"
-        indexes = [models.Index(fields=["attempt_id"], name="place_attempt")]
 
 
 class ReconcileRequest(models.Model):

@@ -18,7 +18,11 @@ SELECT a.id, a.topic_id, a.source_id, b.run_number, b.win, b.contract_id, ab.off
  WHERE a.id = ANY(%(attempts)b::bigint[])
 
 -- name: placed
-SELECT attempt_id, "offset" FROM place WHERE attempt_id = ANY(%(attempts)b::bigint[])
+SELECT p.attempt_id, p."offset"
+  FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id CROSS JOIN unnest(ab.offsets) AS o("offset")
+ CROSS JOIN LATERAL (
+       SELECT attempt_id, "offset" FROM place WHERE source_id = a.source_id AND "offset" = o."offset" LIMIT 1) p
+ WHERE a.id = ANY(%(attempts)b::bigint[]) AND p.attempt_id = a.id
 
 -- name: events_of_batches
 -- Whole attempts at once, a tenth of what looking each identity up takes; by batch alone, in the leaf of their run.
