@@ -969,7 +969,7 @@ class TransactionalProducer:
                 message_timeout_ms=int(delivery_timeout * 1000),
                 acks="all",
                 compression_type="lz4",
-                linger_ms=5,
+                linger_ms=100,  # flush() sends at once: whole batches, fewer requests
                 message_max_bytes=100_000_000,  # the broker's topic setting decides, and says so
             )
         )
