@@ -144,7 +144,7 @@ class Memory:
 
         Where it carries little of an attempt, as one of many partitions does, its records are looked up one by one.
         """
-        much = [n for n, count in carried.items() if n in facts and 4 * count >= len(facts[n].offsets)]
+        much = [n for n, count in carried.items() if n in facts and 8 * count >= len(facts[n].offsets)]
         missing = [number for number in much if number not in self._loaded]
         self._forget(much, sum(len(facts[number].offsets) for number in missing))
         by_leaf: dict[int, list[int]] = defaultdict(list)
@@ -286,13 +286,14 @@ class _Consumption:
         facts = self.memory.recall(cur, carried)
         cur.row_factory = tuple_row
         events = self.memory.events(cur, facts, carried)
-        keys = {(facts[m.attempt].run_number, m.identity) for m in marks if m.attempt in facts}
-        unknown = keys - events.keys()
+        runs = {number: known.run_number for number, known in facts.items()}
+        keys = [(runs[mark[1]], mark[2]) for mark in marks if mark[1] in runs]
+        unknown = {key for key in keys if key not in events}
         if unknown:
-            events = {key: events[key] for key in keys - unknown} | _look_up(cur, unknown)
+            events = {key: events[key] for key in keys if key not in unknown} | _look_up(cur, unknown)
         applied: set[EventKey] = set()
         if self.looks or self.memory.copies or any(compiled(f.contract).contract.projection for f in facts.values()):
-            applied = _applied(cur, keys)
+            applied = _applied(cur, set(keys))
             self.memory.copies = COPIES_EXPECTED if applied else max(0, self.memory.copies - 1)
         cur.row_factory = namedtuple_row
         return Known(self.install, self.source.topic_id, facts, events, applied)
@@ -420,8 +421,8 @@ class _Consumption:
         """Windows whose facts change: those of the events, and cut ones that wait for this range to be read."""
         keys = {"source": self.lease.source, "start": self.chunk.start}
         windows = {row.id for row in cur.execute(sql.windows_in_range, keys).fetchall()}
-        events = known.events
-        windows |= {events[key].win for key in [r.key for r in ruled] if key is not None}
+        ours = {r.attempt for r in ruled if r.key is not None}
+        windows |= {known.attempts[number].win for number in ours if number is not None}
         if windows:
             attempts.touch(cur, windows)
 
