@@ -7,9 +7,19 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.core.errors import SettingsError
-from ingest.kafka import ALLOWED_SETTINGS, Admin, BrokerUnavailable, Cluster, FaultLog, _Quiet
+from ingest.core.partition import partition_for
+from ingest.kafka import ALLOWED_SETTINGS, Admin, BrokerUnavailable, Cluster, FaultLog, _Quiet, partitions_for
+
+
+@given(st.lists(st.one_of(st.none(), st.binary(max_size=40))), st.integers(1, 1000))
+def test_the_clients_murmur2_puts_keys_where_ours_does(keys: list[bytes | None], partitions: int) -> None:
+    identities = [bytes([n % 256]) * 32 for n in range(len(keys))]
+    expected = [partition_for(key, identity, partitions) for key, identity in zip(keys, identities, strict=True)]
+    assert partitions_for(keys, identities, partitions) == expected
 
 
 @pytest.mark.parametrize(

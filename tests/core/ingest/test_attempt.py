@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.core.attempt import Mark, Queued, attempt_mark, choose, marked, read_mark, transactional_id
+from ingest.core.attempt import (
+    Mark,
+    Queued,
+    attempt_mark,
+    choose,
+    marked,
+    marked_all,
+    read_mark,
+    read_marks,
+    transactional_id,
+)
 
 INSTALL = UUID("0191d2a4-0000-7000-8000-000000000001")
 I, D = b"\x01" * 32, b"\x02" * 32  # noqa: E741
@@ -83,6 +93,37 @@ def test_a_record_without_our_mark_says_why(headers: list[tuple[str, bytes | Non
 @given(st.lists(st.tuples(st.sampled_from([*GOOD, "x"]), st.one_of(st.none(), st.binary(max_size=80)))))
 def test_reading_a_mark_never_raises(headers: list[tuple[str, bytes | None]]) -> None:
     assert isinstance(read_mark(headers), Mark | str)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.lists(
+                st.tuples(st.sampled_from([*GOOD, "x"]), st.one_of(st.none(), st.binary(max_size=80))), max_size=4
+            ),
+            st.fixed_dictionaries(
+                {
+                    "pg-identity": st.sampled_from([GOOD["pg-identity"], b" 1" * 32, b"zz" * 32, b"01", b"", None]),
+                    "pg-attempt": st.sampled_from([b"x/12", b"x/-1", b"12", b"", None]),
+                    "pg-digest": st.sampled_from([GOOD["pg-digest"], b"\xff" * 64, b"02" * 31, b"", None]),
+                }
+            ).map(lambda said: list(said.items())),
+        )
+    )
+)
+def test_many_marks_are_read_as_each_is(headers: list[list[tuple[str, bytes | None]] | None]) -> None:
+    assert read_marks(headers) == [read_mark(each) for each in headers]
+    assert {type(mark) for mark in read_marks(headers)} <= {Mark, str}
+
+
+def test_many_events_are_marked_as_each_is() -> None:
+    originals = [None, [], [("a", b"1"), ("pg-digest", b"forged")]]
+    mark = attempt_mark(INSTALL, 12)
+    assert marked_all(originals, [I, D, I], mark, [D, I, D]) == [
+        marked(original, identity, mark, digest)
+        for original, identity, digest in zip(originals, [I, D, I], [D, I, D], strict=True)
+    ]
 
 
 def test_two_installations_on_one_cluster_do_not_share_a_transactional_id() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.core.attempt import Mark
-from ingest.core.consumption import AttemptFacts, BusRecord, EventFacts, Known, Ruling, rule
+from ingest.core.consumption import AttemptFacts, BusRecord, EventFacts, Known, Ruled, Ruling, _rule, bus_records, rule
 
 RUN, ATTEMPT = 7, 12
 IDENTITY, DIGEST, OTHER = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
@@ -90,3 +90,38 @@ def test_an_event_is_applied_at_most_once_and_every_record_is_ruled(marks: list[
     said = rule([BusRecord(i, mark, DIGEST) for i, mark in enumerate(marks)], KNOWN)
     assert [ruled.offset for ruled in said] == list(range(len(marks)))
     assert sum(ruled.ruling is Ruling.APPLIED for ruled in said) == int(MARK in marks)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    MARK,
+                    *(
+                        replace(MARK, **{f: v})
+                        for f, v in [("attempt", 99), ("identity", OTHER), ("digest", OTHER), ("install", "x")]
+                    ),
+                    "none",
+                ]
+            ),
+            st.sampled_from([DIGEST, OTHER]),
+        ),
+        max_size=9,
+    ),
+    st.sampled_from(["ACKED", "UNKNOWN", "PARTIAL", "ABSENT", "NOT_SENT"]),
+    st.sampled_from([{40, 41}, {41}]),
+    st.sampled_from(["topic", "made again"]),
+    st.sampled_from([frozenset(), frozenset({KEY})]),
+)
+def test_the_short_way_rules_as_the_long_one(
+    said: list[tuple[Mark | str, bytes]], state: str, offsets: set[int], topic: str, applied: frozenset[Any]
+) -> None:
+    known = replace(with_attempt(state=state, offsets=offsets), topic_id=topic, applied=applied)
+    records = bus_records(range(len(said)), [mark for mark, _ in said], [digest for _, digest in said])
+    met = set(applied)
+    expected: list[Ruled] = []
+    for record in records:
+        expected.append(_rule(record, known, met))
+        met |= {expected[-1].key} if expected[-1].ruling is Ruling.APPLIED else set()
+    assert rule(records, known) == expected
