@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests.cli.settled import passed, settle
 from tests.flow.world import Flow, thing
@@ -115,3 +118,22 @@ def test_names_from_outside_do_no_harm(call: Call) -> None:
     ):
         answer = reader.get(f"gate/{name}")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), name
+
+
+def test_an_answer_takes_three_statements(call: Call, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks, what is known of the run, and the decision's row: each planned once a connection."""
+    passed(flow)
+    reader = call("viewer")
+    assert reader.get(f"gate/{flow.name}/r1").status_code == 200
+    asked: list[tuple[str, Any]] = []
+    execute = psycopg.Cursor.execute
+
+    def counted(self: Any, query: Any, *args: Any, **more: Any) -> Any:
+        asked.append((str(query)[:60], more.get("prepare")))
+        return execute(self, query, *args, **more)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counted)
+    with CaptureQueriesContext(connection) as queries:
+        assert reader.get(f"gate/{flow.name}/r1").status_code == 200
+    assert [prepare for _, prepare in asked] == [True] * 3, asked
+    assert len(queries) == 0, [query["sql"] for query in queries]

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from rest_framework.test import APIClient
 
+from console.api import events
+from console.api.events import MOST_EVENTS
 from console.api.tokens import issue
 from ingest import door
 from ingest.door import DoorRecord, receive
@@ -230,3 +233,49 @@ def test_the_same_key_gives_the_same_answer_again(flow: Flow, client: APIClient)
 def test_a_viewer_may_not_send(flow: Flow) -> None:
     flow.open()
     assert post(signed_in("viewer"), flow, array(thing(1))).status_code == 403
+
+
+def test_a_request_asks_no_more_for_many_events_than_for_few(
+    flow: Flow, client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statements and reversed paths are counted, not time: neither grows with the events of a request."""
+    flow.open()
+    post(client, flow, array(thing("first")))
+    asked: list[str] = []
+    execute, copy = psycopg.Cursor.execute, psycopg.Cursor.copy
+
+    def counted(self: Any, query: Any, *args: Any, **more: Any) -> Any:
+        asked.append(str(query)[:80])
+        return execute(self, query, *args, **more)
+
+    def copied(self: Any, query: Any, *args: Any, **more: Any) -> Any:
+        asked.append(str(query)[:80])
+        return copy(self, query, *args, **more)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counted)
+    monkeypatch.setattr(psycopg.Cursor, "copy", copied)
+    reversed_: list[Any] = []
+    monkeypatch.setattr(events, "reverse", lambda *args, **more: reversed_.append(args) or "0")
+    counts = []
+    for name, number in (("few", 2), ("many", 500)):
+        asked.clear()
+        assert (
+            decisions(post(client, flow, array(*(thing(f"{name}-{n}") for n in range(number)))))
+            == ["ADMITTED"] * number
+        )
+        counts.append(len(asked))
+    assert counts[0] == counts[1] <= 20, asked
+    assert reversed_ == []
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"a\r\nb\r", [b"a", b"b"]),
+        (b"a\r\r\n\r\n \n\nb", [b"a\r", b"b"]),
+        (b"\n" * (MOST_EVENTS + 1) + b"a\r\nb\r", [b"a", b"b"]),
+    ],
+)
+def test_lines_are_cut_the_same_however_many_are_empty(body: bytes, lines: list[bytes]) -> None:
+    assert events.LineEvents().cut(body) == lines
