@@ -34,8 +34,8 @@ def cpu_of(pid: int) -> float:
 def memory_of(pid: int) -> dict[int, int]:
     """Resident bytes of its own, by pid, of a process and its descendants.
 
-    Without pages of files and of shared memory, where the system tells them apart: a backend's rise until it has touched
-    all of shared_buffers, which is there once.
+    Without pages of files and of shared memory, where the system tells them apart: a backend's rise until it has
+    touched all of shared_buffers, which is there once.
     """
     found: dict[int, int] = {}
     try:
