@@ -126,6 +126,7 @@ def _enforced(looked: _Round) -> list[Enforced]:
         if seen[row.win].outcome == "shut":
             seen[row.win] = _shut(row, seen[row.win].why)
             failpoint("enforce.after_shutting")
+    failpoint("enforce.after_shuts")
     holding = [row for row in rows if seen[row.win].outcome == "extended"]
     overtaken = {row.win for row in holding} - _extend(holding)
     failpoint("enforce.after_extending")

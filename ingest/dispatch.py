@@ -146,11 +146,12 @@ class Worker:
             self._take(free[: max(0, room)])
 
     def _make_room(self, wanted: int) -> None:
-        self._let_go_of_idle(wanted, IDLE_CROWDED)
         longest = min(self.held, key=lambda key: self.held[key].since, default=None)
         if longest is not None and time.monotonic() - self.held[longest].since > TURN_SECONDS:
             self._give_back(longest)
             failpoint("lane.after_turn")
+        else:
+            self._let_go_of_idle(wanted, IDLE_CROWDED)
 
     def _take(self, free: list[tuple[str, int]]) -> None:
         for key in free:

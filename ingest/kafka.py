@@ -859,19 +859,18 @@ _checked_headers = methodcaller("headers")
 
 
 def _all_headers(messages: Sequence[Message]) -> list[Headers | None]:
-    """Each message's headers as they came, or a mark where the client cannot give them."""
-    try:
-        return list(map(_checked_headers, messages))
-    except SystemError:
-        return list(map(_headers, messages))
+    """Each message's headers as they came, or a mark where the client cannot give them.
 
-
-def _headers(message: Message) -> Headers | None:
-    try:
-        headers: Headers | None = _checked_headers(message)
-    except SystemError:
-        return [(UNREADABLE_NAME, None)]
-    return headers
+    None is asked twice: the client keeps the list with holes, and gives it the second time without an exception.
+    """
+    found: list[Headers | None] = []
+    left = map(_checked_headers, messages)
+    while len(found) < len(messages):
+        try:
+            found.extend(left)  # what came before an exception stays in the list
+        except SystemError:
+            found.append([(UNREADABLE_NAME, None)])
+    return found
 
 
 def _weight(keys: Iterable[Any], values: Iterable[Any], headers: Iterable[Headers | None]) -> int:
