@@ -149,7 +149,6 @@ class Worker:
         longest = min(self.held, key=lambda key: self.held[key].since, default=None)
         if longest is not None and time.monotonic() - self.held[longest].since > TURN_SECONDS:
             self._give_back(longest)
-            failpoint("lane.after_turn")
         else:
             self._let_go_of_idle(wanted, IDLE_CROWDED)
 

@@ -36,14 +36,6 @@ def lane_worker_dies(point: str, ground: GetGround) -> None:
     ends_well(stream)
 
 
-def crowded_worker_dies(point: str, ground: GetGround) -> None:
-    """There is room for one lane only, and the one at work makes room for another that waits."""
-    stream = ground()
-    stream.new_run()
-    stream.dies("work", point, share=1, turn=0, idle_seconds=5)
-    ends_well(stream)
-
-
 def half_an_attempt(point: str, ground: GetGround) -> None:
     """Some of the records have left when it dies, and stand in an open transaction until somebody fences it."""
     stream = ground()
@@ -203,14 +195,13 @@ def enforcer_dies(point: str, ground: GetGround) -> None:
 # ---- all of them ----------------------------------------------------------------------------------------------------
 
 LANES = points("admit", "publish", "prepare", "bus", "acked", "attempts", "consume", "slice", "lane",
-               but=("lane.after_stop", "lane.after_turn", "slice.while_forgetting"))  # fmt: skip
+               but=("lane.after_stop", "slice.while_forgetting"))  # fmt: skip
 SETTLING = points("unknown", "reconcile", "settle")
 #: Told by tests of their own, one after another: they hand out permits that any stream's workers may be given.
 BEAT = points("dispatch", "sample")
 
 TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (lane_worker_dies, LANES),
-    (crowded_worker_dies, ["lane.after_turn"]),
     (settler_dies, [point for point in SETTLING if point != "reconcile.while_scanning"]),  # nothing landed
     (partial(settler_dies, left="bus.after_commit"), SETTLING),
     (refused_sender_dies, points("not_sent", "lane.after_stop")),

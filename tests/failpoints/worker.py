@@ -115,8 +115,6 @@ def work(job: Job) -> None:
 
     dispatch.STEP_SECONDS = 0.05
     dispatch.IDLE_SECONDS = job.get("idle_seconds", 0.2)
-    if "turn" in job:
-        dispatch.TURN_SECONDS, dispatch.IDLE_CROWDED = job["turn"], 60.0
     worker = dispatch.Worker.make()
     sources = frozenset(job["sources"])
     worker.only = sources
@@ -131,7 +129,7 @@ def work(job: Job) -> None:
             dispatch.sample(worker.admin, job["stream"])
             if not any(x.source_id in sources and x.lane in worker.lanes for x in dispatch.work()):
                 break
-            worker.slice(job.get("slice", 5), job.get("share", dispatch.MOST_LANES))
+            worker.slice(job.get("slice", 5))
         except DatabaseGone:  # its permit is over; it gets the next one
             continue
     worker.close()

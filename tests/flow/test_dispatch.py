@@ -34,6 +34,25 @@ def test_who_had_a_turn_goes_behind_those_that_wait(make_flow: Callable[..., Flo
         flow.work()
 
 
+def test_a_lane_at_work_makes_room_after_its_turn(
+    make_flow: Callable[..., Flow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is room for one lane: its neighbours get theirs, however much it still has to do."""
+    flow = make_flow()
+    flow.open()
+    flow.produce([thing(n) for n in range(100)])
+    flow.sample()
+    monkeypatch.setattr(dispatch, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "IDLE_CROWDED", 60.0)
+    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 2.0)
+    worker = flow.worker()
+    try:
+        worker.slice(10.0, share=1)
+    finally:
+        worker.close()
+    assert flow.attempts() == ["ACKED"]
+
+
 @pytest.mark.parametrize(("retry", "least"), [(True, dispatch.REST_RETRY), (False, dispatch.REST_OTHER)])
 def test_a_lane_rests_in_proportion_to_what_its_failing_took(retry: bool, least: float) -> None:
     error: PassgateError = BrokerError(expected="an answer", found="none")
