@@ -301,8 +301,6 @@ class _Consumption:
     def _project(self, cur: Cursor, known: Known, applied: Sequence[Ruled]) -> dict[int, Joined]:
         """Runs each window's projection over its events; the answers by bus offset."""
         joined: dict[int, Joined] = {}
-        if not any(compiled(facts.contract).contract.projection for facts in known.attempts.values()):
-            return joined
         for win, contract, rows in _by_window(known, applied):
             loaded = compiled(contract)
             failpoint("consume.before_window")
@@ -464,10 +462,11 @@ def _applied(cur: Cursor, keys: Iterable[EventKey]) -> set[EventKey]:
 
 def _by_window(known: Known, applied: Sequence[Ruled]) -> list[tuple[int, int, list[Ruled]]]:
     """(window, contract, its rulings), in window order."""
+    belongs = {number: (facts.win, facts.contract) for number, facts in known.attempts.items()}
     groups: dict[tuple[int, int], list[Ruled]] = defaultdict(list)
     for ruled in applied:
-        assert ruled.key is not None and ruled.attempt is not None
-        groups[known.events[ruled.key].win, known.attempts[ruled.attempt].contract].append(ruled)
+        assert ruled.attempt is not None
+        groups[belongs[ruled.attempt]].append(ruled)
     return [(win, contract, rows) for (win, contract), rows in sorted(groups.items())]
 
 
