@@ -945,6 +945,9 @@ def partitions_for(keys: Sequence[bytes | None], identities: Sequence[bytes], pa
     ]
 
 
+BUS_BATCH_BYTES = 1_000_000
+
+
 class TransactionalProducer:
     """One transactional instance, which only ever commits: after anything but a clean commit it is `dead`.
 
@@ -953,7 +956,13 @@ class TransactionalProducer:
     """
 
     def __init__(
-        self, cluster: Cluster, transactional_id: str, *, delivery_timeout: float = 15.0, clock: Clock = time.monotonic
+        self,
+        cluster: Cluster,
+        transactional_id: str,
+        *,
+        delivery_timeout: float = 15.0,
+        batch_bytes: int = BUS_BATCH_BYTES,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.transactional_id = transactional_id
         self.delivery_timeout = delivery_timeout
@@ -970,6 +979,8 @@ class TransactionalProducer:
                 compression_type="lz4",
                 linger_ms=100,  # flush() sends at once: whole batches, fewer requests
                 message_max_bytes=100_000_000,  # the broker's topic setting decides, and says so
+                # It holds for what is sent together, too: a larger batch is refused as often as it comes.
+                batch_size=min(batch_bytes, BUS_BATCH_BYTES),
             )
         )
 

@@ -20,7 +20,6 @@ import msgspec
 from psycopg.rows import tuple_row
 
 from ingest import attempts
-from ingest.collecting import no_collecting
 from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
@@ -167,12 +166,11 @@ class PublishLane:
         self._producer: TransactionalProducer | None = None
         self._fenced_at: datetime | None = None
         self._bus: dict[int, Bus] = {}
-        self._checked: set[str] = set()  # bus topics, under this lease
+        self._checked: dict[str, int] = {}  # bus topics under this lease, and what one request to each may hold
         self._scan: Reconciliation | None = None
         self._clear = False  # no unsettled attempt and nothing withheld: known since the last look
         self._renewed = time.monotonic()
 
-    @no_collecting()
     def step(self, max_wait: float) -> Step:
         """Settles what is unsettled, else publishes one attempt. Idle where there is nothing to do but wait."""
         if not self._clear:
@@ -392,14 +390,14 @@ class PublishLane:
     def _fence(self, contract: Contract) -> TransactionalProducer:
         """The producer of this lease, made at first need: fence, then look at the lease again, then use it."""
         if contract.bus.topic not in self._checked:
-            self._check_bus(contract)
-            self._checked.add(contract.bus.topic)
+            self._checked[contract.bus.topic] = self._check_bus(contract)
         if self._producer is None or self._producer.dead:
             seconds = min(contract.bus.delivery_timeout / timedelta(seconds=1), _LONGEST)
             name = transactional_id(self._install, self.lease.source)
             renew(self.lease)  # only the lease's holder starts a producer: it would end the transaction of another's
             failpoint("publish.before_init")
-            producer = TransactionalProducer(self._cluster, name, delivery_timeout=seconds)
+            most = min(self._checked.values())
+            producer = TransactionalProducer(self._cluster, name, delivery_timeout=seconds, batch_bytes=most)
             producer.init(_FENCE_SECONDS)
             failpoint("publish.after_init")
             renew(self.lease)
@@ -407,8 +405,11 @@ class PublishLane:
             self._producer, self._fenced_at = producer, attempts.clock()
         return self._producer
 
-    def _check_bus(self, contract: Contract) -> None:
-        """What the algorithm stands on, read at every start of the lane because it can change while brokers run."""
+    def _check_bus(self, contract: Contract) -> int:
+        """What the algorithm stands on, read at every start of the lane because it can change while brokers run.
+
+        Returns the most bytes that the topic takes at once.
+        """
         if not self._admin.verifies_transactions():
             raise VerificationOff(
                 expected="transaction.partition.verification.enable=true on every broker", next_step="set it"
@@ -423,6 +424,7 @@ class PublishLane:
             raise BusTooSmall(
                 expected=f"max.message.bytes of at least {largest:,}", found=f"{most:,}", next_step="raise it"
             )
+        return most
 
     def _find_bus(self, contract: Contract) -> Bus:
         """The bus as first seen under this lease; `_prepare` checks that it still is that topic.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
@@ -244,6 +245,17 @@ def test_a_bus_that_takes_less_than_the_contract_admits_is_refused(flow: Flow) -
     flow.work("publish", seconds=3)
     assert stopped(flow) == "bus_too_small"
     assert flow.attempts() == []
+
+
+def test_a_bus_that_takes_one_record_at_a_time_gets_them_so(flow: Flow) -> None:
+    """max.message.bytes holds for what is sent together, too: a batch above it would be refused for ever."""
+    flow.open()
+    flow.produce([thing(n, noise=secrets.token_hex(1500)) for n in range(40)])
+    flow.work("admission")
+    flow.admin.set_topic(flow.bus, "max.message.bytes", "15000")
+    flow.work_until(lambda: flow.admin.posture(flow.bus)["max.message.bytes"] == "15000", "admission")
+    flow.work("publish")
+    assert flow.attempts() == ["ACKED"]
 
 
 def test_a_bus_made_again_is_not_published_to(flow: Flow) -> None:
