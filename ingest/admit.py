@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from ingest.collecting import no_collecting
 from ingest.core.batching import (
     BATCH_BYTES,
     BATCH_RECORDS,
@@ -73,7 +72,6 @@ class Admitted:
     again_from: int
 
 
-@no_collecting()
 def admit(source: Source, lease: Lease, binding: Binding, poll: Poll) -> Admitted | None:
     """The verb: one transaction. None where the binding is no longer what the worker thought (cut, next window).
 

@@ -22,7 +22,6 @@ from psycopg.rows import namedtuple_row, tuple_row
 
 from ingest import attempts
 from ingest.admit import packed
-from ingest.collecting import no_collecting
 from ingest.core import copying
 from ingest.core.attempt import read_marks
 from ingest.core.consumption import (
@@ -520,7 +519,6 @@ class EffectsLane:
         """The group whose commits other tools watch; Postgres is the authority (K9)."""
         return f"passgate.{self.source.stream.name}"
 
-    @no_collecting()
     def step(self, max_wait: float) -> Step:
         """Reads and commits one bounded batch."""
         if self._fault is not None:

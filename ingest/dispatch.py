@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.admit import AdmissionLane
+from ingest.collecting import no_collecting
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.lane import Lane
 from ingest.core.lease import Lease
@@ -113,7 +114,8 @@ class Worker:
         held = self.held[key]
         begun = time.monotonic()
         try:
-            step = held.lane.step(wait)
+            with no_collecting():
+                step = held.lane.step(wait)
         except LeaseError as lost:
             log.info("lease lost: %s", lost)
             self._drop(key, give_back=False)
