@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import pack
 
-_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_END = b"\xff\xff"
+HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+END = b"\xff\xff"
 _ROWS = 500  # written together: what stays in the processor's cache
 
 
@@ -59,7 +59,7 @@ def rows(count: int, fields: Sequence[Field]) -> bytes:
             columns.append((len(template), field.width, field.column))
         template += field.same if field.column is None else bytes(field.width)
     parts = [_some(template, columns, at, min(count, at + _ROWS)) for at in range(0, count, _ROWS)]
-    return b"".join((_HEAD, *parts, _END))
+    return b"".join((HEAD, *parts, END))
 
 
 def _some(template: bytearray, columns: Sequence[tuple[int, int, bytes]], first: int, end: int) -> bytearray:

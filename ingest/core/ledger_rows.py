@@ -13,11 +13,10 @@ from struct import Struct, pack
 import msgspec
 
 from ingest.core.batching import Held
+from ingest.core.copying import END, HEAD
 from ingest.core.decide import NewEvent, Outcome
 from ingest.core.identity import DIGEST_BYTES
 
-_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_END = b"\xff\xff"
 ROWS = 250
 """Given to the server at once: it stores them while the next are made."""
 
@@ -98,10 +97,10 @@ def _middle(batch: int, decision: int, reason: int, flags: int, number: int | No
 
 def copied(rows: Iterator[bytes]) -> Iterator[bytes]:
     """The whole of a COPY: its head, the rows some at a time, its end."""
-    yield _HEAD
+    yield HEAD
     while some := b"".join(islice(rows, ROWS)):
         yield some
-    yield _END
+    yield END
 
 
 def _field(value: bytes) -> bytes:
