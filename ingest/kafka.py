@@ -306,7 +306,7 @@ POSTURE = (
 #: What our lanes write beside an offset they commit: COMMITTED tells ours from another client's by it.
 COMMIT_MARK = "passgate"
 #: Groups whose committed offsets an Admin keeps a connection for.
-MOST_MEMBERS = 32
+MOST_MEMBERS = 16
 VERIFICATION = "transaction.partition.verification.enable"
 
 
