@@ -121,7 +121,7 @@ bound_memory()
 many = 3 * MOST_LANES + 2 * MOST_MEMBERS
 config = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
 clients = [Consumer(config | {"group.id": f"g{n}"}) for n in range(many)]
-print(re.search(r"VmData:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+print(re.search(r"VmData:\\s+(\\d+) kB", open("/proc/self/status").read())[1], flush=True)
 import os; os._exit(0)
 """
 
