@@ -78,9 +78,9 @@ class Reused(TransactionalProducer):
     kept: ClassVar[dict[str, Reused]] = {}
 
     @classmethod
-    def made(cls, cluster: Cluster, name: str, *, delivery_timeout: float = 15.0) -> Reused:
+    def made(cls, cluster: Cluster, name: str, **settings: Any) -> Reused:
         if name not in cls.kept:
-            cls.kept[name] = cls(cluster, name, delivery_timeout=delivery_timeout)
+            cls.kept[name] = cls(cluster, name, **settings)
             TransactionalProducer.init(cls.kept[name])
         return cls.kept[name]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -95,6 +96,10 @@ def gives_up(client: Any) -> None:
     raise RuntimeError("given up before the commit")
 
 
+MARKERS = 0.5
+"""A commit is answered before its markers stand in the logs: what is sent in between still belongs to it. (s)"""
+
+
 def arrives(late: Late) -> Act:
     """The late frame lands between the halves of an attempt: the first one is on the broker, the second is not sent."""
 
@@ -102,6 +107,7 @@ def arrives(late: Late) -> Act:
         flushed(client)
         assert late.caught.is_set()
         late.deliver()
+        time.sleep(MARKERS)
 
     return act
 
