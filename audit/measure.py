@@ -126,6 +126,10 @@ class _Reading:
     def _row_of(self, statement: str) -> Any:
         return self._rows(statement)[0]
 
+    def _in_leaf(self, statement: str) -> str:
+        """The statement on the table that holds this run's events (see ensure_run_partitions)."""
+        return statement.format(leaf=f"event_p{self._row.run_number // 16}")
+
     def _name(self) -> f.WindowName:
         row = self._row
         return f.WindowName(
@@ -191,7 +195,7 @@ class _Reading:
         )
 
     def _publishing(self) -> f.Publishing:
-        places = self._row_of(sql.places)
+        places = self._row_of(self._in_leaf(sql.places))
         attempts = {row.state: (row.attempts, row.events) for row in self._rows(sql.attempts)}
         return f.Publishing(
             events=places.events,
@@ -207,11 +211,11 @@ class _Reading:
         )
 
     def _withheld(self) -> tuple[int, int]:
-        row = self._row_of(sql.withheld)
+        row = self._row_of(self._in_leaf(sql.withheld))
         return row.attempts, row.events
 
     def _application(self) -> f.Application:
-        row = self._row_of(sql.application)
+        row = self._row_of(self._in_leaf(sql.application))
         return f.Application(row.events, row.applied, row.missing, row.surplus)
 
     def _joins(self) -> f.Joins:

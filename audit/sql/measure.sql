@@ -93,15 +93,19 @@ SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p
 
 -- name: places
 -- Events of the window's batches and how many of them have an ACKED place. Batch by batch, from indexes alone: what other
--- runs have is not read, and nothing is sorted or hashed that does not fit into memory.
+-- runs have is not read, and nothing is sorted or hashed that does not fit into memory. In the run's own leaf and with IS
+-- TRUE around the run, and as an intersection: a table just filled has no statistics, and the planner then read the run's
+-- whole key for each batch, or compared each of its events with each of its places.
 SELECT coalesce(sum(n.events), 0)::bigint AS events, coalesce(sum(n.placed), 0)::bigint AS placed
   FROM batch b
  CROSS JOIN LATERAL (
-       SELECT count(*) AS events, count(p.attempt_id) AS placed
-         FROM event e
-         LEFT JOIN place p ON p.source_id = b.source_id AND p."offset" = e."offset"
-                          AND p."offset" >= b.from_offset AND p."offset" < b.to_offset
-        WHERE e.batch_id = b.id AND e.run_number = b.run_number) n
+       SELECT (SELECT count(*) FROM {leaf} WHERE batch_id = b.id AND (run_number = b.run_number) IS TRUE) AS events,
+              (SELECT count(*)
+                 FROM (SELECT "offset" FROM {leaf} WHERE batch_id = b.id AND (run_number = b.run_number) IS TRUE
+                       INTERSECT
+                       SELECT "offset" FROM place
+                        WHERE source_id = b.source_id AND "offset" >= b.from_offset AND "offset" < b.to_offset) x) AS placed
+       ) n
  WHERE b.win = %(win)s
 
 -- name: attempts
@@ -125,7 +129,7 @@ SELECT coalesce(sum(q.events), 0)::bigint AS events
 -- Batches whose attempt was proven ABSENT (or partly so) and that nothing carries now: a plan must bring them back.
 SELECT count(DISTINCT b.id) AS attempts, count(e.identity) AS events
   FROM batch b
-  JOIN event e ON e.batch_id = b.id AND e.run_number = b.run_number
+  JOIN {leaf} e ON e.batch_id = b.id AND (e.run_number = b.run_number) IS TRUE
  WHERE b.win = %(win)s
    AND EXISTS (SELECT FROM attempt_batch ab WHERE ab.batch_id = b.id)
    AND NOT EXISTS (SELECT FROM attempt_batch ab WHERE ab.batch_id = b.id AND ab.live)
@@ -145,15 +149,15 @@ SELECT count(DISTINCT attempt_id) AS n FROM contradiction WHERE win = %(win)s
 -- name: application
 -- The set difference, by identity. Hashed on disk if it is large; never in this process. Events are found batch by batch,
 -- where they lie one after another: sixteen runs share one table, and a plan that goes by the key of the run would jump
--- through all of it. OFFSET 0 keeps the planner from making that of it.
+-- through all of it. OFFSET 0 and IS TRUE keep the planner from making that of it.
 SELECT count(*) FILTER (WHERE e.identity IS NOT NULL) AS events,
        count(*) FILTER (WHERE x.identity IS NOT NULL) AS applied,
        count(*) FILTER (WHERE x.identity IS NULL) AS missing,
        count(*) FILTER (WHERE e.identity IS NULL) AS surplus
   FROM (SELECT v.identity
           FROM batch b
-         CROSS JOIN LATERAL (SELECT identity FROM event WHERE batch_id = b.id AND run_number = %(run)s AND win = %(win)s
-                             OFFSET 0) v
+         CROSS JOIN LATERAL (SELECT identity FROM {leaf} WHERE batch_id = b.id
+                                AND (run_number = %(run)s AND win = %(win)s) IS TRUE OFFSET 0) v
          WHERE b.win = %(win)s) e
   FULL JOIN (SELECT identity FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
 
