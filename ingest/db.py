@@ -6,7 +6,9 @@ parameters travel in binary, COPY is at hand, and nothing is interpolated into t
 
 from __future__ import annotations
 
+import random
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -28,7 +30,7 @@ _AGAIN = frozenset({"23505", "40P01", "40001"})
 # The connection is lost, whoever ended it: an administrator, a crash, or a time-out of ours (25P03) or theirs (57P05)
 _GONE = frozenset({"08000", "08001", "08003", "08004", "08006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
 _FULL = frozenset({"53100", "53200"})
-_TRIES = 5
+_TRIES = 16  # each may lose to another of as many connections as write to one run at once
 
 
 class Refused(LedgerError):
@@ -116,6 +118,8 @@ def one(cur: Cursor) -> Any:
 def again(verb: Callable[[], T], tries: int = _TRIES) -> T:
     """Runs `verb`, a whole transaction, again on a race that the database settled (23505, 40P01, 40001)."""
     for left in range(tries - 1, -1, -1):
+        if 0 < left < tries - 2:
+            time.sleep(random.uniform(0, 0.002 * (tries - left)))  # noqa: S311 - so that losers do not meet again
         try:
             return verb()
         except psycopg.Error as error:
