@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from bench.beside import Beside
 from bench.meter import memory_of
 
 EVERY = 0.25
@@ -16,28 +15,17 @@ Sample = Mapping[int, int]
 MIB = 2**20
 
 
-class Watch:
+class Watch(Beside):
     """with Watch({"broker": [pid]}) as watch: ...; then watch.document()"""
 
     def __init__(self, groups: Mapping[str, Sequence[int]]) -> None:
+        super().__init__()
         self._groups = groups
-        self._over = threading.Event()
         self._samples: dict[str, list[Sample]] = {name: [] for name in groups}
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.seconds = 0.0
 
-    def __enter__(self) -> Self:
-        self._began = time.monotonic()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        self.seconds = time.monotonic() - self._began
-
-    def _look(self) -> None:
+    def _work(self) -> None:
+        began = time.monotonic()
         while True:
             for name, pids in self._groups.items():
                 seen: dict[int, int] = {}
@@ -45,6 +33,7 @@ class Watch:
                     seen |= memory_of(pid)
                 self._samples[name].append(seen)
             if self._over.wait(EVERY):
+                self.seconds = time.monotonic() - began
                 return
 
     def document(self) -> dict[str, Any]:

@@ -5,34 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
-from types import TracebackType
-from typing import Self
 
 import psutil
+
+from bench.beside import Beside
 
 STANDS, RUNS = 0.08, 0.02
 
 
-class Slowed:
+class Slowed(Beside):
     """with Slowed(pid of the postmaster): ..."""
 
     def __init__(self, postmaster: int) -> None:
+        super().__init__()
         self._postmaster = postmaster
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
+    def _work(self) -> None:
         while not self._over.is_set():
             pids = self._pids()
             _signal(pids, signal.SIGSTOP)
