@@ -15,6 +15,7 @@ from audit import capture as look
 from audit.core import facts as f
 from ingest.core.contract import Contract, Empty, Totals
 from ingest.core.errors import NotFound
+from ingest.core.leaf import leaf_of
 from ingest.core.reason import Decision
 from ingest.db import Cursor, read, read_snapshot, statements
 from ingest.kafka import Start
@@ -127,8 +128,8 @@ class _Reading:
         return self._rows(statement)[0]
 
     def _in_leaf(self, statement: str) -> str:
-        """The statement on the table that holds this run's events (see ensure_run_partitions)."""
-        return statement.format(leaf=f"event_p{self._row.run_number // 16}")
+        """The statement on the table that holds this run's events."""
+        return statement.format(leaf=leaf_of("event", self._row.run_number))
 
     def _name(self) -> f.WindowName:
         row = self._row

@@ -16,6 +16,7 @@ from psycopg import sql as s
 from bench.child import parts
 from bench.meter import Meter
 from bench.streams import Bound, found, opened
+from ingest.core.leaf import leaf_of
 
 Pair = tuple[bytes, bytes]
 RECEIPTS = "receipt"
@@ -25,7 +26,7 @@ def measure(stream: str, batches: int = 1) -> dict[str, Any]:
     """Both tables by COPY, with the rows of so many admitted batches in one transaction."""
     source = found(stream)
     target = opened(source.inbox_topic)
-    leaf = f"event_p{target.run // 16}"
+    leaf = leaf_of("event", target.run)
     with psycopg.connect(os.environ["DATABASE_URL"]) as database:
         packed = list(_packed(database, source, target, batches))
         statements = {table: _into(database, table) for table in (leaf, RECEIPTS)}
@@ -49,7 +50,7 @@ def _packed(database: psycopg.Connection[Any], source: Bound, target: Bound, tog
     groups = [batches[n : n + together] for n in range(0, len(batches), together)]
     shift = _shift(database, batches)
     values = _values(source, target, shift)
-    event = _out(database, f"event_p{source.run // 16}", values, f"run_number = {source.run} AND", "identity")
+    event = _out(database, leaf_of("event", source.run), values, f"run_number = {source.run} AND", "identity")
     receipt = _out(database, RECEIPTS, values, "", 'source_id, "offset"')
     return [(_read(database, event, group), _read(database, receipt, group)) for group in groups]
 

@@ -29,6 +29,7 @@ from ingest.core.batching import (
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, arrive, decide, disputed
 from ingest.core.errors import PassgateError
 from ingest.core.lane import Step
+from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows
 from ingest.core.merkle import receipts_root
@@ -42,7 +43,6 @@ from ingest.streams import Loaded, compiled, ensure_classes
 from ingest.windows import Binding, bindings
 
 log = logging.getLogger(__name__)
-packed = packed_headers
 sql = statements("ingest", "admit")
 
 RESERIALISED = Flag.RESERIALISED.value
@@ -158,8 +158,7 @@ class Admission:
 
     @property
     def _leaf(self) -> str:
-        """The partition of this run: COPY and look-ups go there at once (see ensure_run_partitions)."""
-        return f"event_p{self.binding.run_number // 16}"
+        return leaf_of("event", self.binding.run_number)
 
     def _ended_runs(self, cur: Cursor) -> set[str]:
         named = {a.parsed.run for a in self.arrivals if a.parsed.run is not None} - {self.binding.run_id}
@@ -312,8 +311,8 @@ def _cut(value: bytes | None) -> str:
 
 
 def _kept_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> bytes | None:
-    found = packed(headers)
-    return found if found is None or len(found) <= KEPT_BYTES else packed([(UNREADABLE_NAME, None)])
+    found = packed_headers(headers)
+    return found if found is None or len(found) <= KEPT_BYTES else packed_headers([(UNREADABLE_NAME, None)])
 
 
 class AdmissionLane:

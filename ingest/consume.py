@@ -21,7 +21,6 @@ import psycopg
 from psycopg.rows import namedtuple_row, tuple_row
 
 from ingest import attempts
-from ingest.admit import packed
 from ingest.core import copying
 from ingest.core.attempt import read_marks
 from ingest.core.consumption import (
@@ -39,7 +38,9 @@ from ingest.core.copying import int4, int8
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.identity import payload_digest
 from ingest.core.lane import Step
+from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.core.ledger_rows import packed_headers
 from ingest.db import Cursor, again, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Record, Start, TopicChanged
@@ -146,11 +147,11 @@ class Memory:
         much = [n for n, count in carried.items() if n in facts and 8 * count >= len(facts[n].offsets)]
         missing = [number for number in much if number not in self._loaded]
         self._forget(much, sum(len(facts[number].offsets) for number in missing))
-        by_leaf: dict[int, list[int]] = defaultdict(list)
+        by_leaf: dict[str, list[int]] = defaultdict(list)
         for number in missing:
-            by_leaf[facts[number].run_number // 16].append(number)
+            by_leaf[leaf_of("event", facts[number].run_number)].append(number)
         for leaf, numbers in by_leaf.items():
-            self._load(cur, f"event_p{leaf}", numbers)
+            self._load(cur, leaf, numbers)
         return self._events
 
     def _load(self, cur: Cursor, leaf: str, numbers: Sequence[int]) -> None:
@@ -320,14 +321,14 @@ class _Consumption:
         self, cur: Cursor, batch: int, known: Known, applied: Sequence[Ruled], joined: dict[int, Joined]
     ) -> None:
         """Sorted by (run, identity), into the leaves: two lanes that race meet in one order."""
-        by_leaf: dict[int, list[Ruled]] = defaultdict(list)
+        by_leaf: dict[str, list[Ruled]] = defaultdict(list)
         for ruled in applied:
             assert ruled.key is not None
-            by_leaf[ruled.key[0] // 16].append(ruled)
+            by_leaf[leaf_of("effect", ruled.key[0])].append(ruled)
         for leaf, rows in sorted(by_leaf.items()):
             rows.sort(key=_identity)
             rows.sort(key=_run_number)
-            with cur.copy(sql.copy_effects.format(leaf=f"effect_p{leaf}")) as copy:
+            with cur.copy(sql.copy_effects.format(leaf=leaf)) as copy:
                 if joined:
                     copy.set_types(_EFFECT_TYPES)
                     for row in self._joined_rows(batch, known, rows, joined):
@@ -367,7 +368,7 @@ class _Consumption:
             {
                 "source": self.lease.source, "offsets": [r.offset for r in kept], "whys": [r.why for r in kept],
                 "keys": [r.key for r in raw], "values": [r.value for r in raw],
-                "headers": [packed(r.headers) for r in raw],
+                "headers": [packed_headers(r.headers) for r in raw],
             },
         )  # fmt: skip
 

@@ -24,6 +24,7 @@ from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transa
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
 from ingest.core.lane import Step
+from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.outcome import Kind, Outcome, confirm
 from ingest.core.reconciliation import Due, due
@@ -253,7 +254,7 @@ class PublishLane:
     def _letters(self, batches: Sequence[Queued], bus: Bus) -> Letters:
         """The events of these batches that have no place yet, in offset order, each with its partition."""
         statement = sql.events_without_place if any(batch.partly for batch in batches) else sql.events
-        leaf = f"event_p{batches[0].run_number // 16}"
+        leaf = leaf_of("event", batches[0].run_number)
         with read() as cur:
             cur.row_factory = tuple_row
             keys = {"batches": [batch.batch for batch in batches]}

@@ -1,0 +1,13 @@
+"""Which table holds a run's events and effects: sixteen runs share one (see ensure_run_partitions)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+RUNS = 16
+
+
+@lru_cache(maxsize=256)  # asked for every effect
+def leaf_of(table: str, run_number: int) -> str:
+    """The partition of `table` that COPY and look-ups go to at once, without asking the partitioned table."""
+    return f"{table}_p{run_number // RUNS}"
