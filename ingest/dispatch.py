@@ -97,7 +97,7 @@ class Worker:
             if not done:
                 time.sleep(0.02)
         failpoint("slice.before_letting_go")
-        self._let_go_of_idle()
+        self._let_go_of_idle(IDLE_SECONDS)
         return records
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class Worker:
         if longest is not None and time.monotonic() - self.held[longest].since > TURN_SECONDS:
             self._give_back(longest)
         else:
-            self._let_go_of_idle(wanted, IDLE_CROWDED)
+            self._let_go_of_idle(IDLE_CROWDED, wanted)
 
     def _take(self, free: list[tuple[str, int]]) -> None:
         for key in free:
@@ -197,9 +197,9 @@ class Worker:
         finally:  # a lane that could not even say why it stopped must not be stepped again: its producer may be spent
             self._drop(key, give_back=False)
 
-    def _let_go_of_idle(self, most: int = MOST_LANES, seconds: float | None = None) -> None:
+    def _let_go_of_idle(self, seconds: float, most: int = MOST_LANES) -> None:
         """An idle lane's lease goes back, so that whichever process has the next permit can take it at once."""
-        now, seconds = time.monotonic(), IDLE_SECONDS if seconds is None else seconds
+        now = time.monotonic()
         idle = [key for key, held in self.held.items() if now - held.busy_at > seconds]
         for key in idle[:most]:
             self._give_back(key)

@@ -67,12 +67,8 @@ class Token(TokenAuthentication):  # type: ignore[misc]  # knox is not typed
         user._passgate_roles = roles_named(row.groups)  # type: ignore[attr-defined]
         known = AuthToken.from_db("default", ["digest", "user_id"], [row.digest, row.id])
         known.passgate_scope = row.name and Scope(row.name, tuple(row.acts))
-        return self.validate_user(_with(known, user))
-
-
-def _with(token: Any, user: Any) -> Any:
-    token.user = user
-    return token
+        known.user = user
+        return self.validate_user(known)
 
 
 class Scope(NamedTuple):
