@@ -8,32 +8,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from psycopg import Copy
 
+from ingest.ahead import Ahead, arrivals_of, parse
 from ingest.core.batching import (
     BATCH_BYTES,
     BATCH_RECORDS,
-    Held,
-    Hole,
     Poll,
     check_dense,
-    empty,
-    joined,
-    next_batch,
     weight,
 )
-from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, arrive, decide, disputed
+from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, decide, disputed
 from ingest.core.errors import PassgateError
-from ingest.core.lane import Step
+from ingest.core.lane import TELL_SECONDS, Step
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows
 from ingest.core.merkle import receipts_root
-from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Parsed, Understood
+from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
 from ingest.db import Cursor, again, one, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
@@ -72,34 +69,44 @@ class Admitted:
     again_from: int
 
 
-def admit(source: Source, lease: Lease, binding: Binding, poll: Poll) -> Admitted | None:
+def nothing() -> None:
+    """What there is to do meanwhile, where there is nothing."""
+
+
+def admit(
+    source: Source,
+    lease: Lease,
+    binding: Binding,
+    poll: Poll,
+    arrivals: list[Arrival] | None = None,
+    meanwhile: Callable[[], None] = nothing,
+) -> Admitted | None:
     """The verb: one transaction. None where the binding is no longer what the worker thought (cut, next window).
+
+    `arrivals` are the poll's, where they are made already. `meanwhile` is called often while PostgreSQL is storing.
 
     Raises LeaseError when fenced, PollSkip when the poll is not dense, DatabaseGone when nobody knows whether COMMIT
     happened: the position, read again under the next lease, tells.
     """
     check_dense(poll, lease.next_offset)
     loaded = compiled(binding.contract)
-    arrivals = arrivals_of(loaded, binding, poll.records, parse(loaded, poll.records))
-    return again(lambda: _KafkaAdmission(source, lease, binding, loaded, poll, arrivals).transact())
-
-
-def parse(loaded: Loaded, records: Sequence[Held]) -> list[Parsed]:
-    """What each record says: strict, bounded, and never an exception for anything a producer can send."""
-    return [loaded.parser.parse(r.value, r.key, r.headers) for r in records]
-
-
-def arrivals_of(loaded: Loaded, binding: Binding, records: Sequence[Held], parsed: Sequence[Parsed]) -> list[Arrival]:
-    """Parsed records with their digests, ready to be decided."""
-    offsets, values = [r.offset for r in records], [r.value for r in records]
-    return arrive(loaded.contract.stream, binding.run_id, offsets, values, parsed)
+    if arrivals is None:
+        arrivals = arrivals_of(loaded, binding.run_id, poll.records, parse(loaded, poll.records))
+    return again(lambda: _KafkaAdmission(source, lease, binding, loaded, poll, arrivals, meanwhile).transact())
 
 
 class Admission:
     """One try at the transaction. A race that the unique index settled makes it be done again from the start."""
 
     def __init__(
-        self, source: Source, lease: Lease, binding: Binding, loaded: Loaded, poll: Poll, arrivals: list[Arrival]
+        self,
+        source: Source,
+        lease: Lease,
+        binding: Binding,
+        loaded: Loaded,
+        poll: Poll,
+        arrivals: list[Arrival],
+        meanwhile: Callable[[], None] = nothing,
     ) -> None:
         self.source = source
         self.lease = lease
@@ -107,6 +114,7 @@ class Admission:
         self.loaded = loaded
         self.poll = poll
         self.arrivals = arrivals
+        self.meanwhile = meanwhile
         self.records = {r.offset: r for r in poll.records}
         self.class_ids = loaded.class_ids
         self._root: bytes | None = None
@@ -185,14 +193,20 @@ class Admission:
         run, win, source = self.binding.run_number, self.binding.win, self.lease.source
         found = [(e, records[e.offset]) for e in sorted(events, key=_by_identity)]
         with cur.copy(sql.copy_events.format(leaf=self._leaf)) as copy:
-            for part in copied(event_rows(run, win, source, batch, ids, found)):
-                copy.write(part)
+            self._send(copy, event_rows(run, win, source, batch, ids, found))
             self._digest(decisions)  # now, because the server is still storing what it was given
+
+    def _send(self, copy: Copy, rows: Iterator[bytes]) -> None:
+        """The server stores each part while the next is made, and what can be done meanwhile is done."""
+        for part in copied(rows):
+            copy.write(part)
+            self.meanwhile()
 
     def _write_receipts(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
         known = self.class_ids.get
         numbers = [known(a.parsed.class_name) if type(a.parsed) is Understood else None for a in self.arrivals]
-        _copy(cur, sql.copy_receipts, receipt_rows(self.lease.source, batch, decisions.outcomes, numbers))
+        with cur.copy(sql.copy_receipts) as copy:
+            self._send(copy, receipt_rows(self.lease.source, batch, decisions.outcomes, numbers))
 
     def _write_items(self, cur: Cursor, batch: int, items: Sequence[Item]) -> None:
         if not items:
@@ -250,7 +264,8 @@ class Admission:
         cur.execute(sql.insert_batch, keys)
         failpoint("admit.after_batch_row")
         if decisions.events:
-            size = sum(weight(self.records[e.offset]) for e in decisions.events)
+            others = [o.offset for o in decisions.outcomes if o.decision is not Decision.ADMITTED]
+            size = self.poll.size - sum([weight(self.records[offset]) for offset in others])
             cur.execute(sql.queue_batch, keys | {"events": len(decisions.events), "bytes": size})
         return Admitted(batch, len(by_decision), admitted, duplicates, quarantined, self.poll.end)
 
@@ -292,12 +307,6 @@ class _KafkaAdmission(Admission):
             raise lost(self.lease)
 
 
-def _copy(cur: Cursor, statement: str, rows: Iterator[bytes]) -> None:
-    with cur.copy(statement) as copy:
-        for part in copied(rows):
-            copy.write(part)
-
-
 def _by_identity(event: NewEvent) -> bytes:
     return event.identity
 
@@ -325,9 +334,9 @@ class AdmissionLane:
         self._admin = admin
         self._cluster = cluster
         self._reader: PartitionReader | None = None
-        self._pending = empty(lease.next_offset, lease.leader_epoch)
+        self.ahead = Ahead(lease.next_offset, lease.leader_epoch, self._read)
         self._renewed = time.monotonic()
-        self._read_size = 500
+        self._told, self._untold = float("-inf"), False  # when Kafka was last told, and whether a position since waits
         self._most = BATCH_RECORDS  # less for a while after a batch that was Crowded
         clear_stop(lease)
 
@@ -341,25 +350,29 @@ class AdmissionLane:
         binding = bindings("admission", [self.lease.source]).get(self.lease.source)
         if binding is None:
             return self._idle()
-        self._fill(max_wait, *self._limits(binding))
+        ahead, limits = self.ahead, self._limits(binding)
+        ahead.fill(max_wait, *limits)
         failpoint("admit.after_read")
-        if self._pending.end == self._pending.start:
+        if ahead.pending.end == ahead.pending.start:
             return self._idle()
         self._check_topic()
-        batch, rest = next_batch(self._pending, binding.cut, *self._limits(binding))
+        batch, arrivals = ahead.take(compiled(binding.contract), binding.run_id, binding.cut, *limits)
         try:
-            done = admit(self.source, self.lease, binding, batch)
+            done = admit(self.source, self.lease, binding, batch, arrivals, ahead.go_on)
         except Crowded:
+            ahead.give_back()
             self._most = max(1, len(batch.records) // 2)
             return Step(0, idle=False)
         if done is None:
-            return Step(0, idle=False)  # cut or bound anew in between: the next step looks again
-        self._pending = rest
+            ahead.give_back()  # cut or bound anew in between: the next step looks again
+            return Step(0, idle=False)
         self._most = min(BATCH_RECORDS, 2 * self._most)
         self.lease = self.lease.at(done.again_from, batch.leader_epoch)
         self._renewed = time.monotonic()
+        self._untold = True
         failpoint("admit.before_kafka_commit")
-        self._commit()
+        if self._renewed - self._told >= TELL_SECONDS:
+            self._commit()
         return Step(done.records, idle=False)
 
     def close(self) -> None:
@@ -368,43 +381,27 @@ class AdmissionLane:
             self._reader = None
 
     def _idle(self) -> Step:
-        if time.monotonic() - self._renewed > _RENEW_AFTER:
+        if self._untold:
+            self._commit()
+        elif time.monotonic() - self._renewed > _RENEW_AFTER:
             renew(self.lease)
             self._renewed = time.monotonic()
         return Step(0, idle=True)
-
-    def _fill(self, max_wait: float, records: int, size: int) -> None:
-        """Reads in turns until a batch is full, its time is over, or the end is reached; turns bound the memory."""
-        reader = self._open()
-        until = time.monotonic() + max_wait
-        while len(self._pending.records) < records and (room := size - self._pending.size) > 0:
-            chunk = reader.read(self._read_size, max(0.0, until - time.monotonic()), room).get(self.here)
-            if chunk is not None:
-                self._take(chunk)
-            if chunk is None or chunk.at_end or time.monotonic() >= until:
-                return
 
     def _limits(self, binding: Binding) -> tuple[int, int]:
         """The contract's, but never above an attempt's: a batch is published whole (DESIGN 4)."""
         limits = compiled(binding.contract).contract.limits
         return min(limits.batch_records, self._most), min(limits.batch_bytes, BATCH_BYTES)
 
-    def _take(self, chunk: Chunk) -> None:
-        if chunk.moved():
-            holes = [Hole(g.from_offset, g.to_offset, g.leader_epoch, g.isolation, g.why) for g in chunk.gaps]
-            poll = Poll(chunk.start, chunk.next_offset, chunk.leader_epoch, chunk.records, holes)
-            self._pending = joined(self._pending, poll)
-            average = max(1, poll.size // max(1, len(poll.records)))
-            self._read_size = max(20, min(2000, BATCH_BYTES // (4 * average)))
-        if chunk.fault is not None and not self._pending.records:
-            raise chunk.fault
+    def _read(self, records: int, max_wait: float, size: int) -> Chunk | None:
+        return self._open().read(records, max_wait, size).get(self.here)
 
     def _open(self) -> PartitionReader:
         if self._reader is None:
             self._check_topic()
             self._reader = PartitionReader(self._cluster, group=self.group)
-            at = self._pending.end
-            self._reader.assign([Start(self.here.topic, self.here.partition, at, self._pending.leader_epoch)])
+            here, at = self.here, self.ahead.pending
+            self._reader.assign([Start(here.topic, here.partition, at.end, at.leader_epoch)])
         return self._reader
 
     def _check_topic(self) -> None:
@@ -418,8 +415,9 @@ class AdmissionLane:
             )
 
     def _commit(self) -> None:
-        """Only now, for other tools; a failure changes nothing here and is seen by COMMITTED's measurement."""
+        """Only now, for other tools, and not for every batch of many; a failure changes nothing here."""
         assert self._reader is not None
+        self._told, self._untold = time.monotonic(), False
         fault = self._reader.commit({self.here: (self.lease.next_offset, self.lease.leader_epoch)})
         if fault is not None:
             log.warning("offset commit to Kafka failed: %s", fault)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ingest import lease as leases
-from ingest.admit import Admission, Crowded, arrivals_of, parse
+from ingest.admit import Admission, Crowded
+from ingest.ahead import arrivals_of, parse
 from ingest.core.batching import BATCH_BYTES, Poll
 from ingest.core.contract import Contract
 from ingest.core.decide import Outcome
@@ -126,7 +127,7 @@ def _admit(
             failpoint("door.after_offsets")
             numbered = [DoorRecord(at, None, r.key, r.value, r.headers) for at, r in enumerate(records, row.start)]
             poll = Poll(row.start, row.start + len(numbered), None, numbered, ())
-            arrivals = arrivals_of(loaded, binding, numbered, parsed)
+            arrivals = arrivals_of(loaded, binding.run_id, numbered, parsed)
             decisions, _ = Admission(source, lease, binding, loaded, poll, arrivals).write_all(cur, row.batch_id)
             failpoint("door.before_commit")
         return Received(lease.source, binding.run_id, decisions.outcomes)

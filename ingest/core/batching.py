@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from ingest.core.errors import BrokerError
@@ -60,7 +62,7 @@ class Hole(NamedTuple):
 
 @dataclass(frozen=True)
 class Poll:
-    """Records and holes of one source that tile [start, end), in offset order."""
+    """Records and holes of one source that tile [start, end), in offset order. `size` is reckoned once."""
 
     start: int
     end: int
@@ -74,27 +76,33 @@ class Poll:
         return sum(map(weight, self.records))
 
 
+_offset = attrgetter("offset")
+
+
 def empty(at: int, leader_epoch: int | None) -> Poll:
     return Poll(at, at, leader_epoch, (), ())
+
+
+def _sized(poll: Poll, size: int) -> Poll:
+    """With the size that is known already: weighing each record again costs as much as deciding about it."""
+    poll.__dict__["size"] = size
+    return poll
 
 
 def joined(first: Poll, second: Poll) -> Poll:
     """Two polls, the second where the first ended. Raises PollSkip where it does not."""
     if first.end != second.start:
         raise PollSkip(expected=f"a poll from offset {first.end}", found=f"one from {second.start}")
-    return Poll(
-        first.start,
-        second.end,
-        second.leader_epoch,
-        [*first.records, *second.records],
-        [*first.holes, *second.holes],
-    )
+    records, holes = [*first.records, *second.records], [*first.holes, *second.holes]
+    return _sized(Poll(first.start, second.end, second.leader_epoch, records, holes), first.size + second.size)
 
 
 def check_dense(poll: Poll, position: int) -> None:
     """Every offset of [start, end) is a record's or a hole's, exactly once, and start is the position."""
     if poll.start != position:
         raise PollSkip(expected=f"offset {position}", found=f"offset {poll.start}", next_step="the lane starts again")
+    if not poll.holes and [r.offset for r in poll.records] == list(range(poll.start, poll.end)):
+        return  # the usual one
     spans = sorted([(r.offset, r.offset + 1) for r in poll.records] + [(h.start, h.end) for h in poll.holes])
     at = poll.start
     for start, end in spans:
@@ -109,22 +117,25 @@ def split(poll: Poll, at: int) -> tuple[Poll, Poll]:
     """The parts of a poll below and from `at` on: a cut, or a limit. A hole across it is claimed in two parts."""
     if at >= poll.end:
         return poll, empty(poll.end, poll.leader_epoch)
-    below = [r for r in poll.records if r.offset < at]
-    above = [r for r in poll.records if r.offset >= at]
+    index = bisect_left(poll.records, at, key=_offset)
+    below, above = poll.records[:index], poll.records[index:]
     low = [h._replace(end=min(h.end, at)) for h in poll.holes if h.start < at]
     high = [h._replace(start=max(h.start, at)) for h in poll.holes if h.end > at]
     epoch = below[-1].leader_epoch if below else poll.leader_epoch
-    return Poll(poll.start, at, epoch, below, low), Poll(at, poll.end, poll.leader_epoch, above, high)
+    head = Poll(poll.start, at, epoch, below, low)
+    return head, _sized(Poll(at, poll.end, poll.leader_epoch, above, high), poll.size - head.size)
 
 
 def bounded(poll: Poll, records: int, size: int) -> tuple[Poll, Poll]:
     """The longest head within both limits (at least one record), and the rest."""
+    if poll.size <= size:
+        return split(poll, poll.records[records].offset) if len(poll.records) > records else split(poll, poll.end)
     total = 0
     for index, record in enumerate(poll.records):
         total += weight(record)
         if index and (index >= records or total > size):
             return split(poll, record.offset)
-    return poll, empty(poll.end, poll.leader_epoch)
+    return split(poll, poll.end)
 
 
 def next_batch(pending: Poll, cut: int | None, records: int, size: int) -> tuple[Poll, Poll]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+#: How often Kafka is told a position while batch follows batch (s); at once when there is nothing to do.
+TELL_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Step:

@@ -27,7 +27,7 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
         "ingest.consume.EffectsLane._commit", "audit.cut.seal_run", "audit.close.judge", "audit.close.store",
     ):  # fmt: skip
         assert effects[name].changes, name
-    assert effects["ingest.admit.AdmissionLane._fill"].reads
+    assert effects["ingest.ahead.Ahead.fill"].reads and effects["ingest.admit.AdmissionLane.step"].reads
     for name in ("ingest.admit.Admission._look_up", "ingest.dispatch.work", "audit.cut._cuts"):
         assert not effects[name], name
 

@@ -134,7 +134,7 @@ def test_a_fenced_worker_changes_nothing(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1)])
     sleeper = lane_of(flow)
-    sleeper._fill(2.0, 10, 10_000)
+    sleeper.ahead.fill(2.0, 10, 10_000)
     with pytest.MonkeyPatch.context() as other:
         other.setattr(leases, "owner", lambda: "another:1:abc")
         _expire(flow)
@@ -161,7 +161,7 @@ def test_a_cut_in_the_middle_of_a_read_splits_the_batch_there(flow: Flow) -> Non
     flow.open("r1")
     flow.produce([thing(n) for n in range(6)])
     lane = lane_of(flow)
-    lane._fill(3.0, 100, 100_000)
+    lane.ahead.fill(3.0, 100, 100_000)
     with pytest.MonkeyPatch.context() as between:  # the cut comes after the worker chose its window
         between.setattr(lane, "_check_topic", lambda: _cut(flow, 4))
         assert lane.step(0.1).records == 0  # what it thought no longer holds: nothing happened

@@ -18,7 +18,7 @@ from ingest.admit import AdmissionLane
 from ingest.core.errors import BrokerError, LeaseError
 from ingest.core.outcome import Kind, Outcome
 from ingest.door import DoorRecord, receive
-from ingest.kafka import BusMessage, GapClaim, PartitionReader, TransactionalProducer
+from ingest.kafka import BusMessage, Chunk, GapClaim, PartitionReader, TransactionalProducer
 from tests.core.audit import world as w
 from tests.flow.bus import once, read_bus, scans
 from tests.flow.world import CONTRACT, Flow, thing
@@ -56,8 +56,8 @@ def test_a_worker_whose_lease_was_taken_commits_nothing(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1)])
     sleeper = lane_of(flow)
-    sleeper._fill(3.0, 10, 10_000)
-    assert sleeper._pending.records
+    sleeper.ahead.fill(3.0, 10, 10_000)
+    assert sleeper.ahead.pending.records
     with pytest.MonkeyPatch.context() as another:
         another.setattr(leases, "owner", lambda: "another:1:abc")
         with psycopg.connect(os.environ["DATABASE_URL"], options="-c role=passgate_app", autocommit=True) as clock:
@@ -77,16 +77,17 @@ def test_a_gap_that_hides_a_record_fails_the_window(live: object, monkeypatch: p
     flow = Flow()  # its invariants do not hold afterwards, by intent
     flow.open()
     flow.produce([thing(1), thing(2), thing(3)])
-    real = AdmissionLane._take
+    real = AdmissionLane._read
 
-    def lying(lane: AdmissionLane, chunk: Any) -> None:
-        if lane.source.topic == flow.inbox:
+    def lying(lane: AdmissionLane, *most: Any) -> Chunk | None:
+        chunk = real(lane, *most)
+        if chunk is not None and lane.source.topic == flow.inbox:
             hidden = [r for r in chunk.records if r.offset == 1]
             chunk.records = [r for r in chunk.records if r.offset != 1]
             chunk.gaps += [GapClaim(1, 2, r.leader_epoch, "read_committed", "BETWEEN_RECORDS") for r in hidden]
-        real(lane, chunk)
+        return chunk
 
-    monkeypatch.setattr(AdmissionLane, "_take", lying)
+    monkeypatch.setattr(AdmissionLane, "_read", lying)
     flow.work()
     flow.seal()
     flow.work()

@@ -1,0 +1,150 @@
+"""What an admission lane reads and understands ahead: nothing is lost, taken twice, or kept for another run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.ahead import STEP_RECORDS, Ahead
+from ingest.core.batching import PollSkip, joined, next_batch, split, weight
+from ingest.core.contract import parse_contract
+from ingest.core.decide import arrive
+from ingest.core.errors import BrokerError
+from ingest.core.record import Parser
+from ingest.kafka import BrokerUnavailable, Chunk, GapClaim, LogTruncated, Record
+from ingest.streams import Loaded
+
+TEXT = b"""
+contract = 1
+stream = "ahead"
+[inbox.kafka]
+topic = "ahead.inbox"
+format = "json"
+[bus]
+topic = "ahead.bus"
+partitions = 1
+[class]
+from = "/type"
+[event.thing]
+match = "thing"
+id = ["/id"]
+"""
+
+
+def loaded() -> Loaded:
+    contract = parse_contract(TEXT, "ahead.toml", lambda name: b"", frozenset())
+    return Loaded(1, 1, 1, b"", contract, Parser(contract), {"thing": 1})
+
+
+def record(offset: int) -> Record:
+    return Record(offset, 0, b"k", b'{"type":"thing","id":"%d"}' % offset, None, None)
+
+
+class Log:
+    """A partition of so many records, each read bringing at most `turn`; then a fault, an exception, or the end."""
+
+    def __init__(self, records: int, turn: int = 300, then: BrokerError | None = None, raises: bool = False) -> None:
+        self.records = [record(offset) for offset in range(records)]
+        self.turn = turn
+        self.then = then
+        self.raises = raises
+        self.at = 0
+
+    def read(self, most: int, wait: float, room: int) -> Chunk | None:
+        some = self.records[self.at : self.at + min(most, self.turn)]
+        if not some and self.then is not None and self.raises:
+            raise self.then
+        end = self.at + len(some)
+        fault = self.then if end == len(self.records) and not self.raises else None
+        chunk = Chunk(self.at, end, 0, some, at_end=end == len(self.records), fault=fault)
+        chunk.size = sum(map(weight, some))
+        self.at = end
+        return chunk
+
+
+def admitted(log: Log, run_of: Sequence[str], refuse: Sequence[bool] = (), most: int = 1000) -> list[tuple[str, int]]:
+    """(run, offset) of every arrival in the order of admission; each is checked against one made at once."""
+    contract, ahead, found = loaded(), Ahead(0, 0, log.read), []
+    runs, refusals = iter(run_of), iter(refuse)
+    while True:
+        ahead.fill(5.0, most, 1_000_000)
+        if not ahead.pending.records:
+            return found
+        run = next(runs, run_of[-1])
+        batch, arrivals = ahead.take(contract, run, None, most, 1_000_000)
+        for _ in range(30):
+            ahead.go_on()
+        values = [r.value for r in batch.records]
+        parsed = [contract.parser.parse(r.value, r.key, r.headers) for r in batch.records]
+        assert arrivals == arrive("ahead", run, [r.offset for r in batch.records], values, parsed)
+        if next(refusals, False):
+            ahead.give_back()
+            continue
+        assert batch.size == sum(map(weight, batch.records))
+        found += [(run, arrival.offset) for arrival in arrivals]
+
+
+@given(st.integers(0, 3_000), st.integers(1, 900), st.integers(1, 1_500), st.lists(st.booleans(), max_size=4))
+def test_each_record_comes_once_and_in_order_however_it_was_read(
+    records: int, turn: int, most: int, refuse: list[bool]
+) -> None:
+    found = admitted(Log(records, turn), ["r"], refuse, max(most, records // 20 + 1))
+    assert [offset for _, offset in found] == list(range(records))
+
+
+def test_what_was_understood_for_one_run_is_made_again_for_the_next() -> None:
+    """A cut between two batches: identities are the run's, so nothing made ahead may be carried over."""
+    found = admitted(Log(2_500), ["first", "second"])
+    assert [run for run, _ in found] == ["first"] * 1_000 + ["second"] * 1_500
+
+
+def test_the_next_batch_is_there_when_its_turn_comes() -> None:
+    """A count that guards speed: while one batch is stored the next is read and understood."""
+    contract, log = loaded(), Log(10_000, 2_000)
+    ahead = Ahead(0, 0, log.read)
+    ahead.fill(0.0, 2_000, 1_000_000)
+    ahead.take(contract, "r", None, 2_000, 1_000_000)
+    for _ in range(1 + 2_000 // STEP_RECORDS):
+        ahead.go_on()
+    parser, contract.__dict__["parser"] = contract.parser, None  # whoever parses now fails
+    batch, arrivals = ahead.take(contract, "r", None, 2_000, 1_000_000)
+    assert len(batch.records) == len(arrivals) == 2_000
+    contract.__dict__["parser"] = parser
+    for _ in range(100):
+        ahead.go_on()
+    assert len(ahead.pending.records) <= 2 * 2_000  # never more than a batch ahead, and a read
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_fault_met_ahead_waits_until_what_was_read_before_it_is_admitted(raises: bool) -> None:
+    """Inside the transaction of an earlier batch it is nobody's business; it must not be forgotten either."""
+    fault = BrokerUnavailable(found="nothing") if raises else LogTruncated(found="another log")
+    contract, log = loaded(), Log(1_500, 500, fault, raises)
+    ahead, seen = Ahead(0, 0, log.read), 0
+    with pytest.raises(type(fault)):
+        while True:
+            ahead.fill(0.0, 600, 1_000_000)
+            batch, _ = ahead.take(contract, "r", None, 600, 1_000_000)
+            seen += len(batch.records)
+            for _ in range(30):
+                ahead.go_on()
+    assert seen == 1_500
+
+
+@given(st.lists(st.integers(1, 400), max_size=30), st.data())
+def test_a_poll_that_was_cut_and_joined_weighs_what_its_records_weigh(sizes: list[int], data: st.DataObject) -> None:
+    log = [Record(at, 0, b"k" * (size % 7), b"v" * size, None, None) for at, size in enumerate(sizes)]
+    chunk = Chunk(0, len(log) + 2, 0, log, [GapClaim(len(log), len(log) + 2, 0, "read_committed", "AT_END")])
+    ahead = Ahead(0, 0, lambda most, wait, room: chunk)
+    ahead.fill(0.0, 1, 1)
+    poll = ahead.pending
+    low, high = split(poll, data.draw(st.integers(0, len(log) + 3)))
+    batch, rest = next_batch(poll, None, data.draw(st.integers(1, 40)), data.draw(st.integers(1, 2_000)))
+    for part in (low, high, batch, rest, joined(low, high), joined(batch, rest)):
+        assert part.size == sum(map(weight, part.records))
+    assert joined(low, high).records == joined(batch, rest).records == log
+    with pytest.raises(PollSkip):
+        joined(high, low) if low.start != high.end else joined(poll, poll)
