@@ -10,8 +10,8 @@ import logging
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import groupby
 from operator import itemgetter
@@ -22,7 +22,7 @@ from psycopg.rows import namedtuple_row, tuple_row
 
 from ingest import attempts
 from ingest.core import copying
-from ingest.core.attempt import read_marks
+from ingest.core.attempt import read_columns, read_marks
 from ingest.core.consumption import (
     AttemptFacts,
     BusRecord,
@@ -31,12 +31,17 @@ from ingest.core.consumption import (
     Known,
     Ruled,
     Ruling,
+    Sent,
+    all_as_sent,
     bus_records,
+    dealt_out,
+    each_digest,
+    is_plain,
     rule,
 )
 from ingest.core.copying import int4, int8
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
-from ingest.core.identity import payload_digest
+from ingest.core.identity import DIGEST_BYTES, payload_digest
 from ingest.core.lane import Step
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
@@ -59,6 +64,9 @@ _REMEMBERED = 64
 READ_RECORDS = 5_000
 READ_BYTES = 8 * 1024 * 1024
 EVENTS_REMEMBERED = 40_000
+SENT_REMEMBERED = 80_000
+#: To how many partitions an attempt may have sent so that all that it sent is looked up together.
+MOST_PARTITIONS = 16
 #: How many reads look for earlier effects first, after one that met some.
 COPIES_EXPECTED = 50
 #: How often Kafka is told the position while batch follows batch (s); at once when there is nothing to do.
@@ -88,9 +96,9 @@ class Consumed:
 def consume(source: Source, lease: Lease, install: str, chunk: Chunk, memory: Memory) -> Consumed:
     """The verb: one transaction. Raises LeaseError when fenced, BusSkip when the read is not dense."""
     _check_dense(chunk, lease.next_offset)
-    records = _bus_records(chunk.records)
+    read = _Read(chunk)
     tries = iter([False])
-    return again(lambda: _Consumption(source, lease, install, chunk, records, memory, next(tries, True)).transact())
+    return again(lambda: _Consumption(source, lease, install, read, memory, next(tries, True)).transact())
 
 
 def _check_dense(chunk: Chunk, position: int) -> None:
@@ -103,39 +111,155 @@ def _check_dense(chunk: Chunk, position: int) -> None:
         )
 
 
-def _bus_records(records: Sequence[Record]) -> list[BusRecord]:
-    digests = [payload_digest(record.value or b"") for record in records]
-    marks = read_marks([record.headers for record in records])
-    return bus_records([record.offset for record in records], marks, digests)
+class _Read:
+    """What was read, by columns. `said` are the records' marks, if all are as our publish lanes write them."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.offsets = [record.offset for record in chunk.records]
+        self.digests = [payload_digest(record.value) for record in chunk.records]
+        self._headers = [record.headers for record in chunk.records]
+        self.said = read_columns(self._headers)
+
+    @cached_property
+    def records(self) -> list[BusRecord]:
+        """One by one."""
+        return bus_records(self.offsets, read_marks(self._headers), self.digests)
+
+    @cached_property
+    def by_offset(self) -> dict[int, Record]:
+        return {record.offset: record for record in self.chunk.records}
+
+
+@dataclass(frozen=True)
+class _Effects:
+    """Effects to write, by columns. `joined` are answers of projections, by bus offset."""
+
+    runs: Sequence[int]
+    identities: Sequence[bytes]
+    wins: Sequence[int]
+    offsets: Sequence[int]
+    joined: Mapping[int, Joined]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def by_leaf(self) -> Iterator[tuple[str, _Effects]]:
+        """Sorted by (run, identity)."""
+        order = sorted(range(len(self)), key=self.identities.__getitem__)
+        if len(set(self.runs)) > 1:
+            order.sort(key=self.runs.__getitem__)
+        leaves = {run: leaf_of("effect", run) for run in set(self.runs)}
+        if len(set(leaves.values())) == 1:
+            yield leaves[self.runs[0]], self._of(order)
+            return
+        for leaf, some in groupby(order, key=lambda index: leaves[self.runs[index]]):
+            yield leaf, self._of(list(some))
+
+    def _of(self, order: Sequence[int]) -> _Effects:
+        return _Effects(
+            [self.runs[index] for index in order],
+            [self.identities[index] for index in order],
+            [self.wins[index] for index in order],
+            [self.offsets[index] for index in order],
+            self.joined,
+        )
+
+
+@dataclass(frozen=True)
+class _Became:
+    """What becomes of a read: its effects, what is kept raw, what contradicts, and the attempts it belongs to."""
+
+    effects: _Effects
+    attempts: Mapping[int, AttemptFacts]
+    ours: Set[int]
+    duplicates: int = 0
+    kept: Sequence[Ruled] = ()
+    contradicting: Sequence[Ruled] = ()
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """An attempt's facts, without its offsets; its batches, and how many partitions it sent to."""
+
+    facts: AttemptFacts
+    batches: list[int]
+    partitions: int
 
 
 class Memory:
     """What never changes about attempts, remembered by a process: their events, run and window.
 
-    Of the newest attempts it remembers each event too: at most EVENTS_REMEMBERED, some 350 bytes each. `copies` counts
-    down the reads that look for earlier effects, after one that found some.
+    Of the newest attempts it remembers what they sent to each partition: 64 bytes an event, at most SENT_REMEMBERED;
+    and where that does not do, each event, some 350 bytes, at most EVENTS_REMEMBERED. `copies` counts down the reads
+    that look for earlier effects, after one that found some.
     """
 
     def __init__(self) -> None:
         self.copies = 0
-        self._facts: dict[int, AttemptFacts] = {}
-        self._batches: dict[int, list[int]] = {}
+        self._known: dict[int, _Remembered] = {}
+        self._offsets: dict[int, set[int]] = {}
         self._events: dict[EventKey, EventFacts] = {}
         self._loaded: dict[int, list[EventKey]] = {}
+        self._sent: dict[int, Mapping[int, Sent]] = {}
 
     def recall(self, cur: Cursor, numbers: Iterable[int]) -> dict[int, AttemptFacts]:
         """Facts of these attempts, with the state they have now; those not in the ledger are left out."""
         wanted = sorted(set(numbers))
         states = {row.id: row.state for row in cur.execute(sql.states, {"attempts": wanted}).fetchall()}
-        facts = {number: self._facts[number] for number in states if number in self._facts}
-        facts |= self._learn(cur, [number for number in states if number not in facts])
-        if len(self._facts) > _REMEMBERED:
-            self._facts, self._batches = facts, {number: self._batches[number] for number in facts}
-        else:
-            self._facts = self._facts | facts
-        partial = [number for number, state in states.items() if state == "PARTIAL"]
+        self._learn(cur, [number for number in states if number not in self._known])
+        if len(self._known) > _REMEMBERED:
+            self._known = {number: self._known[number] for number in states if number in self._known}
+            self._offsets = {number: some for number, some in self._offsets.items() if number in self._known}
+        return {n: replace(self._known[n].facts, state=state) for n, state in states.items() if n in self._known}
+
+    def whole(self, cur: Cursor, facts: Mapping[int, AttemptFacts]) -> dict[int, AttemptFacts]:
+        """The same with the offsets that each attempt carries, and those that a PARTIAL one's scan found."""
+        missing = [number for number in facts if number not in self._offsets]
+        if missing:
+            self._offsets |= {number: set() for number in missing}
+            for row in cur.execute(sql.offsets, {"attempts": missing}, binary=True).fetchall():
+                self._offsets[row.attempt_id].update(row.offsets)
+        partial = [number for number, found in facts.items() if found.state == "PARTIAL"]
         placed = _placed(cur, partial) if partial else {}
-        return {n: _with_state(facts[n], state, placed.get(n)) for n, state in states.items() if n in facts}
+        return {
+            number: replace(found, offsets=self._offsets[number], placed=placed.get(number, frozenset()))
+            for number, found in facts.items()
+        }
+
+    def sent(self, cur: Cursor, facts: Mapping[int, AttemptFacts], partition: int) -> Mapping[int, Sent] | None:
+        """What these attempts sent to the partition.
+
+        None where one sent to so many that its share of each is small: each of its records is looked up by itself.
+        """
+        if any(self._known[number].partitions > MOST_PARTITIONS for number in facts):
+            return None
+        by_leaf: dict[str, list[int]] = defaultdict(list)
+        for number in facts:
+            if number not in self._sent:
+                by_leaf[leaf_of("event", facts[number].run_number)].append(number)
+        for leaf, numbers in by_leaf.items():
+            self._load_sent(cur, leaf, numbers)
+        if by_leaf:
+            self._forget_sent(facts.keys())
+        return {number: self._sent[number][partition] for number in facts if partition in self._sent[number]}
+
+    def _load_sent(self, cur: Cursor, leaf: str, numbers: Sequence[int]) -> None:
+        """All that these attempts sent, whose runs lie in this leaf: the other partitions' lanes need it, too."""
+        batches: dict[int, list[tuple[Sequence[int], bytes, bytes]]] = {number: [] for number in numbers}
+        for row in cur.execute(sql.sent.format(leaf=leaf), {"attempts": list(numbers)}, binary=True).fetchall():
+            batches[row.attempt_id].append((row.partitions, row.identities, row.digests))
+        self._sent |= {number: dealt_out(some) for number, some in batches.items()}
+
+    def _forget_sent(self, needed: Set[int]) -> None:
+        """The oldest first."""
+        held = {number: sum(len(sent.digests) for sent in dealt.values()) for number, dealt in self._sent.items()}
+        total = sum(held.values())
+        for number in [number for number in self._sent if number not in needed]:
+            if total <= SENT_REMEMBERED * DIGEST_BYTES:
+                return
+            total -= held[number]
+            del self._sent[number]
 
     def events(
         self, cur: Cursor, facts: Mapping[int, AttemptFacts], carried: Mapping[int, int]
@@ -157,7 +281,7 @@ class Memory:
     def _load(self, cur: Cursor, leaf: str, numbers: Sequence[int]) -> None:
         """All events of these attempts, whose runs lie in this leaf. A cursor of plain tuples."""
         keys: dict[int, list[EventKey]] = {number: [] for number in numbers}
-        keys_of = {batch: keys[number] for number in numbers for batch in self._batches[number]}
+        keys_of = {batch: keys[number] for number in numbers for batch in self._known[number].batches}
         statement = sql.events_of_batches.format(leaf=leaf)
         for row in cur.execute(statement, {"batches": list(keys_of)}, binary=True).fetchall():
             key = row[:2]
@@ -173,30 +297,19 @@ class Memory:
             for key in self._loaded.pop(number):
                 self._events.pop(key, None)
 
-    def _learn(self, cur: Cursor, missing: Sequence[int]) -> dict[int, AttemptFacts]:
+    def _learn(self, cur: Cursor, missing: Sequence[int]) -> None:
         if not missing:
-            return {}
-        offsets: dict[int, set[int]] = defaultdict(set)
-        learned: dict[int, AttemptFacts] = {}
-        for number in missing:
-            self._batches[number] = []
-        for number, topic_id, source, run, win, contract, some, batch in cur.execute(
-            sql.attempts, {"attempts": list(missing)}, binary=True
-        ).fetchall():
-            offsets[number].update(some)
-            self._batches[number].append(batch)
-            learned[number] = AttemptFacts("", topic_id, source, run, win, contract, offsets[number])
-        return learned
+            return
+        rows = cur.execute(sql.attempts, {"attempts": list(missing)}, binary=True).fetchall()
+        for number, topic_id, source, run, win, contract, batch, partitions in rows:
+            if number not in self._known:
+                facts = AttemptFacts("", topic_id, source, run, win, contract, frozenset())
+                self._known[number] = _Remembered(facts, [], partitions)
+            self._known[number].batches.append(batch)
 
 
 # Without the class's own constructor, which is a function in Python called once an event.
 _as_facts: Callable[[Iterable[Any]], EventFacts] = partial(tuple.__new__, EventFacts)
-
-
-def _with_state(facts: AttemptFacts, state: str, placed: set[int] | None) -> AttemptFacts:
-    return AttemptFacts(
-        state, facts.topic_id, facts.source, facts.run_number, facts.win, facts.contract, facts.offsets, placed or set()
-    )
 
 
 def _placed(cur: Cursor, partial: Sequence[int]) -> dict[int, set[int]]:
@@ -209,48 +322,32 @@ def _placed(cur: Cursor, partial: Sequence[int]) -> dict[int, set[int]]:
 class _Consumption:
     """One try at the transaction. A race that a unique index settled makes it be done again from the start."""
 
-    def __init__(
-        self,
-        source: Source,
-        lease: Lease,
-        install: str,
-        chunk: Chunk,
-        records: list[BusRecord],
-        memory: Memory,
-        looks: bool,
-    ) -> None:
+    def __init__(self, source: Source, lease: Lease, install: str, read: _Read, memory: Memory, looks: bool) -> None:
         self.source = source
         self.lease = lease
         self.install = install
-        self.chunk = chunk
-        self.records = records
+        self.read = read
+        self.chunk = read.chunk
         self.memory = memory
         self.looks = looks  # for effects that are there already: the try before this one met some
-
-    @cached_property
-    def by_offset(self) -> dict[int, Record]:
-        return {record.offset: record for record in self.chunk.records}
 
     def transact(self) -> Consumed:
         with write() as cur:
             batch = self._advance(cur)
             failpoint("consume.after_position")
-            known = self._known(cur)
-            ruled = rule(self.records, known)
-            applied = [r for r in ruled if r.ruling is Ruling.APPLIED]
-            joined = self._project(cur, known, applied)
+            became = self._as_sent(cur) or self._one_by_one(cur)
             failpoint("consume.after_projection")
-            self._write_effects(cur, batch, known, applied, joined)
+            self._write_effects(cur, batch, became.effects)
             failpoint("consume.after_effects")
-            self._write_kept(cur, ruled)
+            self._write_kept(cur, became.kept)
             failpoint("consume.after_kept")
-            self._write_contradictions(cur, known, ruled)
+            self._write_contradictions(cur, became)
             failpoint("consume.after_contradictions")
             self._write_gaps(cur)
             failpoint("consume.after_gaps")
-            done = self._write_batch(cur, batch, ruled)
+            done = self._write_batch(cur, batch, became)
             failpoint("consume.after_batch")
-            self._touch(cur, known, ruled)
+            self._touch(cur, became)
             failpoint("consume.before_commit")
         return done
 
@@ -271,6 +368,54 @@ class _Consumption:
             )
         return int(row.batch_id)
 
+    def _as_sent(self, cur: Cursor) -> _Became | None:
+        """The short way for what nearly all reads are: what our attempts sent to here, in its order and nothing else.
+
+        Compared with the ledger's as a few strings of bytes. None: not such a read, or one that has to be looked for
+        copies; each record is then looked at.
+        """
+        said = self.read.said
+        if said is None or self.looks or self.memory.copies:
+            return None
+        facts = self.memory.recall(cur, [number for _, number, _ in said.senders])
+        plain = {number: found for number, found in facts.items() if is_plain(found, self.source.topic_id)}
+        if any(_projects(found) for found in plain.values()):
+            return None
+        sent = self.memory.sent(cur, plain, self.source.partition)
+        if sent is None or not all_as_sent(said, b"".join(self.read.digests), self.install, plain, sent):
+            return None
+        of = [(plain[number], count) for _, number, count in said.senders]
+        effects = _Effects(
+            [facts.run_number for facts, count in of for _ in range(count)],
+            each_digest(said.identities),
+            [facts.win for facts, count in of for _ in range(count)],
+            self.read.offsets,
+            {},
+        )
+        return _Became(effects, plain, set(plain))
+
+    def _one_by_one(self, cur: Cursor) -> _Became:
+        known = self._known(cur)
+        ruled = rule(self.read.records, known)
+        applied = [r for r in ruled if r.ruling is Ruling.APPLIED and r.key is not None]
+        joined = self._project(cur, known, applied)
+        keys = [r.key for r in applied if r.key is not None]
+        effects = _Effects(
+            [run for run, _ in keys],
+            [identity for _, identity in keys],
+            [known.events[key].win for key in keys],
+            [r.offset for r in applied],
+            joined,
+        )
+        return _Became(
+            effects,
+            known.attempts,
+            {r.attempt for r in ruled if r.key is not None and r.attempt is not None},
+            duplicates=sum(r.ruling is Ruling.DUPLICATE for r in ruled),
+            kept=[r for r in ruled if r.ruling in (Ruling.FOREIGN, Ruling.MISMATCHING)],
+            contradicting=[r for r in ruled if r.contradiction and r.attempt is not None],
+        )
+
     def _known(self, cur: Cursor) -> Known:
         """What the ledger says of these records.
 
@@ -278,12 +423,12 @@ class _Consumption:
         second one, all of this is done again, and then it is asked. So it is for a while after, and for projections,
         which should not have to tell a second copy from their own faults.
         """
-        marks = [r.mark for r in self.records if not isinstance(r.mark, str) and r.mark.install == self.install]
+        marks = [r.mark for r in self.read.records if not isinstance(r.mark, str) and r.mark.install == self.install]
         if not marks:
             return Known(self.install, self.source.topic_id, {}, {}, set())
         cur.row_factory = namedtuple_row
         carried = Counter(mark.attempt for mark in marks)
-        facts = self.memory.recall(cur, carried)
+        facts = self.memory.whole(cur, self.memory.recall(cur, carried))
         cur.row_factory = tuple_row
         events = self.memory.events(cur, facts, carried)
         runs = {number: known.run_number for number, known in facts.items()}
@@ -292,7 +437,7 @@ class _Consumption:
         if unknown:
             events = {key: events[key] for key in keys if key not in unknown} | _look_up(cur, unknown)
         applied: set[EventKey] = set()
-        if self.looks or self.memory.copies or any(compiled(f.contract).contract.projection for f in facts.values()):
+        if self.looks or self.memory.copies or any(map(_projects, facts.values())):
             applied = _applied(cur, set(keys))
             self.memory.copies = COPIES_EXPECTED if applied else max(0, self.memory.copies - 1)
         cur.row_factory = namedtuple_row
@@ -314,55 +459,40 @@ class _Consumption:
     def _event(self, loaded: Loaded, known: Known, ruled: Ruled) -> AppliedEvent:
         assert ruled.key is not None
         names = {number: name for name, number in loaded.class_ids.items()}
-        payload = self.by_offset[ruled.offset].value or b""
+        payload = self.read.by_offset[ruled.offset].value or b""
         return AppliedEvent(ruled.key[1], names.get(known.events[ruled.key].class_id, ""), payload)
 
-    def _write_effects(
-        self, cur: Cursor, batch: int, known: Known, applied: Sequence[Ruled], joined: dict[int, Joined]
-    ) -> None:
+    def _write_effects(self, cur: Cursor, batch: int, effects: _Effects) -> None:
         """Sorted by (run, identity), into the leaves: two lanes that race meet in one order."""
-        by_leaf: dict[str, list[Ruled]] = defaultdict(list)
-        for ruled in applied:
-            assert ruled.key is not None
-            by_leaf[leaf_of("effect", ruled.key[0])].append(ruled)
-        for leaf, rows in sorted(by_leaf.items()):
-            rows.sort(key=_identity)
-            rows.sort(key=_run_number)
+        for leaf, some in effects.by_leaf():
             with cur.copy(sql.copy_effects.format(leaf=leaf)) as copy:
-                if joined:
+                if some.joined:
                     copy.set_types(_EFFECT_TYPES)
-                    for row in self._joined_rows(batch, known, rows, joined):
+                    for row in self._joined_rows(batch, some):
                         copy.write_row(row)
                 else:
-                    copy.write(self._plain_rows(batch, known, rows))
+                    copy.write(self._plain_rows(batch, some))
             failpoint("consume.after_leaf")
 
-    def _plain_rows(self, batch: int, known: Known, rows: Sequence[Ruled]) -> bytes:
+    def _plain_rows(self, batch: int, effects: _Effects) -> bytes:
         """Effects without context, as COPY data."""
-        keys = [row.key for row in rows if row.key is not None]
-        wins = [known.events[key].win for key in keys]
-        runs, identities = [run for run, _ in keys], [identity for _, identity in keys]
-        offsets = [row.offset for row in rows]
         fields = (
-            int4(runs), copying.digests(identities), int4(wins), int4(self.lease.source), int8(offsets), int8(batch),
-            copying.null(), copying.null(),
+            int4(effects.runs), copying.digests(effects.identities), int4(effects.wins), int4(self.lease.source),
+            int8(effects.offsets), int8(batch), copying.null(), copying.null(),
         )  # fmt: skip
-        return copying.rows(len(rows), fields)
+        return copying.rows(len(effects), fields)
 
-    def _joined_rows(
-        self, batch: int, known: Known, rows: Sequence[Ruled], joined: dict[int, Joined]
-    ) -> Iterator[tuple[Any, ...]]:
-        for row in rows:
-            assert row.key is not None
-            answer = joined.get(row.offset)
+    def _joined_rows(self, batch: int, effects: _Effects) -> Iterator[tuple[Any, ...]]:
+        columns = (effects.runs, effects.identities, effects.wins, effects.offsets)
+        for run, identity, win, offset in zip(*columns, strict=True):
+            answer = effects.joined.get(offset)
             state, reason = (int(answer.state), answer.reason or None) if answer else (None, None)
-            yield *row.key, known.events[row.key].win, self.lease.source, row.offset, batch, state, reason
+            yield run, identity, win, self.lease.source, offset, batch, state, reason
 
-    def _write_kept(self, cur: Cursor, ruled: Sequence[Ruled]) -> None:
-        kept = [r for r in ruled if r.ruling in (Ruling.FOREIGN, Ruling.MISMATCHING)]
+    def _write_kept(self, cur: Cursor, kept: Sequence[Ruled]) -> None:
         if not kept:
             return
-        raw = [self.by_offset[r.offset] for r in kept]
+        raw = [self.read.by_offset[r.offset] for r in kept]
         cur.execute(
             sql.insert_foreign,
             {
@@ -372,14 +502,14 @@ class _Consumption:
             },
         )  # fmt: skip
 
-    def _write_contradictions(self, cur: Cursor, known: Known, ruled: Sequence[Ruled]) -> None:
-        found = [r for r in ruled if r.contradiction and r.attempt is not None]
+    def _write_contradictions(self, cur: Cursor, became: _Became) -> None:
+        found = became.contradicting
         if not found:
             return
         cur.execute(
             sql.insert_contradictions,
             {
-                "source": self.lease.source, "wins": [known.attempts[r.attempt or 0].win for r in found],
+                "source": self.lease.source, "wins": [became.attempts[r.attempt or 0].win for r in found],
                 "attempts": [r.attempt for r in found], "kinds": [r.contradiction for r in found],
                 "offsets": [r.offset for r in found], "identities": [r.key[1] if r.key else None for r in found],
                 "details": [r.why for r in found],
@@ -398,11 +528,11 @@ class _Consumption:
                 },
             )  # fmt: skip
 
-    def _write_batch(self, cur: Cursor, batch: int, ruled: Sequence[Ruled]) -> Consumed:
-        rulings = [r.ruling for r in ruled]
+    def _write_batch(self, cur: Cursor, batch: int, became: _Became) -> Consumed:
+        rulings = Counter(r.ruling for r in became.kept)
         done = Consumed(
-            len(rulings), rulings.count(Ruling.APPLIED), rulings.count(Ruling.DUPLICATE),
-            rulings.count(Ruling.FOREIGN), rulings.count(Ruling.MISMATCHING), self.chunk.next_offset,
+            len(self.read.offsets), len(became.effects), became.duplicates,
+            rulings[Ruling.FOREIGN], rulings[Ruling.MISMATCHING], self.chunk.next_offset,
         )  # fmt: skip
         cur.execute(
             sql.insert_batch,
@@ -415,24 +545,17 @@ class _Consumption:
         )  # fmt: skip
         return done
 
-    def _touch(self, cur: Cursor, known: Known, ruled: Sequence[Ruled]) -> None:
+    def _touch(self, cur: Cursor, became: _Became) -> None:
         """Windows whose facts change: those of the events, and cut ones that wait for this range to be read."""
         keys = {"source": self.lease.source, "start": self.chunk.start}
         windows = {row.id for row in cur.execute(sql.windows_in_range, keys).fetchall()}
-        ours = {r.attempt for r in ruled if r.key is not None}
-        windows |= {known.attempts[number].win for number in ours if number is not None}
+        windows |= {became.attempts[number].win for number in became.ours}
         if windows:
             attempts.touch(cur, windows)
 
 
-def _run_number(ruled: Ruled) -> int:
-    assert ruled.key is not None
-    return ruled.key[0]
-
-
-def _identity(ruled: Ruled) -> bytes:
-    assert ruled.key is not None
-    return ruled.key[1]
+def _projects(facts: AttemptFacts) -> bool:
+    return compiled(facts.contract).contract.projection is not None
 
 
 def _by_run(keys: Iterable[EventKey]) -> Iterator[tuple[list[EventKey], dict[str, Any]]]:

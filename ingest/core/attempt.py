@@ -6,6 +6,7 @@ from binascii import unhexlify
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -158,3 +159,44 @@ def read_marks(all_headers: Iterable[Sequence[tuple[str, bytes | None]] | None])
                         pass  # the long way says so
         marks.append(read_mark(headers))
     return marks
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The marks of neighbouring records, by columns of 32 bytes a record.
+
+    `senders` are (install, attempt, how many records in a row say so), in the records' order.
+    """
+
+    senders: Sequence[tuple[str, int, int]]
+    identities: bytes
+    digests: bytes
+
+
+def read_columns(all_headers: Sequence[Sequence[tuple[str, bytes | None]] | None]) -> Columns | None:
+    """`read_mark` of all records at once; None unless each has one, behind as many other headers as the rest have."""
+    widths = {len(headers) if headers else 0 for headers in all_headers}
+    width = widths.pop() if len(widths) == 1 else 0
+    if width < len(OURS):
+        return None
+    parts: list[Any] = list(chain.from_iterable(chain.from_iterable(filter(None, all_headers))))
+    names = [parts[at :: 2 * width] for at in range(0, 2 * width, 2)]
+    ours = zip(names[-3:], (IDENTITY, ATTEMPT, DIGEST), strict=True)
+    if any(column.count(name) != len(column) for column, name in ours):
+        return None
+    if not all(OURS.isdisjoint(column) for column in names[:-3]):
+        return None
+    identities, digests = (_all_digests(parts[2 * width - n :: 2 * width]) for n in (5, 1))
+    told = [(_sender(mark or b""), len(list(same))) for mark, same in groupby(parts[2 * width - 3 :: 2 * width])]
+    senders = [(*sender, count) for sender, count in told if sender is not None]
+    if identities is None or digests is None or len(senders) < len(told):
+        return None
+    return Columns(senders, identities, digests)
+
+
+def _all_digests(texts: Sequence[Any]) -> bytes | None:
+    """`_digest` of each, joined; None if one is none."""
+    try:
+        return unhexlify(b"".join(texts)) if set(map(len, texts)) == {64} else None
+    except (TypeError, ValueError):
+        return None

@@ -6,13 +6,15 @@ copy is DUPLICATE and changes nothing; everything else is FOREIGN or MISMATCHING
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple
 
-from ingest.core.attempt import Mark
+from ingest.core.attempt import Columns, Mark
+from ingest.core.identity import DIGEST_BYTES
 
 #: An event by (run number, identity).
 EventKey = tuple[int, bytes]
@@ -60,6 +62,13 @@ class EventFacts(NamedTuple):
     class_id: int
 
 
+class Sent(NamedTuple):
+    """What an attempt sent to one partition by the ledger, in the order it was sent: 32 bytes an event and column."""
+
+    identities: bytes
+    digests: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """All the ledger says about the records of one read. `applied` are events that have an effect already."""
@@ -95,7 +104,7 @@ def bus_records(offsets: Iterable[int], marks: Iterable[Mark | str], digests: It
 def rule(records: Sequence[BusRecord], known: Known) -> list[Ruled]:
     """One ruling a record, in their order; within one read the lower offset came first."""
     applied = set(known.applied)
-    plain = {number: facts for number, facts in known.attempts.items() if _is_plain(facts, known)}
+    plain = {number: facts for number, facts in known.attempts.items() if is_plain(facts, known.topic_id)}
     ruled: list[Ruled] = []
     for record in records:
         said = _rule_plain(record, plain, known, applied) or _rule(record, known, applied)
@@ -105,9 +114,57 @@ def rule(records: Sequence[BusRecord], known: Known) -> list[Ruled]:
     return ruled
 
 
-def _is_plain(facts: AttemptFacts, known: Known) -> bool:
+def all_as_sent(
+    said: Columns, digests: bytes, install: str, plain: Mapping[int, AttemptFacts], sent: Mapping[int, Sent]
+) -> bool:
+    """Whether these records are events of ours, each once, in the order they were sent, with the ledger's bytes.
+
+    `digests` are those of the values. What `rule` says of such records is APPLIED, as far as none has its effect yet.
+    False decides nothing.
+    """
+    if said.digests != digests:
+        return False
+    at = 0
+    for writer, number, count in said.senders:
+        end = at + DIGEST_BYTES * count
+        if writer != install or number not in plain or number not in sent:
+            return False
+        if not _continues(sent[number], said.identities[at:end], digests[at:end]):
+            return False
+        at = end
+    return len(set(each_digest(said.identities))) * DIGEST_BYTES == len(said.identities)
+
+
+def _continues(sent: Sent, identities: bytes, digests: bytes) -> bool:
+    """Whether these follow each other in what was sent."""
+    first = identities[:DIGEST_BYTES]
+    at = sent.identities.find(first)
+    while at > 0 and at % DIGEST_BYTES:  # across two of them
+        at = sent.identities.find(first, at + 1)
+    if at < 0:
+        return False
+    end = at + len(identities)
+    return sent.identities[at:end] == identities and sent.digests[at:end] == digests
+
+
+def each_digest(column: bytes) -> list[bytes]:
+    """A column, item by item."""
+    return [column[at : at + DIGEST_BYTES] for at in range(0, len(column), DIGEST_BYTES)]
+
+
+def dealt_out(batches: Iterable[tuple[Sequence[int], bytes, bytes]]) -> dict[int, Sent]:
+    """What an attempt sent, by partition; given batch by batch as (each event's partition, identities, digests)."""
+    events: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+    for partitions, identities, digests in batches:
+        pairs = zip(each_digest(identities), each_digest(digests), strict=True)
+        for partition, pair in zip(partitions, pairs, strict=True):
+            events[partition].append(pair)
+    return {partition: Sent(*map(b"".join, zip(*pairs, strict=True))) for partition, pairs in events.items()}
+
+
+def is_plain(facts: AttemptFacts, topic_id: str) -> bool:
     """An attempt whose records have nothing against them but what the records themselves say."""
-    return facts.topic_id == known.topic_id and facts.state not in REFUTED and facts.state != "PARTIAL"
+    return facts.topic_id == topic_id and facts.state not in REFUTED and facts.state != "PARTIAL"
 
 
 def _rule_plain(

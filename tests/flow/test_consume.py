@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from ingest import consume
 from ingest.consume import EffectsLane
+from ingest.core.consumption import BusRecord, rule
 from ingest.core.errors import LeaseError
 from ingest.kafka import BusMessage, Record
 from ingest.lease import take
@@ -131,7 +133,7 @@ def test_a_fenced_lane_changes_nothing(flow: Flow) -> None:
 
 
 def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest.consume import BusSkip, Memory, consume
+    from ingest.consume import BusSkip, Memory
     from ingest.kafka import Chunk
     from ingest.models import Source
 
@@ -141,7 +143,7 @@ def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatc
     assert lease is not None
     for chunk in (Chunk(1, 2, 0), Chunk(0, 1, 0)):
         with pytest.raises(BusSkip):
-            consume(source, lease, "x", chunk, Memory())
+            consume.consume(source, lease, "x", chunk, Memory())
     lease_runs_out(flow, "effects")
 
 
@@ -158,3 +160,35 @@ def test_many_small_attempts_are_all_remembered(flow: Flow, monkeypatch: pytest.
     assert len(flow.attempts()) >= 8
     flow.work_until(lambda: flow.count("effect") == 12)
     assert bus_counts(flow)["foreign_records"] == 0
+
+
+@pytest.mark.parametrize("strange", [False, True])
+def test_what_was_read_as_it_was_sent_is_not_looked_at_one_by_one(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, strange: bool
+) -> None:
+    """One record among them that is not ours, and each has to be looked at; what is applied is the same."""
+    looked: list[BusRecord] = []
+    monkeypatch.setattr(consume, "rule", lambda records, known: looked.extend(records) or rule(records, known))
+    memory = consume.Memory()
+    monkeypatch.setattr(consume, "_memory_of", lambda pid: memory)
+    records = published(flow)
+    if strange:
+        again(flow, [(p, records[0][1]._replace(headers=[])) for p in range(flow.bus_partitions)])
+    flow.work("effects")
+    assert flow.count("effect") == 6
+    assert bool(looked) == strange
+
+
+def test_little_is_remembered_of_what_was_sent(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.consume.SENT_REMEMBERED", 4)
+    memory = consume.Memory()
+    monkeypatch.setattr(consume, "_memory_of", lambda pid: memory)
+    flow.open()
+    worker = flow.worker("admission", "publish", "effects")
+    for number in range(6):
+        flow.produce([thing(10 * number + n) for n in range(3)], key=None)
+        flow.sample()
+        worker.slice(5)
+    worker.close()
+    flow.work_until(lambda: flow.count("effect") == 18)
+    assert len(memory._sent) < len(flow.attempts())

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.core.attempt import (
+    Columns,
     Mark,
     Queued,
     attempt_mark,
     choose,
     marked,
     marked_all,
+    read_columns,
     read_mark,
     read_marks,
     transactional_id,
@@ -115,6 +117,49 @@ def test_reading_a_mark_never_raises(headers: list[tuple[str, bytes | None]]) ->
 def test_many_marks_are_read_as_each_is(headers: list[list[tuple[str, bytes | None]] | None]) -> None:
     assert read_marks(headers) == [read_mark(each) for each in headers]
     assert {type(mark) for mark in read_marks(headers)} <= {Mark, str}
+
+
+def told(said: Columns) -> list[Mark]:
+    """The marks that columns hold."""
+    senders = [(install, number) for install, number, count in said.senders for _ in range(count)]
+    cut = [[column[at : at + 32] for at in range(0, len(column), 32)] for column in (said.identities, said.digests)]
+    return [Mark(*sender, *digests) for sender, *digests in zip(senders, *cut, strict=True)]
+
+
+MARKED = st.tuples(
+    st.lists(st.tuples(st.sampled_from(["a", "x", "pg-digest"]), st.sampled_from([b"1", None])), max_size=1),
+    st.fixed_dictionaries(
+        {
+            "pg-identity": st.sampled_from([b"01" * 32, b"03" * 32, b"01" * 31, b"zz" * 32, None]),
+            "pg-attempt": st.sampled_from([b"x/12", b"x/13", b"12", None]),
+            "pg-digest": st.sampled_from([b"02" * 32, b"04" * 32, b"", None]),
+        }
+    ).map(lambda said: list(said.items())),
+)
+
+
+@given(st.lists(st.one_of(st.none(), MARKED.map(lambda both: both[0] + both[1]), MARKED.map(lambda both: both[1]))))
+def test_columns_say_what_each_mark_says_or_nothing(headers: list[list[tuple[str, bytes | None]] | None]) -> None:
+    said = read_columns(headers)
+    assert said is None or told(said) == [read_mark(each) for each in headers]
+
+
+@pytest.mark.parametrize("before", [[], [("a", b"1"), ("b", None)]])
+def test_what_our_lanes_write_is_read_by_columns(before: list[tuple[str, bytes | None]]) -> None:
+    wrote = [
+        [(name, value.encode() if isinstance(value, str) else value) for name, value in marked(before, *each)]
+        for each in ((I, attempt_mark(INSTALL, 12), D), (D, attempt_mark(INSTALL, 12), I), (I, b"x/13", I))
+    ]
+    said = read_columns(wrote)
+    assert said is not None
+    assert told(said) == [read_mark(each) for each in wrote]
+    assert said.senders == [(str(INSTALL), 12, 2), ("x", 13, 1)]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_header_of_ours_before_ours_is_no_column(name: str) -> None:
+    assert read_columns([[(name, GOOD[name]), *GOOD.items()]]) is None
+    assert read_columns([[("x", b""), *GOOD.items()]]) is not None
 
 
 def test_many_events_are_marked_as_each_is() -> None:

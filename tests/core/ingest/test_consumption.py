@@ -9,8 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.core.attempt import Mark
-from ingest.core.consumption import AttemptFacts, BusRecord, EventFacts, Known, Ruled, Ruling, _rule, bus_records, rule
+from ingest.core.attempt import Columns, Mark
+from ingest.core.consumption import (
+    AttemptFacts,
+    BusRecord,
+    EventFacts,
+    Known,
+    Ruled,
+    Ruling,
+    Sent,
+    _rule,
+    all_as_sent,
+    bus_records,
+    dealt_out,
+    is_plain,
+    rule,
+)
 
 RUN, ATTEMPT = 7, 12
 IDENTITY, DIGEST, OTHER = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
@@ -125,3 +139,102 @@ def test_the_short_way_rules_as_the_long_one(
         expected.append(_rule(record, known, met))
         met |= {expected[-1].key} if expected[-1].ruling is Ruling.APPLIED else set()
     assert rule(records, known) == expected
+
+
+#: What two attempts sent to here, in its order: the number of an event is its identity's and its digest's, too.
+SENT = {12: (1, 2, 3, 4), 13: (5, 6)}
+
+
+def identity(number: int) -> bytes:
+    return bytes([number]) * 32
+
+
+def digest(number: int) -> bytes:
+    return bytes([100 + number]) * 32
+
+
+def column(numbers: Any, of: Any) -> bytes:
+    return b"".join(map(of, numbers))
+
+
+def as_sent(records: list[tuple[int, int, int, int]], states: tuple[str, str] = ("ACKED", "ACKED")) -> tuple[bool, Any]:
+    """Records of (attempt, event, digest said, digest of the value): the answer by columns, and that of `rule`."""
+    facts = {n: replace(FACTS, state=state, offsets=set(SENT[n])) for n, state in zip(SENT, states, strict=True)}
+    events = {(RUN, identity(n)): EventFacts(3, n, 5, digest(n), 1) for numbers in SENT.values() for n in numbers}
+    said = Columns(
+        [("install", number, 1) for number, *_ in records],
+        column([n for _, n, _, _ in records], identity),
+        column([n for _, _, n, _ in records], digest),
+    )
+    plain = {number: one for number, one in facts.items() if is_plain(one, "topic")}
+    sent = {number: Sent(column(of, identity), column(of, digest)) for number, of in SENT.items()}
+    answer = all_as_sent(said, column([n for *_, n in records], digest), "install", plain, sent)
+    marks = [Mark("install", number, identity(n), digest(d)) for number, n, d, _ in records]
+    ruled = rule(
+        bus_records(range(len(records)), marks, [digest(n) for *_, n in records]),
+        Known("install", "topic", facts, events, frozenset()),
+    )
+    return answer, {said.ruling for said in ruled}
+
+
+@given(
+    st.lists(st.sampled_from([(n, e, e, e) for n, some in SENT.items() for e in some] + [(12, 5, 5, 5)]), max_size=4),
+    st.lists(st.tuples(st.sampled_from([12, 13]), *[st.integers(1, 7)] * 3), max_size=1),
+    st.sampled_from(["ACKED", "UNKNOWN", "PARTIAL", "ABSENT"]),
+)
+def test_what_is_as_it_was_sent_is_applied_by_the_long_way_too(
+    records: list[tuple[int, int, int, int]], other: list[tuple[int, int, int, int]], state: str
+) -> None:
+    answer, rulings = as_sent(records + other, ("ACKED", state))
+    assert not answer or rulings <= {Ruling.APPLIED}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "answer"),
+    [
+        ([(12, 1), (12, 2), (12, 3), (12, 4), (13, 5), (13, 6)], True),
+        ([(12, 3), (12, 4), (13, 5)], True),
+        ([(12, 2), (12, 2)], False),
+        ([(12, 1), (12, 2), (13, 5), (12, 2)], False),
+        ([(12, 7)], False),
+        ([(13, 4)], False),
+    ],
+)
+def test_any_part_of_what_was_sent_is_as_sent_but_once(numbers: list[tuple[int, int]], answer: bool) -> None:
+    assert as_sent([(attempt, n, n, n) for attempt, n in numbers])[0] is answer
+
+
+def test_records_in_another_order_than_they_were_sent_are_looked_at_one_by_one() -> None:
+    said = Columns([("install", 12, 2)], column([2, 1], identity), column([2, 1], digest))
+    sent = {12: Sent(column([1, 2], identity), column([1, 2], digest))}
+    assert not all_as_sent(said, column([2, 1], digest), "install", {12: FACTS}, sent)
+
+
+@pytest.mark.parametrize("wrong", [(12, 1, 9, 1), (12, 1, 1, 9), (12, 1, 9, 9), (12, 9, 1, 1)])
+def test_other_bytes_are_never_as_sent(wrong: tuple[int, int, int, int]) -> None:
+    assert not as_sent([wrong])[0]
+
+
+def test_an_identity_across_two_others_is_not_among_what_was_sent() -> None:
+    across = identity(1)[16:] + identity(2)[:16]
+    said = Columns([("install", 12, 1)], across, digest(1))
+    sent = {12: Sent(identity(1) + identity(2), digest(1) + digest(2))}
+    assert not all_as_sent(said, digest(1), "install", {12: FACTS}, sent)
+
+
+@pytest.mark.parametrize("changes", [{"install": "other"}, {"plain": {}}, {"sent": {}}])
+def test_nothing_is_as_sent_by_another_install_or_an_attempt_that_is_not_plain(changes: dict[str, Any]) -> None:
+    asked = {"install": "install", "plain": {12: FACTS}, "sent": {12: Sent(identity(1), digest(1))}}
+    said = Columns([("install", 12, 1)], identity(1), digest(1))
+    assert all_as_sent(said, digest(1), **asked)
+    assert not all_as_sent(said, digest(1), **{**asked, **changes})
+
+
+def test_what_an_attempt_sent_is_dealt_out_by_partition_in_its_order() -> None:
+    numbers = [[1, 2, 3], [4]]
+    batches = [([0, 1, 0][: len(some)], column(some, identity), column(some, digest)) for some in numbers]
+    assert dealt_out(batches) == {
+        0: Sent(column([1, 3, 4], identity), column([1, 3, 4], digest)),
+        1: Sent(identity(2), digest(2)),
+    }
+    assert dealt_out([]) == {}
