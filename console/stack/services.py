@@ -51,10 +51,9 @@ class Web(Service):
     port_names = ("web",)
 
     def arguments(self) -> tuple[str, ...]:
-        """Two processes of eight threads: one door source each."""
-        bind = f"127.0.0.1:{self.port}"
+        """How many processes and threads is said in console.serving."""
         return (
-            "gunicorn", "console.wsgi:application", "--bind", bind, "--workers", "2", "--threads", "8",
+            "gunicorn", "-c", "python:console.serving", "--bind", f"127.0.0.1:{self.port}",
             "--graceful-timeout", "5", "--timeout", "60", "--no-control-socket",
         )  # fmt: skip
 
