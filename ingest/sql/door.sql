@@ -1,12 +1,13 @@
 -- name: advance
 -- The door takes its offsets inside the transaction: dense, in the order of the position row's lock. No row: fenced, or the
--- window is another by now.
+-- window is another by now. Where turns are taken, one waits for the run's before it waits for the row.
 UPDATE position
    SET next_offset = next_offset + %(records)s, progressed_at = clock_timestamp(),
        until = clock_timestamp() + make_interval(secs => %(seconds)s),
        win = %(win)s,
        next_win = CASE WHEN cut IS NOT NULL AND next_offset >= cut THEN NULL ELSE next_win END,
        cut = CASE WHEN cut IS NOT NULL AND next_offset >= cut THEN NULL ELSE cut END
+  FROM (SELECT CASE WHEN %(turn)s THEN pg_advisory_xact_lock(hashtext('passgate.door'), %(run)s) END OFFSET 0) AS turn
  WHERE lane = 'admission' AND source_id = %(source)s AND fence = %(fence)s AND owner = %(owner)s
    AND %(win)s = CASE WHEN cut IS NOT NULL AND next_offset >= cut THEN next_win ELSE win END
 RETURNING next_offset - %(records)s AS start, nextval('batch_id_seq') AS batch_id

@@ -235,6 +235,33 @@ def test_a_viewer_may_not_send(flow: Flow) -> None:
     assert post(signed_in("viewer"), flow, array(thing(1))).status_code == 403
 
 
+def test_after_a_lost_race_the_door_takes_turns_for_a_while(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that bring the same events at once would do everything twice; what is admitted is the same either way."""
+    flow.open()
+    held: list[int] = []
+    turns: dict[int, float] = {}
+    monkeypatch.setattr(door, "_turns_until", turns)
+    write_all = door.Admission.write_all
+
+    def loses_once(self: Any, cur: Any, batch: int) -> Any:
+        held.append(cur.execute(_TURNS_HELD).fetchone().n)
+        if len(held) == 2:
+            raise psycopg.errors.UniqueViolation("another was first")
+        return write_all(self, cur, batch)
+
+    monkeypatch.setattr(door.Admission, "write_all", loses_once)
+    sent = [receive(flow.name, [DoorRecord(0, None, None, thing(n), None)]) for n in range(3)]
+    assert held == [0, 0, 1, 1]  # the second request is admitted at its second try
+    assert [r.outcomes[0].offset for r in sent] == [0, 1, 2]
+    turns.update(dict.fromkeys(turns, 1.0))  # long ago
+    receive(flow.name, [DoorRecord(0, None, None, thing(3), None)])
+    assert held[-1] == 0
+    assert turns == {}
+
+
+_TURNS_HELD = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+
+
 def test_a_request_asks_no_more_for_many_events_than_for_few(
     flow: Flow, client: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
