@@ -337,6 +337,7 @@ class AdmissionLane:
         self.ahead = Ahead(lease.next_offset, lease.leader_epoch, self._read)
         self._renewed = time.monotonic()
         self._told, self._untold = float("-inf"), False  # when Kafka was last told, and whether a position since waits
+        self._binding: Binding | None = None  # while a batch gathers; the transaction looks whether it still holds
         self._most = BATCH_RECORDS  # less for a while after a batch that was Crowded
         clear_stop(lease)
 
@@ -347,7 +348,7 @@ class AdmissionLane:
 
     def step(self, max_wait: float) -> Step:
         """Reads, decides and commits one bounded batch; idle without records, or without a window to read for."""
-        binding = bindings("admission", [self.lease.source]).get(self.lease.source)
+        binding = self._binding or bindings("admission", [self.lease.source]).get(self.lease.source)
         if binding is None:
             return self._idle()
         ahead, limits = self.ahead, self._limits(binding)
@@ -355,6 +356,9 @@ class AdmissionLane:
         failpoint("admit.after_read")
         if ahead.pending.end == ahead.pending.start:
             return self._idle()
+        self._binding = None if ahead.is_ripe(*limits) else binding
+        if self._binding is not None:
+            return Step(0, idle=False)
         self._check_topic()
         batch, arrivals = ahead.take(compiled(binding.contract), binding.run_id, binding.cut, *limits)
         try:

@@ -19,6 +19,9 @@ from ingest.streams import Loaded
 #: Understood between two parts of a COPY: for less time than the server needs for a part.
 STEP_RECORDS = 150
 _FIRST_READ, _LARGEST_READ = 500, 2000
+#: How long records wait for more where more is coming: among many lanes each reads for a moment only, and batches of
+#: what that brings would cost a transaction each.
+GATHER_SECONDS = 0.2
 
 Read = Callable[[int, float, int], Chunk | None]
 """(most records, seconds to wait, most bytes): what that brought, if anything."""
@@ -52,22 +55,29 @@ class Ahead:
         self._run = ""
         self._limits = (0, 0)
         self._at_end = False
+        self._since = 0.0  # when the first of what is pending came
 
     def fill(self, max_wait: float, records: int, size: int) -> None:
         """Reads in turns until a batch is full, its time is over, or the end is reached; turns bound the memory."""
         until = time.monotonic() + max_wait
-        while len(self.pending.records) < records and (room := size - self.pending.size) > 0:
-            more = self._more(max(0.0, until - time.monotonic()), room)
+        while len(self.pending.records) < records:
+            more = self._more(max(0.0, until - time.monotonic()), size - self.pending.size)
             if not more or time.monotonic() >= until:
                 break
         if self._fault is not None and not self.pending.records:
             raise self._fault
 
+    def is_ripe(self, records: int, size: int) -> bool:
+        """Whether waiting for more brings no better batch: it is full, nothing more is there, or it waited long enough."""
+        pending = self.pending
+        full = len(pending.records) >= records or pending.size >= size
+        return full or self._at_end or self._fault is not None or time.monotonic() - self._since > GATHER_SECONDS
+
     def take(self, loaded: Loaded, run_id: str, cut: int | None, records: int, size: int) -> tuple[Poll, list[Arrival]]:
         """The next batch, understood. It is given back, or followed by the next."""
         if loaded is not self._loaded or run_id != self._run:
             self._loaded, self._run, self._arrivals = loaded, run_id, []
-        self._limits, self._at_end = (records, size), False
+        self._limits = records, size
         batch, self.pending = next_batch(self.pending, cut, records, size)
         self._understand(batch.records, len(batch.records))
         arrivals, self._arrivals = self._arrivals[: len(batch.records)], self._arrivals[len(batch.records) :]
@@ -85,15 +95,8 @@ class Ahead:
         records, size = self._limits
         upto = len(self._arrivals) + STEP_RECORDS
         if upto > len(self.pending.records) and not self._at_end and len(self.pending.records) < records:
-            self._read_on(size - self.pending.size)
+            self._more(0.0, size - self.pending.size)
         self._understand(self.pending.records, upto)
-
-    def _read_on(self, room: int) -> None:
-        try:
-            if room > 0:
-                self._more(0.0, room)
-        except BrokerError as error:
-            self._fault = error
 
     def _understand(self, records: Sequence[Held], upto: int) -> None:
         """Arrivals of the records up to this one, as far as they are missing."""
@@ -104,15 +107,20 @@ class Ahead:
 
     def _more(self, max_wait: float, room: int) -> bool:
         """One read. False: there is no more at the moment."""
-        if self._fault is not None:
+        if self._fault is not None or room <= 0:
             return False
-        chunk = self._read(self._read_size, max_wait, room)
+        try:
+            chunk = self._read(self._read_size, max_wait, room)
+        except BrokerError as error:
+            self._fault = error
+            return False
         if chunk is None:
             return False
         self._fault = chunk.fault
         if chunk.moved():
             holes = [Hole(g.from_offset, g.to_offset, g.leader_epoch, g.isolation, g.why) for g in chunk.gaps]
             poll = Poll(chunk.start, chunk.next_offset, chunk.leader_epoch, chunk.records, holes)
+            self._since = self._since if self.pending.records else time.monotonic()
             self.pending = joined(self.pending, poll)
             average = max(1, chunk.size // max(1, len(chunk.records)))
             self._read_size = max(20, min(_LARGEST_READ, BATCH_BYTES // (4 * average)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.ahead import STEP_RECORDS, Ahead
+from ingest.ahead import GATHER_SECONDS, STEP_RECORDS, Ahead
 from ingest.core.batching import PollSkip, joined, next_batch, split, weight
 from ingest.core.contract import parse_contract
 from ingest.core.decide import arrive
@@ -148,3 +148,20 @@ def test_a_poll_that_was_cut_and_joined_weighs_what_its_records_weigh(sizes: lis
     assert joined(low, high).records == joined(batch, rest).records == log
     with pytest.raises(PollSkip):
         joined(high, low) if low.start != high.end else joined(poll, poll)
+
+
+def test_a_batch_waits_for_more_only_while_more_is_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among many lanes each reads for a moment only: what that brings is not worth a transaction yet."""
+    now = [100.0]
+    monkeypatch.setattr("ingest.ahead.time.monotonic", lambda: now[0])
+    log = Log(1_200, 500)
+    ahead = Ahead(0, 0, log.read)
+    ahead.fill(0.0, 1_000, 1_000_000)
+    assert len(ahead.pending.records) == 500 and not ahead.is_ripe(1_000, 1_000_000)
+    now[0] += 2 * GATHER_SECONDS
+    assert ahead.is_ripe(1_000, 1_000_000)  # it waited long enough
+    now[0] -= GATHER_SECONDS * 1.5
+    assert not ahead.is_ripe(1_000, 1_000_000) and ahead.is_ripe(500, 1_000_000) and ahead.is_ripe(1_000, 10)
+    while log.at < 1_200:
+        ahead.fill(0.0, 5_000, 1_000_000)
+    assert ahead.is_ripe(5_000, 1_000_000)  # nothing more is there
