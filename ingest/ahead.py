@@ -68,7 +68,7 @@ class Ahead:
             raise self._fault
 
     def is_ripe(self, records: int, size: int) -> bool:
-        """Whether waiting for more brings no better batch: it is full, nothing more is there, or it waited long enough."""
+        """Whether waiting brings no better batch: it is full, nothing more is there, or it waited long enough."""
         pending = self.pending
         full = len(pending.records) >= records or pending.size >= size
         return full or self._at_end or self._fault is not None or time.monotonic() - self._since > GATHER_SECONDS
