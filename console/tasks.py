@@ -38,7 +38,7 @@ def slice_() -> None:
             return
         _owed.add(permit)
         try:
-            worker().slice(share=verbs.share_of_work(settings.PASSGATE_LANE_SLOTS))
+            worker().slice(slots=settings.PASSGATE_LANE_SLOTS)
         finally:
             _end_owed()
         _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))

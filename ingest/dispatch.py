@@ -10,7 +10,7 @@ import logging
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,14 +79,18 @@ class Worker:
         cluster = Cluster.from_settings()
         return cls(cluster, factories(), Admin(cluster))
 
-    def slice(self, seconds: float = SLICE_SECONDS, share: int = MOST_LANES) -> int:
-        """Works for `seconds`, or until there was nothing to do for a second; returns the records made durable."""
+    def slice(self, seconds: float = SLICE_SECONDS, slots: int = 1) -> int:
+        """Works for `seconds`, or until there was nothing to do for a second; returns the records made durable.
+
+        `slots` processes divide the lanes that have work, counted anew at each look: the first batches of a backlog
+        give publishing work, and what is published effects.
+        """
         end = time.monotonic() + seconds
         looked = worked = 0.0
         records = 0
         while (now := time.monotonic()) < end:
             if now - looked > 0.5:
-                self._take_free(share)
+                self._take_free(slots)
                 looked = time.monotonic()
             failpoint("slice.before_round")
             done = self._round()
@@ -134,14 +138,15 @@ class Worker:
             return step.records or int(not step.idle)
         return 0
 
-    def _take_free(self, share: int) -> None:
-        """Free positions with work, whose turn was longest ago first, up to this process's share.
+    def _take_free(self, slots: int) -> None:
+        """Free positions with work, whose turn was longest ago first, up to this process's share of all.
 
         Lanes that only wait (for a person, for silence) do not keep out those that have something to do: idle ones make
         room, one at work does so after its turn, and one that found nothing rests before it is looked at again.
         """
-        free = self._free()
-        room = min(share, MOST_LANES) - len(self.held)
+        rows = work()
+        free = self._free(rows)
+        room = min(MOST_LANES, max(1, -(-len(rows) // slots))) - len(self.held)
         if free and room <= 0:
             self._make_room(len(free))  # and take at the next look
         else:
@@ -162,10 +167,10 @@ class Worker:
             failpoint("lane.after_lease")
             self._open(key, lease)
 
-    def _free(self) -> list[tuple[str, int]]:
+    def _free(self, rows: Sequence[Any]) -> list[tuple[str, int]]:
         now = time.monotonic()
         self.resting = {key: until for key, until in self.resting.items() if until > now}
-        keys = [(row.lane, row.source_id) for row in work() if row.owner is None or row.expired]
+        keys = [(row.lane, row.source_id) for row in rows if row.owner is None or row.expired]
         return [key for key in keys if key not in self.held and key not in self.resting and self._may_take(*key)]
 
     def _give_back(self, key: tuple[str, int]) -> None:
@@ -261,11 +266,6 @@ def dispatch(slots: int) -> int:
             failpoint("dispatch.after_permit")
         failpoint("dispatch.before_commit")
     return missing
-
-
-def share_of_work(slots: int) -> int:
-    """How many lanes one of `slots` processes takes, so that all get some."""
-    return max(1, -(-len(work()) // slots))
 
 
 def sample(admin: Admin, stream: str | None = None) -> int:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from ingest import dispatch
 from ingest.core.errors import BrokerError, PassgateError
+from ingest.core.lane import Step
+from ingest.core.lease import Lease
 from ingest.lease import release, take
 from tests.flow.world import Flow, thing
 
@@ -47,10 +51,25 @@ def test_a_lane_at_work_makes_room_after_its_turn(
     monkeypatch.setattr(dispatch, "IDLE_SECONDS", 2.0)
     worker = flow.worker()
     try:
-        worker.slice(10.0, share=1)
+        worker.slice(10.0, slots=99)
     finally:
         worker.close()
     assert flow.attempts() == ["ACKED"]
+
+
+def test_a_process_takes_its_share_of_the_work_there_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog begins with admission alone: what it gives publishing and effects to do must not wait for its slice."""
+    rows: list[SimpleNamespace] = []
+    monkeypatch.setattr(dispatch, "work", lambda: rows)
+    monkeypatch.setattr(dispatch, "take", lambda lane, source: Lease(lane, source, 1, "me", 1, 0, None))
+    waiting = Mock(step=lambda wait: Step(0, idle=False))
+    worker = dispatch.Worker(Mock(), dict.fromkeys(("admission", "publish", "effects"), lambda *_: waiting), Mock())
+    for lanes, share in ((["admission"], 2), (["admission", "publish", "effects"], 6)):
+        rows[:] = [
+            SimpleNamespace(lane=lane, source_id=n, owner=None, expired=False) for lane in lanes for n in range(4)
+        ]
+        worker._take_free(slots=2)
+        assert len(worker.held) == share
 
 
 @pytest.mark.parametrize(("retry", "least"), [(True, dispatch.REST_RETRY), (False, dispatch.REST_OTHER)])
