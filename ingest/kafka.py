@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, count, groupby, repeat
 from operator import itemgetter, methodcaller
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar, overload
 
 from confluent_kafka import (
     Consumer,
@@ -927,14 +927,36 @@ class BusMessage(NamedTuple):
 _as_message: Callable[[Iterable[Any]], BusMessage] = partial(tuple.__new__, BusMessage)
 
 
-def bus_messages(
-    partitions: Sequence[int],
-    keys: Sequence[bytes | None],
-    values: Sequence[bytes | None],
-    headers: Sequence[SentHeaders],
-) -> list[BusMessage]:
-    """Records given by columns."""
-    return list(map(_as_message, zip(partitions, keys, values, headers, strict=True)))
+class BusMessages(Sequence[BusMessage]):
+    """Records given by columns, each put together in its turn: thousands made ahead leave the processor's cache.
+
+    `headers` gives them from the first record on, whenever it is called.
+    """
+
+    def __init__(
+        self,
+        partitions: Sequence[int],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Callable[[], Iterable[SentHeaders]],
+    ) -> None:
+        self._columns = (partitions, keys, values)
+        self._headers = headers
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def __iter__(self) -> Iterator[BusMessage]:
+        return map(_as_message, zip(*self._columns, self._headers(), strict=True))
+
+    @overload
+    def __getitem__(self, index: int) -> BusMessage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[BusMessage]: ...
+
+    def __getitem__(self, index: int | slice) -> BusMessage | list[BusMessage]:
+        return list(self)[index]
 
 
 def partitions_for(keys: Sequence[bytes | None], identities: Sequence[bytes], partitions: int) -> list[int]:
@@ -1025,6 +1047,7 @@ def _drop(producer: Producer) -> None:
 
 
 _UNHEARD = -(2**63)  # no delivery report yet: librdkafka's own "no offset" is -1001
+_NOWHERE = -1
 # Without the class's own constructor, which is a function in Python called once an event.
 _as_report: Callable[[Iterable[Any]], Report] = partial(tuple.__new__, Report)
 
@@ -1040,7 +1063,7 @@ class _Transaction:
         self._handed_over = 0
         self._undelivered = 0
         self._where: list[int] = []  # each event's partition, by its number
-        self._offsets: list[int | None] = []
+        self._offsets: list[int] = []
         self._faults: dict[int, Fault] = {}
         self.committed = False
 
@@ -1064,14 +1087,14 @@ class _Transaction:
 
     def _produce(self, topic: str, messages: Sequence[BusMessage]) -> None:
         self._step = Step.PRODUCE
-        produce, report = self._producer.produce, self._report
-        self._where = [message.partition for message in messages]
+        produce, report, note = self._producer.produce, self._report, self._where.append
         self._offsets = [_UNHEARD] * len(messages)
         for index, (where, key, value, headers) in enumerate(messages):
+            note(where)
             told = partial(report, index)
             while True:
                 try:
-                    produce(topic, value, key, where, on_delivery=told, headers=headers)
+                    produce(topic, value, key, where, told, None, 0, headers)  # by position: names take time
                     break
                 except BufferError:  # the local queue is full: certainly not sent, so asking again is sound
                     if not self._left():
@@ -1084,17 +1107,20 @@ class _Transaction:
 
     def _report(self, index: int, error: KafkaError | None, message: Message) -> None:
         if error is None:
-            self._offsets[index] = message.offset()
+            offset = message.offset()
+            self._offsets[index] = _NOWHERE if offset is None else offset
         else:
-            self._offsets[index] = None
+            self._offsets[index] = _NOWHERE
             self._faults[index] = fault_of(error)
 
     def _reports(self) -> list[Report]:
         """A delivery report each, of those that came. Kafka's offsets of -1 and the like are none."""
-        offsets = [offset if offset is None or offset >= 0 else None for offset in self._offsets]
+        if not self._faults and min(self._offsets, default=0) >= 0:
+            return list(map(_as_report, zip(count(), self._where, self._offsets, repeat(None))))
+        offsets = [offset if offset >= 0 else None for offset in self._offsets]
         faults = map(self._faults.get, range(len(offsets)))
-        reports = map(_as_report, zip(range(len(offsets)), self._where, offsets, faults, strict=True))
-        return [report for report, raw in zip(reports, self._offsets, strict=True) if raw != _UNHEARD]
+        reports = map(_as_report, zip(range(len(offsets)), self._where, offsets, faults, strict=False))
+        return [report for report, raw in zip(reports, self._offsets, strict=False) if raw != _UNHEARD]
 
     def _flush(self) -> None:
         self._step = Step.FLUSH

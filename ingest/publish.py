@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -32,12 +32,12 @@ from ingest.db import Cursor, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import (
     Admin,
-    BusMessage,
+    BusMessages,
     Cluster,
+    SentHeaders,
     TopicChanged,
     TopicFacts,
     TransactionalProducer,
-    bus_messages,
     partitions_for,
 )
 from ingest.lease import renew
@@ -349,9 +349,9 @@ class PublishLane:
         with write() as cur:
             attempts.hold(cur, self.lease)
             failpoint("acked.after_hold")
-            offsets = letters.offsets
-            places = [(offsets[number], sources[where], offset) for number, where, offset in outcome.places]
-            attempts.write_places(cur, self.lease.source, prepared.id, places)
+            numbers, partitions, offsets = zip(*outcome.places, strict=True) if outcome.places else ((), (), ())
+            places = (map(letters.offsets.__getitem__, numbers), map(sources.__getitem__, partitions), offsets)
+            attempts.write_places(cur, self.lease.source, prepared.id, zip(*places, strict=True))
             failpoint("acked.after_places")
             attempts.end(cur, prepared.id, "ACKED")
             failpoint("acked.after_state")
@@ -488,10 +488,12 @@ def _by_batch(letters: Letters) -> dict[str, list[Any]]:
     }
 
 
-def _messages(letters: Letters, mark: bytes) -> list[BusMessage]:
-    originals = [_unpack(headers) if headers else None for headers in letters.headers]
-    headers = marked_all(originals, letters.identities, mark, letters.digests)
-    return bus_messages(letters.partitions, letters.keys, letters.payloads, headers)
+def _messages(letters: Letters, mark: bytes) -> BusMessages:
+    def headers() -> Iterable[SentHeaders]:
+        originals = (_unpack(packed) if packed else None for packed in letters.headers)
+        return marked_all(originals, letters.identities, mark, letters.digests)
+
+    return BusMessages(letters.partitions, letters.keys, letters.payloads, headers)
 
 
 def install_id() -> UUID:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, groupby
@@ -77,18 +77,15 @@ def marked(
 
 
 def marked_all(
-    originals: Sequence[RawHeaders | None], identities: Sequence[bytes], mark: bytes, digests: Sequence[bytes]
-) -> list[list[tuple[str, str | bytes | None]]]:
-    """`marked` for each event of an attempt."""
+    originals: Iterable[RawHeaders | None], identities: Iterable[bytes], mark: bytes, digests: Iterable[bytes]
+) -> Iterator[list[tuple[str, str | bytes | None]]]:
+    """`marked` for each event of an attempt, one after the other."""
     sender = (ATTEMPT, mark)
-    ours: list[list[tuple[str, str | bytes | None]]] = [
-        [(IDENTITY, identity.hex()), sender, (DIGEST, digest.hex())]
-        for identity, digest in zip(identities, digests, strict=True)
-    ]
-    for index, original in enumerate(originals):
+    for original, identity, digest in zip(originals, identities, digests, strict=True):
         if original:
-            ours[index] = marked(original, identities[index], mark, digests[index])
-    return ours
+            yield marked(original, identity, mark, digest)
+        else:
+            yield [(IDENTITY, identity.hex()), sender, (DIGEST, digest.hex())]
 
 
 class Mark(NamedTuple):

@@ -122,12 +122,13 @@ _as_place: Callable[[Iterable[int | None]], Place] = partial(tuple.__new__, Plac
 
 def _acked(sending: Sending) -> Outcome:
     """Committed. A report without an offset is on the bus at a place unknown: reconciliation finds it (PRESENT)."""
-    placed = sorted([report[:3] for report in sending.reports if report[2] is not None], key=itemgetter(0))
-    places: tuple[Place, ...] = tuple(map(_as_place, placed))
-    if len(set(map(itemgetter(0), places))) != sending.events:
-        missing = sending.events - len(places)
+    placed = [report for report in sending.reports if report[2] is not None]
+    placed.sort(key=itemgetter(0))
+    if len(set(map(itemgetter(0), placed))) != sending.events:
+        missing = sending.events - len(placed)
         return Outcome(Kind.UNKNOWN, f"PLACE_UNKNOWN: committed, but {missing} delivery reports carry no offset")
-    return Outcome(Kind.ACKED, places=places)
+    columns = list(zip(*placed, strict=True))[:3]
+    return Outcome(Kind.ACKED, places=tuple(map(_as_place, zip(*columns, strict=True))))
 
 
 def _raised(sending: Sending) -> str:

@@ -165,7 +165,7 @@ def test_a_header_of_ours_before_ours_is_no_column(name: str) -> None:
 def test_many_events_are_marked_as_each_is() -> None:
     originals = [None, [], [("a", b"1"), ("pg-digest", b"forged")]]
     mark = attempt_mark(INSTALL, 12)
-    assert marked_all(originals, [I, D, I], mark, [D, I, D]) == [
+    assert list(marked_all(originals, [I, D, I], mark, [D, I, D])) == [
         marked(original, identity, mark, digest)
         for original, identity, digest in zip(originals, [I, D, I], [D, I, D], strict=True)
     ]
