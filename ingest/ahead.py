@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from ingest.core.batching import BATCH_BYTES, Held, Hole, Poll, empty, joined, next_batch
 from ingest.core.decide import Arrival, arrive
 from ingest.core.errors import BrokerError
+from ingest.core.lane import GATHER_SECONDS
 from ingest.core.record import Parsed
 from ingest.kafka import Chunk
 from ingest.streams import Loaded
@@ -19,9 +20,6 @@ from ingest.streams import Loaded
 #: Understood between two parts of a COPY: for less time than the server needs for a part.
 STEP_RECORDS = 150
 _FIRST_READ, _LARGEST_READ = 500, 2000
-#: How long records wait for more where more is coming: among many lanes each reads for a moment only, and batches of
-#: what that brings would cost a transaction each.
-GATHER_SECONDS = 0.2
 
 Read = Callable[[int, float, int], Chunk | None]
 """(most records, seconds to wait, most bytes): what that brought, if anything."""

@@ -42,7 +42,7 @@ from ingest.core.consumption import (
 from ingest.core.copying import int4, int8
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.identity import DIGEST_BYTES, payload_digest
-from ingest.core.lane import Step
+from ingest.core.lane import GATHER_SECONDS, TELL_SECONDS, Step
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import packed_headers
@@ -69,8 +69,6 @@ SENT_REMEMBERED = 80_000
 MOST_PARTITIONS = 16
 #: How many reads look for earlier effects first, after one that met some.
 COPIES_EXPECTED = 50
-#: How often Kafka is told the position while batch follows batch (s); at once when there is nothing to do.
-TELL_SECONDS = 1.0
 
 
 class BusSkip(BrokerError):
@@ -632,6 +630,8 @@ class EffectsLane:
         self._memory = _memory_of(os.getpid())
         self._reader: PartitionReader | None = None
         self._fault: BrokerError | None = None
+        self._gathered: Chunk | None = None  # read, and not yet worth a transaction
+        self._since = 0.0  # when the first of it was read
         self._renewed = time.monotonic()
         self._read_size = 500
         self._told = float("-inf")  # when Kafka was last told a position, and whether one since waits to be told
@@ -647,10 +647,13 @@ class EffectsLane:
         """Reads and commits one bounded batch."""
         if self._fault is not None:
             raise self._fault
-        chunk = self._open().read(self._read_size, max_wait).get(self.here)
+        chunk = self._gather(max_wait)
         failpoint("consume.after_read")
         if chunk is None or not chunk.moved():
             return self._idle(chunk)
+        if not self._is_ripe(chunk):
+            self._gathered = chunk
+            return Step(0, idle=False)
         self._bound(chunk)
         self._fault = chunk.fault
         self._check_topic()
@@ -667,6 +670,24 @@ class EffectsLane:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+    def _gather(self, max_wait: float) -> Chunk | None:
+        """What was read before and not yet consumed, and what a read brings now."""
+        chunk, self._gathered = self._gathered, None
+        if chunk is None:
+            self._since = time.monotonic()
+            return self._open().read(self._read_size, max_wait).get(self.here)
+        most, room = self._read_size - len(chunk.records), READ_BYTES - chunk.size
+        more = self._open().read(most, max_wait, room).get(self.here)
+        if more is not None:
+            chunk.add(more)
+        return chunk
+
+    def _is_ripe(self, chunk: Chunk) -> bool:
+        """Whether waiting brings no better batch: it is full, nothing more is there, or it waited long enough."""
+        full = len(chunk.records) >= self._read_size or chunk.size >= READ_BYTES
+        waited = time.monotonic() - self._since > GATHER_SECONDS
+        return full or waited or chunk.at_end or chunk.fault is not None
 
     def _bound(self, chunk: Chunk) -> None:
         """Foreign records may be large: the next read takes fewer of them."""

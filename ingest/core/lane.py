@@ -7,6 +7,9 @@ from typing import Protocol
 
 #: How often Kafka is told a position while batch follows batch (s); at once when there is nothing to do.
 TELL_SECONDS = 1.0
+#: How long records wait for more where more is coming: among many lanes each reads for a moment only, and batches of
+#: what that brings would cost a transaction each.
+GATHER_SECONDS = 0.2
 
 
 @dataclass(frozen=True)

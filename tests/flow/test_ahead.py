@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.ahead import GATHER_SECONDS, STEP_RECORDS, Ahead
+from ingest.ahead import STEP_RECORDS, Ahead
 from ingest.core.batching import PollSkip, joined, next_batch, split, weight
 from ingest.core.contract import parse_contract
 from ingest.core.decide import arrive
 from ingest.core.errors import BrokerError
+from ingest.core.lane import GATHER_SECONDS
 from ingest.core.record import Parser
 from ingest.kafka import BrokerUnavailable, Chunk, GapClaim, LogTruncated, Record
 from ingest.streams import Loaded
