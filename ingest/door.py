@@ -166,14 +166,13 @@ def _turns(run: int) -> Iterator[bool]:
     its whole transaction again. Once is often: somebody sends one stream over several connections. So for a while they
     go one after the other, which costs half as much; else side by side. What is admitted does not depend on it.
     """
-    until = _turns_until.get(run, 0.0)
-    taken = until > time.monotonic()
-    if until and not taken:
-        _turns_until.pop(run, None)
     try:
-        yield taken
+        yield _turns_until.get(run, 0.0) > time.monotonic()
     except Refused:
-        _turns_until[run] = time.monotonic() + TURNS_SECONDS
+        now = time.monotonic()
+        for over in [number for number, until in list(_turns_until.items()) if until <= now]:
+            _turns_until.pop(over, None)
+        _turns_until[run] = now + TURNS_SECONDS
         raise
 
 

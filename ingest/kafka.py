@@ -1005,6 +1005,7 @@ class TransactionalProducer:
     ) -> None:
         self.transactional_id = transactional_id
         self.delivery_timeout = delivery_timeout
+        self.batch_bytes = min(batch_bytes, BUS_BATCH_BYTES)
         self.dead = False
         self.faults = FaultLog()
         self._clock = clock
@@ -1019,7 +1020,7 @@ class TransactionalProducer:
                 linger_ms=100,  # flush() sends at once: whole batches, fewer requests
                 message_max_bytes=100_000_000,  # the broker's topic setting decides, and says so
                 # It holds for what is sent together, too: a larger batch is refused as often as it comes.
-                batch_size=min(batch_bytes, BUS_BATCH_BYTES),
+                batch_size=self.batch_bytes,
             )
         )
 

@@ -392,6 +392,8 @@ class PublishLane:
         """The producer of this lease, made at first need: fence, then look at the lease again, then use it."""
         if contract.bus.topic not in self._checked:
             self._checked[contract.bus.topic] = self._check_bus(contract)
+        if self._producer is not None and self._producer.batch_bytes > self._checked[contract.bus.topic]:
+            self._producer.destroy()  # a later contract's topic takes less at once
         if self._producer is None or self._producer.dead:
             seconds = min(contract.bus.delivery_timeout / timedelta(seconds=1), _LONGEST)
             name = transactional_id(self._install, self.lease.source)

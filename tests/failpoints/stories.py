@@ -60,6 +60,14 @@ def refused_sender_dies(point: str, ground: GetGround) -> None:
     ends_well(stream)
 
 
+def wary_consumer_dies(point: str, ground: GetGround) -> None:
+    """The long way of consuming: each record by itself, after a copy was met."""
+    stream = ground()
+    stream.new_run()
+    stream.dies("work", point, fault="met_copies")
+    ends_well(stream)
+
+
 def asking_dies(point: str, ground: GetGround) -> None:
     """A person's request; the contract lets nothing be settled without one."""
     stream = ground(automatic="false")
@@ -195,7 +203,7 @@ def enforcer_dies(point: str, ground: GetGround) -> None:
 # ---- all of them ----------------------------------------------------------------------------------------------------
 
 LANES = points("admit", "publish", "prepare", "bus", "acked", "attempts", "consume", "slice", "lane",
-               but=("lane.after_stop", "slice.while_forgetting"))  # fmt: skip
+               but=("lane.after_stop", "slice.while_forgetting", "consume.before_window"))  # fmt: skip
 SETTLING = points("unknown", "reconcile", "settle")
 #: Told by tests of their own, one after another: they hand out permits that any stream's workers may be given.
 BEAT = points("dispatch", "sample")
@@ -204,6 +212,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (lane_worker_dies, LANES),
     (settler_dies, [point for point in SETTLING if point != "reconcile.while_scanning"]),  # nothing landed
     (partial(settler_dies, left="bus.after_commit"), SETTLING),
+    (wary_consumer_dies, ["consume.before_window"]),
     (refused_sender_dies, points("not_sent", "lane.after_stop")),
     (asking_dies, points("request", "request_run")),
     (sealing_dies, points("seal", "cut", "totals", "windows.before_cut")),

@@ -164,7 +164,14 @@ def not_sent() -> None:
     TransactionalProducer.send = send  # type: ignore[method-assign,assignment]
 
 
-FAULTS: dict[str, Callable[[], None]] = {"not_sent": not_sent}
+def met_copies() -> None:
+    """This process met a second copy a moment ago: it looks at each record by itself for some reads."""
+    from ingest import consume
+
+    consume._memory_of(os.getpid()).copies = consume.COPIES_EXPECTED
+
+
+FAULTS: dict[str, Callable[[], None]] = {"not_sent": not_sent, "met_copies": met_copies}
 
 
 def open_(job: Job) -> None:

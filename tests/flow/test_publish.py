@@ -19,6 +19,7 @@ from ingest.db import write
 from ingest.kafka import VERIFICATION, TransactionalProducer
 from ingest.lease import release, take
 from ingest.publish import PublishLane
+from ingest.streams import newest_contract
 from tests.flow.bus import lease_runs_out, once, places, read_bus
 from tests.flow.world import Flow, thing
 
@@ -256,6 +257,23 @@ def test_a_bus_that_takes_one_record_at_a_time_gets_them_so(flow: Flow) -> None:
     flow.work_until(lambda: flow.admin.posture(flow.bus)["max.message.bytes"] == "15000", "admission")
     flow.work("publish")
     assert flow.attempts() == ["ACKED"]
+
+
+def test_a_later_contracts_topic_that_takes_less_gets_a_producer_of_its_own(flow: Flow) -> None:
+    """Under one lease: the producer made for the first topic would send it more at once than it takes, for ever."""
+    flow.open()
+    lease = take("publish", flow.sources("inbox")[0])
+    assert lease is not None
+    lane = PublishLane(lease, flow.cluster, flow.admin)
+    contract = newest_contract(flow.name).contract
+    first = lane._fence(contract)
+    assert lane._fence(contract) is first and not first.dead
+    lane._checked[flow.bus] = 15_000
+    second = lane._fence(contract)
+    assert first.dead and (second.batch_bytes, second.dead) == (15_000, False)
+    assert lane._fence(contract) is second
+    lane.close()
+    release(lease)
 
 
 def test_a_bus_made_again_is_not_published_to(flow: Flow) -> None:
