@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from bench.ground import Ground
+from bench.ground import Ground, MeasureFailed
 from bench.memory import Watch
 from bench.notebook import Notebook
 from bench.slow import Slowed
@@ -125,8 +125,7 @@ class LongRun:
             self.ground.stack.wait(IDLE)
         answer = judged(self.ground, self.stream)
         if self.book.asked.wants("j"):
-            self.book.note("j10", answer)
-            self.book.note("j10m", answer)
+            note_verdict(self.book, answer, "j10", "j10m")
 
     def _read(self) -> None:
         with self.ground.services("control", "beat", "web"):
@@ -142,6 +141,16 @@ def judged(ground: Ground, stream: str) -> dict[str, Any]:
     ground.calm()
     answer: dict[str, Any] = ground.call("bench.verdicts:close", stream=stream)
     return answer
+
+
+def note_verdict(book: Notebook, answer: dict[str, Any], *keys: str) -> None:
+    """Only a PASS says how long it takes to prove a run: another verdict is no measure, and is said."""
+    if answer["verdict"] != "PASS":
+        why = f"{answer['verdict']} after {answer['seconds']} s: {', '.join(answer['not_holding'])} do not hold"
+        book.fail("the verdict", MeasureFailed(why))
+        return
+    for key in keys:
+        book.note(key, answer)
 
 
 def _flatness(costs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.ground import Ground, MeasureFailed
-from bench.long import SERVICES, LongRun, judged
+from bench.long import SERVICES, LongRun, judged, note_verdict
 from bench.measures import LETTERS
 from bench.notebook import Asked, Notebook, Say
 
@@ -66,9 +66,7 @@ def flow(ground: Ground, book: Notebook) -> None:
             book.note("g", answer)
     if asked.wants("j"):
         ground.call("bench.verdicts:seal", stream=stream)
-        answer = judged(ground, stream)
-        book.note("j1", answer)
-        book.note("j1m", answer)
+        note_verdict(book, judged(ground, stream), "j1", "j1m")
 
 
 def door(ground: Ground, book: Notebook) -> None:
