@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from psycopg import Copy
 
-from ingest.ahead import Ahead, arrivals_of, parse
+from ingest.ahead import Ahead, arrivals_of
 from ingest.core.batching import (
     BATCH_BYTES,
     BATCH_RECORDS,
@@ -91,7 +91,7 @@ def admit(
     check_dense(poll, lease.next_offset)
     loaded = compiled(binding.contract)
     if arrivals is None:
-        arrivals = arrivals_of(loaded, binding.run_id, poll.records, parse(loaded, poll.records))
+        arrivals = arrivals_of(loaded, binding.run_id, poll.records)
     return again(lambda: _KafkaAdmission(source, lease, binding, loaded, poll, arrivals, meanwhile).transact())
 
 

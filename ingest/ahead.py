@@ -13,7 +13,6 @@ from ingest.core.batching import BATCH_BYTES, Held, Hole, Poll, empty, joined, n
 from ingest.core.decide import Arrival, arrive
 from ingest.core.errors import BrokerError
 from ingest.core.lane import GATHER_SECONDS
-from ingest.core.record import Parsed
 from ingest.kafka import Chunk
 from ingest.streams import Loaded
 
@@ -25,13 +24,12 @@ Read = Callable[[int, float, int], Chunk | None]
 """(most records, seconds to wait, most bytes): what that brought, if anything."""
 
 
-def parse(loaded: Loaded, records: Sequence[Held]) -> list[Parsed]:
-    """What each record says: strict, bounded, and never an exception for anything a producer can send."""
-    return [loaded.parser.parse(r.value, r.key, r.headers) for r in records]
+def arrivals_of(loaded: Loaded, run_id: str, records: Sequence[Held]) -> list[Arrival]:
+    """What each record says, with its digests, ready to be decided.
 
-
-def arrivals_of(loaded: Loaded, run_id: str, records: Sequence[Held], parsed: Sequence[Parsed]) -> list[Arrival]:
-    """Parsed records with their digests, ready to be decided."""
+    Strict, bounded, and never an exception for anything a producer can send.
+    """
+    parsed = [loaded.parser.parse(r.value, r.key, r.headers) for r in records]
     offsets, values = [r.offset for r in records], [r.value for r in records]
     return arrive(loaded.contract.stream, run_id, offsets, values, parsed)
 
@@ -101,7 +99,7 @@ class Ahead:
         assert self._loaded is not None
         missing = records[len(self._arrivals) : upto]
         if missing:
-            self._arrivals += arrivals_of(self._loaded, self._run, missing, parse(self._loaded, missing))
+            self._arrivals += arrivals_of(self._loaded, self._run, missing)
 
     def _more(self, max_wait: float, room: int) -> bool:
         """One read. False: there is no more at the moment."""

@@ -23,6 +23,7 @@ from psycopg.rows import namedtuple_row, tuple_row
 from ingest import attempts
 from ingest.core import copying
 from ingest.core.attempt import read_columns, read_marks
+from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS
 from ingest.core.consumption import (
     AttemptFacts,
     BusRecord,
@@ -61,8 +62,6 @@ sql = statements("ingest", "consume")
 _RENEW_AFTER = LEASE_SECONDS / 3
 _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text")
 _REMEMBERED = 64
-READ_RECORDS = 5_000
-READ_BYTES = 8 * 1024 * 1024
 EVENTS_REMEMBERED = 40_000
 SENT_REMEMBERED = 80_000
 #: To how many partitions an attempt may have sent so that all that it sent is looked up together.
@@ -677,7 +676,7 @@ class EffectsLane:
         if chunk is None:
             self._since = time.monotonic()
             return self._open().read(self._read_size, max_wait).get(self.here)
-        most, room = self._read_size - len(chunk.records), READ_BYTES - chunk.size
+        most, room = self._read_size - len(chunk.records), BATCH_BYTES - chunk.size
         more = self._open().read(most, max_wait, room).get(self.here)
         if more is not None:
             chunk.add(more)
@@ -685,14 +684,14 @@ class EffectsLane:
 
     def _is_ripe(self, chunk: Chunk) -> bool:
         """Whether waiting brings no better batch: it is full, nothing more is there, or it waited long enough."""
-        full = len(chunk.records) >= self._read_size or chunk.size >= READ_BYTES
+        full = len(chunk.records) >= self._read_size or chunk.size >= BATCH_BYTES
         waited = time.monotonic() - self._since > GATHER_SECONDS
         return full or waited or chunk.at_end or chunk.fault is not None
 
     def _bound(self, chunk: Chunk) -> None:
         """Foreign records may be large: the next read takes fewer of them."""
         average = max(1, chunk.size // max(1, len(chunk.records)))
-        self._read_size = max(20, min(READ_RECORDS, READ_BYTES // average))
+        self._read_size = max(20, min(BATCH_RECORDS, BATCH_BYTES // average))
 
     def _idle(self, chunk: Chunk | None) -> Step:
         if chunk is not None and chunk.fault is not None:

@@ -17,7 +17,7 @@ import msgspec
 
 from ingest import lease as leases
 from ingest.admit import Admission, Crowded
-from ingest.ahead import arrivals_of, parse
+from ingest.ahead import arrivals_of
 from ingest.core.batching import BATCH_BYTES, Poll
 from ingest.core.contract import Contract
 from ingest.core.decide import Arrival, Outcome
@@ -121,7 +121,7 @@ def _admit(
     """None where the lease or the binding no longer holds: nothing happened."""
     if not records:
         return Received(lease.source, binding.run_id, ())
-    understood = arrivals_of(loaded, binding.run_id, records, parse(loaded, records))
+    understood = arrivals_of(loaded, binding.run_id, records)
 
     def transact() -> Received | None:
         with _turns(binding.run_number) as turn, write() as cur:
