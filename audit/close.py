@@ -10,7 +10,7 @@ import logging
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import verdict as v
 from audit.core.diagnosis import Diagnosis, diagnose
-from audit.measure import Measurement, lanes, measure, window_row
+from audit.measure import Measurement, lanes, measure, renewed, window_row
 from audit.now import checks_now
 from audit.partitions import grown, notice_partitions
 from ingest.auditlog import record_act
@@ -78,6 +78,11 @@ class Judged:
     def revision(self) -> int:
         return int(self.measurement.row.revision)
 
+    def at(self, revision: int) -> Judged:
+        """The same, known to stand at another revision."""
+        row = self.measurement.row._replace(revision=revision)
+        return replace(self, measurement=replace(self.measurement, row=row))
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -129,6 +134,19 @@ def close_run(
 
 def judge(win: int) -> Judged:
     """Everything up to the verdict, with nothing stored but the bus's end and gaps' proofs."""
+    contract, captured, refuted = _look(win)
+    measurement = measure(win, captured, refuted)
+    failpoint("close.after_reading")
+    if measurement.ages():
+        measurement = renewed(measurement, look.capture(contract, lanes(win)))
+    return Judged(win, v.verdict(measurement.facts, measurement.at), measurement)
+
+
+def _look(win: int) -> tuple[Contract, look.Captured, dict[int, int]]:
+    """What Kafka says of a sealed window, and by source the offsets of gaps that a second reader found records in.
+
+    What can be written down of it is: the bus's end, and gaps that are proven.
+    """
     with read() as cur:
         row = window_row(cur, win)
         failed = cur.execute(sql.failed, {"win": win}).fetchone()
@@ -141,9 +159,7 @@ def judge(win: int) -> Judged:
     failpoint("close.after_bus_end")
     refuted = gaps.prove(win)
     failpoint("close.after_gaps")
-    captured = look.capture(contract, lanes(win))
-    measurement = measure(win, captured, refuted)
-    return Judged(win, v.verdict(measurement.facts, measurement.at), measurement)
+    return contract, look.capture(contract, lanes(win)), refuted
 
 
 def store(judged: Judged, actor: str) -> Stored:
@@ -279,16 +295,18 @@ def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:
 @dataclass
 class _Pause:
     """When a window is looked at again. `until`: although no fact of the ledger has changed, for Kafka may have come
-    back. `rests`: although facts change, for counting them took long and nothing came of it."""
+    back. `rests`: although facts change, for counting them took long and nothing came of it. `counted`: what took long.
+    """
 
     until: float = 0.0
     length: float = FIRST_PAUSE
     rests: float = 0.0
+    counted: Judged | None = None
 
     def begin(self, now: float, took: float) -> None:
-        self.until = now + self.length
-        self.length = min(self.length * 2, LONGEST_PAUSE)
         self.rests = now + took * REST if took > LONG else 0.0
+        self.until = max(now + self.length, self.rests)
+        self.length = min(self.length * 2, LONGEST_PAUSE)
 
 
 #: A window that is judged for longer than this in vain rests for a multiple of it: others' turns come in between.
@@ -363,12 +381,19 @@ class _Turns:
 def _evaluate(win: int, now: float) -> Stored | None:
     began = time.monotonic()
     try:
+        if _says_the_same(_pause(win).counted):
+            return None
+        failpoint("evaluate.after_look")
         judged = judge(win)
         failpoint("evaluate.after_judging")
+        _pause(win).counted = judged if time.monotonic() - began > LONG else None
         if not worth_storing(judged):
             return None
-        _pauses.pop(win, None)
-        return store(judged, AUTO)
+        counted = _pauses.pop(win).counted
+        stored = store(judged, AUTO)
+        # storing raised the revision by one and let nothing come in between
+        _pause(win).counted = counted and counted.at(judged.revision + 1)
+        return stored
     except (AnotherCloser, WindowFailed, NotSealed):
         return None
     except DatabaseGone:
@@ -379,6 +404,21 @@ def _evaluate(win: int, now: float) -> Stored | None:
     finally:
         took = time.monotonic() - began
         _pause(win).begin(now + took, took)
+
+
+def _says_the_same(counted: Judged | None) -> bool:
+    """What took long to count is not counted again to say what it said: while the revision stands, only Kafka is asked.
+
+    A publish in flight is unknown once its lane has lost its lease, and no revision says so.
+    """
+    publishing = counted.measurement.facts.publishing if counted else None
+    if counted is None or (publishing and publishing.value.in_flight[0]):
+        return False
+    _, captured, refuted = _look(counted.win)
+    measurement = renewed(counted.measurement, captured)
+    if refuted or measurement is counted.measurement:
+        return False
+    return not worth_storing(Judged(counted.win, v.verdict(measurement.facts, measurement.at), measurement))
 
 
 def worth_storing(judged: Judged) -> bool:

@@ -1,6 +1,7 @@
 """Reads a window's facts from the ledger, in one REPEATABLE READ, READ ONLY transaction.
 
-Rows are counted where they are: nothing here grows with the number of receipts (S13).
+Rows are counted where they are: no memory here grows with the number of receipts (S13). Time does, and a reading may
+take longer than a sample may be old: then what was counted is shown to be true still, and Kafka is asked again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from ingest.streams import compiled
 sql = statements("audit", "measure")
 T = TypeVar("T")
 
+#: What the ledger says: it changes with the window's revision once the window is cut (S12).
+_LEDGER = ("inbox", "bus", "counts", "totals", "publishing", "application", "quarantine", "joins")
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -32,6 +36,12 @@ class Measurement:
     facts: f.WindowFacts
     at: datetime
     row: Any
+
+    def ages(self) -> bool:
+        """Half of the time for which its oldest fact counts has gone by already."""
+        facts = [getattr(self.facts, name) for name in (*_LEDGER, "database", "broker", "committed")]
+        oldest = min((fact.measured_at for fact in facts if fact), default=self.at)
+        return self.at - oldest > self.facts.rules.sample_max_age / 2
 
 
 def window_row(cur: Cursor, win: int) -> Any:
@@ -65,6 +75,64 @@ def measure(win: int, captured: look.Captured, refuted: Mapping[int, int] | None
         facts = _Reading(cur, row, look.clock(cur)).facts(contract, captured, refuted or {})
         at = look.clock(cur)
     return Measurement(facts, at, row)
+
+
+def renewed(measurement: Measurement, captured: look.Captured) -> Measurement:
+    """The same counts at a later time, beside `captured`, which was asked of Kafka after they were made.
+
+    Whatever changes a fact of a cut window raises its revision in its own transaction, so one that has not moved says
+    that the counts are true still. As it was where it has moved: no verdict is stored of that (S12).
+    """
+    before = measurement.row
+    with read() as cur:
+        at = look.clock(cur)
+    facts = restamped(before, measurement.facts, captured, at)
+    with read() as cur:  # at last: what was read before it was not overtaken
+        row = window_row(cur, before.id)
+    if row.state != f.WindowState.CUT or row.revision != before.revision:
+        return measurement
+    return Measurement(facts, at, before)
+
+
+def restamped(row: Any, facts: f.WindowFacts, captured: look.Captured, at: datetime) -> f.WindowFacts:
+    """Counts that are known to be unchanged at `at`, with Kafka's new answers.
+
+    Which Postgres this is, and where lanes stand, is read anew: nobody's revision says that a server was promoted, and
+    lanes go on with the next window. Positions must be read after the commits they are held against.
+    """
+    bus = facts.basis.value.broker if facts.basis else None
+    with read() as cur:
+        database = f.Measured(look.database_identity(cur), at, "postgres")
+        stand = _positions(cur, row, bus)
+    held = {name: replace(getattr(facts, name), measured_at=at) for name in _LEDGER if getattr(facts, name)}
+    ends = _ends(captured)
+    if facts.inbox:
+        sources = (_moved(source, stand) for source in facts.inbox.value)
+        held["inbox"] = replace(held["inbox"], value=tuple(replace(s, target=ends.get(s.label)) for s in sources))
+    if facts.bus:
+        held["bus"] = replace(held["bus"], value=tuple(_moved(position, stand) for position in facts.bus.value))
+    committed = committed_beside(captured, held.get("inbox"), held.get("bus"))
+    return replace(facts, **held, database=database, broker=captured.broker, committed=committed)
+
+
+def _positions(cur: Cursor, row: Any, bus: f.Broker | None) -> dict[str, int]:
+    """Where the window's lanes stand, by label."""
+    cluster, topic = (bus.cluster_id, bus.bus.topic_id) if bus else (None, None)
+    keys = {"win": row.id, "stream": row.stream_id, "cluster_id": cluster, "topic_id": topic}
+    return {look.source_label(found): found.next_offset for found in cur.execute(sql.standing, keys).fetchall()}
+
+
+Standing = TypeVar("Standing", f.SourceLedger, f.BusPosition)
+
+
+def _moved(source: Standing, stand: Mapping[str, int]) -> Standing:
+    return replace(source, position=max(source.position, stand.get(source.label, 0)))
+
+
+def _ends(captured: look.Captured) -> dict[str, int | None]:
+    """Where an open window's lanes could be now, by label."""
+    inbox = captured.broker.value.inbox if captured.broker else None
+    return {f.inbox_label(number): log.lso for number, log in inbox.partitions.items()} if inbox else {}
 
 
 def rules(contract: Contract) -> f.CloseRules:
@@ -149,14 +217,13 @@ class _Reading:
         self, receipts: list[Any], captured: look.Captured, refuted: Mapping[int, int]
     ) -> tuple[f.SourceLedger, ...]:
         strays = {row.source_id: row for row in self._rows(sql.strays)}
-        ends = captured.broker.value.inbox if captured.broker else None
+        ends = _ends(captured)
         found = []
         for row in self._rows(sql.inbox):
             mine = [x for x in receipts if x.source_id == row.source_id]
             stray = strays.pop(row.source_id, None)
-            log = ends.partitions.get(row.partition) if ends and row.kind == "topic" else None
             ledger = _ledger(row, mine, stray.n if stray else 0, refuted.get(row.source_id, 0))
-            found.append(replace(ledger, target=log.lso if log else None))
+            found.append(replace(ledger, target=ends.get(ledger.label)))
         return (*found, *(_only_strays(row, self._at) for row in strays.values()))
 
     def _bus(self, broker: f.Broker) -> tuple[f.BusPosition, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,6 @@ PAGE_TIMEOUT = 1.5
 #: What is counted quickly is counted anew at every change. What takes longer may take a twentieth of a process' time:
 #: counts that took 0.7 s are kept for 14 s while the window moves.
 QUICK, SHARE = 0.5, 20
-_LEDGER = ("database", "inbox", "bus", "counts", "totals", "publishing", "application", "quarantine", "joins")
 _MOST = 256
 
 
@@ -57,9 +56,12 @@ def checks_now(win: int) -> v.Verdict:
     captured = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, _newest(win) if row.state == "CUT" else None)
     fingerprint, at = _fingerprint(win)
     if kept is not None and kept.fingerprint == fingerprint:
-        return v.verdict(_restamped(kept.facts, captured, at), look.now())
+        return v.verdict(m.restamped(row, kept.facts, captured, at), look.now())
     counting = time.monotonic()
     measurement = m.measure(win, captured)
+    if measurement.ages():
+        again = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, measurement.at)
+        measurement = m.renewed(measurement, again)
     if len(_kept) >= _MOST:
         _kept.clear()
     _kept[key] = _Kept(fingerprint, measurement.facts, time.monotonic(), time.monotonic() - counting)
@@ -77,14 +79,6 @@ def _fingerprint(win: int) -> tuple[str, datetime]:
     with read() as cur:
         row: Any = cur.execute(sql.fingerprint, {"win": win}).fetchone()
     return row.fingerprint, row.at
-
-
-def _restamped(facts: f.WindowFacts, captured: look.Captured, at: datetime) -> f.WindowFacts:
-    """The same counts, measured to be unchanged at `at`; Kafka's answers are the new ones."""
-    ledger = {name: replace(getattr(facts, name), measured_at=at) for name in _LEDGER if getattr(facts, name)}
-    return replace(
-        facts, **ledger, broker=captured.broker, committed=m.committed_beside(captured, facts.inbox, facts.bus)
-    )
 
 
 def forget() -> None:

@@ -91,6 +91,14 @@ SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p
  WHERE s.stream_id = %(stream)s AND s.role = 'bus' AND s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s
  ORDER BY s.id
 
+-- name: standing
+-- Where the lanes of these inbox and bus sources stand now.
+SELECT s.role, s.kind, s.topic, s.partition, p.next_offset
+  FROM position p JOIN source s ON s.id = p.source_id
+ WHERE s.stream_id = %(stream)s
+   AND (p.lane = 'admission' AND EXISTS (SELECT FROM window_range r WHERE r.win = %(win)s AND r.source_id = s.id)
+        OR p.lane = 'effects' AND s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s)
+
 -- name: places
 -- Events of the window's batches and how many of them have an ACKED place. Batch by batch, from indexes alone: what other
 -- runs have is not read, and nothing is sorted or hashed that does not fit into memory. In the run's own leaf and with IS

@@ -216,7 +216,10 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (refused_sender_dies, points("not_sent", "lane.after_stop")),
     (asking_dies, points("request", "request_run")),
     (sealing_dies, points("seal", "cut", "totals", "windows.before_cut")),
-    (closing_dies, points("close", "bus_end", "gaps", "verdict", "gate", "evaluate.after_judging")),
+    (
+        closing_dies,
+        points("close", "bus_end", "gaps", "verdict", "gate", "evaluate", but=("evaluate.after_partitions",)),
+    ),
     (opening_dies, ["windows.before_binding"]),
     (looking_after_dies, ["evaluate.after_partitions"]),
     (door_dies, points("door")),

@@ -1,0 +1,172 @@
+"""A ledger that takes longer to read than a sample may be old: what is true still is shown to be, or is UNMEASURED."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from audit import capture as look
+from audit import close, measure, now
+from audit.close import AnotherCloser, checks_now, evaluate_due, judge, store, window_of
+from audit.core import verdict as v
+from audit.core.check import CheckName
+from audit.cut import declare_totals
+from tests.audit.test_close import MakeFlow, mine, states
+from tests.flow.world import Flow, thing
+
+BOUND, READING = "1s", 1.3
+
+
+@pytest.fixture
+def flow(make_flow: MakeFlow) -> Flow:
+    """A run that is all there and sealed; a sample of it counts for a second."""
+    flow = make_flow(close=f'sample_max_age = "{BOUND}"')
+    flow.open()
+    flow.produce([thing(n) for n in range(5)])
+    flow.work()
+    flow.seal()
+    flow.work()
+    flow.sample()
+    return flow
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
+    """Reading the ledger takes longer than that; what is in the list happens meanwhile, once."""
+    meanwhile: list[Callable[[], Any]] = []
+    application = measure._Reading._application
+
+    def slowly(self: Any) -> Any:
+        self._cur.execute("SELECT pg_sleep(%s)", (READING,))
+        while meanwhile:
+            beside(meanwhile.pop())
+        return application(self)
+
+    monkeypatch.setattr(measure._Reading, "_application", slowly)
+    return meanwhile
+
+
+def beside(act: Callable[[], Any]) -> None:
+    """On another connection: the reading's own is in its snapshot."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connection
+
+    def done() -> None:
+        try:
+            act()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(done).result()
+
+
+def test_a_run_that_takes_long_to_read_passes(flow: Flow, slow: object) -> None:
+    stored = flow.judge()
+    assert stored.verdict.state is v.State.PASS, stored.sentence
+    ages = [stored.verdict.judged_at - check.measured_at for check in stored.verdict.checks]
+    assert max(age.total_seconds() for age in ages) < 1
+
+
+def test_kafka_must_answer_again_after_a_long_reading(
+    flow: Flow, slow: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S10: an answer from before the reading is too old by then."""
+    asked, capture = [], look.capture
+
+    def once(*args: Any, **more: Any) -> look.Captured:
+        asked.append(args)
+        return capture(*args, **more) if len(asked) == 1 else look.Captured(why="away")
+
+    judge(window_of(flow.name, "r1"))  # the bus's end is known from here on
+    asked.clear()
+    monkeypatch.setattr(look, "capture", once)
+    verdict = judge(window_of(flow.name, "r1")).verdict
+    assert len(asked) == 2
+    assert verdict.state is v.State.BLOCKED
+    assert {name for name, state in states(verdict).items() if state == "UNMEASURED"} == {
+        "COVERAGE", "CAUGHT_UP", "PUBLISHED", "APPLIED", "COMMITTED", "BASIS",
+    }  # fmt: skip
+
+
+def test_what_changed_during_a_long_reading_refuses_the_verdict(flow: Flow, slow: list[Callable[[], Any]]) -> None:
+    """S12: nothing is said to be true still when the revision has moved."""
+    slow.append(lambda: declare_totals(flow.name, "r1", {"thing": 6}, "ana"))
+    judged = judge(window_of(flow.name, "r1"))
+    assert judged.verdict.state is v.State.BLOCKED
+    with pytest.raises(AnotherCloser):
+        store(judged, "ana")
+
+
+def test_lanes_that_go_on_with_the_next_run_are_not_seen_behind_their_commit(
+    flow: Flow, slow: list[Callable[[], Any]]
+) -> None:
+    """The positions beside Kafka's commits are read anew, after the commits."""
+
+    def next_run() -> None:
+        flow.open("r2")
+        flow.produce([thing(f"next-{n}") for n in range(7)])
+        flow.work()
+        time.sleep(1.2)  # a lane tells Kafka once a second
+
+    slow.append(next_run)
+    judged = judge(window_of(flow.name, "r1"))
+    committed = judged.measurement.facts.committed
+    assert committed is not None
+    assert max(pair.committed or 0 for pair in committed.value if pair.label == "inbox/0") > 5
+    assert store(judged, "ana").verdict.state is v.State.PASS
+
+
+def test_a_page_shows_a_run_that_takes_long_to_read(flow: Flow, slow: object) -> None:
+    win = window_of(flow.name, "r1")
+    judge(win)
+    now.forget()
+    assert checks_now(win).state is v.State.PASS
+    time.sleep(2.1)
+    assert checks_now(win).state is v.State.PASS, "unchanged, and known to be"
+
+
+def test_a_large_blocked_window_is_not_counted_again_without_a_change(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked after, for Kafka may have come back; its millions of receipts are the same as before."""
+    monkeypatch.setattr(close, "LONG", 0.0)
+    declare_totals(flow.name, "r1", {"thing": 6}, "ana")
+    counted: list[int] = []
+    real = close.measure
+
+    def counting(win: int, *args: Any) -> Any:
+        counted.append(win)
+        return real(win, *args)
+
+    monkeypatch.setattr(close, "measure", counting)
+    win = window_of(flow.name, "r1")
+    assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.BLOCKED]
+    assert counted.count(win) == 1
+    for pause in close._pauses.values():
+        pause.until = pause.rests = 0.0
+    assert mine(flow, evaluate_due()) == []
+    assert counted.count(win) == 1
+    declare_totals(flow.name, "r1", {"thing": 5}, "ana")
+    for pause in close._pauses.values():
+        pause.until = pause.rests = 0.0
+    assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.PASS]
+    assert counted.count(win) == 2
+
+
+def test_a_large_blocked_window_passes_once_kafka_is_back(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is new is worth a count of its own: nothing is stored that was not measured for it."""
+    monkeypatch.setattr(close, "LONG", 0.0)
+    judge(window_of(flow.name, "r1"))
+    with monkeypatch.context() as away:
+        away.setattr(look, "capture", lambda *_, **__: look.Captured(why="away"))
+        assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.BLOCKED]
+    for pause in close._pauses.values():
+        pause.until = pause.rests = 0.0
+    (passed,) = mine(flow, evaluate_due())
+    assert passed.verdict.state is v.State.PASS
+    assert passed.verdict.check(CheckName.CAUGHT_UP).state == "HOLDS"  # type: ignore[union-attr]
