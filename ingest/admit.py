@@ -6,8 +6,6 @@ what is not committed to Postgres is read again.
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +23,7 @@ from ingest.core.batching import (
 )
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, decide, disputed
 from ingest.core.errors import PassgateError
-from ingest.core.lane import TELL_SECONDS, Step
+from ingest.core.lane import Step
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows
@@ -33,17 +31,16 @@ from ingest.core.merkle import receipts_root
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
 from ingest.db import Cursor, again, one, statements, write
 from ingest.failpoints import failpoint
-from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
-from ingest.lease import clear_stop, lost, renew
+from ingest.kafka import Admin, Cluster
+from ingest.lease import lost
 from ingest.models import Source
+from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled, ensure_classes
 from ingest.windows import Binding, bindings
 
-log = logging.getLogger(__name__)
 sql = statements("ingest", "admit")
 
 RESERIALISED = Flag.RESERIALISED.value
-_RENEW_AFTER = LEASE_SECONDS / 3
 DISPUTED_BYTES = 2 * BATCH_BYTES
 KEPT_BYTES = 4 * BATCH_BYTES
 """Of what is set aside. Only what a packed batch blows up is larger; PostgreSQL would refuse it, and so the batch."""
@@ -324,27 +321,14 @@ def _kept_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> bytes |
     return found if found is None or len(found) <= KEPT_BYTES else packed_headers([(UNREADABLE_NAME, None)])
 
 
-class AdmissionLane:
-    """Holds the lease of one inbox source, with its consumer. Made in the process that uses it, after fork."""
+class AdmissionLane(ReadingLane):
+    """Admits what one inbox source holds."""
 
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
-        self.lease = lease
-        self.source = Source.objects.get(id=lease.source)
-        self.here = Partition(self.source.topic, self.source.partition)
-        self._admin = admin
-        self._cluster = cluster
-        self._reader: PartitionReader | None = None
+        super().__init__(lease, cluster, admin)
         self.ahead = Ahead(lease.next_offset, lease.leader_epoch, self._read)
-        self._renewed = time.monotonic()
-        self._told, self._untold = float("-inf"), False  # when Kafka was last told, and whether a position since waits
         self._binding: Binding | None = None  # while a batch gathers; the transaction looks whether it still holds
         self._most = BATCH_RECORDS  # less for a while after a batch that was Crowded
-        clear_stop(lease)
-
-    @property
-    def group(self) -> str:
-        """The group whose commits other tools watch; Postgres is the authority (K9)."""
-        return f"passgate.{self.source.stream.name}"
 
     def step(self, max_wait: float) -> Step:
         """Reads, decides and commits one bounded batch; idle without records, or without a window to read for."""
@@ -354,7 +338,7 @@ class AdmissionLane:
         ahead, limits = self.ahead, self._limits(binding)
         ahead.fill(max_wait, *limits)
         failpoint("admit.after_read")
-        if ahead.pending.end == ahead.pending.start:
+        if not ahead.moved():
             return self._idle()
         self._binding = None if ahead.is_ripe(*limits) else binding
         if self._binding is not None:
@@ -371,57 +355,12 @@ class AdmissionLane:
             ahead.give_back()  # cut or bound anew in between: the next step looks again
             return Step(0, idle=False)
         self._most = min(BATCH_RECORDS, 2 * self._most)
-        self.lease = self.lease.at(done.again_from, batch.leader_epoch)
-        self._renewed = time.monotonic()
-        self._untold = True
+        self._moved(done.again_from, batch.leader_epoch)
         failpoint("admit.before_kafka_commit")
-        if self._renewed - self._told >= TELL_SECONDS:
-            self._commit()
+        self._tell()
         return Step(done.records, idle=False)
-
-    def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-    def _idle(self) -> Step:
-        if self._untold:
-            self._commit()
-        elif time.monotonic() - self._renewed > _RENEW_AFTER:
-            renew(self.lease)
-            self._renewed = time.monotonic()
-        return Step(0, idle=True)
 
     def _limits(self, binding: Binding) -> tuple[int, int]:
         """The contract's, but never above an attempt's: a batch is published whole (DESIGN 4)."""
         limits = compiled(binding.contract).contract.limits
         return min(limits.batch_records, self._most), min(limits.batch_bytes, BATCH_BYTES)
-
-    def _read(self, records: int, max_wait: float, size: int) -> Chunk | None:
-        return self._open().read(records, max_wait, size).get(self.here)
-
-    def _open(self) -> PartitionReader:
-        if self._reader is None:
-            self._check_topic()
-            self._reader = PartitionReader(self._cluster, group=self.group)
-            here, at = self.here, self.ahead.pending
-            self._reader.assign([Start(here.topic, here.partition, at.end, at.leader_epoch)])
-        return self._reader
-
-    def _check_topic(self) -> None:
-        """After every poll and before the commit; the check that ends one batch opens the next (DESIGN 3.3)."""
-        found = self._admin.topic_id(self.source.topic)
-        if found != self.source.topic_id:
-            raise TopicChanged(
-                expected=f"{self.source.topic} with id {self.source.topic_id}",
-                found=f"id {found}" if found else "no such topic",
-                next_step="the window fails; the next one starts on the new topic",
-            )
-
-    def _commit(self) -> None:
-        """Only now, for other tools, and not for every batch of many; a failure changes nothing here."""
-        assert self._reader is not None
-        self._told, self._untold = time.monotonic(), False
-        fault = self._reader.commit({self.here: (self.lease.next_offset, self.lease.leader_epoch)})
-        if fault is not None:
-            log.warning("offset commit to Kafka failed: %s", fault)

@@ -6,9 +6,7 @@ and serves other tools. A worker that was fenced changes nothing.
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -23,7 +21,7 @@ from psycopg.rows import namedtuple_row, tuple_row
 from ingest import attempts
 from ingest.core import copying
 from ingest.core.attempt import read_columns, read_marks
-from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS
+from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Held, Poll, check_dense
 from ingest.core.consumption import (
     AttemptFacts,
     BusRecord,
@@ -41,25 +39,24 @@ from ingest.core.consumption import (
     rule,
 )
 from ingest.core.copying import int4, int8
-from ingest.core.errors import BrokerError, LeaseError, PassgateError
+from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.identity import DIGEST_BYTES, payload_digest
-from ingest.core.lane import GATHER_SECONDS, TELL_SECONDS, Step
+from ingest.core.lane import Step
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import packed_headers
 from ingest.db import Cursor, again, statements, write
 from ingest.failpoints import failpoint
-from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Record, Start, TopicChanged
-from ingest.lease import clear_stop, renew
+from ingest.gathering import Gathering
+from ingest.kafka import Admin, Cluster
 from ingest.models import Source
 from ingest.projecting import AppliedEvent, Joined, Pin, ProjectionFailed, check_pins, load_projection
 from ingest.publish import install_id
+from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled
 
-log = logging.getLogger(__name__)
 sql = statements("ingest", "consume")
 
-_RENEW_AFTER = LEASE_SECONDS / 3
 _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text")
 _REMEMBERED = 64
 EVENTS_REMEMBERED = 40_000
@@ -68,14 +65,6 @@ SENT_REMEMBERED = 80_000
 MOST_PARTITIONS = 16
 #: How many reads look for earlier effects first, after one that met some.
 COPIES_EXPECTED = 50
-
-
-class BusSkip(BrokerError):
-    """A read did not begin at the position, or its records and gaps do not tile what it says it read."""
-
-    code = "poll_skip"
-    what = "the read does not continue the position"
-    retry = True
 
 
 @dataclass(frozen=True)
@@ -90,32 +79,22 @@ class Consumed:
     next_offset: int
 
 
-def consume(source: Source, lease: Lease, install: str, chunk: Chunk, memory: Memory) -> Consumed:
-    """The verb: one transaction. Raises LeaseError when fenced, BusSkip when the read is not dense."""
-    _check_dense(chunk, lease.next_offset)
-    read = _Read(chunk)
+def consume(source: Source, lease: Lease, install: str, poll: Poll, memory: Memory) -> Consumed:
+    """The verb: one transaction. Raises LeaseError when fenced, PollSkip when the read is not dense."""
+    check_dense(poll, lease.next_offset)
+    read = _Read(poll)
     tries = iter([False])
     return again(lambda: _Consumption(source, lease, install, read, memory, next(tries, True)).transact())
-
-
-def _check_dense(chunk: Chunk, position: int) -> None:
-    covered = len(chunk.records) + sum(gap.to_offset - gap.from_offset for gap in chunk.gaps)
-    if chunk.start != position or covered != chunk.next_offset - chunk.start:
-        raise BusSkip(
-            expected=f"every offset from {position} on",
-            found=f"{covered} offsets of [{chunk.start}, {chunk.next_offset})",
-            next_step="read again from the position",
-        )
 
 
 class _Read:
     """What was read, by columns. `said` are the records' marks, if all are as our publish lanes write them."""
 
-    def __init__(self, chunk: Chunk) -> None:
-        self.chunk = chunk
-        self.offsets = [record.offset for record in chunk.records]
-        self.digests = [payload_digest(record.value) for record in chunk.records]
-        self._headers = [record.headers for record in chunk.records]
+    def __init__(self, poll: Poll) -> None:
+        self.poll = poll
+        self.offsets = [record.offset for record in poll.records]
+        self.digests = [payload_digest(record.value) for record in poll.records]
+        self._headers = [record.headers for record in poll.records]
         self.said = read_columns(self._headers)
 
     @cached_property
@@ -124,8 +103,8 @@ class _Read:
         return bus_records(self.offsets, read_marks(self._headers), self.digests)
 
     @cached_property
-    def by_offset(self) -> dict[int, Record]:
-        return {record.offset: record for record in self.chunk.records}
+    def by_offset(self) -> dict[int, Held]:
+        return {record.offset: record for record in self.poll.records}
 
 
 @dataclass(frozen=True)
@@ -324,7 +303,7 @@ class _Consumption:
         self.lease = lease
         self.install = install
         self.read = read
-        self.chunk = read.chunk
+        self.poll = read.poll
         self.memory = memory
         self.looks = looks  # for effects that are there already: the try before this one met some
 
@@ -352,14 +331,14 @@ class _Consumption:
         row = cur.execute(
             sql.advance,
             {
-                "start": self.chunk.start, "end": self.chunk.next_offset, "epoch": self.chunk.leader_epoch,
+                "start": self.poll.start, "end": self.poll.end, "epoch": self.poll.leader_epoch,
                 "seconds": LEASE_SECONDS, "source": self.lease.source, "fence": self.lease.fence,
                 "owner": self.lease.owner,
             },
         ).fetchone()  # fmt: skip
         if row is None:
             raise LeaseError(
-                expected=f"{self.lease.owner} under fence {self.lease.fence} at offset {self.chunk.start}",
+                expected=f"{self.lease.owner} under fence {self.lease.fence} at offset {self.poll.start}",
                 found="another owner, fence or position",
                 next_step="nothing: the new owner goes on from its position",
             )
@@ -514,14 +493,14 @@ class _Consumption:
         )  # fmt: skip
 
     def _write_gaps(self, cur: Cursor) -> None:
-        gaps = self.chunk.gaps
-        if gaps:
+        holes = self.poll.holes
+        if holes:
             cur.execute(
                 sql.insert_gaps,
                 {
-                    "source": self.lease.source, "fence": self.lease.fence, "froms": [g.from_offset for g in gaps],
-                    "tos": [g.to_offset for g in gaps], "epochs": [g.leader_epoch for g in gaps],
-                    "isolations": [g.isolation for g in gaps], "whys": [g.why for g in gaps],
+                    "source": self.lease.source, "fence": self.lease.fence, "froms": [h.start for h in holes],
+                    "tos": [h.end for h in holes], "epochs": [h.leader_epoch for h in holes],
+                    "isolations": [h.isolation for h in holes], "whys": [h.why for h in holes],
                 },
             )  # fmt: skip
 
@@ -529,22 +508,22 @@ class _Consumption:
         rulings = Counter(r.ruling for r in became.kept)
         done = Consumed(
             len(self.read.offsets), len(became.effects), became.duplicates,
-            rulings[Ruling.FOREIGN], rulings[Ruling.MISMATCHING], self.chunk.next_offset,
+            rulings[Ruling.FOREIGN], rulings[Ruling.MISMATCHING], self.poll.end,
         )  # fmt: skip
         cur.execute(
             sql.insert_batch,
             {
-                "batch": batch, "source": self.lease.source, "start": self.chunk.start, "end": self.chunk.next_offset,
-                "epoch": self.chunk.leader_epoch, "records": done.records, "applied": done.applied,
+                "batch": batch, "source": self.lease.source, "start": self.poll.start, "end": self.poll.end,
+                "epoch": self.poll.leader_epoch, "records": done.records, "applied": done.applied,
                 "duplicates": done.duplicates, "foreign": done.foreign, "mismatching": done.mismatching,
-                "gaps": len(self.chunk.gaps), "fence": self.lease.fence, "owner": self.lease.owner,
+                "gaps": len(self.poll.holes), "fence": self.lease.fence, "owner": self.lease.owner,
             },
         )  # fmt: skip
         return done
 
     def _touch(self, cur: Cursor, became: _Became) -> None:
         """Windows whose facts change: those of the events, and cut ones that wait for this range to be read."""
-        keys = {"source": self.lease.source, "start": self.chunk.start}
+        keys = {"source": self.lease.source, "start": self.poll.start}
         windows = {row.id for row in cur.execute(sql.windows_in_range, keys).fetchall()}
         windows |= {became.attempts[number].win for number in became.ours}
         if windows:
@@ -616,115 +595,28 @@ def _memory_of(pid: int) -> Memory:
     return Memory()
 
 
-class EffectsLane:
-    """Holds the lease of one bus source, with its consumer. Made in the process that uses it, after fork."""
+class EffectsLane(ReadingLane):
+    """Makes the effects of what one bus source holds."""
 
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
-        self.lease = lease
-        self.source = Source.objects.select_related("stream").get(id=lease.source)
-        self.here = Partition(self.source.topic, self.source.partition)
-        self._cluster = cluster
-        self._admin = admin
+        super().__init__(lease, cluster, admin)
+        self.gathering = Gathering(lease.next_offset, lease.leader_epoch, self._read)
         self._install = str(install_id())
         self._memory = _memory_of(os.getpid())
-        self._reader: PartitionReader | None = None
-        self._fault: BrokerError | None = None
-        self._gathered: Chunk | None = None  # read, and not yet worth a transaction
-        self._since = 0.0  # when the first of it was read
-        self._renewed = time.monotonic()
-        self._read_size = 500
-        self._told = float("-inf")  # when Kafka was last told a position, and whether one since waits to be told
-        self._untold = False
-        clear_stop(lease)
-
-    @property
-    def group(self) -> str:
-        """The group whose commits other tools watch; Postgres is the authority (K9)."""
-        return f"passgate.{self.source.stream.name}"
 
     def step(self, max_wait: float) -> Step:
         """Reads and commits one bounded batch."""
-        if self._fault is not None:
-            raise self._fault
-        chunk = self._gather(max_wait)
+        gathering, limits = self.gathering, (BATCH_RECORDS, BATCH_BYTES)
+        gathering.fill(max_wait, *limits)
         failpoint("consume.after_read")
-        if chunk is None or not chunk.moved():
-            return self._idle(chunk)
-        if not self._is_ripe(chunk):
-            self._gathered = chunk
+        if not gathering.moved():
+            return self._idle()
+        if not gathering.is_ripe(*limits):
             return Step(0, idle=False)
-        self._bound(chunk)
-        self._fault = chunk.fault
         self._check_topic()
-        done = consume(self.source, self.lease, self._install, chunk, self._memory)
-        self.lease = self.lease.at(done.next_offset, chunk.leader_epoch)
-        self._renewed = time.monotonic()
-        self._untold = True
+        batch = gathering.next_batch(None, *limits)
+        done = consume(self.source, self.lease, self._install, batch, self._memory)
+        self._moved(done.next_offset, batch.leader_epoch)
         failpoint("consume.before_kafka_commit")
-        if self._renewed - self._told >= TELL_SECONDS:
-            self._commit()
+        self._tell()
         return Step(done.records, idle=False)
-
-    def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-    def _gather(self, max_wait: float) -> Chunk | None:
-        """What was read before and not yet consumed, and what a read brings now."""
-        chunk, self._gathered = self._gathered, None
-        if chunk is None:
-            self._since = time.monotonic()
-            return self._open().read(self._read_size, max_wait).get(self.here)
-        most, room = self._read_size - len(chunk.records), BATCH_BYTES - chunk.size
-        more = self._open().read(most, max_wait, room).get(self.here)
-        if more is not None:
-            chunk.add(more)
-        return chunk
-
-    def _is_ripe(self, chunk: Chunk) -> bool:
-        """Whether waiting brings no better batch: it is full, nothing more is there, or it waited long enough."""
-        full = len(chunk.records) >= self._read_size or chunk.size >= BATCH_BYTES
-        waited = time.monotonic() - self._since > GATHER_SECONDS
-        return full or waited or chunk.at_end or chunk.fault is not None
-
-    def _bound(self, chunk: Chunk) -> None:
-        """Foreign records may be large: the next read takes fewer of them."""
-        average = max(1, chunk.size // max(1, len(chunk.records)))
-        self._read_size = max(20, min(BATCH_RECORDS, BATCH_BYTES // average))
-
-    def _idle(self, chunk: Chunk | None) -> Step:
-        if chunk is not None and chunk.fault is not None:
-            raise chunk.fault
-        if self._untold:
-            self._commit()
-        elif time.monotonic() - self._renewed > _RENEW_AFTER:
-            renew(self.lease)
-            self._renewed = time.monotonic()
-        return Step(0, idle=True)
-
-    def _open(self) -> PartitionReader:
-        if self._reader is None:
-            self._check_topic()
-            self._reader = PartitionReader(self._cluster, group=self.group)
-            start = Start(self.here.topic, self.here.partition, self.lease.next_offset, self.lease.leader_epoch)
-            self._reader.assign([start])
-        return self._reader
-
-    def _check_topic(self) -> None:
-        """After every read and before its commit; the check that ends one batch opens the next."""
-        found = self._admin.topic_id(self.source.topic)
-        if found != self.source.topic_id:
-            raise TopicChanged(
-                expected=f"{self.source.topic} with id {self.source.topic_id}",
-                found=f"id {found}" if found else "no such topic",
-                next_step="the window fails; the next one starts on the new topic",
-            )
-
-    def _commit(self) -> None:
-        """Only now, for other tools, and not for every batch of many; a failure changes nothing here."""
-        assert self._reader is not None
-        self._told, self._untold = time.monotonic(), False
-        fault: Any = self._reader.commit({self.here: (self.lease.next_offset, self.lease.leader_epoch)})
-        if fault is not None:
-            log.warning("offset commit to Kafka failed: %s", fault)

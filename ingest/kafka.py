@@ -626,15 +626,6 @@ class Chunk:
     def moved(self) -> bool:
         return self.next_offset > self.start
 
-    def add(self, more: Chunk) -> None:
-        """What the next read brought, which began where this one ended."""
-        assert more.start == self.next_offset
-        self.records += more.records
-        self.gaps += more.gaps
-        self.next_offset, self.leader_epoch = more.next_offset, more.leader_epoch
-        self.at_end, self.fault = more.at_end, more.fault
-        self.size += more.size
-
 
 @dataclass(slots=True)
 class _Progress:

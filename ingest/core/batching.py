@@ -83,7 +83,7 @@ def empty(at: int, leader_epoch: int | None) -> Poll:
     return Poll(at, at, leader_epoch, (), ())
 
 
-def _sized(poll: Poll, size: int) -> Poll:
+def sized(poll: Poll, size: int) -> Poll:
     """With the size that is known already: weighing each record again costs as much as deciding about it."""
     poll.__dict__["size"] = size
     return poll
@@ -94,7 +94,7 @@ def joined(first: Poll, second: Poll) -> Poll:
     if first.end != second.start:
         raise PollSkip(expected=f"a poll from offset {first.end}", found=f"one from {second.start}")
     records, holes = [*first.records, *second.records], [*first.holes, *second.holes]
-    return _sized(Poll(first.start, second.end, second.leader_epoch, records, holes), first.size + second.size)
+    return sized(Poll(first.start, second.end, second.leader_epoch, records, holes), first.size + second.size)
 
 
 def check_dense(poll: Poll, position: int) -> None:
@@ -123,7 +123,7 @@ def split(poll: Poll, at: int) -> tuple[Poll, Poll]:
     high = [h._replace(start=max(h.start, at)) for h in poll.holes if h.end > at]
     epoch = below[-1].leader_epoch if below else poll.leader_epoch
     head = Poll(poll.start, at, epoch, below, low)
-    return head, _sized(Poll(at, poll.end, poll.leader_epoch, above, high), poll.size - head.size)
+    return head, sized(Poll(at, poll.end, poll.leader_epoch, above, high), poll.size - head.size)
 
 
 def bounded(poll: Poll, records: int, size: int) -> tuple[Poll, Poll]:

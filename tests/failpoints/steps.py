@@ -23,9 +23,9 @@ from ingest.db import statements
 ROOT = Path(__file__).parents[2]
 #: Where the rules hold.
 VERBS = (
-    "ingest.admit", "ingest.ahead", "ingest.door", "ingest.publish", "ingest.attempts", "ingest.reconcile",
-    "ingest.consume", "ingest.windows", "ingest.dispatch", "audit.cut", "audit.close", "audit.gaps", "audit.gate",
-    "audit.enforce",
+    "ingest.admit", "ingest.ahead", "ingest.gathering", "ingest.reading", "ingest.door", "ingest.publish",
+    "ingest.attempts", "ingest.reconcile", "ingest.consume", "ingest.windows", "ingest.dispatch", "audit.cut",
+    "audit.close", "audit.gaps", "audit.gate", "audit.enforce",
 )  # fmt: skip
 #: Calls of Kafka's client, by the method's name: in ingest/kafka.py only the transaction itself is looked at.
 CHANGES = {
@@ -36,7 +36,7 @@ CHANGES = {
 THROUGH_OBJECTS = {
     "send": "ingest.kafka.TransactionalProducer.send",
     "init": "ingest.kafka.TransactionalProducer.init",
-    "fill": "ingest.ahead.Ahead.fill",
+    "fill": "ingest.gathering.Gathering.fill",
 }
 READINGS = {"read", "_read"}
 _WRITES = re.compile(

@@ -24,10 +24,10 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
         "ingest.admit.admit", "ingest.admit.Admission._write_events", "ingest.publish.PublishLane._publish",
         "ingest.publish.PublishLane._fence", "ingest.kafka._Transaction._commit",
         "ingest.reconcile.Reconciliation.step",
-        "ingest.consume.EffectsLane._commit", "audit.cut.seal_run", "audit.close.judge", "audit.close.store",
+        "ingest.reading.ReadingLane._commit", "audit.cut.seal_run", "audit.close.judge", "audit.close.store",
     ):  # fmt: skip
         assert effects[name].changes, name
-    assert effects["ingest.ahead.Ahead.fill"].reads and effects["ingest.admit.AdmissionLane.step"].reads
+    assert effects["ingest.gathering.Gathering.fill"].reads and effects["ingest.admit.AdmissionLane.step"].reads
     for name in ("ingest.admit.Admission._look_up", "ingest.dispatch.work", "audit.cut._cuts"):
         assert not effects[name], name
 

@@ -138,7 +138,14 @@ def test_a_fault_met_ahead_waits_until_what_was_read_before_it_is_admitted(raise
 @given(st.lists(st.integers(1, 400), max_size=30), st.data())
 def test_a_poll_that_was_cut_and_joined_weighs_what_its_records_weigh(sizes: list[int], data: st.DataObject) -> None:
     log = [Record(at, 0, b"k" * (size % 7), b"v" * size, None, None) for at, size in enumerate(sizes)]
-    chunk = Chunk(0, len(log) + 2, 0, log, [GapClaim(len(log), len(log) + 2, 0, "read_committed", "AT_END")])
+    chunk = Chunk(
+        0,
+        len(log) + 2,
+        0,
+        log,
+        [GapClaim(len(log), len(log) + 2, 0, "read_committed", "AT_END")],
+        size=sum(map(weight, log)),
+    )
     ahead = Ahead(0, 0, lambda most, wait, room: chunk)
     ahead.fill(0.0, 1, 1)
     poll = ahead.pending
@@ -154,7 +161,7 @@ def test_a_poll_that_was_cut_and_joined_weighs_what_its_records_weigh(sizes: lis
 def test_a_batch_waits_for_more_only_while_more_is_coming(monkeypatch: pytest.MonkeyPatch) -> None:
     """Among many lanes each reads for a moment only: what that brings is not worth a transaction yet."""
     now = [100.0]
-    monkeypatch.setattr("ingest.ahead.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ingest.gathering.time.monotonic", lambda: now[0])
     log = Log(1_200, 500)
     ahead = Ahead(0, 0, log.read)
     ahead.fill(0.0, 1_000, 1_000_000)

@@ -133,17 +133,17 @@ def test_a_fenced_lane_changes_nothing(flow: Flow) -> None:
 
 
 def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest.consume import BusSkip, Memory
-    from ingest.kafka import Chunk
+    from ingest.consume import Memory
+    from ingest.core.batching import Poll, PollSkip
     from ingest.models import Source
 
     published(flow)
     source = Source.objects.get(id=flow.sources("bus")[0])
     lease = take("effects", source.id)
     assert lease is not None
-    for chunk in (Chunk(1, 2, 0), Chunk(0, 1, 0)):
-        with pytest.raises(BusSkip):
-            consume.consume(source, lease, "x", chunk, Memory())
+    for poll in (Poll(1, 2, 0, (), ()), Poll(0, 1, 0, (), ())):
+        with pytest.raises(PollSkip):
+            consume.consume(source, lease, "x", poll, Memory())
     lease_runs_out(flow, "effects")
 
 

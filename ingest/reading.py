@@ -1,0 +1,90 @@
+"""What lanes that read a partition have in common: the lease of its source, the consumer, and what Kafka is told."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from ingest.core.lane import TELL_SECONDS, Step
+from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
+from ingest.lease import clear_stop, renew
+from ingest.models import Source
+
+log = logging.getLogger(__name__)
+
+_RENEW_AFTER = LEASE_SECONDS / 3
+
+
+class ReadingLane:
+    """Holds the lease of one source, with its consumer. Made in the process that uses it, after fork."""
+
+    def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
+        self.lease = lease
+        self.source = Source.objects.select_related("stream").get(id=lease.source)
+        self.here = Partition(self.source.topic, self.source.partition)
+        self._cluster = cluster
+        self._admin = admin
+        self._reader: PartitionReader | None = None
+        self._renewed = time.monotonic()
+        self._told, self._untold = float("-inf"), False  # when Kafka was last told, and whether a position since waits
+        clear_stop(lease)
+
+    @property
+    def group(self) -> str:
+        """The group whose commits other tools watch; Postgres is the authority (K9)."""
+        return f"passgate.{self.source.stream.name}"
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _moved(self, next_offset: int, leader_epoch: int | None) -> None:
+        """A transaction moved the position, and renewed the lease."""
+        self.lease = self.lease.at(next_offset, leader_epoch)
+        self._renewed = time.monotonic()
+        self._untold = True
+
+    def _idle(self) -> Step:
+        if self._untold:
+            self._commit()
+        elif time.monotonic() - self._renewed > _RENEW_AFTER:
+            renew(self.lease)
+            self._renewed = time.monotonic()
+        return Step(0, idle=True)
+
+    def _read(self, records: int, max_wait: float, size: int) -> Chunk | None:
+        return self._open().read(records, max_wait, size).get(self.here)
+
+    def _open(self) -> PartitionReader:
+        """At the position: whatever is read before that moves was read by this consumer."""
+        if self._reader is None:
+            self._check_topic()
+            self._reader = PartitionReader(self._cluster, group=self.group)
+            start = Start(self.here.topic, self.here.partition, self.lease.next_offset, self.lease.leader_epoch)
+            self._reader.assign([start])
+        return self._reader
+
+    def _check_topic(self) -> None:
+        """After every read and before its commit; the check that ends one batch opens the next (DESIGN 3.3)."""
+        found = self._admin.topic_id(self.source.topic)
+        if found != self.source.topic_id:
+            raise TopicChanged(
+                expected=f"{self.source.topic} with id {self.source.topic_id}",
+                found=f"id {found}" if found else "no such topic",
+                next_step="the window fails; the next one starts on the new topic",
+            )
+
+    def _tell(self) -> None:
+        """Kafka, of the position that is durable now; not for every batch of many."""
+        if self._renewed - self._told >= TELL_SECONDS:
+            self._commit()
+
+    def _commit(self) -> None:
+        """Only once it is durable, and for other tools; a failure changes nothing here."""
+        assert self._reader is not None
+        self._told, self._untold = time.monotonic(), False
+        fault = self._reader.commit({self.here: (self.lease.next_offset, self.lease.leader_epoch)})
+        if fault is not None:
+            log.warning("offset commit to Kafka failed: %s", fault)
