@@ -39,6 +39,9 @@ def admit(stream: Bound, records: int, workers: int) -> dict[str, Any]:
     with Workers(["admission"], shares(stream.inbox, workers)) as processes:
         with Meter({**parts(), "workers": processes.pids}) as meter:
             processes.go()
-            wait_until(lambda: admitted_to(stream) >= before + records, SECONDS, "every record has its receipt")
+            wait_until(
+                lambda: admitted_to(stream) >= before + records, SECONDS, "every record has its receipt",
+                check=processes.check,
+            )  # fmt: skip
     now = counts(stream)
     return meter.document(records, counts={name: now[name] - counted[name] for name in now})

@@ -12,6 +12,8 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from bench.ends import Ends
+
 PIDS = "PASSGATE_BENCH_PIDS"
 GROUPS = {"postgres": "postgres", "kafka": "broker", "lanes": "workers", "control": "control", "web": "web"}
 
@@ -34,7 +36,10 @@ def main() -> None:
     where, arguments = sys.argv[1], json.loads(sys.argv[2])
     set_up()
     module, name = where.split(":")
-    answer: Any = getattr(import_module(module), name)(**arguments)
+    try:
+        answer: Any = getattr(import_module(module), name)(**arguments)
+    except Ends as error:
+        sys.exit(str(error))
     print(json.dumps(answer), flush=True)
 
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from bench.child import parts
+from bench.ends import Ends
 from bench.meter import Meter
 from bench.streams import Bound, admitted_to, applied, counts, found, opened, unpublished, wait_until
 
@@ -13,7 +14,7 @@ SILENT = 120.0
 """Seconds without any progress after which a flow stands still."""
 
 
-class StandsStill(Exception):
+class StandsStill(Ends):
     """Some lane does not go on."""
 
 

@@ -19,7 +19,7 @@ def publish(stream: str, workers: int) -> dict[str, Any]:
     with Workers(["publish"], shares(bound.inbox, workers)) as processes:
         with Meter({**parts(), "workers": processes.pids}) as meter:
             processes.go()
-            wait_until(lambda: unpublished(bound) == 0, SECONDS, "every batch is on the bus")
+            wait_until(lambda: unpublished(bound) == 0, SECONDS, "every batch is on the bus", check=processes.check)
     return meter.document(events)
 
 
@@ -31,5 +31,5 @@ def effects(stream: str, workers: int) -> dict[str, Any]:
     with Workers(["effects"], shares(bound.bus, workers)) as processes:
         with Meter({**parts(), "workers": processes.pids}) as meter:
             processes.go()
-            wait_until(lambda: applied(bound) >= events, SECONDS, "every event has its effect")
+            wait_until(lambda: applied(bound) >= events, SECONDS, "every event has its effect", check=processes.check)
     return meter.document(events, applied=applied(bound))

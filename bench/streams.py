@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.open import Opened, open_run
+from bench.ends import Ends
 from bench.events import Recipe, Sent, preload
 from ingest.db import one, read
 from ingest.dispatch import sample
@@ -16,6 +17,7 @@ from ingest.kafka import Admin, Cluster
 from ingest.streams import load
 
 RUN = "r1"
+REST = 60.0
 CONTRACT = """
 contract = 1
 stream = "{name}"
@@ -158,6 +160,25 @@ def held(stream: Bound) -> int:
     )
 
 
+def at_rest() -> bool:
+    """Whether nobody holds a lane, and no permit waits for a worker or is at work."""
+    with read() as cur:
+        row = one(
+            cur.execute(
+                "SELECT (SELECT count(*) FROM position WHERE owner IS NOT NULL AND until > clock_timestamp())"
+                " + (SELECT count(*) FROM permit WHERE ended_at IS NULL"
+                "     AND coalesce(taken_at, issued_at) > clock_timestamp() - interval '30 s') AS n"
+            )
+        )
+    return not row.n
+
+
+def rest() -> dict[str, Any]:
+    """Waits until workers have given back what they held, and there is nothing for them to take."""
+    wait_until(at_rest, REST, "workers at rest", every=0.1)
+    return {}
+
+
 def applied(stream: Bound) -> int:
     """Events whose effects are durable."""
     return _number(
@@ -170,10 +191,18 @@ def _number(statement: str, sources: list[int]) -> int:
         return int(one(cur.execute(statement, {"s": sources})).n)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float, what: str, every: float = 0.02) -> None:
-    """Looks again and again; a benchmark that stands still ends with a sentence."""
+class TooLate(Ends):
+    """What was waited for did not come."""
+
+
+def wait_until(
+    holds: Callable[[], bool], seconds: float, what: str, every: float = 0.02, check: Callable[[], None] | None = None
+) -> None:
+    """Looks again and again; what stands still ends with a sentence. `check` raises where waiting is in vain."""
     until = time.monotonic() + seconds
     while not holds():
+        if check is not None:
+            check()
         if time.monotonic() > until:
-            raise TimeoutError(f"not within {seconds:.0f} s: {what}")
+            raise TooLate(f"not within {seconds:.0f} s: {what}")
         time.sleep(every)

@@ -37,7 +37,7 @@ def close(stream: str) -> dict[str, Any]:
     before = peak_mib()
     with Meter(parts()) as meter:
         stored = close_run(stream, RUN, "bench", wait=timedelta(seconds=60))
-    failed = [check.name for check in stored.verdict.checks if check.state != "HOLDS"]
+    failed = {str(check.name): check.cause for check in stored.verdict.checks if check.state != "HOLDS"}
     return meter.document(
         records, peak_mib=peak_mib(), idle_mib=before, verdict=str(stored.verdict.state), not_holding=failed
     )

@@ -6,6 +6,7 @@ until the second or the end of it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -15,9 +16,14 @@ from types import TracebackType
 from typing import Self
 
 from bench.child import set_up
+from bench.ends import Ends
 from console.place import PROJECT
 
 SLICE = 5.0
+
+
+class WorkerDied(Ends):
+    """A worker process ended by itself; what it said stands before this in the measure's log."""
 
 
 class Workers:
@@ -37,7 +43,7 @@ class Workers:
         for process in self._processes:
             assert process.stdout is not None
             if process.stdout.readline().strip() != "ready":
-                raise RuntimeError("a worker process did not start")
+                raise WorkerDied("a worker process did not start")
         return self
 
     def __exit__(
@@ -45,7 +51,10 @@ class Workers:
     ) -> None:
         for process in self._processes:
             assert process.stdin is not None
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            if error is not None:
+                process.kill()
         for process in self._processes:
             try:
                 process.wait(20)
@@ -60,8 +69,15 @@ class Workers:
     def go(self) -> None:
         for process in self._processes:
             assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # `check` says so
+                process.stdin.write("go\n")
+                process.stdin.flush()
+
+    def check(self) -> None:
+        """Raises WorkerDied where one is no more: nobody else takes its sources."""
+        for process in self._processes:
+            if process.poll() is not None:
+                raise WorkerDied(f"worker process {process.pid} ended: exit {process.returncode}")
 
 
 def shares(sources: Sequence[int], workers: int) -> list[list[int]]:
