@@ -1,7 +1,8 @@
 """The long run: ten times the events through the whole flow, and what is asked of it at the end.
 
-On its way: what a record costs when a million, five and ten are there already (l), and whether memory grows (m). At
-its end: backpressure under a slow PostgreSQL, the verdict (j), the pages and the gate (k).
+On its way: what a record costs when a million, five and ten are there already (l), and whether memory grows (m): the
+workers stay up from the beginning to the end, and hold nothing while (l) is measured. At its end: backpressure under a
+slow PostgreSQL, the verdict (j), the pages and the gate (k).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ CHUNKS = 3
 TRIAL = 1_000_000
 """Fewer are a trial: one stage, few requests."""
 FEED = 1_000_000
+EVERY = 1.0
+"""Seconds between two looks at memory: often enough for minutes, and too seldom to be felt."""
 WARM = 5.0
-IDLE = 4.0
-"""Seconds after which workers with nothing to do have given their lanes back."""
 
 
 class LongRun:
@@ -43,21 +44,33 @@ class LongRun:
 
     def play(self) -> None:
         asked = self.book.asked
-        costs = [self._cost()]
-        memory: list[dict[str, Any]] = []
-        for part in self.stages:
-            memory.append(self._through(int(self.total * part)))
+        costs = [self._cost()] if asked.wants("l") else []
+        with self.ground.services(*SERVICES):
+            with Watch(self.ground.groups(), EVERY / 4 if self.trial else EVERY) as watch:
+                for part in self.stages:
+                    self._through(int(self.total * part))
+                    if asked.wants("l") and part < 1:
+                        costs.append(self._cost_meanwhile())
+            if asked.wants("m"):
+                self._note("m", watch, records=self.records)
             if asked.wants("l"):
-                costs.append(self._cost())
-        if asked.wants("l"):
-            self.book.note("l", _flatness(costs))
-        if asked.wants("m"):
-            self.book.note("m", memory[-1] | {"before": memory[:-1]})
-            self._backpressure()
+                costs.append(self._cost_meanwhile())
+                self.book.note("l", _flatness(costs))
+            if asked.wants("m"):
+                self._backpressure()
+            if asked.wants("j", "k"):
+                self.ground.call("bench.verdicts:seal", stream=self.stream)
+            self._drain()
+            self.ground.call("bench.streams:rest")
         if asked.wants("j", "k"):
             self._judged()
         if asked.wants("k"):
             self._read()
+
+    def _cost_meanwhile(self) -> dict[str, Any]:
+        """As `_cost`, while the stack's workers are there and have nothing to do."""
+        with self.ground.paused():
+            return self._cost()
 
     def _cost(self) -> dict[str, Any]:
         """Some further records by one worker while nothing else runs: the cost of one at this size of the run."""
@@ -88,41 +101,35 @@ class LongRun:
             )  # fmt: skip
             self._count(sent)
 
-    def _through(self, to: int) -> dict[str, Any]:
-        """The whole flow by the stack's own workers until so many records are through; memory on the way."""
-        with self._services():
-            with Watch(self.ground.groups()) as watch:
-                self._feed(max(0, to - self.records))
-                self._drain()
-            self.book.say(f"   {self.records:,} records are through")
-            self.ground.stack.wait(IDLE)
-            return watch.document() | {"records": self.records}
+    def _through(self, to: int) -> None:
+        """The whole flow by the stack's own workers until so many records are through."""
+        self._feed(max(0, to - self.records))
+        self._drain()
+        self.book.say(f"   {self.records:,} records are through")
+
+    def _note(self, key: str, watch: Watch, **more: Any) -> None:
+        """Memory of processes that ended says nothing; the other measures go on."""
+        try:
+            self.book.note(key, watch.document() | more)
+        except MeasureFailed as error:
+            self.book.fail(f"memory ({key})", error)
 
     def _drain(self) -> None:
         self.ground.call("bench.flow:drained", stream=self.stream, records=self.records)
-
-    def _services(self) -> Any:
-        return self.ground.services(*SERVICES)
 
     def _backpressure(self) -> None:
         """A backlog, and a PostgreSQL that stands still for four fifths of the time: lanes slow down, nothing grows."""
         self._feed(max(1_000, self.total // 10))
         seconds = 5.0 if self.trial else 60.0
-        with self._services():
-            self.ground.stack.wait(1.0 if self.trial else WARM)
-            before = self.ground.call("bench.flow:progress", stream=self.stream)
-            with Slowed(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
-                self.ground.stack.wait(seconds)
-            after = self.ground.call("bench.flow:progress", stream=self.stream)
-            self._drain()
+        self.ground.stack.wait(1.0 if self.trial else WARM)
+        before = self.ground.call("bench.flow:progress", stream=self.stream)
+        with Slowed(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
+            self.ground.stack.wait(seconds)
+        after = self.ground.call("bench.flow:progress", stream=self.stream)
         done = {lane: after[lane] - before[lane] for lane in after}
-        self.book.note("mb", watch.document() | {"progress": done})
+        self._note("mb", watch, progress=done)
 
     def _judged(self) -> None:
-        self.ground.call("bench.verdicts:seal", stream=self.stream)
-        with self._services():
-            self._drain()
-            self.ground.stack.wait(IDLE)
         answer = judged(self.ground, self.stream)
         if self.book.asked.wants("j"):
             note_verdict(self.book, answer, "j10", "j10m")
@@ -146,7 +153,8 @@ def judged(ground: Ground, stream: str) -> dict[str, Any]:
 def note_verdict(book: Notebook, answer: dict[str, Any], *keys: str) -> None:
     """Only a PASS says how long it takes to prove a run: another verdict is no measure, and is said."""
     if answer["verdict"] != "PASS":
-        why = f"{answer['verdict']} after {answer['seconds']} s: {', '.join(answer['not_holding'])} do not hold"
+        causes = "; ".join(f"{name}: {cause}" for name, cause in answer["not_holding"].items())
+        why = f"{answer['verdict']} after {answer['seconds']} s: {causes}"
         book.fail("the verdict", MeasureFailed(why))
         return
     for key in keys:

@@ -45,7 +45,7 @@ MEASURES = (
     Measure("k", "k", "pages on it, p95 of the slowest page", "ms", "p95_ms"),
     Measure("kg", "k", "the gate at 500 requests/s, p99", "ms", "p99_ms"),
     Measure("l", "l", "admission with many events in the run already: slowest against emptiest", "×", "ratio"),
-    Measure("m", "m", "memory over the long run: last third against first, worst group", "×", "ratio"),
+    Measure("m", "m", "memory over the long run: last fifth against second, worst process", "×", "ratio"),
     Measure("mb", "m", "the same, while PostgreSQL is slow", "×", "ratio"),
     Measure("n", "n", "admission from 64 partitions, two workers"),
 )
@@ -55,7 +55,8 @@ BY_KEY = {measure.key: measure for measure in MEASURES}
 
 @dataclass(frozen=True)
 class Line:
-    """A measure over its rounds. `cpu` is in seconds a million records, by group of processes."""
+    """A measure over its rounds. `cpu` is in seconds a million records, by group of processes; `said` is
+    what an answer says of itself besides its number."""
 
     measure: Measure
     median: float
@@ -63,6 +64,7 @@ class Line:
     high: float
     rounds: int
     cpu: Mapping[str, float]
+    said: str = ""
 
 
 def lines(rounds: Rounds) -> list[Line]:
@@ -80,7 +82,8 @@ def _line(measure: Measure, answers: Sequence[Mapping[str, Any]]) -> Line:
         for name in groups
         if any(answer.get("records") for answer in answers)
     }
-    return Line(measure, statistics.median(values), min(values), max(values), len(values), cpu)
+    said = "; ".join(answer["said"] for answer in answers if answer.get("said"))
+    return Line(measure, statistics.median(values), min(values), max(values), len(values), cpu, said)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def rates(found: Sequence[Line]) -> str:
         spread = f"{_number(line.low)} - {_number(line.high)}" if line.rounds > 1 else "one round"
         rows.append(
             f"| {line.measure.letter} | {line.measure.title} | {_number(line.median)} {line.measure.unit} | {spread} |"
-            f" {ratio} | {_cpu(line)} |"
+            f" {ratio} | {_cpu(line) or line.said} |"
         )
     return "\n".join(rows)
 

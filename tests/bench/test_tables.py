@@ -24,6 +24,7 @@ ROUNDS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "c20": [answer(500_000)],
     "d1": [answer(110_000), answer(100_000), answer(90_000)],
     "h99": [answer(1.0, p99_ms=99.0)],
+    "m": [{"ratio": 1.05, "said": "worst process of each kind: workers 1.05 (child 7)"}],
 }
 
 
@@ -48,8 +49,10 @@ def test_every_target_has_a_word() -> None:
 
 
 def test_few_records_judge_nothing() -> None:
-    words = {each.word for each in judged(lines(ROUNDS), WHOLE | {"events": 999_999})}
-    assert words == {"not measured", "not judged: fewer than 1,000,000 records"}
+    words = {each.word for each in judged(lines(ROUNDS), WHOLE | {"events": 999_999, "long": 9_999_999})}
+    assert words == {
+        "not measured", "not judged: fewer than 1,000,000 records", "not judged: fewer than 10,000,000 records",
+    }  # fmt: skip
 
 
 MACHINE = {
@@ -65,6 +68,7 @@ def test_the_readme_gets_the_table_between_its_marks(tmp_path: Path) -> None:
     insert(readme, text)
     assert readme.read_text() == f"before\n{BEGIN}\n{text}\n{END}\nafter\n"
     assert "not reached" in text
+    assert "one round |  | worst process of each kind: workers 1.05 (child 7) |" in text
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="no place"):
         insert(readme, text)
