@@ -25,8 +25,9 @@ from ingest.core.errors import LedgerError, PassgateError
 Cursor = psycopg.Cursor[Any]
 T = TypeVar("T")
 
-# DESIGN 10: unique violation, deadlock, serialisation failure: do the whole transaction again
-_AGAIN = frozenset({"23505", "40P01", "40001"})
+# DESIGN 10: unique violation, deadlock, serialisation failure: do the whole transaction again. And a lock that a verb
+# would not wait for any longer (55P03)
+_AGAIN = frozenset({"23505", "40P01", "40001", NOT_GIVEN := "55P03"})
 # The connection is lost, whoever ended it: an administrator, a crash, or a time-out of ours (25P03) or theirs (57P05)
 _GONE = frozenset({"08000", "08001", "08003", "08004", "08006", "25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
 _FULL = frozenset({"53100", "53200"})
@@ -116,7 +117,7 @@ def one(cur: Cursor) -> Any:
 
 
 def again(verb: Callable[[], T], tries: int = _TRIES) -> T:
-    """Runs `verb`, a whole transaction, again on a race that the database settled (23505, 40P01, 40001)."""
+    """Runs `verb`, a whole transaction, again on a race that the database settled (23505, 40P01, 40001, 55P03)."""
     for left in range(tries - 1, -1, -1):
         if 0 < left < tries - 2:
             time.sleep(random.uniform(0, 0.002 * (tries - left)))  # noqa: S311 - so that losers do not meet again

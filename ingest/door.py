@@ -23,7 +23,7 @@ from ingest.core.contract import Contract
 from ingest.core.decide import Arrival, Outcome
 from ingest.core.errors import LeaseError, PassgateError, RunError
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.db import Cursor, Refused, again, one, prepared, read, statements, write
+from ingest.db import NOT_GIVEN, Cursor, Refused, again, one, prepared, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.models import Source
 from ingest.streams import Loaded, compiled, newest_contract
@@ -146,7 +146,8 @@ def _admit(
 
 def _take_offsets(cur: Cursor, lease: Lease, binding: Binding, records: int, turn: bool) -> Any:
     keys = {"records": records, "seconds": LEASE_SECONDS, "win": binding.win, "source": lease.source}
-    whose = {"fence": lease.fence, "owner": lease.owner, "run": binding.run_number, "turn": turn}
+    whose = {"fence": lease.fence, "owner": lease.owner, "run": binding.run_number}
+    whose |= {"turn": turn, "patience": f"{TURN_SECONDS * 1000:.0f}ms"}
     return prepared(cur, sql.advance, keys | whose).fetchone()
 
 
@@ -154,8 +155,11 @@ def _take_offsets(cur: Cursor, lease: Lease, binding: Binding, records: int, tur
 
 #: How long this process takes turns in a run after it lost a race there.
 TURNS_SECONDS = 10.0
+#: How long it waits for one. Whoever has the turn may be frozen: then nobody takes turns for TURNS_SECONDS.
+TURN_SECONDS = 2.0
 
 _turns_until: dict[int, float] = {}
+_left_until: dict[int, float] = {}
 
 
 @contextmanager
@@ -167,13 +171,17 @@ def _turns(run: int) -> Iterator[bool]:
     go one after the other, which costs half as much; else side by side. What is admitted does not depend on it.
     """
     try:
-        yield _turns_until.get(run, 0.0) > time.monotonic()
-    except Refused:
-        now = time.monotonic()
-        for over in [number for number, until in list(_turns_until.items()) if until <= now]:
-            _turns_until.pop(over, None)
-        _turns_until[run] = now + TURNS_SECONDS
+        yield _turns_until.get(run, 0.0) > time.monotonic() > _left_until.get(run, 0.0)
+    except Refused as refused:
+        _remember(_left_until if refused.constraint == NOT_GIVEN else _turns_until, run)
         raise
+
+
+def _remember(until: dict[int, float], run: int) -> None:
+    now = time.monotonic()
+    for over in [number for number, end in list(until.items()) if end <= now]:
+        until.pop(over, None)
+    until[run] = now + TURNS_SECONDS
 
 
 # ---- this process's source ------------------------------------------------------------------------------------------

@@ -1,13 +1,18 @@
 -- name: advance
 -- The door takes its offsets inside the transaction: dense, in the order of the position row's lock. No row: fenced, or the
--- window is another by now. Where turns are taken, one waits for the run's before it waits for the row.
+-- window is another by now. Where turns are taken, one waits for the run's before it waits for the row; not for long, since
+-- whoever has it may be frozen: 55P03, and it is done again without.
 UPDATE position
    SET next_offset = next_offset + %(records)s, progressed_at = clock_timestamp(),
        until = clock_timestamp() + make_interval(secs => %(seconds)s),
        win = %(win)s,
        next_win = CASE WHEN cut IS NOT NULL AND next_offset >= cut THEN NULL ELSE next_win END,
        cut = CASE WHEN cut IS NOT NULL AND next_offset >= cut THEN NULL ELSE cut END
-  FROM (SELECT CASE WHEN %(turn)s THEN pg_advisory_xact_lock(hashtext('passgate.door'), %(run)s) END OFFSET 0) AS turn
+  FROM (SELECT CASE WHEN %(turn)s THEN concat(
+                 set_config('lock_timeout', %(patience)s, true),
+                 pg_advisory_xact_lock(hashtext('passgate.door'), %(run)s),
+                 set_config('lock_timeout', usual, true)) END
+          FROM (SELECT current_setting('lock_timeout') AS usual OFFSET 0) AS before OFFSET 0) AS turn
  WHERE lane = 'admission' AND source_id = %(source)s AND fence = %(fence)s AND owner = %(owner)s
    AND %(win)s = CASE WHEN cut IS NOT NULL AND next_offset >= cut THEN next_win ELSE win END
 RETURNING next_offset - %(records)s AS start, nextval('batch_id_seq') AS batch_id

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 from rest_framework.test import APIClient
 
 from console.api import events
@@ -257,6 +260,39 @@ def test_after_a_lost_race_the_door_takes_turns_for_a_while(flow: Flow, monkeypa
     turns.update(dict.fromkeys(turns, 1.0))  # long ago
     receive(flow.name, [DoorRecord(0, None, None, thing(3), None)])
     assert held[-1] == 0
+
+
+def test_a_door_does_not_wait_long_for_one_that_stands_still(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web process frozen in its turn: the others go on without turns, for as long as turns would have been taken."""
+    flow.open()
+    receive(flow.name, [DoorRecord(0, None, None, thing(0), None)])
+    (run,) = flow.rows("SELECT r.id FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s")
+    turns = {run.id: time.monotonic() + 60}
+    monkeypatch.setattr(door, "_turns_until", turns)
+    monkeypatch.setattr(door, "_left_until", {})
+    monkeypatch.setattr(door, "TURN_SECONDS", 0.2)
+    timeouts: list[str] = []
+    write_all = door.Admission.write_all
+
+    def looking(self: Any, cur: Any, batch: int) -> Any:
+        timeouts.append(cur.execute("SHOW lock_timeout").fetchone().lock_timeout)
+        return write_all(self, cur, batch)
+
+    monkeypatch.setattr(door.Admission, "write_all", looking)
+    frozen = connection.copy()
+    with contextlib.closing(frozen):
+        frozen.set_autocommit(False)
+        frozen.cursor().execute("SELECT pg_advisory_xact_lock(hashtext('passgate.door'), %s)", (run.id,))
+        began = time.monotonic()
+        receive(flow.name, [DoorRecord(0, None, None, thing(1), None)])
+        assert 0.2 <= time.monotonic() - began < 10
+        monkeypatch.setattr(door, "TURN_SECONDS", 3600.0)  # nobody waits for it any more
+        turns[run.id] = time.monotonic() + 60
+        receive(flow.name, [DoorRecord(0, None, None, thing(2), None)])
+    monkeypatch.setattr(door, "_left_until", {run.id: 1.0})  # long ago
+    receive(flow.name, [DoorRecord(0, None, None, thing(3), None)])  # in its turn: nobody holds it now
+    assert timeouts == ["0", "0", "0"], "the wait for a turn alone is bounded"
+    assert flow.decisions() == ["ADMITTED"] * 4
 
 
 _TURNS_HELD = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
