@@ -70,7 +70,7 @@ def answer(request: Request, stream: str, segment: str, window: int | None) -> R
 
 def _refused(request: Request, decision: GateDecision) -> Response:
     extra: dict[str, Any] = {} if decision.code in (Code.NOT_FOUND, Code.UNAVAILABLE) else basis_of(decision)
-    return problem(
+    refused = problem(
         decision.status,
         str(decision.code),
         TITLES[decision.code],
@@ -79,6 +79,9 @@ def _refused(request: Request, decision: GateDecision) -> Response:
         request=request,
         extra=extra,
     )
+    # Readers ask again and again, and each answer is a row of gate_decision: Django need not write a line as well
+    refused._has_been_logged = decision.code is not Code.UNAVAILABLE  # type: ignore[attr-defined]
+    return refused
 
 
 class RunGate(Endpoint):

@@ -137,3 +137,14 @@ def test_an_answer_takes_three_statements(call: Call, flow: Flow, monkeypatch: p
         assert reader.get(f"gate/{flow.name}/r1").status_code == 200
     assert [prepare for _, prepare in asked] == [True] * 3, asked
     assert len(queries) == 0, [query["sql"] for query in queries]
+
+
+def test_a_refusal_is_a_row_and_no_line_of_the_log(call: Call, flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+    """A reader that waits for its run asks every few seconds."""
+    flow.open("r1")
+    assert call("viewer").get(f"gate/{flow.name}/r1").status_code == 403
+    assert call("viewer").get(f"gate/{flow.name}/nothing").status_code == 404
+    assert [line for line in caplog.records if line.name == "django.request"] == []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT status FROM gate_decision WHERE stream = %s ORDER BY id", [flow.name])
+        assert [status for (status,) in cursor.fetchall()] == [403, 404]
