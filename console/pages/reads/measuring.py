@@ -1,7 +1,8 @@
 """Measuring a window beside the request that wants it, once for all who watch it.
 
 Counting every receipt of a window takes as long as there are receipts, and a page may not. So a page waits a moment; if
-the measurement is not there by then it shows the last one, with its age, or says that it is being measured.
+the measurement is not there by then it shows the last one, with its age, or says that it is being measured. Where a
+moment is known not to be enough, nobody waits.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ class _Kept:
     verdict: Verdict
     at: float
     fresh_until: float
+    took: float
+
+    @property
+    def patience(self) -> float:
+        """The next measurement takes about as long as the last one."""
+        return MOMENT if self.took <= MOMENT else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,8 @@ class _Asked:
     at: float
 
     def patience(self, now: float) -> float:
-        """Somebody has waited for it already, so the next ones wait for what is left of that."""
-        return max(PATIENCE - (now - self.at), MOMENT)
+        """Somebody has waited for it already, so the next ones wait for what is left of that, or not at all."""
+        return max(PATIENCE - (now - self.at), 0.0)
 
 
 _lock = threading.Lock()
@@ -53,12 +60,12 @@ def measured(window: int) -> Verdict | None:
     kept = _kept.get(window)
     if kept is not None and begun < kept.fresh_until:
         return kept.verdict
-    usable = kept is not None and begun - kept.at < USABLE
+    shown = kept if kept is not None and begun - kept.at < USABLE else None
     asked = _asked(window)
     try:
-        return asked.answer.result(timeout=MOMENT if usable else asked.patience(begun))
+        return asked.answer.result(timeout=shown.patience if shown else asked.patience(begun))
     except NotYet:
-        return kept.verdict if kept is not None and usable else None
+        return shown.verdict if shown else None
 
 
 def forget(window: int) -> None:
@@ -102,4 +109,5 @@ def _end(window: int, verdict: Verdict | None = None, begun: float = 0.0) -> Non
             return
         if len(_kept) >= MOST_KEPT:
             _kept.clear()
-        _kept[window] = _Kept(verdict, ended, ended + max(FRESH, 5 * (ended - begun)))
+        took = ended - begun
+        _kept[window] = _Kept(verdict, ended, ended + max(FRESH, 5 * took), took)
