@@ -120,7 +120,7 @@ class LongRun:
     def _backpressure(self) -> None:
         """A backlog, and a PostgreSQL that stands still for four fifths of the time: lanes slow down, nothing grows."""
         self._feed(max(1_000, self.total // 10))
-        seconds = 5.0 if self.trial else 60.0
+        seconds = 2.0 if self.trial else 60.0
         self.ground.stack.wait(1.0 if self.trial else WARM)
         before = self.ground.call("bench.flow:progress", stream=self.stream)
         with Slowed(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
@@ -136,9 +136,9 @@ class LongRun:
 
     def _read(self) -> None:
         with self.ground.services("control", "beat", "web"):
-            arguments = {"requests": 10} if self.trial else {}
+            arguments = {"requests": 5} if self.trial else {}
             self.book.note("k", self.ground.call("bench.reading:pages", stream=self.stream, **arguments))
-            arguments = {"seconds": 2} if self.trial else {}
+            arguments = {"seconds": 1} if self.trial else {}
             self.book.note("kg", self.ground.call("bench.reading:gate", stream=self.stream, **arguments))
 
 

@@ -22,11 +22,13 @@ BULK_PART = 0.2
 def run(asked: Asked, out: Path | None, say: Say) -> dict[str, Any]:
     """Everything that was asked for; the document, which `report` makes a table of.
 
-    Each kind has a stack of its own, so that none pays for what another left in the tables; a trial has one for all.
+    Each kind has a stack of its own, so that none pays for what another left in the tables. A trial has one for all;
+    there the lanes come last, since the stack's workers would work off what these leave unpublished first.
     """
     book = Notebook(asked, out, say)
     kinds = [kind for kind in KINDS if asked.wants(*kind[0])]
-    for together in [[kind] for kind in kinds] if asked.apart else [kinds]:
+    trial = sorted(kinds, key=lambda kind: kind[2] is side_by_side)
+    for together in [[kind] for kind in kinds] if asked.apart else [trial]:
         with Ground(say) as ground:
             for _, what, play in together:
                 say(what)
