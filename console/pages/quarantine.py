@@ -56,7 +56,7 @@ def quarantine(request: HttpRequest) -> HttpResponseBase:
     grouped = request.GET.get("by", "reason") != "item" and state == ItemState.OPEN
     number = run.id if run else None
     groups = _group_rows(reads.groups(state, number)) if grouped else ()
-    found = [] if grouped else reads.page_of(reads.items(state, number), number_in(request, "after"))
+    found = [] if grouped else reads.page_of(state, number, None, number_in(request, "after"))
     shown = found[: reads.PAGE_SIZE]
     context = c.QuarantinePage(
         tabs=_tabs(name, number, grouped, state),
@@ -165,7 +165,7 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
     run = run_names([named.run]).get(named.run)
     if run is None:
         raise Http404
-    rows = reads.page_of(reads.items(ItemState.OPEN, named.run, named.reason), number_in(request, "after"))
+    rows = reads.page_of(ItemState.OPEN, named.run, named.reason, number_in(request, "after"))
     shown = rows[: reads.PAGE_SIZE]
     context = c.GroupPage(
         key=named.text,
