@@ -126,6 +126,7 @@ class LongRun:
         with Slowed(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
             self.ground.stack.wait(seconds)
         after = self.ground.call("bench.flow:progress", stream=self.stream)
+        self._drain()
         done = {lane: after[lane] - before[lane] for lane in after}
         self._note("mb", watch, progress=done)
 
