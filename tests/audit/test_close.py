@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from audit import close, now
+from audit import capture, close, now
 from audit.close import (
     AnotherCloser,
     NotSealed,
@@ -425,6 +425,19 @@ def test_checks_now_see_every_change_and_do_not_count_again_without_one(
     resolve([item.id for item in items], "ana", Resolution.DISCARDED, "malformed")
     assert states(checks_now(win))["QUARANTINE"] == "HOLDS"
     assert counted == [1]
+
+
+def test_checks_now_see_what_was_produced_since(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in the ledger has changed, and the lane is behind."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    monkeypatch.setattr(now, "QUICK", 60.0)
+    monkeypatch.setattr(capture, "_RECENT_SECONDS", 0.0)
+    win = window_of(flow.name, "r1")
+    assert "behind" not in checks_now(win).check(c.CheckName.CAUGHT_UP).cause  # type: ignore[union-attr]
+    flow.produce([thing(n) for n in (2, 3, 4)])
+    assert "inbox/0 is 3 behind" in checks_now(win).check(c.CheckName.CAUGHT_UP).cause  # type: ignore[union-attr]
 
 
 def test_a_publish_nobody_knows_of_blocks_by_name(make_flow: MakeFlow) -> None:
