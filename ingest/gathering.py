@@ -37,7 +37,7 @@ class Gathering:
             more = self._more(max(0.0, until - time.monotonic()), records, size)
             if not more or time.monotonic() >= until:
                 break
-        if self._fault is not None and not self.pending.records:
+        if self._fault is not None and not self.moved():
             raise self._fault
 
     def moved(self) -> bool:
@@ -62,19 +62,21 @@ class Gathering:
             return False
         try:
             chunk = self._read(min(most, self._read_size), max_wait, room)
-        except BrokerError as error:
+            if chunk is None:
+                return False
+            self._add(chunk)
+        except BrokerError as error:  # a skip, too: what is pending is older, and sound
             self._fault = error
             return False
-        if chunk is None:
-            return False
-        self._fault = chunk.fault
+        return not chunk.at_end
+
+    def _add(self, chunk: Chunk) -> None:
         if chunk.moved():
-            self._since = self._since if self.pending.records else time.monotonic()
-            self.pending = joined(self.pending, _poll(chunk))
+            since = self._since if self.pending.records else time.monotonic()
+            self.pending, self._since = joined(self.pending, _poll(chunk)), since
             average = max(1, chunk.size // max(1, len(chunk.records)))
             self._read_size = max(20, min(_LARGEST_READ, BATCH_BYTES // (4 * average)))
-        self._at_end = chunk.at_end
-        return not chunk.at_end
+        self._fault, self._at_end = chunk.fault, chunk.at_end
 
 
 def _poll(chunk: Chunk) -> Poll:

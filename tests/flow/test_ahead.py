@@ -15,6 +15,7 @@ from ingest.core.decide import arrive
 from ingest.core.errors import BrokerError
 from ingest.core.lane import GATHER_SECONDS
 from ingest.core.record import Parser
+from ingest.gathering import Gathering
 from ingest.kafka import BrokerUnavailable, Chunk, GapClaim, LogTruncated, Record
 from ingest.streams import Loaded
 
@@ -173,3 +174,24 @@ def test_a_batch_waits_for_more_only_while_more_is_coming(monkeypatch: pytest.Mo
     while log.at < 1_200:
         ahead.fill(0.0, 5_000, 1_000_000)
     assert ahead.is_ripe(5_000, 1_000_000)  # nothing more is there
+
+
+def test_a_read_that_skips_waits_until_what_came_before_is_durable() -> None:
+    chunks = iter([Chunk(0, 1, 0, [record(0)]), Chunk(5, 6, 0, [record(5)])])
+    lane = Gathering(0, 0, lambda most, wait, room: next(chunks))
+    lane.fill(0.0, 2, 1_000_000)
+    lane.fill(0.0, 2, 1_000_000)
+    assert [held.offset for held in lane.next_batch(None, 2, 1_000_000).records] == [0]
+    with pytest.raises(PollSkip):
+        lane.fill(0.0, 2, 1_000_000)
+
+
+def test_offsets_without_records_are_taken_before_the_fault_behind_them() -> None:
+    """Else a lane that meets both again and again never gets past the offsets."""
+    gone = GapClaim(0, 7, 0, "read_committed", "markers")
+    chunks = iter([Chunk(0, 7, 0, [], [gone], fault=BrokerUnavailable(found="nothing"))])
+    lane = Gathering(0, 0, lambda most, wait, room: next(chunks))
+    lane.fill(0.0, 2, 1_000_000)
+    assert lane.is_ripe(2, 1_000_000) and lane.next_batch(None, 2, 1_000_000).end == 7
+    with pytest.raises(BrokerUnavailable):
+        lane.fill(0.0, 2, 1_000_000)
