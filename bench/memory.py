@@ -136,5 +136,5 @@ def title(pid: int, role: str) -> str:
 
 
 def _said(groups: Mapping[str, Any]) -> str:
-    each = (f"{name} {found['worst_ratio']:.2f} ({found['worst']})" for name, found in groups.items())
+    each = (f"{name} {found['worst_ratio']:.2f}" for name, found in groups.items())
     return f"worst process of each kind: {', '.join(each)}"
