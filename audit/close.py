@@ -10,7 +10,7 @@ import logging
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -74,14 +74,13 @@ class Judged:
     verdict: v.Verdict
     measurement: Measurement
 
+    @classmethod
+    def of(cls, measurement: Measurement) -> Judged:
+        return cls(measurement.row.id, v.verdict(measurement.facts, measurement.at), measurement)
+
     @property
     def revision(self) -> int:
         return int(self.measurement.row.revision)
-
-    def at(self, revision: int) -> Judged:
-        """The same, known to stand at another revision."""
-        row = self.measurement.row._replace(revision=revision)
-        return replace(self, measurement=replace(self.measurement, row=row))
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def judge(win: int) -> Judged:
     failpoint("close.after_reading")
     if measurement.ages():
         measurement = renewed(measurement, look.capture(contract, lanes(win)))
-    return Judged(win, v.verdict(measurement.facts, measurement.at), measurement)
+    return Judged.of(measurement)
 
 
 def _look(win: int) -> tuple[Contract, look.Captured, dict[int, int]]:
@@ -301,7 +300,7 @@ class _Pause:
     until: float = 0.0
     length: float = FIRST_PAUSE
     rests: float = 0.0
-    counted: Judged | None = None
+    counted: Measurement | None = None
 
     def begin(self, now: float, took: float) -> None:
         self.rests = now + took * REST if took > LONG else 0.0
@@ -386,13 +385,14 @@ def _evaluate(win: int, now: float) -> Stored | None:
         failpoint("evaluate.after_look")
         judged = judge(win)
         failpoint("evaluate.after_judging")
-        _pause(win).counted = judged if time.monotonic() - began > LONG else None
+        counted = judged.measurement if time.monotonic() - began > LONG else None
+        _pause(win).counted = counted
         if not worth_storing(judged):
             return None
-        counted = _pauses.pop(win).counted
+        _pauses[win] = _Pause()
         stored = store(judged, AUTO)
         # storing raised the revision by one and let nothing come in between
-        _pause(win).counted = counted and counted.at(judged.revision + 1)
+        _pause(win).counted = counted and counted.at_revision(judged.revision + 1)
         return stored
     except (AnotherCloser, WindowFailed, NotSealed):
         return None
@@ -406,19 +406,19 @@ def _evaluate(win: int, now: float) -> Stored | None:
         _pause(win).begin(now + took, took)
 
 
-def _says_the_same(counted: Judged | None) -> bool:
+def _says_the_same(counted: Measurement | None) -> bool:
     """What took long to count is not counted again to say what it said: while the revision stands, only Kafka is asked.
 
     A publish in flight is unknown once its lane has lost its lease, and no revision says so.
     """
-    publishing = counted.measurement.facts.publishing if counted else None
+    publishing = counted.facts.publishing if counted else None
     if counted is None or (publishing and publishing.value.in_flight[0]):
         return False
-    _, captured, refuted = _look(counted.win)
-    measurement = renewed(counted.measurement, captured)
-    if refuted or measurement is counted.measurement:
+    _, captured, refuted = _look(counted.row.id)
+    measurement = renewed(counted, captured)
+    if refuted or measurement is counted:
         return False
-    return not worth_storing(Judged(counted.win, v.verdict(measurement.facts, measurement.at), measurement))
+    return not worth_storing(Judged.of(measurement))
 
 
 def worth_storing(judged: Judged) -> bool:

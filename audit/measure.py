@@ -37,6 +37,10 @@ class Measurement:
     at: datetime
     row: Any
 
+    def at_revision(self, revision: int) -> Measurement:
+        """The same, known to stand at another revision."""
+        return replace(self, row=self.row._replace(revision=revision))
+
     def ages(self) -> bool:
         """Half of the time for which its oldest fact counts has gone by already."""
         facts = [getattr(self.facts, name) for name in (*_LEDGER, "database", "broker", "committed")]

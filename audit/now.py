@@ -59,7 +59,7 @@ def checks_now(win: int) -> v.Verdict:
         return v.verdict(m.restamped(row, kept.facts, captured, at), look.now())
     counting = time.monotonic()
     measurement = m.measure(win, captured)
-    if measurement.ages():
+    if measurement.row.state == "CUT" and measurement.ages():  # of an open window no revision says anything
         again = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, measurement.at)
         measurement = m.renewed(measurement, again)
     if len(_kept) >= _MOST:

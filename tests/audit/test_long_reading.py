@@ -15,6 +15,7 @@ from audit.core import verdict as v
 from audit.core.check import CheckName
 from audit.cut import declare_totals
 from tests.audit.test_close import MakeFlow, mine, states
+from tests.audit.test_races import both
 from tests.flow.world import Flow, thing
 
 BOUND, READING = "1s", 1.3
@@ -42,27 +43,12 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
     def slowly(self: Any) -> Any:
         self._cur.execute("SELECT pg_sleep(%s)", (READING,))
         while meanwhile:
-            beside(meanwhile.pop())
+            (said,) = both(meanwhile.pop())  # on another connection: this one is in its snapshot
+            assert not isinstance(said, Exception), said
         return application(self)
 
     monkeypatch.setattr(measure._Reading, "_application", slowly)
     return meanwhile
-
-
-def beside(act: Callable[[], Any]) -> None:
-    """On another connection: the reading's own is in its snapshot."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from django.db import connection
-
-    def done() -> None:
-        try:
-            act()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(done).result()
 
 
 def test_a_run_that_takes_long_to_read_passes(flow: Flow, slow: object) -> None:

@@ -77,6 +77,11 @@ def items(state: str, run: int | None = None, reason: Reason | None = None) -> Q
     return found.filter(reason=reason) if reason is not None else found
 
 
+def _listed(found: QuerySet[QuarantineItem]) -> QuerySet[QuarantineItem]:
+    """What a list shows of them, in order, without their bytes."""
+    return found.select_related("source").only(*_LISTED, "source__topic", "source__partition").order_by("id")
+
+
 def counts(run: int | None) -> tuple[int, int]:
     """How many items are open, and how many resolved."""
     found = QuarantineItem.objects.all() if run is None else QuarantineItem.objects.filter(win__run=run)
@@ -155,8 +160,7 @@ def page_of(state: str, run: int | None, reason: Reason | None, after: int | Non
                 _PAGE, {"state": state, "run": run, "reason": wanted, "after": after or 0, "most": PAGE_SIZE + 1}
             )
             return some([number for (number,) in cursor.fetchall()])
-    found = items(state, reason=reason).filter(id__gt=after or 0).select_related("source").order_by("id")
-    return list(found.only(*_LISTED, "source__topic", "source__partition")[: PAGE_SIZE + 1])
+    return list(_listed(items(state, reason=reason).filter(id__gt=after or 0))[: PAGE_SIZE + 1])
 
 
 def one(number: int) -> QuarantineItem | None:
@@ -183,14 +187,12 @@ def next_open(item: QuarantineItem) -> tuple[int | None, int]:
 
 def some(numbers: Sequence[int]) -> list[QuarantineItem]:
     """These items, without their bytes."""
-    found = QuarantineItem.objects.filter(id__in=numbers).select_related("source")
-    return list(found.only(*_LISTED, "source__topic", "source__partition").order_by("id"))
+    return list(_listed(QuarantineItem.objects.filter(id__in=numbers)))
 
 
 def upto(key: GroupKey, last: int) -> list[QuarantineItem]:
     """The open items of a group that were there when the selection was frozen at item `last`."""
-    found = items(ItemState.OPEN, key.run, key.reason).filter(id__lte=last).select_related("source")
-    return list(found.only(*_LISTED, "source__topic", "source__partition").order_by("id")[:MOST_AT_ONCE])
+    return list(_listed(items(ItemState.OPEN, key.run, key.reason).filter(id__lte=last))[:MOST_AT_ONCE])
 
 
 def later(key: GroupKey, last: int) -> int:
