@@ -43,13 +43,29 @@ IDLE_CROWDED, TURN_SECONDS = 0.2, 20.0
 
 @dataclass
 class Held:
-    """A lane this process holds, and when it last had something to do."""
+    """A lane this process holds, and since when each of its steps found nothing to do.
+
+    Idle is what its own answers say: while others store their batches for seconds it is not idle, it is not asked.
+    """
 
     lease: Lease
     lane: Lane
-    busy_at: float
     since: float
+    idle_since: float | None = None
+    answered_at: float = 0.0
     was_busy: bool = False
+
+    def answered(self, idle: bool) -> None:
+        """What its newest step found."""
+        self.answered_at = time.monotonic()
+        if not idle:
+            self.idle_since, self.was_busy = None, True
+        elif self.idle_since is None:
+            self.idle_since = self.answered_at
+
+    def is_idle(self, seconds: float) -> bool:
+        """Whether more time lies between its first idle answer and its newest: one alone may be a consumer's start."""
+        return self.idle_since is not None and self.answered_at - self.idle_since > seconds
 
 
 Factory = Callable[[Lease, Cluster, Admin], Lane]
@@ -86,6 +102,7 @@ class Worker:
         give publishing work, and what is published effects.
         """
         end = time.monotonic() + seconds
+        idle_seconds = IDLE_SECONDS
         looked = worked = 0.0
         records = 0
         while (now := time.monotonic()) < end:
@@ -97,11 +114,12 @@ class Worker:
             records += done
             worked = time.monotonic() if done or not worked else worked
             if not done and time.monotonic() - worked > IDLE_SECONDS:
+                idle_seconds = 0.0  # all of them are
                 break
             if not done:
                 time.sleep(0.02)
         failpoint("slice.before_letting_go")
-        self._let_go_of_idle(IDLE_SECONDS)
+        self._let_go_of_idle(idle_seconds)
         return records
 
     def close(self) -> None:
@@ -112,14 +130,14 @@ class Worker:
 
     def _round(self) -> int:
         wait = STEP_SECONDS if len(self.held) <= 1 else STEP_SECONDS / (4 * len(self.held))
-        return sum(self._step(key, wait) for key in list(self.held))
+        with no_collecting():
+            return sum(self._step(key, wait) for key in list(self.held))
 
     def _step(self, key: tuple[str, int], wait: float) -> int:
         held = self.held[key]
         begun = time.monotonic()
         try:
-            with no_collecting():
-                step = held.lane.step(wait)
+            step = held.lane.step(wait)
         except LeaseError as lost:
             log.info("lease lost: %s", lost)
             self._drop(key, give_back=False)
@@ -133,8 +151,7 @@ class Worker:
             log.exception("lane %s/%s stopped", *key)
             self._stop(key, "unexpected", traceback.format_exc(limit=-3), REST_OTHER)
         else:
-            if not step.idle:
-                held.busy_at, held.was_busy = time.monotonic(), True
+            held.answered(step.idle)
             return step.records or int(not step.idle)
         return 0
 
@@ -191,8 +208,7 @@ class Worker:
         except PassgateError as error:
             stop(lease, error.code, str(error), _rest(error, begun))
             return
-        now = time.monotonic()
-        self.held[key] = Held(lease, lane, now, now)
+        self.held[key] = Held(lease, lane, time.monotonic())
 
     def _stop(self, key: tuple[str, int], code: str, detail: str, rest: float) -> None:
         log.warning("lane %s/%s stopped: %s %s", *key, code, detail)
@@ -204,8 +220,7 @@ class Worker:
 
     def _let_go_of_idle(self, seconds: float, most: int = MOST_LANES) -> None:
         """An idle lane's lease goes back, so that whichever process has the next permit can take it at once."""
-        now = time.monotonic()
-        idle = [key for key, held in self.held.items() if now - held.busy_at > seconds]
+        idle = [key for key, held in self.held.items() if held.is_idle(seconds)]
         for key in idle[:most]:
             self._give_back(key)
             failpoint("lane.after_release")

@@ -72,6 +72,61 @@ def test_a_process_takes_its_share_of_the_work_there_is_now(monkeypatch: pytest.
         assert len(worker.held) == share
 
 
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Four lanes with work, room for two, and each step takes longer than an idle lane is kept; who was given back."""
+    rows = [SimpleNamespace(lane="admission", source_id=n, owner=None, expired=False) for n in range(4)]
+    given_back: list[tuple[str, int]] = []
+    monkeypatch.setattr(dispatch, "work", lambda: rows)
+    monkeypatch.setattr(dispatch, "take", lambda lane, source: Lease(lane, source, 1, "me", 1, 0, None))
+    monkeypatch.setattr(dispatch, "release", lambda lease: given_back.append((lease.lane, lease.source)))
+    monkeypatch.setattr(dispatch, "MOST_LANES", 2)
+    monkeypatch.setattr(dispatch, "IDLE_CROWDED", 0.01)
+    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 0.02)
+    return given_back
+
+
+def _stepping(idle: bool) -> Mock:
+    def step(wait: float) -> Step:
+        time.sleep(0.05)
+        return Step(0, idle=idle)
+
+    return Mock(step=step)
+
+
+def test_a_lane_is_not_idle_while_its_neighbours_take_their_time(crowded: list[tuple[str, int]]) -> None:
+    """Sixteen lanes that store a batch each make a round of seconds: who was first in it has not been asked since.
+
+    It would be given back with all that it has gathered, its consumer closed, and opened anew: in a trial with 64
+    partitions each was opened three times for its single batch.
+    """
+    worker = dispatch.Worker(Mock(), {"admission": lambda *_: _stepping(idle=False)}, Mock())
+    worker.slice(0.3)
+    worker._take_free(slots=1)  # with two that wait for room
+    assert (sorted(source for _, source in worker.held), crowded) == ([0, 1], [])
+
+
+def test_a_lane_that_says_it_is_idle_makes_room_for_one_that_waits(crowded: list[tuple[str, int]]) -> None:
+    lanes = iter([_stepping(idle=True), _stepping(idle=False)])
+    worker = dispatch.Worker(Mock(), {"admission": lambda *_: next(lanes)}, Mock())
+    worker._take_free(slots=1)
+    worker._round()
+    worker._take_free(slots=1)
+    assert crowded == []  # its consumer has only just begun to fetch
+    worker._round()
+    worker._take_free(slots=1)
+    assert crowded == [("admission", 0)]
+    assert list(worker.held) == [("admission", 1)]
+
+
+def test_a_slice_that_ends_with_nothing_to_do_gives_all_back(crowded: list[tuple[str, int]]) -> None:
+    """Another process may have the next permit, and must not wait until these leases end by themselves."""
+    worker = dispatch.Worker(Mock(), {"admission": lambda *_: Mock(step=lambda wait: Step(0, idle=True))}, Mock())
+    worker.slice(5.0)
+    assert worker.held == {}
+    assert {source for _, source in crowded} >= {0, 1}
+
+
 @pytest.mark.parametrize(("retry", "least"), [(True, dispatch.REST_RETRY), (False, dispatch.REST_OTHER)])
 def test_a_lane_rests_in_proportion_to_what_its_failing_took(retry: bool, least: float) -> None:
     error: PassgateError = BrokerError(expected="an answer", found="none")
