@@ -12,8 +12,6 @@ from ingest.core.identity import Parts, identifier
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.core.record import NotUnderstood, Parsed, Understood
 
-Counts = dict[tuple[str, Decision, Reason], int]
-
 # An enumeration's member costs a tenth of a microsecond each time it is named, which is much for every record.
 _ADMITTED, _DUPLICATE, _NONE = Decision.ADMITTED, Decision.DUPLICATE, Reason.NONE
 
@@ -89,12 +87,11 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decisions(msgspec.Struct, frozen=True):
-    """What a batch becomes. `counts` is by (class name, "" if unknown; decision; reason)."""
+    """What a batch becomes: one outcome a record, in their order."""
 
     outcomes: list[Outcome]
     events: list[NewEvent]
     items: list[Item]
-    counts: Counts
 
 
 def arrive(
@@ -160,7 +157,6 @@ class _Batch:
         self._own: dict[bytes, NewEvent] = {}
         self._outcomes: list[Outcome] = []
         self._items: list[Item] = []
-        self._counts: Counts = {}
         # What was found out about (identity, payload digest), so that a flood of one mismatch is compared once.
         self._same: dict[tuple[bytes, bytes], bool] = {}
         self._mismatches: dict[tuple[bytes, bytes], int] = {}
@@ -186,7 +182,6 @@ class _Batch:
         self._outcomes.append(
             Outcome(arrival.offset, _ADMITTED, _NONE, record.flags, identity, digest, None, None, None)
         )
-        self._count(record.class_name, _ADMITTED, _NONE)
 
     def _duplicate(self, arrival: Arrival, first: Known | NewEvent, record: Understood, flags: int) -> None:
         source, offset = self._place(first)
@@ -194,7 +189,6 @@ class _Batch:
         self._outcomes.append(
             Outcome(arrival.offset, _DUPLICATE, _NONE, flags, arrival.identity, digest, source, offset, None)
         )
-        self._count(record.class_name, _DUPLICATE, _NONE)
 
     def _compare(self, arrival: Arrival, identity: bytes, first: Known | NewEvent, record: Understood) -> None:
         """Raw digests differ: the same event written differently, or a mismatch."""
@@ -212,7 +206,7 @@ class _Batch:
             self._items.append(self._item(arrival, Reason.PAYLOAD_MISMATCH, record, flags, first))
         else:
             self._items[item] = msgspec.structs.replace(self._items[item], count=self._items[item].count + 1)
-        self._quarantine(arrival, Reason.PAYLOAD_MISMATCH, record.class_name, flags, item, first)
+        self._quarantine(arrival, Reason.PAYLOAD_MISMATCH, flags, item, first)
 
     def _set_aside(self, arrival: Arrival) -> None:
         """Not understood, or of another run: an item of its own, without identity."""
@@ -222,7 +216,7 @@ class _Batch:
         else:
             reason = Reason.LATE if record.run is not None and self._is_closed(record.run) else Reason.OTHER_RUN
         self._items.append(self._item(arrival, reason, record, record.flags, None))
-        self._quarantine(arrival, reason, record.class_name, record.flags, len(self._items) - 1, None)
+        self._quarantine(arrival, reason, record.flags, len(self._items) - 1, None)
 
     def _item(
         self, arrival: Arrival, reason: Reason, record: Parsed, flags: int, first: Known | NewEvent | None
@@ -235,26 +229,21 @@ class _Batch:
         )  # fmt: skip
 
     def _quarantine(
-        self, arrival: Arrival, reason: Reason, class_name: str, flags: int, item: int, first: Known | NewEvent | None
+        self, arrival: Arrival, reason: Reason, flags: int, item: int, first: Known | NewEvent | None
     ) -> None:
         source, offset = self._place(first)
         digest = arrival.payload_digest
         self._outcomes.append(
             Outcome(arrival.offset, Decision.QUARANTINED, reason, flags, arrival.identity, digest, source, offset, item)
         )
-        self._count(class_name, Decision.QUARANTINED, reason)
 
     def _place(self, first: Known | NewEvent | None) -> tuple[int | None, int | None]:
         if first is None:
             return None, None
         return (first.source if isinstance(first, Known) else self._source), first.offset
 
-    def _count(self, class_name: str, decision: Decision, reason: Reason) -> None:
-        key = (class_name, decision, reason)
-        self._counts[key] = self._counts.get(key, 0) + 1
-
     def decisions(self) -> Decisions:
-        return Decisions(self._outcomes, list(self._own.values()), self._items, self._counts)
+        return Decisions(self._outcomes, list(self._own.values()), self._items)
 
 
 _DETAILS = {

@@ -120,15 +120,15 @@ def test_a_quarantined_record_takes_no_identity() -> None:
     assert what(decided([broken, ONE])) == [(Decision.QUARANTINED, Reason.BAD_RUN), ADMITTED]
 
 
-def test_counts_are_by_class_decision_and_reason() -> None:
+def test_every_record_has_its_outcome_in_order() -> None:
     got = decided([ONE, ONE, OTHER, b"{", encoded(flight(run="x"))])
-    assert got.counts == {
-        ("flight", *ADMITTED): 1,
-        ("flight", *DUPLICATE): 1,
-        ("flight", *MISMATCH): 1,
-        ("", Decision.QUARANTINED, Reason.NOT_JSON): 1,
-        ("flight", Decision.QUARANTINED, Reason.OTHER_RUN): 1,
-    }
+    assert what(got) == [
+        ADMITTED,
+        DUPLICATE,
+        MISMATCH,
+        (Decision.QUARANTINED, Reason.NOT_JSON),
+        (Decision.QUARANTINED, Reason.OTHER_RUN),
+    ]
 
 
 def test_disputed_are_the_known_with_another_digest() -> None:
@@ -160,15 +160,12 @@ RECORDS = st.lists(records(), max_size=25)
 CUTS = st.lists(st.integers(0, 25), max_size=5)
 
 
-def in_batches(
-    values: Sequence[bytes | None], cuts: Sequence[int]
-) -> tuple[list[Outcome], list[NewEvent], list[Item], Counter[Any]]:
+def in_batches(values: Sequence[bytes | None], cuts: Sequence[int]) -> tuple[list[Outcome], list[NewEvent], list[Item]]:
     """The same records batch by batch, each seeing what the ones before it admitted; items merged as a ledger would."""
     known: dict[bytes, Known] = {}
     outcomes: list[Outcome] = []
     events: list[NewEvent] = []
     items: list[Item] = []
-    counts: Counter[Any] = Counter()
     edges = sorted({0, len(values), *(cut for cut in cuts if cut < len(values))})
     for start, end in zip(edges, edges[1:], strict=False):
         batch = arrivals(values[start:end], start)
@@ -182,9 +179,8 @@ def in_batches(
         places = [merged(items, item) for item in got.items]
         outcomes += [moved(outcome, places) for outcome in got.outcomes]
         events += got.events
-        counts.update(got.counts)
         known |= admitted(got, SOURCE)
-    return outcomes, events, items, counts
+    return outcomes, events, items
 
 
 def merged(items: list[Item], item: Item) -> int:
@@ -204,7 +200,7 @@ def moved(outcome: Outcome, places: list[int]) -> Outcome:
 @given(RECORDS, CUTS)
 def test_batches_may_be_cut_anywhere(values: list[bytes | None], cuts: list[int]) -> None:
     whole = decided(values)
-    assert in_batches(values, cuts) == (whole.outcomes, whole.events, whole.items, Counter(whole.counts))
+    assert in_batches(values, cuts) == (whole.outcomes, whole.events, whole.items)
 
 
 @settings(max_examples=300)
@@ -212,7 +208,6 @@ def test_batches_may_be_cut_anywhere(values: list[bytes | None], cuts: list[int]
 def test_what_always_holds(values: list[bytes | None]) -> None:
     got = decided(values)
     assert [outcome.offset for outcome in got.outcomes] == list(range(len(values)))
-    assert sum(got.counts.values()) == len(values)
     assert len({event.identity for event in got.events}) == len(got.events)
     assert [event.offset for event in got.events] == [o.offset for o in got.outcomes if o.decision is Decision.ADMITTED]
     quarantined = [outcome for outcome in got.outcomes if outcome.decision is Decision.QUARANTINED]
