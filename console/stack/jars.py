@@ -110,6 +110,7 @@ def _fetch(jar: Jar, folder: Path) -> None:
 def _download(coordinate: str, scratch: Path) -> Path:
     from jgo.maven import MavenContext
 
+    _trust()
     try:
         context = MavenContext(repo_cache=scratch, timeout=60)
         return context.create_dependency(coordinate).artifact.resolve()
@@ -119,6 +120,13 @@ def _download(coordinate: str, scratch: Path) -> Path:
             found=str(error),
             next_step="try again, or name an existing Kafka with PASSGATE_KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS",
         ) from error
+
+
+def _trust() -> None:
+    """Whom Python, pip and OpenSSL trust by SSL_CERT_FILE, requests does not: it reads two names of its own."""
+    trusted = os.environ.get("SSL_CERT_FILE")
+    if trusted and "CURL_CA_BUNDLE" not in os.environ:
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", trusted)
 
 
 def resolve() -> list[Jar]:

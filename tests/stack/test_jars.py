@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+import requests
 
 from console.stack import jars
 from console.stack.errors import JarMismatch, JarsUnreachable
@@ -62,6 +63,31 @@ def test_an_unreachable_repository_is_named(monkeypatch: pytest.MonkeyPatch, tmp
         jars.ensure([JAR], tmp_path, silent)
     assert caught.value.retry
     assert "PASSGATE_KAFKA_HOME" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("given", "trusted"),
+    [
+        ({"SSL_CERT_FILE": "/a.pem"}, "/a.pem"),
+        ({"SSL_CERT_FILE": "/a.pem", "REQUESTS_CA_BUNDLE": "/b.pem"}, "/b.pem"),
+        ({"SSL_CERT_FILE": "/a.pem", "CURL_CA_BUNDLE": "/c.pem"}, "/c.pem"),
+    ],
+)
+def test_whom_python_trusts_the_jars_are_fetched_from(
+    given: dict[str, str], trusted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Behind a proxy with a certificate of its own: pip reads SSL_CERT_FILE, and so installed what fetches the jars."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(JarsUnreachable):
+        jars._download(JAR.coordinate, tmp_path)
+    asked = requests.Session().merge_environment_settings("https://127.0.0.1/", {}, None, None, None)
+    assert asked["verify"] == trusted
 
 
 def test_the_lock_pins_the_broker_and_everything_by_digest() -> None:
