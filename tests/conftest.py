@@ -119,8 +119,11 @@ def live(stack: Stack, django_db_blocker: "DjangoDbBlocker") -> Iterator[Stack]:
     """The stack with its database open to the test, for real transactions. What a test writes stays: use names of its
     own.
     """
+    from tests.cut_off import let_go_of_a_cut_off_query
+
     with django_db_blocker.unblock():
         yield stack
+        let_go_of_a_cut_off_query()
 
 
 @pytest.fixture
