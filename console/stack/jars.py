@@ -13,9 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from console.place import PROJECT, cache_root
 from console.stack.errors import JarMismatch, JarsUnreachable
+
+if TYPE_CHECKING:
+    from jgo.maven import MavenContext
 
 WANTED = ("org.apache.kafka:kafka_2.13:4.4.0", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5")
 """The broker, and the SLF4J binding for the slf4j-api 1.7 and log4j-core 2.25.5 that it brings."""
@@ -108,12 +112,8 @@ def _fetch(jar: Jar, folder: Path) -> None:
 
 
 def _download(coordinate: str, scratch: Path) -> Path:
-    from jgo.maven import MavenContext
-
-    _trust()
     try:
-        context = MavenContext(repo_cache=scratch, timeout=60)
-        return context.create_dependency(coordinate).artifact.resolve()
+        return _maven(scratch, timeout=60).create_dependency(coordinate).artifact.resolve()
     except (OSError, RuntimeError) as error:
         raise JarsUnreachable(
             expected=coordinate,
@@ -122,20 +122,21 @@ def _download(coordinate: str, scratch: Path) -> Path:
         ) from error
 
 
-def _trust() -> None:
-    """Whom Python, pip and OpenSSL trust by SSL_CERT_FILE, requests does not: it reads two names of its own."""
+def _maven(scratch: Path, timeout: int = 10) -> "MavenContext":
+    """Maven's repository, asked with whom Python, pip and OpenSSL trust: requests reads two names of its own alone."""
+    from jgo.maven import MavenContext
+
     trusted = os.environ.get("SSL_CERT_FILE")
     if trusted and "CURL_CA_BUNDLE" not in os.environ:
         os.environ.setdefault("REQUESTS_CA_BUNDLE", trusted)
+    return MavenContext(repo_cache=scratch, timeout=timeout)
 
 
 def resolve() -> list[Jar]:
     """Resolve WANTED with everything it needs at run time, and digest what Maven's repository serves."""
-    from jgo.maven import MavenContext
-
     scratch = Path(tempfile.mkdtemp(prefix="passgate-jars-"))
     try:
-        context = MavenContext(repo_cache=scratch)
+        context = _maven(scratch)
         broker, binding = (context.create_dependency(name) for name in WANTED)
         binding.raw = True  # Else its bill of materials would downgrade what Kafka was tested with.
         inputs, further = context.resolver.resolve([broker, binding])

@@ -57,28 +57,38 @@ def test_a_lane_at_work_makes_room_after_its_turn(
     assert flow.attempts() == ["ACKED"]
 
 
-def test_a_process_takes_its_share_of_the_work_there_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backlog begins with admission alone: what it gives publishing and effects to do must not wait for its slice."""
-    rows: list[SimpleNamespace] = []
-    monkeypatch.setattr(dispatch, "work", lambda: rows)
+Rows = list[SimpleNamespace]
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
+    """The lanes that have work, in place of the database's; each that is taken is had."""
+    found: Rows = []
+    monkeypatch.setattr(dispatch, "work", lambda: found)
     monkeypatch.setattr(dispatch, "take", lambda lane, source: Lease(lane, source, 1, "me", 1, 0, None))
+    return found
+
+
+def _free(*lanes: str) -> Rows:
+    """Four of each, which nobody holds."""
+    return [SimpleNamespace(lane=lane, source_id=n, owner=None, expired=False) for lane in lanes for n in range(4)]
+
+
+def test_a_process_takes_its_share_of_the_work_there_is_now(rows: Rows) -> None:
+    """A backlog begins with admission alone: what it gives publishing and effects to do must not wait for its slice."""
     waiting = Mock(step=lambda wait: Step(0, idle=False))
     worker = dispatch.Worker(Mock(), dict.fromkeys(("admission", "publish", "effects"), lambda *_: waiting), Mock())
     for lanes, share in ((["admission"], 2), (["admission", "publish", "effects"], 6)):
-        rows[:] = [
-            SimpleNamespace(lane=lane, source_id=n, owner=None, expired=False) for lane in lanes for n in range(4)
-        ]
+        rows[:] = _free(*lanes)
         worker._take_free(slots=2)
         assert len(worker.held) == share
 
 
 @pytest.fixture
-def crowded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+def crowded(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Four lanes with work, room for two, and each step takes longer than an idle lane is kept; who was given back."""
-    rows = [SimpleNamespace(lane="admission", source_id=n, owner=None, expired=False) for n in range(4)]
+    rows += _free("admission")
     given_back: list[tuple[str, int]] = []
-    monkeypatch.setattr(dispatch, "work", lambda: rows)
-    monkeypatch.setattr(dispatch, "take", lambda lane, source: Lease(lane, source, 1, "me", 1, 0, None))
     monkeypatch.setattr(dispatch, "release", lambda lease: given_back.append((lease.lane, lease.source)))
     monkeypatch.setattr(dispatch, "MOST_LANES", 2)
     monkeypatch.setattr(dispatch, "IDLE_CROWDED", 0.01)
