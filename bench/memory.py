@@ -1,7 +1,8 @@
 """Memory of every process of the stack over time: whether anything grows while events pass.
 
 A process that was there for half of the time or more is judged against itself: the median of the last fifth of its time
-against that of the second. The first fifth is for warming up. Shorter lives are counted, with the most that one held.
+against that of the second. The first fifth is for warming up. Shorter lives, and those of one job, are counted, with
+the most that one held.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ LEAST = 16 * MIB
 """What a process holds below this counts as this much: half a MiB more is half again for one that holds one."""
 COMES_AND_GOES = "postgres"
 """Backends end with their connections, and autovacuum's with their work. Of every other group a process stays."""
+ONE_JOB = "autovacuum worker"
+"""Goes through tables one after the other and ends; while PostgreSQL is slowed it may be there all the time. It holds
+what the table it is at needs, bounded by PostgreSQL's settings: neither its second fifth nor its last says anything."""
 Sample = Mapping[int, int]
 T = TypeVar("T")
 
@@ -73,7 +77,7 @@ class Watch(Beside):
             judged = {
                 pid: fifths(sizes) | {"course": thinned(found[pid])}
                 for pid, sizes in lived.items()
-                if len(sizes) >= len(samples) / 2
+                if len(sizes) >= len(samples) / 2 and not self._names[pid].startswith(ONE_JOB)
             }
             worst = max(judged, key=lambda pid: judged[pid]["ratio"])
             processes[group] = {self._names[pid]: found for pid, found in judged.items()}

@@ -23,7 +23,7 @@ from ingest.core.batching import (
 )
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, decide, disputed
 from ingest.core.errors import PassgateError
-from ingest.core.lane import Step
+from ingest.core.lane import Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows
@@ -64,10 +64,6 @@ class Admitted:
     duplicates: int
     quarantined: int
     again_from: int
-
-
-def nothing() -> None:
-    """What there is to do meanwhile, where there is nothing."""
 
 
 def admit(
@@ -330,7 +326,14 @@ class AdmissionLane(ReadingLane):
         self._binding: Binding | None = None  # while a batch gathers; the transaction looks whether it still holds
         self._most = BATCH_RECORDS  # less for a while after a batch that was Crowded
 
-    def step(self, max_wait: float) -> Step:
+    def close(self) -> None:
+        super().close()
+        self.ahead.close()
+
+    def go_on(self) -> bool:
+        return self.ahead.go_on()
+
+    def step(self, max_wait: float, meanwhile: Callable[[], None] = nothing) -> Step:
         """Reads, decides and commits one bounded batch; idle without records, or without a window to read for."""
         binding = self._binding or bindings("admission", [self.lease.source]).get(self.lease.source)
         if binding is None:
@@ -346,13 +349,13 @@ class AdmissionLane(ReadingLane):
         self._check_topic()
         batch, arrivals = ahead.take(compiled(binding.contract), binding.run_id, binding.cut, *limits)
         try:
-            done = admit(self.source, self.lease, binding, batch, arrivals, ahead.go_on)
+            done = admit(self.source, self.lease, binding, batch, arrivals, meanwhile)
         except Crowded:
-            ahead.give_back()
+            ahead.give_back(batch, arrivals)
             self._most = max(1, len(batch.records) // 2)
             return Step(0, idle=False)
         if done is None:
-            ahead.give_back()  # cut or bound anew in between: the next step looks again
+            ahead.give_back(batch, arrivals)  # cut or bound anew in between: the next step looks again
             return Step(0, idle=False)
         self._most = min(BATCH_RECORDS, 2 * self._most)
         self._moved(done.again_from, batch.leader_epoch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingest.core.batching import Held, Poll, empty, joined
+from ingest.core.batching import Held, Poll, joined
 from ingest.core.decide import Arrival, arrive
 from ingest.gathering import Gathering, Read
 from ingest.streams import Loaded
@@ -32,39 +32,46 @@ class Ahead(Gathering):
 
     def __init__(self, start: int, leader_epoch: int | None, read: Read) -> None:
         super().__init__(start, leader_epoch, read)
-        self._taken = empty(start, leader_epoch), list[Arrival]()
         self._arrivals: list[Arrival] = []
         self._loaded: Loaded | None = None
         self._run = ""
         self._limits = (0, 0)
 
     def take(self, loaded: Loaded, run_id: str, cut: int | None, records: int, size: int) -> tuple[Poll, list[Arrival]]:
-        """The next batch, understood. It is given back, or followed by the next."""
+        """The next batch, understood. Not kept here: admitted, it is gone as soon as its transaction is."""
         if loaded is not self._loaded or run_id != self._run:
             self._loaded, self._run, self._arrivals = loaded, run_id, []
         self._limits = records, size
         batch = self.next_batch(cut, records, size)
         self._understand(batch.records, len(batch.records))
         arrivals, self._arrivals = self._arrivals[: len(batch.records)], self._arrivals[len(batch.records) :]
-        self._taken = batch, arrivals
-        return self._taken
+        return batch, arrivals
 
-    def give_back(self) -> None:
+    def give_back(self, batch: Poll, arrivals: list[Arrival]) -> None:
         """The batch that was taken is not admitted: it comes again."""
-        batch, arrivals = self._taken
         self.pending = joined(batch, self.pending)
         self._arrivals = arrivals + self._arrivals
 
-    def go_on(self) -> None:
-        """A little of the next batch. Called inside the transaction of this one: what reading meets waits its turn."""
+    def go_on(self) -> bool:
+        """A little of the next batch. Called inside a transaction, mostly another's: what reading meets waits its turn.
+
+        False: there is nothing more to read at the moment, and what there is of a batch is understood.
+        """
+        if self._loaded is None:
+            return False
         upto = len(self._arrivals) + STEP_RECORDS
         if upto > len(self.pending.records) and not self._at_end:
             self._more(0.0, *self._limits)
-        self._understand(self.pending.records, upto)
+        return self._understand(self.pending.records, upto) or self._is_full(*self._limits)
 
-    def _understand(self, records: Sequence[Held], upto: int) -> None:
-        """Arrivals of the records up to this one, as far as they are missing."""
+    def close(self) -> None:
+        super().close()
+        self._arrivals = []
+
+    def _understand(self, records: Sequence[Held], upto: int) -> bool:
+        """Arrivals of the records up to this one, as far as they are missing: whether any were."""
         assert self._loaded is not None
         missing = records[len(self._arrivals) : upto]
         if missing:
             self._arrivals += arrivals_of(self._loaded, self._run, missing)
+        return bool(missing)

@@ -137,7 +137,7 @@ class Worker:
         held = self.held[key]
         begun = time.monotonic()
         try:
-            step = held.lane.step(wait)
+            step = held.lane.step(wait, self._meanwhile(key))
         except LeaseError as lost:
             log.info("lease lost: %s", lost)
             self._drop(key, give_back=False)
@@ -154,6 +154,23 @@ class Worker:
             held.answered(step.idle)
             return step.records or int(not step.idle)
         return 0
+
+    def _meanwhile(self, key: tuple[str, int]) -> Callable[[], None]:
+        """While PostgreSQL stores this lane's batch, the lane whose turn comes next goes on, or the one after it.
+
+        Whatever lanes a process holds, about one batch is there ahead of its turn. Were it each lane's own, memory
+        would be of as many batches as there are lanes, now and then all at once.
+        """
+        keys = list(self.held)
+        turns = keys.index(key) + 1
+        following = [self.held[other].lane for other in keys[turns:] + keys[:turns]]
+
+        def go_on() -> None:
+            for lane in following:
+                if lane.go_on():
+                    break
+
+        return go_on
 
     def _take_free(self, slots: int) -> None:
         """Free positions with work, whose turn was longest ago first, up to this process's share of all.

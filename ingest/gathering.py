@@ -46,14 +46,21 @@ class Gathering:
 
     def is_ripe(self, records: int, size: int) -> bool:
         """Whether waiting brings no better batch: it is full, nothing more is there, or it waited long enough."""
-        pending = self.pending
-        full = len(pending.records) >= records or pending.size >= size
-        return full or self._at_end or self._fault is not None or time.monotonic() - self._since > GATHER_SECONDS
+        if self._is_full(records, size) or self._at_end or self._fault is not None:
+            return True
+        return time.monotonic() - self._since > GATHER_SECONDS
+
+    def _is_full(self, records: int, size: int) -> bool:
+        return len(self.pending.records) >= records or self.pending.size >= size
 
     def next_batch(self, cut: int | None, records: int, size: int) -> Poll:
         """Takes it out of what is pending."""
         batch, self.pending = next_batch(self.pending, cut, records, size)
         return batch
+
+    def close(self) -> None:
+        """Drops what was read. A lane and what it gathers know each other, and such pairs Python frees late."""
+        self.pending = empty(self.pending.start, self.pending.leader_epoch)
 
     def _more(self, max_wait: float, records: int, size: int) -> bool:
         """One read, up to what makes a batch. False: there is no more at the moment."""

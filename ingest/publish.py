@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -23,7 +23,7 @@ from ingest import attempts
 from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
-from ingest.core.lane import Step
+from ingest.core.lane import Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.outcome import Kind, Outcome, confirm
@@ -172,7 +172,10 @@ class PublishLane:
         self._clear = False  # no unsettled attempt and nothing withheld: known since the last look
         self._renewed = time.monotonic()
 
-    def step(self, max_wait: float) -> Step:
+    def go_on(self) -> bool:
+        return False
+
+    def step(self, max_wait: float, meanwhile: Callable[[], None] = nothing) -> Step:
         """Settles what is unsettled, else publishes one attempt. Idle where there is nothing to do but wait."""
         if not self._clear:
             unsettled = unsettled_of(self.lease.source)

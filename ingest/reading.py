@@ -35,6 +35,9 @@ class ReadingLane:
         """The group whose commits other tools watch; Postgres is the authority (K9)."""
         return f"passgate.{self.source.stream.name}"
 
+    def go_on(self) -> bool:
+        return False
+
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()

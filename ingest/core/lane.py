@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,9 +21,19 @@ class Step:
     idle: bool
 
 
+def nothing() -> None:
+    """What there is to do meanwhile, where there is nothing."""
+
+
 class Lane(Protocol):
     """Holds its lease, consumers and producers between steps. Errors are PassgateErrors: LeaseError means drop it."""
 
-    def step(self, max_wait: float) -> Step: ...
+    def step(self, max_wait: float, meanwhile: Callable[[], None] = nothing) -> Step:
+        """`meanwhile` may be called, often, while PostgreSQL is storing what the step makes durable."""
+        ...
+
+    def go_on(self) -> bool:
+        """A little of what its next step needs, in another lane's step. False: there is nothing it could do now."""
+        ...
 
     def close(self) -> None: ...

@@ -50,6 +50,14 @@ def test_backends_come_and_go_and_are_counted() -> None:
     assert group["worst"] == "p3", "one that was there for most of the time is judged by its own time"
 
 
+def test_a_process_of_one_job_is_counted_with_those_that_pass() -> None:
+    """A slowed autovacuum worker holds what the table it has come to needs: 7 MiB of one, 32 of the next."""
+    made = watch(postgres=[{1: 20.0, 2: 7.0 if at < 80 else 32.0} for at in range(100)])
+    made._names[2] = "autovacuum worker passgate 2"
+    group = made.document()["groups"]["postgres"]
+    assert (group["worst_ratio"], group["passing"]) == (1.0, {"processes": 1, "most_mib": 32.0})
+
+
 def test_a_worker_that_ended_fails_the_measure_by_name() -> None:
     with pytest.raises(MeasureFailed, match="workers.*p2"):
         watch(workers=[{1: 90.0, 2: 100.0}] * 99 + [{1: 90.0, 3: 100.0}]).document()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+import weakref
+from collections.abc import Callable, Sequence
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.admit import AdmissionLane
 from ingest.ahead import STEP_RECORDS, Ahead
 from ingest.core.batching import PollSkip, joined, next_batch, split, weight
 from ingest.core.contract import parse_contract
 from ingest.core.decide import arrive
 from ingest.core.errors import BrokerError
-from ingest.core.lane import GATHER_SECONDS
+from ingest.core.lane import GATHER_SECONDS, Step
+from ingest.core.lease import Lease
 from ingest.core.record import Parser
+from ingest.dispatch import Held, Worker
 from ingest.gathering import Gathering
 from ingest.kafka import BrokerUnavailable, Chunk, GapClaim, LogTruncated, Record
 from ingest.streams import Loaded
@@ -83,7 +89,7 @@ def admitted(log: Log, run_of: Sequence[str], refuse: Sequence[bool] = (), most:
         parsed = [contract.parser.parse(r.value, r.key, r.headers) for r in batch.records]
         assert arrivals == arrive("ahead", run, [r.offset for r in batch.records], values, parsed)
         if next(refusals, False):
-            ahead.give_back()
+            ahead.give_back(batch, arrivals)
             continue
         assert batch.size == sum(map(weight, batch.records))
         found += [(run, arrival.offset) for arrival in arrivals]
@@ -118,6 +124,72 @@ def test_the_next_batch_is_there_when_its_turn_comes() -> None:
     for _ in range(100):
         ahead.go_on()
     assert len(ahead.pending.records) <= 2 * 2_000  # never more than a batch ahead, and a read
+
+
+class Storing:
+    """A lane with a backlog that stores batches of a thousand; there is time for all that may be done meanwhile."""
+
+    def __init__(self, records: int) -> None:
+        self.contract = loaded()
+        self.ahead = Ahead(0, 0, Log(records, 1_000).read)
+        self.go_on = self.ahead.go_on
+        self.done = 0
+
+    def step(self, max_wait: float, meanwhile: Callable[[], None]) -> Step:
+        self.ahead.fill(0.0, 1_000, 1_000_000)
+        if not self.ahead.pending.records:
+            return Step(0, idle=True)
+        batch, _ = self.ahead.take(self.contract, "r", None, 1_000, 1_000_000)
+        for _ in range(50):
+            meanwhile()
+        self.done += len(batch.records)
+        return Step(len(batch.records), idle=False)
+
+
+def holding(*lanes: Storing) -> Worker:
+    worker = Worker(Mock(), {}, Mock())
+    for number, lane in enumerate(lanes):
+        lease = Lease("admission", number, 1, "me", 1, 0, None)
+        worker.held["admission", number] = Held(lease, lane, 0.0)  # type: ignore[arg-type]
+    return worker
+
+
+def test_a_process_reads_one_batch_ahead_whatever_lanes_it_holds() -> None:
+    """What each lane had ahead of its turn came to as many batches as there are lanes, now and then all at once."""
+    lanes = [Storing(5_000) for _ in range(6)]
+    worker = holding(*lanes)
+    for _ in range(3):
+        worker._round()
+        assert sum(len(lane.ahead.pending.records) for lane in lanes) == 1_000
+    assert [lane.done for lane in lanes] == [500 + 2 * 1_000] * 6  # of its first read a lane takes less
+
+
+def test_a_lane_with_a_backlog_reads_ahead_though_its_neighbours_have_nothing() -> None:
+    lanes = [Storing(20), Storing(5_000), Storing(20)]
+    worker = holding(*lanes)
+    worker._round()
+    assert len(lanes[1].ahead.pending.records) == 1_000
+
+
+def test_a_batch_is_gone_when_it_is_admitted_and_what_is_gathered_when_its_lane_is_closed() -> None:
+    """Not some time later, when Python looks for cycles: five thousand records a lane is what a worker is made of."""
+    contract, lane = loaded(), AdmissionLane.__new__(AdmissionLane)
+    log = Log(2_000, 2_000)
+    lane._reader, lane.ahead = None, Ahead(0, 0, lambda *limits: log.read(*limits) if lane else None)
+    lane.ahead.fill(0.0, 2_000, 1_000_000)
+    batch, arrivals = lane.ahead.take(contract, "r", None, 1_000, 1_000_000)
+    lane.ahead.go_on()
+    gc.disable()
+    try:
+        admitted = weakref.ref(batch)
+        del batch, arrivals
+        assert admitted() is None
+        gathered = weakref.ref(lane.ahead.pending)
+        lane.close()
+        assert gathered() is None
+        assert lane.ahead._arrivals == []
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("raises", [False, True])

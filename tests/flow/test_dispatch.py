@@ -76,7 +76,7 @@ def _free(*lanes: str) -> Rows:
 
 def test_a_process_takes_its_share_of_the_work_there_is_now(rows: Rows) -> None:
     """A backlog begins with admission alone: what it gives publishing and effects to do must not wait for its slice."""
-    waiting = Mock(step=lambda wait: Step(0, idle=False))
+    waiting = Mock(step=lambda wait, meanwhile: Step(0, idle=False))
     worker = dispatch.Worker(Mock(), dict.fromkeys(("admission", "publish", "effects"), lambda *_: waiting), Mock())
     for lanes, share in ((["admission"], 2), (["admission", "publish", "effects"], 6)):
         rows[:] = _free(*lanes)
@@ -97,7 +97,7 @@ def crowded(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]
 
 
 def _stepping(idle: bool) -> Mock:
-    def step(wait: float) -> Step:
+    def step(wait: float, meanwhile: Callable[[], None]) -> Step:
         time.sleep(0.05)
         return Step(0, idle=idle)
 
@@ -131,7 +131,7 @@ def test_a_lane_that_says_it_is_idle_makes_room_for_one_that_waits(crowded: list
 
 def test_a_slice_that_ends_with_nothing_to_do_gives_all_back(crowded: list[tuple[str, int]]) -> None:
     """Another process may have the next permit, and must not wait until these leases end by themselves."""
-    worker = dispatch.Worker(Mock(), {"admission": lambda *_: Mock(step=lambda wait: Step(0, idle=True))}, Mock())
+    worker = dispatch.Worker(Mock(), {"admission": lambda *_: _stepping(idle=True)}, Mock())
     worker.slice(5.0)
     assert worker.held == {}
     assert {source for _, source in crowded} >= {0, 1}
