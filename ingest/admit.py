@@ -6,7 +6,7 @@ what is not committed to Postgres is read again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,13 @@ from ingest.core.batching import (
 )
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, decide, disputed
 from ingest.core.errors import PassgateError
-from ingest.core.lane import Step, nothing
+from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows
 from ingest.core.merkle import receipts_root
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
-from ingest.db import Cursor, again, one, statements, write
+from ingest.db import Cursor, again, looked_up, one, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster
 from ingest.lease import lost
@@ -72,11 +72,11 @@ def admit(
     binding: Binding,
     poll: Poll,
     arrivals: list[Arrival] | None = None,
-    meanwhile: Callable[[], None] = nothing,
+    meanwhile: Meanwhile = nothing,
 ) -> Admitted | None:
     """The verb: one transaction. None where the binding is no longer what the worker thought (cut, next window).
 
-    `arrivals` are the poll's, where they are made already. `meanwhile` is called often while PostgreSQL is storing.
+    `arrivals` are the poll's, where they are made already. `meanwhile` is called often while PostgreSQL works.
 
     Raises LeaseError when fenced, PollSkip when the poll is not dense, DatabaseGone when nobody knows whether COMMIT
     happened: the position, read again under the next lease, tells.
@@ -99,7 +99,7 @@ class Admission:
         loaded: Loaded,
         poll: Poll,
         arrivals: list[Arrival],
-        meanwhile: Callable[[], None] = nothing,
+        meanwhile: Meanwhile = nothing,
     ) -> None:
         self.source = source
         self.lease = lease
@@ -155,7 +155,7 @@ class Admission:
 
     def _look_up(self, cur: Cursor, statement: str, identities: Sequence[bytes]) -> list[Any]:
         keys = {"identities": b"".join(identities), "n": len(identities), "run": self.binding.run_number}
-        return cur.execute(statement.format(leaf=self._leaf), keys, binary=True).fetchall()
+        return looked_up(cur, statement.format(leaf=self._leaf), keys, self.meanwhile)
 
     @property
     def _leaf(self) -> str:
@@ -333,7 +333,10 @@ class AdmissionLane(ReadingLane):
     def go_on(self) -> bool:
         return self.ahead.go_on()
 
-    def step(self, max_wait: float, meanwhile: Callable[[], None] = nothing) -> Step:
+    def has_batch(self) -> bool:
+        return self.ahead.has_batch()
+
+    def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
         """Reads, decides and commits one bounded batch; idle without records, or without a window to read for."""
         binding = self._binding or bindings("admission", [self.lease.source]).get(self.lease.source)
         if binding is None:

@@ -55,14 +55,18 @@ class Ahead(Gathering):
     def go_on(self) -> bool:
         """A little of the next batch. Called inside a transaction, mostly another's: what reading meets waits its turn.
 
-        False: there is nothing more to read at the moment, and what there is of a batch is understood.
+        False: nothing was done. Its batch is whole, or there is nothing more to read at the moment.
         """
         if self._loaded is None:
             return False
         upto = len(self._arrivals) + STEP_RECORDS
         if upto > len(self.pending.records) and not self._at_end:
             self._more(0.0, *self._limits)
-        return self._understand(self.pending.records, upto) or self._is_full(*self._limits)
+        return self._understand(self.pending.records, upto)
+
+    def has_batch(self) -> bool:
+        """Whether what is there fills a batch."""
+        return self._loaded is not None and self._is_full(*self._limits)
 
     def close(self) -> None:
         super().close()

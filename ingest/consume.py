@@ -41,7 +41,7 @@ from ingest.core.consumption import (
 from ingest.core.copying import int4, int8
 from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.identity import DIGEST_BYTES, payload_digest
-from ingest.core.lane import Step, nothing
+from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import packed_headers
@@ -608,7 +608,7 @@ class EffectsLane(ReadingLane):
         super().close()
         self.gathering.close()
 
-    def step(self, max_wait: float, meanwhile: Callable[[], None] = nothing) -> Step:
+    def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
         """Reads and commits one bounded batch."""
         gathering, limits = self.gathering, (BATCH_RECORDS, BATCH_BYTES)
         gathering.fill(max_wait, *limits)

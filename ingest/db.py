@@ -17,10 +17,12 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from psycopg.pq.abc import PGconn
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import JsonbLoader
 
 from ingest.core.errors import LedgerError, PassgateError
+from ingest.core.lane import Meanwhile, nothing
 
 Cursor = psycopg.Cursor[Any]
 T = TypeVar("T")
@@ -106,6 +108,29 @@ def prepared(cur: Cursor, statement: str, values: Mapping[str, object]) -> Curso
 
 
 _NEVER = 2**31
+
+
+def looked_up(cur: Cursor, statement: str, values: Mapping[str, object], meanwhile: Meanwhile = nothing) -> list[Any]:
+    """Rows in binary. While the server looks for them, a little after the other of what there is to do is done.
+
+    In a pipeline, which alone sends a query without waiting for its answer; a flush makes the server send that.
+    """
+    if meanwhile is nothing:
+        return cur.execute(statement, values, binary=True).fetchall()
+    server = cur.connection.pgconn
+    with cur.connection.pipeline():
+        cur.execute(statement, values, binary=True)
+        server.send_flush_request()
+        server.flush()
+        while _is_busy(server) and meanwhile():
+            pass
+        return cur.fetchall()
+
+
+def _is_busy(server: PGconn) -> bool:
+    """Whether asking for the answer would wait."""
+    server.consume_input()
+    return server.is_busy() == 1
 
 
 def one(cur: Cursor) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from ingest.admit import AdmissionLane
 from ingest.collecting import no_collecting
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
-from ingest.core.lane import Lane
+from ingest.core.lane import Lane, Meanwhile
 from ingest.core.lease import Lease
 from ingest.db import DatabaseGone, one, read, statements, write
 from ingest.failpoints import failpoint
@@ -155,8 +155,8 @@ class Worker:
             return step.records or int(not step.idle)
         return 0
 
-    def _meanwhile(self, key: tuple[str, int]) -> Callable[[], None]:
-        """While PostgreSQL stores this lane's batch, the lane whose turn comes next goes on, or the one after it.
+    def _meanwhile(self, key: tuple[str, int]) -> Meanwhile:
+        """While PostgreSQL works on this lane's batch, the lane whose turn comes next goes on, or the one after it.
 
         Whatever lanes a process holds, about one batch is there ahead of its turn. Were it each lane's own, memory
         would be of as many batches as there are lanes, now and then all at once.
@@ -165,10 +165,13 @@ class Worker:
         turns = keys.index(key) + 1
         following = [self.held[other].lane for other in keys[turns:] + keys[:turns]]
 
-        def go_on() -> None:
+        def go_on() -> bool:
             for lane in following:
                 if lane.go_on():
+                    return True
+                if lane.has_batch():
                     break
+            return False
 
         return go_on
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -23,7 +23,7 @@ from ingest import attempts
 from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
-from ingest.core.lane import Step, nothing
+from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.outcome import Kind, Outcome, confirm
@@ -175,7 +175,10 @@ class PublishLane:
     def go_on(self) -> bool:
         return False
 
-    def step(self, max_wait: float, meanwhile: Callable[[], None] = nothing) -> Step:
+    def has_batch(self) -> bool:
+        return False
+
+    def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
         """Settles what is unsettled, else publishes one attempt. Idle where there is nothing to do but wait."""
         if not self._clear:
             unsettled = unsettled_of(self.lease.source)

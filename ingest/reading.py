@@ -38,6 +38,9 @@ class ReadingLane:
     def go_on(self) -> bool:
         return False
 
+    def has_batch(self) -> bool:
+        return False
+
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()

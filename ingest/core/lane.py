@@ -21,19 +21,28 @@ class Step:
     idle: bool
 
 
-def nothing() -> None:
+Meanwhile = Callable[[], bool]
+"""Does a little of what comes next, while PostgreSQL works. False: there is nothing to do now."""
+
+
+def nothing() -> bool:
     """What there is to do meanwhile, where there is nothing."""
+    return False
 
 
 class Lane(Protocol):
     """Holds its lease, consumers and producers between steps. Errors are PassgateErrors: LeaseError means drop it."""
 
-    def step(self, max_wait: float, meanwhile: Callable[[], None] = nothing) -> Step:
-        """`meanwhile` may be called, often, while PostgreSQL is storing what the step makes durable."""
+    def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
+        """`meanwhile` may be called, often, while PostgreSQL looks up or stores what the step makes durable."""
         ...
 
     def go_on(self) -> bool:
-        """A little of what its next step needs, in another lane's step. False: there is nothing it could do now."""
+        """A little of what its next step needs, in another lane's step. False: nothing was done."""
+        ...
+
+    def has_batch(self) -> bool:
+        """Whether what its next step needs is there: no other lane has to go on in its place."""
         ...
 
     def close(self) -> None: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from unittest.mock import Mock
 
 import pytest
@@ -17,7 +17,7 @@ from ingest.core.batching import PollSkip, joined, next_batch, split, weight
 from ingest.core.contract import parse_contract
 from ingest.core.decide import arrive
 from ingest.core.errors import BrokerError
-from ingest.core.lane import GATHER_SECONDS, Step
+from ingest.core.lane import GATHER_SECONDS, Meanwhile, Step
 from ingest.core.lease import Lease
 from ingest.core.record import Parser
 from ingest.dispatch import Held, Worker
@@ -132,16 +132,16 @@ class Storing:
     def __init__(self, records: int) -> None:
         self.contract = loaded()
         self.ahead = Ahead(0, 0, Log(records, 1_000).read)
-        self.go_on = self.ahead.go_on
+        self.go_on, self.has_batch = self.ahead.go_on, self.ahead.has_batch
         self.done = 0
 
-    def step(self, max_wait: float, meanwhile: Callable[[], None]) -> Step:
+    def step(self, max_wait: float, meanwhile: Meanwhile) -> Step:
         self.ahead.fill(0.0, 1_000, 1_000_000)
         if not self.ahead.pending.records:
             return Step(0, idle=True)
         batch, _ = self.ahead.take(self.contract, "r", None, 1_000, 1_000_000)
-        for _ in range(50):
-            meanwhile()
+        did = [meanwhile() for _ in range(50)]
+        assert did == sorted(did, reverse=True), "what has nothing to do any more is asked no more"
         self.done += len(batch.records)
         return Step(len(batch.records), idle=False)
 
