@@ -61,6 +61,7 @@ _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text"
 _REMEMBERED = 64
 EVENTS_REMEMBERED = 40_000
 SENT_REMEMBERED = 80_000
+OFFSETS_REMEMBERED = 80_000
 #: To how many partitions an attempt may have sent so that all that it sent is looked up together.
 MOST_PARTITIONS = 16
 #: How many reads look for earlier effects first, after one that met some.
@@ -167,8 +168,9 @@ class Memory:
     """What never changes about attempts, remembered by a process: their events, run and window.
 
     Of the newest attempts it remembers what they sent to each partition: 64 bytes an event, at most SENT_REMEMBERED;
-    and where that does not do, each event, some 350 bytes, at most EVENTS_REMEMBERED. `copies` counts down the reads
-    that look for earlier effects, after one that found some.
+    and where that does not do, each event, some 350 bytes, at most EVENTS_REMEMBERED, and the offsets an attempt
+    carries, some 80 bytes each, at most OFFSETS_REMEMBERED; more only where one read needs more. `copies` counts down
+    the reads that look for earlier effects, after one that found some.
     """
 
     def __init__(self) -> None:
@@ -196,12 +198,21 @@ class Memory:
             self._offsets |= {number: set() for number in missing}
             for row in cur.execute(sql.offsets, {"attempts": missing}, binary=True).fetchall():
                 self._offsets[row.attempt_id].update(row.offsets)
+            self._forget_offsets(facts.keys())
         partial = [number for number, found in facts.items() if found.state == "PARTIAL"]
         placed = _placed(cur, partial) if partial else {}
         return {
             number: replace(found, offsets=self._offsets[number], placed=placed.get(number, frozenset()))
             for number, found in facts.items()
         }
+
+    def _forget_offsets(self, needed: Set[int]) -> None:
+        """The oldest first."""
+        total = sum(map(len, self._offsets.values()))
+        for number in [number for number in self._offsets if number not in needed]:
+            if total <= OFFSETS_REMEMBERED:
+                return
+            total -= len(self._offsets.pop(number))
 
     def sent(self, cur: Cursor, facts: Mapping[int, AttemptFacts], partition: int) -> Mapping[int, Sent] | None:
         """What these attempts sent to the partition.

@@ -179,9 +179,12 @@ def test_what_was_read_as_it_was_sent_is_not_looked_at_one_by_one(
     assert bool(looked) == strange
 
 
-def test_little_is_remembered_of_what_was_sent(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_little_is_remembered_of_what_was_sent(flow: Flow, monkeypatch: pytest.MonkeyPatch, one_by_one: bool) -> None:
     monkeypatch.setattr("ingest.consume.SENT_REMEMBERED", 4)
+    monkeypatch.setattr("ingest.consume.OFFSETS_REMEMBERED", 4)
     memory = consume.Memory()
+    memory.copies = 1_000 * one_by_one
     monkeypatch.setattr(consume, "_memory_of", lambda pid: memory)
     flow.open()
     worker = flow.worker("admission", "publish", "effects")
@@ -191,4 +194,5 @@ def test_little_is_remembered_of_what_was_sent(flow: Flow, monkeypatch: pytest.M
         worker.slice(5)
     worker.close()
     flow.work_until(lambda: flow.count("effect") == 18)
-    assert len(memory._sent) < len(flow.attempts())
+    remembered = memory._offsets if one_by_one else memory._sent
+    assert 0 < len(remembered) < len(flow.attempts())
