@@ -113,7 +113,7 @@ _NEVER = 2**31
 def looked_up(cur: Cursor, statement: str, values: Mapping[str, object], meanwhile: Meanwhile = nothing) -> list[Any]:
     """Rows in binary. While the server looks for them, a little after the other of what there is to do is done.
 
-    In a pipeline, which alone sends a query without waiting for its answer; a flush makes the server send that.
+    In a pipeline, which alone sends a query without waiting for its answer; asked to flush, the server sends that.
     """
     if meanwhile is nothing:
         return cur.execute(statement, values, binary=True).fetchall()
@@ -121,14 +121,13 @@ def looked_up(cur: Cursor, statement: str, values: Mapping[str, object], meanwhi
     with cur.connection.pipeline():
         cur.execute(statement, values, binary=True)
         server.send_flush_request()
-        server.flush()
         while _is_busy(server) and meanwhile():
             pass
         return cur.fetchall()
 
 
 def _is_busy(server: PGconn) -> bool:
-    """Whether asking for the answer would wait."""
+    """Whether asking for the answer would wait. Sends, too, what is not sent yet."""
     server.consume_input()
     return server.is_busy() == 1
 
