@@ -11,20 +11,35 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
+from django.db import connection
 
 from ingest import lease as leases
 from ingest.admit import Admission, Crowded
 from ingest.ahead import arrivals_of
-from ingest.core.batching import BATCH_BYTES, Poll
+from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Poll, sized, weight
 from ingest.core.contract import Contract
 from ingest.core.decide import Arrival, Outcome
 from ingest.core.errors import LeaseError, PassgateError, RunError
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.db import NOT_GIVEN, Cursor, Refused, again, one, prepared, read, statements, write
+from ingest.db import (
+    NOT_GIVEN,
+    Cursor,
+    DatabaseFull,
+    DatabaseGone,
+    Refused,
+    again,
+    one,
+    prepared,
+    read,
+    statements,
+    write,
+)
 from ingest.failpoints import failpoint
+from ingest.group_commit import GroupCommit
 from ingest.models import Source
 from ingest.streams import Loaded, compiled, newest_contract
 from ingest.windows import Binding, bind_window, bindings, ensure_position
@@ -85,17 +100,17 @@ def receive(stream: str, records: Sequence[DoorRecord]) -> Received:
     newest = newest_contract(stream)
     _check(newest.contract, records)
     for _ in range(4):  # fenced, or bound anew in between: look again
-        lease, source = _held(newest.stream_id)
+        door = _held(newest.stream_id)
         failpoint("door.after_lease")
-        binding = _binding(newest, lease)
+        binding = _binding(newest, door.lease)
         failpoint("door.after_binding")
         loaded = compiled(binding.contract)
         _check(loaded.contract, records)
-        received = _admit(source, lease, binding, loaded, records)
+        received = _admit(door, binding, loaded, records)
         failpoint("door.before_answer")
         if received is not None:
             return received
-        _drop_if_lost(newest.stream_id, lease)
+        _drop_if_lost(newest.stream_id, door)
     raise LeaseError(expected="a door source of this process", found="it was lost four times", next_step="try again")
 
 
@@ -115,33 +130,73 @@ def _check(contract: Contract, records: Sequence[DoorRecord]) -> None:
 # ---- the transaction ------------------------------------------------------------------------------------------------
 
 
-def _admit(
-    source: Source, lease: Lease, binding: Binding, loaded: Loaded, records: Sequence[DoorRecord]
-) -> Received | None:
+@dataclass(frozen=True)
+class _Request:
+    """A request's records, understood, on their way into a transaction under this lease and binding."""
+
+    lease: Lease
+    source: Source
+    binding: Binding
+    loaded: Loaded
+    records: Sequence[DoorRecord]
+    arrivals: Sequence[Arrival]
+    size: int
+
+
+def _admit(door: _Door, binding: Binding, loaded: Loaded, records: Sequence[DoorRecord]) -> Received | None:
     """None where the lease or the binding no longer holds: nothing happened."""
     if not records:
-        return Received(lease.source, binding.run_id, ())
-    understood = arrivals_of(loaded, binding.run_id, records)
+        return Received(door.lease.source, binding.run_id, ())
+    arrivals = arrivals_of(loaded, binding.run_id, records)
+    size = sum(map(weight, records))
+    request = _Request(door.lease, door.source, binding, loaded, records, arrivals, size)
+    try:
+        if connection.in_atomic_block:  # a caller's own transaction: nobody else's events belong in it
+            return _admit_all([request])[0]
+        return door.commits.run(request)
+    except Crowded as crowded:
+        raise TooManyEvents(expected=crowded.expected, found=crowded.found, next_step="send them in parts") from crowded
 
-    def transact() -> Received | None:
+
+def _together(waiting: Sequence[_Request]) -> int:
+    """As many requests as a batch of an inbox may have records and bytes; a larger one goes alone."""
+    first, records, size = waiting[0], 0, 0
+    most = min(first.loaded.contract.limits.batch_records, BATCH_RECORDS)
+    for number, request in enumerate(waiting):
+        records, size = records + len(request.records), size + request.size
+        same = request.lease == first.lease and request.binding == first.binding
+        if number and (not same or records > most or size > BATCH_BYTES):
+            return number
+    return len(waiting)
+
+
+def _admit_all(requests: Sequence[_Request]) -> list[Received | None]:
+    """One batch. To requests that came at once it is as if they had come one after the other."""
+    first = requests[0]
+    lease, source, binding, loaded = first.lease, first.source, first.binding, first.loaded
+    records = [record for request in requests for record in request.records]
+    understood = [arrival for request in requests for arrival in request.arrivals]
+
+    def transact() -> Sequence[Outcome] | None:
         with _turns(binding.run_number) as turn, write() as cur:
             row = _take_offsets(cur, lease, binding, len(records), turn)
             if row is None:
                 return None
             failpoint("door.after_offsets")
             numbered = [DoorRecord(at, None, r.key, r.value, r.headers) for at, r in enumerate(records, row.start)]
-            poll = Poll(row.start, row.start + len(numbered), None, numbered, ())
+            poll = sized(Poll(row.start, row.start + len(numbered), None, numbered, ()), sum(r.size for r in requests))
             arrivals = [
                 Arrival(at, a.parsed, a.payload_digest, a.identity) for at, a in enumerate(understood, row.start)
             ]
             decisions, _ = Admission(source, lease, binding, loaded, poll, arrivals).write_all(cur, row.batch_id)
             failpoint("door.before_commit")
-        return Received(lease.source, binding.run_id, decisions.outcomes)
+        return decisions.outcomes
 
-    try:
-        return again(transact)
-    except Crowded as crowded:
-        raise TooManyEvents(expected=crowded.expected, found=crowded.found, next_step="send them in parts") from crowded
+    outcomes = again(transact)
+    if outcomes is None:
+        return [None] * len(requests)
+    each = iter(outcomes)
+    return [Received(lease.source, binding.run_id, [*islice(each, len(r.records))]) for r in requests]
 
 
 def _take_offsets(cur: Cursor, lease: Lease, binding: Binding, records: int, turn: bool) -> Any:
@@ -186,12 +241,22 @@ def _remember(until: dict[int, float], run: int) -> None:
 
 # ---- this process's source ------------------------------------------------------------------------------------------
 
-_doors: dict[tuple[str, int], tuple[Lease, Source]] = {}
+
+class _Door:
+    """A source of this process. Its requests share the position row, so those that wait are admitted together."""
+
+    def __init__(self, lease: Lease, source: Source) -> None:
+        self.lease = lease
+        self.source = source
+        self.commits = GroupCommit(_admit_all, _together, common=(DatabaseGone, DatabaseFull))
+
+
+_doors: dict[tuple[str, int], _Door] = {}
 _lock = threading.Lock()
 
 
-def _held(stream: int) -> tuple[Lease, Source]:
-    """This process's door of the stream. Threads share it: the position row's lock puts their requests in order."""
+def _held(stream: int) -> _Door:
+    """This process's door of the stream."""
     key = (leases.owner(), stream)
     held = _doors.get(key)
     if held is not None:
@@ -199,19 +264,19 @@ def _held(stream: int) -> tuple[Lease, Source]:
     with _lock:
         if key not in _doors:
             lease = _take(stream)
-            _doors[key] = (lease, Source.objects.get(id=lease.source))
+            _doors[key] = _Door(lease, Source.objects.get(id=lease.source))
         return _doors[key]
 
 
-def _drop_if_lost(stream: int, lease: Lease) -> None:
+def _drop_if_lost(stream: int, door: _Door) -> None:
     """After an idle time longer than the lease another process may have the door; then this one takes a free one."""
     try:
-        leases.renew(lease)
+        leases.renew(door.lease)
     except LeaseError:
+        key = (door.lease.owner, stream)
         with _lock:
-            held = _doors.get((lease.owner, stream))
-            if held is not None and held[0] == lease:
-                del _doors[(lease.owner, stream)]
+            if _doors.get(key) is door:
+                del _doors[key]
 
 
 def _take(stream: int) -> Lease:

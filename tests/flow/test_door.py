@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ from console.api import events
 from console.api.events import MOST_EVENTS
 from console.api.tokens import issue
 from ingest import door
+from ingest.admit import Crowded
+from ingest.db import DatabaseGone
 from ingest.door import DoorRecord, receive
 from tests.api.caller import person
 from tests.flow.world import CONTRACT, Flow, thing
@@ -110,8 +113,6 @@ def test_s24_no_2xx_when_the_database_is_gone(flow: Flow, client: APIClient, mon
 
 
 def door_gone() -> Exception:
-    from ingest.db import DatabaseGone
-
     return DatabaseGone(found="the connection ended")
 
 
@@ -149,6 +150,152 @@ def test_threads_share_one_door_and_its_offsets_are_dense(flow: Flow) -> None:
         " WHERE s.name = %(name)s AND c.kind = 'door' ORDER BY 1"
     )
     assert [row.offset for row in rows] == list(range(60))
+
+
+class Waiting:
+    """The first request stands still in its transaction while the others come; then it goes on."""
+
+    def __init__(self, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._flow = flow
+        self._in, self._go = threading.Event(), threading.Event()
+        self._write_all = write_all = door.Admission.write_all
+        self.fails: Callable[[list[bytes]], Exception | None] = lambda values: None
+
+        def held(admission: Any, cur: Any, batch: int) -> Any:
+            if not self._in.is_set():
+                self._in.set()
+                assert self._go.wait(30)
+            error = self.fails([record.value for record in admission.poll.records])
+            if error is not None:
+                raise error
+            return write_all(admission, cur, batch)
+
+        monkeypatch.setattr(door.Admission, "write_all", held)
+
+    def send(self, *requests: list[bytes]) -> list[Future[Any]]:
+        """What came of each, and the receipts that another connection saw as soon as it was answered."""
+        with ThreadPoolExecutor(len(requests)) as pool:
+            futures = []
+            for number, values in enumerate(requests):
+                futures.append(pool.submit(self._request, values))
+                if number == 0:
+                    assert self._in.wait(30)
+                self._until_waiting(number)
+            self._go.set()
+        return futures
+
+    def _request(self, values: list[bytes]) -> Any:
+        try:
+            received = receive(self._flow.name, [DoorRecord(0, None, None, value, None) for value in values])
+            offsets = [outcome.offset for outcome in received.outcomes]
+            with connection.cursor() as cur:
+                cur.execute(
+                    'SELECT count(*) FROM receipt WHERE source_id = %s AND "offset" = ANY(%s)',
+                    [received.source, offsets],
+                )
+                return received, cur.fetchone()[0]
+        finally:
+            connection.close()
+
+    def _until_waiting(self, number: int) -> None:
+        ends = time.monotonic() + 30
+        while sum(len(held.commits._waiting) for held in door._doors.values()) != number:
+            assert time.monotonic() < ends
+            time.sleep(0.001)
+
+
+BATCHES = (
+    "SELECT b.records, b.from_offset, b.to_offset FROM batch b JOIN source c ON c.id = b.source_id"
+    " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s ORDER BY b.from_offset"
+)
+
+
+def test_requests_that_wait_for_one_another_are_one_batch(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its own outcomes, in its order, and is answered when all of them are durable."""
+    flow.open()
+    waiting = Waiting(flow, monkeypatch)
+    futures = waiting.send(
+        [thing(0)], [thing(1), thing(0)], [thing(2), thing(1), b"no event"], [thing(2, other=True), thing(3)]
+    )
+    answers = [future.result() for future in futures]
+    found = [[(o.offset, o.decision.name) for o in received.outcomes] for received, _ in answers]
+    assert found == [
+        [(0, "ADMITTED")],
+        [(1, "ADMITTED"), (2, "DUPLICATE")],
+        [(3, "ADMITTED"), (4, "DUPLICATE"), (5, "QUARANTINED")],
+        [(6, "QUARANTINED"), (7, "ADMITTED")],
+    ]
+    assert [seen for _, seen in answers] == [1, 2, 3, 2]
+    assert [(row.from_offset, row.to_offset) for row in flow.rows(BATCHES)] == [(0, 1), (1, 8)]
+
+
+FEW_A_BATCH = OPEN_DOOR.replace("[limits]", "[limits]\nbatch_records = 3")
+
+
+def test_a_batch_of_requests_is_no_larger_than_one_of_records(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = make_flow(contract=FEW_A_BATCH)
+    flow.open()
+    waiting = Waiting(flow, monkeypatch)
+    large = [thing(f"large-{n}") for n in range(5)]
+    futures = waiting.send([thing(0)], [thing(1), thing(2)], [thing(3)], [thing(4)], large, [thing(5)])
+    assert all(seen == len(received.outcomes) for received, seen in (future.result() for future in futures))
+    assert [row.records for row in flow.rows(BATCHES)] == [1, 3, 1, 5, 1]
+
+
+def test_one_requests_trouble_is_not_that_of_those_beside_it(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.open()
+    waiting = Waiting(flow, monkeypatch)
+    waiting.fails = lambda values: Crowded(found="much") if thing(2) in values else None
+    futures = waiting.send([thing(0)], [thing(1)], [thing(2)], [thing(3)])
+    with pytest.raises(door.TooManyEvents):
+        futures[2].result()
+    assert [futures[n].result()[1] for n in (0, 1, 3)] == [1, 1, 1]
+    assert flow.decisions() == ["ADMITTED"] * 3
+
+
+def test_s24_no_request_of_a_group_is_answered_when_its_commit_was_not(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is gone: all of them hear it, once, and sending them again admits what is not there yet."""
+    flow.open()
+    waiting = Waiting(flow, monkeypatch)
+    asked: list[int] = []
+
+    def gone(values: list[bytes]) -> Exception | None:
+        asked.append(len(values))
+        return door_gone() if len(values) > 1 else None
+
+    waiting.fails = gone
+    futures = waiting.send([thing(0)], [thing(1)], [thing(2)], [thing(3)])
+    for future in futures[1:]:
+        with pytest.raises(DatabaseGone):
+            future.result()
+    assert asked == [1, 3]
+    assert flow.decisions() == ["ADMITTED"]
+    waiting.fails = lambda values: None
+    sent = receive(flow.name, [DoorRecord(0, None, None, thing(n), None) for n in range(4)])
+    assert [o.decision.name for o in sent.outcomes] == ["DUPLICATE", "ADMITTED", "ADMITTED", "ADMITTED"]
+
+
+def test_a_group_whose_door_is_lost_is_sent_again_by_each(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was written under what no longer holds: each request looks for its door and window again."""
+    flow.open()
+    lost: list[int] = []
+    take_offsets = door._take_offsets
+
+    def loses_once(cur: Any, lease: Any, binding: Any, records: int, turn: bool) -> Any:
+        if records > 1 and not lost:
+            lost.append(records)
+            return None
+        return take_offsets(cur, lease, binding, records, turn)
+
+    monkeypatch.setattr(door, "_take_offsets", loses_once)
+    futures = Waiting(flow, monkeypatch).send([thing(0)], [thing(1)], [thing(2)], [thing(3)])
+    assert [future.result()[1] for future in futures] == [1, 1, 1, 1]
+    assert lost == [3]
+    assert flow.decisions() == ["ADMITTED"] * 4
 
 
 def test_a_door_that_another_process_took_is_given_up(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
