@@ -66,7 +66,7 @@ class Ahead(Gathering):
 
     def has_batch(self) -> bool:
         """Whether what is there fills a batch."""
-        return self._loaded is not None and self._is_full(*self._limits)
+        return self._loaded is not None and self.is_full(*self._limits)
 
     def close(self) -> None:
         super().close()

@@ -58,6 +58,8 @@ from ingest.streams import Loaded, compiled
 sql = statements("ingest", "consume")
 
 _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text")
+_PART_BYTES = 65_536
+"""Given to the server at once: it stores them while a little of what comes next is done."""
 _REMEMBERED = 64
 EVENTS_REMEMBERED = 40_000
 SENT_REMEMBERED = 80_000
@@ -80,12 +82,17 @@ class Consumed:
     next_offset: int
 
 
-def consume(source: Source, lease: Lease, install: str, poll: Poll, memory: Memory) -> Consumed:
-    """The verb: one transaction. Raises LeaseError when fenced, PollSkip when the read is not dense."""
+def consume(
+    source: Source, lease: Lease, install: str, poll: Poll, memory: Memory, meanwhile: Meanwhile = nothing
+) -> Consumed:
+    """The verb: one transaction. `meanwhile` is called often while PostgreSQL stores effects.
+
+    Raises LeaseError when fenced, PollSkip when the read is not dense.
+    """
     check_dense(poll, lease.next_offset)
     read = _Read(poll)
     tries = iter([False])
-    return again(lambda: _Consumption(source, lease, install, read, memory, next(tries, True)).transact())
+    return again(lambda: _Consumption(source, lease, install, read, memory, next(tries, True), meanwhile).transact())
 
 
 class _Read:
@@ -309,7 +316,16 @@ def _placed(cur: Cursor, partial: Sequence[int]) -> dict[int, set[int]]:
 class _Consumption:
     """One try at the transaction. A race that a unique index settled makes it be done again from the start."""
 
-    def __init__(self, source: Source, lease: Lease, install: str, read: _Read, memory: Memory, looks: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        lease: Lease,
+        install: str,
+        read: _Read,
+        memory: Memory,
+        looks: bool,
+        meanwhile: Meanwhile = nothing,
+    ) -> None:
         self.source = source
         self.lease = lease
         self.install = install
@@ -317,6 +333,7 @@ class _Consumption:
         self.poll = read.poll
         self.memory = memory
         self.looks = looks  # for effects that are there already: the try before this one met some
+        self.meanwhile = meanwhile
 
     def transact(self) -> Consumed:
         with write() as cur:
@@ -458,7 +475,10 @@ class _Consumption:
                     for row in self._joined_rows(batch, some):
                         copy.write_row(row)
                 else:
-                    copy.write(self._plain_rows(batch, some))
+                    rows = self._plain_rows(batch, some)
+                    for start in range(0, len(rows), _PART_BYTES):
+                        copy.write(rows[start : start + _PART_BYTES])
+                        self.meanwhile()
             failpoint("consume.after_leaf")
 
     def _plain_rows(self, batch: int, effects: _Effects) -> bytes:
@@ -619,6 +639,12 @@ class EffectsLane(ReadingLane):
         super().close()
         self.gathering.close()
 
+    def go_on(self) -> bool:
+        return self._reader is not None and self.gathering.read_on(BATCH_RECORDS, BATCH_BYTES)
+
+    def has_batch(self) -> bool:
+        return self.gathering.is_full(BATCH_RECORDS, BATCH_BYTES)
+
     def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
         """Reads and commits one bounded batch."""
         gathering, limits = self.gathering, (BATCH_RECORDS, BATCH_BYTES)
@@ -630,7 +656,7 @@ class EffectsLane(ReadingLane):
             return Step(0, idle=False)
         self._check_topic()
         batch = gathering.next_batch(None, *limits)
-        done = consume(self.source, self.lease, self._install, batch, self._memory)
+        done = consume(self.source, self.lease, self._install, batch, self._memory, meanwhile)
         self._moved(done.next_offset, batch.leader_epoch)
         failpoint("consume.before_kafka_commit")
         self._tell()

@@ -40,17 +40,27 @@ class Gathering:
         if self._fault is not None and not self.moved():
             raise self._fault
 
+    def read_on(self, records: int, size: int) -> bool:
+        """What is there of the next batch, without waiting, up to one read. False: it is whole, or nothing was there.
+
+        Called inside another lane's transaction: a fault waits for this lane's turn.
+        """
+        before = self.pending.end
+        if not self._at_end and not self.is_full(records, size):
+            self._more(0.0, records, size)
+        return self.pending.end > before
+
     def moved(self) -> bool:
         """Whether there is anything: records, or offsets that hold none."""
         return self.pending.end > self.pending.start
 
     def is_ripe(self, records: int, size: int) -> bool:
         """Whether waiting brings no better batch: it is full, nothing more is there, or it waited long enough."""
-        if self._is_full(records, size) or self._at_end or self._fault is not None:
+        if self.is_full(records, size) or self._at_end or self._fault is not None:
             return True
         return time.monotonic() - self._since > GATHER_SECONDS
 
-    def _is_full(self, records: int, size: int) -> bool:
+    def is_full(self, records: int, size: int) -> bool:
         return len(self.pending.records) >= records or self.pending.size >= size
 
     def next_batch(self, cut: int | None, records: int, size: int) -> Poll:

@@ -28,7 +28,7 @@ from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.outcome import Kind, Outcome, confirm
 from ingest.core.reconciliation import Due, due
-from ingest.db import Cursor, read, statements, write
+from ingest.db import Cursor, looked_up, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import (
     Admin,
@@ -190,7 +190,7 @@ class PublishLane:
         batches = self._queued()
         if not batches:
             return self._idle()
-        return self._publish(batches)
+        return self._publish(batches, meanwhile)
 
     def close(self) -> None:
         if self._producer is not None:
@@ -243,13 +243,13 @@ class PublishLane:
             rows = cur.execute(sql.queued, {"source": self.lease.source}).fetchall()
         return choose([Queued(*row) for row in rows])
 
-    def _publish(self, batches: Sequence[Queued]) -> Step:
+    def _publish(self, batches: Sequence[Queued], meanwhile: Meanwhile) -> Step:
         """One attempt: prepare, send, write down what came of it."""
         contract = compiled(batches[0].contract).contract
         producer = self._fence(contract)
         failpoint("publish.after_fence")
         bus = self._find_bus(contract)
-        prepared = self._prepare(bus, batches, self._letters(batches, bus))
+        prepared = self._prepare(bus, batches, self._letters(batches, bus, meanwhile))
         mark = attempt_mark(self._install, prepared.id)
         failpoint("publish.after_prepared")
         outcome = producer.send(bus.topic, _messages(prepared.letters, mark))
@@ -257,14 +257,14 @@ class PublishLane:
         outcome = confirm(outcome, bus.topic_id, self._topic_id_after(bus, outcome))
         return self._write(prepared, outcome)
 
-    def _letters(self, batches: Sequence[Queued], bus: Bus) -> Letters:
+    def _letters(self, batches: Sequence[Queued], bus: Bus, meanwhile: Meanwhile) -> Letters:
         """The events of these batches that have no place yet, in offset order, each with its partition."""
         statement = sql.events_without_place if any(batch.partly for batch in batches) else sql.events
         leaf = leaf_of("event", batches[0].run_number)
         with read() as cur:
             cur.row_factory = tuple_row
             keys = {"batches": [batch.batch for batch in batches]}
-            rows = cur.execute(statement.format(leaf=leaf), keys, binary=True).fetchall()
+            rows = looked_up(cur, statement.format(leaf=leaf), keys, meanwhile)
         rows.sort(key=itemgetter(0))
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * 7
         offsets, numbers, identities, digests, keys_, headers, payloads = columns

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
 
 from ingest import consume
 from ingest.consume import EffectsLane
@@ -13,6 +14,7 @@ from ingest.core.consumption import BusRecord, rule
 from ingest.core.errors import LeaseError
 from ingest.kafka import BusMessage, Record
 from ingest.lease import take
+from ingest.models import Source
 from tests.flow.bus import bus_counts, contradictions, kept, lease_runs_out, never_sent, once, read_bus
 from tests.flow.world import Flow, thing
 
@@ -135,7 +137,6 @@ def test_a_fenced_lane_changes_nothing(flow: Flow) -> None:
 def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     from ingest.consume import Memory
     from ingest.core.batching import Poll, PollSkip
-    from ingest.models import Source
 
     published(flow)
     source = Source.objects.get(id=flow.sources("bus")[0])
@@ -145,6 +146,54 @@ def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(PollSkip):
             consume.consume(source, lease, "x", poll, Memory())
     lease_runs_out(flow, "effects")
+
+
+def test_effects_read_on_in_the_steps_of_other_lanes(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to one batch, without waiting, and nothing of it is decided before its turn; then no read is left to do."""
+    monkeypatch.setattr(consume, "BATCH_RECORDS", 20)
+    published(flow, 100)
+    source = next(s for s in flow.sources("bus") if len(read_bus(flow)[Source.objects.get(id=s).partition]) > 40)
+    lease = take("effects", source)
+    assert lease is not None
+    lane = EffectsLane(lease, flow.cluster, flow.admin)
+    assert not lane.go_on()  # a consumer is made in its own step
+    until(lambda: lane.step(0.5).records == 20)
+    until(lambda: lane.go_on() or lane.has_batch())
+    until(lambda: not lane.go_on() and lane.has_batch())
+    assert (len(lane.gathering.pending.records), lane.lease.next_offset, flow.count("effect")) == (20, 20, 20)
+    with monkeypatch.context() as nothing_to_read:
+        nothing_to_read.setattr(lane, "_read", None)
+        nothing_to_read.setattr(lane.gathering, "_read", None)
+        assert lane.step(0.5).records == 20
+    assert (lane.lease.next_offset, flow.count("effect")) == (40, 40)
+    lane.close()
+    lease_runs_out(flow, "effects")
+
+
+def test_while_effects_are_stored_something_else_is_done(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consume, "_PART_BYTES", 100)
+    published(flow, 50)
+    source = flow.sources("bus")[0]
+    lease = take("effects", source)
+    assert lease is not None
+    lane = EffectsLane(lease, flow.cluster, flow.admin)
+    inside: list[bool] = []
+
+    def meanwhile() -> bool:
+        inside.append(connection.in_atomic_block)
+        return False
+
+    until(lambda: lane.step(0.5, meanwhile).records > 0)
+    assert len(inside) > 5 and all(inside)
+    assert flow.count("effect") > 0
+    lane.close()
+    lease_runs_out(flow, "effects")
+
+
+def until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < ends
 
 
 def test_many_small_attempts_are_all_remembered(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
