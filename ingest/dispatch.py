@@ -35,6 +35,8 @@ MOST_LANES = 16
 REST_RETRY, REST_OTHER = 2.0, 30.0
 #: How long a process leaves a lane alone that it found with nothing to do.
 REST_EMPTY = 3.0
+#: How often a process looks for free lanes: at work, and while none of its own has anything to do.
+LOOK_SECONDS, LOOK_IDLE_SECONDS = 0.5, 0.1
 #: A lane whose failing takes long (a broker that does not answer) rests so many times as long as it took.
 REST_SHARE = 5.0
 #: With others waiting for room: when a lane is idle, and how long a turn of one at work lasts.
@@ -105,10 +107,11 @@ class Worker:
         idle_seconds = IDLE_SECONDS
         looked = worked = 0.0
         records = 0
+        done = 1
         while (now := time.monotonic()) < end:
-            if now - looked > 0.5:
-                self._take_free(slots)
-                looked = time.monotonic()
+            if now - looked > (LOOK_SECONDS if done else LOOK_IDLE_SECONDS):
+                made_room = self._take_free(slots)
+                looked = 0.0 if made_room else time.monotonic()
             failpoint("slice.before_round")
             done = self._round()
             records += done
@@ -175,26 +178,29 @@ class Worker:
 
         return go_on
 
-    def _take_free(self, slots: int) -> None:
+    def _take_free(self, slots: int) -> bool:
         """Free positions with work, whose turn was longest ago first, up to this process's share of all.
 
         Lanes that only wait (for a person, for silence) do not keep out those that have something to do: idle ones make
         room, one at work does so after its turn, and one that found nothing rests before it is looked at again.
+        True: there is room now that was not there before.
         """
         rows = work()
         free = self._free(rows)
         room = min(MOST_LANES, max(1, -(-len(rows) // slots))) - len(self.held)
         if free and room <= 0:
-            self._make_room(len(free))  # and take at the next look
-        else:
-            self._take(free[: max(0, room)])
+            return self._make_room(len(free))  # and take at the next look, which is soon
+        self._take(free[: max(0, room)])
+        return False
 
-    def _make_room(self, wanted: int) -> None:
+    def _make_room(self, wanted: int) -> bool:
+        held = len(self.held)
         longest = min(self.held, key=lambda key: self.held[key].since, default=None)
         if longest is not None and time.monotonic() - self.held[longest].since > TURN_SECONDS:
             self._give_back(longest)
         else:
             self._let_go_of_idle(IDLE_CROWDED, wanted)
+        return len(self.held) < held
 
     def _take(self, free: list[tuple[str, int]]) -> None:
         for key in free:

@@ -129,6 +129,19 @@ def test_a_lane_that_says_it_is_idle_makes_room_for_one_that_waits(crowded: list
     assert list(worker.held) == [("admission", 1)]
 
 
+def test_room_that_was_made_is_taken_at_once(crowded: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 64 lanes for 32 places, each lane that had ended left its place empty until the next look."""
+    monkeypatch.setattr(dispatch, "LOOK_SECONDS", 0.3)
+    held: list[int] = []
+    round_ = dispatch.Worker._round
+    monkeypatch.setattr(dispatch.Worker, "_round", lambda self: held.append(len(self.held)) or round_(self))
+    lanes = iter([_stepping(idle=True), *[_stepping(idle=False) for _ in range(3)]])
+    worker = dispatch.Worker(Mock(), {"admission": lambda *_: next(lanes)}, Mock())
+    worker.slice(1.0)
+    assert crowded[:1] == [("admission", 0)]
+    assert held.count(1) == 1, "one round between making room and taking"
+
+
 def test_a_slice_that_ends_with_nothing_to_do_gives_all_back(crowded: list[tuple[str, int]]) -> None:
     """Another process may have the next permit, and must not wait until these leases end by themselves."""
     worker = dispatch.Worker(Mock(), {"admission": lambda *_: _stepping(idle=True)}, Mock())
