@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -140,6 +141,15 @@ class Ground:
 
         with psycopg.connect(self.stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as connection:
             connection.execute("CHECKPOINT")
+
+    def vacuum(self) -> float:
+        """What autovacuum has not done yet; seconds."""
+        import psycopg
+
+        with psycopg.connect(self.stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as connection:
+            began = time.monotonic()
+            connection.execute("VACUUM (ANALYZE)")
+            return time.monotonic() - began
 
     def _remove(self) -> None:
         self.stack.remove()

@@ -76,14 +76,22 @@ class LongRun:
         """Some further records by one worker while nothing else runs: the cost of one at this size of the run.
 
         One checkpoint before them: the first part pays for writing pages in full, as one part in many does in life.
+        Before that a VACUUM: autovacuum would come in the middle of one part or of none, for the records before.
         """
         there = self.records
+        vacuum = self.ground.vacuum()
         self.ground.calm()
         answers = [self._more() for _ in range(self.chunks)]
         each = [answer["seconds"] * 1e6 / answer["records"] for answer in answers]
         micros = statistics.median(each)
         self.book.say(f"   with {there:,} records there, one costs {micros:.1f} µs; after a checkpoint {each[0]:.1f}")
-        return {"there": there, "us": round(micros, 2), "us_after_checkpoint": round(each[0], 2), "chunks": answers}
+        return {
+            "there": there,
+            "us": round(micros, 2),
+            "us_after_checkpoint": round(each[0], 2),
+            "vacuum_seconds": round(vacuum, 2),
+            "chunks": answers,
+        }
 
     def _more(self) -> dict[str, Any]:
         answer: dict[str, Any] = self.ground.call(
