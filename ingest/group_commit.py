@@ -59,13 +59,13 @@ class GroupCommit(Generic[P, R]):
         if not leads:
             mine.called.wait()
         if not mine.settled:
-            self._lead()
+            self._lead(mine)
         if mine.error is not None:
             raise mine.error
         return cast("R", mine.answer)
 
-    def _lead(self) -> None:
-        """The group at the head, whose first is the caller. Whatever happens to it, somebody leads afterwards."""
+    def _lead(self, mine: _Caller[P, R]) -> None:
+        """The group at the head, whose first is `mine`. Whatever happens to it, somebody else leads afterwards."""
         group: list[_Caller[P, R]] = []
         try:
             with self._lock:
@@ -73,7 +73,8 @@ class GroupCommit(Generic[P, R]):
             self._settle(group)
         finally:
             with self._lock:
-                self._waiting[:0] = [caller for caller in group[1:] if not caller.settled]
+                back = [caller for caller in group if not caller.settled]
+                self._waiting = [caller for caller in [*back, *self._waiting] if caller is not mine]
                 following = self._waiting[:1]
                 self._led = bool(following)
             for caller in [*(c for c in group if c.settled), *following]:

@@ -100,6 +100,20 @@ def test_whoever_leads_and_is_interrupted_leaves_the_others_a_leader() -> None:
     assert [futures[n].result() for n in (0, 2, 3)] == [f"answer to {n}" for n in (1, 3, 4)]
 
 
+def test_a_leader_that_cannot_even_tell_its_group_leaves_the_others_a_leader() -> None:
+    def together(waiting: Sequence[int]) -> int:
+        if waiting[0] == 2:
+            raise ValueError("no limits for 2")
+        return len(waiting)
+
+    held = Held()
+    futures = sent(GroupCommit(held, together), held, [1, 2, 3, 4])
+    assert held.groups == [[1], [3, 4]]
+    with pytest.raises(ValueError, match="no limits"):
+        futures[1].result()
+    assert [futures[n].result() for n in (0, 2, 3)] == [f"answer to {n}" for n in (1, 3, 4)]
+
+
 def test_many_threads_each_get_their_own_answer_once() -> None:
     """Sixteen threads, two thousand pieces, every seventh of them wrong."""
     committed: list[int] = []

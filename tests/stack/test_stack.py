@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from console.place import PROJECT
-from console.stack import Stack, account, kafka, record
+from console.stack import Stack, account, kafka, postgres, record
 from console.stack import stack as stack_module
 from console.stack.account import Account, private_folder
 from console.stack.errors import (
@@ -349,3 +349,21 @@ class TestPostgres:
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as somebody else")
     def test_does_not_run_as_root(self, stack: Stack) -> None:
         assert psutil.Process(stack.pids("postgres")[0]).uids().real != 0
+
+
+@pytest.mark.parametrize(
+    ("gib", "found"), [(0.5, "128MB"), (2, "256MB"), (8, "1024MB"), (16, "2048MB"), (256, "2048MB")]
+)
+def test_postgresql_takes_an_eighth_of_the_memory_within_bounds(gib: float, found: str) -> None:
+    assert postgres.shared_buffers(int(gib * 2**30)) == found
+
+
+@pytest.mark.parametrize(("limit", "is_limit"), [("1073741824\n", True), ("max\n", False), (None, False)])
+def test_the_memory_of_a_container_is_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, is_limit: bool
+) -> None:
+    file = tmp_path / "memory.max"
+    if limit is not None:
+        file.write_text(limit)
+    monkeypatch.setattr(postgres, "CGROUP_LIMIT", file)
+    assert postgres.memory() == (2**30 if is_limit else psutil.virtual_memory().total)
