@@ -137,18 +137,19 @@ class Ground:
 
     def calm(self) -> None:
         """Between measures: what PostgreSQL still owes is written now, so that nobody pays for an earlier one."""
-        import psycopg
-
-        with psycopg.connect(self.stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as connection:
-            connection.execute("CHECKPOINT")
+        self._administer("CHECKPOINT")
 
     def vacuum(self) -> float:
         """What autovacuum has not done yet; seconds."""
+        return self._administer("VACUUM (ANALYZE)")
+
+    def _administer(self, statement: str) -> float:
+        """Outside of any transaction; seconds."""
         import psycopg
 
         with psycopg.connect(self.stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as connection:
             began = time.monotonic()
-            connection.execute("VACUUM (ANALYZE)")
+            connection.execute(statement.encode())
             return time.monotonic() - began
 
     def _remove(self) -> None:

@@ -60,8 +60,8 @@ class Ahead(Gathering):
         if self._loaded is None:
             return False
         upto = len(self._arrivals) + STEP_RECORDS
-        if upto > len(self.pending.records) and not self._at_end:
-            self._more(0.0, *self._limits)
+        if upto > len(self.pending.records):
+            self.read_on(*self._limits)
         return self._understand(self.pending.records, upto)
 
     def has_batch(self) -> bool:

@@ -132,10 +132,9 @@ def _check(contract: Contract, records: Sequence[DoorRecord]) -> None:
 
 @dataclass(frozen=True)
 class _Request:
-    """A request's records, understood, on their way into a transaction under this lease and binding."""
+    """A request's records, understood, on their way into a transaction under this door's lease and this binding."""
 
-    lease: Lease
-    source: Source
+    door: _Door
     binding: Binding
     loaded: Loaded
     records: Sequence[DoorRecord]
@@ -148,8 +147,7 @@ def _admit(door: _Door, binding: Binding, loaded: Loaded, records: Sequence[Door
     if not records:
         return Received(door.lease.source, binding.run_id, ())
     arrivals = arrivals_of(loaded, binding.run_id, records)
-    size = sum(map(weight, records))
-    request = _Request(door.lease, door.source, binding, loaded, records, arrivals, size)
+    request = _Request(door, binding, loaded, records, arrivals, sum(map(weight, records)))
     try:
         if connection.in_atomic_block:  # a caller's own transaction: nobody else's events belong in it
             return _admit_all([request])[0]
@@ -164,8 +162,7 @@ def _together(waiting: Sequence[_Request]) -> int:
     most = min(first.loaded.contract.limits.batch_records, BATCH_RECORDS)
     for number, request in enumerate(waiting):
         records, size = records + len(request.records), size + request.size
-        same = request.lease == first.lease and request.binding == first.binding
-        if number and (not same or records > most or size > BATCH_BYTES):
+        if number and (request.binding != first.binding or records > most or size > BATCH_BYTES):
             return number
     return len(waiting)
 
@@ -173,7 +170,7 @@ def _together(waiting: Sequence[_Request]) -> int:
 def _admit_all(requests: Sequence[_Request]) -> list[Received | None]:
     """One batch. To requests that came at once it is as if they had come one after the other."""
     first = requests[0]
-    lease, source, binding, loaded = first.lease, first.source, first.binding, first.loaded
+    lease, source, binding, loaded = first.door.lease, first.door.source, first.binding, first.loaded
     records = [record for request in requests for record in request.records]
     understood = [arrival for request in requests for arrival in request.arrivals]
 

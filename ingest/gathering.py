@@ -46,7 +46,7 @@ class Gathering:
         Called inside another lane's transaction: a fault waits for this lane's turn.
         """
         before = self.pending.end
-        if not self._at_end and not self.is_full(records, size):
+        if not self._at_end:
             self._more(0.0, records, size)
         return self.pending.end > before
 

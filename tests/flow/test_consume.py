@@ -16,6 +16,7 @@ from ingest.kafka import BusMessage, Record
 from ingest.lease import take
 from ingest.models import Source
 from tests.flow.bus import bus_counts, contradictions, kept, lease_runs_out, never_sent, once, read_bus
+from tests.flow.waiting import until
 from tests.flow.world import Flow, thing
 
 MakeFlow = Callable[..., Flow]
@@ -188,12 +189,6 @@ def test_while_effects_are_stored_something_else_is_done(flow: Flow, monkeypatch
     assert flow.count("effect") > 0
     lane.close()
     lease_runs_out(flow, "effects")
-
-
-def until(true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < ends
 
 
 def test_many_small_attempts_are_all_remembered(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

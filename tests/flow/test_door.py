@@ -25,6 +25,7 @@ from ingest.admit import Crowded
 from ingest.db import DatabaseGone
 from ingest.door import DoorRecord, receive
 from tests.api.caller import person
+from tests.flow.waiting import until
 from tests.flow.world import CONTRACT, Flow, thing
 
 MakeFlow = Callable[..., Flow]
@@ -198,10 +199,7 @@ class Waiting:
             connection.close()
 
     def _until_waiting(self, number: int) -> None:
-        ends = time.monotonic() + 30
-        while sum(len(held.commits._waiting) for held in door._doors.values()) != number:
-            assert time.monotonic() < ends
-            time.sleep(0.001)
+        until(lambda: sum(len(held.commits._waiting) for held in door._doors.values()) == number)
 
 
 BATCHES = (

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from ingest.group_commit import GroupCommit
+from tests.flow.waiting import until
 
 
 class Gone(Exception):
@@ -48,13 +49,6 @@ def sent(commits: GroupCommit[int, str], held: Held, pieces: Sequence[int]) -> l
             until(lambda number=number: len(held.groups) == 1 and len(commits._waiting) == number)  # type: ignore[misc]
         held.go.set()
     return futures
-
-
-def until(true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < ends
-        time.sleep(0.001)
 
 
 def test_what_comes_meanwhile_goes_together_in_the_order_it_came() -> None:
