@@ -1,21 +1,26 @@
-"""Resolving quarantine items: a person decides, with a reason, once."""
+"""Resolving quarantine items: a person decides, with a reason, once.
+
+A discard beyond the contract's `close.discard_max` cannot be undone and keeps the window from passing. So it is
+refused, with its arithmetic, unless whoever asks names the run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
 from ingest.core.reason import Reason
-from ingest.db import again, statements, write
+from ingest.db import Cursor, again, read, statements, write
 from ingest.models import Resolution
+from ingest.streams import compiled
 from ingest.windows import raise_revisions
 
 sql = statements("ingest", "quarantine")
 
-#: One act resolves at most this many items; a larger selection is several acts.
+#: One transaction resolves at most this many items; a group of more takes several.
 MOST_ITEMS = 10_000
 
 
@@ -26,36 +31,168 @@ class ResolutionRefused(PassgateError):
     what = "the items cannot be resolved"
 
 
+class DiscardBeyondBound(PassgateError):
+    """More would be discarded than the contract allows, and nobody said by name that this is meant."""
+
+    code = "discard_beyond_bound"
+    what = "the contract allows fewer discards"
+
+
 @dataclass(frozen=True)
 class Resolved:
     items: int
     windows: tuple[int, ...]
 
 
-def resolve(items: Iterable[int], actor: str, resolution: Resolution, reason: str) -> Resolved:
-    """Resolves all of these open items or none. Raises NotFound or ResolutionRefused."""
+@dataclass(frozen=True)
+class Discards:
+    """What discarding a selection means for one window. `run` is `flights/2013-01`."""
+
+    win: int
+    window: int
+    run: str
+    allowed: int
+    used: int
+    more: int
+
+    @property
+    def beyond(self) -> bool:
+        return self.used + self.more > self.allowed
+
+    def __str__(self) -> str:
+        return f"{self.allowed:,} allowed, {self.used:,} used, this makes {self.used + self.more:,}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The open items of one reason in one run (by its number), up to the last one a person was shown."""
+
+    run: int
+    reason: Reason
+    upto: int
+
+    @property
+    def keys(self) -> dict[str, int]:
+        return {"run": self.run, "code": int(self.reason), "upto": self.upto}
+
+
+def discards_of(items: Iterable[int]) -> tuple[Discards, ...]:
+    """What discarding these items would make, by window."""
+    with read() as cur:
+        return _counted(cur, cur.execute(sql.open_of_items, {"ids": sorted(set(items))}).fetchall())
+
+
+def discards_of_group(group: Group) -> tuple[Discards, ...]:
+    """The same of a group."""
+    with read() as cur:
+        return _counted(cur, cur.execute(sql.open_of_group, group.keys).fetchall())
+
+
+def _counted(cur: Cursor, rows: Sequence[Any]) -> tuple[Discards, ...]:
+    return tuple(_discards(cur, {row.win: row.items for row in rows}))
+
+
+def _discards(cur: Cursor, more: Mapping[int, int], counted: bool = False) -> list[Discards]:
+    """`counted`: the items are discarded already, in this transaction."""
+    found = []
+    for row in cur.execute(sql.discarded, {"windows": list(more)}).fetchall():
+        allowed = compiled(row.contract_id).contract.close.discard_max
+        used = row.discarded - (more[row.win] if counted else 0)
+        found.append(Discards(row.win, row.number, f"{row.stream}/{row.run_id}", allowed, used, more[row.win]))
+    return found
+
+
+def resolve(
+    items: Iterable[int], actor: str, resolution: Resolution, reason: str, beyond: Collection[str] = ()
+) -> Resolved:
+    """Resolves all of these open items or none, at most 10,000.
+
+    `beyond` names runs (`flights/2013-01`) in which more may be discarded than the contract allows. Raises NotFound,
+    ResolutionRefused or DiscardBeyondBound.
+    """
     wanted = sorted(set(items))
+    because = _because(reason)
+    if not 0 < len(wanted) <= MOST_ITEMS:
+        raise ResolutionRefused(expected=f"1 to {MOST_ITEMS:,} items", found=f"{len(wanted):,}")
+    return again(lambda: _resolve(wanted, actor, resolution, because, beyond))
+
+
+def resolve_group(
+    group: Group, actor: str, resolution: Resolution, reason: str, beyond: Collection[str] = ()
+) -> Resolved:
+    """Resolves every open item of a group, in transactions of 10,000; what a crash leaves is still open.
+
+    The bound on discards is looked at for the whole group before the first of them. Raises as `resolve` does.
+    """
+    because = _because(reason)
+    if resolution is Resolution.DISCARDED:
+        refuse_beyond(discards_of_group(group), beyond)
+    total, windows = 0, set[int]()
+    while True:
+        part = again(lambda: _resolve_part(group, actor, resolution, because, beyond))
+        total += part.items
+        windows |= set(part.windows)
+        if part.items < MOST_ITEMS:
+            return Resolved(total, tuple(sorted(windows)))
+
+
+def _because(reason: str) -> str:
     if not reason.strip():
         raise ResolutionRefused(expected="a reason", found="none", next_step="say why, for whoever audits this")
-    if not 0 < len(wanted) <= MOST_ITEMS:
-        raise ResolutionRefused(expected=f"1 to {MOST_ITEMS} items", found=str(len(wanted)))
-    return again(lambda: _resolve(wanted, actor, resolution, reason.strip()))
+    return reason.strip()
 
 
-def _resolve(wanted: list[int], actor: str, resolution: Resolution, reason: str) -> Resolved:
+def _resolve(wanted: list[int], actor: str, resolution: Resolution, reason: str, beyond: Collection[str]) -> Resolved:
+    keys = {"ids": wanted, "actor": actor, "resolution": resolution.value, "reason": reason}
     with write() as cur:
-        rows = cur.execute(
-            sql.resolve, {"ids": wanted, "actor": actor, "resolution": resolution.value, "reason": reason}
-        ).fetchall()
+        rows = cur.execute(sql.resolve, keys).fetchall()
         if len(rows) != len(wanted):
             _refuse(cur.execute(sql.states, {"ids": wanted}).fetchall(), wanted)
-        _check_first(rows, resolution)
-        windows = tuple(sorted({row.win for row in rows}))
-        raise_revisions(cur, windows)
-        detail = {"items": wanted[:100], "count": len(wanted), "resolution": resolution.value}
-        for subject in sorted({f"{row.stream}/{row.run_id}" for row in rows}):
-            record_act(cur, actor, "quarantine.resolve", subject, reason, detail)
+        return _finish(cur, rows, actor, resolution, reason, beyond)
+
+
+def _resolve_part(group: Group, actor: str, resolution: Resolution, reason: str, beyond: Collection[str]) -> Resolved:
+    keys = group.keys | {"actor": actor, "resolution": resolution.value, "reason": reason, "most": MOST_ITEMS}
+    with write() as cur:
+        return _finish(cur, cur.execute(sql.resolve_group, keys).fetchall(), actor, resolution, reason, beyond)
+
+
+def _finish(
+    cur: Cursor, rows: Sequence[Any], actor: str, resolution: Resolution, reason: str, beyond: Collection[str]
+) -> Resolved:
+    """What every resolution ends with: its bounds, its windows' revisions, its row of the audit log."""
+    if not rows:
+        return Resolved(0, ())
+    _check_first(rows, resolution)
+    more = _by_window(rows)
+    windows = tuple(sorted(more))
+    if resolution is Resolution.DISCARDED:
+        cur.execute(sql.lock_windows, {"windows": list(windows)})
+        refuse_beyond(_discards(cur, more, counted=True), beyond)
+    raise_revisions(cur, windows)
+    detail = {"items": [row.id for row in rows[:100]], "count": len(rows), "resolution": resolution.value}
+    for subject in sorted({f"{row.stream}/{row.run_id}" for row in rows}):
+        record_act(cur, actor, "quarantine.resolve", subject, reason, detail)
     return Resolved(len(rows), windows)
+
+
+def _by_window(rows: Sequence[Any]) -> dict[int, int]:
+    more: dict[int, int] = {}
+    for row in rows:
+        more[row.win] = more.get(row.win, 0) + 1
+    return more
+
+
+def refuse_beyond(discards: Iterable[Discards], beyond: Collection[str]) -> None:
+    """Raises DiscardBeyondBound for the first window whose bound would be exceeded, unless `beyond` names its run."""
+    for found in discards:
+        if found.beyond and found.run not in beyond:
+            raise DiscardBeyondBound(
+                expected=f"at most {found.allowed:,} discarded in window {found.window} of {found.run}",
+                found=str(found),
+                next_step=f"leave them open, or name {found.run} to discard them all the same: "
+                "a discard cannot be undone, and the window can then never pass",
+            )
 
 
 def _check_first(rows: Sequence[Any], resolution: Resolution) -> None:
@@ -68,10 +205,16 @@ def _check_first(rows: Sequence[Any], resolution: Resolution) -> None:
         )  # fmt: skip
 
 
-def _refuse(found: list[tuple[int, str]], wanted: list[int]) -> None:
-    states = dict(found)
+def _refuse(found: Sequence[Any], wanted: list[int]) -> None:
+    states: Mapping[int, str] = dict(found)
     missing = [item for item in wanted if item not in states]
     if missing:
         raise NotFound(expected=f"quarantine item {missing[0]}", found="none")
     resolved = [item for item, state in states.items() if state != "OPEN"]
     raise ResolutionRefused(expected="open items", found=f"item {resolved[0]} is resolved already")
+
+
+__all__ = [
+    "MOST_ITEMS", "DiscardBeyondBound", "Discards", "Group", "Resolved", "ResolutionRefused",
+    "discards_of", "discards_of_group", "refuse_beyond", "resolve", "resolve_group",
+]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -124,6 +125,10 @@ class OneItem(Endpoint):
         return Response(whole(item_numbered(item), request.user))
 
 
+def _beyond(body: Mapping[str, Any]) -> list[str]:
+    return list(body.get("beyond_bound", ()))
+
+
 class ResolveOne(Endpoint):
     acts = {"POST": Act.RESOLVE}
 
@@ -137,7 +142,7 @@ class ResolveOne(Endpoint):
     def post(self, request: Request, item: int) -> Response:
         """Resolves an item, once: it names you and your reason."""
         body = body_of(request, shapes.Resolve)
-        resolve([item], actor_of(request), Resolution(body["resolution"]), body["reason"])
+        resolve([item], actor_of(request), Resolution(body["resolution"]), body["reason"], _beyond(body))
         return Response(document(item_numbered(item)))
 
 
@@ -154,5 +159,5 @@ class ResolveMany(Endpoint):
     def post(self, request: Request) -> Response:
         """Resolves all of these items or none, with one reason."""
         body = body_of(request, shapes.ResolveMany)
-        done = resolve(body["items"], actor_of(request), Resolution(body["resolution"]), body["reason"])
+        done = resolve(body["items"], actor_of(request), Resolution(body["resolution"]), body["reason"], _beyond(body))
         return Response({"resolved": done.items})

@@ -97,6 +97,12 @@ class CloseRun(Body):
 class Resolve(Body):
     resolution = s.ChoiceField(Resolution.choices)
     reason = Text(max_length=2_000, help_text="Why, for whoever audits this.")
+    beyond_bound = s.ListField(
+        child=Text(max_length=400),
+        required=False,
+        max_length=100,
+        help_text="Runs (STREAM/RUN) in which more may be discarded than their contract allows: they then never pass.",
+    )
 
 
 class ResolveMany(Resolve):

@@ -15,7 +15,7 @@ from console.api.named import item_numbered, run_written
 from console.api.quarantine import REASONS, document, items, payloads
 from console.cli.base import RUN, Command, Group, acting, as_json, counted, emit, moment, said, table
 from ingest.models import ItemState, Resolution
-from ingest.quarantine import MOST_ITEMS, resolve
+from ingest.quarantine import MOST_ITEMS, discards_of, refuse_beyond, resolve
 
 REASON = click.option(
     "--reason", type=click.Choice(REASONS), metavar="REASON", help="Set aside for this reason, as in NOT_JSON."
@@ -99,19 +99,33 @@ def _say_payload(which: str, payload: Mapping[str, Any]) -> None:
 )  # fmt: skip
 @click.option("--because", required=True, metavar="TEXT", help="Why, for whoever audits this.")
 @click.option("--all", "every", is_flag=True, help="All open items of the run.")
+@click.option(
+    "--beyond-bound", "beyond", multiple=True, metavar="STREAM/RUN",
+    help="Discard in this run more than its contract allows: it can then never pass.",
+)  # fmt: skip
 @REASON
 @acting
 @as_json
 def resolve_items(
-    targets: tuple[str, ...], resolution: str, because: str, every: bool, reason: str | None, actor: str, as_json: bool
+    targets: tuple[str, ...],
+    resolution: str,
+    because: str,
+    every: bool,
+    beyond: tuple[str, ...],
+    reason: str | None,
+    actor: str,
+    as_json: bool,
 ) -> None:
     """Resolve items by number, or a run's open ones with --all or --reason: all of them, or none.
 
-    An item is resolved once, and names who did it and why. More than 10,000 are resolved in acts of 10,000.
+    An item is resolved once, and names who did it and why. More than 10,000 are resolved in acts of 10,000. Discards
+    beyond the contract's discard_max are refused, with their arithmetic, unless --beyond-bound names the run.
     """
     chosen = _chosen(targets, every, reason)
+    if Resolution(resolution) is Resolution.DISCARDED:
+        refuse_beyond(discards_of(chosen), beyond)
     for first in range(0, len(chosen), MOST_ITEMS):
-        resolve(chosen[first : first + MOST_ITEMS], actor, Resolution(resolution), because)
+        resolve(chosen[first : first + MOST_ITEMS], actor, Resolution(resolution), because, beyond)
     if as_json:
         emit({"resolved": len(chosen), "items": chosen})
     else:

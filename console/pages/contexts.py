@@ -576,11 +576,15 @@ class Choice:
     word: str
     words: str
     refused: str = ""
+    sums: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvePage:
-    """`/quarantine/{id}/resolve`, or of a selection; `hidden` is the selection as the form carries it."""
+    """`/quarantine/{id}/resolve`, or of a selection; `hidden` is the selection as the form carries it.
+
+    `beyond` are the runs in which discarding would exceed the contract's bound: one of them is to be typed.
+    """
 
     title: str
     url: str
@@ -597,6 +601,8 @@ class ResolvePage:
     hidden: tuple[tuple[str, str], ...] = ()
     then_next: bool = True
     joined: int = 0
+    beyond: tuple[str, ...] = ()
+    confirmed: str = ""
 
 
 # --- unknown publishes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from ingest.streams import compiled
 
 MOST_SHOWN = 20_000  # characters of a payload; the raw bytes are a download away
 MOST_TICKED = 200
+MOST_NAME = 400  # characters of what somebody types to confirm
 
 WHY = "why, for whoever audits this"
 NOT_YET = "Not yet: a redrive is a plan, and plans come with a later version."
@@ -429,9 +431,15 @@ def resolve_many(request: HttpRequest) -> HttpResponseBase:
     )
 
 
+MOST_LISTED = 20  # items that stand on a confirm page
+
+
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What is to be resolved, and how pages, commands and the API name it. `done` is where a person goes after it."""
+    """What is to be resolved, and how pages, commands and the API name it. `done` is where a person goes after it.
+
+    `items` are all of it, or the first ones of a `group`, which has `count`.
+    """
 
     items: Sequence[QuarantineItem]
     title: str
@@ -442,25 +450,39 @@ class _Subject:
     command: str
     api: str
     body: str = ""
-    group: str = ""
-    upto: str = ""
+    group: verbs.Group | None = None
+    key: str = ""
+    count: int = 0
 
     @property
-    def open(self) -> list[QuarantineItem]:
-        return [each for each in self.items if each.state == ItemState.OPEN]
+    def open(self) -> list[int]:
+        return [each.id for each in self.items if each.state == ItemState.OPEN]
+
+    @property
+    def number(self) -> int:
+        """How many items the button resolves."""
+        return self.count if self.group else len(self.open)
+
+    def discards(self) -> tuple[verbs.Discards, ...]:
+        return verbs.discards_of_group(self.group) if self.group else verbs.discards_of(self.open)
+
+    def resolve(self, actor: str, resolution: Resolution, reason: str, beyond: Sequence[str]) -> verbs.Resolved:
+        if self.group:
+            return verbs.resolve_group(self.group, actor, resolution, reason, beyond)
+        return verbs.resolve(self.open, actor, resolution, reason, beyond)
 
 
 def _group_subject(named: reads.GroupKey, upto: str) -> _Subject:
-    last = int(upto) if upto.isdigit() and len(upto) < 19 else 0
-    found = reads.upto(named, last)
+    last = int(upto) if upto.isascii() and upto.isdigit() and len(upto) < 19 else 0
     run = run_names([named.run]).get(named.run)
     if run is None or not last:
         raise Http404
+    found, count = reads.upto(named, last, MOST_LISTED)
     back = reverse("group", args=[named.text])
     name = f"{run.stream}/{run.run_id}"
     return _Subject(
         found,
-        f"Resolve all {len(found):,} of {name}",
+        f"Resolve all {count:,} of {name}",
         named.reason.name,
         reverse("resolve-many"),
         back,
@@ -468,15 +490,18 @@ def _group_subject(named: reads.GroupKey, upto: str) -> _Subject:
         f"passgate quarantine resolve {shlex.quote(name)} --reason {named.reason.name}",
         "POST /api/v1/quarantine/resolve",
         '"items": [...], ',
+        verbs.Group(named.run, named.reason, last),
         named.text,
-        upto,
+        count,
     )
 
 
 def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
     answer = may(request.user, Act.RESOLVE)
     chosen, reason = request.POST.get("resolution", ""), reason_in(request)
-    choices = _choices(subject)
+    discards = subject.discards()
+    beyond = tuple(each.run for each in discards if each.beyond)
+    choices = _choices(subject, discards)
     errors: tuple[str, ...] = ()
     if request.method == "POST":
         errors = _refusals(request, answer, subject, choices, chosen, reason) or _resolve(
@@ -490,21 +515,23 @@ def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
         url=subject.url,
         back=subject.back,
         headline=reason_words(Reason[subject.reason]) if subject.reason in Reason.__members__ else "",
-        rows=item_rows(subject.items[:20]),
-        count=len(subject.open),
+        rows=item_rows(subject.items[:MOST_LISTED]),
+        count=subject.number,
         choices=choices,
         chosen=resolution,
         reason=reason,
         errors=errors,
         answer=answer,
         same=c.SameAct(
-            f'{subject.command} --resolution {resolution} --because "{WHY}"',
+            f'{subject.command} --resolution {resolution} --because "{WHY}"' + _named_in_command(resolution, beyond),
             subject.api,
-            f'{{{subject.body}"resolution": "{resolution}", "reason": "{WHY}"}}',
+            f'{{{subject.body}"resolution": "{resolution}", "reason": "{WHY}"{_named_in_body(resolution, beyond)}}}',
         ),
         hidden=_hidden_inputs(subject),
         then_next=len(subject.items) == 1 and not subject.group,
         joined=_joined(subject),
+        beyond=beyond,
+        confirmed=request.POST.get("beyond", "")[:MOST_NAME],
     )
     return page(request, "resolve", context, here="quarantine", status=422 if errors else 200)
 
@@ -512,7 +539,7 @@ def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
 def _hidden_inputs(subject: _Subject) -> tuple[tuple[str, str], ...]:
     """The selection as the form carries it, so that confirming means exactly what was shown."""
     if subject.group:
-        return (("group", subject.group), ("upto", subject.upto))
+        return (("group", subject.key), ("upto", str(subject.group.upto)))
     if len(subject.items) == 1:
         return ()
     return tuple(("item", str(each.id)) for each in subject.items)
@@ -520,15 +547,36 @@ def _hidden_inputs(subject: _Subject) -> tuple[tuple[str, str], ...]:
 
 def _joined(subject: _Subject) -> int:
     """How many of the same kind arrived since the selection was frozen."""
-    named = reads.group_key(subject.group) if subject.group else None
-    return reads.later(named, int(subject.upto)) if named else 0
+    named = reads.group_key(subject.key) if subject.group else None
+    return reads.later(named, subject.group.upto) if named and subject.group else 0
 
 
-def _choices(subject: _Subject) -> tuple[c.Choice, ...]:
+def _named_in_command(resolution: str, beyond: Sequence[str]) -> str:
+    meant = resolution == Resolution.DISCARDED
+    return "".join(f" --beyond-bound {shlex.quote(run)}" for run in beyond if meant)
+
+
+def _named_in_body(resolution: str, beyond: Sequence[str]) -> str:
+    return f', "beyond_bound": {json.dumps(beyond)}' if beyond and resolution == Resolution.DISCARDED else ""
+
+
+def _sums(found: verbs.Discards) -> str:
+    """ "flights/2013-01, window 1: 50 allowed, 0 used, this makes 10,000: the window can then never pass." """
+    words = f"{found.run}, window {found.window}: {found}"
+    return f"{words}: the window can then never pass." if found.beyond else f"{words}."
+
+
+def _choices(subject: _Subject, discards: Sequence[verbs.Discards]) -> tuple[c.Choice, ...]:
     mismatch = all(each.reason == Reason.PAYLOAD_MISMATCH for each in subject.items)
     no_first = "" if mismatch else "There is no first payload that could stand."
     found = tuple(
-        c.Choice(value, word, words, no_first if value == Resolution.ACCEPTED_FIRST else "")
+        c.Choice(
+            value,
+            word,
+            words,
+            no_first if value == Resolution.ACCEPTED_FIRST else "",
+            tuple(_sums(each) for each in discards) if value == Resolution.DISCARDED else (),
+        )
         for value, word, words in CHOICES
     )
     return (*found, c.Choice("REDRIVE", "Redrive", "Send it through admission again.", NOT_YET))
@@ -549,16 +597,15 @@ def _refusals(
         wrong.append("Choose what becomes of it.")
     if not reason:
         wrong.append(NO_REASON)
-    if not subject.open:
+    if not subject.number:
         wrong.append("Nothing of this is open any more.")
     return tuple(wrong)
 
 
 def _resolve(request: HttpRequest, subject: _Subject, chosen: str, reason: str) -> tuple[str, ...]:
     try:
-        done = verbs.resolve(
-            [each.id for each in subject.open], request.user.get_username(), Resolution(chosen), reason
-        )
+        typed = request.POST.get("beyond", "").replace("\x00", "").strip()
+        done = subject.resolve(request.user.get_username(), Resolution(chosen), reason, [typed])
     except PassgateError as error:
         return (str(error),)
     for win in done.windows:

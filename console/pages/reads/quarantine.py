@@ -20,7 +20,6 @@ from ingest.models import Batch, Event, ItemState, QuarantineItem, Run
 PAGE_SIZE = 50
 MOST_GROUPS = 200
 MOST_HEADERS = 100
-MOST_AT_ONCE = 10_000  # what the verb resolves in one act
 
 # A list needs no bytes of any payload.
 __all__ = ["source_names"]  # what an item's first event needs a name for
@@ -190,9 +189,10 @@ def some(numbers: Sequence[int]) -> list[QuarantineItem]:
     return list(_listed(QuarantineItem.objects.filter(id__in=numbers)))
 
 
-def upto(key: GroupKey, last: int) -> list[QuarantineItem]:
-    """The open items of a group that were there when the selection was frozen at item `last`."""
-    return list(_listed(items(ItemState.OPEN, key.run, key.reason).filter(id__lte=last))[:MOST_AT_ONCE])
+def upto(key: GroupKey, last: int, most: int) -> tuple[list[QuarantineItem], int]:
+    """The first open items of a group, as it was when it was frozen at item `last`, and how many there are."""
+    found = items(ItemState.OPEN, key.run, key.reason).filter(id__lte=last)
+    return list(_listed(found)[:most]), found.count()
 
 
 def later(key: GroupKey, last: int) -> int:
