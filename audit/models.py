@@ -108,3 +108,20 @@ class Enforcement(models.Model):
 
     class Meta:
         db_table = "enforcement"
+
+
+class KeptFacts(models.Model):
+    """A window's facts as counted last, for pages: shared, so that no two web processes say different things.
+
+    `shape` names the version of the facts' own form; `took` is in seconds. No verdict is made of these.
+    """
+
+    win = models.OneToOneField(Window, models.PROTECT, db_column="win", primary_key=True)
+    shape = models.TextField()
+    fingerprint = models.TextField()
+    facts = models.BinaryField()
+    counted_at = models.DateTimeField()
+    took = models.FloatField()
+
+    class Meta:
+        db_table = "kept_facts"

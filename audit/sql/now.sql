@@ -28,3 +28,20 @@ SELECT clock_timestamp() AS at,
 
 -- name: newest
 SELECT greatest(w.cut_at, (SELECT max(committed_at) FROM batch WHERE win = w.id)) AS at FROM run_window w WHERE w.id = %(win)s
+
+-- name: kept
+-- Whoever counted last, in whichever process.
+SELECT fingerprint, facts, counted_at, took, clock_timestamp() AS now
+  FROM kept_facts WHERE win = %(win)s AND shape = %(shape)s
+
+-- name: keep
+-- Two processes may count at once: the younger facts stay, whoever is done last.
+INSERT INTO kept_facts AS k (win, shape, fingerprint, facts, counted_at, took)
+VALUES (%(win)s, %(shape)s, %(fingerprint)s, %(facts)s, %(at)s, %(took)s)
+ON CONFLICT (win) DO UPDATE
+   SET shape = excluded.shape, fingerprint = excluded.fingerprint, facts = excluded.facts, counted_at = excluded.counted_at,
+       took = excluded.took
+ WHERE k.counted_at < excluded.counted_at OR k.shape <> excluded.shape
+
+-- name: forget
+DELETE FROM kept_facts WHERE win = %(win)s

@@ -194,7 +194,7 @@ class VerdictLine:
 
 @dataclass(frozen=True, slots=True)
 class GateLine:
-    """The gate of one window, or of the run."""
+    """The gate of one window, or of the run. `left`: seconds of its lease; after them an open page knows nothing."""
 
     word: str
     state: str
@@ -202,6 +202,7 @@ class GateLine:
     until: datetime | None = None
     checked_at: datetime | None = None
     verdict: Link | None = None
+    left: float | None = None
 
 
 # --- a run
@@ -224,6 +225,7 @@ class Strip:
     durability: str = ""
     windows: tuple[Tab, ...] = ()
     window: int | None = None
+    gate_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,7 @@ class RunRow:
     opened_at: datetime
     by: str
     gate: str
+    gate_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
 
 def _of_run(seen: runs.Scope) -> c.GateLine:
     """Open only when the run is closed and the latest verdict of every window is a live PASS (DESIGN 8)."""
-    waiting = [each.number for each in seen.windows if not runs.is_open(seen.gates.get(each.id))]
+    gates = [seen.gates.get(each.id) for each in seen.windows]
+    waiting = [each.number for each, gate in zip(seen.windows, gates, strict=True) if not runs.is_open(gate)]
     if not seen.windows:
         return c.GateLine("GATE SHUT", "GATE SHUT", "The run has no window yet.")
     if waiting:
@@ -59,7 +60,10 @@ def _of_run(seen: runs.Scope) -> c.GateLine:
     if seen.run.state != RunState.CLOSED:
         return c.GateLine("GATE SHUT", "GATE SHUT", "Every window is open, but the run is not closed yet.")
     return c.GateLine(
-        "GATE OPEN", "GATE OPEN", "The run is closed and the latest verdict of every window is a live PASS."
+        "GATE OPEN",
+        "GATE OPEN",
+        "The run is closed and the latest verdict of every window is a live PASS.",
+        left=runs.lease_left(gates),
     )
 
 

@@ -92,6 +92,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     trouble = str(now) if isinstance(now, PassgateError) else ""
     live = now if isinstance(now, judged.Judged) else None
     measuring = isinstance(now, judged.Measuring)
+    anew = live is not None and live.anew
     shown = standing or (_newest(seen, verdicts) if measuring else None)
     context = c.RunPage(
         strip=reads.strip(seen, _durability(live, shown)),
@@ -110,14 +111,14 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         measuring=measuring,
         trouble=trouble,
     )
-    pace = RUNNING if measuring else _pace(seen, standing)
+    pace = RUNNING if measuring or anew else _pace(seen, standing)
     return page(request, "run", context, here="runs", pace=pace)
 
 
 def _pace(seen: reads.Scope, standing: Verdict | None) -> int:
-    """Faster while something runs; no more once a verdict stands that nothing changes."""
+    """Faster while something runs; no more after a FAIL, which nothing changes. A PASS ends, its gate does not."""
     if standing is not None:
-        return ENDED
+        return ENDED if standing.state == "FAIL" else STEADY
     return RUNNING if seen.run.state == RunState.SEALED else STEADY
 
 
@@ -163,6 +164,8 @@ def _all_hold(seen: reads.Scope, live: judged.Judged) -> c.Said:
     """Checks that hold now are not a PASS, and the page must not say the word before a verdict does."""
     latest = f"the latest one, #{seen.verdict.number}, is {seen.verdict.title}" if seen.verdict else "there is none yet"
     words = f"All {len(live.checks.holding)} checks hold now. That is not a verdict: {latest}."
+    if live.anew:
+        return c.Said(words, judged.anew_words(live.verdict))
     if seen.contract and seen.contract.close.auto:
         return c.Said(words, "wait; the window is judged by itself.")
     return c.Said(words, "judge the window.", "This contract closes when somebody asks.")
@@ -241,7 +244,8 @@ def gate_line(seen: reads.Scope, win: int | None = None) -> c.GateLine:
     if verdict:
         link = c.Link(f"{seen.name}#{verdict.number}", paths.verdict_url(seen.stream, seen.run.run_id, verdict.number))
     word = "GATE OPEN" if reads.is_open(gate) else "GATE SHUT"
-    return c.GateLine(word, word, why, gate.open_until if gate else None, gate.checked_at if gate else None, link)
+    checked, until = (gate.checked_at, gate.open_until) if gate else (None, None)
+    return c.GateLine(word, word, why, until, checked, link, reads.lease_left([gate]))
 
 
 # --- what pages of a run share

@@ -74,6 +74,8 @@ LOOKS: Mapping[str, Look] = {
     # the gate
     "GATE OPEN": Look("Gate OPEN", "gate-open", Tone.PASS, Shape.OUTLINE),
     "GATE SHUT": Look("Gate SHUT", "gate-shut", Tone.INK, Shape.TINT),
+    # its lease ran out on an open page, which then knows nothing of it
+    "GATE UNMEASURED": Look("Gate not re-checked", "hatch", Tone.UNMEASURED, Shape.HATCH),
     # receipts
     "ADMITTED": Look("ADMITTED", "check", Tone.PASS, Shape.PLAIN),
     "DUPLICATE": Look("DUPLICATE", "twice", Tone.MUTED, Shape.PLAIN),

@@ -72,6 +72,12 @@ def n(value: object) -> str:
 
 
 @register.filter
+def seconds(value: float) -> str:
+    """Seconds for a script to read, in no language's notation."""
+    return f"{value:.1f}"
+
+
+@register.filter
 def size(value: int | None) -> str:
     """A number of bytes, in full."""
     return "—" if value is None else f"{value:,} byte{'' if value == 1 else 's'}"
@@ -132,6 +138,15 @@ def span_words(seconds: float) -> str:
 def icon(name: str) -> SafeString:
     """An icon; it says nothing to a screen reader, for the word stands beside it."""
     return mark_safe(icons.svg(name))
+
+
+@register.simple_tag
+def gate_status(state: str, left: float | None) -> SafeString:
+    """A gate's state. One that is open stands with what takes its place in the browser when its lease has run out."""
+    if left is None:
+        return status(state)
+    lapsed = status("GATE UNMEASURED")
+    return format_html('<span data-lease="{}">{}<span hidden>{}</span></span>', seconds(left), status(state), lapsed)
 
 
 @register.simple_tag

@@ -110,7 +110,7 @@ def test_lanes_that_go_on_with_the_next_run_are_not_seen_behind_their_commit(
 def test_a_page_shows_a_run_that_takes_long_to_read(flow: Flow, slow: object) -> None:
     win = window_of(flow.name, "r1")
     judge(win)
-    now.forget()
+    now.forget(win)
     assert checks_now(win).state is v.State.PASS
     time.sleep(2.1)
     assert checks_now(win).state is v.State.PASS, "unchanged, and known to be"

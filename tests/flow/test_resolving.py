@@ -1,4 +1,4 @@
-"""Resolving many items: all of a group in as many transactions as it takes, and never past the contract's bound unnamed."""
+"""Resolving many items: a group is resolved whole, and nothing is discarded past the contract's bound by mistake."""
 
 from __future__ import annotations
 

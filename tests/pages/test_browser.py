@@ -179,3 +179,30 @@ def test_dark_and_light_follow_the_system_and_the_choice(browser: Browser, web: 
     page.click("button:has-text('Light')")
     assert ground() == "rgb(246, 244, 238)"
     context.close()
+
+
+def test_a_gate_whose_lease_ran_out_unseen_is_not_shown_as_open(page: Page, web: str, live: Stack) -> None:
+    """Whoever re-checks stands still, and so does this page's polling: what the page says must end with the lease."""
+    from ingest.db import write
+    from tests.flow.world import Flow, thing
+
+    flow = Flow(automatic="false")
+    opened_run = flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    flow.seal()
+    flow.work()
+    assert flow.judge().verdict.state == "PASS"
+    with write() as cur:
+        cur.execute(
+            "UPDATE gate_open SET open_until = clock_timestamp() + interval '6 seconds' WHERE win = %s",
+            [opened_run.win],
+        )
+    path = f"/runs/{flow.name}/r1/"
+    page.goto(web + path)
+    strip = page.locator(".strip [data-lease]")
+    assert "Gate OPEN" in strip.inner_text()
+    page.route(f"**{path}", lambda route: route.abort())
+    page.locator(".strip [data-lease] .tone-unmeasured").wait_for(state="visible", timeout=15_000)
+    assert strip.inner_text() == "Gate not re-checked"
+    assert "Readers can read" not in page.locator("main").inner_text()

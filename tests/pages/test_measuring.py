@@ -1,4 +1,4 @@
-"""How long a page waits for checks to be measured: only for what can be there in time."""
+"""What a page shows of checks: what was counted last, by any process, and for how long it waits for more."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ import pytest
 
 from audit.core.verdict import Verdict
 from console.pages.reads import measuring
+from console.pages.reads.measuring import Shown
 
 WIN = 1
 OLD, NEW = (cast("Verdict", object()) for _ in range(2))
+Ask = Callable[..., Shown | None]
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Verdict | None]]:
-    """Asks, while measuring goes on until the test ends: `took` is what the last measurement, ten seconds ago, took."""
+def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+    """Asks, while measuring goes on until the test ends. `age` and `took` are of what was counted last."""
     let_go = threading.Event()
+    kept: list[Any] = [None]
 
     def checks(_: int) -> Verdict:
         let_go.wait(60)
         return NEW
 
-    monkeypatch.setattr(measuring, "close", SimpleNamespace(checks_now=checks))
-    monkeypatch.setattr(measuring, "_kept", {})
+    fake = SimpleNamespace(checks_now=checks, kept_checks=lambda _: kept[0])
+    monkeypatch.setattr(measuring, "now", fake)
     monkeypatch.setattr(measuring, "_under_way", {})
 
-    def ask(took: float | None = None, **more: Any) -> Verdict | None:
-        if took is not None:
-            now = time.monotonic()
-            measuring._kept[WIN] = measuring._Kept(OLD, now - 10, now - 1, took)
-        if more.get("ready"):
+    def ask(age: float | None = None, took: float = 0.01, unchanged: bool = True, ready: bool = False) -> Shown | None:
+        if age is not None:
+            kept[0] = (SimpleNamespace(age=age, took=took, verdict=lambda: OLD), unchanged)
+        if ready:
             let_go.set()
         return measuring.measured(WIN)
 
@@ -45,27 +47,34 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Verdict 
         asked.answer.result(timeout=60)
 
 
-def test_what_is_shown_waits_for_nothing_that_takes_long(
-    measured: Callable[..., Verdict | None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_fresh_and_unchanged_is_shown_without_measuring(measured: Ask) -> None:
+    assert measured(age=1.0) == Shown(OLD)
+    assert measuring._under_way == {}
+
+
+def test_what_has_changed_since_is_measured_however_young_it_is(measured: Ask) -> None:
+    assert measured(age=0.1, unchanged=False, ready=True) == Shown(NEW)
+
+
+def test_what_is_shown_waits_for_nothing_that_takes_long(measured: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "MOMENT", 5.0)
     begun = time.monotonic()
-    assert measured(took=30.0) is OLD
-    assert measured() is OLD
+    assert measured(age=9.0, took=30.0, unchanged=False) == Shown(OLD)
+    assert measured() == Shown(OLD)
     assert time.monotonic() - begun < 2
     assert WIN in measuring._under_way
 
 
-def test_what_was_measured_quickly_is_waited_for(
-    measured: Callable[..., Verdict | None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_beyond_ten_seconds_it_is_said_to_be_measured_anew(measured: Ask) -> None:
+    assert measured(age=10.5, took=30.0) == Shown(OLD, anew=True)
+
+
+def test_what_was_measured_quickly_is_waited_for(measured: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "MOMENT", 30.0)
-    assert measured(took=0.01, ready=True) is NEW
+    assert measured(age=10.5, ready=True) == Shown(NEW)
 
 
-def test_a_first_look_waits_once_for_all(
-    measured: Callable[..., Verdict | None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_first_look_waits_once_for_all(measured: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "PATIENCE", 0.3)
     monkeypatch.setattr(measuring, "MOMENT", 30.0)
     begun = time.monotonic()
@@ -76,9 +85,6 @@ def test_a_first_look_waits_once_for_all(
     assert time.monotonic() - waited < 2
 
 
-def test_a_measurement_too_old_to_be_shown_is_not(
-    measured: Callable[..., Verdict | None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_measurement_too_old_to_be_shown_is_not(measured: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "PATIENCE", 0.1)
-    monkeypatch.setattr(measuring, "USABLE", 5.0)
-    assert measured(took=30.0) is None
+    assert measured(age=61.0, took=30.0) is None

@@ -8,7 +8,6 @@ import shlex
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs
@@ -372,7 +371,7 @@ def test_a_window_is_sealed_and_judged_by_pages_alone(operator: Client, live: St
     assert "QUARANTINE broken → holds" in after
     assert "Checks now, not a verdict" not in after
     assert "Checks now, not a verdict" in get(operator, f"{path}?now").text
-    assert "hx-trigger" not in after, "polling ends when a verdict stands"
+    assert 'hx-trigger="every 5s"' in after, "a verdict ends, its gate does not"
     verdict = get(operator, f"{path}verdicts/2").text
     assert "Verdicts are not yet sealed." in verdict
     assert 'class="stamp"' not in verdict, "the stamp appears only on sealed verdicts"
@@ -385,7 +384,7 @@ def test_a_first_look_at_a_large_window_does_not_hold_the_page(
     operator: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_go = threading.Event()
-    real = measuring.close.checks_now
+    real = measuring.now.checks_now
 
     def slowly(window: int) -> Any:
         let_go.wait(240)
@@ -396,7 +395,7 @@ def test_a_first_look_at_a_large_window_does_not_hold_the_page(
     if begun_before := measuring._under_way.get(window):
         begun_before.answer.exception(timeout=240)
     measuring.forget(window)
-    monkeypatch.setattr(measuring.close, "checks_now", slowly)
+    monkeypatch.setattr(measuring.now, "checks_now", slowly)
     begun = time.monotonic()
     page = get(operator, stage.path)
     assert time.monotonic() - begun < 10
@@ -408,9 +407,9 @@ def test_a_first_look_at_a_large_window_does_not_hold_the_page(
     let_go.set()
     # however long measuring takes on this machine today: a page shows it once it is there
     under_way.result(timeout=240)
-    monkeypatch.setattr(measuring.close, "checks_now", lambda _: pytest.fail("what was measured is shown"))
+    monkeypatch.setattr(measuring.now, "checks_now", lambda _: pytest.fail("what was measured is shown"))
     monkeypatch.setattr(measuring, "USABLE", 600.0)
-    monkeypatch.setattr(measuring, "_kept", {window: replace(measuring._kept[window], fresh_until=float("inf"))})
+    monkeypatch.setattr(measuring, "FRESH", 600.0)
     shown = get(operator, stage.path).text
     assert "are being measured" not in shown
     assert "Checks now, not a verdict" in shown

@@ -37,11 +37,15 @@ EVIDENCE: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The checks of a window as they are now, and what the diagnosis says about them."""
+    """The checks of a window as counted last, and what the diagnosis says about them.
+
+    `anew`: they are older than ten seconds, and are being measured again.
+    """
 
     checks: c.Checks
     said: c.Said
     verdict: Verdict
+    anew: bool = False
 
 
 class Measuring:
@@ -51,12 +55,24 @@ class Measuring:
 def now(window: int, link: Linker, permissions: Collection[str]) -> Judged | Measuring | PassgateError:
     """What audit says about a window now. An error is an answer too: the page shows it instead of checks."""
     try:
-        verdict = measuring.measured(window)
+        shown = measuring.measured(window)
     except PassgateError as error:
         return error
-    if verdict is None:
+    if shown is None:
         return Measuring()
-    return Judged(checks_of(verdict, link), said_of(verdict, permissions), verdict)
+    verdict = shown.verdict
+    said = said_before(verdict) if shown.anew else said_of(verdict, permissions)
+    return Judged(checks_of(verdict, link), said, verdict, shown.anew)
+
+
+def said_before(verdict: Verdict) -> c.Said:
+    """What was so when it was counted. What it asked for may be done since: nothing is offered."""
+    sentence = diagnose(verdict).sentence.split(" Next: ")[0]
+    return c.Said(sentence, anew_words(verdict))
+
+
+def anew_words(verdict: Verdict) -> str:
+    return f"wait; this is what was counted at {verdict.judged_at:%H:%M:%S}, and it is being measured anew."
 
 
 def said_of(verdict: Verdict, permissions: Collection[str]) -> c.Said:

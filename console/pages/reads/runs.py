@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, Count, ExpressionWrapper, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import (
+    BooleanField,
+    Count,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+)
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Now
 
@@ -122,15 +133,22 @@ def _seen(verdicts: QuerySet[Verdict]) -> list[VerdictSeen]:
 
 
 def gates(windows: Sequence[int]) -> dict[int, GateOpen]:
-    """The gate's rows by window id; `live` is the database's own answer to whether the lease still holds."""
+    """The gate's rows by window id; `live` and `left` say how long the lease still holds, by the database's clock."""
     holds = ExpressionWrapper(Q(open_until__gt=Now()), output_field=BooleanField())
-    rows = GateOpen.objects.filter(win__in=windows).annotate(live=holds).select_related("verdict")
+    left = ExpressionWrapper(F("open_until") - Now(), output_field=DurationField())
+    rows = GateOpen.objects.filter(win__in=windows).annotate(live=holds, left=left).select_related("verdict")
     return {row.win_id: row for row in rows}
 
 
 def is_open(gate: GateOpen | None) -> bool:
     """Whether readers can read: a lease that holds and was not shut."""
     return gate is not None and bool(getattr(gate, "live", False)) and gate.shut_why is None
+
+
+def lease_left(gates: Iterable[GateOpen | None]) -> float | None:
+    """Seconds for which a page may say that all of these gates are open; None where one of them is not."""
+    seconds = [gate.left.total_seconds() if gate is not None and is_open(gate) else None for gate in gates]  # type: ignore[attr-defined]
+    return min((left for left in seconds if left is not None), default=None) if None not in seconds else None
 
 
 def strip(seen: Scope, durability: str = "") -> c.Strip:
@@ -150,6 +168,7 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
         owner=(terms.owner or "") if terms else "",
         verdict=seen.verdict.title if seen.verdict else "NOT JUDGED",
         gate="GATE OPEN" if is_open(seen.gate) else "GATE SHUT",
+        gate_left=lease_left([seen.gate]),
         durability=durability,
         windows=tuple(
             c.Tab(str(each.number), paths.window_url(seen.stream, run.run_id, each.number), each.number == here)
@@ -250,7 +269,7 @@ def _row(
 ) -> c.RunRow:
     found = [verdicts[win] for win, _, _ in windows if win in verdicts]
     latest = max(found, key=lambda verdict: verdict.number, default=None)
-    all_open = bool(windows) and all(is_open(open_gates.get(win)) for win, _, _ in windows)
+    left = lease_left(open_gates.get(win) for win, _, _ in windows)
     return c.RunRow(
         stream=run.stream.name,
         run=run.run_id,
@@ -261,7 +280,8 @@ def _row(
         bar=bar,
         opened_at=run.opened_at,
         by=run.opened_by,
-        gate="GATE OPEN" if all_open else "GATE SHUT",
+        gate="GATE SHUT" if left is None else "GATE OPEN",
+        gate_left=left,
     )
 
 

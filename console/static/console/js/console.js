@@ -26,7 +26,7 @@
   function sayLive() {
     if (!live || !regions().length) return;
     const ended = ![...regions()].some((region) => region.hasAttribute("hx-trigger"));
-    if (ended) say("still", regions()[0].dataset.ended || "Ended: a verdict stands");
+    if (ended) say("still", regions()[0].dataset.ended || "Ended: FAIL stands");
     else if (staleSince !== null) say("stale", `Stale since ${utc(staleSince)}`);
     else if (paused) say("paused", `Paused, ${age(Date.now() - heardAt)} old`);
     else say("live", `Live, ${age(Date.now() - heardAt)} ago`);
@@ -95,6 +95,20 @@
     if (region && answer) window.htmx.swap(region, answer, { swapStyle: "outerHTML" });
   }
 
+  // --- leases. A gate that is open is open for so many seconds; what this page has not heard of by then it does not know.
+  // The clock that runs on while a machine sleeps, and the one that nobody can set: whichever is further.
+  const leases = new WeakMap(); // element -> when it was shown
+  const elapsed = (from) => Math.max(Date.now() - from.wall, performance.now() - from.steady) / 1000;
+
+  function watchLeases() {
+    document.querySelectorAll("[data-lease]").forEach((place) => {
+      if (!leases.has(place)) leases.set(place, { wall: Date.now(), steady: performance.now() });
+      const lapsed = elapsed(leases.get(place)) >= Number(place.dataset.lease);
+      place.firstElementChild.hidden = lapsed;
+      place.lastElementChild.hidden = !lapsed;
+    });
+  }
+
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (!isLive(event.target)) return;
     if (paused || document.hidden || isHeld(event.target)) event.preventDefault();
@@ -131,6 +145,7 @@
     unfolded.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
     unfolded = [];
     sayLive();
+    watchLeases();
   });
 
   ["htmx:sendError", "htmx:responseError", "htmx:timeout"].forEach((name) =>
@@ -192,7 +207,11 @@
     button.addEventListener("click", keys["?"]);
   });
   if (pauseButton) pauseButton.addEventListener("click", togglePause);
-  document.addEventListener("visibilitychange", sayLive);
-  setInterval(sayLive, 1000);
-  sayLive();
+  function tick() {
+    sayLive();
+    watchLeases();
+  }
+  document.addEventListener("visibilitychange", tick);
+  setInterval(tick, 1000);
+  tick();
 })();
