@@ -11,7 +11,7 @@ from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.core.reason import Decision
 from tests.model.broker import Record
 from tests.model.ledger import UNSETTLED, Receipt
-from tests.model.people import may_read
+from tests.model.people import LEASE, may_read
 from tests.model.world import BUS, DOOR, STREAM, World, parse
 
 Broken = tuple[str, str]
@@ -202,8 +202,15 @@ def i10_no_read_without_pass(t: Truth) -> Iterator[Broken]:
     world, ledger = t.world, t.ledger
     for win in ledger.windows:
         newest = ledger.newest_verdict(win)
-        if may_read(world, win).granted and (newest is None or newest.state != "PASS"):
+        if not may_read(world, win).granted:
+            continue
+        if newest is None or newest.state != "PASS":
             yield "I10", f"run {win} may be read, its newest verdict is {newest and newest.state}"
+        until = ledger.gates[win].open_until
+        for log, since in world.silent_since.items():
+            # whoever looked since then was told nothing of it, so no lease can have begun later
+            if (win, log) in ledger.ranges and until > since + LEASE + 0.001:
+                yield "I10", f"run {win} is open until {until:g} s, Kafka says nothing of {log} since {since:g} s"
 
 
 def i12_first_payloads(t: Truth) -> Iterator[Broken]:

@@ -253,8 +253,8 @@ class Passgate(RuleBasedStateMachine):
     def kafka_says_nothing_about(self, after: int, log: int) -> None:
         """Until it is asked again (S28); lanes read on."""
         self._work(after)
-        self.world.silent ^= {log}
-        self._say("broker", f"{'says nothing' if log in self.world.silent else 'answers'} about {self.world.name(log)}")
+        silent = self.world.hush(log)
+        self._say("broker", f"{'says nothing' if silent else 'answers'} about {self.world.name(log)}")
 
     @rule(log=st.sampled_from((1, 2, *BUS)))
     def a_new_leader_is_elected(self, log: int) -> None:
@@ -297,6 +297,22 @@ class Passgate(RuleBasedStateMachine):
         self._person(who, lambda: people.close_run(self.world, win, who), effects)
 
     @precondition(lambda self: self._cut_windows())
+    @rule(after=AFTER, nth=st.integers(0, 2), effects=st.sampled_from((3, 4, 5)), seconds=st.sampled_from((11, 40)))
+    def a_closer_is_stopped(self, after: int, nth: int, effects: int, seconds: int) -> None:
+        """Somewhere between looking and storing, while Kafka falls silent, for longer than a sample may be old."""
+        self._work(after)
+        windows = self._cut_windows()
+        closing = people.close_run(self.world, windows[nth % len(windows)], "carl")
+        for _ in range(effects + windows[nth % len(windows)]):
+            if (said := next(closing, None)) is None:
+                return
+            self._say("carl", said)
+        if 11 not in self.world.silent:
+            self.kafka_says_nothing_about(0, 11)
+        self.world.ledger.now += seconds
+        self._finish("carl", closing)
+
+    @precondition(lambda self: self._cut_windows())
     @rule(after=AFTER, nth=st.integers(0, 2))
     def ana_and_ben_close_at_once(self, after: int, nth: int) -> None:
         """In turns, one effect each: of two who measured the same, one stores it (S12)."""
@@ -317,9 +333,11 @@ class Passgate(RuleBasedStateMachine):
         self._say("ana", f"resolves {people.resolve(self.world, 'ana')} items")
 
     @precondition(lambda self: self.world.ledger.gates)
-    @rule()
-    def gates_are_checked_again(self) -> None:
-        people.enforce(self.world)
+    @rule(effects=st.sampled_from((1, 2, 2)), then=st.sampled_from((0, 0, 9, 11, 40)))
+    def gates_are_checked_again(self, effects: int, then: int) -> None:
+        """By an enforcer that may be stopped between looking and writing, for longer than a lease."""
+        self._person("enforcer", lambda: people.enforce(self.world), effects)
+        self.world.ledger.now += then
 
     @precondition(lambda self: self._open_runs() and len(self.world.ledger.windows) < len(RUNS))
     @rule(after=AFTER)
@@ -365,7 +383,8 @@ class Passgate(RuleBasedStateMachine):
         self._say("and then", "nothing goes wrong any more")
         broker.holds, broker.slow_markers = None, False
         self.world.skips.clear()
-        self.world.silent.clear()
+        for log in list(self.world.silent):
+            self.world.hush(log)
         for late in broker.late:
             self._land(late)
         broker.late.clear()

@@ -17,7 +17,7 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 POSTURE = {"cleanup.policy": "delete", "replication.factor": "1"}
 DATABASE = f.DatabaseIdentity("1", 1)
 RULES = f.CloseRules(required=("thing",))
-LEASE = 30.0
+LEASE, RECHECK = 30.0, 10.0
 
 
 def at(seconds: float) -> datetime:
@@ -150,8 +150,15 @@ def close_run(world: World, win: int, who: str) -> Doing:
     if window.revision != facts.window.revision and "two closers" not in world.flaws:
         yield "finds that the window moved on: nothing is stored"
         return
-    _store(world, window, verdict, facts.window.revision, who)
-    if unheard and verdict.state is v.State.PASS:
+    age = timedelta(seconds=ledger.now - seen_at)
+    if age > RULES.sample_max_age and "stored however old" not in world.flaws:
+        yield f"finds that what it saw is {age.total_seconds():g} s old: nothing is stored"
+        return
+    _store(world, window, verdict, facts.window.revision, who, seen_at)
+    long_silent = any(
+        ledger.now - since > RULES.sample_max_age.total_seconds() for since in world.silent_since.values()
+    )
+    if (unheard or long_silent) and verdict.state is v.State.PASS:
         world.passed_unheard.append(window.run.run_id)
     yield f"stores {window.run.run_id}#{len(ledger.verdicts)}: {verdict.state}"
 
@@ -370,8 +377,8 @@ def quarantine(world: World, win: int) -> f.Quarantine:
     return f.Quarantine(opened, len(items) - opened, 0)
 
 
-def _store(world: World, window: Window, verdict: v.Verdict, revision: int, who: str) -> None:
-    """The verdict, the revision, the run's state and the gate, or nothing."""
+def _store(world: World, window: Window, verdict: v.Verdict, revision: int, who: str, seen_at: float) -> None:
+    """The verdict, the revision, the run's state and the gate, or nothing. The lease counts from the look at Kafka."""
     ledger = world.ledger
     window.revision += 1
     body = v.body(verdict, 1, "")
@@ -380,7 +387,7 @@ def _store(world: World, window: Window, verdict: v.Verdict, revision: int, who:
     window.run.state = "CLOSED"
     ledger.version += 1
     if verdict.state is v.State.PASS and not any(w == window.number for w, _ in ledger.contradictions):
-        ledger.gates[window.number] = Gate(stored.number, ledger.now + LEASE, ledger.now)
+        ledger.gates[window.number] = Gate(stored.number, _leased(world, seen_at), seen_at)
     elif window.number in ledger.gates:
         _shut(world, window.number, "a newer verdict is not PASS")
 
@@ -393,11 +400,19 @@ def _shut(world: World, win: int, why: str) -> None:
 # ---- the gate -------------------------------------------------------------------------------------------------------
 
 
-def enforce(world: World) -> None:
-    """Re-checks what open gates stand on (audit.enforce)."""
-    ledger, broker = world.ledger, look(world)
-    for win, gate in ledger.gates.items():
-        if gate.shut_why is not None:
+def _leased(world: World, seen_at: float) -> float:
+    return (world.ledger.now if "lease from writing" in world.flaws else seen_at) + LEASE
+
+
+def enforce(world: World) -> Doing:
+    """Re-checks what open gates stand on (audit.enforce): looks once, then writes for all of them."""
+    ledger, broker, seen_at = world.ledger, look(world), world.ledger.now
+    looked = {win: gate.verdict for win, gate in ledger.gates.items() if gate.shut_why is None}
+    yield "looks at Kafka"
+    late = ledger.now - seen_at > RECHECK and "lease from writing" not in world.flaws
+    for win, number in looked.items():
+        gate = ledger.gates[win]
+        if gate.shut_why is not None or gate.verdict != number:
             continue
         ranges = [
             gates.Range(label(world, s), *_topic_of(world, s), r.start, r.end or 0)
@@ -408,8 +423,10 @@ def enforce(world: World) -> None:
         objections = gates.objections(basis, broker, ranges, sum(1 for w, _ in ledger.contradictions if w == win))
         if objections:
             _shut(world, win, objections[0])
-        else:
-            gate.open_until, gate.checked_at = ledger.now + LEASE, ledger.now
+        elif not late and not gates.unanswered(broker, ranges) and seen_at >= gate.checked_at:
+            gate.open_until, gate.checked_at = _leased(world, seen_at), seen_at
+    ledger.version += 1
+    yield "re-checks the gates" if not late else "was stopped for too long: extends nothing"
 
 
 def _topic_of(world: World, source: int) -> tuple[str, int]:

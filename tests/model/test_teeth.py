@@ -17,10 +17,12 @@ FLAWS = [
     ("first overwritten", {"I12"}),
     ("gap taken as proven", {"I8"}),
     ("two closers", {"S12"}),
-    ("cached answers", {"S28"}),
+    ("cached answers", {"S28", "I10"}),
     ("scan first", {"I6", "I7"}),
     ("no receipts", {"I5"}),
     ("door answers first", {"S24"}),
+    ("stored however old", {"S28"}),
+    ("lease from writing", {"I10"}),
     ("reuse", {"attempt_needs_fence_evidence"}),  # PostgreSQL refuses it before it can do harm
 ]
 

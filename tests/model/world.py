@@ -64,6 +64,7 @@ class World:
     door_log: list[Record] = field(default_factory=list)
     committed_by_us: dict[int, int] = field(default_factory=dict)
     silent: set[int] = field(default_factory=set)  # logs about which Kafka says nothing
+    silent_since: dict[int, float] = field(default_factory=dict)
     passed_unheard: list[str] = field(default_factory=list)
     skips: set[int] = field(default_factory=set)  # sources whose next read hides a record
     hidden: set[tuple[int, int]] = field(default_factory=set)
@@ -71,6 +72,15 @@ class World:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.flaws)
         self.logs = {1: Log("inbox/0"), 2: Log("inbox/1"), 11: Log("bus/0"), 12: Log("bus/1")}
+
+    def hush(self, log: int) -> bool:
+        """Kafka says nothing about a log, or answers again; whether it is silent now."""
+        self.silent ^= {log}
+        if log in self.silent:
+            self.silent_since[log] = self.ledger.now
+        else:
+            del self.silent_since[log]
+        return log in self.silent
 
     @property
     def inbox(self) -> tuple[int, ...]:

@@ -1,0 +1,35 @@
+"""The schedules of tests/judging/machine.py: the same ones each time, or others with PASSGATE_MODEL_SCHEDULES."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from console.stack import Stack
+from tests.judging.machine import JudgingMachine
+from tests.judging.world import make_ground, make_weather
+
+ASKED = os.environ.get("PASSGATE_JUDGING_SCHEDULES", "")
+SCHEDULES = int(ASKED or 300)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_no_schedule_opens_what_was_not_shown_to_stand(live: Stack) -> None:
+    JudgingMachine.ground = make_ground(live, make_weather(live))
+    run_state_machine_as_test(
+        JudgingMachine,
+        settings=settings(
+            max_examples=SCHEDULES,
+            stateful_step_count=8,
+            deadline=None,
+            database=None,
+            derandomize=not ASKED,
+            print_blob=True,
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
