@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
+from typing import TypeVar
 
 from psycopg.types.json import Jsonb
 
@@ -35,6 +36,7 @@ from ingest.kafka import (
 )
 
 sql = statements("audit", "capture")
+K = TypeVar("K")
 
 PROBE_SECONDS = 5.0
 
@@ -174,8 +176,8 @@ def _topics(asked: Admin, names: Sequence[str]) -> dict[str, Said]:
         return _topics(asked, names[:half]) | _topics(asked, names[half:])
 
 
-def logs(contracts: Mapping[int, Contract], probes: Iterable[Start], timeout: float = 5.0) -> dict[int, Captured]:
-    """Topic ids, log ends and probes of many streams, with as many questions as one stream takes: what gates stand on.
+def logs(contracts: Mapping[K, Contract], probes: Iterable[Start], timeout: float = 5.0) -> dict[K, Captured]:
+    """Topic ids, log ends and probes of many contracts, with as many questions as one takes: what gates stand on.
 
     Neither posture nor commits are asked for. `probes` name no partition twice.
     """
@@ -193,7 +195,7 @@ def logs(contracts: Mapping[int, Contract], probes: Iterable[Start], timeout: fl
     except BrokerError as error:
         return dict.fromkeys(contracts, Captured(why=str(error)))
     seen = _Seen(cluster_id, before, after, ends, probed)
-    return {stream: seen.captured(contract, at) for stream, contract in contracts.items()}
+    return {key: seen.captured(contract, at) for key, contract in contracts.items()}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -81,6 +81,12 @@ class Judged:
     @property
     def revision(self) -> int:
         return int(self.measurement.row.revision)
+
+    @property
+    def measured_at(self) -> datetime:
+        """When Kafka was asked for what this rests on; a gate's lease counts from there."""
+        broker = self.measurement.facts.broker
+        return broker.measured_at if broker else self.measurement.at
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,10 @@ def _look(win: int) -> tuple[Contract, look.Captured, dict[int, int]]:
 
 def store(judged: Judged, actor: str) -> Stored:
     """The verdict's transaction: it, the window's revision, the gate and the run's state, or nothing."""
-    return again(lambda: _store(judged, actor))
+    stored = again(lambda: _store(judged, actor))
+    failpoint("verdict.after_commit")
+    gate.end_readers()
+    return stored
 
 
 def diagnosis_now(win: int, permissions: set[str] | None = None) -> Diagnosis:
@@ -240,7 +249,7 @@ def _store(judged: Judged, actor: str) -> Stored:
         number = int(one(cur.execute(sql.next_number, {"run": row.run_number})).number)
         stored = _insert(cur, judged, number, actor)
         failpoint("verdict.after_row")
-        gate.follow(cur, judged.win, stored.id, judged.verdict.state is v.State.PASS)
+        gate.follow(cur, judged.win, stored.id, judged.verdict.state is v.State.PASS, judged.measured_at)
         failpoint("verdict.after_gate")
         cur.execute(sql.close_run, {"run": row.run_number})
         failpoint("verdict.after_run")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -20,9 +20,8 @@ from audit.core import words as w
 from audit.core.gate import Code, GateDecision
 from audit.core.snapshot import read_basis
 from audit.measure import lanes_of
-from ingest.auditlog import record_act
 from ingest.core.errors import PassgateError
-from ingest.db import Cursor, DatabaseGone, Refused, prepared, read, statements, write
+from ingest.db import DatabaseGone, Refused, again, prepared, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Partition, Start
 from ingest.streams import compiled
@@ -31,8 +30,6 @@ __all__ = ["Code", "Enforced", "GateDecision", "decide_gate", "enforce_due"]
 
 log = logging.getLogger(__name__)
 sql = statements("audit", "enforce")
-
-ENFORCER = "passgate"
 
 
 @dataclass(frozen=True)
@@ -48,20 +45,40 @@ class Enforced:
 
 
 def enforce_due() -> list[Enforced]:
-    """Re-checks gates whose contract's `recheck` is over, or that are contradicted. Kafka and the database are asked
-    once for all of them; only what has to be shut is done one by one."""
+    """Re-checks gates whose `recheck` is over, or that are contradicted. Kafka and the database are asked once for all
+    of them; only what has to be shut is done one by one.
+
+    What shut since, by whomever, and leases that ran out come first: readers that began before are ended.
+    """
+    gate.end_readers()
+    failpoint("enforce.after_readers")
     with read() as cur:
         rows = cur.execute(sql.gates).fetchall()
-    due: dict[int, list[Any]] = defaultdict(list)
+    return _enforce(_by_contract([row for row in rows if _is_due(row)]))
+
+
+def _is_due(row: Any) -> bool:
+    """By the shortest of its own re-check time and its contexts', whose leases bound its own.
+
+    Checked at a time to come: the database's clock has stepped back since, and the lease does not hold.
+    """
+    recheck = min(map(_recheck, [row.contract_id, *row.contracts]))
+    return bool(row.contradictions) or not timedelta(0) <= row.age < recheck
+
+
+Contracted = tuple[int, int]
+"""A stream, and the contract of some of its windows: another version may name other topics."""
+
+
+def _by_contract(rows: Iterable[Any]) -> dict[Contracted, list[Any]]:
+    due: dict[Contracted, list[Any]] = defaultdict(list)
     for row in rows:
-        # checked at a time to come: the database's clock has stepped back since, and the gate's lease grew by as much
-        if row.contradictions or not timedelta(0) <= row.age < _recheck(row.contract_id):
-            due[row.stream_id].append(row)
-    return _enforce(due)
+        due[row.stream_id, row.contract_id].append(row)
+    return due
 
 
-def _enforce(due: dict[int, list[Any]]) -> list[Enforced]:
-    """`due`: gates by their stream."""
+def _enforce(due: Mapping[Contracted, list[Any]]) -> list[Enforced]:
+    """`due`: gates by their stream and contract."""
     found = []
     for looked in _rounds(due):
         found += _enforced(looked)
@@ -78,13 +95,13 @@ def _recheck(contract_id: int) -> timedelta:
 class _Round:
     """Streams that are looked at together: one consumer probes all their partitions, each at one place."""
 
-    gates: dict[int, list[Any]] = field(default_factory=dict)
+    gates: dict[Contracted, list[Any]] = field(default_factory=dict)
     starts: dict[Partition, Start] = field(default_factory=dict)
 
     def admits(self, starts: Sequence[Start]) -> bool:
         return all(self.starts.get(_place(start), start) == start for start in starts)
 
-    def add(self, stream: int, gates: list[Any], starts: Sequence[Start]) -> None:
+    def add(self, stream: Contracted, gates: list[Any], starts: Sequence[Start]) -> None:
         self.gates[stream] = gates
         self.starts |= {_place(start): start for start in starts}
 
@@ -100,8 +117,8 @@ def _place(start: Start) -> Partition:
     return Partition(start.topic, start.partition)
 
 
-def _rounds(due: dict[int, list[Any]]) -> list[_Round]:
-    """Positions are the sources', whatever the window: those of a stream's newest window are probed."""
+def _rounds(due: Mapping[Contracted, list[Any]]) -> list[_Round]:
+    """Positions are the sources', whatever the window: those of a contract's newest window are probed."""
     standing = lanes_of([gates[-1].win for gates in due.values()])
     rounds: list[_Round] = []
     for stream, gates in due.items():
@@ -116,23 +133,58 @@ def _rounds(due: dict[int, list[Any]]) -> list[_Round]:
 
 def _enforced(looked: _Round) -> list[Enforced]:
     """One stream's trouble extends none of its gates, and leaves the others' alone."""
-    contracts = {stream: compiled(gates[-1].contract_id).contract for stream, gates in looked.gates.items()}
+    contracts = {key: compiled(key[1]).contract for key in looked.gates}
     captured = look.logs(contracts, looked.starts.values())
     failpoint("enforce.after_capture")
     rows = [row for gates in looked.gates.values() for row in gates]
     bases, ranges = _standing([row.win for row in rows])
-    seen = {row.win: _seen(row, captured[row.stream_id], bases.get(row.win), ranges[row.win]) for row in rows}
+    found: dict[int, Enforced] = {}
+    for depth in sorted({row.depth for row in rows}):  # a context's lease is extended before what was built on it
+        some = [row for row in rows if row.depth == depth]
+        contexts = _contexts([row.win for row in some]) if depth else {}
+        seen = {
+            row.win: _seen(
+                row,
+                captured[row.stream_id, row.contract_id],
+                bases.get(row.win),
+                ranges[row.win],
+                contexts.get(row.win, []),
+            )
+            for row in some
+        }
+        found |= _follow(some, seen, captured)
+        failpoint("enforce.after_depth")
+    gate.end_readers()
+    failpoint("enforce.after_ending")
+    answers = [found[row.win] for row in rows]
+    _write_down(rows, answers)
+    return answers
+
+
+def _follow(
+    rows: Sequence[Any], seen: dict[int, Enforced], captured: Mapping[Contracted, look.Captured]
+) -> dict[int, Enforced]:
+    """What was seen becomes so: gates are shut, and the others' leases extended."""
     for row in rows:
         if seen[row.win].outcome == "shut":
             seen[row.win] = _shut(row, seen[row.win].why)
             failpoint("enforce.after_shutting")
     failpoint("enforce.after_shuts")
     holding = [row for row in rows if seen[row.win].outcome == "extended"]
-    overtaken = {row.win for row in holding} - _extend(holding)
-    failpoint("enforce.after_extending")
-    seen |= {win: Enforced(win, "unmeasured", "a verdict or a contradiction came in between") for win in overtaken}
-    found = [seen[row.win] for row in rows]
-    _write_down(rows, found)
+    overtaken = {row.win for row in holding} - _extend(holding, captured)
+    return seen | {win: Enforced(win, "unmeasured", OVERTAKEN) for win in overtaken}
+
+
+OVERTAKEN = "what was seen is too old, or a verdict, a contradiction or a context's end came in between"
+
+
+def _contexts(wins: list[int]) -> dict[int, list[tuple[core.Context, datetime]]]:
+    """What these windows were joined with, and the database's time at the look."""
+    found: dict[int, list[tuple[core.Context, datetime]]] = defaultdict(list)
+    with read() as cur:
+        for row in cur.execute(sql.contexts, {"wins": wins}).fetchall():
+            context = core.Context(row.verdict, row.fallen, row.checked_at, row.open_until)
+            found[row.win].append((context, row.now))
     return found
 
 
@@ -152,8 +204,17 @@ def _range(row: Any) -> core.Range:
     return core.Range(look.source_label(row), row.topic, row.partition, row.start_offset, row.end_offset)
 
 
-def _seen(row: Any, captured: look.Captured, basis: f.Basis | None, ranges: Sequence[core.Range]) -> Enforced:
+def _seen(
+    row: Any,
+    captured: look.Captured,
+    basis: f.Basis | None,
+    ranges: Sequence[core.Range],
+    contexts: Sequence[tuple[core.Context, datetime]],
+) -> Enforced:
     """What is to become of a gate: nothing is written yet."""
+    fallen = core.fallen([context for context, _ in contexts])
+    if fallen:  # whatever Kafka says
+        return Enforced(row.win, "shut", w.listed(fallen))
     if captured.broker is None:
         return Enforced(row.win, "unmeasured", captured.why)
     if basis is None:
@@ -165,23 +226,36 @@ def _seen(row: Any, captured: look.Captured, basis: f.Basis | None, ranges: Sequ
     silent = core.unanswered(broker, ranges)
     if silent:
         return Enforced(row.win, "unmeasured", w.sources(silent))
+    closed = [name for context, now in contexts for name in core.unsure([context], now)]
+    if closed:
+        return Enforced(row.win, "unmeasured", f"its context {w.listed(closed)} is not open")
     lost = core.lost_anchors(broker, ranges)
     return Enforced(row.win, "extended", f"REPLAY_ANCHOR_LOST {w.sources(lost)}" if lost else "")
 
 
-def _extend(rows: Sequence[Any]) -> set[int]:
-    """The windows whose gates stay open: none where a verdict or a contradiction came in this very moment."""
+def _extend(rows: Sequence[Any], captured: Mapping[Contracted, look.Captured]) -> set[int]:
+    """The windows whose gates stay open: none where a verdict or a contradiction came in this very moment, and none by
+    what was seen longer ago than a re-check may take."""
+    looks = [captured[row.stream_id, row.contract_id].broker for row in rows]
     values = {
         "wins": [row.win for row in rows],
         "verdicts": [row.verdict_id for row in rows],
+        "measured": [seen.measured_at for seen in looks if seen is not None],
         "leases": [gate.lease(compiled(row.contract_id).contract) for row in rows],
+        "rechecks": [_recheck(row.contract_id) for row in rows],
     }
+    if not rows:
+        return set()
     try:
-        with write() as cur:
-            return {row.win for row in cur.execute(sql.extend, values).fetchall()}
+        return again(lambda: _extended(values))
     except Refused as refused:
         log.info("gates not extended, the next look will: %s", refused)
         return set()
+
+
+def _extended(values: Mapping[str, Any]) -> set[int]:
+    with write() as cur:
+        return {row.win for row in cur.execute(sql.extend, values).fetchall()}
 
 
 def _write_down(rows: Sequence[Any], found: Sequence[Enforced]) -> None:
@@ -195,32 +269,20 @@ def _write_down(rows: Sequence[Any], found: Sequence[Enforced]) -> None:
 
 
 def _shut(row: Any, why: str) -> Enforced:
+    """Shuts for good. Who reads is ended after the commit, and the act's row is written then (gate.end_readers)."""
     try:
-        return _shut_for_good(row, why)
+        again(lambda: _write_shut(row.win, why))
     except DatabaseGone:
         raise
     except PassgateError as error:  # one gate's trouble is not another's
         log.warning("gate of window %s not shut: %s", row.win, error)
         return Enforced(row.win, "unmeasured", str(error))
-
-
-def _shut_for_good(row: Any, why: str) -> Enforced:
-    """Shuts, says so in the audit log, and ends readers that began before: their snapshot would outlive the gate."""
-    with write() as cur:
-        shut = cur.execute(sql.shut, {"win": row.win, "why": why}).fetchone()
-        failpoint("shut.after_row")
-        if shut is not None:
-            ended = _end_readers(cur)
-            failpoint("shut.after_readers")
-            detail = {"window": row.number, "verdict": row.verdict, "readers_ended": ended}
-            record_act(cur, ENFORCER, "gate.shut", f"{row.stream}/{row.run_id}", why, detail)
-        failpoint("shut.before_commit")
     return Enforced(row.win, "shut", why)
 
 
-def _end_readers(cur: Cursor) -> int:
-    row = cur.execute(sql.end_readers).fetchone()
-    return int(row.ended) if row else 0
+def _write_shut(win: int, why: str) -> None:
+    with write() as cur:
+        cur.execute(sql.shut, {"win": win, "why": why})
 
 
 # ---- answering ------------------------------------------------------------------------------------------------------

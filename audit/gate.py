@@ -1,17 +1,28 @@
-"""The gate's row: a lease that follows verdicts, is extended by re-checks, and shuts by expiry (DESIGN 8)."""
+"""The gate's row: a lease that follows verdicts, is extended by re-checks, and shuts by expiry (DESIGN 8).
+
+A reader's session may still show what it saw before a gate shut. So every gate that is over, for whatever reason, owes
+the end of such sessions, after its own end is committed; `end_readers` pays, and who dies before leaves it to the next.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
+from django.db import connection
+
+from ingest.auditlog import record_act
 from ingest.core.contract import Contract, GateUnit
-from ingest.db import Cursor, statements
+from ingest.db import Cursor, again, one, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import compiled
 
 sql = statements("audit", "gate")
 
 RECHECKS_A_LEASE = 3
+ENFORCER = "passgate"
+LAPSED = "its lease ran out and was not renewed"
 
 
 def lease(contract: Contract) -> timedelta:
@@ -19,8 +30,11 @@ def lease(contract: Contract) -> timedelta:
     return contract.gate.recheck * RECHECKS_A_LEASE
 
 
-def follow(cur: Cursor, win: int, verdict: int, passed: bool) -> None:
-    """In the verdict's own transaction: a PASS opens the gate, anything else shuts it."""
+def follow(cur: Cursor, win: int, verdict: int, passed: bool, measured_at: datetime) -> None:
+    """In the verdict's own transaction: a PASS opens the gate, anything else shuts it.
+
+    `measured_at`: when Kafka was asked for what the verdict rests on; the lease counts from there.
+    """
     row = cur.execute(sql.window, {"win": win}).fetchone()
     assert row is not None
     contract = compiled(row.contract_id).contract
@@ -29,15 +43,60 @@ def follow(cur: Cursor, win: int, verdict: int, passed: bool) -> None:
         scope = {"run": row.run_id, "win": None if whole_run else win}
         cur.execute(sql.shut, scope | {"why": f"a newer verdict of window {row.number} is not PASS"})
     elif not whole_run:
-        cur.execute(sql.open, {"win": win, "verdict": verdict, "lease": lease(contract)})
+        _open(cur, win, verdict, measured_at, lease(contract))
     else:
-        _open_run(cur, row.run_id, lease(contract))
+        _open_run(cur, row.run_id, {win: measured_at}, lease(contract))
 
 
-def _open_run(cur: Cursor, run: int, length: timedelta) -> None:
-    """All or nothing: readers see the run's windows once every one of them has passed."""
+def _open(cur: Cursor, win: int, verdict: int, measured_at: datetime, length: timedelta) -> None:
+    cur.execute(sql.hold_contexts, {"win": win})
+    failpoint("gate.after_contexts")
+    cur.execute(sql.open, {"win": win, "verdict": verdict, "measured": measured_at, "lease": length})
+
+
+def _open_run(cur: Cursor, run: int, measured: Mapping[int, datetime], length: timedelta) -> None:
+    """All or nothing: readers see the run's windows once every one of them has passed.
+
+    What the others rest on was asked for when they were judged: the enforcer looks again before they open for longer.
+    """
     rows = cur.execute(sql.newest_of_run, {"run": run}).fetchall()
     if all(row.state == "PASS" for row in rows):
         for row in rows:
-            cur.execute(sql.open, {"win": row.win, "verdict": row.verdict, "lease": length})
+            _open(cur, row.win, row.verdict, measured.get(row.win, row.decided_at), length)
             failpoint("gate.after_window")
+
+
+# ---- readers of before ----------------------------------------------------------------------------------------------
+
+
+def end_readers() -> int:
+    """Ends the sessions of readers that began before a gate was over, and says so; returns how many.
+
+    Called after the commit of what shut the gate: whoever connects later sees it shut. Inside of a caller's transaction
+    nothing is over yet, and nothing is done.
+    """
+    if connection.in_atomic_block:
+        return 0
+    with read() as cur:
+        owed = cur.execute(sql.owed).fetchall()
+    if not owed:
+        return 0
+    with read() as cur:  # one statement is its own transaction
+        ended = int(one(cur.execute(sql.end_readers, {"before": owed[0].now})).ended)
+    failpoint("readers.after_ending")
+    again(lambda: _write_down(owed, ended))
+    return ended
+
+
+def _write_down(owed: Sequence[Any], ended: int) -> None:
+    """An act for each gate that was shut for a reason; a lease that merely ran out is one if it ended somebody."""
+    with write() as cur:
+        values = {"wins": [row.win for row in owed], "before": owed[0].now}
+        paid = {row.win for row in cur.execute(sql.paid, values).fetchall()}
+        failpoint("readers.after_row")
+        for row in owed:
+            if row.win in paid and (row.shut_why or ended):
+                detail = {"window": row.number, "verdict": row.verdict, "readers_ended": ended}
+                record_act(cur, ENFORCER, "gate.shut", row.run, row.shut_why or LAPSED, detail)
+                failpoint("readers.after_act")
+        failpoint("readers.before_commit")

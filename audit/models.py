@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from ingest.models import Run, Stream, Window
+
+#: Of the longest re-check time that a contract may ask for.
+LONGEST_LEASE = timedelta(hours=3)
 
 
 class VerdictState(models.TextChoices):
@@ -70,16 +75,29 @@ class Verdict(models.Model):
 
 
 class GateOpen(models.Model):
-    """The lease that lets readers read a window: HTTP and row security look at this row."""
+    """The lease that lets readers read a window: HTTP and row security look at this row.
+
+    It counts from `checked_at`, when what it stands on was asked for, until `open_until`. Sessions of readers that
+    began before `readers_ended_at` were ended because of this gate; where that lies before its end, it owes that.
+    """
 
     win = models.OneToOneField(Window, models.PROTECT, db_column="win", primary_key=True)
     verdict = models.ForeignKey(Verdict, models.PROTECT)
     open_until = models.DateTimeField()
     checked_at = models.DateTimeField(db_default=Now())
     shut_why = models.TextField(null=True)
+    readers_ended_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "gate_open"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(shut_why__isnull=True) | Q(open_until__lte=F("checked_at")), name="gate_reason_ends_lease"
+            ),
+            models.CheckConstraint(
+                condition=Q(open_until__lte=F("checked_at") + LONGEST_LEASE), name="gate_lease_has_a_longest"
+            ),
+        ]
 
 
 class GateDecision(models.Model):

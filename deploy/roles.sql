@@ -20,3 +20,22 @@ CREATE DATABASE passgate OWNER passgate_owner;
 REVOKE ALL ON DATABASE passgate FROM PUBLIC;
 GRANT CONNECT ON DATABASE passgate
   TO passgate_owner, passgate_app, passgate_auditor, passgate_reader, passgate_eraser, passgate_archiver;
+
+\connect passgate
+-- Advisory locks have names that anybody can say, and share the memory of all locks; large objects take the disk.
+SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', oid::regprocedure) FROM pg_proc
+ WHERE pronamespace = 'pg_catalog'::regnamespace
+   AND (proname LIKE '%advisory%' OR proname IN ('lo_create', 'lo_creat', 'lo_from_bytea'))
+\gexec
+
+-- A reader's login: psql -v reader_password=... as well; each further one is made the same way. Times are no longer than a
+-- lease of the usual re-check time (docs/readers.md).
+\if :{?reader_password}
+CREATE ROLE passgate_login_reader LOGIN PASSWORD :'reader_password' CONNECTION LIMIT 20 IN ROLE passgate_reader;
+ALTER ROLE passgate_login_reader SET role = passgate_reader;
+ALTER ROLE passgate_login_reader SET statement_timeout = '30s';
+ALTER ROLE passgate_login_reader SET transaction_timeout = '30s';
+ALTER ROLE passgate_login_reader SET idle_in_transaction_session_timeout = '10s';
+ALTER ROLE passgate_login_reader SET lock_timeout = '5s';
+ALTER ROLE passgate_login_reader SET temp_file_limit = '1GB';
+\endif

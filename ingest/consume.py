@@ -45,12 +45,12 @@ from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import packed_headers
-from ingest.db import Cursor, again, statements, write
+from ingest.db import Cursor, again, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.gathering import Gathering
 from ingest.kafka import Admin, Cluster
 from ingest.models import Source
-from ingest.projecting import AppliedEvent, Joined, Pin, ProjectionFailed, check_pins, load_projection
+from ingest.projecting import AppliedEvent, Joined, Pin, ProjectionFailed, check_guarded, check_pins, load_projection
 from ingest.publish import install_id
 from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled
@@ -620,6 +620,13 @@ def _run(cur: Cursor, class_path: str, win: int, events: Sequence[AppliedEvent])
     return answers
 
 
+def _check_guarded(stream: int) -> None:
+    """No lane writes into a table that readers read past the gate. Raises TruthUnguarded."""
+    with read() as cur:
+        for row in cur.execute(sql.contracts, {"stream": stream}).fetchall():
+            check_guarded(cur, compiled(row.contract_id).contract)
+
+
 @cache
 def _memory_of(pid: int) -> Memory:
     """One for all the lanes of a process: an attempt's events lie in several partitions. Not a parent's, after fork."""
@@ -634,6 +641,7 @@ class EffectsLane(ReadingLane):
         self.gathering = Gathering(lease.next_offset, lease.leader_epoch, self._read)
         self._install = str(install_id())
         self._memory = _memory_of(os.getpid())
+        _check_guarded(self.source.stream_id)
 
     def close(self) -> None:
         super().close()

@@ -9,7 +9,7 @@ does not depend on who came first.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,9 +18,12 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 from django.conf import settings
 
+from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError, SettingsError
-from ingest.db import Cursor
+from ingest.db import Cursor, statements
 from ingest.models import ContextState
+
+sql = statements("ingest", "projecting")
 
 
 class ProjectionFailed(PassgateError):
@@ -35,6 +38,13 @@ class NotPinned(PassgateError):
 
     code: ClassVar[str] = "context_not_pinned"
     what: ClassVar[str] = "the window has no pin for the projection's context"
+
+
+class TruthUnguarded(PassgateError):
+    """A relation of schema truth does not go by its window's gate: readers would read it while the gate is shut."""
+
+    code: ClassVar[str] = "truth_unguarded"
+    what: ClassVar[str] = "a table that readers read does not go by the gate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,34 @@ def load_projection(class_path: str) -> Projection:
     if not isinstance(made, Projection):
         raise SettingsError(expected=f"{class_path} to be a Projection", found=type(made).__name__)
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class Unguarded:
+    """A relation of schema truth (`truth.weather`), and what lets readers read more of it than the gate does."""
+
+    table: str
+    fault: str
+
+
+def unguarded(cur: Cursor, tables: Iterable[str] | None = None) -> list[Unguarded]:
+    """Those of `tables` that are not guarded, or not there; None: of all that lies in schema truth."""
+    values = {"tables": None if tables is None else sorted(set(tables))}
+    return [Unguarded(row.name, row.fault) for row in cur.execute(sql.unguarded, values).fetchall()]
+
+
+def check_guarded(cur: Cursor, contract: Contract) -> None:
+    """Raises TruthUnguarded for a table of the contract's projection, SettingsError for a class that cannot be used."""
+    if contract.projection is None:
+        return
+    projection = load_projection(contract.projection.class_path)
+    found = unguarded(cur, {*contract.projection.tables, *projection.tables})
+    if found:
+        raise TruthUnguarded(
+            expected=f"tables of {contract.projection.class_path} guarded by their window's gate",
+            found=", ".join(f"{each.table} {each.fault}" for each in found)[:500],
+            next_step="let a migration make the table and call guard_truth_table() on it",
+        )
 
 
 def check_pins(projection: Projection, win: int, pins: Mapping[str, Pin]) -> None:

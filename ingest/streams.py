@@ -14,6 +14,7 @@ from ingest.core.contract import Contract, contract_digest, parse_contract
 from ingest.core.errors import NotFound
 from ingest.core.record import Parser
 from ingest.db import Cursor, again, one, read, statements, write
+from ingest.projecting import check_guarded
 
 sql = statements("ingest", "streams")
 
@@ -57,8 +58,11 @@ def parse(text: bytes, file: str, files: Mapping[str, bytes]) -> Contract:
 
 
 def load(text: bytes, file: str, files: Mapping[str, bytes], actor: str) -> LoadResult:
-    """Stores a new version of the stream's contract; it holds from the next window. Raises ContractErrors."""
+    """Stores a new version of the stream's contract; it holds from the next window. Raises ContractErrors, and
+    TruthUnguarded or SettingsError for a projection that readers must not be shown, or that cannot be used."""
     contract = parse(text, file, files)
+    with read() as cur:
+        check_guarded(cur, contract)
     used = {name: files[name].decode() for name in sorted(files) if name in schema_files(contract)}
     return again(lambda: _store(contract, text, used, actor))
 

@@ -36,6 +36,26 @@ def objections(basis: f.Basis, broker: f.Broker, ranges: Sequence[Range], contra
     return found
 
 
+@dataclass(frozen=True)
+class Context:
+    """What a window was joined with: the pinned verdict, and its gate now. `fallen`: why it gives nothing any more."""
+
+    verdict: str
+    fallen: str | None
+    checked_at: datetime | None
+    open_until: datetime | None
+
+
+def fallen(contexts: Sequence[Context]) -> list[str]:
+    """Contexts that shut what was built on them, by name."""
+    return [context.fallen for context in contexts if context.fallen is not None]
+
+
+def unsure(contexts: Sequence[Context], now: datetime) -> list[str]:
+    """Contexts whose lease has run out: no reason to shut what was built on them, and none to extend it."""
+    return [x.verdict for x in contexts if x.fallen is None and not holds(x.checked_at, x.open_until, now)]
+
+
 def unanswered(broker: f.Broker, ranges: Sequence[Range]) -> list[str]:
     """Sources about which Kafka did not say enough: no reason to shut, and none to extend."""
     topics = {topic.name: topic for topic in (broker.bus, broker.inbox) if topic is not None}
@@ -72,6 +92,14 @@ def _shaken(r: Range, topic: f.Topic) -> list[str]:
     if log.high_watermark is not None and log.high_watermark < r.end:
         return [f"{r.label} ends at {w.number(log.high_watermark)}, before the window's {w.number(r.end)}"]
     return [f"{r.label} was truncated: {log.diverged}"] if log.diverged else []
+
+
+def holds(checked_at: datetime | None, open_until: datetime | None, now: datetime) -> bool:
+    """The rule of a lease: from the measurement it counts from until it ends. Row security's is `lease_holds`.
+
+    One of a time to come does not hold: the clock has stepped back since, and it would last longer by as much.
+    """
+    return checked_at is not None and open_until is not None and checked_at <= now < open_until
 
 
 # ---- the answer -----------------------------------------------------------------------------------------------------
@@ -205,7 +233,7 @@ def _standing(window: WindowGate, now: datetime) -> tuple[Code, str]:
         )
     if window.gate_verdict != window.verdict or window.open_until is None:
         return Code.NOT_CLOSED, f"{window.verdict} is PASS; its gate opens when every window of the run has passed."
-    if window.open_until <= now:
+    if not holds(window.checked_at, window.open_until, now):
         return (
             Code.UNAVAILABLE,
             f"{window.verdict} is PASS, but it was not re-checked since {w.clock(window.open_until)}.",

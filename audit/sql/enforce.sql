@@ -1,12 +1,22 @@
 -- name: gates
--- Gates that stand on a PASS and were not shut, those whose lease has run out included: Kafka may answer again.
+-- Gates that stand on a PASS and were not shut, those whose lease has run out included: Kafka may answer again. `depth`: how
+-- many contexts lie under the window, one under the other; `contracts` are theirs.
+WITH RECURSIVE standing AS (SELECT * FROM gate_open WHERE shut_why IS NULL),
+built AS (
+    SELECT p.win, p.pinned_win, 1 AS depth FROM standing g JOIN window_pin p ON p.win = g.win
+     UNION
+    SELECT b.win, p.pinned_win, b.depth + 1 FROM built b JOIN window_pin p ON p.win = b.pinned_win),
+under AS (
+    SELECT b.win, max(b.depth) AS depth, array_agg(DISTINCT w.contract_id) AS contracts
+      FROM built b JOIN run_window w ON w.id = b.pinned_win GROUP BY b.win)
 SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS age, w.number, w.contract_id, r.run_id,
        s.id AS stream_id, s.name AS stream, s.name || '/' || r.run_id || '#' || v.number AS verdict,
+       coalesce(u.depth, 0) AS depth, coalesce(u.contracts, '{}') AS contracts,
        (SELECT count(DISTINCT c.attempt_id) FROM contradiction c WHERE c.win = g.win) AS contradictions
-  FROM gate_open g
+  FROM standing g
   JOIN verdict v ON v.id = g.verdict_id
   JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
- WHERE g.shut_why IS NULL
+  LEFT JOIN under u ON u.win = g.win
  ORDER BY g.win
 
 -- name: bases
@@ -17,11 +27,22 @@ SELECT r.win, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = ANY(%(wins)s) AND s.kind = 'topic' AND r.end_offset IS NOT NULL
 
+-- name: contexts
+-- What windows were joined with, as it is now.
+SELECT win, verdict, fallen, checked_at, open_until, clock_timestamp() AS now
+  FROM window_context WHERE win = ANY(%(wins)s) ORDER BY win, verdict
+
 -- name: extend
--- All gates of one look at once, without those that gate_transition would refuse, for it would refuse the statement.
-UPDATE gate_open g SET open_until = clock_timestamp() + x.lease, checked_at = clock_timestamp()
-  FROM unnest(%(wins)s::integer[], %(verdicts)s::bigint[], %(leases)s::interval[]) AS x(win, verdict, lease)
+-- All gates of one look at once, without those that gate_transition would refuse, for it would refuse the statement. A lease
+-- counts from when Kafka was asked. What was asked longer ago than a re-check may take extends nothing, nor does what a later
+-- look has overtaken; but one from a time to come did not: the clock has stepped back since.
+UPDATE gate_open g SET open_until = least(x.measured + x.lease, context_bound(g.win)), checked_at = x.measured
+  FROM unnest(%(wins)s::integer[], %(verdicts)s::bigint[], %(measured)s::timestamptz[], %(leases)s::interval[],
+              %(rechecks)s::interval[]) AS x(win, verdict, measured, lease, recheck)
  WHERE g.win = x.win AND g.verdict_id = x.verdict AND g.shut_why IS NULL
+   AND x.measured <= clock_timestamp() AND x.measured > clock_timestamp() - x.recheck
+   AND (g.checked_at <= x.measured OR g.checked_at > clock_timestamp())
+   AND context_bound(g.win) > clock_timestamp()
    AND x.verdict = (SELECT v.id FROM verdict v WHERE v.win = g.win ORDER BY v.number DESC LIMIT 1)
    AND NOT EXISTS (SELECT FROM contradiction c WHERE c.win = g.win)
 RETURNING g.win
@@ -29,13 +50,6 @@ RETURNING g.win
 -- name: shut
 UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_at = clock_timestamp(), shut_why = %(why)s
  WHERE win = %(win)s AND shut_why IS NULL RETURNING win
-
--- name: end_readers
--- A reader's statement that began before the gate shut still sees what it saw: its backend is ended.
-SELECT count(*) FILTER (WHERE end_reader(a.pid)) AS ended
-  FROM pg_stat_activity a
- WHERE a.datname = current_database() AND a.usesysid IS NOT NULL AND a.xact_start IS NOT NULL
-   AND pg_has_role(a.usesysid, 'passgate_reader', 'MEMBER')
 
 -- name: looked
 INSERT INTO enforcement (stream_id, looked_at, outcome)

@@ -1,12 +1,24 @@
 -- name: window
 SELECT run_id, number, contract_id FROM run_window WHERE id = %(win)s
 
+-- name: hold_contexts
+-- Share-locked: whoever shuts one of them waits for this gate and shuts it, too; or is waited for, and is then seen.
+SELECT c.win FROM window_pin p JOIN gate_open c ON c.win = p.pinned_win
+ WHERE p.win = %(win)s ORDER BY c.win FOR SHARE OF c
+
 -- name: open
--- The trigger gate_transition refuses this for anything but the newest PASS of that window.
-INSERT INTO gate_open (win, verdict_id, open_until, checked_at)
-VALUES (%(win)s, %(verdict)s, clock_timestamp() + %(lease)s, clock_timestamp())
+-- The lease counts from the measurement that the verdict rests on, and ends with those of the window's contexts. The trigger
+-- gate_transition refuses this for anything but the newest PASS of that window; what was shut for a reason of its own
+-- stays shut while its verdict stands.
+INSERT INTO gate_open (win, verdict_id, open_until, checked_at, shut_why)
+SELECT %(win)s, %(verdict)s,
+       least(%(measured)s::timestamptz + %(lease)s, greatest(context_bound(%(win)s), %(measured)s)), %(measured)s,
+       (SELECT string_agg(fallen, '; ' ORDER BY fallen) FROM window_context WHERE win = %(win)s)
 ON CONFLICT (win) DO UPDATE
-   SET verdict_id = excluded.verdict_id, open_until = excluded.open_until, checked_at = excluded.checked_at, shut_why = NULL
+   SET verdict_id = excluded.verdict_id, open_until = excluded.open_until, checked_at = excluded.checked_at,
+       shut_why = excluded.shut_why
+ WHERE gate_open.verdict_id <> excluded.verdict_id OR gate_open.shut_why IS NULL
+    OR gate_open.shut_why LIKE 'a newer verdict of window %%'
 
 -- name: shut
 UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_at = clock_timestamp(), shut_why = %(why)s
@@ -14,7 +26,34 @@ UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_
    AND shut_why IS NULL
 
 -- name: newest_of_run
-SELECT w.id AS win, v.id AS verdict, v.state
+SELECT w.id AS win, v.id AS verdict, v.state, v.decided_at
   FROM run_window w
-  LEFT JOIN LATERAL (SELECT id, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
+  LEFT JOIN LATERAL (SELECT id, state, decided_at FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
  WHERE w.run_id = %(run)s ORDER BY w.id
+
+-- name: owed
+-- Gates that were shut, or whose lease ran out, and whose readers of before were not ended since. `now` is after all that
+-- this statement sees: whoever connects later sees it, too.
+SELECT g.win, g.shut_why, clock_timestamp() AS now, w.number, s.name || '/' || r.run_id AS run,
+       s.name || '/' || r.run_id || '#' || v.number AS verdict
+  FROM gate_open g JOIN verdict v ON v.id = g.verdict_id
+  JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE g.open_until <= clock_timestamp()
+   AND (g.readers_ended_at >= CASE WHEN g.shut_why IS NULL THEN g.open_until ELSE g.checked_at END) IS NOT TRUE
+ ORDER BY g.win LIMIT 500
+
+-- name: end_readers
+-- Readers' sessions that began before: a statement, a transaction or a held cursor of theirs shows what it showed then.
+-- A session of a time to come began before the clock stepped back.
+SELECT count(*) FILTER (WHERE end_reader(a.pid)) AS ended
+  FROM pg_stat_activity a
+ WHERE a.datname = current_database() AND a.usesysid IS NOT NULL
+   AND (a.backend_start <= %(before)s OR a.backend_start > clock_timestamp())
+   AND pg_has_role(a.usesysid, 'passgate_reader', 'MEMBER')
+
+-- name: paid
+-- Of two that ended readers at once, one says so.
+UPDATE gate_open g SET readers_ended_at = %(before)s
+ WHERE g.win = ANY(%(wins)s) AND g.open_until <= clock_timestamp()
+   AND (g.readers_ended_at >= CASE WHEN g.shut_why IS NULL THEN g.open_until ELSE g.checked_at END) IS NOT TRUE
+RETURNING g.win

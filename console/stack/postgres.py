@@ -33,6 +33,19 @@ LOGINS = {
     "passgate_login_auditor": "passgate_auditor",
     "passgate_login_reader": "passgate_reader",
 }
+#: What a reader's login may take, of time above all: as long as a lease of the usual re-check time lasts. The first four
+#: a session may set otherwise: they are for readers that forget, and for an enforcer that is away (docs/readers.md).
+READER_LOGIN = "passgate_login_reader"
+READER_SETTINGS = {
+    "statement_timeout": "30s",
+    "transaction_timeout": "30s",
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "5s",
+    "temp_file_limit": "1GB",
+}
+READER_CONNECTIONS = 20
+#: Functions of PostgreSQL that let any login take what all share: advisory locks, and large objects on disk.
+NOT_FOR_EVERYBODY = "proname LIKE '%advisory%' OR proname IN ('lo_create', 'lo_creat', 'lo_from_bytea')"
 SUPERUSER = "postgres"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -157,6 +170,8 @@ class Postgres(Part):
         try:
             with psycopg.connect(self.url(SUPERUSER, "postgres"), autocommit=True, connect_timeout=2) as connection:
                 provision(connection, self._secrets)
+            with psycopg.connect(self.url(SUPERUSER), autocommit=True, connect_timeout=2) as connection:
+                take_from_everybody(connection)
         except psycopg.OperationalError:
             return False
         return True
@@ -218,8 +233,27 @@ def provision(connection: "psycopg.Connection[tuple[object, ...]]", secrets: Sec
             names = {"login": sql.Identifier(login), "role": sql.Identifier(role)}
             connection.execute(sql.SQL("GRANT {role} TO {login}").format(**names))
             connection.execute(sql.SQL("ALTER ROLE {login} SET role = {role}").format(**names))
+    _bound_readers(connection)
     _grant_server_rights(connection)
     _create_database(connection)
+
+
+def _bound_readers(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """Whether the login was made just now, or by an earlier version."""
+    login = sql.Identifier(READER_LOGIN)
+    connection.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(login, READER_CONNECTIONS))
+    for name, value in READER_SETTINGS.items():
+        connection.execute(sql.SQL("ALTER ROLE {} SET {} = {}").format(login, sql.Identifier(name), value))
+
+
+def take_from_everybody(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    """In the database itself, whose functions these are: a superuser's to take away."""
+    rows = connection.execute(
+        f"SELECT oid::regprocedure::text FROM pg_proc WHERE ({NOT_FOR_EVERYBODY}) AND pronamespace = 'pg_catalog'::regnamespace"  # noqa: S608 - a constant
+        " AND has_function_privilege('passgate_reader', oid, 'EXECUTE')"
+    ).fetchall()
+    for (function,) in rows:
+        connection.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")  # type: ignore[call-overload]
 
 
 def _create_role(connection: "psycopg.Connection[tuple[object, ...]]", name: str, how: sql.Composable) -> bool:

@@ -96,3 +96,8 @@ SELECT w.id FROM window_range r JOIN run_window w ON w.id = r.win
 
 -- name: pins
 SELECT context, pinned_win, verdict FROM window_pin WHERE win = %(win)s
+
+-- name: contracts
+-- Versions of the stream's contract that a window still goes by whose run is not closed.
+SELECT DISTINCT w.contract_id FROM run_window w JOIN run r ON r.id = w.run_id
+ WHERE r.stream_id = %(stream)s AND r.state <> 'CLOSED' ORDER BY w.contract_id

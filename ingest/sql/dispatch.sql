@@ -1,6 +1,6 @@
 -- name: try_lock
--- One dispatcher at a time; transaction-level, so that a crash frees it.
-SELECT pg_try_advisory_xact_lock(hashtext('passgate.dispatch')) AS mine
+-- One dispatcher at a time; the turn's row is locked until the transaction ends, so that a crash frees it.
+SELECT try_turn('dispatch') AS mine
 
 -- name: open_permits
 -- A permit untaken for 10 s, or taken and not ended for longer than a slice, is lost and is replaced. Too early does no harm:

@@ -10,7 +10,7 @@ UPDATE position
        cut = CASE WHEN cut IS NOT NULL AND next_offset >= cut THEN NULL ELSE cut END
   FROM (SELECT CASE WHEN %(turn)s THEN concat(
                  set_config('lock_timeout', %(patience)s, true),
-                 pg_advisory_xact_lock(hashtext('passgate.door'), %(run)s),
+                 door_turn(%(run)s),
                  set_config('lock_timeout', usual, true)) END
           FROM (SELECT current_setting('lock_timeout') AS usual OFFSET 0) AS before OFFSET 0) AS turn
  WHERE lane = 'admission' AND source_id = %(source)s AND fence = %(fence)s AND owner = %(owner)s

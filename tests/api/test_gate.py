@@ -55,13 +55,13 @@ def test_an_open_gate_says_what_it_rests_on(call: Call, flow: Flow) -> None:
 
 
 def test_a_shut_gate_keeps_its_verdict(call: Call, flow: Flow) -> None:
-    from django.utils import timezone
+    from django.db.models import F
 
     from audit.models import GateOpen
 
     passed(flow)
     reader = call("viewer")
-    GateOpen.objects.filter(win__run__stream__name=flow.name).update(open_until=timezone.now())
+    GateOpen.objects.filter(win__run__stream__name=flow.name).update(open_until=F("checked_at"))
     stale = reader.get(f"gate/{flow.name}/r1")
     assert (stale.status_code, stale.json()["code"], stale.headers["Retry-After"]) == (503, "gate_unavailable", "5")
     GateOpen.objects.filter(win__run__stream__name=flow.name).update(shut_why="the bus is another one")

@@ -157,10 +157,13 @@ def test_a_moved_log_start_does_not_shut_it_and_says_so(flow: Flow) -> None:
 
 
 def test_a_contradiction_shuts_it_and_fails_the_window(flow: Flow) -> None:
-    """S23, once the effects lane has recorded it."""
+    """S23: in the transaction that records it, before anybody looks again."""
     passed(flow)
     contradict(flow)
-    assert [found.outcome for found in enforce_due() if found.win == gate_row(flow).win] == ["shut"]
+    refused = decide_gate(flow.name, "r1", who="mart")
+    assert (refused.status, refused.code) == (403, Code.SHUT)
+    assert "1 settled publish contradicted by the bus" in refused.detail
+    assert [found for found in enforce_due() if found.win == gate_row(flow).win] == []
     stored = close_run(flow.name, "r1", "test")
     assert stored.sentence.startswith("Window 1 is FAIL: 1 settled publish is contradicted by the bus.")
     assert decide_gate(flow.name, "r1", who="mart").exit_code == 1

@@ -203,13 +203,9 @@ SELECT v.win, v.id, clock_timestamp() + interval '1 min', clock_timestamp() - in
 """
 
 
-def rows_of(flow: Flow, windows: list[int]) -> dict[int, list[Any]]:
-    due: dict[int, list[Any]] = {}
+def rows_of(flow: Flow, windows: list[int]) -> dict[enforce.Contracted, list[Any]]:
     with read() as cur:
-        for row in cur.execute(enforce.sql.gates).fetchall():
-            if row.win in windows:
-                due.setdefault(row.stream_id, []).append(row)
-    return due
+        return enforce._by_contract([row for row in cur.execute(enforce.sql.gates).fetchall() if row.win in windows])
 
 
 def test_many_gates_are_looked_at_together(flow: Flow, asked: list[str]) -> None:
@@ -243,7 +239,9 @@ def test_one_contradicted_gate_among_many_is_shut_and_the_others_stay_open(flow:
                 (bad, flow.sources("bus")[0]),
             )
         found = {answer.win: answer.outcome for answer in enforce._enforce(rows_of(flow, windows))}
-    assert found.pop(bad) == "shut"
+        (why,) = flow.rows("SELECT shut_why FROM gate_open WHERE win = %(win)s", win=bad)
+    assert why.shut_why == "1 settled publish contradicted by the bus"
+    assert bad not in found, "it was shut with the contradiction"
     assert set(found.values()) == {"extended"}
     assert len(found) == MANY - 1
 

@@ -40,7 +40,7 @@ THROUGH_OBJECTS = {
 }
 READINGS = {"read", "_read"}
 _WRITES = re.compile(
-    r"\b(INSERT|UPDATE|DELETE|COPY|pg_\w*advisory\w*|end_reader|ensure_\w+)\b|\bFOR (UPDATE|SHARE|NO KEY UPDATE)\b"
+    r"\b(INSERT|UPDATE|DELETE|COPY|pg_\w*advisory\w*|\w+_turn|end_reader|ensure_\w+)\b|\bFOR (UPDATE|SHARE|NO KEY UPDATE)\b"
 )
 
 

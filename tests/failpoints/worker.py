@@ -215,8 +215,8 @@ def enforce(job: Job) -> None:
 
     with read() as cur:
         gates = [row for row in cur.execute(verb.sql.gates).fetchall() if row.stream == job["stream"]]
-    found = verb._enforce({gates[0].stream_id: gates}) if gates else []
-    assert all(x.outcome != "unmeasured" for x in found), found
+    found = verb._enforce(verb._by_contract(gates))
+    assert job.get("unsure") or all(x.outcome != "unmeasured" for x in found), found
 
 
 def door(job: Job) -> None:

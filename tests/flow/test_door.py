@@ -427,7 +427,7 @@ def test_a_door_does_not_wait_long_for_one_that_stands_still(flow: Flow, monkeyp
     frozen = connection.copy()
     with contextlib.closing(frozen):
         frozen.set_autocommit(False)
-        frozen.cursor().execute("SELECT pg_advisory_xact_lock(hashtext('passgate.door'), %s)", (run.id,))
+        frozen.cursor().execute("SELECT door_turn(%s)", (run.id,))
         began = time.monotonic()
         receive(flow.name, [DoorRecord(0, None, None, thing(1), None)])
         assert 0.2 <= time.monotonic() - began < 10
@@ -440,7 +440,8 @@ def test_a_door_does_not_wait_long_for_one_that_stands_still(flow: Flow, monkeyp
     assert flow.decisions() == ["ADMITTED"] * 4
 
 
-_TURNS_HELD = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+#: The turn is the lock of the stream's row; an unlocked row names no transaction of now.
+_TURNS_HELD = "SELECT count(*) AS n FROM stream WHERE xmax = pg_current_xact_id()::xid"
 
 
 def test_a_request_asks_no_more_for_many_events_than_for_few(

@@ -130,7 +130,7 @@ class JudgingMachine(RuleBasedStateMachine):
 
     def _gate(self, stream: str) -> list[str]:
         world, gate = self.world, self.world.gate(stream)
-        opened = gate is not None and gate.rows_open
+        opened = gate is not None and gate.open
         granted = decide_gate(world.ground.flow(stream).name, "r1", 1, "reader").granted
         wrong = []
         if granted != opened:

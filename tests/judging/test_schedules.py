@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from console.stack import Stack
 from tests.judging.machine import JudgingMachine
-from tests.judging.world import make_ground, make_weather
+from tests.judging.world import clocks, make_ground, make_weather
 
 ASKED = os.environ.get("PASSGATE_JUDGING_SCHEDULES", "")
 SCHEDULES = int(ASKED or 300)
@@ -20,16 +20,15 @@ SCHEDULES = int(ASKED or 300)
 @pytest.mark.timeout(1_200)
 def test_no_schedule_opens_what_was_not_shown_to_stand(live: Stack) -> None:
     JudgingMachine.ground = make_ground(live, make_weather(live))
-    run_state_machine_as_test(
-        JudgingMachine,
-        settings=settings(
-            max_examples=SCHEDULES,
-            stateful_step_count=8,
-            deadline=None,
-            database=None,
-            derandomize=not ASKED,
-            print_blob=True,
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        ),
+    wanted = settings(
+        max_examples=SCHEDULES,
+        stateful_step_count=8,
+        deadline=None,
+        database=None,
+        derandomize=not ASKED,
+        print_blob=True,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
     )
+    with clocks(live):
+        run_state_machine_as_test(JudgingMachine, settings=wanted)

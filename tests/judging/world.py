@@ -27,7 +27,6 @@ from audit.measure import lanes
 from console.stack import Stack
 from ingest import failpoints
 from ingest.core.contract import Contract
-from ingest.core.errors import PassgateError
 from ingest.db import cursor, read, write
 from ingest.kafka import Start
 from ingest.streams import newest_contract
@@ -40,16 +39,31 @@ WEATHER, FLIGHTS = "weather", "flights"
 STREAMS = (WEATHER, FLIGHTS)
 
 
-def make_clocks(stack: Stack) -> None:
-    """The schema whose clocks say what the session's `model.now` says."""
+@contextmanager
+def clocks(stack: Stack) -> Iterator[None]:
+    """A schema whose clocks say what the session's `model.now` says, and to everybody else the time that it is.
+
+    Functions with a search_path of their own get it too, until the schedules are over.
+    """
     with psycopg.connect(stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as owner:
         owner.execute("CREATE SCHEMA IF NOT EXISTS model_clock")
         owner.execute("GRANT USAGE ON SCHEMA model_clock TO PUBLIC")
         for name in CLOCKS:
             owner.execute(
                 f"CREATE OR REPLACE FUNCTION model_clock.{name}() RETURNS timestamptz LANGUAGE sql VOLATILE AS"
-                " $$ SELECT current_setting('model.now')::timestamptz $$"
+                f" $$ SELECT coalesce(nullif(current_setting('model.now', true), '')::timestamptz, pg_catalog.{name}()) $$"
             )
+        found = owner.execute(
+            "SELECT p.oid::regprocedure::text, substr(c, 13) FROM pg_proc p, unnest(p.proconfig) c"
+            " WHERE p.pronamespace = 'public'::regnamespace AND c LIKE 'search_path=%'"
+        ).fetchall()
+        for function, _ in found:
+            owner.execute(f"ALTER FUNCTION {function} SET search_path = model_clock, public, pg_catalog, pg_temp")
+        try:
+            yield
+        finally:
+            for function, path in found:
+                owner.execute(f"ALTER FUNCTION {function} SET search_path = {path}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,6 @@ class Ground:
 
 
 def make_ground(stack: Stack, weather: Flow) -> Ground:
-    make_clocks(stack)
     flights = joined(weather)
     flights.open()
     flights.produce([flight(1, 1), flight(2, 3), flight(3, 4)])
@@ -235,8 +248,7 @@ class Judging:
     def gate(self, stream: str) -> Any:
         with read() as cur:
             return cur.execute(
-                "SELECT open_until, shut_why, open_until > clock_timestamp() AND shut_why IS NULL AS open,"
-                " open_until > clock_timestamp() AS rows_open FROM gate_open WHERE win = %s",
+                "SELECT open_until, shut_why, win = ANY(open_windows()) AS open FROM gate_open WHERE win = %s",
                 [self.ground.win(stream)],
             ).fetchone()
 
@@ -266,5 +278,6 @@ def schedule(ground: Ground) -> Iterator[Judging]:
         transaction.set_rollback(True)
 
 
-__all__ = ["FLIGHTS", "STREAMS", "WEATHER", "Ground", "Judging", "PassgateError", "make_ground", "make_weather",
-           "schedule"]  # fmt: skip
+__all__ = [
+    "FLIGHTS", "STREAMS", "WEATHER", "Ground", "Judging", "clocks", "make_ground", "make_weather", "schedule",
+]  # fmt: skip

@@ -134,7 +134,7 @@ def _seen(verdicts: QuerySet[Verdict]) -> list[VerdictSeen]:
 
 def gates(windows: Sequence[int]) -> dict[int, GateOpen]:
     """The gate's rows by window id; `live` and `left` say how long the lease still holds, by the database's clock."""
-    holds = ExpressionWrapper(Q(open_until__gt=Now()), output_field=BooleanField())
+    holds = ExpressionWrapper(Q(checked_at__lte=Now(), open_until__gt=Now()), output_field=BooleanField())
     left = ExpressionWrapper(F("open_until") - Now(), output_field=DurationField())
     rows = GateOpen.objects.filter(win__in=windows).annotate(live=holds, left=left).select_related("verdict")
     return {row.win_id: row for row in rows}
