@@ -10,6 +10,7 @@ import logging
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -22,6 +23,7 @@ from audit import gaps, gate
 from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import verdict as v
+from audit.core import words as w
 from audit.core.diagnosis import Diagnosis, diagnose
 from audit.measure import Measurement, lanes, measure, renewed, window_row
 from audit.now import checks_now
@@ -29,7 +31,7 @@ from audit.partitions import grown, notice_partitions
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import NotFound, PassgateError, RunError
-from ingest.db import Cursor, DatabaseGone, again, one, read, statements, write
+from ingest.db import Cursor, DatabaseGone, Refused, again, beside, one, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import compiled
 from ingest.windows import raise_revisions
@@ -57,6 +59,21 @@ class AnotherCloser(RunError):
 
     verdict: int | None = None
     """The number of the verdict that somebody else stored meanwhile; None: a fact changed."""
+
+
+class FactsTooOld(RunError):
+    """What was measured is older than the contract's sample_max_age by the time it would be stored: nothing was."""
+
+    code: ClassVar[str] = "facts_too_old"
+    what: ClassVar[str] = "the facts are too old to store a verdict on"
+    retry: ClassVar[bool] = True
+
+
+class PassStands(RunError):
+    """After a PASS only a FAIL is stored: what may be otherwise in a moment never takes a PASS back."""
+
+    code: ClassVar[str] = "pass_stands"
+    what: ClassVar[str] = "the window has passed, and that stands"
 
 
 class WindowFailed(RunError):
@@ -91,7 +108,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored verdict. `name` is `flights/2013-01#7`."""
+    """A stored verdict. `name` is `flights/2013-01#7`. `new`: False for a PASS that was judged again, and stands."""
 
     id: int
     name: str
@@ -99,6 +116,7 @@ class Stored:
     verdict: v.Verdict
     digest: bytes
     sentence: str
+    new: bool = True
 
 
 def window_of(stream: str, run_id: str, window: int | None = None) -> int:
@@ -119,7 +137,8 @@ def close_run(
 ) -> Stored:
     """Judges the run's newest window (or one of them) and stores the verdict, whatever it says.
 
-    `wait`: how long to let lanes work before judging. Raises NotFound, NotSealed, WindowFailed, AnotherCloser.
+    After a PASS only a FAIL is stored: a PASS again is the one that stands, anything else raises PassStands. `wait`:
+    how long to let lanes work before judging. Raises NotFound, NotSealed, WindowFailed, AnotherCloser, FactsTooOld.
     """
     win = window_of(stream, run_id, window)
     until = time.monotonic() + wait.total_seconds()
@@ -130,6 +149,9 @@ def close_run(
         if not (waiting and only_waiting(judged.verdict)):
             try:
                 return store(judged, actor)
+            except FactsTooOld:
+                if not waiting:
+                    raise
             except AnotherCloser as moved:
                 # Lanes at work move the window on: that is what the wait is for. Somebody else's verdict stands.
                 if not waiting or moved.verdict is not None:
@@ -168,11 +190,25 @@ def _look(win: int) -> tuple[Contract, look.Captured, dict[int, int]]:
 
 
 def store(judged: Judged, actor: str) -> Stored:
-    """The verdict's transaction: it, the window's revision, the gate and the run's state, or nothing."""
-    stored = again(lambda: _store(judged, actor))
+    """The verdict's transaction: it, the window's revision, the gate and the run's state, or nothing.
+
+    A PASS that was judged again and is one is not stored: the one that stands is returned.
+    """
+    try:
+        stored = again(lambda: _store(judged, actor))
+    except Refused as refused:
+        if refused.constraint != "verdict_facts_fresh":
+            raise
+        # whoever stored was stopped between the look at the age and COMMIT
+        raise _too_old(judged, refused.found) from refused
     failpoint("verdict.after_commit")
     gate.end_readers()
     return stored
+
+
+def _too_old(judged: Judged, found: str) -> FactsTooOld:
+    bound = w.age(judged.measurement.facts.rules.sample_max_age)
+    return FactsTooOld(expected=f"facts at most {bound} old", found=found, next_step="judge it again")
 
 
 def diagnosis_now(win: int, permissions: set[str] | None = None) -> Diagnosis:
@@ -243,6 +279,9 @@ def _write_bus_end(win: int, broker: f.Broker) -> bool:
 def _store(judged: Judged, actor: str) -> Stored:
     row = judged.measurement.row
     with write() as cur:
+        newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
+        if newest is not None and newest.state == "PASS" and judged.verdict.state is not v.State.FAIL:
+            return _stands(cur, judged, newest)
         if cur.execute(sql.judged, {"win": judged.win, "revision": judged.revision}).fetchone() is None:
             raise _moved_on(cur, judged)
         failpoint("verdict.after_revision")
@@ -253,10 +292,38 @@ def _store(judged: Judged, actor: str) -> Stored:
         failpoint("verdict.after_gate")
         cur.execute(sql.close_run, {"run": row.run_number})
         failpoint("verdict.after_run")
+        _record_fallen(cur, row, actor)
+        failpoint("verdict.after_fallen")
         detail = {"verdict": stored.name, "state": str(judged.verdict.state), "digest": stored.digest.hex()}
         record_act(cur, actor, "run.verdict", f"{row.stream}/{row.run_id}", stored.sentence, detail)
         failpoint("verdict.before_commit")
     return stored
+
+
+def _stands(cur: Cursor, judged: Judged, newest: Any) -> Stored:
+    """DESIGN 8 names what shuts a gate, and the enforcer looks for it; a verdict takes nothing back but by a FAIL."""
+    if newest.revision >= judged.revision:
+        raise _moved_on(cur, judged)
+    if judged.verdict.state is not v.State.PASS:
+        raise PassStands(
+            expected="a FAIL, which alone is stored after a PASS",
+            found=f"#{newest.number} is PASS; now: {diagnose(judged.verdict).sentence}",
+        )
+    row = judged.measurement.row
+    cur.execute(sql.looked, {"win": judged.win, "revision": judged.revision})
+    name, digest = f"{row.stream}/{row.run_id}#{newest.number}", bytes(newest.digest)
+    return Stored(newest.id, name, newest.number, judged.verdict, digest, newest.body["sentence"], new=False)
+
+
+MOST_NAMED = 100
+
+
+def _record_fallen(cur: Cursor, row: Any, actor: str) -> None:
+    """What was joined with this run is shut by the verdict's own transaction (context_falls): that is an act, too."""
+    gone = cur.execute(sql.fallen_with, {"run": row.run_number}).fetchall()
+    if gone:
+        detail = {"shut": [found.verdict for found in gone[:MOST_NAMED]], "count": len(gone)}
+        record_act(cur, actor, "gate.shut", f"{row.stream}/{row.run_id}", gone[0].shut_why, detail)
 
 
 def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
@@ -277,6 +344,8 @@ def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
         "digest": digest,
         "actor": actor,
         "at": verdict.judged_at,
+        "measured": verdict.measured_at,
+        "valid": verdict.valid_until,
     }
     stored = one(cur.execute(sql.insert_verdict, values))
     return Stored(stored.id, f"{row.stream}/{row.run_id}#{number}", number, verdict, digest, sentence)
@@ -310,6 +379,7 @@ class _Pause:
     length: float = FIRST_PAUSE
     rests: float = 0.0
     counted: Measurement | None = None
+    revision: int = -1  # at which it was looked at
 
     def begin(self, now: float, took: float) -> None:
         self.rests = now + took * REST if took > LONG else 0.0
@@ -342,7 +412,7 @@ def _due(clock: Callable[[], float]) -> Iterator[int]:
     _forget_others({row.id for row in rows})
     turns = _Turns(clock)
     sealed = [row for row in rows if row.state != "OPEN"]
-    moved = [row.id for row in sealed if row.revision != row.judged_revision]
+    moved = [row.id for row in sealed if row.revision != row.judged_revision and _may_say_more(row, clock())]
     yield from turns.of("moved", [win for win in moved if _pause(win).rests <= clock()])
     blocked = [row.id for row in sealed if row.revision == row.judged_revision and row.verdict == "BLOCKED"]
     yield from turns.of("blocked", [win for win in blocked if _pause(win).until <= clock()])
@@ -350,6 +420,13 @@ def _due(clock: Callable[[], float]) -> Iterator[int]:
     for win in turns.of("open", grown(list(contracts))):
         notice_partitions(win, compiled(contracts[win]).contract)
         failpoint("evaluate.after_partitions")
+
+
+def _may_say_more(row: Any, now: float) -> bool:
+    """What was looked at after its PASS, and is neither PASS nor FAIL, is looked at again when Kafka may be back, or a
+    fact has changed once more."""
+    pause = _pause(row.id)
+    return row.verdict != "PASS" or row.revision != pause.revision or pause.until <= now
 
 
 @lru_cache(maxsize=4096)
@@ -389,21 +466,9 @@ class _Turns:
 def _evaluate(win: int, now: float) -> Stored | None:
     began = time.monotonic()
     try:
-        if _says_the_same(_pause(win).counted):
-            return None
-        failpoint("evaluate.after_look")
-        judged = judge(win)
-        failpoint("evaluate.after_judging")
-        counted = judged.measurement if time.monotonic() - began > LONG else None
-        _pause(win).counted = counted
-        if not worth_storing(judged):
-            return None
-        _pauses[win] = _Pause()
-        stored = store(judged, AUTO)
-        # storing raised the revision by one and let nothing come in between
-        _pause(win).counted = counted and counted.at_revision(judged.revision + 1)
-        return stored
-    except (AnotherCloser, WindowFailed, NotSealed):
+        with alone(win) as mine:
+            return _judged_by_itself(win, began) if mine else None
+    except (AnotherCloser, WindowFailed, NotSealed, PassStands):
         return None
     except DatabaseGone:
         raise
@@ -413,6 +478,39 @@ def _evaluate(win: int, now: float) -> Stored | None:
     finally:
         took = time.monotonic() - began
         _pause(win).begin(now + took, took)
+
+
+JUDGE_SECONDS = 600.0
+
+
+@contextmanager
+def alone(win: int) -> Iterator[bool]:
+    """Whether this process is the one that judges the window by itself; another one goes on to another window.
+
+    Not for a person's close: it is not turned away by a judge that got stuck, and of two verdicts one is stored (S12).
+    """
+    with write() as cur:
+        cur.execute(sql.judge_row, {"win": win})
+    failpoint("alone.after_row")
+    with beside(JUDGE_SECONDS) as held:
+        yield held.execute(sql.judge_alone, {"win": win}).fetchone() is not None
+
+
+def _judged_by_itself(win: int, began: float) -> Stored | None:
+    if _says_the_same(_pause(win).counted):
+        return None
+    failpoint("evaluate.after_look")
+    judged = judge(win)
+    failpoint("evaluate.after_judging")
+    counted = judged.measurement if time.monotonic() - began > LONG else None
+    _pause(win).counted, _pause(win).revision = counted, judged.revision
+    if not worth_storing(judged):
+        return None
+    _pauses[win] = _Pause()
+    stored = store(judged, AUTO)
+    # storing raised the revision by one and let nothing come in between
+    _pause(win).counted = counted and counted.at_revision(judged.revision + 1)
+    return stored if stored.new else None
 
 
 def _says_the_same(counted: Measurement | None) -> bool:
@@ -433,7 +531,8 @@ def _says_the_same(counted: Measurement | None) -> bool:
 def worth_storing(judged: Judged) -> bool:
     """Not while lanes merely work, and not what the newest verdict says already.
 
-    PASS and FAIL always are. A window sealed longer ago than `stalled_after` is judged whatever it waits for.
+    PASS and FAIL always are; after a PASS only FAIL, and a PASS again, which is noted and not stored. A window sealed
+    longer ago than `stalled_after` is judged whatever it waits for.
     """
     verdict, row = judged.verdict, judged.measurement.row
     late = row.cut_at is not None and judged.measurement.at - row.cut_at > judged.measurement.facts.rules.stalled_after
@@ -441,6 +540,8 @@ def worth_storing(judged: Judged) -> bool:
         return False
     with read() as cur:
         newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
+    if newest is not None and newest.state == "PASS":
+        return verdict.state is not v.State.BLOCKED
     return newest is None or not v.unchanged(newest.body, v.body(verdict, newest.number, ""))
 
 
@@ -464,6 +565,6 @@ def _moves(check: c.Check) -> bool:
 
 
 __all__ = [
-    "AnotherCloser", "Judged", "NotSealed", "PassgateError", "Stored", "WindowFailed", "checks_now", "close_run",
-    "diagnosis_now", "evaluate_due", "judge", "store", "window_of",
+    "AnotherCloser", "FactsTooOld", "Judged", "NotSealed", "PassStands", "PassgateError", "Stored", "WindowFailed",
+    "checks_now", "close_run", "diagnosis_now", "evaluate_due", "judge", "store", "window_of",
 ]  # fmt: skip

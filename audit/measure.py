@@ -12,6 +12,8 @@ from datetime import datetime
 from decimal import Decimal as Share
 from typing import Any, TypeVar
 
+from psycopg import sql as pgsql
+
 from audit import capture as look
 from audit.core import facts as f
 from ingest.core.contract import Contract, Empty, Totals
@@ -20,13 +22,11 @@ from ingest.core.leaf import leaf_of
 from ingest.core.reason import Decision
 from ingest.db import Cursor, read, read_snapshot, statements
 from ingest.kafka import Start
+from ingest.projecting import load_projection
 from ingest.streams import compiled
 
 sql = statements("audit", "measure")
 T = TypeVar("T")
-
-#: What the ledger says: it changes with the window's revision once the window is cut (S12).
-_LEDGER = ("inbox", "bus", "counts", "totals", "publishing", "application", "quarantine", "joins")
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ class Measurement:
 
     def ages(self) -> bool:
         """Half of the time for which its oldest fact counts has gone by already."""
-        facts = [getattr(self.facts, name) for name in (*_LEDGER, "database", "broker", "committed")]
-        oldest = min((fact.measured_at for fact in facts if fact), default=self.at)
-        return self.at - oldest > self.facts.rules.sample_max_age / 2
+        return self.at - (self.facts.oldest() or self.at) > self.facts.rules.sample_max_age / 2
 
 
 def window_row(cur: Cursor, win: int) -> Any:
@@ -101,14 +99,18 @@ def renewed(measurement: Measurement, captured: look.Captured) -> Measurement:
 def restamped(row: Any, facts: f.WindowFacts, captured: look.Captured, at: datetime) -> f.WindowFacts:
     """Counts that are known to be unchanged at `at`, with Kafka's new answers.
 
-    Which Postgres this is, and where lanes stand, is read anew: nobody's revision says that a server was promoted, and
-    lanes go on with the next window. Positions must be read after the commits they are held against.
+    Which Postgres this is, where lanes stand, and whether the context does, is read anew: nobody's revision says that a
+    server was promoted or that a gate was not re-checked, and lanes go on with the next window. Positions must be read
+    after the commits they are held against.
     """
     bus = facts.basis.value.broker if facts.basis else None
     with read() as cur:
         database = f.Measured(look.database_identity(cur), at, "postgres")
         stand = _positions(cur, row, bus)
-    held = {name: replace(getattr(facts, name), measured_at=at) for name in _LEDGER if getattr(facts, name)}
+        pinned = _pins(cur, row.id)
+    held = {name: replace(getattr(facts, name), measured_at=at) for name in f.LEDGER if getattr(facts, name)}
+    if facts.context:
+        held["context"] = replace(held["context"], value=pinned)
     ends = _ends(captured)
     if facts.inbox:
         sources = (_moved(source, stand) for source in facts.inbox.value)
@@ -152,7 +154,7 @@ def rules(contract: Contract) -> f.CloseRules:
         empty_waivable=close.empty is Empty.WAIVER,
         totals_required=close.totals is Totals.REQUIRED,
         required=tuple(event.name for event in contract.events if event.required),
-        joins=bool(contract.contexts),
+        contexts=tuple(context.name for context in contract.contexts),
     )
 
 
@@ -182,12 +184,12 @@ class _Reading:
             counts=self._seen(self._counts(receipts)),
             totals=self._seen({row.event_class: row.declared for row in self._rows(sql.totals)}),
             publishing=self._seen(self._publishing()),
-            application=self._seen(self._application()),
+            application=self._seen(self._application(contract)),
             committed=committed_beside(captured, inbox, bus),
             quarantine=self._seen(self._quarantine()),
             joins=self._seen(self._joins()) if ours.joins else None,
             end=look.read_end(self._cur, self._row.id),
-            context=self._context(),
+            context=self._seen(_pins(self._cur, self._row.id)),
         )
 
     def _seen(self, value: T, source: str = "ledger") -> f.Measured[T]:
@@ -286,9 +288,22 @@ class _Reading:
         row = self._row_of(self._in_leaf(sql.withheld))
         return row.attempts, row.events
 
-    def _application(self) -> f.Application:
+    def _application(self, contract: Contract) -> f.Application:
         row = self._row_of(self._in_leaf(sql.application))
-        return f.Application(row.events, row.applied, row.missing, row.surplus)
+        return f.Application(row.events, row.applied, row.missing, row.surplus, self._truth(contract))
+
+    def _truth(self, contract: Contract) -> tuple[f.TruthTable, ...]:
+        """What readers read of this window, table by table."""
+        if contract.projection is None:
+            return ()
+        projection = load_projection(contract.projection.class_path)
+        return tuple(self._truth_table(table, projection.takes.get(table)) for table in projection.tables)
+
+    def _truth_table(self, table: str, classes: Sequence[str] | None) -> f.TruthTable:
+        named = pgsql.Identifier(*table.split(".")).as_string(self._cur)
+        leaves = {"leaf": leaf_of("event", self._row.run_number), "effects": leaf_of("effect", self._row.run_number)}
+        (row,) = self._rows(sql.truth.format(table=named, **leaves), classes=None if classes is None else list(classes))
+        return f.TruthTable(table, row.taken, row.missing, row.surplus)
 
     def _joins(self) -> f.Joins:
         row = self._row_of(sql.joins)
@@ -298,9 +313,13 @@ class _Reading:
         row = self._row_of(sql.quarantine)
         return f.Quarantine(row.open, row.resolved, row.discarded, row.unsigned)
 
-    def _context(self) -> tuple[f.PinnedVerdict, ...]:
-        rows = self._rows(sql.pins)
-        return tuple(f.PinnedVerdict(row.context, row.verdict, bytes(row.digest).hex()) for row in rows)
+
+def _pins(cur: Cursor, win: int) -> tuple[f.PinnedVerdict, ...]:
+    """What the window was joined with, and whether that stands."""
+    rows = cur.execute(sql.pins, {"win": win}).fetchall()
+    return tuple(
+        f.PinnedVerdict(row.context, row.verdict, bytes(row.digest).hex(), row.why or "", row.fallen) for row in rows
+    )
 
 
 def committed_beside(

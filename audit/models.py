@@ -64,6 +64,8 @@ class Verdict(models.Model):
     digest = models.BinaryField()
     decided_by = models.TextField()
     decided_at = models.DateTimeField(db_default=Now())
+    measured_at = models.DateTimeField(null=True)  # the oldest fact it was judged on; null: stored before this was kept
+    valid_until = models.DateTimeField(null=True)  # until when it could be stored on that
 
     class Meta:
         db_table = "verdict"
@@ -72,6 +74,15 @@ class Verdict(models.Model):
             models.CheckConstraint(condition=Q(state__in=VerdictState.values), name="verdict_state_known"),
         ]
         indexes = [models.Index(fields=["win", "-number"], name="verdict_latest")]
+
+
+class Judging(models.Model):
+    """Whoever judges a window holds its row here locked meanwhile. It says nothing but that."""
+
+    win = models.OneToOneField(Window, models.PROTECT, db_column="win", primary_key=True)
+
+    class Meta:
+        db_table = "judging"
 
 
 class GateOpen(models.Model):

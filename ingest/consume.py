@@ -50,7 +50,17 @@ from ingest.failpoints import failpoint
 from ingest.gathering import Gathering
 from ingest.kafka import Admin, Cluster
 from ingest.models import Source
-from ingest.projecting import AppliedEvent, Joined, Pin, ProjectionFailed, check_guarded, check_pins, load_projection
+from ingest.projecting import (
+    NOWHERE,
+    AppliedEvent,
+    ContextNotOpen,
+    Joined,
+    Pin,
+    ProjectionFailed,
+    check_guarded,
+    check_pins,
+    load_projection,
+)
 from ingest.publish import install_id
 from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled
@@ -600,10 +610,21 @@ def _by_window(known: Known, applied: Sequence[Ruled]) -> list[tuple[int, int, l
     return [(win, contract, rows) for (win, contract), rows in sorted(groups.items())]
 
 
+def _pin(row: Any) -> Pin:
+    """Under the gate's rule: what fell is not read, and what could not be re-checked is waited for."""
+    if row.why is None:
+        return Pin(row.pinned_win, row.verdict)
+    if row.fallen:
+        return Pin(NOWHERE, row.verdict, row.why)
+    raise ContextNotOpen(
+        expected=f"an open gate of {row.verdict}", found=row.why, next_step="the lane goes on when it is open again"
+    )
+
+
 def _run(cur: Cursor, class_path: str, win: int, events: Sequence[AppliedEvent]) -> Sequence[Joined | None]:
     """The projection's answers. What it raises on its own account stops the lane with its name and words."""
     projection = load_projection(class_path)
-    pins = {row.context: Pin(row.pinned_win, row.verdict) for row in cur.execute(sql.pins, {"win": win}).fetchall()}
+    pins = {row.context: _pin(row) for row in cur.execute(sql.pins, {"win": win}).fetchall()}
     check_pins(projection, win, pins)
     try:
         answers = projection.apply(cur, win, events, pins)

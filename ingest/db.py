@@ -16,7 +16,15 @@ from importlib import resources
 from typing import Any, ClassVar, TypeVar, cast
 
 import psycopg
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from psycopg.pq.abc import PGconn
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import JsonbLoader
@@ -78,6 +86,24 @@ def write() -> Iterator[Cursor]:
     """One READ COMMITTED transaction (a savepoint inside a caller's). Refusals come out as `Refused`."""
     with _named_errors(), transaction.atomic(), cursor() as cur:
         yield cur
+
+
+@contextmanager
+def beside(idle: float) -> Iterator[Cursor]:
+    """A transaction on a connection of its own, for a lock that is held while this thread's connection goes on.
+
+    The server ends it after `idle` seconds, and as soon as this process is gone: nobody waits for a lock for good.
+    """
+    other = connections.create_connection(DEFAULT_DB_ALIAS)
+    try:
+        with _named_errors():
+            other.ensure_connection()
+            raw = cast("psycopg.Connection[Any]", other.connection)
+            with raw.transaction(), psycopg.Cursor(raw, row_factory=namedtuple_row) as cur:
+                cur.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (f"{idle:.0f}s",))
+                yield cur
+    finally:
+        other.close()
 
 
 @contextmanager

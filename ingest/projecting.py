@@ -56,12 +56,27 @@ class AppliedEvent:
     payload: bytes
 
 
+class ContextNotOpen(PassgateError):
+    """A projection reads under the gate's rule, and its context's gate could not be re-checked for a while."""
+
+    code: ClassVar[str] = "context_not_open"
+    what: ClassVar[str] = "the gate of the projection's context is not open"
+    retry: ClassVar[bool] = True
+
+
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The window whose gated truth is the context, and the verdict that named it: `weather/2013-01#1`."""
+    """The window whose gated truth is the context, and the verdict that named it: `weather/2013-01#1`.
+
+    `fallen`: why that does not stand any more. Its rows are nobody's then: `win` is NOWHERE, where nothing is found.
+    """
 
     win: int
     verdict: str
+    fallen: str = ""
+
+
+NOWHERE = 0
 
 
 class Joined(NamedTuple):
@@ -77,6 +92,9 @@ class Projection(ABC):
     #: Statements that make its tables, run as owner by a migration; each table then gets `guard_truth_table`.
     ddl: ClassVar[str]
     tables: ClassVar[tuple[str, ...]]
+    #: Per table, the event classes of which it writes rows; a table that is not named has rows of every class. A
+    #: verdict compares each table's identities with the effects of these: `win` and `identity` are columns of each.
+    takes: ClassVar[Mapping[str, Sequence[str]]] = {}
     #: Names of the contexts it needs a pin for.
     contexts: ClassVar[tuple[str, ...]] = ()
 

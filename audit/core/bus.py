@@ -1,4 +1,4 @@
-"""PUBLISHED, APPLIED, DEGRADED: is every event on the bus once, and its effect with us once?"""
+"""PUBLISHED, APPLIED, DEGRADED, CONTEXT: is every event on the bus once, its effect with us once, its join sound?"""
 
 from __future__ import annotations
 
@@ -90,20 +90,27 @@ def _misplaced(p: f.Publishing, bus: str) -> Iterable[Cause]:
 
 
 def applied(facts: f.WindowFacts, now: datetime) -> Check:
-    """Identities, not ranges: neighbours' records lie inside a bus range. Judged after the bus was read to its end."""
-    name, required = CheckName.APPLIED, "events = effects of these events"
+    """Identities, not ranges: neighbours' records lie inside a bus range. Judged after the bus was read to its end.
+
+    What readers read is compared with the effects, too: a row that no effect made is there whatever is still to come.
+    """
+    name, required = CheckName.APPLIED, "events = effects of these events = what readers read of them"
     causes = unmeasured(facts, now, "application", "publishing")
     if causes or not (facts.application and facts.publishing):
         return not_measured(name, required, causes, facts.application)
     a = facts.application.value
-    observed = f"{w.number(a.applied)} of {w.count(a.events, 'event')} applied"
+    observed = ", ".join([f"{w.number(a.applied)} of {w.count(a.events, 'event')} applied", *map(_shown, a.tables)])
     check = judged(name, required, observed, facts.application, _unapplied(a))
-    if a.surplus:
+    if a.surplus or any(table.missing or table.surplus for table in a.tables):
         return check
     root = _applied_root(facts, now)
     if root is None:
         return check
     return following(check, root) if a.missing else unfinished(check, "the effects were not all read yet", root)
+
+
+def _shown(table: f.TruthTable) -> str:
+    return f"{w.number(table.taken - table.missing)} of {w.number(table.taken)} in {table.name}"
 
 
 def _applied_root(facts: f.WindowFacts, now: datetime) -> CheckName | None:
@@ -120,6 +127,18 @@ def _unapplied(a: f.Application) -> Iterable[Cause]:
         yield Cause(f"{w.count(a.surplus, 'effect')} {w.have(a.surplus)} no event", RERUN, Severity.FAIL)
     if not a.missing and not a.surplus and a.applied != a.events:
         yield Cause(f"{w.count(a.applied, 'effect')} for {w.count(a.events, 'event')}", RERUN, Severity.FAIL)
+    for table in a.tables:
+        yield from _untrue(table)
+
+
+def _untrue(table: f.TruthTable) -> Iterable[Cause]:
+    """Its rows are written in the transaction of the effects: what differs was written, or lost, elsewhere."""
+    if table.missing:
+        text = f"{w.count(table.missing, 'effect')} {w.be(table.missing)} not in {table.name}"
+        yield Cause(text, RERUN, Severity.FAIL)
+    if table.surplus:
+        text = f"{w.count(table.surplus, 'identity', 'identities')} of {table.name} {w.have(table.surplus)} no effect"
+        yield Cause(text, RERUN, Severity.FAIL)
 
 
 def degraded(facts: f.WindowFacts, now: datetime) -> Check | None:
@@ -151,3 +170,31 @@ def _degraded(j: f.Joins, joins: int, rules: f.CloseRules) -> Iterable[Cause]:
         if found > allowed:
             text = f"{w.count(found, 'join')} {word}, {w.number(allowed)} allowed"
             yield Cause(text, waive_act(CheckName.DEGRADED))
+
+
+def context(facts: f.WindowFacts, now: datetime) -> Check | None:
+    """None without a projection that joins: then it is not listed. What a join found rests on a verdict of another
+    stream, and stands as long as that does."""
+    if not facts.rules.contexts:
+        return None
+    name, required = CheckName.CONTEXT, "every pinned verdict the newest of its window, PASS, and its gate open"
+    causes = unmeasured(facts, now, "context")
+    if causes or not facts.context:
+        return not_measured(name, required, causes, facts.context)
+    pins = facts.context.value
+    standing = [pin.reference for pin in pins if not pin.why]
+    observed = f"{w.listed(standing)} {'stands' if len(standing) == 1 else 'stand'}" if standing else "none stands"
+    broken = [Cause(pin.why, ANOTHER_CONTEXT) for pin in pins if pin.why and pin.fallen]
+    broken += [
+        Cause(f"no verdict of {x} is pinned", ANOTHER_CONTEXT) for x in facts.rules.contexts if x not in _named(pins)
+    ]
+    unknown = [Cause(pin.why, LOOK_AGAIN) for pin in pins if pin.why and not pin.fallen]
+    return judged(name, required, observed, facts.context, broken, unknown)
+
+
+ANOTHER_CONTEXT = Act("open another run, on a context that stands", "open")
+LOOK_AGAIN = Act("wait for that gate to be looked at again")
+
+
+def _named(pins: Iterable[f.PinnedVerdict]) -> frozenset[str]:
+    return frozenset(pin.name for pin in pins)

@@ -28,6 +28,7 @@ class CheckName(StrEnum):
     COMMITTED = "COMMITTED"
     QUARANTINE = "QUARANTINE"
     DEGRADED = "DEGRADED"
+    CONTEXT = "CONTEXT"
     BASIS = "BASIS"
     NOT_EMPTY = "NOT_EMPTY"
 
@@ -131,6 +132,7 @@ SUBJECTS = {
     "application": ("the set of effects", MEASURE_LEDGER),
     "quarantine": ("the quarantine", MEASURE_LEDGER),
     "joins": ("the result of the joins", MEASURE_LEDGER),
+    "context": ("the context", MEASURE_LEDGER),
 }
 
 

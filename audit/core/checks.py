@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from audit.core import facts as f
-from audit.core.bus import applied, degraded, published
+from audit.core.bus import applied, context, degraded, published
 from audit.core.check import UNWAIVABLE, Act, Cause, Check, CheckName, Severity, State
 from audit.core.ledger import balanced, expected, not_empty, quarantine
 from audit.core.reading import accounted, caught_up, committed, coverage
@@ -17,7 +17,7 @@ from audit.core.standing import basis, other_cluster, other_topic
 
 __all__ = [
     "ALL", "NOT_LISTED", "UNWAIVABLE", "Act", "Cause", "Check", "CheckName", "Severity", "State",
-    "degraded", "expected", "other_cluster", "other_topic",
+    "context", "degraded", "expected", "other_cluster", "other_topic",
 ]  # fmt: skip
 
 ALL: tuple[tuple[CheckName, Callable[[f.WindowFacts, datetime], Check | None]], ...] = (
@@ -31,6 +31,7 @@ ALL: tuple[tuple[CheckName, Callable[[f.WindowFacts, datetime], Check | None]], 
     (CheckName.COMMITTED, committed),
     (CheckName.QUARANTINE, quarantine),
     (CheckName.DEGRADED, degraded),
+    (CheckName.CONTEXT, context),
     (CheckName.BASIS, basis),
     (CheckName.NOT_EMPTY, not_empty),
 )
@@ -38,4 +39,5 @@ ALL: tuple[tuple[CheckName, Callable[[f.WindowFacts, datetime], Check | None]], 
 NOT_LISTED = {
     CheckName.EXPECTED: "no control totals are declared and the contract does not require them",
     CheckName.DEGRADED: "the stream has no projection that joins",
+    CheckName.CONTEXT: "the stream has no projection that joins",
 }

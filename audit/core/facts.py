@@ -61,7 +61,11 @@ class CloseRules:
     empty_waivable: bool = True
     totals_required: bool = False
     required: tuple[str, ...] = ()
-    joins: bool = False
+    contexts: tuple[str, ...] = ()  # names of what its projection joins with
+
+    @property
+    def joins(self) -> bool:
+        return bool(self.contexts)
 
 
 @dataclass(frozen=True)
@@ -219,13 +223,24 @@ class Publishing:
 
 
 @dataclass(frozen=True)
+class TruthTable:
+    """Set difference, by identity, of one table that readers read and the effects that its projection took."""
+
+    name: str
+    taken: int
+    missing: int
+    surplus: int
+
+
+@dataclass(frozen=True)
 class Application:
-    """Set difference of the window's events and the effects of these events."""
+    """Set difference of the window's events and the effects of these events, and of these and each truth table."""
 
     events: int
     applied: int
     missing: int
     surplus: int
+    tables: tuple[TruthTable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -276,11 +291,17 @@ class Waiver:
 
 @dataclass(frozen=True)
 class PinnedVerdict:
-    """The context a projection joined with: a verdict of another stream (`weather/2013-01#1`)."""
+    """The context a projection joined with: a verdict of another stream (`weather/2013-01#1`).
+
+    `why` it does not stand now: another verdict of its window is newer, it is no PASS, or its gate is not open; "" that
+    it stands. `fallen`: it will not stand again.
+    """
 
     name: str
     reference: str
     digest: str
+    why: str = ""
+    fallen: bool = False
 
 
 @dataclass(frozen=True)
@@ -303,4 +324,15 @@ class WindowFacts:
     joins: Measured[Joins] | None = None
     end: Measured[Broker] | None = None  # the snapshot taken when the window was cut
     waivers: tuple[Waiver, ...] = ()
-    context: tuple[PinnedVerdict, ...] = ()
+    context: Measured[tuple[PinnedVerdict, ...]] | None = None
+
+    def oldest(self) -> datetime | None:
+        """When the oldest of them was taken. The basis and the end are old by nature, and say when they were taken."""
+        facts = (getattr(self, name) for name in SAMPLED)
+        return min((fact.measured_at for fact in facts if fact is not None), default=None)
+
+
+#: What the ledger says: it changes with the window's revision once the window is cut (S12).
+LEDGER = ("inbox", "bus", "counts", "totals", "publishing", "application", "quarantine", "joins", "context")
+#: Every fact that is taken for a verdict, and ages.
+SAMPLED = (*LEDGER, "database", "broker", "committed")

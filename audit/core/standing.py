@@ -37,7 +37,7 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
     unknown: list[Cause] = []
     for then, now_, parts in _topics(facts, was, is_):
         broken += [*other_topic(then, now_), *_other_posture(then, now_)]
-        unknown += _no_posture(now_)
+        unknown += _no_posture(then, now_)
         for label, partition, start, end in parts:
             broken += _broken_log(label, _as_cut(facts, now_), partition, start, end)
             broken += _lower_epoch(label, then.partitions.get(partition), now_.partitions.get(partition))
@@ -91,9 +91,13 @@ def _other_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
         yield Cause(text, Act(f"set {key} of {was.name} back or ask for a basis refresh", "basis", needs_approver=True))
 
 
-def _no_posture(is_: f.Topic) -> Iterable[Cause]:
+def _no_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
+    """Two postures that nobody read are not the same posture."""
     if is_.topic_id is not None and is_.posture is None:
         yield Cause(f"the posture of {is_.name} was not measured", MEASURE_KAFKA)
+    if was.posture is None:
+        act = Act("ask for a basis refresh", "basis", needs_approver=True)
+        yield Cause(f"the posture of {was.name} was not measured when the window opened", act)
 
 
 def _as_cut(facts: f.WindowFacts, topic: f.Topic) -> f.Topic:
@@ -132,10 +136,13 @@ def _lower_epoch(label: str, was: f.PartitionLog | None, is_: f.PartitionLog | N
 
 
 def _unread_log(label: str, topic: f.Topic, partition: int) -> Iterable[Cause]:
+    """Kafka names an epoch with every end of a log, of an empty one, too."""
     log = topic.partitions.get(partition)
     if log is None:
         return
     if log.log_start is None or log.high_watermark is None:
         yield Cause(f"{label} was not measured", MEASURE_KAFKA)
+    elif log.leader_epoch is None:
+        yield Cause(f"the leader epoch of {label} was not measured", MEASURE_KAFKA)
     if log.diverged is None:
         yield Cause(f"the leader epoch of {label} was not probed", MEASURE_KAFKA)

@@ -40,7 +40,9 @@ class NotListed:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`judged_at` is the database's time at which the facts were held against each other."""
+    """`judged_at` is the database's time at which the facts were held against each other; `measured_at` the oldest of
+    them, `valid_until` until when that one is young enough to store a verdict on.
+    """
 
     state: State
     window: f.WindowName
@@ -54,6 +56,8 @@ class Verdict:
     joins: f.Joins | None = None
     durability: str = "unmeasured"
     context: tuple[f.PinnedVerdict, ...] = ()
+    measured_at: datetime | None = None
+    valid_until: datetime | None = None
 
     @property
     def waivers(self) -> tuple[f.Waiver, ...]:
@@ -81,6 +85,7 @@ def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
     answers = [(name, judge(facts, now)) for name, judge in c.ALL]
     checks = tuple(waive(check, facts) for _, check in answers if check is not None)
     basis = facts.basis.value if facts.basis else None
+    oldest = facts.oldest()
     return Verdict(
         state=_state(checks, facts),
         window=facts.window,
@@ -93,7 +98,9 @@ def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
         publishing=facts.publishing.value if facts.publishing else None,
         joins=facts.joins.value if facts.joins and facts.rules.joins else None,
         durability=durability(basis),
-        context=facts.context,
+        context=facts.context.value if facts.context else (),
+        measured_at=oldest,
+        valid_until=oldest + facts.rules.sample_max_age if oldest else None,
     )
 
 
@@ -162,6 +169,8 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if number is not None:
         out["number"] = number
+    if v.measured_at is not None and v.valid_until is not None:
+        out["facts"] = {"measured_at": stamp(v.measured_at), "valid_until": stamp(v.valid_until)}
     if v.basis_generation is not None and v.basis_digest is not None:
         out["basis"] = {"generation": v.basis_generation, "digest": v.basis_digest}
     if v.counts:

@@ -6,6 +6,13 @@ SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.i
 -- name: failed
 SELECT number FROM verdict WHERE win = %(win)s AND state = 'FAIL' ORDER BY number LIMIT 1
 
+-- name: judge_row
+INSERT INTO judging (win) VALUES (%(win)s) ON CONFLICT DO NOTHING
+
+-- name: judge_alone
+-- A row lock that ends with its transaction, and that nobody waits for: no row says that another process judges this window.
+SELECT win FROM judging WHERE win = %(win)s FOR UPDATE SKIP LOCKED
+
 -- name: ready_for_bus_end
 -- The window's admission is at its cut everywhere, nothing of it waits for an attempt, every attempt is
 -- settled, and every event has its place: here by counting a batch's places, at the verdict event by event.
@@ -62,6 +69,21 @@ UPDATE run_window SET bus_end_at = clock_timestamp() WHERE id = %(win)s
 UPDATE run_window SET revision = revision + 1, judged_revision = revision + 1
  WHERE id = %(win)s AND revision = %(revision)s AND state = 'CUT' RETURNING id
 
+-- name: looked
+-- Judged again after its PASS, and it is one: this revision needs no further look. Nothing is stored, the revision stays.
+UPDATE run_window SET judged_revision = revision WHERE id = %(win)s AND revision = %(revision)s
+
+-- name: fallen_with
+-- Gates that this transaction shut since their windows were joined with this run, whatever lies between.
+WITH RECURSIVE built AS (
+    SELECT p.win FROM window_pin p JOIN run_window w ON w.id = p.pinned_win WHERE w.run_id = %(run)s
+    UNION
+    SELECT p.win FROM window_pin p JOIN built ON built.win = p.pinned_win)
+SELECT g.shut_why, s.name || '/' || r.run_id || '#' || v.number AS verdict
+  FROM built JOIN gate_open g ON g.win = built.win JOIN verdict v ON v.id = g.verdict_id
+  JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE g.shut_why IS NOT NULL AND g.checked_at >= transaction_timestamp() ORDER BY g.win
+
 -- name: revision
 SELECT revision FROM run_window WHERE id = %(win)s
 
@@ -70,10 +92,11 @@ SELECT revision FROM run_window WHERE id = %(win)s
 SELECT coalesce(max(number), 0) + 1 AS number FROM verdict WHERE run_id = %(run)s
 
 -- name: insert_verdict
+-- verdict_insertion holds the row against its body and its window; verdict_facts_fresh asks again at COMMIT how old the facts are.
 INSERT INTO verdict (run_id, number, win, revision, state, waived, basis_generation, contract_digest, body, digest,
-                     decided_by, decided_at)
+                     decided_by, decided_at, measured_at, valid_until)
 VALUES (%(run)s, %(number)s, %(win)s, %(revision)s, %(state)s, %(waived)s, %(generation)s, %(contract)s, %(body)s,
-        %(digest)s, %(actor)s, %(at)s)
+        %(digest)s, %(actor)s, %(at)s, %(measured)s, %(valid)s)
 RETURNING id
 
 -- name: close_run
@@ -84,10 +107,11 @@ UPDATE run SET state = 'CLOSED', closed_at = clock_timestamp()
                     AND NOT EXISTS (SELECT FROM verdict v WHERE v.win = w.id))
 
 -- name: newest_verdict
-SELECT id, number, state, revision, decided_by, body FROM verdict WHERE win = %(win)s ORDER BY number DESC LIMIT 1
+SELECT id, number, state, revision, decided_by, body, digest FROM verdict WHERE win = %(win)s ORDER BY number DESC LIMIT 1
 
 -- name: unsettled
--- Windows that may want judging: open ones are only looked after, a FAIL stands for good.
+-- Windows that may want judging: open ones are only looked after, a FAIL stands for good, a PASS is looked at again where a
+-- fact has changed since.
 SELECT w.id, w.state, w.revision, w.judged_revision, w.contract_id, newest.state AS verdict
   FROM run_window w
   LEFT JOIN LATERAL (SELECT v.state FROM verdict v WHERE v.win = w.id ORDER BY v.number DESC LIMIT 1) newest ON true

@@ -169,6 +169,20 @@ SELECT count(*) FILTER (WHERE e.identity IS NOT NULL) AS events,
          WHERE b.win = %(win)s) e
   FULL JOIN (SELECT identity FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
 
+-- name: truth
+-- What readers read of the window against the effects that the projection took: those of its classes (null: of all). Rows
+-- are compared by identity; one event may have several. Classes are looked up by batch, as in `application`.
+SELECT count(*) FILTER (WHERE x.identity IS NOT NULL) AS taken,
+       count(*) FILTER (WHERE t.identity IS NULL) AS missing,
+       count(*) FILTER (WHERE x.identity IS NULL) AS surplus
+  FROM (SELECT y.identity FROM {effects} y
+         WHERE y.run_number = %(run)s AND y.win = %(win)s
+           AND (%(classes)s::text[] IS NULL
+                OR EXISTS (SELECT FROM {leaf} e JOIN event_class c ON c.id = e.class_id
+                            WHERE e.run_number = y.run_number AND e.identity = y.identity
+                              AND c.name = ANY(%(classes)s::text[])))) x
+  FULL JOIN (SELECT DISTINCT identity FROM {table} WHERE win = %(win)s) t USING (identity)
+
 -- name: joins
 SELECT count(*) FILTER (WHERE context_state = 1) AS matched, count(*) FILTER (WHERE context_state = 2) AS missing,
        count(*) FILTER (WHERE context_state = 3) AS ambiguous
@@ -187,11 +201,12 @@ SELECT DISTINCT ON (event_class) event_class, declared
   FROM control_total WHERE win = %(win)s ORDER BY event_class, id DESC
 
 -- name: pins
-SELECT p.context, p.verdict, v.digest
-  FROM window_pin p
+-- Measured at every look: a pin is no memory of a PASS but a fact that can change.
+SELECT p.context, p.verdict, v.digest, p.why, p.fallen
+  FROM context_standing(%(win)s) p
   JOIN run_window w ON w.id = p.pinned_win
   JOIN verdict v ON v.run_id = w.run_id AND v.number = substring(p.verdict FROM '#([0-9]+)$')::integer
- WHERE p.win = %(win)s ORDER BY p.context
+ ORDER BY p.context
 
 -- name: positions
 -- Where the admission and effects lanes of windows stand, with the epochs to probe. Of several incarnations of a topic, the

@@ -110,6 +110,8 @@ def _reports(cur: Cursor, pin: Pin, hours: Sequence[Hour]) -> dict[Hour, tuple[i
 
 
 def _joined(hour: Hour, found: tuple[int, int] | None, pin: Pin) -> Joined:
+    if pin.fallen:
+        return Joined(ContextState.MISSING, pin.fallen)
     where = f"{hour[0] or 'no origin'} at {hour[1] or 'no hour'} in {pin.verdict}"
     if found is None:
         return Joined(ContextState.MISSING, f"no weather report for {where}")

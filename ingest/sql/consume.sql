@@ -95,7 +95,8 @@ SELECT w.id FROM window_range r JOIN run_window w ON w.id = r.win
  WHERE r.source_id = %(source)s AND w.state = 'CUT' AND (r.end_offset IS NULL OR r.end_offset > %(start)s)
 
 -- name: pins
-SELECT context, pinned_win, verdict FROM window_pin WHERE win = %(win)s
+-- context_standing is the one rule of what a context is worth now: verdicts and gates ask it, too.
+SELECT context, pinned_win, verdict, why, fallen FROM context_standing(%(win)s)
 
 -- name: contracts
 -- Versions of the stream's contract that a window still goes by whose run is not closed.

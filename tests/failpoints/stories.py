@@ -96,7 +96,7 @@ def closing_dies(point: str, ground: GetGround) -> None:
     stream.new_run()
     stream.does("seal")
     stream.works_to_the_end()
-    stream.dies("evaluate" if point.startswith("evaluate") else "close", point)
+    stream.dies("evaluate" if point.startswith(("evaluate", "alone")) else "close", point)
     ends_well(stream)
 
 
@@ -218,7 +218,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (sealing_dies, points("seal", "cut", "totals", "windows.before_cut")),
     (
         closing_dies,
-        points("close", "bus_end", "gaps", "verdict", "gate", "evaluate", but=("evaluate.after_partitions",)),
+        points("close", "bus_end", "gaps", "verdict", "gate", "evaluate", "alone", but=("evaluate.after_partitions",)),
     ),
     (opening_dies, ["windows.before_binding"]),
     (looking_after_dies, ["evaluate.after_partitions"]),

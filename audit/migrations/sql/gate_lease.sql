@@ -13,17 +13,37 @@ REVOKE ALL ON FUNCTION open_windows() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION open_windows() TO passgate_reader, passgate_app, passgate_auditor;
 REVOKE SELECT (win, open_until) ON gate_open FROM passgate_reader;
 
--- ------------------------------------------------------------------ what a lease stands on
--- Each window's contexts: how far the context's own lease goes, and why it gives nothing any more (`fallen`).
+-- ------------------------------------------------------------------ what a window was joined with
+-- Each pin of a window: why it does not stand now (null: it stands), and whether that is for good. A PASS that is the newest
+-- of its window stands while its gate is open; a gate that nobody could re-check is not open, and may be so again.
+CREATE FUNCTION context_standing(of_win integer)
+RETURNS TABLE (context text, pinned_win integer, verdict text, why text, fallen boolean, checked_at timestamptz,
+               open_until timestamptz) LANGUAGE sql STABLE AS $$
+    SELECT p.context, p.pinned_win, p.verdict,
+           CASE WHEN newest.name IS NULL THEN format('%s has no verdict', p.verdict)
+                WHEN newest.state <> 'PASS' THEN format('%s is %s', newest.name, newest.state)
+                WHEN newest.name <> p.verdict THEN format('%s is not the newest of its window, %s is', p.verdict, newest.name)
+                WHEN g.win IS NULL THEN format('the gate of %s was never opened', p.verdict)
+                WHEN g.shut_why IS NOT NULL THEN format('the gate of %s is shut: %s', p.verdict, g.shut_why)
+                WHEN NOT lease_holds(g.checked_at, g.open_until) THEN
+                     format('the gate of %s was not re-checked since %s', p.verdict,
+                            to_char(g.open_until AT TIME ZONE 'UTC', 'HH24:MI'))
+           END,
+           coalesce(newest.state <> 'PASS' OR newest.name <> p.verdict OR g.shut_why IS NOT NULL, true),
+           g.checked_at, g.open_until
+      FROM window_pin p
+      LEFT JOIN LATERAL (
+           SELECT v.state, s.name || '/' || r.run_id || '#' || v.number AS name
+             FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+            WHERE v.win = p.pinned_win ORDER BY v.number DESC LIMIT 1) newest ON true
+      LEFT JOIN gate_open g ON g.win = p.pinned_win
+     WHERE p.win = of_win
+$$;
+
+-- The same of every window with contexts: how far a context's own lease goes, and why it gives nothing any more (`fallen`).
 CREATE VIEW window_context AS
-SELECT p.win, p.verdict, p.pinned_win, c.checked_at, c.open_until,
-       CASE WHEN c.win IS NULL THEN format('its context %s was never open', p.verdict)
-            WHEN c.shut_why IS NOT NULL THEN left(format('its context %s is shut: %s', p.verdict, c.shut_why), 2000)
-            WHEN v.state <> 'PASS' OR v.id <> c.verdict_id OR v.number <> substring(p.verdict FROM '#([0-9]+)$')::integer
-            THEN format('its context %s is not the newest PASS of its window', p.verdict) END AS fallen
-  FROM window_pin p
-  LEFT JOIN gate_open c ON c.win = p.pinned_win
-  LEFT JOIN LATERAL (SELECT id, number, state FROM verdict WHERE win = p.pinned_win ORDER BY number DESC LIMIT 1) v ON true;
+SELECT p.win, c.verdict, c.pinned_win, c.checked_at, c.open_until, CASE WHEN c.fallen OR c.checked_at IS NULL THEN left(c.why, 2000) END AS fallen
+  FROM (SELECT DISTINCT win FROM window_pin) p CROSS JOIN LATERAL context_standing(p.win) c;
 GRANT SELECT ON window_context TO passgate_app, passgate_auditor;
 
 -- Until when a window may be read at most because of what it was joined with: a context whose pinned verdict is no longer
@@ -72,20 +92,6 @@ BEGIN
 END $$;
 
 -- ------------------------------------------------------------------ what ends a lease in its own transaction
--- A context that is shut for a reason shuts what was joined with it, by name; and what was joined with that.
-CREATE FUNCTION gate_shuts_what_was_built_on_it() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-BEGIN
-    UPDATE gate_open g
-       SET open_until = least(g.open_until, now_.at), checked_at = now_.at,
-           shut_why = left(format('its context %s is shut: %s', p.verdict, NEW.shut_why), 2000)
-      FROM window_pin p, (SELECT clock_timestamp() AS at OFFSET 0) now_
-     WHERE p.pinned_win = NEW.win AND g.win = p.win AND g.shut_why IS NULL;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER gate_shuts_what_was_built_on_it AFTER UPDATE OF shut_why ON gate_open FOR EACH ROW
-    WHEN (NEW.shut_why IS NOT NULL AND OLD.shut_why IS NULL) EXECUTE FUNCTION gate_shuts_what_was_built_on_it();
-
 -- The windows' rows are locked first: a verdict that is being stored is waited for, and its gate is then seen here; or it
 -- waits for this, and finds that a fact has changed.
 CREATE FUNCTION contradiction_shuts() RETURNS trigger

@@ -30,6 +30,7 @@ EVIDENCE: Mapping[str, tuple[str, str]] = {
     "COMMITTED": ("sources →", "sources"),
     "QUARANTINE": ("items →", "quarantine"),
     "DEGRADED": ("window →", "window"),
+    "CONTEXT": ("window →", "window"),
     "BASIS": ("window →", "window"),
     "NOT_EMPTY": ("receipts →", "receipts"),
 }

@@ -255,7 +255,8 @@ def test_a_log_start_of_another_topic_says_nothing() -> None:
 
 def test_checks_nobody_asked_for_are_not_listed() -> None:
     assert c.expected(replace(w.GOOD, totals=w.seen({})), w.NOW) is None
-    assert c.degraded(replace(w.GOOD, rules=replace(w.RULES, joins=False)), w.NOW) is None
+    assert c.degraded(replace(w.GOOD, rules=replace(w.RULES, contexts=())), w.NOW) is None
+    assert c.context(replace(w.GOOD, rules=replace(w.RULES, contexts=())), w.NOW) is None
 
 
 def test_required_totals_that_nobody_declared_block() -> None:

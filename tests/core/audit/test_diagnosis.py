@@ -38,6 +38,10 @@ def committed(label: str, offset: int, ours: int | None = None) -> f.WindowFacts
     return replace(w.GOOD, committed=w.seen(pairs, "kafka"))
 
 
+def pinned(why: str, fallen: bool = False) -> f.WindowFacts:
+    return replace(w.GOOD, context=w.seen((replace(w.PINNED, why=why, fallen=fallen),)))
+
+
 CASES: dict[str, f.WindowFacts] = {
     "PASS": w.GOOD,
     "PASS waived": waived("NOT_EMPTY", EMPTY),
@@ -89,6 +93,9 @@ CASES: dict[str, f.WindowFacts] = {
     "DEGRADED BROKEN": w.changed("joins", matched=99, missing=1),
     "DEGRADED BROKEN ambiguous": w.changed("joins", matched=98, ambiguous=2),
     "DEGRADED UNMEASURED": w.without("joins"),
+    "CONTEXT BROKEN": pinned("weather/2013-01#2 is FAIL", fallen=True),
+    "CONTEXT UNMEASURED": w.without("context"),
+    "CONTEXT UNMEASURED gate": pinned("the gate of weather/2013-01#1 was not re-checked since 02:14"),
     "BASIS BROKEN topic": w.topic("bus", topic_id="other"),
     "BASIS BROKEN cluster": w.changed("broker", cluster_id="cluster-b"),
     "BASIS BROKEN gone": w.topic("bus", topic_id=None, partitions={}),
@@ -96,6 +103,8 @@ CASES: dict[str, f.WindowFacts] = {
     "BASIS BROKEN truncated": w.partition("inbox", 3, diverged="truncation detected at offset 99"),
     "BASIS BROKEN posture": w.topic("inbox", posture={**w.POSTURE, "retention.ms": "1000"}),
     "BASIS BROKEN database": w.changed("database", timeline=2),
+    "BASIS UNMEASURED posture": w.topic("inbox", posture=None),
+    "BASIS UNMEASURED epoch": w.partition("inbox", 3, leader_epoch=None),
     "BASIS UNMEASURED": w.without("database"),
     "BASIS UNMEASURED none": w.without("basis"),
     "NOT_EMPTY BROKEN": w.changed("counts", EMPTY, records=10_002, duplicates=10_002, quarantined=0,

@@ -25,7 +25,7 @@ def judged(facts: f.WindowFacts) -> v.Verdict:
 def test_the_good_window_passes() -> None:
     verdict = judged(w.GOOD)
     assert verdict.state is v.State.PASS
-    assert len(verdict.checks) == 12
+    assert len(verdict.checks) == 13
     assert [n.name for n in verdict.not_listed] == ["SEALED"]
 
 
@@ -239,7 +239,7 @@ def test_time_alone_is_no_change() -> None:
 
 def test_the_verdict_names_what_it_was_joined_with() -> None:
     pinned = f.PinnedVerdict("weather", "weather/2013-01#1", "ab12")
-    body = v.body(judged(replace(w.GOOD, context=(pinned,))), 1, "")
+    body = v.body(judged(replace(w.GOOD, context=w.seen((pinned,)))), 1, "")
     assert body["context"] == [{"name": "weather", "verdict": "weather/2013-01#1", "digest": "ab12"}]
 
 
@@ -249,5 +249,5 @@ def test_a_single_broker_is_labelled_development() -> None:
 
 
 def test_every_fact_is_one_that_the_tests_drop() -> None:
-    optional = {x.name for x in fields(f.WindowFacts)} - {"window", "rules", "end", "waivers", "context"}
+    optional = {x.name for x in fields(f.WindowFacts)} - {"window", "rules", "end", "waivers"}
     assert optional == set(w.FACTS)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 NOW = datetime(2026, 2, 1, 2, 20, tzinfo=UTC)
 CUT_AT = NOW - timedelta(minutes=5)
 POSTURE = {"cleanup.policy": "delete", "retention.ms": "604800000", "replication.factor": "1"}
-RULES = f.CloseRules(discard_max=50, missing_max=Decimal("0.005"), required=("flight",), joins=True)
+RULES = f.CloseRules(discard_max=50, missing_max=Decimal("0.005"), required=("flight",), contexts=("weather",))
 WINDOW = f.WindowName("flights", "2013-01", 1, f.WindowState.CUT, 4, 3, "c0ffee", cut_at=CUT_AT)
 DATABASE = f.DatabaseIdentity("7301", 1)
 
@@ -51,6 +51,7 @@ COMMITTED = (
 )
 QUARANTINE = f.Quarantine(open=0, resolved=5, discarded=3)
 JOINS = f.Joins(matched=100, missing=0, ambiguous=0)
+PINNED = f.PinnedVerdict("weather", "weather/2013-01#1", "d19e57")
 
 
 def seen(value: T, source: str = "ledger", at: datetime = NOW - timedelta(seconds=2)) -> f.Measured[T]:
@@ -72,10 +73,11 @@ GOOD = f.WindowFacts(
     committed=seen(COMMITTED, "kafka"),
     quarantine=seen(QUARANTINE),
     joins=seen(JOINS),
+    context=seen((PINNED,)),
 )
 FACTS = (
     "basis", "broker", "database", "inbox", "bus", "counts", "totals", "publishing", "application", "committed",
-    "quarantine", "joins",
+    "quarantine", "joins", "context",
 )  # fmt: skip
 
 

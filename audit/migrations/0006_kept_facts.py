@@ -11,7 +11,7 @@ ALTER TABLE kept_facts SET UNLOGGED;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0004_gate_is_a_lease"), ("ingest", "0006_publishing_writes_less")]
+    dependencies = [("audit", "0005_verdicts"), ("ingest", "0006_publishing_writes_less")]
 
     operations = [
         migrations.CreateModel(
