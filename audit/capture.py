@@ -20,7 +20,9 @@ from audit.core import facts as f
 from audit.core import snapshot as s
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError
+from ingest.core.group import group_of, mark_of
 from ingest.db import Cursor, read, statements
+from ingest.install import install_id
 from ingest.kafka import (
     Admin,
     BrokerUnavailable,
@@ -137,10 +139,12 @@ def _posture(asked: Admin, name: str) -> Mapping[str, str] | None:
 def _committed(asked: Admin, contract: Contract, broker: f.Broker) -> dict[str, Committed]:
     """By label; a source whose commit was not measured is absent, one without commit is NONE (K10)."""
     out: dict[str, Committed] = {}
+    install = install_id()
+    group, mark = group_of(install, contract.stream), mark_of(install)
     for lane, topic in (("admission", broker.inbox), ("effects", broker.bus)):
         if topic is None or not topic.partitions:
             continue
-        for number, found in asked.committed(f"passgate.{contract.stream}", topic.name, topic.partitions).items():
+        for number, found in asked.committed(group, topic.name, topic.partitions, mark).items():
             if found.state != "UNMEASURED":
                 label = f.inbox_label(number) if lane == "admission" else f.bus_label(topic.name, number)
                 out[label] = found
@@ -315,12 +319,19 @@ def _listen(reader: PartitionReader, silent: set[Partition], timeout: float) -> 
 # ---- snapshots and bases --------------------------------------------------------------------------------------------
 
 
-def store_snapshot(cur: Cursor, win: int, kind: str, captured: Captured, database: f.DatabaseIdentity | None) -> int:
-    """Appends a snapshot (ORIGIN, END or CHECK); returns its id."""
+def store_snapshot(
+    cur: Cursor,
+    win: int,
+    kind: str,
+    captured: Captured,
+    database: f.DatabaseIdentity | None,
+    behind: Sequence[f.Behind] = (),
+) -> int:
+    """Appends a snapshot (ORIGIN, END or CHECK); returns its id. `behind` is what an END's cut leaves to the next."""
     broker = captured.broker.value if captured.broker else None
     committed = captured.committed.value if captured.committed else None
     taken_at = captured.broker.measured_at if captured.broker else clock(cur)
-    body = s.snapshot_body(broker, database, committed)
+    body = s.snapshot_body(broker, database, committed, behind)
     row = cur.execute(sql.insert_snapshot, {"win": win, "kind": kind, "at": taken_at, "facts": Jsonb(body)}).fetchone()
     assert row is not None
     return int(row.id)
@@ -356,6 +367,12 @@ def read_end(cur: Cursor, win: int) -> f.Measured[f.Broker] | None:
     if row is None or row.facts.get("schema") != s.SNAPSHOT or "broker" not in row.facts:
         return None
     return f.Measured(s.read_broker(row.facts["broker"]), row.taken_at, "end snapshot")
+
+
+def read_behind(cur: Cursor, win: int) -> tuple[f.Behind, ...]:
+    """What lay behind the window's cut when it was made; nothing where nobody wrote it down."""
+    row = cur.execute(sql.end_snapshot, {"win": win}).fetchone()
+    return s.read_behind(row.facts) if row is not None and row.facts.get("schema") == s.SNAPSHOT else ()
 
 
 def source_label(row: object) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from audit import capture as look
 from audit.core import facts as f
 from audit.partitions import notice_partitions, take_in_doors
 from ingest.auditlog import record_act
-from ingest.core.contract import Totals
+from ingest.core.contract import Contract, Totals
 from ingest.core.errors import BrokerError, NotFound, RunError
-from ingest.db import Cursor, again, read, statements, write
+from ingest.db import Cursor, Refused, again, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import compiled
-from ingest.windows import cut_position, raise_revisions
+from ingest.windows import cut_position, leave_position
 
 sql = statements("audit", "cut")
 
@@ -34,31 +36,56 @@ class TotalsInvalid(RunError):
     what: ClassVar[str] = "the control totals cannot be used"
 
 
+class TotalsStand(RunError):
+    """After the cut one person could make any window's total fit: what was declared before it stands."""
+
+    code: ClassVar[str] = "totals_stand"
+    what: ClassVar[str] = "the window is cut, and its control totals stand"
+
+
+#: Between two looks whether the open transactions have ended.
+WAIT_PAUSE = 0.25
+
+
 @dataclass(frozen=True)
 class Sealed:
-    """`result`: "sealed" or "same". `cuts` by source label: offsets from there on belong to the next window."""
+    """`result`: "sealed" or "same". `cuts` by source label: offsets from there on belong to the next window.
+
+    `behind`: what lay behind a cut already, for an open transaction hid it; it goes to the next window.
+    """
 
     result: str
     win: int
     window: int
     cuts: dict[str, int]
+    behind: tuple[f.Behind, ...] = ()
 
 
-def seal_run(stream: str, run_id: str, actor: str, totals: Mapping[str, int] | None = None) -> Sealed:
+def seal_run(
+    stream: str,
+    run_id: str,
+    actor: str,
+    totals: Mapping[str, int] | None = None,
+    wait: timedelta = timedelta(0),
+    clock: Callable[[], float] = time.monotonic,
+) -> Sealed:
     """Seals the run's open window at max(position, LSO) of each source; a second time changes nothing.
 
-    Raises NotFound, TotalsRequired, TotalsInvalid, CutPending (an earlier cut is not reached yet: try again) and
-    BrokerError (an LSO was not answered: try again).
+    `wait`: how long open transactions on the inbox may take to end before the cut; it is made then all the same, and
+    says what lies behind it. Raises NotFound, TotalsRequired, TotalsInvalid, TotalsStand, CutPending (an earlier cut is
+    not reached yet: try again) and BrokerError (an LSO was not answered: try again).
     """
     row = _window(stream, run_id)
     if row.state == "CUT":
-        return _same(row)
+        return _same(row, totals or {})
     if totals:
         declare_totals(stream, run_id, totals, actor)
     contract = compiled(row.contract_id).contract
     if contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
         raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then seal")
     failpoint("seal.after_totals")
+    _wait_for_transactions(contract, clock() + wait.total_seconds(), clock)
+    failpoint("seal.after_waiting")
     notice_partitions(row.win, contract)
     failpoint("seal.after_partitions")
     captured = look.capture(contract)
@@ -67,6 +94,16 @@ def seal_run(stream: str, run_id: str, actor: str, totals: Mapping[str, int] | N
         raise BrokerError(expected="the last stable offsets", found=captured.why, next_step="see whether Kafka is up")
     broker = captured.broker.value
     return again(lambda: _seal(row, actor, captured, broker))
+
+
+def _wait_for_transactions(contract: Contract, until: float, clock: Callable[[], float]) -> None:
+    """Until nothing is hidden on the inbox, or the time is over. A Kafka that does not answer is the cut's to name."""
+    while clock() < until:
+        captured = look.capture(contract)
+        inbox = captured.broker.value.inbox if captured.broker else None
+        if inbox is None or not any(f.is_held(log) for log in inbox.partitions.values()):
+            return
+        time.sleep(WAIT_PAUSE)
 
 
 def _window(stream: str, run_id: str) -> Any:
@@ -78,9 +115,25 @@ def _window(stream: str, run_id: str) -> Any:
     return row
 
 
-def _same(row: Any) -> Sealed:
+def _same(row: Any, totals: Mapping[str, int]) -> Sealed:
+    """It was sealed before: totals that say something else are not taken in, nor passed over in silence."""
+    if totals:
+        _check_totals(row, totals)
+        _check_same(row, totals)
     with read() as cur:
-        return Sealed("same", row.win, row.number, _cuts(cur, row.win))
+        return Sealed("same", row.win, row.number, _cuts(cur, row.win), look.read_behind(cur, row.win))
+
+
+def _check_same(row: Any, totals: Mapping[str, int]) -> None:
+    stand = declared_totals(row.win)
+    other = sorted(name for name, declared in totals.items() if stand.get(name) != declared)
+    if other:
+        said = ", ".join(f"{name}={stand[name]:,}" if name in stand else f"no {name}" for name in other)
+        raise TotalsStand(
+            expected=f"what was declared before the cut: {said}",
+            found=", ".join(f"{name}={totals[name]:,}" for name in other),
+            next_step="open another run for what is to be counted anew",
+        )
 
 
 def _cuts(cur: Cursor, win: int) -> dict[str, int]:
@@ -97,9 +150,10 @@ def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Se
         failpoint("cut.after_position_locks")
         state: Any = cur.execute(sql.state, {"win": row.win}).fetchone()
         if state.state == "CUT":
-            return Sealed("same", row.win, row.number, _cuts(cur, row.win))
-        for source in cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall():
-            cut = cut_position(cur, source.source_id, row.win, _lso(source, broker))
+            return Sealed("same", row.win, row.number, _cuts(cur, row.win), look.read_behind(cur, row.win))
+        sources = cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall()
+        for source in sources:
+            cut = _cut(cur, source, row.win, broker)
             failpoint("cut.after_position")
             cur.execute(sql.end_range, {"win": row.win, "source": source.source_id, "end": cut})
         failpoint("cut.after_ranges")
@@ -110,19 +164,33 @@ def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Se
         failpoint("cut.after_window")
         cur.execute(sql.seal_run, {"run": row.run_number})
         failpoint("cut.after_run")
-        look.store_snapshot(cur, row.win, "END", captured, look.database_identity(cur))
+        behind = _behind(cur, sources, cuts, broker)
+        look.store_snapshot(cur, row.win, "END", captured, look.database_identity(cur), behind)
         failpoint("cut.after_snapshot")
-        record_act(cur, actor, "run.seal", f"{row.stream}/{row.run_id}", detail={"window": row.number, "cuts": cuts})
+        detail = {"window": row.number, "cuts": cuts, "behind": {b.label: b.offsets for b in behind}}
+        record_act(cur, actor, "run.seal", f"{row.stream}/{row.run_id}", detail=detail)
         failpoint("cut.before_commit")
-    return Sealed("sealed", row.win, row.number, cuts)
+    return Sealed("sealed", row.win, row.number, cuts, behind)
+
+
+def _cut(cur: Cursor, source: Any, win: int, broker: f.Broker) -> int:
+    """Where a log is gone nothing more will be read: an earlier cut on it cannot be reached, and is not waited for."""
+    if _is_gone(source, broker):
+        return leave_position(cur, source.source_id, win)
+    return cut_position(cur, source.source_id, win, _lso(source, broker))
+
+
+def _is_gone(source: Any, broker: f.Broker) -> bool:
+    """Offsets of another incarnation of the topic are nobody's: the position is the cut, and BASIS says why."""
+    if source.kind != "topic" or broker.inbox is None:
+        return False
+    return (source.cluster_id, source.topic_id) != (broker.cluster_id, broker.inbox.topic_id)
 
 
 def _lso(source: Any, broker: f.Broker) -> int:
-    """Offsets of another incarnation of the topic are nobody's: there the position is the cut, and BASIS says why."""
-    topic = broker.inbox
-    if source.kind != "topic" or topic is None or topic.topic_id != source.topic_id:
+    if source.kind != "topic" or broker.inbox is None:
         return 0
-    log = topic.partitions.get(source.partition)
+    log = broker.inbox.partitions.get(source.partition)
     if log is None:
         return 0
     if log.lso is None:
@@ -130,14 +198,45 @@ def _lso(source: Any, broker: f.Broker) -> int:
     return log.lso
 
 
+def _behind(cur: Cursor, sources: Sequence[Any], cuts: Mapping[str, int], broker: f.Broker) -> tuple[f.Behind, ...]:
+    """Acknowledged offsets that the cut leaves to the next window because an open transaction stood before them."""
+    logs = broker.inbox.partitions if broker.inbox else {}
+    found = []
+    for source in sources:
+        log, cut = logs.get(source.partition), cuts.get(look.source_label(source))
+        if source.kind != "topic" or _is_gone(source, broker) or log is None or cut is None or not f.is_held(log):
+            continue
+        if (end := log.high_watermark or 0) > cut:
+            found.append((source, f.Behind(look.source_label(source), cut, end)))
+    return tuple(replace(behind, since=_held_since(cur, source, logs)) for source, behind in found)
+
+
+def _held_since(cur: Cursor, source: Any, logs: Mapping[int, f.PartitionLog]) -> Any:
+    """Since when samples saw the log held at this offset: the database's clock, not a producer's."""
+    keys = {"source": source.source_id, "lso": logs[source.partition].lso}
+    row: Any = cur.execute(sql.held_since, keys).fetchone()
+    return row.at
+
+
 # ---- control totals -------------------------------------------------------------------------------------------------
 
 
 def declare_totals(stream: str, run_id: str, totals: Mapping[str, int], actor: str) -> None:
-    """What the producer says it sent, per class; a later declaration of a class replaces the earlier one's effect."""
+    """What the producer says it sent, per class; a later declaration of a class replaces the earlier one's effect.
+
+    After the cut the same again is no change, and anything else is refused: TotalsStand. TotalsInvalid, NotFound.
+    """
     row = _window(stream, run_id)
     _check_totals(row, totals)
-    again(lambda: _declare(row, totals, actor))
+    if row.state == "CUT":
+        _check_same(row, totals)
+        return
+    try:
+        again(lambda: _declare(row, totals, actor))
+    except Refused as refused:
+        if refused.constraint != "control_total_before_cut":
+            raise
+        _check_same(row, totals)  # somebody sealed it in between
 
 
 def _declare(row: Any, totals: Mapping[str, int], actor: str) -> None:
@@ -147,8 +246,6 @@ def _declare(row: Any, totals: Mapping[str, int], actor: str) -> None:
             cur.execute(sql.insert_total, values)
             failpoint("totals.after_class")
         failpoint("totals.after_classes")
-        raise_revisions(cur, [row.win])
-        failpoint("totals.after_revision")
         record_act(cur, actor, "run.totals", f"{row.stream}/{row.run_id}", detail=dict(totals))
         failpoint("totals.before_commit")
 

@@ -190,6 +190,7 @@ class _Reading:
             joins=self._seen(self._joins()) if ours.joins else None,
             end=look.read_end(self._cur, self._row.id),
             context=self._seen(_pins(self._cur, self._row.id)),
+            behind=look.read_behind(self._cur, self._row.id),
         )
 
     def _seen(self, value: T, source: str = "ledger") -> f.Measured[T]:
@@ -242,6 +243,7 @@ class _Reading:
                 row.next_offset,
                 row.end_offset,
                 row.stands_since,
+                row.lost,
             )
             for row in rows
         )
@@ -270,7 +272,8 @@ class _Reading:
 
     def _publishing(self) -> f.Publishing:
         places = self._row_of(self._in_leaf(sql.places))
-        attempts = {row.state: (row.attempts, row.events) for row in self._rows(sql.attempts)}
+        rows = self._rows(sql.attempts)
+        attempts = {row.state: (row.attempts, row.events) for row in rows}
         return f.Publishing(
             events=places.events,
             placed_once=places.placed,
@@ -280,6 +283,8 @@ class _Reading:
             unknown=attempts.get("UNKNOWN", (0, 0)),
             undecidable=attempts.get("UNDECIDABLE", (0, 0)),
             withheld=self._withheld(),
+            over=attempts.get("OVER", (0, 0)),
+            over_names=tuple(next((row.first for row in rows if row.state == "OVER"), ())),
             foreign=self._row_of(sql.foreign_records).n,
             contradictions=self._row_of(sql.contradictions).n,
         )
@@ -357,6 +362,8 @@ def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.Sourc
         claimed=max(row.claimed - refuted, 0),
         refuted=refuted,
         moved_at=row.stands_since,
+        lost=row.lost,
+        first=row.first,
     )
 
 

@@ -1,19 +1,23 @@
-"""A partition added while a window is open belongs to that window from offset 0, and to its basis' next generation.
+"""What an open window's basis takes in, each time as its next generation, never changing an earlier one.
 
-So does a door, the source of a web process, that was bound to the window since.
+A partition added while the window is open belongs to it from offset 0; so does a door, the source of a web process,
+that was bound to it since; and where a topic promises more than it did, it is held to that from then on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from audit import capture as look
 from audit.core import facts as f
 from audit.core import snapshot as s
-from audit.open import bind_bus, bind_inbox
+from audit.core import words as w
+from audit.open import bind_bus, bind_inbox, is_measured
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
+from ingest.core.posture import improved
 from ingest.db import Cursor, again, read, statements, write
 from ingest.kafka import TopicFacts
 
@@ -45,7 +49,7 @@ def _has_more(row: Any, found: look.Said) -> bool:
 
 
 def notice_partitions(win: int, contract: Contract) -> int:
-    """Looks whether inbox or bus have grown since the basis; returns how many partitions were new.
+    """Looks whether inbox or bus have grown since the basis, or promise more; returns how many partitions were new.
 
     Only growth of the very topics of the basis is taken in: it never changes a start, a topic id or a range. Any other
     drift is the verdict's to name, and a person's to answer.
@@ -56,49 +60,63 @@ def notice_partitions(win: int, contract: Contract) -> int:
     broker = captured.broker.value
     with read() as cur:
         basis = look.read_basis(cur, win)
-    if basis is None or not _grown(basis.value, broker):
+    if basis is None or not _Growth.of(basis.value, broker):
         return 0
     return again(lambda: _take_in(win, captured, broker))
 
 
-def _grown(basis: f.Basis, broker: f.Broker) -> bool:
-    """New partitions of the same incarnation; a recreated topic is not growth."""
-    return bool(_new(basis.broker.inbox, broker.inbox) or _new(basis.broker.bus, broker.bus)) and (
-        basis.broker.cluster_id == broker.cluster_id
-    )
+@dataclass(frozen=True)
+class _Growth:
+    """Partitions that the basis does not know, and the topics that promise more. A recreated topic is not growth."""
+
+    inbox: frozenset[int] = frozenset()
+    bus: frozenset[int] = frozenset()
+    better: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.inbox or self.bus or self.better)
+
+    @classmethod
+    def of(cls, basis: f.Basis, broker: f.Broker) -> _Growth:
+        if basis.broker.cluster_id != broker.cluster_id:
+            return cls()
+        pairs = ((basis.broker.inbox, broker.inbox), (basis.broker.bus, broker.bus))
+        better = {was.name for was, is_ in pairs if was and is_ and _promises_more(was, is_)}
+        return cls(_new(*pairs[0]), _new(*pairs[1]), frozenset(better))
+
+    def why(self) -> str:
+        said = ["partitions were added"] if self.inbox or self.bus else []
+        said += [f"{name} promises more" for name in sorted(self.better)]
+        return w.listed(said)
 
 
-def _new(was: f.Topic | None, is_: f.Topic | None) -> set[int]:
+def _new(was: f.Topic | None, is_: f.Topic | None) -> frozenset[int]:
+    """Of one incarnation. A partition about which Kafka does not say enough yet is taken in at a later look."""
     if was is None or is_ is None or was.topic_id != is_.topic_id:
-        return set()
-    return set(is_.partitions) - set(was.partitions)
+        return frozenset()
+    measured = {number for number, log in is_.partitions.items() if is_measured(log)}
+    return frozenset(measured - set(was.partitions))
+
+
+def _promises_more(was: f.Topic, is_: f.Topic) -> bool:
+    known = was.topic_id == is_.topic_id and was.posture is not None and is_.posture is not None
+    return known and improved(was.posture or {}, is_.posture or {}) is not None
 
 
 def _take_in(win: int, captured: look.Captured, broker: f.Broker) -> int:
     with write() as cur:
         row: Any = cur.execute(sql.lock_window, {"win": win}).fetchone()
         basis = look.read_basis(cur, win)
-        if row.state != "OPEN" or basis is None:
+        growth = _Growth.of(basis.value, broker) if basis else _Growth()
+        if row.state != "OPEN" or basis is None or not growth:
             return 0
-        inbox, bus = _new(basis.value.broker.inbox, broker.inbox), _new(basis.value.broker.bus, broker.bus)
-        added = [bind_inbox(cur, row.stream_id, win, broker, partition) for partition in sorted(inbox)]
-        if bus:
-            bind_bus(cur, row.stream_id, win, broker)
-        sources = (
-            (*basis.value.inbox, *added),
-            (*basis.value.bus, *(f.BasisSource(f.bus_label(broker.bus.name, p), p) for p in sorted(bus))),
-        )
-        _append(cur, win, captured, basis.value, broker, sources)
-        detail = {"inbox": sorted(inbox), "bus": sorted(bus)}
-        record_act(cur, "passgate", "basis.grown", f"{row.stream}/{row.run_id}", "partitions were added", detail)
-    return len(inbox) + len(bus)
-
-
-def _take_in_doors(win: int, captured: look.Captured) -> None:
-    with write() as cur:
-        row: Any = cur.execute(sql.lock_window, {"win": win}).fetchone()
-        if row.state == "OPEN":
-            take_in_doors(cur, win, captured)
+        added = [bind_inbox(cur, row.stream_id, win, broker, partition) for partition in sorted(growth.inbox)]
+        more = bind_bus(cur, row.stream_id, win, broker, growth.bus) if growth.bus else ()
+        sources = ((*basis.value.inbox, *added), (*basis.value.bus, *more))
+        _append(cur, win, captured, basis.value, broker, growth, sources)
+        detail = {"inbox": sorted(growth.inbox), "bus": sorted(growth.bus), "posture": sorted(growth.better)}
+        record_act(cur, "passgate", "basis.grown", f"{row.stream}/{row.run_id}", growth.why(), detail)
+    return len(growth.inbox) + len(growth.bus)
 
 
 def take_in_doors(cur: Cursor, win: int, captured: look.Captured) -> int:
@@ -121,19 +139,24 @@ def _append(
     captured: look.Captured,
     basis: f.Basis,
     broker: f.Broker,
+    growth: _Growth,
     sources: tuple[tuple[f.BasisSource, ...], tuple[f.BasisSource, ...]],
 ) -> None:
-    """The new generation takes in the partitions and nothing else: the old posture stays, so its drift still shows."""
+    """The new generation takes in what grew and nothing else: what was promised before and is no more still shows."""
+    was, is_ = basis.broker, broker
     kept = f.Broker(
-        basis.broker.cluster_id,
-        bus=_with_partitions(basis.broker.bus, broker.bus),
-        inbox=_with_partitions(basis.broker.inbox, broker.inbox) if basis.broker.inbox and broker.inbox else None,
+        was.cluster_id,
+        bus=_grown(was.bus, is_.bus, growth.bus),
+        inbox=_grown(was.inbox, is_.inbox, growth.inbox) if was.inbox and is_.inbox else None,
     )
     snapshot = look.store_snapshot(cur, win, "CHECK", captured, look.database_identity(cur))
-    look.append_basis(cur, win, snapshot, look.unprobed(kept), sources, "partitions were added")
+    look.append_basis(cur, win, snapshot, look.unprobed(kept), sources, growth.why())
 
 
-def _with_partitions(was: f.Topic, is_: f.Topic) -> f.Topic:
+def _grown(was: f.Topic, is_: f.Topic, new: frozenset[int]) -> f.Topic:
+    """What was known of a partition stays: a start, an end or an epoch of now is no basis for what came before."""
     if was.topic_id != is_.topic_id:
         return was
-    return f.Topic(was.name, was.topic_id, {**is_.partitions, **was.partitions}, was.posture)
+    partitions = {**was.partitions, **{number: is_.partitions[number] for number in new}}
+    posture = was.posture and (improved(was.posture, is_.posture or {}) or was.posture)
+    return f.Topic(was.name, was.topic_id, partitions, posture)

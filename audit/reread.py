@@ -14,7 +14,9 @@ from typing import Any
 from audit.capture import admin
 from ingest.core.attempt import Mark, read_mark
 from ingest.core.errors import BrokerError
+from ingest.core.group import group_of
 from ingest.db import read, statements
+from ingest.install import install_id
 from ingest.kafka import Chunk, Cluster, LogEnds, Partition, PartitionReader, Start
 
 sql = statements("audit", "reread")
@@ -51,7 +53,8 @@ def _source(row: Any) -> list[Difference]:
     """The commit is asked for before the position, and the LSO after it: each may only grow."""
     if admin().topic_id(row.topic) != row.topic_id:
         return []
-    committed = admin().committed(f"passgate.{row.stream}", row.topic, [row.partition])[row.partition].offset
+    group = group_of(install_id(), row.stream)
+    committed = admin().committed(group, row.topic, [row.partition])[row.partition].offset
     position = _position(row)
     end = admin().ends(row.topic, [row.partition])[row.partition]
     found = _i4(row, committed, position, end)
@@ -137,8 +140,7 @@ class _Bus:
     def __init__(self, row: Any) -> None:
         self._row = row
         self._met = 0
-        with read() as cur:
-            self._install = str(cur.execute("SELECT install_id FROM install").fetchone().install_id)  # type: ignore[union-attr]
+        self._install = str(install_id())
 
     def chunk(self, chunk: Chunk) -> list[Difference]:
         marks = {record.offset: read_mark(record.headers) for record in chunk.records}

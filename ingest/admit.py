@@ -22,7 +22,7 @@ from ingest.core.batching import (
     weight,
 )
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, decide, disputed
-from ingest.core.errors import PassgateError
+from ingest.core.errors import BrokerError, PassgateError
 from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
@@ -31,7 +31,7 @@ from ingest.core.merkle import receipts_root
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
 from ingest.db import Cursor, again, looked_up, one, statements, write
 from ingest.failpoints import failpoint
-from ingest.kafka import Admin, Cluster
+from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
 from ingest.lease import lost
 from ingest.models import Source
 from ingest.reading import ReadingLane
@@ -342,7 +342,10 @@ class AdmissionLane(ReadingLane):
         if binding is None:
             return self._idle()
         ahead, limits = self.ahead, self._limits(binding)
-        ahead.fill(max_wait, *limits)
+        try:
+            ahead.fill(max_wait, *limits)
+        except (OffsetOutOfRange, LogTruncated) as gone:
+            return self._pass_over(binding, gone)
         failpoint("admit.after_read")
         if not ahead.moved():
             return self._idle()
@@ -365,6 +368,17 @@ class AdmissionLane(ReadingLane):
         failpoint("admit.before_kafka_commit")
         self._tell()
         return Step(done.records, idle=False)
+
+    def _pass_over(self, binding: Binding, gone: BrokerError) -> Step:
+        """What was deleted before it was read is written down, up to the cut, and the lane goes on behind it."""
+        poll = self._deleted(gone, binding.cut)
+        done = admit(self.source, self.lease, binding, poll, [])
+        self._binding = None
+        if done is not None:
+            self._moved(done.again_from, None)
+            self.close()
+            self.ahead = Ahead(self.lease.next_offset, None, self._read)
+        return Step(0, idle=False)
 
     def _limits(self, binding: Binding) -> tuple[int, int]:
         """The contract's, but never above an attempt's: a batch is published whole (DESIGN 4)."""

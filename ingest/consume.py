@@ -39,7 +39,7 @@ from ingest.core.consumption import (
     rule,
 )
 from ingest.core.copying import int4, int8
-from ingest.core.errors import LeaseError, PassgateError
+from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.identity import DIGEST_BYTES, payload_digest
 from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
@@ -48,7 +48,7 @@ from ingest.core.ledger_rows import packed_headers
 from ingest.db import Cursor, again, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.gathering import Gathering
-from ingest.kafka import Admin, Cluster
+from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
 from ingest.models import Source
 from ingest.projecting import (
     NOWHERE,
@@ -61,7 +61,6 @@ from ingest.projecting import (
     check_pins,
     load_projection,
 )
-from ingest.publish import install_id
 from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled
 
@@ -660,7 +659,6 @@ class EffectsLane(ReadingLane):
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
         super().__init__(lease, cluster, admin)
         self.gathering = Gathering(lease.next_offset, lease.leader_epoch, self._read)
-        self._install = str(install_id())
         self._memory = _memory_of(os.getpid())
         _check_guarded(self.source.stream_id)
 
@@ -677,7 +675,10 @@ class EffectsLane(ReadingLane):
     def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
         """Reads and commits one bounded batch."""
         gathering, limits = self.gathering, (BATCH_RECORDS, BATCH_BYTES)
-        gathering.fill(max_wait, *limits)
+        try:
+            gathering.fill(max_wait, *limits)
+        except (OffsetOutOfRange, LogTruncated) as gone:
+            return self._pass_over(gone)
         failpoint("consume.after_read")
         if not gathering.moved():
             return self._idle()
@@ -690,3 +691,12 @@ class EffectsLane(ReadingLane):
         failpoint("consume.before_kafka_commit")
         self._tell()
         return Step(done.records, idle=False)
+
+    def _pass_over(self, gone: BrokerError) -> Step:
+        """What was deleted before it was read is written down, and the lane goes on behind it."""
+        poll = self._deleted(gone)
+        done = consume(self.source, self.lease, self._install, poll, self._memory)
+        self._moved(done.next_offset, None)
+        self.close()
+        self.gathering = Gathering(self.lease.next_offset, None, self._read)
+        return Step(0, idle=False)

@@ -17,12 +17,15 @@ from typing import Any
 from ingest.admit import AdmissionLane
 from ingest.collecting import no_collecting
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
+from ingest.core.group import group_of
 from ingest.core.lane import Lane, Meanwhile
 from ingest.core.lease import Lease
 from ingest.db import DatabaseGone, one, read, statements, write
 from ingest.failpoints import failpoint
+from ingest.install import install_id
 from ingest.kafka import MOST_MEMBERS, Admin, Cluster, Committed, LogEnds, Partition
 from ingest.lease import release, stop, take
+from ingest.retire import retire_replaced
 
 log = logging.getLogger(__name__)
 sql = statements("ingest", "dispatch")
@@ -319,7 +322,12 @@ def sample(admin: Admin, stream: str | None = None) -> int:
         rows = cur.execute(sql.sampled_sources, {"stream": stream}).fetchall()
     if not rows:
         return 0
-    ends = _ends(admin, rows)
+    ends, replaced = _ends(admin, rows)
+    retired = set(retire_replaced(*replaced))
+    failpoint("sample.after_retiring")
+    rows = [row for row in rows if row.id not in retired]
+    if not rows:
+        return 0
     committed = _committed(admin, [row for row in rows if Partition(row.topic, row.partition) in ends])
     answers = [_answer(row, ends.get(Partition(row.topic, row.partition)), committed.get(row.id)) for row in rows]
     names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
@@ -337,8 +345,12 @@ COMMITTED_SECONDS = 1.0
 _turn = 0
 
 
-def _ends(admin: Admin, rows: list[Any]) -> dict[Partition, LogEnds]:
-    """By (topic, partition). Another topic of the same name is not an answer about this one (K5)."""
+def _ends(admin: Admin, rows: list[Any]) -> tuple[dict[Partition, LogEnds], tuple[dict[int, str], str]]:
+    """By (topic, partition); and, by source, the other id that its topic has now, with the cluster that says so.
+
+    Another topic of the same name is not an answer about this one (K5).
+    """
+    replaced: dict[int, str] = {}
     try:
         facts = admin.topics({row.topic for row in rows})
         wanted: dict[str, list[int]] = defaultdict(list)
@@ -346,10 +358,12 @@ def _ends(admin: Admin, rows: list[Any]) -> dict[Partition, LogEnds]:
             found = facts[row.topic]
             if found is not None and found.topic_id == row.topic_id:
                 wanted[row.topic].append(row.partition)
-        return admin.ends_of(wanted)
+            elif found is not None:
+                replaced[row.id] = found.topic_id
+        return admin.ends_of(wanted), (replaced, admin.cluster_id() if replaced else "")
     except BrokerError as error:
         log.info("not sampled: %s", error)
-        return {}
+        return {}, ({}, "")
 
 
 def _committed(admin: Admin, rows: list[Any]) -> dict[int, Committed]:
@@ -360,11 +374,11 @@ def _committed(admin: Admin, rows: list[Any]) -> dict[int, Committed]:
         if row.stream in streams:
             by_topic[row.stream, row.topic].append(row)
     found: dict[int, Committed] = {}
-    until = time.monotonic() + COMMITTED_SECONDS
+    until, install = time.monotonic() + COMMITTED_SECONDS, install_id()
     for (stream, topic), sources in by_topic.items():
         if time.monotonic() > until:
             break  # offsets matter more than what was told to Kafka: the rest is unmeasured this time
-        answers = admin.committed(f"passgate.{stream}", topic, [row.partition for row in sources])
+        answers = admin.committed(group_of(install, stream), topic, [row.partition for row in sources])
         found.update({row.id: answers[row.partition] for row in sources if row.partition in answers})
     return found
 

@@ -303,8 +303,6 @@ POSTURE = (
     "retention.ms",
     "unclean.leader.election.enable",
 )
-#: What our lanes write beside an offset they commit: COMMITTED tells ours from another client's by it.
-COMMIT_MARK = "passgate"
 #: Groups whose committed offsets an Admin keeps a connection for.
 MOST_MEMBERS = 16
 VERIFICATION = "transaction.partition.verification.enable"
@@ -410,15 +408,15 @@ class Admin:
         """Whether every broker refuses records of an ended transaction. It can change: ask at lane start."""
         return all(self._verifies(broker) for broker in self.brokers())
 
-    def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, Committed]:
-        """What `group` committed, for other tools' eyes: Postgres is the authority (K9)."""
+    def committed(self, group: str, topic: str, partitions: Iterable[int], mark: str = "") -> dict[int, Committed]:
+        """What `group` committed, for other tools' eyes: Postgres is the authority (K9). `mark`: whose we call ours."""
         wanted = [TopicPartition(topic, p) for p in partitions]
         try:
             answered = self._member(group).committed(wanted, timeout=self.timeout)
         except KafkaException as raised:
             log.info("committed offsets not measured: %s", raised)
             return {tp.partition: Committed("UNMEASURED") for tp in wanted}
-        return {tp.partition: _committed(tp) for tp in answered}
+        return {tp.partition: _committed(tp, mark) for tp in answered}
 
     def _member(self, group: str) -> Consumer:
         """A consumer that only asks. The admin client's own call can end the process while the coordinator is loading
@@ -548,12 +546,12 @@ def _check_credible(topic: str, topic_id: str, partitions: tuple[int, ...]) -> N
         raise TopicIncredible(expected=f"each partition of {topic} once", found=f"partitions {list(partitions)}")
 
 
-def _committed(found: TopicPartition) -> Committed:
+def _committed(found: TopicPartition, mark: str) -> Committed:
     if found.error is not None:
         return Committed("UNMEASURED")
     if found.offset < 0:
         return Committed("NONE")
-    return Committed("COMMITTED", found.offset, found.metadata == COMMIT_MARK)
+    return Committed("COMMITTED", found.offset, bool(mark) and found.metadata == mark)
 
 
 _GONE = {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID", "_NOENT"}
@@ -643,14 +641,21 @@ class PartitionReader:
     """Reads assigned partitions from given offsets, never by subscription: the position is in Postgres.
 
     One reader may hold several partitions; a worker usually has one reader per source. `group` is needed only to
-    commit. `fetch_wait` is how long the broker holds a fetch of an empty partition, so it bounds how late the end of a
-    partition is noticed (s).
+    commit, and `mark` is what it writes beside what it commits. `fetch_wait` is how long the broker holds a fetch of an
+    empty partition, so it bounds how late the end of a partition is noticed (s).
     """
 
     def __init__(
-        self, cluster: Cluster, *, group: str | None = None, isolation: str = READ_COMMITTED, fetch_wait: float = 0.1
+        self,
+        cluster: Cluster,
+        *,
+        group: str | None = None,
+        mark: str = "",
+        isolation: str = READ_COMMITTED,
+        fetch_wait: float = 0.1,
     ) -> None:
         self.isolation = isolation
+        self._mark = mark
         self.faults = FaultLog()
         self._progress: dict[Partition, _Progress] = {}
         self._bytes = 0
@@ -825,9 +830,7 @@ class PartitionReader:
 
     def commit(self, offsets: Mapping[Partition, tuple[int, int | None]]) -> Fault | None:
         """Commit (next offset, leader epoch) to Kafka for other tools' eyes; a failure is told, and changes nothing."""
-        wanted = [
-            _at(Start(p.topic, p.partition, offset, epoch), COMMIT_MARK) for p, (offset, epoch) in offsets.items()
-        ]
+        wanted = [_at(Start(p.topic, p.partition, offset, epoch), self._mark) for p, (offset, epoch) in offsets.items()]
         try:
             done = self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as raised:

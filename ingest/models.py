@@ -138,6 +138,20 @@ class Source(models.Model):
         return f"{self.cluster_id}/{self.topic_id}/{self.partition}".encode()
 
 
+class Retirement(models.Model):
+    """A source whose incarnation is gone for good: its topic was created again. It is written down once.
+
+    It is carried into no next window, sampled no more, and no lane reads it; nobody waits for it.
+    """
+
+    source = models.OneToOneField(Source, models.PROTECT, primary_key=True)
+    retired_at = models.DateTimeField(db_default=Now())
+    why = models.TextField()
+
+    class Meta:
+        db_table = "retirement"
+
+
 class Run(models.Model):
     """The context in which identity holds. `id` is the run number that events are partitioned by."""
 
@@ -434,6 +448,7 @@ class Attempt(models.Model):
     prepared_at = models.DateTimeField(db_default=Now())
     unknown_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
+    over_at = models.DateTimeField(null=True)  # the log it went to is gone: nobody will know, and it holds no lane
 
     class Meta:
         db_table = "attempt"
@@ -441,7 +456,7 @@ class Attempt(models.Model):
             # one attempt at a time per transactional.id
             models.UniqueConstraint(
                 fields=["transactional_id"],
-                condition=Q(state__in=["PREPARED", "UNKNOWN", "UNDECIDABLE"]),
+                condition=Q(state__in=["PREPARED", "UNKNOWN", "UNDECIDABLE"], over_at__isnull=True),
                 name="attempt_one_unsettled",
             )
         ]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from psycopg.rows import tuple_row
@@ -27,9 +26,11 @@ from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.outcome import Kind, Outcome, confirm
+from ingest.core.posture import largest_record
 from ingest.core.reconciliation import Due, due
 from ingest.db import Cursor, looked_up, read, statements, write
 from ingest.failpoints import failpoint
+from ingest.install import install_id
 from ingest.kafka import (
     Admin,
     BusMessages,
@@ -428,7 +429,7 @@ class PublishLane:
         posture = self._admin.posture(contract.bus.topic)
         if "compact" in posture.get("cleanup.policy", ""):
             raise BusCompacts(expected=f"{contract.bus.topic} with cleanup.policy=delete", next_step="set it")
-        most, largest = int(posture.get("max.message.bytes", 0)), _largest(contract)
+        most, largest = int(posture.get("max.message.bytes", 0)), largest_record(contract.limits)
         if most < largest:
             raise BusTooSmall(
                 expected=f"max.message.bytes of at least {largest:,}", found=f"{most:,}", next_step="raise it"
@@ -472,11 +473,6 @@ class PublishLane:
         return Step(0, idle=True)
 
 
-def _largest(contract: Contract) -> int:
-    """Bytes of the largest record the contract admits: value, key, headers (bounded like the value), and our own."""
-    return 2 * contract.limits.value_bytes + contract.limits.key_bytes + 1024
-
-
 def _check_payloads(offsets: Sequence[int], payloads: Sequence[bytes | None]) -> None:
     if None in payloads:
         gone = offsets[payloads.index(None)]
@@ -502,13 +498,3 @@ def _messages(letters: Letters, mark: bytes) -> BusMessages:
         return marked_all(originals, letters.identities, mark, letters.digests)
 
     return BusMessages(letters.partitions, letters.keys, letters.payloads, headers)
-
-
-def install_id() -> UUID:
-    """Which installation this ledger belongs to."""
-    with read() as cur:
-        row = cur.execute(sql.install).fetchone()
-    if row is None:
-        raise PublishError(expected="an install row", found="none", next_step="run the migrations")
-    found: UUID = row.install_id
-    return found

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import time
 
+from ingest.core.batching import DELETED, Hole, Poll
+from ingest.core.errors import BrokerError
+from ingest.core.group import group_of, mark_of
 from ingest.core.lane import TELL_SECONDS, Step
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.kafka import Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
+from ingest.install import install_id
+from ingest.kafka import READ_COMMITTED, Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
 from ingest.lease import clear_stop, renew
 from ingest.models import Source
 
@@ -26,6 +30,7 @@ class ReadingLane:
         self._cluster = cluster
         self._admin = admin
         self._reader: PartitionReader | None = None
+        self._install = str(install_id())
         self._renewed = time.monotonic()
         self._told, self._untold = float("-inf"), False  # when Kafka was last told, and whether a position since waits
         clear_stop(lease)
@@ -33,7 +38,7 @@ class ReadingLane:
     @property
     def group(self) -> str:
         """The group whose commits other tools watch; Postgres is the authority (K9)."""
-        return f"passgate.{self.source.stream.name}"
+        return group_of(self._install, self.source.stream.name)
 
     def go_on(self) -> bool:
         return False
@@ -67,7 +72,7 @@ class ReadingLane:
         """At the position: whatever is read before that moves was read by this consumer."""
         if self._reader is None:
             self._check_topic()
-            self._reader = PartitionReader(self._cluster, group=self.group)
+            self._reader = PartitionReader(self._cluster, group=self.group, mark=mark_of(self._install))
             start = Start(self.here.topic, self.here.partition, self.lease.next_offset, self.lease.leader_epoch)
             self._reader.assign([start])
         return self._reader
@@ -81,6 +86,22 @@ class ReadingLane:
                 found=f"id {found}" if found else "no such topic",
                 next_step="the window fails; the next one starts on the new topic",
             )
+
+    def _deleted(self, gone: BrokerError, cut: int | None = None) -> Poll:
+        """The offsets from our position to where the log begins now: retention or delete-records took them (K7).
+
+        Whoever waited for them would wait for ever, and lose more meanwhile; so they are passed, as a hole that nobody
+        can prove to be empty. Raises `gone` again where this is not what happened.
+        """
+        self._check_topic()
+        ends = self._admin.ends(self.here.topic, [self.here.partition])[self.here.partition]
+        self._check_topic()
+        at, start, end = self.lease.next_offset, ends.earliest, ends.hw
+        if start is None or end is None or not at < start <= end:
+            raise gone
+        upto = start if cut is None else min(start, cut)
+        log.warning("%s/%s: [%s, %s) was deleted unread", *self.here, at, upto)
+        return Poll(at, upto, None, (), (Hole(at, upto, None, READ_COMMITTED, DELETED),))
 
     def _tell(self) -> None:
         """Kafka, of the position that is durable now; not for every batch of many."""

@@ -19,7 +19,7 @@ from ingest import attempts
 from ingest.auditlog import record_act
 from ingest.core.attempt import ATTEMPT, IDENTITY, attempt_mark
 from ingest.core.contract_shape import Reconcile, Republish
-from ingest.core.errors import NotFound
+from ingest.core.errors import NotFound, RunError
 from ingest.core.identity import payload_digest
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.reconciliation import (
@@ -47,6 +47,13 @@ sql = statements("ingest", "reconcile")
 _RENEW_AFTER = LEASE_SECONDS / 4
 
 
+class AttemptOver(RunError):
+    """The log that the attempt went to is gone: there is nothing to look at any more."""
+
+    code = "attempt_over"
+    what = "what became of this attempt cannot be found out any more"
+
+
 # --- asking for it
 
 
@@ -56,6 +63,8 @@ def request(attempt: int, actor: str) -> bool:
         row = cur.execute(sql.attempt_named, {"attempt": attempt}).fetchone()
         if row is None:
             raise NotFound(expected=f"attempt {attempt}", found="none")
+        if row.over:
+            raise AttemptOver(expected="an attempt whose log is there", found=f"attempt {attempt}")
         fresh = cur.execute(sql.request, {"attempts": [attempt], "who": actor}).fetchall()
         failpoint("request.after_row")
         record_act(cur, actor, "attempt.reconcile", row.run, detail={"attempts": [attempt]})

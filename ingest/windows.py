@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.core.binding import Bound, CutPending, bind, cut
+from ingest.core.binding import Bound, CutPending, bind, cut, leave
 from ingest.core.errors import RunError
 from ingest.db import Cursor, read, statements
 from ingest.failpoints import failpoint
 
 __all__ = ["Binding", "CutPending", "bind_window", "bindings", "cut_position", "ensure_position", "ensure_source",
-           "raise_revisions"]  # fmt: skip
+           "is_known", "leave_position", "raise_revisions"]  # fmt: skip
 
 sql = statements("ingest", "windows")
 
@@ -65,6 +65,20 @@ def cut_position(cur: Cursor, source: int, win: int, lso: int) -> int:
     failpoint("windows.before_cut")
     _write(cur, source, bound)
     return int(bound.cut or 0)
+
+
+def leave_position(cur: Cursor, source: int, win: int) -> int:
+    """Cuts window `win` on a source whose log is gone, and returns its end: an earlier cut is not waited for."""
+    bound, end = leave(_lock(cur, source), win)
+    failpoint("windows.before_leaving")
+    _write(cur, source, bound)
+    return end
+
+
+def is_known(cur: Cursor, stream: int, role: str, cluster_id: str, topic_id: str) -> bool:
+    """Whether the stream has sources of this incarnation of a topic already."""
+    keys = {"stream": stream, "role": role, "cluster_id": cluster_id, "topic_id": topic_id}
+    return cur.execute(sql.known_incarnation, keys).fetchone() is not None
 
 
 def bindings(lane: str, sources: Iterable[int]) -> dict[int, Binding]:

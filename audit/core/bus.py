@@ -35,7 +35,7 @@ def published(facts: f.WindowFacts, now: datetime) -> Check:
         return not_measured(name, required, causes, facts.publishing)
     p, bus = facts.publishing.value, facts.basis.value.broker.bus.name
     observed = f"{w.number(p.placed_once)} of {w.count(p.events, 'event')} at one place"
-    broken = (*_contradicted(p), *_unsettled(p), *_misplaced(p, bus))
+    broken = (*_contradicted(p), *_over(p, bus), *_unsettled(p), *_misplaced(p, bus))
     check = judged(name, required, observed, facts.publishing, broken)
     if check.state is State.HOLDS and not all_admitted(facts):
         return unfinished(check, "the events up to the cut were not admitted yet")
@@ -57,6 +57,16 @@ def _publishes(pair: tuple[int, int]) -> str:
 
 def _the_publishes(n: int) -> str:
     return "the publish" if n == 1 else f"the {w.number(n)} publishes"
+
+
+def _over(p: f.Publishing, bus: str) -> Iterable[Cause]:
+    """Their log is gone: nobody can look any more, so nobody can settle them."""
+    if p.over[0]:
+        attempts = w.listed([str(number) for number in p.over_names])
+        more = f" and {w.number(p.over[0] - len(p.over_names))} more" if p.over[0] > len(p.over_names) else ""
+        name = "attempt" if p.over[0] == 1 else "attempts"
+        text = f"{name} {attempts}{more} ({w.count(p.over[1], 'event')}) went to a {bus} that is gone"
+        yield Cause(text, RERUN, Severity.FAIL)
 
 
 def _unsettled(p: f.Publishing) -> Iterable[Cause]:

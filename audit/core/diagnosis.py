@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audit.core import checks as c
+from audit.core import facts as f
 from audit.core import words as w
 from audit.core.verdict import State, Verdict
 
@@ -29,6 +30,12 @@ class Diagnosis:
 
 def diagnose(v: Verdict, number: int | None = None, permissions: Collection[str] | None = None) -> Diagnosis:
     """`number`: the verdict's, once it has one. `permissions`: the viewer's; None leaves out who can do it."""
+    found = _diagnosed(v, number, permissions)
+    left = left_behind(v.behind)
+    return replace(found, sentence=f"{found.sentence} {left}.") if left else found
+
+
+def _diagnosed(v: Verdict, number: int | None, permissions: Collection[str] | None) -> Diagnosis:
     causes = ranked(v)
     if v.state is State.PASS:
         return Diagnosis(_passed(v), (), None)
@@ -38,6 +45,18 @@ def diagnose(v: Verdict, number: int | None = None, permissions: Collection[str]
         return Diagnosis(f"{head} This cannot be cleared. Rerun the window{stays}.", causes, None)
     act = causes[0].act if causes else None
     return Diagnosis(" ".join([head, *_next(act, permissions)]), causes, act)
+
+
+def left_behind(behind: Sequence[f.Behind]) -> str:
+    """What a cut left to the next window, as a sentence without its stop; "" where it left nothing."""
+    if not behind:
+        return ""
+    n, since = sum(each.offsets for each in behind), min((each.since for each in behind if each.since), default=None)
+    of = w.sources([each.label for each in behind])
+    seen = f" since {w.clock(since)}" if since else ""
+    wait, go = ("waits", "goes") if n == 1 else ("wait", "go")
+    what = "an open transaction" if len(behind) == 1 else "open transactions"
+    return f"{w.count(n, 'offset')} of {of} {wait} behind {what}{seen} and {go} to the next window"
 
 
 def ranked(v: Verdict) -> tuple[c.Cause, ...]:

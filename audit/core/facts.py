@@ -90,6 +90,26 @@ class PartitionLog:
     diverged: str | None = None
 
 
+def is_held(log: PartitionLog) -> bool:
+    """Whether an open transaction keeps offsets from readers: the last stable offset lies before the end (K2)."""
+    return log.lso is not None and log.high_watermark is not None and log.lso < log.high_watermark
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Offsets [start, end) of an inbox source that were there when its cut was made, and lie behind it: an open
+    transaction hid them. They go to the next window. `since`: since when it was seen."""
+
+    label: str
+    start: int
+    end: int
+    since: datetime | None = None
+
+    @property
+    def offsets(self) -> int:
+        return self.end - self.start
+
+
 @dataclass(frozen=True)
 class Topic:
     """One incarnation of a topic. Without an id it was not found."""
@@ -162,6 +182,8 @@ class SourceLedger:
     claimed: int
     refuted: int
     moved_at: datetime
+    lost: int = 0  # offsets of the range that were deleted before anybody read them
+    first: bool = False  # no window before this one had the source
     target: int | None = None  # where an open window's lane could be now: the newest sampled LSO
 
 
@@ -175,6 +197,7 @@ class BusPosition:
     position: int
     end: int | None
     moved_at: datetime
+    lost: int = 0  # offsets of the range that were deleted before anybody read them
 
 
 @dataclass(frozen=True)
@@ -208,6 +231,8 @@ class Publishing:
     unknown: tuple[int, int] = (0, 0)  # UNKNOWN
     undecidable: tuple[int, int] = (0, 0)  # UNDECIDABLE: a plan decides
     withheld: tuple[int, int] = (0, 0)  # proven ABSENT, and the contract wants a plan before they are published again
+    over: tuple[int, int] = (0, 0)  # without outcome, on a log that is gone: nobody will know
+    over_names: tuple[int, ...] = ()  # their attempts' numbers, the first few
     foreign: int = 0
     mismatching: int = 0
     contradictions: int = 0
@@ -219,7 +244,8 @@ class Publishing:
     @property
     def unsettled(self) -> int:
         """Events whose attempt has no outcome yet, or that have no attempt."""
-        return self.queued + sum(pair[1] for pair in (self.in_flight, self.unknown, self.undecidable, self.withheld))
+        pairs = (self.in_flight, self.unknown, self.undecidable, self.withheld, self.over)
+        return self.queued + sum(pair[1] for pair in pairs)
 
 
 @dataclass(frozen=True)
@@ -323,6 +349,7 @@ class WindowFacts:
     quarantine: Measured[Quarantine] | None = None
     joins: Measured[Joins] | None = None
     end: Measured[Broker] | None = None  # the snapshot taken when the window was cut
+    behind: tuple[Behind, ...] = ()  # what that cut left to the next window
     waivers: tuple[Waiver, ...] = ()
     context: Measured[tuple[PinnedVerdict, ...]] | None = None
 

@@ -25,6 +25,10 @@ from audit.core.check import (
     unfinished,
     unmeasured,
 )
+from audit.core.standing import lost_offsets
+
+TAKEN_IN = Act("wait until they are taken in")
+OPEN_THE_NEXT = Act("open the next run: they belong to it", "open")
 
 
 def _sampled(broker: f.Broker) -> frozenset[str]:
@@ -42,20 +46,38 @@ def coverage(facts: f.WindowFacts, now: datetime) -> Check:
     ledger = frozenset(s.label for s in facts.inbox.value) | frozenset(b.label for b in facts.bus.value)
     sampled = _sampled(facts.broker.value)
     kafka = frozenset(source.label for source in (*basis.inbox, *basis.bus) if source.partition is not None)
-    extra = (ledger | sampled) - basis.labels() - basis.later
+    later = basis.later | _added_since(facts, sampled)
+    extra = (ledger | sampled) - basis.labels() - later
     absent = (basis.labels() - ledger) | (kafka - sampled)
     none = (
         () if basis.inbox else (Cause("the window has no inbox source", Act("connect the stream's inbox", "operate")),)
     )
-    seen = len((ledger | sampled) - basis.later)
+    seen = len((ledger | sampled) - later)
     observed = f"{w.number(len(basis.labels() - absent))} of {w.count(len(basis.labels()), 'source')} measured"
-    return judged(name, required, observed, facts.broker, _extra(extra, seen), (*none, *not_seen(absent)))
+    return judged(name, required, observed, facts.broker, _extra(facts, extra, seen), (*none, *not_seen(absent)))
 
 
-def _extra(extra: frozenset[str], seen: int) -> Iterable[Cause]:
+def _added_since(facts: f.WindowFacts, sampled: frozenset[str]) -> frozenset[str]:
+    """Partitions that were not there when the window was cut: they belong to the window that is open when they are
+    first seen, which this one is not any more."""
+    then, now_ = facts.end.value if facts.end else None, facts.broker.value if facts.broker else None
+    if then is None or now_ is None or facts.window.state is not f.WindowState.CUT:
+        return frozenset()
+    if _topic_ids(then) != _topic_ids(now_):
+        return frozenset()
+    return sampled - _sampled(then)
+
+
+def _topic_ids(broker: f.Broker) -> tuple[str | None, str | None]:
+    return broker.bus.topic_id, broker.inbox.topic_id if broker.inbox else None
+
+
+def _extra(facts: f.WindowFacts, extra: frozenset[str], seen: int) -> Iterable[Cause]:
+    """An open window takes them in by itself, one that is cut leaves them to the next."""
     if extra:
         text = f"{w.number(len(extra))} of {w.count(seen, 'source')} {w.be(len(extra))} not in the basis"
-        yield Cause(text, Act("ask for a basis refresh", "basis", needs_approver=True))
+        is_open = facts.window.state is f.WindowState.OPEN
+        yield Cause(text, TAKEN_IN if is_open else OPEN_THE_NEXT)
 
 
 @dataclass(frozen=True)
@@ -197,24 +219,27 @@ def _wait_for_publishing(facts: f.WindowFacts, check: Check) -> Check:
 
 
 def accounted(facts: f.WindowFacts, now: datetime) -> Check:
-    """Judged up to the position: what lies between position and cut is CAUGHT_UP's to say."""
+    """Judged once every cut is reached: a state in motion is not a broken invariant. What was deleted unread is."""
     name, required = CheckName.ACCOUNTED, "one receipt or a proven gap for every offset"
     causes = no_basis(facts) + unmeasured(facts, now, "inbox")
     if causes or not (facts.basis and facts.inbox):
         return not_measured(name, required, causes, facts.inbox)
     ledger = facts.inbox.value
     absent = {source.label for source in facts.basis.value.inbox} - {source.label for source in ledger}
-    observed = f"{w.count(sum(s.receipts for s in ledger), 'receipt')}, {w.number(_unaccounted(ledger))} unaccounted"
-    broken = [cause for source in ledger for cause in _unaccounted_causes(source)]
+    moving = not all_admitted(facts)
+    receipts = w.count(sum(s.receipts for s in ledger), "receipt")
+    observed = f"{receipts} so far" if moving else f"{receipts}, {w.number(_unaccounted(ledger))} unaccounted"
+    broken = [lost_offsets(source.label, source.lost) for source in ledger if source.lost]
+    broken += [cause for source in ledger for cause in _unaccounted_causes(source) if not moving]
     unknown = [*not_seen(frozenset(absent)), *_claimed(ledger)]
     check = judged(name, required, observed, facts.inbox, broken, unknown)
-    if check.state is State.HOLDS and any(s.cut is None or s.position < s.cut for s in ledger):
+    if check.state is State.HOLDS and moving:
         return unfinished(check, "the offsets up to the cut were not read yet")
     return check
 
 
 def _unaccounted(ledger: Sequence[f.SourceLedger]) -> int:
-    return sum(s.missing + s.doubled + s.outside + s.refuted for s in ledger)
+    return sum(s.missing + s.doubled + s.outside + s.refuted + s.lost for s in ledger)
 
 
 def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
@@ -246,13 +271,29 @@ def committed(facts: f.WindowFacts, now: datetime) -> Check:
     causes = no_basis(facts) + unmeasured(facts, now, "committed")
     if causes or not (facts.basis and facts.committed):
         return not_measured(name, required, causes, facts.committed)
-    pairs, basis = facts.committed.value, facts.basis.value
+    basis = facts.basis.value
+    gone = _of_another_log(facts)
+    pairs = [pair for pair in facts.committed.value if pair.label not in gone]
     kafka = {s.label for s in (*basis.inbox, *basis.bus) if s.partition is not None}
     ahead = max((pair.committed - pair.position for pair in pairs if pair.committed is not None), default=0)
     observed = f"{w.number(max(ahead, 0))} ahead on {w.count(len(pairs), 'source')}"
     broken = [cause for pair in pairs for cause in _ahead(pair)]
     absent = frozenset(kafka - {pair.label for pair in pairs})
-    return judged(name, required, observed, facts.committed, broken, not_seen(absent))
+    check = judged(name, required, observed, facts.committed, broken, not_seen(absent))
+    return following(check, CheckName.BASIS) if gone and not broken else check
+
+
+def _of_another_log(facts: f.WindowFacts) -> frozenset[str]:
+    """Sources whose topic was created again: a commit of now is about that one, not about where our lane stood."""
+    if not (facts.basis and facts.broker):
+        return frozenset()
+    was, is_ = facts.basis.value, facts.broker.value
+    gone: set[str] = set()
+    if was.broker.bus.topic_id != is_.bus.topic_id:
+        gone |= {source.label for source in was.bus}
+    if was.broker.inbox and was.broker.inbox.topic_id != (is_.inbox and is_.inbox.topic_id):
+        gone |= {source.label for source in was.inbox}
+    return frozenset(gone)
 
 
 def _ahead(pair: f.Committed) -> Iterable[Cause]:

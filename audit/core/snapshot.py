@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import rfc8785
@@ -15,7 +16,10 @@ BASIS = "passgate.basis/1"
 
 
 def snapshot_body(
-    broker: f.Broker | None, database: f.DatabaseIdentity | None, committed: Mapping[str, int | None] | None
+    broker: f.Broker | None,
+    database: f.DatabaseIdentity | None,
+    committed: Mapping[str, int | None] | None,
+    behind: Sequence[f.Behind] = (),
 ) -> dict[str, Any]:
     """What was measured; a key that is absent was not."""
     out: dict[str, Any] = {"schema": SNAPSHOT}
@@ -25,7 +29,22 @@ def snapshot_body(
         out["database"] = database_body(database)
     if committed is not None:
         out["committed"] = {label: "none" if offset is None else offset for label, offset in committed.items()}
+    if behind:
+        out["behind"] = [behind_body(each) for each in behind]
     return out
+
+
+def behind_body(behind: f.Behind) -> dict[str, Any]:
+    """What lies behind one source's cut. No key is ever null."""
+    out: dict[str, Any] = {"source": behind.label, "from": behind.start, "to": behind.end}
+    return out | ({"since": behind.since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if behind.since else {})
+
+
+def read_behind(body: Mapping[str, Any]) -> tuple[f.Behind, ...]:
+    return tuple(
+        f.Behind(x["source"], x["from"], x["to"], datetime.fromisoformat(x["since"]) if "since" in x else None)
+        for x in body.get("behind", ())
+    )
 
 
 def broker_body(broker: f.Broker) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from audit.core import facts as f
@@ -11,6 +11,7 @@ from audit.core import words as w
 from audit.core.check import (
     MEASURE_KAFKA,
     RERUN,
+    WAIT_LANES,
     Act,
     Cause,
     Check,
@@ -20,10 +21,26 @@ from audit.core.check import (
     no_basis,
     not_measured,
     unmeasured,
-    waive_act,
 )
+from ingest.core.posture import Change, changes
 
-Part = tuple[str, int, int, int | None]  # label, partition, start, end
+FAIL = Severity.FAIL
+
+#: Another run begins on what is there now; this one keeps its verdict.
+OPEN_ANOTHER = Act("open another run", "open")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Kafka source of the window: its range, how far its lane is, and what the ledger says was deleted unread."""
+
+    label: str
+    partition: int
+    start: int
+    end: int | None
+    position: int
+    lost: int
+    first: bool = False
 
 
 def basis(facts: f.WindowFacts, now: datetime) -> Check:
@@ -38,28 +55,30 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
     for then, now_, parts in _topics(facts, was, is_):
         broken += [*other_topic(then, now_), *_other_posture(then, now_)]
         unknown += _no_posture(then, now_)
-        for label, partition, start, end in parts:
-            broken += _broken_log(label, _as_cut(facts, now_), partition, start, end)
-            broken += _lower_epoch(label, then.partitions.get(partition), now_.partitions.get(partition))
-            unknown += _unread_log(label, now_, partition)
+        for part in parts:
+            broken += [*_lost(part, now_), *_broken_log(part, now_), *_lower_epoch(part, then, now_)]
+            unknown += _unread_log(part, then, now_)
     observed = "the same" if not broken and not unknown else w.count(len(broken) + len(unknown), "difference")
-    return judged(name, f"{required}, generation {was.generation}", observed, facts.broker, broken, unknown)
+    said = "; ".join([observed, *_harmless(_topics(facts, was, is_))])
+    return judged(name, f"{required}, generation {was.generation}", said, facts.broker, broken, unknown)
 
 
 def _topics(facts: f.WindowFacts, was: f.Basis, is_: f.Broker) -> list[tuple[f.Topic, f.Topic, list[Part]]]:
-    ranges: dict[str, tuple[int, int | None]] = {}
-    if facts.inbox and facts.bus:
-        ranges.update({s.label: (s.start, s.cut) for s in facts.inbox.value})
-        ranges.update({b.label: (b.start, b.end) for b in facts.bus.value})
+    """Each topic of the basis, what stands under its name now, and the window's parts of it."""
     pairs = [(was.broker.bus, is_.bus, was.bus)]
     if was.broker.inbox is not None:
         pairs.append((was.broker.inbox, is_.inbox or f.Topic(was.broker.inbox.name, None), was.inbox))
-    return [(then, now_, _parts(members, ranges)) for then, now_, members in pairs]
+    found = _parts(facts, {s.label: s.partition for _, _, members in pairs for s in members if s.partition is not None})
+    return [(then, now_, [found[s.label] for s in members if s.label in found]) for then, now_, members in pairs]
 
 
-def _parts(members: Sequence[f.BasisSource], ranges: dict[str, tuple[int, int | None]]) -> list[Part]:
-    known = [s for s in members if s.partition is not None and s.label in ranges]
-    return [(s.label, s.partition or 0, *ranges[s.label]) for s in known]
+def _parts(facts: f.WindowFacts, partitions: Mapping[str, int]) -> dict[str, Part]:
+    """By label, of the sources that have a partition."""
+    inbox = facts.inbox.value if facts.inbox else ()
+    bus = facts.bus.value if facts.bus else ()
+    ours = [Part(s.label, -1, s.start, s.cut, s.position, s.lost, s.first) for s in inbox]
+    ours += [Part(b.label, -1, b.start, b.end, b.position, b.lost) for b in bus]
+    return {part.label: replace(part, partition=partitions[part.label]) for part in ours if part.label in partitions}
 
 
 def other_cluster(was: f.Broker, is_: f.Broker) -> Iterable[Cause]:
@@ -72,7 +91,7 @@ def _other_database(was: f.DatabaseIdentity, is_: f.DatabaseIdentity) -> Iterabl
         yield Cause("the database is not the one the window opened in", RERUN)
     elif was.timeline != is_.timeline:
         text = f"Postgres was on timeline {was.timeline} and is on {is_.timeline}"
-        yield Cause(text, Act("ask for a basis refresh", "basis", needs_approver=True))
+        yield Cause(text, OPEN_ANOTHER)
 
 
 def other_topic(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
@@ -83,66 +102,116 @@ def other_topic(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
 
 
 def _other_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
-    if is_.posture is None or was.posture is None:
+    """What a topic promises no more. What it promises in addition breaks nothing."""
+    if is_.posture is None or was.posture is None or is_.topic_id != was.topic_id:
         return
-    changed = sorted(k for k in {*was.posture, *is_.posture} if was.posture.get(k) != is_.posture.get(k))
-    for key in changed:
-        text = f"{key} of {was.name} was {was.posture.get(key, 'unset')} and is {is_.posture.get(key, 'unset')}"
-        yield Cause(text, Act(f"set {key} of {was.name} back or ask for a basis refresh", "basis", needs_approver=True))
+    for key, way in changes(was.posture, is_.posture).items():
+        if way is Change.WORSE:
+            text = f"{key} of {was.name} was {was.posture[key]} and is {is_.posture[key]}"
+            yield Cause(text, Act(f"set {key} of {was.name} back", "operate"))
 
 
 def _no_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
-    """Two postures that nobody read are not the same posture."""
-    if is_.topic_id is not None and is_.posture is None:
-        yield Cause(f"the posture of {is_.name} was not measured", MEASURE_KAFKA)
+    """Two answers are compared, or nothing is known: that nobody looked is not "the same"."""
+    if is_.topic_id is None:
+        return
     if was.posture is None:
-        act = Act("ask for a basis refresh", "basis", needs_approver=True)
-        yield Cause(f"the posture of {was.name} was not measured when the window opened", act)
+        yield Cause(f"the posture of {was.name} is not in the basis", OPEN_ANOTHER)
+    if is_.posture is None:
+        yield Cause(f"the posture of {is_.name} was not measured", MEASURE_KAFKA)
+    if was.posture is None or is_.posture is None:
+        return
+    for key, way in changes(was.posture, is_.posture).items():
+        if way is Change.UNKNOWN and key in was.posture:
+            yield Cause(f"{key} of {is_.name} was not measured", MEASURE_KAFKA)
+        elif way is Change.UNKNOWN:
+            yield Cause(f"{key} of {was.name} is not in the basis", OPEN_ANOTHER)
 
 
-def _as_cut(facts: f.WindowFacts, topic: f.Topic) -> f.Topic:
-    """Log starts as they were when the window was cut: that retention moves them later is no drift of the window."""
-    then = facts.end.value if facts.end else None
-    was = next((t for t in (then.bus, then.inbox) if t and t.topic_id == topic.topic_id), None) if then else None
-    if was is None:
-        return topic
-    return replace(topic, partitions={p: _started(log, was.partitions.get(p)) for p, log in topic.partitions.items()})
+def lost_offsets(label: str, n: int) -> Cause:
+    """Nobody read them and nobody can: no receipt says what they were."""
+    return Cause(f"{w.count(n, 'offset')} of {label} {w.were(n)} deleted before anybody read {w.them(n)}", RERUN, FAIL)
 
 
-def _started(log: f.PartitionLog, then: f.PartitionLog | None) -> f.PartitionLog:
-    return log if then is None or then.log_start is None else replace(log, log_start=then.log_start)
+def _lost(part: Part, topic: f.Topic) -> Iterable[Cause]:
+    """Offsets that the log does not have any more and no lane has passed. What was read may go (REPLAY_ANCHOR_LOST)."""
+    if part.lost:
+        yield lost_offsets(part.label, part.lost)
+    log = topic.partitions.get(part.partition)
+    start = log.log_start if log else None
+    if start is not None:
+        unread = (start if part.end is None else min(start, part.end)) - max(part.position, part.start)
+        if unread > 0:
+            said = f"{w.count(unread, 'offset')} of {part.label} {w.be(unread)} gone unread"
+            yield Cause(f"{said}: its log starts at {w.number(start)}", WAIT_LANES)
 
 
-def _broken_log(label: str, topic: f.Topic, partition: int, start: int, end: int | None) -> Iterable[Cause]:
-    log = topic.partitions.get(partition)
+def _broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
+    log, label, end = topic.partitions.get(part.partition), part.label, part.end
     if log is None:
         if topic.topic_id is not None:
             yield Cause(f"{label} is gone", Act(f"find out what became of {label}", "operate"))
         return
-    if log.log_start is not None and log.log_start > start:
-        text = f"{label} starts at {w.number(log.log_start)}, after the window's {w.number(start)}"
-        yield Cause(text, waive_act(CheckName.BASIS))
     if end is not None and log.high_watermark is not None and log.high_watermark < end:
         yield Cause(f"{label} ends at {w.number(log.high_watermark)}, before the window's {w.number(end)}", RERUN)
     if log.diverged:
         yield Cause(f"{label} was truncated: {log.diverged}", RERUN)
 
 
-def _lower_epoch(label: str, was: f.PartitionLog | None, is_: f.PartitionLog | None) -> Iterable[Cause]:
+def _lower_epoch(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     """Leader epochs only rise: a lower one is another log under the same name and id, or one that was put back."""
-    then, now_ = (log.leader_epoch if log else None for log in (was, is_))
+    then, now_ = _epoch(was, part.partition), _epoch(is_, part.partition)
     if then is not None and now_ is not None and now_ < then:
-        yield Cause(f"the leader epoch of {label} was {then} and is {now_}", RERUN)
+        yield Cause(f"the leader epoch of {part.label} was {then} and is {now_}", RERUN)
 
 
-def _unread_log(label: str, topic: f.Topic, partition: int) -> Iterable[Cause]:
-    """Kafka names an epoch with every end of a log, of an empty one, too."""
+def _epoch(topic: f.Topic, partition: int) -> int | None:
     log = topic.partitions.get(partition)
+    return log.leader_epoch if log else None
+
+
+def _unread_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
+    log = is_.partitions.get(part.partition)
     if log is None:
         return
     if log.log_start is None or log.high_watermark is None:
-        yield Cause(f"{label} was not measured", MEASURE_KAFKA)
-    elif log.leader_epoch is None:
-        yield Cause(f"the leader epoch of {label} was not measured", MEASURE_KAFKA)
+        yield Cause(f"{part.label} was not measured", MEASURE_KAFKA)
     if log.diverged is None:
-        yield Cause(f"the leader epoch of {label} was not probed", MEASURE_KAFKA)
+        yield Cause(f"the leader epoch of {part.label} was not probed", MEASURE_KAFKA)
+    if log.leader_epoch is None:
+        yield Cause(f"the leader epoch of {part.label} was not measured", MEASURE_KAFKA)
+    if _epoch(was, part.partition) is None:
+        yield Cause(f"the leader epoch of {part.label} is not in the basis", OPEN_ANOTHER)
+
+
+# ---- what is worth saying and breaks nothing ------------------------------------------------------------------------
+
+
+def _harmless(topics: Sequence[tuple[f.Topic, f.Topic, list[Part]]]) -> Iterable[str]:
+    for was, is_, parts in topics:
+        yield from _began_late(parts)
+        yield from _anchors_lost(parts, is_)
+        yield from _promises_more(was, is_)
+
+
+def _began_late(parts: Sequence[Part]) -> Iterable[str]:
+    """Only a topic's very first window may start where its log began; whoever reads the verdict is told."""
+    for part in parts:
+        if part.first and part.start:
+            yield f"{part.label} begins at {w.number(part.start)}, where its log began"
+
+
+def _anchors_lost(parts: Sequence[Part], topic: f.Topic) -> Iterable[str]:
+    """Read and receipted records may expire; they cannot be read again."""
+    logs = [(part, topic.partitions.get(part.partition)) for part in parts if part.end != part.start]
+    lost = [part.label for part, log in logs if log and part.start < min(log.log_start or 0, part.position)]
+    if lost:
+        yield f"REPLAY_ANCHOR_LOST: {w.sources(lost)} {'starts' if len(lost) == 1 else 'start'} later now"
+
+
+def _promises_more(was: f.Topic, is_: f.Topic) -> Iterable[str]:
+    if was.posture is None or is_.posture is None or was.topic_id != is_.topic_id:
+        return
+    for key, way in changes(was.posture, is_.posture).items():
+        if way is Change.BETTER:
+            yield f"{key} of {was.name} was {was.posture[key]} and is {is_.posture[key]}, which promises more"

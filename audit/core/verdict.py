@@ -20,6 +20,7 @@ import rfc8785
 
 from audit.core import checks as c
 from audit.core import facts as f
+from audit.core.snapshot import behind_body
 
 SCHEMA = "passgate.verdict/1"
 
@@ -58,6 +59,7 @@ class Verdict:
     context: tuple[f.PinnedVerdict, ...] = ()
     measured_at: datetime | None = None
     valid_until: datetime | None = None
+    behind: tuple[f.Behind, ...] = ()
 
     @property
     def waivers(self) -> tuple[f.Waiver, ...]:
@@ -101,6 +103,7 @@ def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
         context=facts.context.value if facts.context else (),
         measured_at=oldest,
         valid_until=oldest + facts.rules.sample_max_age if oldest else None,
+        behind=facts.behind,
     )
 
 
@@ -177,6 +180,8 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
         out["counts"] = counts_body(v.counts)
     if v.publishing:
         out["published"] = {"events": v.publishing.events, "placed": v.publishing.placed_once}
+    if v.behind:
+        out["behind_the_cut"] = [behind_body(each) for each in v.behind]
     if v.joins:
         out["joins"] = {"MATCHED": v.joins.matched, "MISSING": v.joins.missing, "AMBIGUOUS": v.joins.ambiguous}
     return out

@@ -26,6 +26,14 @@ def have(n: int) -> str:
     return "has" if n == 1 else "have"
 
 
+def were(n: int) -> str:
+    return "was" if n == 1 else "were"
+
+
+def them(n: int) -> str:
+    return "it" if n == 1 else "them"
+
+
 def age(span: timedelta) -> str:
     """45 s, 6 min, 2 h, 3 d: the largest unit of which there is at least one (and a half for minutes)."""
     seconds = max(int(span.total_seconds()), 0)

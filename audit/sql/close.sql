@@ -15,10 +15,11 @@ SELECT win FROM judging WHERE win = %(win)s FOR UPDATE SKIP LOCKED
 
 -- name: ready_for_bus_end
 -- The window's admission is at its cut everywhere, nothing of it waits for an attempt, every attempt is
--- settled, and every event has its place: here by counting a batch's places, at the verdict event by event.
+-- settled, and every event has its place: here by counting a batch's places, at the verdict event by event. A window that
+-- failed waits for nothing of that: the next one begins where the bus ends now.
 SELECT w.bus_end_at IS NOT NULL AS known,
-       w.state = 'CUT'
-       AND NOT EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
+       w.state = 'CUT' AND (EXISTS (SELECT FROM verdict v WHERE v.win = w.id AND v.state = 'FAIL') OR (
+           NOT EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
                          JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
                         WHERE r.win = w.id AND (r.end_offset IS NULL OR p.next_offset < r.end_offset))
        AND NOT EXISTS (SELECT FROM batch b JOIN publish_queue q ON q.batch_id = b.id WHERE b.win = w.id)
@@ -26,7 +27,7 @@ SELECT w.bus_end_at IS NOT NULL AS known,
                          JOIN attempt a ON a.id = ab.attempt_id AND a.state <> 'ACKED' WHERE b.win = w.id)
        AND NOT EXISTS (SELECT FROM batch b WHERE b.win = w.id AND b.admitted <> (
                               SELECT count(*) FROM place p WHERE p.source_id = b.source_id
-                                 AND p."offset" >= b.from_offset AND p."offset" < b.to_offset)) AS settled
+                                 AND p."offset" >= b.from_offset AND p."offset" < b.to_offset)))) AS settled
   FROM run_window w WHERE w.id = %(win)s
 
 -- name: earlier_without_end

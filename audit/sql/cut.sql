@@ -6,7 +6,7 @@ SELECT w.id AS win, w.number, w.state, w.contract_id, r.id AS run_number, r.run_
  ORDER BY w.number DESC LIMIT 1
 
 -- name: inbox_ranges
-SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.topic_id, s.partition
+SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.cluster_id, s.topic_id, s.partition
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = %(win)s AND s.role = 'inbox' ORDER BY r.source_id
 
@@ -31,7 +31,14 @@ UPDATE run_window SET state = 'CUT', cut_at = clock_timestamp(), revision = revi
 -- name: seal_run
 UPDATE run SET state = 'SEALED', sealed_at = clock_timestamp() WHERE id = %(run)s AND state = 'OPEN'
 
+-- name: held_since
+-- Since when an open transaction holds a source's last stable offset where it is, as far as anybody has looked. It only ever
+-- moves on.
+SELECT coalesce(min(at), clock_timestamp()) AS at FROM sample
+ WHERE source_id = %(source)s AND lso = %(lso)s AND hw > lso
+
 -- name: insert_total
+-- control_total_stands refuses it once the window is cut.
 INSERT INTO control_total (win, event_class, declared, declared_by) VALUES (%(win)s, %(class)s, %(declared)s, %(actor)s)
 
 -- name: totals

@@ -1,7 +1,8 @@
 -- name: claimed
+-- What was deleted unread is not among them: that nothing is there now says nothing of what was.
 SELECT g.source_id, g.from_offset, g.to_offset, g.isolation, s.topic, s.topic_id, s.partition
   FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox' AND s.kind = 'topic'
-  JOIN gap g ON g.source_id = r.source_id AND g.state = 'CLAIMED'
+  JOIN gap g ON g.source_id = r.source_id AND g.state = 'CLAIMED' AND g.why <> 'DELETED'
         AND g.to_offset > r.start_offset AND (r.end_offset IS NULL OR g.from_offset < r.end_offset)
  WHERE r.win = %(win)s
  ORDER BY g.source_id, g.from_offset

@@ -8,17 +8,20 @@ SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_a
 -- One row a source of the window: its range, where its lane stands, and how its gaps lie up to there. Gaps are united
 -- before they are measured, so that two that overlap are not counted twice. `stands_since`: since when the position
 -- stands still with something before it, which is not since when it last moved: for hours there may have been nothing.
+-- `lost`: deleted before anybody read it, which no second reader can prove to be empty. Behind an earlier window's cut a lane
+-- has nothing of this one yet. `first`: no window before this one had the source.
 WITH part AS (
     SELECT r.source_id, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset, p.next_offset, p.leader_epoch,
            greatest(p.progressed_at, coalesce(least(behind.at, w.cut_at), clock_timestamp())) AS stands_since,
-           least(p.next_offset, coalesce(r.end_offset, p.next_offset)) AS upto
+           greatest(r.start_offset, least(p.next_offset, coalesce(r.end_offset, p.next_offset))) AS upto,
+           NOT EXISTS (SELECT FROM window_range e WHERE e.source_id = r.source_id AND e.win < r.win) AS first
       FROM window_range r JOIN source s ON s.id = r.source_id JOIN run_window w ON w.id = r.win
       JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
       LEFT JOIN LATERAL (SELECT min(m.at) AS at FROM sample m WHERE m.source_id = p.source_id
                             AND m.at > p.progressed_at AND m.lso > p.next_offset) behind ON true
      WHERE r.win = %(win)s AND s.role = 'inbox'),
 hole AS (
-    SELECT part.source_id, g.state,
+    SELECT part.source_id, g.state, g.why,
            int8range(greatest(g.from_offset, part.start_offset), least(g.to_offset, part.upto)) AS span
       FROM part JOIN gap g ON g.source_id = part.source_id
      WHERE g.to_offset > part.start_offset AND g.from_offset < part.upto),
@@ -26,13 +29,16 @@ united AS (
     SELECT source_id, sum(upper(span) - lower(span)) AS offsets
       FROM (SELECT source_id, unnest(range_agg(span)) AS span FROM hole GROUP BY source_id) u GROUP BY source_id),
 claimed AS (
-    SELECT source_id, sum(upper(span) - lower(span)) AS offsets FROM hole WHERE state = 'CLAIMED' GROUP BY source_id),
+    SELECT source_id, sum(upper(span) - lower(span)) FILTER (WHERE why <> 'DELETED') AS offsets,
+           sum(upper(span) - lower(span)) FILTER (WHERE why = 'DELETED') AS lost
+      FROM hole WHERE state = 'CLAIMED' GROUP BY source_id),
 doubled AS (
     SELECT h.source_id, count(*) AS offsets
       FROM hole h JOIN receipt x
         ON x.source_id = h.source_id AND x."offset" >= lower(h.span) AND x."offset" < upper(h.span)
      GROUP BY h.source_id)
 SELECT part.*, coalesce(united.offsets, 0)::bigint AS gaps, coalesce(claimed.offsets, 0)::bigint AS claimed,
+       coalesce(claimed.lost, 0)::bigint AS lost,
        coalesce(doubled.offsets, 0)::bigint AS doubled
   FROM part LEFT JOIN united USING (source_id) LEFT JOIN claimed USING (source_id) LEFT JOIN doubled USING (source_id)
  ORDER BY part.source_id
@@ -83,7 +89,11 @@ SELECT id, name FROM event_class WHERE stream_id = %(stream)s
 SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p.leader_epoch,
        greatest(p.progressed_at, coalesce(least(behind.at, w.bus_end_at), clock_timestamp())) AS stands_since,
        r.end_offset, coalesce(r.start_offset, (SELECT max(e.start_offset) FROM window_range e
-                                                WHERE e.source_id = s.id AND e.win < %(win)s), p.next_offset) AS start_offset
+                                                WHERE e.source_id = s.id AND e.win < %(win)s), p.next_offset) AS start_offset,
+       (SELECT coalesce(sum(least(g.to_offset, coalesce(r.end_offset, g.to_offset)) - greatest(g.from_offset, r.start_offset)),
+                        0)::bigint
+          FROM gap g WHERE g.source_id = s.id AND g.why = 'DELETED' AND g.to_offset > r.start_offset
+                       AND (r.end_offset IS NULL OR g.from_offset < r.end_offset)) AS lost
   FROM source s JOIN position p ON p.source_id = s.id AND p.lane = 'effects' JOIN run_window w ON w.id = %(win)s
   LEFT JOIN window_range r ON r.source_id = s.id AND r.win = %(win)s
   LEFT JOIN LATERAL (SELECT min(m.at) AS at FROM sample m WHERE m.source_id = p.source_id
@@ -118,10 +128,12 @@ SELECT coalesce(sum(n.events), 0)::bigint AS events, coalesce(sum(n.placed), 0):
 
 -- name: attempts
 -- Unsettled attempts. A PREPARED whose lane no longer holds the fence it was prepared under will not say what became of
--- it: it counts as unknown before the lane's next owner writes it down.
-SELECT CASE WHEN a.state = 'PREPARED' AND (p.fence IS DISTINCT FROM a.fence OR p.until <= clock_timestamp() OR p.owner IS NULL)
+-- it: it counts as unknown before the lane's next owner writes it down. OVER: the log it went to is gone.
+SELECT CASE WHEN a.over_at IS NOT NULL THEN 'OVER'
+            WHEN a.state = 'PREPARED' AND (p.fence IS DISTINCT FROM a.fence OR p.until <= clock_timestamp() OR p.owner IS NULL)
             THEN 'UNKNOWN' ELSE a.state END AS state,
-       count(DISTINCT a.id) AS attempts, coalesce(sum(cardinality(ab.offsets)), 0)::bigint AS events
+       count(DISTINCT a.id) AS attempts, coalesce(sum(cardinality(ab.offsets)), 0)::bigint AS events,
+       (array_agg(DISTINCT a.id))[:3] AS first
   FROM batch b
   JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
   JOIN attempt a ON a.id = ab.attempt_id

@@ -370,6 +370,7 @@ def _attempt_document(
         "prepared_at": stamp(attempt.prepared_at),
         "unknown_at": stamp(attempt.unknown_at),
         "settled_at": stamp(attempt.settled_at),
+        "over_at": stamp(attempt.over_at),
         "reconcile_requested": {"by": waiting.requested_by, "at": stamp(waiting.requested_at)} if waiting else None,
         "scan": _scan_document(scan) if scan else None,
     }

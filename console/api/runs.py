@@ -12,7 +12,8 @@ from rest_framework.response import Response
 from audit.close import checks_now, close_run
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose
-from audit.cut import declare_totals, seal_run
+from audit.core.snapshot import behind_body
+from audit.cut import Sealed, declare_totals, seal_run
 from audit.models import Verdict
 from audit.open import open_run
 from console.api import shapes
@@ -133,6 +134,11 @@ class OneVerdict(Endpoint):
         return Response(verdict_document(verdict, found.stream.name, found.run_id))
 
 
+def sealed_members(sealed: Sealed) -> dict[str, Any]:
+    """What the answer to sealing says beyond the run."""
+    return {"cuts": sealed.cuts, "behind": [behind_body(each) for each in sealed.behind]}
+
+
 class Seal(Endpoint):
     acts = {"POST": Act.SEAL}
 
@@ -140,14 +146,17 @@ class Seal(Endpoint):
         operation_id="seal_run",
         request=shapes.SealRun,
         parameters=[IDEMPOTENCY],
-        responses=answers(shapes.RunAnswer, 404, 409, 422),
+        responses=answers(shapes.SealAnswer, 404, 409, 422),
     )
     @once
     def post(self, request: Request, stream: str, run: str) -> Response:
-        """Seals the run's window: every source gets its cut. A second time changes nothing."""
+        """Seals the run's window: every source gets its cut. A second time changes nothing.
+
+        `behind` says what lay behind a cut already, hidden by an open transaction: it goes to the next window.
+        """
         body, found = body_of(request, shapes.SealRun), run_named(stream, run)
-        seal_run(stream, found.run_id, actor_of(request), body.get("totals"))
-        return Response(run_document(found))
+        sealed = seal_run(stream, found.run_id, actor_of(request), body.get("totals"))
+        return Response(run_document(found) | sealed_members(sealed))
 
 
 class Close(Endpoint):

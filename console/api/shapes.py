@@ -210,6 +210,24 @@ class RunAnswer(s.Serializer[Any]):
     windows = WindowAnswer(many=True)
 
 
+class BehindAnswer(s.Serializer[Any]):
+    """Offsets [from, to) that were there when the cut was made, and lie behind it."""
+
+    source = s.CharField(help_text="inbox/3")  # type: ignore[assignment]
+    to = s.IntegerField()
+    since = s.DateTimeField(required=False, help_text="Since when an open transaction was seen to hide them.")
+
+    def get_fields(self) -> dict[str, s.Field[Any, Any, Any, Any]]:
+        return {**super().get_fields(), "from": s.IntegerField()}  # no name for an attribute
+
+
+class SealAnswer(RunAnswer):
+    """`cuts`: by source, the first offset of the next window."""
+
+    cuts = s.DictField(child=s.IntegerField())
+    behind = BehindAnswer(many=True)
+
+
 class Total(s.Serializer[Any]):
     window = s.IntegerField()
     event_class = s.CharField()
@@ -388,6 +406,7 @@ class AttemptAnswer(s.Serializer[Any]):
     prepared_at = s.DateTimeField()
     unknown_at = s.DateTimeField(allow_null=True)
     settled_at = s.DateTimeField(allow_null=True)
+    over_at = s.DateTimeField(allow_null=True, help_text="Since when its topic is gone: nobody can settle it any more.")
     reconcile_requested = Asked(allow_null=True)
     scan = ScanAnswer(allow_null=True)
 

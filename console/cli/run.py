@@ -15,13 +15,13 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 # isort: split
 from audit.close import AnotherCloser, Stored, WindowFailed, checks_now, close_run
 from audit.core import verdict as v
-from audit.core.diagnosis import diagnose
+from audit.core.diagnosis import diagnose, left_behind
 from audit.cut import declare_totals, seal_run
 from audit.models import Verdict
 from audit.open import open_run
 from console.api.documents import run_documents, verdict_document, verdict_line
 from console.api.named import newest_window, run_written, window_numbered
-from console.api.runs import run_document, runs_of, totals_document
+from console.api.runs import run_document, runs_of, sealed_members, totals_document
 from console.api.streams import newest_contracts
 from console.cli.base import (
     DONE,
@@ -95,17 +95,22 @@ def totals_of(texts: Sequence[str], option: str) -> dict[str, int]:
 @run.command(cls=Command)
 @NAME
 @click.option("--totals", "totals", multiple=True, metavar="CLASS=N", help="What the producer sent of a class.")
+@click.option(
+    "--wait", type=DURATION, default=timedelta(0), help="Let open transactions on the inbox end for so long, then cut."
+)
 @acting
 @as_json
-def seal(name: tuple[str, str], totals: tuple[str, ...], actor: str, as_json: bool) -> None:
+def seal(name: tuple[str, str], totals: tuple[str, ...], wait: timedelta, actor: str, as_json: bool) -> None:
     """Seal a run: what lies beyond its cut belongs to the next window. A second time changes nothing."""
-    sealed = seal_run(*name, actor, totals_of(totals, "--totals") or None)
+    sealed = seal_run(*name, actor, totals_of(totals, "--totals") or None, wait)
     if as_json:
-        emit(run_document(run_written("/".join(name))) | {"result": sealed.result, "cuts": sealed.cuts})
+        emit(run_document(run_written("/".join(name))) | {"result": sealed.result} | sealed_members(sealed))
         return
     word = "is sealed" if sealed.result == "sealed" else "was sealed already"
     cuts = ", ".join(f"{source} at {cut:,}" for source, cut in sorted(sealed.cuts.items()))
     said(f"{'/'.join(name)} {word}: window {sealed.window} is cut, {cuts or 'no source'}.")
+    if sealed.behind:
+        said(f"{left_behind(sealed.behind)}.")
 
 
 @run.command(cls=Command)

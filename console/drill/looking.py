@@ -15,6 +15,7 @@ from psycopg.rows import namedtuple_row
 
 from console.demo.ledger import READ_ONLY
 from ingest.core.errors import BrokerError
+from ingest.core.group import group_of
 from ingest.db import statements
 from ingest.kafka import Admin, Cluster, Partition, PartitionReader, Start
 
@@ -58,7 +59,8 @@ class Watch:
     """Looks at one stream all the time: which lanes stop and why, and whether Kafka's commit is ever ahead."""
 
     def __init__(self, looks: Looks, cluster: Cluster, stream: str) -> None:
-        self._looks, self._admin, self._group = looks, Admin(cluster, timeout=2.0), f"passgate.{stream}"
+        self._looks, self._admin = looks, Admin(cluster, timeout=2.0)
+        self._group = group_of(looks.row("install").install_id, stream)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
         self.stops: set[str] = set()

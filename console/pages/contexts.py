@@ -280,12 +280,14 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class SealPage:
-    """`/runs/{s}/{run}/seal`: the confirm page of sealing. `done` says why there is nothing to seal."""
+    """`/runs/{s}/{run}/seal`: the confirm page of sealing. `done` says why there is nothing to seal. `hidden`: offsets
+    behind an open transaction, which would go to the next window."""
 
     strip: Strip
     url: str
     ranges: tuple[tuple[str, int, int | None, int | None], ...]
     behind: int | None
+    hidden: int
     totals: str
     errors: tuple[str, ...]
     answer: Answer

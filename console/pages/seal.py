@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
+from audit.core.diagnosis import left_behind
 from audit.cut import seal_run
 from console.pages import contexts as c
 from console.pages import paths
@@ -44,18 +45,20 @@ def _seal(request: HttpRequest, seen: runs.Scope, answer: Answer) -> tuple[str, 
     if seen.window:
         measuring.forget(seen.window.id)
     words = "was sealed before; nothing changed" if done.result == "same" else "is sealed; it is judged by itself"
-    messages.success(request, f"Window {done.window} {words}.")
+    left = left_behind(done.behind)
+    messages.success(request, f"Window {done.window} {words}.{f' {left}.' if left else ''}")
     return ()
 
 
 def _page(seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.SealPage:
     name = f"{seen.stream}/{seen.run.run_id}"
-    ranges, behind = _ranges(seen)
+    ranges, behind, hidden = _ranges(seen)
     return c.SealPage(
         strip=runs.strip(seen),
         url=reverse("seal", args=[seen.stream, seen.run.run_id]),
         ranges=ranges,
         behind=behind,
+        hidden=hidden,
         totals=_totals(seen),
         errors=errors,
         answer=answer,
@@ -76,10 +79,11 @@ def _done(seen: runs.Scope) -> str:
     return ""
 
 
-def _ranges(seen: runs.Scope) -> tuple[tuple[tuple[str, int, int | None, int | None], ...], int | None]:
-    """Per inbox source: start, position, and the cut by the newest sample; then what is still to be read."""
+def _ranges(seen: runs.Scope) -> tuple[tuple[tuple[str, int, int | None, int | None], ...], int | None, int]:
+    """Per inbox source: start, position, and the cut by the newest sample; then what is still to be read, and what an
+    open transaction hides behind the cuts: it would go to the next window."""
     if seen.window is None:
-        return (), None
+        return (), None, 0
     found = {
         each.source_id: each
         for each in WindowRange.objects.filter(win=seen.window, source__role="inbox").select_related("source")[:500]
@@ -88,13 +92,16 @@ def _ranges(seen: runs.Scope) -> tuple[tuple[tuple[str, int, int | None, int | N
     samples = lanes.newest_samples(found)
     rows: list[tuple[str, int, int | None, int | None]] = []
     missing: int | None = 0
+    hidden = 0
     for source, covers in sorted(found.items()):
         at = positions[source].next_offset if source in positions else None
         lso = samples[source].lso if source in samples else None
         cut = max(at, lso) if at is not None and lso is not None else None
         rows.append((covers.source.name, covers.start_offset, at, cut))
+        end = samples[source].hw if source in samples else None
+        hidden += max(end - cut, 0) if end is not None and cut is not None else 0
         missing = missing + cut - at if cut is not None and at is not None and missing is not None else None
-    return tuple(rows), missing
+    return tuple(rows), missing, hidden
 
 
 def _totals(seen: runs.Scope) -> str:

@@ -135,7 +135,7 @@ def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
 
 
 def _one_button(request: HttpRequest, found: reads.Listed) -> c.Button | None:
-    if found.attempt.state != AttemptState.UNKNOWN:
+    if found.attempt.state != AttemptState.UNKNOWN or found.attempt.over_at:
         return None
     url = reverse("reconcile-one", args=[found.attempt.id])
     return c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True)
@@ -145,6 +145,8 @@ def _headline(found: reads.Listed, around: reads.Around) -> str:
     attempt = found.attempt
     count = f"{attempt.events:,} event{'' if attempt.events == 1 else 's'}"
     scan = around.scans[-1] if around.scans else None
+    if attempt.over_at:
+        return f"We sent {count} to a {attempt.topic} that is gone. Nobody will learn whether they landed."
     words = {
         AttemptState.PREPARED: f"We are about to send {count}, or have just sent them.",
         AttemptState.UNKNOWN: f"We sent {count} and never learned whether they landed. They may be on the bus.",
@@ -170,6 +172,8 @@ def _absent(scan: Scan | None) -> str:
 
 def _next(found: reads.Listed) -> str:
     attempt = found.attempt
+    if attempt.over_at:
+        return "It is over: its window has failed, and its lane goes on with later runs."
     if attempt.state == AttemptState.UNKNOWN:
         if found.asked:
             ago = span_words((datetime.now(UTC) - found.asked.requested_at).total_seconds())
@@ -233,7 +237,9 @@ def _moments(found: reads.Listed, around: reads.Around) -> tuple[c.Moment, ...]:
     for each in around.contradictions:
         moments.append(c.Moment(each.seen_at, "Contradiction", each.detail, "bad"))
     ordered = sorted(moments, key=lambda moment: moment.at or attempt.prepared_at)
-    if attempt.state in (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE):
+    if attempt.over_at:
+        ordered.append(c.Moment(attempt.over_at, "Over", f"{attempt.topic} was deleted and created again.", "bad"))
+    elif attempt.state in (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE):
         ordered.append(c.Moment(None, "No answer yet", "", "silence"))
     return tuple(ordered)
 

@@ -101,6 +101,7 @@ LOOKS: Mapping[str, Look] = {
     "STALLED": Look("STALLED", "cross", Tone.FAIL, Shape.SOLID),
     "STOPPED": Look("stopped", "pause", Tone.FAIL, Shape.BAR),
     "FREE": Look("free", "ring", Tone.MUTED, Shape.PLAIN),
+    "RETIRED": Look("retired", "empty", Tone.MUTED, Shape.PLAIN),
     # what may be said of a set of counts, or of a sample
     "BALANCED": Look("balanced", "check", Tone.PASS, Shape.PLAIN),
     "NOT BALANCED": Look("not balanced", "cross", Tone.FAIL, Shape.SOLID),

@@ -50,6 +50,10 @@ def headers_weight(headers: Sequence[tuple[str, bytes | None]]) -> int:
     return sum(HEADER_BYTES + len(name) + len(raw or b"") for name, raw in headers)
 
 
+#: Why a hole is there that no reader can prove to be empty: its offsets were deleted before anybody read them.
+DELETED = "DELETED"
+
+
 class Hole(NamedTuple):
     """Offsets [start, end) that a consumer was given nothing at."""
 

@@ -58,3 +58,14 @@ def cut(at: Bound, win: int, lso: int, source: int = 0) -> Bound:
             next_step="wait until admission has reached it",
         )
     return Bound(at.next_offset, max(at.next_offset, lso), win, None)
+
+
+def leave(at: Bound, win: int) -> tuple[Bound, int]:
+    """Cuts window `win` where the source's log is gone, and says at which offset: nothing more will be read of it.
+
+    Where an earlier cut was not reached, window `win` has none of its offsets; they are nobody's from then on.
+    """
+    if at.current == win:
+        return Bound(at.next_offset, at.next_offset, win, None), at.next_offset
+    end = at.next_offset if at.cut is None else at.cut
+    return (replace(at, next_win=None) if at.next_win == win else at), end

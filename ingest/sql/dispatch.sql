@@ -37,7 +37,8 @@ DELETE FROM permit WHERE issued_at < clock_timestamp() - interval '10 min'
 -- looked at. One that the broker said nothing about has nothing that could be read now.
 -- Admission has work only where its next offset belongs to a window; publishing where batches wait, an attempt is
 -- unsettled and not merely waiting for a person, or a person asked. What is dated later than now was written before the
--- database's clock stepped back: such a sample is not the newest, such a rest or lease is over (see `take`).
+-- database's clock stepped back: such a sample is not the newest, such a rest or lease is over (see `take`). Nobody reads a
+-- log that is gone; what was admitted from it is published all the same.
 SELECT p.lane, p.source_id, p.owner,
        p.until <= clock_timestamp() OR p.until > clock_timestamp() + interval '1 min' AS expired
   FROM position p
@@ -45,12 +46,14 @@ SELECT p.lane, p.source_id, p.owner,
                       ORDER BY s.at DESC LIMIT 1) s ON true
  WHERE (p.stopped_until IS NULL OR p.stopped_until <= clock_timestamp()
         OR p.stopped_until > clock_timestamp() + interval '1 min')
+   AND (p.lane = 'publish' OR NOT EXISTS (SELECT FROM retirement r WHERE r.source_id = p.source_id))
    AND CASE p.lane
        WHEN 'admission' THEN (CASE WHEN p.cut IS NOT NULL AND p.next_offset >= p.cut THEN p.next_win ELSE p.win END) IS NOT NULL
                          AND (s.taken IS NULL OR s.lso > p.next_offset)
        WHEN 'effects' THEN s.taken IS NULL OR s.lso > p.next_offset
        ELSE EXISTS (SELECT FROM publish_queue q WHERE q.source_id = p.source_id)
-         OR EXISTS (SELECT FROM attempt a WHERE a.source_id = p.source_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE'))
+         OR EXISTS (SELECT FROM attempt a WHERE a.source_id = p.source_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')
+                                                AND a.over_at IS NULL)
        END
  ORDER BY p.taken_at NULLS FIRST, p.progressed_at, p.lane, p.source_id
 
@@ -58,6 +61,7 @@ SELECT p.lane, p.source_id, p.owner,
 SELECT DISTINCT s.id, s.stream_id, s.role, s.topic, s.topic_id, s.partition, st.name AS stream, p.next_offset
   FROM position p JOIN source s ON s.id = p.source_id JOIN stream st ON st.id = s.stream_id
  WHERE p.lane IN ('admission', 'effects') AND (%(stream)s::text IS NULL OR st.name = %(stream)s)
+   AND NOT EXISTS (SELECT FROM retirement r WHERE r.source_id = s.id)
 
 -- name: insert_samples
 INSERT INTO sample (source_id, log_start, lso, hw, leader_epoch, kafka_committed, committed_state, next_offset)

@@ -1,6 +1,3 @@
--- name: install
-SELECT install_id FROM install WHERE id = 1
-
 -- name: queued
 -- The queue, never "id > last seen": batches commit out of order. `partly`: a PARTIAL attempt placed some of its events.
 SELECT q.batch_id, q.from_offset, b.to_offset, q.events, q.bytes, b.win, b.run_number, b.contract_id,

@@ -1,6 +1,6 @@
 -- name: unsettled
 -- At most one a lane (attempt_one_unsettled). Silence is counted from the last send as far as it is known: a sender that
--- died left only the time it prepared.
+-- died left only the time it prepared. One whose log is gone is over, and holds nobody up.
 SELECT a.id, a.state, a.why, a.fence, a.install_id, a.cluster_id, a.topic_id, a.topic, a.events, a.prepared_at, a.unknown_at,
        extract(epoch FROM clock_timestamp() - CASE WHEN a.why LIKE 'NO_OUTCOME%%' THEN a.prepared_at
                                                    ELSE coalesce(a.unknown_at, a.prepared_at) END)::float8 AS silent_for,
@@ -12,6 +12,7 @@ SELECT a.id, a.state, a.why, a.fence, a.install_id, a.cluster_id, a.topic_id, a.
   JOIN LATERAL (SELECT batch_id FROM attempt_batch WHERE attempt_id = a.id LIMIT 1) one ON true
   JOIN batch b ON b.id = one.batch_id
  WHERE a.source_id = %(source)s AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')
+   AND a.over_at IS NULL
  ORDER BY a.id LIMIT 1
 
 -- name: anchors
@@ -43,13 +44,14 @@ SELECT DISTINCT a.id, a.events
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id
   JOIN run r ON r.id = b.run_number JOIN stream s ON s.id = r.stream_id
  WHERE s.name = %(stream)s AND r.run_id = %(run)s AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')
+   AND a.over_at IS NULL
  ORDER BY a.id
 
 -- name: run_of
 SELECT r.id FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name = %(stream)s AND r.run_id = %(run)s
 
 -- name: attempt_named
-SELECT a.id, a.state, s.name || '/' || r.run_id AS run
+SELECT a.id, a.state, a.over_at IS NOT NULL AS over, s.name || '/' || r.run_id AS run
   FROM attempt a
   JOIN LATERAL (SELECT batch_id FROM attempt_batch WHERE attempt_id = a.id LIMIT 1) one ON true
   JOIN batch b ON b.id = one.batch_id JOIN run r ON r.id = b.run_number JOIN stream s ON s.id = r.stream_id

@@ -12,6 +12,10 @@ SELECT id FROM source
    AND stream_id = %(stream)s AND role = %(role)s
 LIMIT 1
 
+-- name: known_incarnation
+SELECT id FROM source
+ WHERE stream_id = %(stream)s AND role = %(role)s AND cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s LIMIT 1
+
 -- name: ensure_position
 INSERT INTO position (lane, source_id, stream_id, next_offset) VALUES (%(lane)s, %(source)s, %(stream)s, %(start)s)
 ON CONFLICT DO NOTHING

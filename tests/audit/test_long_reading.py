@@ -13,8 +13,7 @@ from audit import close, measure, now
 from audit.close import AnotherCloser, checks_now, evaluate_due, judge, store, window_of
 from audit.core import verdict as v
 from audit.core.check import CheckName
-from audit.cut import declare_totals
-from tests.audit.test_close import MakeFlow, mine, states
+from tests.audit.test_close import MakeFlow, discard_all, mine, states
 from tests.audit.test_races import both
 from tests.flow.world import Flow, thing
 
@@ -24,9 +23,19 @@ BOUND, READING = "1s", 1.3
 @pytest.fixture
 def flow(make_flow: MakeFlow) -> Flow:
     """A run that is all there and sealed; a sample of it counts for a second."""
+    return sealed(make_flow, [thing(n) for n in range(5)])
+
+
+@pytest.fixture
+def blocked(make_flow: MakeFlow) -> Flow:
+    """The same with an open item, which somebody may resolve."""
+    return sealed(make_flow, [*(thing(n) for n in range(5)), b"not json"])
+
+
+def sealed(make_flow: MakeFlow, values: list[bytes]) -> Flow:
     flow = make_flow(close=f'sample_max_age = "{BOUND}"')
     flow.open()
-    flow.produce([thing(n) for n in range(5)])
+    flow.produce(values)
     flow.work()
     flow.seal()
     flow.work()
@@ -79,10 +88,10 @@ def test_kafka_must_answer_again_after_a_long_reading(
     }  # fmt: skip
 
 
-def test_what_changed_during_a_long_reading_refuses_the_verdict(flow: Flow, slow: list[Callable[[], Any]]) -> None:
+def test_what_changed_during_a_long_reading_refuses_the_verdict(blocked: Flow, slow: list[Callable[[], Any]]) -> None:
     """S12: nothing is said to be true still when the revision has moved."""
-    slow.append(lambda: declare_totals(flow.name, "r1", {"thing": 6}, "ana"))
-    judged = judge(window_of(flow.name, "r1"))
+    slow.append(lambda: discard_all(blocked))
+    judged = judge(window_of(blocked.name, "r1"))
     assert judged.verdict.state is v.State.BLOCKED
     with pytest.raises(AnotherCloser):
         store(judged, "ana")
@@ -117,11 +126,11 @@ def test_a_page_shows_a_run_that_takes_long_to_read(flow: Flow, slow: object) ->
 
 
 def test_a_large_blocked_window_is_not_counted_again_without_a_change(
-    flow: Flow, monkeypatch: pytest.MonkeyPatch
+    blocked: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is looked after, for Kafka may have come back; its millions of receipts are the same as before."""
+    flow = blocked
     monkeypatch.setattr(close, "LONG", 0.0)
-    declare_totals(flow.name, "r1", {"thing": 6}, "ana")
     counted: list[int] = []
     real = close.measure
 
@@ -137,7 +146,7 @@ def test_a_large_blocked_window_is_not_counted_again_without_a_change(
         pause.until = pause.rests = 0.0
     assert mine(flow, evaluate_due()) == []
     assert counted.count(win) == 1
-    declare_totals(flow.name, "r1", {"thing": 5}, "ana")
+    discard_all(flow)
     for pause in close._pauses.values():
         pause.until = pause.rests = 0.0
     assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.PASS]

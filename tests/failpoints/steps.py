@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 #: Where the rules hold.
 VERBS = (
     "ingest.admit", "ingest.ahead", "ingest.gathering", "ingest.reading", "ingest.door", "ingest.publish",
-    "ingest.attempts", "ingest.reconcile", "ingest.consume", "ingest.windows", "ingest.dispatch", "audit.cut",
+    "ingest.attempts", "ingest.reconcile", "ingest.consume", "ingest.windows", "ingest.dispatch", "ingest.retire",
+    "audit.cut",
     "audit.close", "audit.gaps", "audit.gate", "audit.enforce",
 )  # fmt: skip
 #: Calls of Kafka's client, by the method's name: in ingest/kafka.py only the transaction itself is looked at.

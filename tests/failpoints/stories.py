@@ -109,6 +109,43 @@ def opening_dies(point: str, ground: GetGround) -> None:
     ends_well(stream)
 
 
+def leaving_dies(point: str, ground: GetGround) -> None:
+    """The inbox is created again while its run is open: nobody passes it, and the next one goes on."""
+    stream = created_anew(ground)
+    stream.dies("seal", point)
+    begins_again(stream)
+
+
+def retiring_dies(point: str, ground: GetGround) -> None:
+    """Whoever samples finds that the inbox was created again, and dies while it writes that down."""
+    stream = created_anew(ground)
+    stream.dies("sample", point)
+    stream.does("sample")
+    (retired,) = stream.flow.rows(
+        "SELECT count(*) AS n FROM retirement r JOIN source c ON c.id = r.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s"
+    )
+    assert retired.n == 1
+    begins_again(stream)
+
+
+def created_anew(ground: GetGround) -> Ground:
+    stream = ground(fresh=True)
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.flow.admin.delete_topic(stream.flow.inbox)
+    stream.flow.admin.create_topic(stream.flow.inbox, 1)
+    return stream
+
+
+def begins_again(stream: Ground) -> None:
+    stream.does("seal")
+    assert str(stream.flow.judge(stream.run_id).verdict.state) == "FAIL"
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.passes()
+
+
 def looking_after_dies(point: str, ground: GetGround) -> None:
     """The inbox grew while its run was open: only then there is something to look after."""
     stream = ground(fresh=True)
@@ -222,6 +259,8 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     ),
     (opening_dies, ["windows.before_binding"]),
     (looking_after_dies, ["evaluate.after_partitions"]),
+    (leaving_dies, ["windows.before_leaving"]),
+    (retiring_dies, points("retire")),
     (door_dies, points("door")),
     (forgetting_dies, ["slice.while_forgetting"]),
     (enforcer_dies, points("enforce", "shut")),

@@ -10,8 +10,10 @@ import pytest
 from ingest import lease as leases
 from ingest.admit import AdmissionLane
 from ingest.core.errors import LeaseError
+from ingest.core.group import group_of
 from ingest.core.record import Reason
 from ingest.db import write
+from ingest.install import install_id
 from ingest.kafka import BusMessage, TransactionalProducer
 from ingest.windows import cut_position
 from tests.flow.world import Flow, thing
@@ -231,7 +233,7 @@ def test_kafkas_commit_never_runs_ahead(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(n) for n in range(10)])
     flow.work("admission")
-    committed = flow.admin.committed(f"passgate.{flow.name}", flow.inbox, [0])[0]
+    committed = flow.admin.committed(group_of(install_id(), flow.name), flow.inbox, [0])[0]
     assert committed.offset == flow.position("admission").next_offset == 10
 
 

@@ -12,6 +12,8 @@ from ingest import consume
 from ingest.consume import EffectsLane
 from ingest.core.consumption import BusRecord, rule
 from ingest.core.errors import LeaseError
+from ingest.core.group import group_of
+from ingest.install import install_id
 from ingest.kafka import BusMessage, Record
 from ingest.lease import take
 from ingest.models import Source
@@ -45,7 +47,7 @@ def test_each_event_has_one_effect_and_the_lane_reaches_the_end(flow: Flow) -> N
         position = flow.position("effects", index)
         end = flow.admin.ends(flow.bus, [index])[index]
         assert position.next_offset == end.lso == end.hw
-        committed = flow.admin.committed(f"passgate.{flow.name}", flow.bus, [index])[index]
+        committed = flow.admin.committed(group_of(install_id(), flow.name), flow.bus, [index])[index]
         assert committed.offset in (position.next_offset, None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from audit.enforce import decide_gate
 from audit.fsck import fsck
 from console.stack import Stack
+from ingest.core.group import group_of, mark_of
+from ingest.install import install_id
 from ingest.kafka import Partition, PartitionReader
 from ingest.models import Resolution
 from ingest.quarantine import ResolutionRefused, resolve
@@ -94,10 +97,10 @@ def test_workers_do_it_by_themselves_even_when_killed(services: Stack, make_flow
     assert flow.count("effect") == 6000
 
 
-@pytest.mark.parametrize(("mark", "state"), [("passgate", "FAIL"), ("another tool", "BLOCKED")])
-def test_a_commit_ahead_of_the_position_fails_only_if_it_is_ours(
-    live: object, monkeypatch: pytest.MonkeyPatch, mark: str, state: str
-) -> None:
+@pytest.mark.parametrize(
+    ("whose", "state"), [("ours", "FAIL"), ("another tool", "BLOCKED"), ("another installation", "BLOCKED")]
+)
+def test_a_commit_ahead_of_the_position_fails_only_if_it_is_ours(live: object, whose: str, state: str) -> None:
     """Our own commit before the data was durable breaks the invariant; somebody else's can be set back."""
     flow = Flow()  # not by the fixture: fsck is to find something
     flow.open()
@@ -105,10 +108,10 @@ def test_a_commit_ahead_of_the_position_fails_only_if_it_is_ours(
     flow.work()
     flow.seal()
     flow.work()
-    monkeypatch.setattr("ingest.kafka.COMMIT_MARK", mark)
-    with PartitionReader(flow.cluster, group=f"passgate.{flow.name}") as reader:
+    install = install_id()
+    mark = {"ours": mark_of(install), "another installation": mark_of(uuid.uuid4())}.get(whose, "a mark")
+    with PartitionReader(flow.cluster, group=group_of(install, flow.name), mark=mark) as reader:
         assert reader.commit({Partition(flow.inbox, 0): (7, None)}) is None
-    monkeypatch.undo()
     stored = flow.judge()
     assert str(stored.verdict.state) == state, stored.sentence
     assert "5 ahead of the durable position" in stored.sentence

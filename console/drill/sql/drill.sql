@@ -5,6 +5,10 @@
 SELECT p.lane, c.topic, c.partition, p.next_offset, p.stopped_code
   FROM position p JOIN source c ON c.id = p.source_id JOIN stream s ON s.id = p.stream_id WHERE s.name = %(stream)s
 
+-- name: install
+-- Which groups are its lanes'.
+SELECT install_id FROM install WHERE id = 1
+
 -- name: attempts
 SELECT a.state, count(*) AS n, count(a.unknown_at) AS unknowns
   FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id

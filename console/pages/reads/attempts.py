@@ -62,13 +62,15 @@ def listed(state: str, run: int | None, after: int | None) -> list[Listed]:
 
 
 def lost_of_run(run: int) -> list[Listed]:
-    """Every attempt of a run whose outcome nobody knows."""
-    return _named(_with_window(Attempt.objects.filter(state__in=LOST)).filter(run=run).order_by("id")[:MOST])
+    """Every attempt of a run whose outcome nobody knows and somebody may still learn."""
+    return _named(
+        _with_window(Attempt.objects.filter(state__in=LOST, over_at=None)).filter(run=run).order_by("id")[:MOST]
+    )
 
 
 def unknown_of_run(run: int) -> int:
-    """How many attempts of a run have no known outcome."""
-    return _with_window(Attempt.objects.filter(state__in=LOST)).filter(run=run).count()
+    """How many attempts of a run have no known outcome yet."""
+    return _with_window(Attempt.objects.filter(state__in=LOST, over_at=None)).filter(run=run).count()
 
 
 def one(number: int) -> Listed | None:

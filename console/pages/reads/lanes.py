@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.functions import Greatest, Now
 
 from console.pages import charts
-from ingest.models import Attempt, AttemptState, Lane, Position, PublishQueue, Sample, Source
+from ingest.models import Attempt, AttemptState, Lane, Position, PublishQueue, Retirement, Sample, Source
 
 HISTORY = timedelta(minutes=10)
 WATCHED = timedelta(hours=1)  # a lane that stands for longer is stalled all the same
@@ -46,11 +46,14 @@ def positions(*, stream: int | None = None, sources: Sequence[int] | None = None
     after = Greatest(OuterRef("progressed_at"), Now() - WATCHED)
     behind = Sample.objects.filter(source=OuterRef("source"), at__gt=after, lso__gt=OuterRef("next_offset"))
     queue = PublishQueue.objects.filter(source=OuterRef("source")).order_by("queued_at")
-    unsettled = Attempt.objects.filter(source=OuterRef("source"), state__in=UNSETTLED).order_by("prepared_at")
+    unsettled = Attempt.objects.filter(source=OuterRef("source"), state__in=UNSETTLED, over_at=None).order_by(
+        "prepared_at"
+    )
     found = Position.objects.select_related("source", "stream").annotate(
         seen_behind=Subquery(behind.order_by("at").values("at")[:1]),
         queued=Subquery(queue.values("queued_at")[:1]),
         unsettled=Subquery(unsettled.values("prepared_at")[:1]),
+        retired=Exists(Retirement.objects.filter(source=OuterRef("source"))),
     )
     if stream is not None:
         found = found.filter(stream=stream)
@@ -121,7 +124,12 @@ def admitted_to(found: Iterable[Position]) -> dict[int, int]:
 
 
 def state(position: Position, behind: int | None, now: datetime, stalled_after: timedelta) -> str:
-    """STOPPED (it says why), STALLED (a backlog and no progress, S18), MOVING, CAUGHT UP, or UNMEASURED."""
+    """STOPPED (it says why), STALLED (a backlog and no progress, S18), MOVING, CAUGHT UP, or UNMEASURED.
+
+    RETIRED: it read a log that is gone, and nothing is the matter with it.
+    """
+    if position.lane != Lane.PUBLISH and getattr(position, "retired", False):
+        return "RETIRED"
     if position.stopped_code:
         return "STOPPED"
     if behind is None:

@@ -108,7 +108,7 @@ def run_names(numbers: Sequence[int]) -> dict[int, RunName]:
 def _lost() -> list[dict[str, Any]]:
     carried = AttemptBatch.objects.filter(attempt=OuterRef("pk")).values("batch__run_number")[:1]
     rows = (
-        Attempt.objects.filter(state__in=LOST)
+        Attempt.objects.filter(state__in=LOST, over_at=None)
         .annotate(run=Subquery(carried))
         .order_by("prepared_at")
         .values("id", "run", "events", "state", "prepared_at", "unknown_at")

@@ -78,7 +78,20 @@ BROKEN = [
     ("BASIS", w.changed("broker", cluster_id="b"), "FAIL", "the Kafka cluster was cluster-a and is b"),
     ("BASIS", w.topic("bus", topic_id="new"), "FAIL", "flights.bus was deleted and created again"),
     ("BASIS", w.topic("inbox", topic_id=None), "BLOCKED", "flights.inbox is gone"),
-    ("BASIS", w.partition("inbox", 3, log_start=7), "BLOCKED", "inbox/3 starts at 7, after the window's 0"),
+    (
+        "BASIS",
+        w.partition("inbox", 3, w.source("inbox/3", position=4), log_start=7),
+        "BLOCKED",
+        "3 offsets of inbox/3 are gone unread: its log starts at 7",
+    ),
+    ("BASIS", w.source("inbox/3", lost=7), "FAIL", "7 offsets of inbox/3 were deleted before anybody read them"),
+    (
+        "BASIS",
+        w.source("flights.bus/1", lost=1),
+        "FAIL",
+        "1 offset of flights.bus/1 was deleted before anybody read it",
+    ),
+    ("ACCOUNTED", w.source("inbox/3", lost=7), "FAIL", "7 offsets of inbox/3 were deleted before anybody read them"),
     ("BASIS", w.partition("bus", 1, high_watermark=49), "BLOCKED", "flights.bus/1 ends at 49, before the window's 50"),
     ("BASIS", w.partition("inbox", 0, diverged="cut at 3"), "BLOCKED", "inbox/0 was truncated: cut at 3"),
     (
@@ -238,19 +251,106 @@ def test_an_open_windows_receipts_may_be_newer_than_the_sample() -> None:
     assert judge("BALANCED", facts).state is c.State.HOLDS
 
 
-def test_a_log_start_that_moved_after_the_cut_is_no_drift() -> None:
-    """At the end capture every record was there; retention does its work later."""
-    moved = w.partition("inbox", 3, log_start=7)
-    assert judge("BASIS", moved).state is c.State.BROKEN
-    assert judge("BASIS", replace(moved, end=w.seen(w.BROKER))).state is c.State.HOLDS
-    late = w.partition("inbox", 3, log_start=7).broker
-    assert judge("BASIS", replace(w.GOOD, end=late)).state is c.State.BROKEN
+def test_what_was_read_and_receipted_may_expire_and_is_named() -> None:
+    """Retention does its work, before the cut or after it: only what nobody read is missing."""
+    check = judge("BASIS", w.partition("inbox", 3, log_start=50))
+    assert (check.state, check.observed) == (c.State.HOLDS, "the same; REPLAY_ANCHOR_LOST: inbox/3 starts later now")
+    late = w.partition("inbox", 3, w.source("inbox/3", position=49), log_start=50)
+    assert judge("BASIS", late).state is c.State.BROKEN
 
 
-def test_a_log_start_of_another_topic_says_nothing() -> None:
-    other = replace(w.BROKER, inbox=replace(w.BROKER.inbox, topic_id="another"))  # type: ignore[type-var]
-    facts = replace(w.partition("inbox", 3, log_start=7), end=w.seen(other))
-    assert judge("BASIS", facts).state is c.State.BROKEN
+def test_a_log_that_starts_behind_the_cut_says_nothing_of_this_window() -> None:
+    assert judge("BASIS", w.partition("inbox", 3, log_start=60, high_watermark=70)).state is c.State.HOLDS
+
+
+def test_a_window_behind_an_unreached_cut_has_lost_nothing_of_its_own() -> None:
+    """Its lane is still in the window before; the log begins before this one does."""
+    behind = w.source("inbox/3", start=40, position=3)
+    assert judge("BASIS", w.partition("inbox", 3, behind, log_start=20)).state is c.State.HOLDS
+    assert "2 offsets of inbox/3 are gone unread" in judge("BASIS", w.partition("inbox", 3, behind, log_start=42)).cause
+
+
+def test_a_topic_that_began_late_is_said_to_the_reader_of_its_first_window() -> None:
+    first = judge("BASIS", w.source("inbox/3", start=9, first=True))
+    assert (first.state, first.observed) == (c.State.HOLDS, "the same; inbox/3 begins at 9, where its log began")
+    assert judge("BASIS", w.source("inbox/3", start=9)).observed == "the same"
+
+
+@pytest.mark.parametrize(
+    ("key", "was", "is_"),
+    [
+        ("max.message.bytes", "1048588", "5000000"),
+        ("retention.ms", "604800000", "-1"),
+        ("min.insync.replicas", "1", "2"),
+        ("replication.factor", "1", "3"),
+        ("unclean.leader.election.enable", "true", "false"),
+    ],
+)
+def test_a_topic_that_promises_more_is_no_drift_and_one_that_promises_less_is(key: str, was: str, is_: str) -> None:
+    def between(then: str, now_: str) -> f.WindowFacts:
+        facts = w.topic("bus", posture={**w.POSTURE, key: now_})
+        return w.changed(
+            "basis", facts, broker=replace(w.BROKER, bus=replace(w.BROKER.bus, posture={**w.POSTURE, key: then}))
+        )
+
+    better, worse = judge("BASIS", between(was, is_)), judge("BASIS", between(is_, was))
+    assert better.state is c.State.HOLDS
+    assert better.observed == f"the same; {key} of flights.bus was {was} and is {is_}, which promises more"
+    assert (worse.state, worse.cause) == (c.State.BROKEN, f"{key} of flights.bus was {is_} and is {was}")
+
+
+def test_a_broker_more_or_less_is_no_promise() -> None:
+    assert judge("BASIS", w.topic("bus", posture={**w.POSTURE, "brokers": "2"})).state is c.State.HOLDS
+
+
+@pytest.mark.parametrize("when", ["then", "now"])
+def test_a_posture_that_nobody_measured_is_not_the_same(when: str) -> None:
+    facts = w.topic("inbox", posture=None)
+    if when == "then":
+        facts = w.changed("basis", broker=replace(w.BROKER, inbox=replace(w.BROKER.inbox, posture=None)))  # type: ignore[type-var]
+    check = judge("BASIS", facts)
+    said = {"then": "is not in the basis", "now": "was not measured"}[when]
+    assert (check.state, check.cause) == (c.State.UNMEASURED, f"the posture of flights.inbox {said}")
+
+
+@pytest.mark.parametrize("when", ["then", "now"])
+def test_an_epoch_that_nobody_measured_is_not_the_same(when: str) -> None:
+    facts = w.partition("inbox", 3, leader_epoch=None)
+    if when == "then":
+        facts = w.changed("basis", broker=facts.broker.value)  # type: ignore[union-attr]
+    check = judge("BASIS", facts)
+    assert check.state is c.State.UNMEASURED
+    assert check.cause.startswith("the leader epoch of inbox/3")
+
+
+@pytest.mark.parametrize("fault", ["missing", "doubled", "outside", "refuted"])
+def test_a_state_in_motion_is_not_a_broken_invariant(fault: str) -> None:
+    """Judged once its cut is reached: until then nobody can say."""
+    facts = w.source("inbox/3", position=49, **{fault: 3})
+    check = judge("ACCOUNTED", facts)
+    assert (check.state, check.severity, check.follows_from) == (c.State.UNMEASURED, "BLOCKED", "CAUGHT_UP")
+    lost = judge("ACCOUNTED", w.source("inbox/3", facts, lost=2))
+    assert (lost.severity, lost.cause) == ("FAIL", "2 offsets of inbox/3 were deleted before anybody read them")
+
+
+def test_a_commit_on_a_topic_created_again_is_not_held_against_the_old_position() -> None:
+    """Our lanes read the new incarnation under the same name; the window fails by BASIS, not by a wrong reason."""
+    pairs = tuple(replace(p, committed=90, ours=90) if p.label == "inbox/3" else p for p in w.COMMITTED)
+    facts = w.topic("inbox", replace(w.GOOD, committed=w.seen(pairs)), topic_id="new")
+    assert judge("COMMITTED", facts).severity is c.Severity.BLOCKED
+
+
+def test_a_partition_added_after_the_cut_is_not_this_windows() -> None:
+    facts = w.partition("inbox", 7, replace(w.GOOD, end=w.seen(w.BROKER)), high_watermark=0)
+    assert judge("COVERAGE", facts).state is c.State.HOLDS
+    before = w.partition("inbox", 7, high_watermark=0)
+    assert judge("COVERAGE", replace(before, end=before.broker)).state is c.State.BROKEN
+
+
+def test_an_attempt_whose_log_is_gone_is_named_and_can_not_be_cleared() -> None:
+    check = judge("PUBLISHED", w.changed("publishing", placed_once=93, over=(1, 7), over_names=(17,)))
+    assert check.severity is c.Severity.FAIL
+    assert check.cause == "attempt 17 (7 events) went to a flights.bus that is gone"
 
 
 def test_checks_nobody_asked_for_are_not_listed() -> None:

@@ -21,6 +21,7 @@ from tests.core.audit.test_verdict import EMPTY, waived
 
 GOLDEN = Path(__file__).parent / "golden_sentences.txt"
 EVERYTHING = {"reconcile", "resolve", "seal", "totals", "operate"}
+GONE_UNREAD = w.source("inbox/3", position=9, moved_at=w.NOW)
 UNKNOWN_3 = w.changed("publishing", events=1000, placed_once=188, unknown=(3, 812))
 UNKNOWN_3 = w.changed("application", UNKNOWN_3, events=1000, applied=188, missing=812)
 UNKNOWN_3 = w.changed(
@@ -99,7 +100,11 @@ CASES: dict[str, f.WindowFacts] = {
     "BASIS BROKEN topic": w.topic("bus", topic_id="other"),
     "BASIS BROKEN cluster": w.changed("broker", cluster_id="cluster-b"),
     "BASIS BROKEN gone": w.topic("bus", topic_id=None, partitions={}),
-    "BASIS BROKEN retention": w.partition("inbox", 3, log_start=18_000),
+    "BASIS BROKEN retention": w.partition("inbox", 3, GONE_UNREAD, log_start=18_000),
+    "BASIS BROKEN lost": w.source("inbox/3", lost=41),
+    "PASS behind": replace(w.GOOD, behind=(f.Behind("inbox/0", 70, 120, w.CUT_AT),)),
+    "PASS behind two": replace(w.GOOD, behind=(f.Behind("inbox/0", 70, 71), f.Behind("inbox/3", 50, 59))),
+    "PUBLISHED BROKEN over": w.changed("publishing", placed_once=93, over=(2, 7), over_names=(17, 19)),
     "BASIS BROKEN truncated": w.partition("inbox", 3, diverged="truncation detected at offset 99"),
     "BASIS BROKEN posture": w.topic("inbox", posture={**w.POSTURE, "retention.ms": "1000"}),
     "BASIS BROKEN database": w.changed("database", timeline=2),

@@ -1,0 +1,20 @@
+"""Which installation this ledger belongs to."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ingest.core.errors import LedgerError
+from ingest.db import read, statements
+
+sql = statements("ingest", "install")
+
+
+def install_id() -> UUID:
+    """Made once with the ledger, and named by all that leaves it: groups, commits, attempts."""
+    with read() as cur:
+        row = cur.execute(sql.install).fetchone()
+    if row is None:
+        raise LedgerError(expected="an install row", found="none", next_step="run the migrations")
+    found: UUID = row.install_id
+    return found

@@ -1,0 +1,2 @@
+-- name: install
+SELECT install_id FROM install WHERE id = 1

@@ -1,0 +1,30 @@
+"""The page that seals says what the cut would leave behind, and what it left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.test import Client
+
+from tests.pages.test_pages import get, post
+
+if TYPE_CHECKING:
+    from console.stack import Stack
+
+
+def test_the_page_of_sealing_says_what_an_open_transaction_hides(operator: Client, live: Stack) -> None:
+    from tests.flow.strangers import strangers_transaction
+    from tests.flow.world import Flow, thing
+
+    flow = Flow()
+    flow.open("r1")
+    flow.produce([thing(1), thing(2)])
+    flow.work()
+    path = f"/runs/{flow.name}/r1/"
+    with strangers_transaction(flow, thing(3)):
+        flow.produce([thing(4)])
+        flow.sample()
+        words = "2 offsets wait behind an open transaction and would go to the next window."
+        assert words in get(operator, f"{path}seal").text
+        post(operator, f"{path}seal")
+        assert "2 offsets of inbox/0 wait behind an open transaction since" in get(operator, path).text
