@@ -12,6 +12,8 @@ from typing import Any
 
 from audit import reread
 from audit.core import verdict as v
+from ingest.core.cloudevents import digest_as_said
+from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.db import Cursor, read, statements
 from ingest.models import Source
@@ -25,6 +27,8 @@ NOT_IN_FORCE = {
     "I11": "there are no plans yet",
 }
 MOST = 20
+ITEMS = 50
+"""Quarantine items looked at together: with both payloads and headers of each, some MB."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,31 @@ def _receipts(cur: Cursor, batch: Any) -> list[Any]:
     return cur.execute(sql.i9_receipts, values, binary=True).fetchall()
 
 
+def _with_attributes(scope: Scope) -> list[Finding]:
+    """I12 of CloudEvents in binary mode: their digests are of the attributes, too, which are inside packed headers."""
+    found: list[Finding] = []
+    after = 0
+    while len(found) < MOST:
+        with read() as cur:
+            keys = scope.values | {"after": after, "page": ITEMS}
+            rows = cur.execute(sql.i12_with_attributes, keys).fetchall()
+        if not rows:
+            break
+        after = rows[-1].id
+        for row in rows:
+            if not _has_digest(row.value, row.headers, row.payload_digest):
+                found.append(Finding("I12", f"item {row.id}", "its raw bytes do not have its digest"))
+            if not _has_digest(row.first_value, row.first_headers, row.first_digest):
+                found.append(Finding("I12", f"item {row.id}", "its first payload does not have its digest"))
+    return found[:MOST]
+
+
+def _has_digest(value: bytes | None, headers: bytes | None, digest: bytes | None) -> bool:
+    if value is None or digest is None:
+        return True
+    return digest_as_said(value, unpacked_headers(headers), digest) == digest
+
+
 _IN_SQL: tuple[Callable[[Scope], list[Finding]], ...] = (
     _check("I1", sql.i1_places_of_acked),
     _check("I2", sql.i2_effects_unique),
@@ -152,6 +181,7 @@ _IN_SQL: tuple[Callable[[Scope], list[Finding]], ...] = (
     _check("I10", sql.i10_granted),
     _check("I12", sql.i12_first_payloads),
     _check("I12", sql.i12_kept_payloads),
+    _with_attributes,
     _check("I13", sql.i13_owners),
     _check("I13", sql.i13_fences),
     _check("REFS", sql.refs),

@@ -17,6 +17,7 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, NotFound, RunError
 from ingest.core.posture import Unfit, unfit_bus, unfit_inbox, unmeasured
+from ingest.core.visible import is_printable
 from ingest.db import Cursor, Refused, again, one, read, statements, write
 from ingest.retire import retire_others
 from ingest.streams import Loaded, compiled, newest_contract
@@ -103,7 +104,8 @@ def open_run(
 
 
 def _check_run_id(run_id: str) -> None:
-    if not 0 < len(run_id.encode()) <= RUN_ID_BYTES or not run_id.isprintable() or run_id != run_id.strip():
+    # is_printable first: what does not print may not even have bytes
+    if not is_printable(run_id) or run_id != run_id.strip(" ") or not 0 < len(run_id.encode()) <= RUN_ID_BYTES:
         raise RunIdInvalid(expected=f"1 to {RUN_ID_BYTES} printable bytes", found=repr(run_id)[:80])
 
 

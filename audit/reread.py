@@ -5,14 +5,14 @@ A log that is no longer there (its topic created again, its start moved) cannot 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from audit.capture import admin
-from ingest.core.attempt import Mark, read_mark
+from ingest.core.attempt import Mark, digest_of, read_mark
+from ingest.core.cloudevents import digest_as_said
 from ingest.core.errors import BrokerError
 from ingest.core.group import group_of
 from ingest.db import read, statements
@@ -112,11 +112,12 @@ class _Inbox:
         self._row = row
 
     def chunk(self, chunk: Chunk) -> list[Difference]:
-        given = {record.offset: hashlib.sha256(record.value or b"").digest() for record in chunk.records}
         values = {"source": self._row.id, "start": chunk.start, "end": chunk.next_offset}
         with read() as cur:
             rows = cur.execute(sql.receipts, values, binary=True).fetchall()
-        return [*self._compare(given, {row.offset: row.payload_digest for row in rows})]
+        kept = {row.offset: bytes(row.payload_digest) for row in rows}
+        given = {r.offset: digest_as_said(r.value, r.headers, kept.get(r.offset)) for r in chunk.records}
+        return [*self._compare(given, kept)]
 
     def _compare(self, given: Mapping[int, bytes], kept: Mapping[int, bytes]) -> Iterator[Difference]:
         for offset in sorted(given.keys() | kept.keys()):
@@ -124,7 +125,7 @@ class _Inbox:
                 yield self._say(offset, "a record without receipt")
             elif offset not in given:
                 yield self._say(offset, "a receipt without record")
-            elif given[offset] != bytes(kept[offset]):
+            elif given[offset] != kept[offset]:
                 yield self._say(offset, "the receipt's digest is not the record's")
 
     def _say(self, offset: int, text: str) -> Difference:
@@ -145,7 +146,7 @@ class _Bus:
     def chunk(self, chunk: Chunk) -> list[Difference]:
         marks = {record.offset: read_mark(record.headers) for record in chunk.records}
         ours = {o: m for o, m in marks.items() if isinstance(m, Mark) and m.install == self._install}
-        digests = {record.offset: hashlib.sha256(record.value or b"").digest() for record in chunk.records}
+        digests = {record.offset: digest_of(record.value, record.headers) for record in chunk.records}
         attempts = sorted({mark.attempt for mark in ours.values()})
         values = {"bus": self._row.id, "start": chunk.start, "end": chunk.next_offset, "attempts": attempts}
         with read() as cur:

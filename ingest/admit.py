@@ -21,12 +21,13 @@ from ingest.core.batching import (
     check_dense,
     weight,
 )
+from ingest.core.cloudevents import structured_form
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, decide, disputed
 from ingest.core.errors import BrokerError, PassgateError
 from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows
+from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows, unpacked_headers
 from ingest.core.merkle import receipts_root
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
 from ingest.db import Cursor, again, looked_up, one, statements, write
@@ -35,7 +36,7 @@ from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
 from ingest.lease import lost
 from ingest.models import Source
 from ingest.reading import ReadingLane
-from ingest.streams import Loaded, compiled, ensure_classes
+from ingest.streams import Loaded, compiled, ensure_classes, known_classes
 from ingest.windows import Binding, bindings
 
 sql = statements("ingest", "admit")
@@ -131,7 +132,14 @@ class Admission:
     def _decide(self, cur: Cursor) -> Decisions:
         known = self._known(cur)
         ended = self._ended_runs(cur)
-        return decide(self.arrivals, known, self.binding.run_id, self.lease.source, ended.__contains__)
+        run, source = self.binding.run_id, self.lease.source
+        if self.loaded.parser.is_cloudevents:
+            return decide(self.arrivals, known, run, source, ended.__contains__, self._structured)
+        return decide(self.arrivals, known, run, source, ended.__contains__)
+
+    def _structured(self, offset: int, value: bytes) -> bytes:
+        """CloudEvents are compared in one form, whichever mode each came in."""
+        return structured_form(value, self.records[offset].headers)
 
     def _known(self, cur: Cursor) -> dict[bytes, Known]:
         identities = list({a.identity for a in self.arrivals if a.identity is not None})
@@ -143,8 +151,14 @@ class Admission:
         if asked:
             self._check_room(cur, asked)
             for row in self._look_up(cur, sql.first_payloads, asked):
-                known[row.identity] = msgspec.structs.replace(known[row.identity], payload=row.payload)
+                known[row.identity] = msgspec.structs.replace(known[row.identity], payload=self._first(row))
         return known
+
+    def _first(self, row: Any) -> bytes | None:
+        """The first payload, in the form it is compared in; None once its bytes are erased."""
+        if row.payload is None or not self.loaded.parser.is_cloudevents:
+            return row.payload  # type: ignore[no-any-return]
+        return structured_form(row.payload, unpacked_headers(row.headers))
 
     def _check_room(self, cur: Cursor, asked: Sequence[bytes]) -> None:
         size = sum(row.bytes for row in self._look_up(cur, sql.first_sizes, asked))
@@ -174,6 +188,13 @@ class Admission:
         if missing:
             self.class_ids = self.class_ids | ensure_classes(cur, self.loaded.stream_id, missing)
 
+    def _look_at_classes(self, cur: Cursor, decisions: Decisions) -> None:
+        """Another process may have met a class since this one read the contract; a DUPLICATE names one of those."""
+        if self.loaded.parser.takes_any_class and len(decisions.events) < len(decisions.outcomes):
+            names = {a.parsed.class_name for a in self.arrivals if isinstance(a.parsed, Understood)}
+            if names - self.class_ids.keys():
+                self.class_ids = known_classes(cur, self.loaded.stream_id) | self.class_ids
+
     def _write_events(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
         """Sorted by identity, into the leaf: two workers that race meet in one order and do not deadlock."""
         events = decisions.events
@@ -196,6 +217,7 @@ class Admission:
             self.meanwhile()
 
     def _write_receipts(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
+        self._look_at_classes(cur, decisions)
         known = self.class_ids.get
         numbers = [known(a.parsed.class_name) if type(a.parsed) is Understood else None for a in self.arrivals]
         with cur.copy(sql.copy_receipts) as copy:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ingest.core.batching import Held, Poll, joined
+from ingest.core.cloudevents import event_digest
 from ingest.core.decide import Arrival, arrive
 from ingest.gathering import Gathering, Read
 from ingest.streams import Loaded
@@ -24,7 +25,8 @@ def arrivals_of(loaded: Loaded, run_id: str, records: Sequence[Held]) -> list[Ar
     """
     parsed = [loaded.parser.parse(r.value, r.key, r.headers) for r in records]
     offsets, values = [r.offset for r in records], [r.value for r in records]
-    return arrive(loaded.contract.stream, run_id, offsets, values, parsed)
+    digests = [event_digest(r.value, r.headers) for r in records] if loaded.parser.is_cloudevents else None
+    return arrive(loaded.contract.stream, run_id, offsets, values, parsed, digests)
 
 
 class Ahead(Gathering):

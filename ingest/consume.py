@@ -20,7 +20,7 @@ from psycopg.rows import namedtuple_row, tuple_row
 
 from ingest import attempts
 from ingest.core import copying
-from ingest.core.attempt import read_columns, read_marks
+from ingest.core.attempt import OURS, digest_of, read_columns, read_marks
 from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Held, Poll, check_dense
 from ingest.core.consumption import (
     AttemptFacts,
@@ -110,7 +110,7 @@ class _Read:
     def __init__(self, poll: Poll) -> None:
         self.poll = poll
         self.offsets = [record.offset for record in poll.records]
-        self.digests = [payload_digest(record.value) for record in poll.records]
+        self.digests = [_digest_of(record) for record in poll.records]
         self._headers = [record.headers for record in poll.records]
         self.said = read_columns(self._headers)
 
@@ -122,6 +122,14 @@ class _Read:
     @cached_property
     def by_offset(self) -> dict[int, Held]:
         return {record.offset: record for record in self.poll.records}
+
+
+def _digest_of(record: Held) -> bytes:
+    """Beside our three headers a record may have those of a CloudEvent in binary mode, which are part of the event."""
+    headers = record.headers
+    return (
+        payload_digest(record.value) if not headers or len(headers) <= len(OURS) else digest_of(record.value, headers)
+    )
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,31 @@ def _is_busy(server: PGconn) -> bool:
     return server.is_busy() == 1
 
 
+class NeverThere(LedgerError):
+    """A row that was inserted, or that kept it from being inserted, is not to be seen."""
+
+    code: ClassVar[str] = "row_never_there"
+    what: ClassVar[str] = "a row was neither made nor found"
+    retry: ClassVar[bool] = True
+
+
+def found_or_made(cur: Cursor, find: str, make: str, values: Mapping[str, object]) -> Any:
+    """The row that `find` finds, made by `make` where there is none: the one pattern for looking up or inserting.
+
+    Three statements, because each sees what was committed when it began. `make` (INSERT … ON CONFLICT DO NOTHING
+    RETURNING) waits for another transaction that is making the same row and then returns none, as its own snapshot is
+    older than that commit; a SELECT in the same statement would not see it either.
+
+    Raises:
+        NeverThere: none of them returned a row.
+    """
+    for statement in (find, make, find):
+        row = cur.execute(statement, values).fetchone()
+        if row is not None:
+            return row
+    raise NeverThere(expected="a row", found="none", next_step="try again")
+
+
 def one(cur: Cursor) -> Any:
     """The single row that the statement cannot but return."""
     row = cur.fetchone()

@@ -17,10 +17,9 @@ from psycopg.types.json import Jsonb
 
 from ingest import attempts
 from ingest.auditlog import record_act
-from ingest.core.attempt import ATTEMPT, IDENTITY, attempt_mark
+from ingest.core.attempt import ATTEMPT, IDENTITY, attempt_mark, digest_of
 from ingest.core.contract_shape import Reconcile, Republish
 from ingest.core.errors import NotFound, RunError
-from ingest.core.identity import payload_digest
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.reconciliation import (
     Anchor,
@@ -324,4 +323,4 @@ def _found(partition: int, record: Record, headers: Sequence[tuple[str, bytes | 
         identity = bytes.fromhex(said.decode("ascii"))
     except ValueError:
         identity = b""
-    return Found(partition, record.offset, identity, payload_digest(record.value or b""))
+    return Found(partition, record.offset, identity, digest_of(record.value, headers))

@@ -13,7 +13,7 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract, contract_digest, parse_contract
 from ingest.core.errors import NotFound
 from ingest.core.record import Parser
-from ingest.db import Cursor, again, one, read, statements, write
+from ingest.db import Cursor, NeverThere, again, found_or_made, one, read, statements, write
 from ingest.projecting import check_guarded
 
 sql = statements("ingest", "streams")
@@ -75,7 +75,7 @@ def schema_files(contract: Contract) -> set[str]:
 def _store(contract: Contract, text: bytes, files: Mapping[str, str], actor: str) -> LoadResult:
     digest = contract_digest(contract)
     with write() as cur:
-        stream = one(cur.execute(sql.ensure_stream, {"name": contract.stream})).id
+        stream = ensure_stream(cur, contract.stream)
         newest = cur.execute(sql.newest, {"stream": stream}).fetchone()
         if newest is not None and bytes(newest.digest) == digest:
             return LoadResult(newest.id, newest.version, digest, fresh=False)
@@ -103,7 +103,7 @@ def compiled(contract_id: int) -> Loaded:
         row = cur.execute(sql.contract, {"id": contract_id}).fetchone()
         if row is None:
             raise NotFound(expected=f"contract {contract_id}", found="none")
-        classes = cur.execute(sql.classes, {"stream": row.stream_id}).fetchall()
+        classes = known_classes(cur, row.stream_id)
     files = {name: text.encode() for name, text in row.files.items()}
     contract = parse_contract(bytes(row.source_text), f"{row.name}.toml", files.__getitem__)
     return Loaded(
@@ -113,7 +113,7 @@ def compiled(contract_id: int) -> Loaded:
         bytes(row.digest),
         contract,
         Parser(contract),
-        {c.name: c.id for c in classes},
+        classes,
     )
 
 
@@ -122,13 +122,30 @@ def ensure_classes(cur: Cursor, stream: int, names: Iterable[str]) -> dict[str, 
 
     A CloudEvents stream that lists no classes takes whatever type a producer names; beyond MOST_CLASSES of them the
     rest are filed under OTHER_CLASSES. Identity does not depend on it: that digests the name itself.
+
+    Raises NeverThere where a class is neither made nor found: nothing is ever filed under a class that is not there.
     """
     wanted = sorted(set(names))
-    known = {row.name: int(row.id) for row in cur.execute(sql.classes, {"stream": stream}).fetchall()}
+    known = known_classes(cur, stream)
     new = [name for name in wanted if name not in known]
     room = max(0, MOST_CLASSES - len(known))
     made = new[:room] + ([OTHER_CLASSES] if len(new) > room else [])
     if made:
-        rows = cur.execute(sql.ensure_classes, {"stream": stream, "names": made}).fetchall()
-        known |= {row.name: int(row.id) for row in rows}
-    return {name: known.get(name, known.get(OTHER_CLASSES, 0)) for name in wanted}
+        cur.execute(sql.add_classes, {"stream": stream, "names": sorted(made)})
+        known = known_classes(cur, stream)  # in a statement of its own, which sees what others committed meanwhile
+    missing = [name for name in made if name not in known]
+    if missing:
+        raise NeverThere(
+            expected=f"{len(made)} event classes", found=f"{len(missing)} not there", next_step="try again"
+        )
+    return {name: known[name] if name in known else known[OTHER_CLASSES] for name in wanted}
+
+
+def known_classes(cur: Cursor, stream: int) -> dict[str, int]:
+    """The stream's classes by name: at most MOST_CLASSES and a few that were added at once."""
+    return {row.name: int(row.id) for row in cur.execute(sql.classes, {"stream": stream}).fetchall()}
+
+
+def ensure_stream(cur: Cursor, name: str) -> int:
+    """The stream's number, made where it is new."""
+    return int(found_or_made(cur, sql.stream, sql.add_stream, {"name": name}).id)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ingest.core.binding import Bound, CutPending, bind, cut, leave
 from ingest.core.errors import RunError
-from ingest.db import Cursor, read, statements
+from ingest.db import Cursor, found_or_made, read, statements
 from ingest.failpoints import failpoint
 
 __all__ = ["Binding", "CutPending", "bind_window", "bindings", "cut_position", "ensure_position", "ensure_source",
@@ -38,9 +38,7 @@ def ensure_source(
 ) -> int:
     """The source's number; a new row for a new incarnation (K5)."""
     keys = {"stream": stream, "role": role, "cluster_id": cluster_id, "topic_id": topic_id, "topic": topic}
-    row = cur.execute(sql.ensure_source, keys | {"partition": partition}).fetchone()
-    assert row is not None
-    return int(row.id)
+    return int(found_or_made(cur, sql.source, sql.add_source, keys | {"partition": partition}).id)
 
 
 def ensure_position(cur: Cursor, lane: str, source: int, stream: int, start: int) -> None:

@@ -10,10 +10,12 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 PREFIX = "passgate-test-"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WITH_WORKERS = frozenset({"services", "serving", "impatient"})
-NO_BROWSER = "needs Chromium: apt-get install chromium, or name one in PASSGATE_CHROMIUM"
+NO_BROWSER = "wants Chromium: apt-get install chromium, or name one in PASSGATE_CHROMIUM"
 
 if settings.configured:
     raise pytest.UsageError(
@@ -59,6 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+# No deadline for an example: on a busy machine one that is late says nothing about the code.
+hypothesis.settings.register_profile("passgate", deadline=None)
+hypothesis.settings.load_profile("passgate")
+
 _sweep_killed_sessions()
 STACK = Stack(Path(tempfile.mkdtemp(prefix=PREFIX)) / "data", progress=_say)
 STACK.reserve()
@@ -72,8 +78,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(STACK.data.parent, ignore_errors=True)
 
 
+def _why(report: pytest.TestReport) -> str:
+    """What a skipped test says it wants; one that says nothing like that is to be mended."""
+    words = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    words = words.removeprefix("Skipped: ")
+    return words if words.startswith("wants ") else f"no word of what it wants: {report.nodeid}: {words}"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say again what failed before the tests, where a reader of the end of the output sees it."""
+    skipped = Counter(_why(report) for report in terminalreporter.getreports("skipped"))
+    if skipped:
+        terminalreporter.section("not run here")
+        for why, count in skipped.most_common():
+            terminalreporter.line(f"{count} {'tests' if count > 1 else 'test'}: {why}", yellow=True)
     failed = os.environ.get("PASSGATE_FAILED_CHECKS")
     if failed:
         terminalreporter.section("checks before the tests")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -37,6 +40,7 @@ MOST_EVENTS = 10_000
 
 _WBITS_GZIP = 31
 _COMMA = ord(",")
+_QUOTED = re.compile(r"\\(.)")
 
 
 class BodyUnreadable(BadRequest):
@@ -62,18 +66,27 @@ class EventsParser(BaseParser):
     """Bounded bytes of a body, unpacked if gzip, cut into the raw bytes of each event. Nothing is decoded yet."""
 
     envelope: ClassVar[bytes | None] = None  # the content type each event gets, where the body is of CloudEvents
+    binary: ClassVar[bool] = False  # whether a request with ce- headers is one CloudEvent in binary mode
 
     def parse(  # type: ignore[override]  # DRF hands on whatever a parser returns; its stubs know only mappings
         self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> list[Sent]:
         headers = (parser_context or {})["request"].headers
+        attributes = binary_attributes(headers, media_type or "") if self.binary else None
+        if attributes is None:
+            self.check_media(media_type or "")
         _check_charset(media_type or "")
         raw = stream.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES:
             raise TooLarge(expected=f"at most {MOST_BYTES} bytes", next_step="send them in parts")
         body = _unpacked(raw, headers.get("Content-Encoding", "").strip().lower())
+        if attributes is not None:
+            return [Sent(body, attributes)]
         named: list[tuple[str, bytes | None]] | None = [("content-type", self.envelope)] if self.envelope else None
         return [Sent(value, named) for value in self.cut(body)]
+
+    def check_media(self, media_type: str) -> None:
+        """Raises where the media type is one this parser reads for CloudEvents in binary mode only."""
 
     def cut(self, body: bytes) -> list[bytes]:
         """The raw bytes of each event, in order."""
@@ -81,9 +94,10 @@ class EventsParser(BaseParser):
 
 
 class JSONEvents(EventsParser):
-    """An array of events, or one event."""
+    """An array of events, or one event; with ce- headers, the data of one CloudEvent in binary mode."""
 
     media_type = "application/json"
+    binary = True
 
     def cut(self, body: bytes) -> list[bytes]:
         if body.lstrip()[:1] != b"[":
@@ -128,7 +142,40 @@ class CloudEventsBatch(EventsParser):
         return _array(body)
 
 
+class CloudEventData(EventsParser):
+    """The data of one CloudEvent in binary mode, of any other media type: admission says whether it is read."""
+
+    media_type = "*/*"
+    binary = True
+
+    def check_media(self, media_type: str) -> None:
+        raise UnsupportedMediaType(media_type)
+
+    def cut(self, body: bytes) -> list[bytes]:
+        return [body]
+
+
 PARSERS: Sequence[type[EventsParser]] = (JSONEvents, LineEvents, CloudEvent, CloudEventsBatch)
+
+
+def binary_attributes(headers: Mapping[str, str], media_type: str) -> list[tuple[str, bytes | None]] | None:
+    """A CloudEvent's attributes as a Kafka record's headers would say them; None of a request without any.
+
+    One event has one form, whichever door it came through, so what HTTP adds on the way is taken off: quotes and
+    percent-encoding (CloudEvents' HTTP protocol binding, 3.1.3.2).
+    """
+    found: list[tuple[str, bytes | None]] = [
+        (f"ce_{name[3:].lower()}", _decoded(text)) for name, text in headers.items() if name[:3].lower() == "ce-"
+    ]
+    if not found:
+        return None
+    return [("content-type", media_type.encode("latin-1", "replace")), *found] if media_type else found
+
+
+def _decoded(text: str) -> bytes:
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = _QUOTED.sub(r"\1", text[1:-1])
+    return unquote_to_bytes(text.encode("latin-1", "replace"))
 
 
 def _check_charset(media_type: str) -> None:
@@ -201,7 +248,7 @@ class Answers(JSONRenderer):
 
 class Events(Endpoint):
     acts = {"POST": Act.SEND_EVENTS}
-    parser_classes = PARSERS
+    parser_classes = (*PARSERS, CloudEventData)
     renderer_classes = (Answers,)
 
     @extend_schema(

@@ -29,6 +29,7 @@ from django.db import InterfaceError, OperationalError
 
 from console.pages.shown import plainly
 from ingest.core.errors import ContractErrors, PassgateError
+from ingest.core.visible import is_printable
 from ingest.db import DatabaseGone
 
 DONE, NO, USAGE, CANNOT, NOT_YET, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -132,7 +133,7 @@ def acting(command: F) -> F:
 def _actor(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
     if value is None:
         return f"cli:{_user()}@{socket.gethostname()}"
-    if not value.strip() or not value.isprintable() or len(value) > 200:
+    if not value.strip() or not is_printable(value) or len(value) > 200:
         raise click.BadParameter("a name of 1 to 200 printable characters is expected")
     return value.strip()
 

@@ -15,7 +15,8 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 # isort: split
 from console.api.streams import newest_contracts, stream_documents
 from console.cli.base import DONE, NO, Command, Group, acting, as_json, counted, emit, moment, said, table
-from ingest.core.contract import Contract, contract_digest, diff, not_in_force
+from ingest.core.cloudevents import event_digest, structured_form
+from ingest.core.contract import Contract, contract_digest, diff, not_in_force, who_reads
 from ingest.core.decide import Outcome, arrive, decide
 from ingest.core.errors import PassgateError
 from ingest.core.record import Decision, Headers, Parser, Reason, Understood
@@ -111,8 +112,13 @@ def judge(
     parser = Parser(contract)
     parsed = [parser.parse(value, None, headers) for value in values]
     run = run_id or next((found.run for found in parsed if found.run), SAMPLE_RUN)
-    arrivals = arrive(contract.stream, run, range(1, len(values) + 1), values, parsed)
-    decisions = decide(arrivals, {}, run, 0, lambda _: False)
+    offsets = range(1, len(values) + 1)
+    if parser.is_cloudevents:
+        digests = [event_digest(value, headers) for value in values]
+        arrivals = arrive(contract.stream, run, offsets, values, parsed, digests)
+        decisions = decide(arrivals, {}, run, 0, lambda _: False, lambda _, value: structured_form(value, headers))
+    else:
+        decisions = decide(arrive(contract.stream, run, offsets, values, parsed), {}, run, 0, lambda _: False)
     details = {item.offset: item.detail for item in decisions.items}
     for outcome, found in zip(decisions.outcomes, parsed, strict=True):
         event = found if isinstance(found, Understood) else None
@@ -154,6 +160,8 @@ def _say_not_in_force(contract: Contract) -> None:
     waiting = not_in_force(contract)
     if waiting:
         click.echo(f"Read and kept, but not yet in force: {', '.join(waiting)}")
+    if who := who_reads(contract):
+        click.echo(who)
 
 
 def _say_sample(rows: Sequence[dict[str, Any]]) -> None:

@@ -773,6 +773,7 @@ class StreamPage:
     limits: tuple[Fact, ...]
     rules: tuple[Fact, ...]
     not_in_force: tuple[str, ...]
+    who_reads: str  # where the contract names readers, that nothing enforces it yet
     changes: tuple[str, ...]
     since: str
     text: bytes

@@ -27,8 +27,10 @@ from console.pages.shown import text_of
 from console.pages.words import flag_words, reason_name, reason_words
 from console.people import Act, Answer, may, roles_of
 from ingest import quarantine as verbs
-from ingest.core.contract import Contract
+from ingest.core.cloudevents import structured_form
+from ingest.core.contract import Contract, Format
 from ingest.core.errors import PassgateError
+from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Receipt, Resolution, Run
 from ingest.streams import compiled
@@ -315,7 +317,17 @@ def _difference(found: QuarantineItem, event: Event | None, hidden: str) -> c.Di
     if hidden:
         return c.Difference((), (), only_digests=hidden)
     first = bytes(event.payload) if event is not None and event.payload is not None else None
-    return difference(first, bytes(found.value) if found.value is not None else None, _masks(found))
+    arrived = bytes(found.value) if found.value is not None else None
+    contract = contract_of(found)
+    if contract is not None and contract.inbox.kafka.format is Format.CLOUDEVENTS:
+        # In the form they were compared in: of a binary event the attributes are in the headers.
+        first = None if first is None or event is None else _structured(first, event.headers)
+        arrived = None if arrived is None else _structured(arrived, found.headers)
+    return difference(first, arrived, _masks(found))
+
+
+def _structured(value: bytes, headers: bytes | memoryview | None) -> bytes:
+    return structured_form(value, unpacked_headers(None if headers is None else bytes(headers)))
 
 
 def _shown_bytes(found: QuarantineItem) -> tuple[bytes | None, str]:

@@ -100,6 +100,7 @@ def stream(request: HttpRequest, stream: str) -> HttpResponseBase:
         limits=_limits(terms) if terms else (),
         rules=_rules(terms) if terms else (),
         not_in_force=tuple(core.not_in_force(terms)) if terms else (),
+        who_reads=core.who_reads(terms) if terms else "",
         changes=_changes(before, terms),
         since=f"v{before.version}" if before else "",
         text=bytes(stored.source_text) if stored else b"",

@@ -10,6 +10,8 @@ from itertools import chain, groupby
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from ingest.core.cloudevents import digest_as_said
+
 EVENTS_MOST = 5_000
 BYTES_MOST = 8 * 1024 * 1024
 
@@ -95,6 +97,12 @@ class Mark(NamedTuple):
     attempt: int
     identity: bytes
     digest: bytes
+
+
+def digest_of(value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None) -> bytes:
+    """The payload digest of what is really there, whatever its mark says. It may be a CloudEvent in binary mode."""
+    said = next((raw for name, raw in headers or () if name == DIGEST), None)
+    return digest_as_said(value, headers, _digest(said))
 
 
 _BAD = "a header of ours does not say what it must"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -16,14 +16,14 @@ import rfc8785
 
 from ingest.core.errors import RecordError
 from ingest.core.pointer import MISSING, escape
-from ingest.core.strictjson import odd_numbers
+from ingest.core.strictjson import DOUBLE_DIGITS, is_double
 
 _decode = msgspec.json.Decoder().decode
 
 # Admitted payloads hold no NUL, so a string that begins with one cannot be a producer's.
 _NUMBER = "\x00number:"
-_SHORT = 15
-"""Integers of so many characters are exact in a double."""
+_SAFE_INTEGER = 2**53 - 1
+"""Up to here RFC 8785 writes integers as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,9 @@ class FieldDifference:
 def canonical(payload: bytes) -> bytes:
     """The RFC 8785 form of a payload that was understood.
 
-    RFC 8785 would round numbers that no double holds; these are kept exactly, as a string that begins with NUL, since
-    two different integers must not become one event. Raises RecordError where the payload is not JSON.
+    What has a point or an exponent is the double it is, as RFC 8785 has it. That would round integers, too, which no
+    double holds; these are kept exactly, as a string that begins with NUL, since two different integers must not become
+    one event. Raises RecordError where the payload is not JSON.
     """
     return rfc8785.dumps(_load(payload))
 
@@ -56,10 +57,9 @@ def same_event(first: bytes, second: bytes) -> bool:
 def _surely_different(first: bytes, second: bytes) -> bool:
     """Cheap, so that a flood of mismatches costs little: values that are equal canonically are equal in Python.
 
-    The other way round it does not hold (True equals 1). Numbers beyond a double are left to the canonical form.
+    Integers are decoded exactly and the rest to doubles, and compared as the numbers they are. The other way round it
+    does not hold (True equals 1).
     """
-    if odd_numbers(first) or odd_numbers(second):
-        return False
     try:
         return bool(_decode(first) != _decode(second))
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -82,25 +82,18 @@ def _load(payload: bytes) -> Any:
 
 
 def _integer(text: str) -> int | float | str:
-    return int(text) if len(text) <= _SHORT else _decimal(text)
+    """As it is where RFC 8785 writes it so, as the double that equals it, else exactly: one number has one form."""
+    if len(text) > DOUBLE_DIGITS:
+        return _NUMBER + text
+    number = int(text)
+    if abs(number) <= _SAFE_INTEGER:
+        return number
+    return float(text) if is_double(text) else _NUMBER + text
 
 
 def _decimal(text: str) -> float | str:
-    """A double where it is exactly what the text says, else the exact number in one normal form."""
     number = float(text)
-    try:
-        exact = Decimal(text)
-    except InvalidOperation:  # an exponent beyond what decimal holds: the text is all there is
-        return _NUMBER + text
-    return number if exact == Decimal(repr(number)) else _NUMBER + _normal(exact)
-
-
-def _normal(number: Decimal) -> str:
-    """Sign, digits without trailing zeros, exponent. Decimal.normalize() would round to 28 digits."""
-    sign, digits, exponent = number.as_tuple()
-    text = "".join(map(str, digits))
-    kept = text.rstrip("0")
-    return f"{'-' * sign}{kept}e{int(exponent) + len(text) - len(kept)}"
+    return number if isfinite(number) else _NUMBER + text
 
 
 class _Literal(str):

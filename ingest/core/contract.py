@@ -41,7 +41,7 @@ __all__ = [
     "Bus", "Close", "Context", "Contract", "ContractError", "ContractErrors", "Empty", "EventClass", "Format", "Gate",
     "GateUnit", "HttpInbox", "Inbox", "KafkaInbox", "Limits", "Notify", "Payload", "Plans", "Projection", "Reconcile",
     "Republish", "RunRule", "Schema", "Totals",
-    "contract_digest", "diff", "normalised", "not_in_force", "parse_contract",
+    "contract_digest", "diff", "normalised", "not_in_force", "parse_contract", "who_reads",
 ]  # fmt: skip
 
 
@@ -59,11 +59,23 @@ def parse_contract(
 def not_in_force(contract: Contract) -> list[str]:
     """The parts the file wrote that are read and kept, but do nothing yet: `[plans]`, `[[notify]]`, ..."""
     written = {
+        "gate.readers": bool(contract.gate.readers),
         "[plans]": "plans" in contract.given,
         "payload.keep": "payload.keep" in contract.given,
         "[[notify]]": bool(contract.notify),
     }
     return [part for part, is_written in written.items() if is_written]
+
+
+def who_reads(contract: Contract) -> str:
+    """What is true of `[gate] readers` as long as nothing enforces it; empty where the contract names none."""
+    named = ", ".join(contract.gate.readers)
+    if not named:
+        return ""
+    return (
+        f"gate.readers names {named}, and nothing keeps others away yet: once the gate is open, every login that is a "
+        "member of passgate_reader reads this stream's rows, and every person and token that may ask a gate is let in."
+    )
 
 
 def diff(old: Contract, new: Contract) -> list[str]:

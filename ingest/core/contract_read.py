@@ -40,7 +40,8 @@ MOST_BYTES = 262_144
 _STREAM = r"[a-z][a-z0-9_-]{0,62}"
 _TOPIC = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}"
 _ANYTHING = r"[^\x00-\x1f\x7f]{1,200}"
-_CLASS_PATH = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+_WORD = r"[A-Za-z_][A-Za-z0-9_]*"
+_CLASS_PATH = rf"{_WORD}(\.{_WORD})*:{_WORD}"
 _ROLES = ("viewer", "operator", "approver", "auditor", "data_engineer", "admin")
 _CHANNELS = ("slack", "email", "webhook", "chat")
 NOTICES = (
@@ -95,7 +96,7 @@ def _contract(
         root.integer("contract", 1, 1, 1)
     stream = _stream(root)
     owner = root.text("owner", _ANYTHING, '"data-platform@example.com"')
-    runbook = root.text("runbook", r"https?://[^\s\x00-\x1f]{1,500}", '"https://wiki.example.com/flights"')
+    runbook = root.text("runbook", r"https?://[^\x00-\x20\x7f-\xa0]{1,500}", '"https://wiki.example.com/flights"')
     inbox = _inbox(root, stream)
     bus = _bus(root, inbox, stream)
     kind = inbox.kafka.format if inbox else Format.JSON

@@ -15,6 +15,7 @@ from referencing.exceptions import Unresolvable
 
 from ingest.core.contract_shape import Schema
 from ingest.core.errors import RecordError
+from ingest.core.pattern import portable
 from ingest.core.pointer import MISSING, resolve, unescape
 from ingest.core.reason import Reason
 from ingest.core.strictjson import Fault, read, shown
@@ -23,6 +24,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DEPTH = 64
 _BYTES = 1_048_576
 _REFERENCES = ("$ref", "$dynamicRef")
+_ANCHORS = ("$anchor", "$dynamicAnchor")
 _FILE = re.compile(r"[A-Za-z0-9._-]{1,100}(/[A-Za-z0-9._-]{1,100}){0,4}")
 
 
@@ -71,7 +73,7 @@ def _check(file: str, document: dict[str, Any]) -> None:
 
 
 def _check_references(file: str, document: dict[str, Any]) -> None:
-    anchors = {node[name] for node in _nodes(document) for name in ("$anchor", "$dynamicAnchor") if name in node}
+    anchors = {node[name] for node in _nodes(document) for name in _ANCHORS if name in node}
     for node in _nodes(document):
         for name in _REFERENCES:
             target = node.get(name)
@@ -96,23 +98,76 @@ def _check_patterns(file: str, document: dict[str, Any]) -> None:
         named = node.get("patternProperties")
         for pattern in [node.get("pattern"), *(named if isinstance(named, Mapping) else [])]:
             try:
-                re.compile(pattern if isinstance(pattern, str) else "")
-            except re.error as error:
+                portable(pattern if isinstance(pattern, str) else "")
+            except RecordError as error:
                 raise RecordError(
-                    expected="a regular expression", found=f"{file}: the pattern {shown(str(pattern))}"
+                    expected=error.expected, found=f"{file}: the pattern {shown(str(pattern))}"
                 ) from error
 
 
 def _check_ends(file: str, document: dict[str, Any]) -> None:
-    """A schema that refers to itself without going deeper never ends, whatever the event."""
-    try:
-        list(Draft202012Validator(document, registry=Registry()).iter_errors({}))
-    except RecursionError as error:
+    """A schema that refers to itself without going deeper never ends, whatever the event.
+
+    Found by following the references, not by letting it run until an interpreter has had enough: how soon that is, and
+    whether it survives it, differs between them.
+    """
+    if _circles(document):
         raise RecordError(
             expected="references that go deeper into the event", found=f"{file}: a reference that leads to itself"
-        ) from error
+        )
+    try:
+        list(Draft202012Validator(document, registry=Registry()).iter_errors({}))
     except Unresolvable as error:
         raise RecordError(expected="references inside the file", found=f"{file}: one that leads nowhere") from error
+
+
+def _circles(document: dict[str, Any]) -> bool:
+    """Whether a way from one schema to the next, all of them about the same value, comes back to where it was."""
+    anchors = {node[name]: node for node in _nodes(document) for name in _ANCHORS if isinstance(node.get(name), str)}
+    open_ones: set[int] = set()
+    done: set[int] = set()
+    ways = [(node, _in_place(node, document, anchors)) for node in [document, *_nodes(document)]]
+    for start, more in ways:
+        if id(start) in done:
+            continue
+        open_ones.add(id(start))
+        path = [(start, more)]
+        while path:
+            node, rest = path[-1]
+            following = next(rest, None)
+            if following is None:
+                path.pop()
+                open_ones.discard(id(node))
+                done.add(id(node))
+            elif id(following) in open_ones:
+                return True
+            elif id(following) not in done:
+                open_ones.add(id(following))
+                path.append((following, _in_place(following, document, anchors)))
+    return False
+
+
+def _in_place(
+    node: Mapping[str, Any], document: dict[str, Any], anchors: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """Schemas that are asked about the very value that `node` is asked about."""
+    targets = [node.get(name) for name in _REFERENCES]
+    found: list[Any] = [_target(document, target, anchors) for target in targets if isinstance(target, str)]
+    for name in ("allOf", "anyOf", "oneOf"):
+        rules = node.get(name)
+        found += rules if isinstance(rules, list) else []
+    found += [node.get(name) for name in ("not", "if", "then", "else")]
+    dependent = node.get("dependentSchemas")
+    found += dependent.values() if isinstance(dependent, Mapping) else []
+    yield from (each for each in found if isinstance(each, Mapping))
+
+
+def _target(document: dict[str, Any], target: str, anchors: Mapping[str, Any]) -> Any:
+    if target == "#":
+        return document
+    if not target.startswith("#/"):
+        return anchors.get(target.removeprefix("#"))
+    return resolve(document, tuple(unescape(token) for token in target[2:].split("/")))
 
 
 def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:

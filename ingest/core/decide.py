@@ -16,6 +16,13 @@ from ingest.core.record import NotUnderstood, Parsed, Understood
 _ADMITTED, _DUPLICATE, _NONE = Decision.ADMITTED, Decision.DUPLICATE, Reason.NONE
 
 
+Form = Callable[[int, bytes], bytes]
+
+
+def _as_it_is(offset: int, value: bytes) -> bytes:
+    return value
+
+
 class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A parsed record on its way to a decision. `identity` is None where it is not understood or names another run."""
 
@@ -28,7 +35,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 class Known(msgspec.Struct, frozen=True, gc=False):
     """An event admitted before: `source` and `offset` of its record.
 
-    `payload` is needed for `disputed` identities only; None there means that its bytes are no longer kept.
+    `payload` is needed for `disputed` identities only, in the form they are compared in (`decide`'s `form`); None there
+    means that its bytes are no longer kept.
     """
 
     payload_digest: bytes
@@ -95,20 +103,29 @@ class Decisions(msgspec.Struct, frozen=True):
 
 
 def arrive(
-    stream: str, run_id: str, offsets: Sequence[int], values: Sequence[bytes | None], parsed: Sequence[Parsed]
+    stream: str,
+    run_id: str,
+    offsets: Sequence[int],
+    values: Sequence[bytes | None],
+    parsed: Sequence[Parsed],
+    digests: Sequence[bytes] | None = None,
 ) -> list[Arrival]:
-    """Digests for a batch: payload digest for all, identity for what is understood and names this run or none."""
+    """Digests for a batch: payload digest for all, identity for what is understood and names this run or none.
+
+    `digests` are the payload digests where more than the values is in them.
+    """
     sha256 = hashlib.sha256
+    digests = [sha256(value or b"").digest() for value in values] if digests is None else digests
     identify: dict[str, Callable[[Parts], bytes]] = {}
     arrivals = []
-    for offset, value, record in zip(offsets, values, parsed, strict=True):
+    for offset, payload, record in zip(offsets, digests, parsed, strict=True):
         identity = None
         if type(record) is Understood and (record.run is None or record.run == run_id):
             digest = identify.get(record.class_name)
             if digest is None:
                 digest = identify[record.class_name] = identifier(stream, run_id, record.class_name)
             identity = digest(record.parts)
-        arrivals.append(Arrival(offset, record, sha256(value or b"").digest(), identity))
+        arrivals.append(Arrival(offset, record, payload, identity))
     return arrivals
 
 
@@ -129,13 +146,15 @@ def decide(
     run_id: str,
     source: int,
     is_closed: Callable[[str], bool],
+    form: Form = _as_it_is,
 ) -> Decisions:
     """What becomes of `arrivals`, which are of one source and in offset order. Pure.
 
     `known` holds the identities admitted before in this run; one that is new here counts for the later arrivals.
-    `is_closed(run)` tells LATE from OTHER_RUN.
+    `is_closed(run)` tells LATE from OTHER_RUN. `form` makes what two payloads are compared in of an arrival's offset
+    and value; it is asked for disputed ones only.
     """
-    batch = _Batch(known, source, is_closed)
+    batch = _Batch(known, source, is_closed, form)
     for arrival in arrivals:
         batch.take(arrival)
     return batch.decisions()
@@ -150,10 +169,11 @@ def admitted(decisions: Decisions, source: int) -> dict[bytes, Known]:
 class _Batch:
     """The decisions of one batch as they grow: the one place here that changes in place, for speed."""
 
-    def __init__(self, known: Mapping[bytes, Known], source: int, is_closed: Callable[[str], bool]) -> None:
+    def __init__(self, known: Mapping[bytes, Known], source: int, is_closed: Callable[[str], bool], form: Form) -> None:
         self._known = known
         self._source = source
         self._is_closed = is_closed
+        self._form = form
         self._own: dict[bytes, NewEvent] = {}
         self._outcomes: list[Outcome] = []
         self._items: list[Item] = []
@@ -195,7 +215,9 @@ class _Batch:
         payload = first.value if type(first) is NewEvent else first.payload  # type: ignore[union-attr]
         pair = (identity, arrival.payload_digest)
         if pair not in self._same:
-            self._same[pair] = payload is not None and same_event(payload, record.value)
+            if type(first) is NewEvent:
+                payload = self._form(first.offset, first.value)
+            self._same[pair] = payload is not None and same_event(payload, self._form(arrival.offset, record.value))
         if self._same[pair]:
             self._duplicate(arrival, first, record, record.flags | Flag.RESERIALISED.value)
             return

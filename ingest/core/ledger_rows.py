@@ -25,6 +25,7 @@ _length = Struct(">i").pack
 _null_and_length = Struct(">ii").pack
 _event_id = msgspec.json.Encoder().encode
 _pack_headers = msgspec.msgpack.Encoder().encode
+_unpack_headers = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -32,6 +33,11 @@ Headers = Sequence[tuple[str, bytes | None]]
 def packed_headers(headers: Headers | None) -> bytes | None:
     """Headers as they came, in order, repeats and nulls included, as msgpack [[name, bytes|nil], ...]."""
     return _pack_headers(headers) if headers else None
+
+
+def unpacked_headers(packed: bytes | None) -> list[tuple[str, bytes | None]] | None:
+    """What `packed_headers` packed."""
+    return _unpack_headers(packed) if packed is not None else None
 
 
 def event_id(parts: tuple[str | int, ...]) -> str:

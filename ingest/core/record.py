@@ -32,6 +32,8 @@ RUN_BYTES = 200
 _encode = msgspec.json.Encoder().encode
 _BACKSLASH = ord("\\")
 """As a number, because that is looked for four times as fast as a string of one byte."""
+_INEXACT = Flag.INEXACT_NUMBER.value
+"""Without it there is no integer beyond 2^53."""
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -129,6 +131,16 @@ class Parser:
         places = [*contract.run.places, *([contract.class_from] if contract.class_from else [])]
         self._wanted = frozenset(place.name for place in places if isinstance(place, Header))
         self._fast, self._peek = _fast_paths(contract, self._classes)
+
+    @property
+    def is_cloudevents(self) -> bool:
+        """Whether records are CloudEvents: then headers may be part of an event."""
+        return self._cloudevents
+
+    @property
+    def takes_any_class(self) -> bool:
+        """Whether a record may be of a class that the contract does not list."""
+        return self._any_class
 
     def parse(self, value: bytes | None, key: bytes | None, headers: Headers | None) -> Parsed:
         """What the record says, or why it is not understood. Never raises for anything a producer can send."""
@@ -289,7 +301,7 @@ class Parser:
         if found is None and not (self._any_class and type(match) is str):
             return _refusal(_no_class(match, self._class_from), run, flags)
         parts = self._parts(found, document)
-        if fault := self._bad_id(parts, found, value):
+        if fault := self._bad_id(parts, found, value, flags):
             return _refusal(fault, run, flags, found.name if found else match)
         if found and (broken := found.breaks(None if data is MISSING else data)):
             return NotUnderstood(Reason.SCHEMA, broken, None, run, flags, found.name)
@@ -330,9 +342,11 @@ class Parser:
             return tuple([get(key, MISSING) for key in found.keys])
         return tuple([resolve(document, tokens) for tokens in found.places])
 
-    def _bad_id(self, parts: tuple[Any, ...], found: _Class | None, value: bytes) -> Fault | None:
+    def _bad_id(self, parts: tuple[Any, ...], found: _Class | None, value: bytes, flags: int) -> Fault | None:
         if _bad_parts(parts):
             return _id_fault(parts, found)
+        if flags & _INEXACT and (fault := _too_long(parts, found)):
+            return fault
         # A part is never longer than the text it was read from; binary CloudEvents have theirs in headers.
         if (self._cloudevents or len(value) > self._limits.id_bytes) and (size := _size(parts)) > self._limits.id_bytes:
             return Fault(Reason.ID_TOO_LARGE, f"an id of {size} bytes; limits.id_bytes is {self._limits.id_bytes}")
@@ -437,6 +451,15 @@ def _bad_parts(parts: tuple[Any, ...]) -> bool:
         if type(part) is not str and type(part) is not int:
             return True
     return False
+
+
+def _too_long(parts: Parts, found: _Class | None) -> Fault | None:
+    """An identity is made of integers of 64 bits; a payload may hold larger ones that a double holds."""
+    for number, part in enumerate(parts):
+        if type(part) is int and not strictjson.MIN_INTEGER <= part <= strictjson.MAX_INTEGER:
+            name = "/".join(["", *found.places[number]]) if found else ""
+            return Fault(Reason.NUMBER_RANGE, f"{shown(name)} is part of the id and an integer beyond 64 bits")
+    return None
 
 
 def _size(parts: Parts) -> int:

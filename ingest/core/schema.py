@@ -17,6 +17,7 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
 from ingest.core.contract_shape import Schema
+from ingest.core.pattern import ASCII, portable
 from ingest.core.pointer import escape
 from ingest.core.strictjson import EXACT_INTEGER
 
@@ -88,7 +89,7 @@ class Fast:
 
 def validator(schema: Schema) -> Callable[[Any], str | None]:
     """The judge of a schema: None for a valid document, else one bounded sentence that says where and what."""
-    judge = Draft202012Validator(_cheap_first(schema.document), registry=Registry())
+    judge = Draft202012Validator(_cheap_first(_same_everywhere(schema.document)), registry=Registry())
 
     def check(document: Any) -> str | None:
         try:
@@ -98,6 +99,31 @@ def validator(schema: Schema) -> Callable[[Any], str | None]:
         return None if error is None else explain(error)
 
     return check
+
+
+def _same_everywhere(schema: Any) -> Any:
+    """The schema with its patterns as they are used: see pattern.py. Values to compare with are left as they are."""
+    if isinstance(schema, list):
+        return [_same_everywhere(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    made = {}
+    for name, rule in schema.items():
+        if name in _VALUES:
+            made[name] = rule
+        elif name == "pattern" and isinstance(rule, str):
+            made[name] = portable(rule)
+        elif name in _NAMED and isinstance(rule, Mapping):
+            keyed = portable if name == "patternProperties" else str
+            made[name] = {keyed(key): _same_everywhere(item) for key, item in rule.items()}
+        else:
+            made[name] = _same_everywhere(rule)
+    return made
+
+
+_VALUES = frozenset(["const", "enum", "default", "examples"])
+_NAMED = frozenset(["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"])
+"""Keywords whose keys are names that a schema gives."""
 
 
 def _cheap_first(schema: Any) -> Any:
@@ -116,7 +142,7 @@ def _cheap_first(schema: Any) -> Any:
 def explain(error: ValidationError) -> str:
     """Where the document breaks which rule. Never repeats the document: it may be large, or not for all eyes."""
     where = "".join("/" + escape(str(token)) for token in error.absolute_path) or "the object"
-    rule = "/".join(str(token) for token in error.absolute_schema_path)
+    rule = "/".join(str(token).removeprefix(ASCII) for token in error.absolute_schema_path)
     missing = f": {_missing(error)} is missing" if error.validator == "required" else ""
     return f"{where} breaks the schema's {rule}{missing}"[:_DETAIL]
 
@@ -302,7 +328,10 @@ def _scalar(schema: Mapping[str, Any], kinds: list[str]) -> Any:
 
 def _of_kind(kind: str, rules: Mapping[str, Any]) -> list[Any]:
     if kind == "string":
-        return [Annotated[str, msgspec.Meta(**_meta(rules, _STRING_RULES))]]
+        told = _meta(rules, _STRING_RULES)
+        return [
+            Annotated[str, msgspec.Meta(**told | ({"pattern": portable(told["pattern"])} if "pattern" in told else {}))]
+        ]
     if kind in ("integer", "number"):
         whole = Annotated[int, msgspec.Meta(**_whole(_meta(rules, _NUMBER_RULES)))]
         return [whole, Annotated[float, msgspec.Meta(**_meta(rules, _NUMBER_RULES))]] if kind == "number" else [whole]

@@ -3,6 +3,10 @@
 msgspec already refuses bad UTF-8, lone surrogates, NaN, 1e400, bad escapes and trailing bytes. It keeps the last of two
 equal keys, takes integers of any size and lets \\u0000 through; these are found here without a second parse in the
 usual case: the decoded value is encoded again, and a key that was dropped is missing from it.
+
+What is decided here is the same under every interpreter: no regular expression with a possessive quantifier or an
+atomic group (Python 3.11.2 misjudges them over alternations), no class of characters that an interpreter's tables
+define, and no reason that is read from the words of somebody's error message.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from itertools import accumulate
+from math import isfinite
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +28,8 @@ _encode = msgspec.json.Encoder().encode
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 EXACT_INTEGER = 2**53
+DOUBLE_DIGITS = 310
+"""No integer that a double holds is written with more characters: the largest has 309 digits, and may have a sign."""
 
 _Whole = Annotated[int, msgspec.Meta(ge=-EXACT_INTEGER, le=EXACT_INTEGER)]
 _Flat = _Whole | float | str | bool | None
@@ -36,21 +43,24 @@ _decode_usual = msgspec.json.Decoder(dict[str, _Level4]).decode
 _INTEGER_TEXT = 20
 """No 64-bit integer is written with more characters, so longer ones are refused before int() reads 140,000 digits."""
 
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_NOT_OUTLINE = bytes(byte for byte in range(256) if byte not in b"[]{},")
+# Two regular expressions for all that is looked for in escapes. Both go forward only, and take linear time.
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)", re.DOTALL)
+_ESCAPED_NUL = re.compile(rb"(?<!\\)\\+u0000")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_PAIR_BYTES = 12
+_NUL_BYTES = len(b"\\u0000")
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b'[]{}"')
+_NOT_OUTLINE = bytes(byte for byte in range(256) if byte not in b'[]{},"')
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
-_PAIR = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_BEFORE_LONE = re.compile(rb"(?:[^\\]++|" + _PAIR + rb"|\\(?!u[dD][89a-fA-F]).)*+", re.DOTALL)
 # Digits and points become "0": sixteen in a row are a number that may not fit a double, and so are small exponents.
 _NUMBERS = bytes(0x30 if byte in b"0123456789." else byte for byte in range(256)).replace(b"E", b"e")
 _LONG = b"0" * 16
 _TINY = b"0e-000"
 _BACKSLASH = ord("\\")
-_BYTE = re.compile(r"\(byte (\d+)\)")
+_BYTE = re.compile(r"\(byte ([0-9]+)\)")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
-_BLANK = b" \t\r\n"
+_BLANK, _BLANK_TEXT = b" \t\r\n", " \t\r\n"
+_MALFORMED = "JSON is malformed: "
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -121,11 +131,17 @@ def same_strings(value: bytes, encoded: bytes) -> bool:
 
 def verify(value: bytes, encoded: bytes) -> int | Fault:
     """Flags of a value that decodes to what `encoded` says, or its fault: NUL, duplicate key, number range."""
-    if b"\\u0000" in value and (nul := _ESCAPED_NUL.search(value)):
-        return Fault(Reason.NUL, "an escaped NUL (\\u0000)", nul.end() - 6)
+    if b"\\u0000" in value and (nul := _escaped_nul(value)) is not None:
+        return Fault(Reason.NUL, "an escaped NUL (\\u0000)", nul)
     if same_strings(value, encoded) and not odd_numbers(value):
         return 0
     return _exact(value)
+
+
+def _escaped_nul(value: bytes) -> int | None:
+    """Where \\u0000 stands whose backslash is not itself escaped: the last of an odd number of them."""
+    runs = (run for run in _ESCAPED_NUL.finditer(value) if (run.end() - run.start() - _NUL_BYTES) % 2 == 0)
+    return next((run.end() - _NUL_BYTES for run in runs), None)
 
 
 def odd_numbers(value: bytes) -> bool:
@@ -165,17 +181,30 @@ def _exact(value: bytes) -> int | Fault:
 
 
 def _exact_decimal(text: str, number: float) -> bool:
+    """Whether the double is what the text says, or the text is what the double is written as."""
     try:
-        return Decimal(text) == Decimal(repr(number))
+        said = Decimal(text)
     except InvalidOperation:  # an exponent beyond what decimal holds, so the double is 0.0
         return False
+    return said == Decimal(repr(number)) or said == Decimal(number)
 
 
 def _integer(text: str, value: bytes) -> int:
     if len(text) <= _INTEGER_TEXT and MIN_INTEGER <= (number := int(text)) <= MAX_INTEGER:
         return number
+    if is_double(text):
+        return int(text)
     shown = text if len(text) <= 40 else f"{text[:20]}... ({len(text)} digits)"
-    raise _Refused(Fault(Reason.NUMBER_RANGE, f"the integer {shown} is beyond 64 bits", _only(text.encode(), value)))
+    what = f"the integer {shown} is beyond 64 bits, and no double holds it exactly"
+    raise _Refused(Fault(Reason.NUMBER_RANGE, what, _only(text.encode(), value)))
+
+
+def is_double(text: str) -> bool:
+    """Whether a double holds this integer exactly, as JavaScript and Go write 1e20. Bounded, whatever the text."""
+    if len(text) > DOUBLE_DIGITS:
+        return False
+    number = float(text)
+    return isfinite(number) and int(number) == int(text)
 
 
 def _duplicate(pairs: list[tuple[str, Any]], value: bytes) -> Fault:
@@ -198,7 +227,7 @@ def _only(text: bytes, value: bytes) -> int | None:
 
 def too_deep(value: bytes, depth: int) -> Fault | None:
     """Counts brackets outside strings, before any parser recurses into them."""
-    brackets = _STRING.sub(b"", value).translate(None, _NOT_BRACKETS)
+    brackets = _outside_strings(value, _NOT_BRACKETS)
     deepest = max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
     if deepest <= depth:
         return None
@@ -207,11 +236,22 @@ def too_deep(value: bytes, depth: int) -> Fault | None:
 
 def outline(value: bytes) -> bytes:
     """Brackets and commas outside strings, in order: the shape of a value that nobody has parsed yet."""
-    return _STRING.sub(b"", value).translate(None, _NOT_OUTLINE)
+    return _outside_strings(value, _NOT_OUTLINE)
+
+
+def _outside_strings(value: bytes, dropped: bytes) -> bytes:
+    """`value` without its strings and without the bytes of `dropped`, which holds all but quotes and what is wanted.
+
+    With escapes gone (`\\\\` first, because it may stand before a quote that ends a string) every quote begins or ends
+    one. Linear in the length, whatever the value; behind a string that never ends there is nothing.
+    """
+    if _BACKSLASH in value:
+        value = value.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(value.translate(None, dropped).split(b'"')[::2])
 
 
 def diagnose(value: bytes, said: str) -> Fault:
-    """Why msgspec refused `value`, having `said` so."""
+    """Why msgspec refused `value`. What it `said` gives the sentence and the place, never the reason."""
     return _encoding_fault(value) or _escape_fault(value) or _grammar_fault(value, said)
 
 
@@ -223,36 +263,53 @@ def _encoding_fault(value: bytes) -> Fault | None:
     try:
         value.decode()
     except UnicodeDecodeError as error:
-        return Fault(Reason.NOT_UTF8, f"not UTF-8: {error.reason}", error.start)
+        return Fault(Reason.NOT_UTF8, "bytes that are not UTF-8", error.start)
     if b"\x00" in value:
         return Fault(Reason.NUL, "a raw NUL byte", value.index(b"\x00"))
     return None
 
 
 def _escape_fault(value: bytes) -> Fault | None:
-    before = _BEFORE_LONE.match(value)
-    at = before.end() if before else 0
-    if value[at : at + 2] != b"\\u":
-        return None
-    return Fault(Reason.SURROGATE, "half of a surrogate pair", at)
+    """Half of a surrogate pair. Escapes are walked from the left, so an escaped backslash hides what follows it."""
+    halves = (e.start() for e in _ESCAPE.finditer(value) if e.end() - e.start() < _PAIR_BYTES)
+    at = next((at for at in halves if _HALF.match(value, at)), None)
+    return None if at is None else Fault(Reason.SURROGATE, "half of a surrogate pair", at)
 
 
 def _grammar_fault(value: bytes, said: str) -> Fault:
-    if "out of range" in said:
-        return Fault(Reason.NUMBER_RANGE, "a number that no double and no 64-bit integer holds")
+    """The reason is how far the standard parser comes: all of it, its beginning, a word that is no number, nowhere."""
     found = _BYTE.search(said)
     at = int(found[1]) if found else len(value)
-    if _not_a_number(value, at):
+    try:
+        end = _parsed_until(value)
+    except _Refused:
         return Fault(Reason.NUMBER_RANGE, "NaN and Infinity are not JSON", at)
-    if "trailing characters" in said:
-        return Fault(Reason.TRAILING, "something stands behind the end of the value", at - 1)
-    if "truncated" in said:
-        return Fault(Reason.NOT_JSON, "the value ends in the middle", at)
-    return Fault(Reason.NOT_JSON, _BYTE.sub("", said.removeprefix("JSON is malformed: ")).strip(), at)
+    except ValueError:
+        what = _BYTE.sub("", said.removeprefix(_MALFORMED)).strip() if found else "the value ends in the middle"
+        return Fault(Reason.NOT_JSON, what, at)
+    if end is None:
+        return Fault(Reason.NUMBER_RANGE, "a number that no double and no 64-bit integer holds")
+    return Fault(Reason.TRAILING, "something stands behind the end of the value", end)
 
 
-def _not_a_number(value: bytes, at: int) -> bool:
-    return value.startswith((b"NaN", b"Infinity"), at)
+def _parsed_until(value: bytes) -> int | None:
+    """The byte at which something stands behind the first JSON value; None: nothing does, so its grammar is sound.
+
+    Raises ValueError where there is no JSON value, _Refused where one is NaN or Infinity. Nothing is computed from
+    numbers here: one of 140,000 digits costs nothing.
+    """
+    text = value.decode()
+    start = len(text) - len(text.lstrip(_BLANK_TEXT))
+    _, end = _GRAMMAR.raw_decode(text, start)
+    rest = text[end:].lstrip(_BLANK_TEXT)
+    return len(value) - len(rest.encode()) if rest else None
+
+
+def _no_number(name: str) -> Any:
+    raise _Refused(Fault(Reason.NUMBER_RANGE, f"{name} is not JSON"))
+
+
+_GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_number)
 
 
 def shown(text: str) -> str:

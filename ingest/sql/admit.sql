@@ -27,20 +27,21 @@ SELECT e.identity, e.payload_digest, e.source_id, e."offset"
         WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
 
 -- name: first_sizes
--- The length alone is read, not the payload.
-SELECT octet_length(e.payload) AS bytes
+-- The lengths alone are read, not the payloads.
+SELECT octet_length(e.payload) + coalesce(octet_length(e.headers), 0) AS bytes
   FROM generate_series(0, %(n)s - 1) AS i
  CROSS JOIN LATERAL (
-       SELECT payload FROM {leaf}
+       SELECT payload, headers FROM {leaf}
         WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
  WHERE e.payload IS NOT NULL
 
 -- name: first_payloads
--- Only for identities that are disputed: payloads are large, and hardly ever asked for.
-SELECT e.identity, e.payload
+-- Only for identities that are disputed: payloads are large, and hardly ever asked for. The headers hold the attributes of
+-- a CloudEvent in binary mode.
+SELECT e.identity, e.payload, e.headers
   FROM generate_series(0, %(n)s - 1) AS i
  CROSS JOIN LATERAL (
-       SELECT identity, payload FROM {leaf}
+       SELECT identity, payload, headers FROM {leaf}
         WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
 
 -- name: ended_runs

@@ -1,6 +1,9 @@
--- name: ensure_stream
-WITH fresh AS (INSERT INTO stream (name) VALUES (%(name)s) ON CONFLICT ON CONSTRAINT stream_name_unique DO NOTHING RETURNING id)
-SELECT id FROM fresh UNION ALL SELECT id FROM stream WHERE name = %(name)s LIMIT 1
+-- name: stream
+SELECT id FROM stream WHERE name = %(name)s
+
+-- name: add_stream
+-- Waits for whoever is adding it; then no row comes, and `stream` sees theirs (ingest/db.py, found_or_made).
+INSERT INTO stream (name) VALUES (%(name)s) ON CONFLICT ON CONSTRAINT stream_name_unique DO NOTHING RETURNING id
 
 -- name: newest
 SELECT id, version, digest FROM contract WHERE stream_id = %(stream)s ORDER BY version DESC LIMIT 1
@@ -22,11 +25,8 @@ SELECT c.id, c.stream_id, c.version, c.digest, c.source_text, c.files, s.name
 -- name: classes
 SELECT id, name FROM event_class WHERE stream_id = %(stream)s
 
--- name: ensure_classes
-WITH wanted AS (SELECT unnest(%(names)s::text[]) AS name),
-fresh AS (
-    INSERT INTO event_class (stream_id, name) SELECT %(stream)s, name FROM wanted
-    ON CONFLICT ON CONSTRAINT event_class_name_unique DO NOTHING RETURNING id, name)
-SELECT id, name FROM fresh
-UNION
-SELECT e.id, e.name FROM event_class e JOIN wanted w USING (name) WHERE e.stream_id = %(stream)s
+-- name: add_classes
+-- Waits for whoever is adding one of them. What another transaction has added is not returned and not seen by this
+-- statement, whose snapshot is older: `classes` is asked again afterwards.
+INSERT INTO event_class (stream_id, name) SELECT %(stream)s, unnest(%(names)s::text[])
+ON CONFLICT ON CONSTRAINT event_class_name_unique DO NOTHING

@@ -1,16 +1,14 @@
--- name: ensure_source
--- DO NOTHING returns no row for a known source, hence the second half.
-WITH fresh AS (
-    INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition)
-    VALUES (%(stream)s, %(role)s, 'topic', %(cluster_id)s, %(topic_id)s, %(topic)s, %(partition)s)
-    ON CONFLICT ON CONSTRAINT source_incarnation_unique DO NOTHING
-    RETURNING id)
-SELECT id FROM fresh
-UNION ALL
+-- name: source
 SELECT id FROM source
  WHERE cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s AND partition = %(partition)s
    AND stream_id = %(stream)s AND role = %(role)s
-LIMIT 1
+
+-- name: add_source
+-- Waits for whoever is adding it; then no row comes, and `source` sees theirs (ingest/db.py, found_or_made).
+INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition)
+VALUES (%(stream)s, %(role)s, 'topic', %(cluster_id)s, %(topic_id)s, %(topic)s, %(partition)s)
+ON CONFLICT ON CONSTRAINT source_incarnation_unique DO NOTHING
+RETURNING id
 
 -- name: known_incarnation
 SELECT id FROM source

@@ -119,3 +119,30 @@ def test_a_stream_nobody_loaded(passgate: Passgate, tmp_path: Path, flow: Flow, 
     refused = passgate(f"stream diff {file}")
     assert (refused.code, refused.out) == (3, "")
     assert "[not_found]" in refused.err and "next:     passgate stream load FILE" in refused.err
+
+
+def test_readers_that_nothing_enforces_are_said(passgate: Passgate, file: Path) -> None:
+    """By check and by load: whoever named readers must not believe that others are kept away."""
+    plain = file.read_text()
+    file.write_text(plain + '\n[gate]\nreaders = ["mart"]\n')
+    for words in (f"stream check {file}", f"stream load {file} --as engineer"):
+        said = passgate(words).out
+        assert "not yet in force: gate.readers" in said
+        assert "gate.readers names mart, and nothing keeps others away yet" in said
+    assert passgate(f"stream check {file} --json").json["not_in_force"] == ["gate.readers"]
+    file.write_text(plain)
+    assert "gate.readers" not in passgate(f"stream check {file}").out
+
+
+def test_a_sample_of_cloudevents_is_judged_in_one_form(passgate: Passgate, tmp_path: Path) -> None:
+    """In binary mode the attributes come as headers, which every record of the sample has."""
+    contract = tmp_path / "c.toml"
+    contract.write_text(
+        'contract = 1\nstream = "c"\n[inbox.kafka]\ntopic = "c.inbox"\nformat = "cloudevents"\n'
+        '[bus]\ntopic = "c.bus"\npartitions = 1\n'
+    )
+    sample = tmp_path / "s.ndjson"
+    sample.write_bytes(b'{"a":1.50}\n{"a": 1.5}\n{"a":2}\n')
+    headers = " ".join(f"--header ce_{name}" for name in ("specversion=1.0", "id=7", "source=/s", "type=t"))
+    found = passgate(f"stream check {contract} --sample {sample} {headers} --json").json["sample"]
+    assert [row["decision"] for row in found] == ["ADMITTED", "DUPLICATE", "QUARANTINED"]

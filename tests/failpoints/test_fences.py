@@ -19,6 +19,7 @@ from ingest.dispatch import dispatch, take_permit
 from tests.failpoints.ground import Ground
 from tests.failpoints.processes import Workers
 from tests.flow.world import Flow, thing
+from tests.patience import stretched
 
 GetGround = Callable[..., Ground]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -51,10 +52,14 @@ def picture(flow: Flow) -> dict[str, Any]:
 
 
 def paused(stream: Ground, do: str, point: str, **more: Any) -> None:
-    """A worker of a 3 s lease stops at the point, and stays stopped until the lease has run out."""
-    stream.workers.start(do, f"{point}:1:STOP", **stream.job(lease=LEASE, **more))
+    """A worker of a short lease stops at the point, and stays stopped until the lease has run out.
+
+    How short depends on how busy the machine is: the worker has to get to the point while it still holds it.
+    """
+    lease = stretched(LEASE)
+    stream.workers.start(do, f"{point}:1:STOP", **stream.job(lease=lease, **more))
     stream.workers.stopped()
-    time.sleep(LEASE + 0.5)
+    time.sleep(lease + 0.5)
 
 
 LANES = [

@@ -18,6 +18,7 @@ from ingest.db import read
 from ingest.dispatch import Worker, sample
 from ingest.kafka import Admin, BusMessage, Cluster, PlainProducer
 from ingest.streams import load
+from tests.patience import stretched
 
 CONTRACT = """
 contract = 1
@@ -131,7 +132,7 @@ class Flow:
 
     def work(self, *lanes: str, seconds: float = 20.0) -> None:
         """Everything there is to do, then lets go."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + stretched(seconds)
         self.sample()
         worker = self.worker(*lanes)
         try:

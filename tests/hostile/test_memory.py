@@ -52,7 +52,10 @@ def _message(value: bytes, key: bytes = b"k", headers: Sequence[tuple[str, bytes
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/limits").exists(),
+    reason="wants Linux: reads /proc, and only there does a limit bound what is mapped",
+)
 def test_a_flood_of_the_largest_records_is_decided_below_the_limit(live: Stack, services: Stack) -> None:
     flow = Flow(contract=JSON)
     sent = flow.producer.send(flow.inbox, flood(), timeout=120)
@@ -98,7 +101,10 @@ def _held(pid: int) -> tuple[int, int]:
     return int(found.get("VmHWM", 0)) // 1024, int(found.get("VmData", 0)) // 1024
 
 
-@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/limits").exists(),
+    reason="wants Linux: reads /proc, and only there does a limit bound what is mapped",
+)
 def test_every_worker_process_has_the_limit(live: Stack, services: Stack) -> None:
     limit = settings.PASSGATE_WORKER_MEMORY_MB * 1024 * 1024
     for part in ("lanes", "control"):
@@ -126,7 +132,10 @@ import os; os._exit(0)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/limits").exists(),
+    reason="wants Linux: reads /proc, and only there does a limit bound what is mapped",
+)
 def test_a_worker_may_have_all_its_kafka_clients_below_half_the_limit() -> None:
     """Stacks of 8 MB a thread count: the process was ended by librdkafka, which could not make another."""
     done = subprocess.run([sys.executable, "-c", MANY_CLIENTS], capture_output=True, text=True, timeout=60)

@@ -36,7 +36,7 @@ def mounts() -> bool:
     return tried.returncode == 0
 
 
-needs_root = pytest.mark.skipif(not mounts(), reason="a small disk is a tmpfs, and only root may mount one")
+needs_root = pytest.mark.skipif(not mounts(), reason="wants root that may mount: a small disk is a tmpfs")
 
 
 class Disk:

@@ -197,7 +197,7 @@ def open_clone() -> Iterator[Clone]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="wants root: only root becomes another user")
 def test_another_user_of_a_clone_that_is_read_only_for_them(open_clone: Clone) -> None:
     python = reachable_python()
     done = subprocess.run(
@@ -221,4 +221,4 @@ def reachable_python() -> str:
         )  # fmt: skip
         if asked.returncode == 0:
             return name
-    pytest.skip("no Python here that user nobody can run and make a virtual environment with")
+    pytest.skip("wants a Python that user nobody can run and make an environment with: apt-get install python3-venv")

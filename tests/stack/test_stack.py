@@ -346,7 +346,7 @@ class TestPostgres:
         with pytest.raises(psycopg.OperationalError, match="no password supplied"):
             psycopg.connect(f"postgresql://postgres@{bare}")
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as somebody else")
+    @pytest.mark.skipif(os.geteuid() != 0, reason="wants root: only root runs it as somebody else")
     def test_does_not_run_as_root(self, stack: Stack) -> None:
         assert psutil.Process(stack.pids("postgres")[0]).uids().real != 0
 

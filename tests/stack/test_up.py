@@ -186,7 +186,7 @@ def test_uptime_of_what_does_not_run_is_none() -> None:
     assert describe(there, now=5.0)["parts"][0]["uptime"] is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="wants root: only root becomes another user")
 def test_another_user(tmp_path: Path) -> None:
     """PostgreSQL and Valkey for a user who is not root, from files that user can only read."""
     folder = Path("/var/tmp") / f"passgate-up-{os.getpid()}"
@@ -239,4 +239,4 @@ def python_for_nobody(folder: Path) -> str:
         )  # fmt: skip
         if asked.returncode == 0:
             return name
-    pytest.skip("no Python of this version here that user nobody can run")
+    pytest.skip("wants a Python of this version that user nobody can run: apt-get install python3")

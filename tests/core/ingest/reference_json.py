@@ -164,12 +164,18 @@ class Reference:
         number = 0
         for digit in text.lstrip("-"):
             number = number * 10 + ord(digit) - ord("0")
-            if number > 2**64:
-                raise Refused("beyond 64 bits")
+            if number >= 2**1024:
+                raise Refused("beyond 64 bits and beyond every double")
         number = -number if text.startswith("-") else number
-        if not -(2**63) <= number < 2**64:
-            raise Refused("beyond 64 bits")
+        if not -(2**63) <= number < 2**64 and not self.fits_a_double(abs(number)):
+            raise Refused("beyond 64 bits, and no double holds it exactly")
         return number
+
+    def fits_a_double(self, number: int) -> bool:
+        """A double has 53 binary digits; what follows them must be zeros."""
+        while number % 2 == 0:
+            number //= 2
+        return number < 2**53
 
     def real(self, text: str) -> float:
         number = float(text)

@@ -27,6 +27,39 @@ VALUES = st.recursive(
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=5)
 
 
+# RFC 8785, 3.2.2 and 3.2.4: what stands there before and after.
+RFC_EXAMPLE = rb"""{
+  "numbers": [333333333.33333329, 1E30, 4.50,
+              2e-3, 0.000000000000000000000000001],
+  "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/",
+  "literals": [null, true, false]
+}"""
+RFC_CANONICAL = (
+    rb'{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],'
+    + '"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'.encode()
+)
+
+
+def test_the_example_of_rfc_8785() -> None:
+    assert canonical(RFC_EXAMPLE) == RFC_CANONICAL
+
+
+@given(st.integers(-(2**70), 2**70), st.integers(-(2**70), 2**70))
+def test_integers_are_compared_exactly(one: int, other: int) -> None:
+    assert same_event(b'{"a":%d}' % one, b'{"a":%d}' % other) == (one == other)
+
+
+@given(st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_with_a_point_or_an_exponent_is_the_double_it_is(whole: int, real: float) -> None:
+    """Whatever wrote it: Python writes 1e20 as 1e+20, Go and JavaScript write all its digits."""
+    texts = {repr(real), f"{real:.17e}", f"{real:.20f}" if abs(real) > 1e-3 else repr(real)}
+    texts |= {f"{int(real)}"} if real.is_integer() and abs(real) < 2**1000 else set()
+    for text in texts:
+        assert same_event(b'{"a":%s}' % repr(real).encode(), b'{"a":%s}' % text.encode())
+        # Python compares an integer and a double as the numbers they are.
+        assert same_event(b'{"a":%d}' % whole, b'{"a":%s}' % text.encode()) == (whole == real)
+
+
 def shuffled(value: Any) -> Any:
     """The same value with every object's keys in reverse order."""
     if isinstance(value, dict):
@@ -69,13 +102,31 @@ def test_the_field_difference_agrees(one: dict[str, Any], other: dict[str, Any])
         (b'{"a":[1,2]}', b'{"a":[2,1]}', False),
         (b'{"a":[]}', b'{"a":{}}', False),
         (b'{"a":9007199254740993}', b'{"a":9007199254740992}', False),
-        (b'{"a":9007199254740993}', b'{"a":9007199254740993.0}', True),
+        # What has a point or an exponent is the double it is: 9007199254740993.0 is ...992.
+        (b'{"a":9007199254740993}', b'{"a":9007199254740993.0}', False),
+        (b'{"a":9007199254740992}', b'{"a":9007199254740993.0}', True),
+        (b'{"a":9007199254740994}', b'{"a":9.007199254740994e15}', True),
         (b'{"a":18446744073709551615}', b'{"a":18446744073709551614}', False),
-        (b'{"a":0.1}', b'{"a":0.1000000000000000000001}', False),
+        (b'{"a":18446744073709551615}', b'{"a":18446744073709551615.0}', False),
+        (b'{"a":18446744073709551616}', b'{"a":18446744073709551616.0}', True),
+        (b'{"a":18446744073709551616}', b'{"a":1.8446744073709552e19}', True),
+        (b'{"a":18446744073709551616}', b'{"a":18446744073709551615}', False),
+        (b'{"a":18446744073709551616.0}', b'{"a":1.8446744073709552E+19}', True),
+        (b'{"a":100000000000000000000}', b'{"a":1e20}', True),
+        (b'{"a":100000000000000000000}', b'{"a":1e+20}', True),
+        (b'{"a":-100000000000000000000}', b'{"a":-1.0e20}', True),
+        (b'{"a":100000000000000000000}', b'{"a":100000000000000016384}', False),
+        (b'{"a":0.1}', b'{"a":0.10000000000000001}', True),
+        (b'{"a":0.1}', b'{"a":0.1000000000000000000001}', True),
+        (b'{"a":0.1}', b'{"a":0.10000000000000002}', False),
         (b'{"a":0.1000000000000000000001}', b'{"a":0.10000000000000000000010}', True),
-        (b'{"a":1e-400}', b'{"a":0}', False),
+        (b'{"a":1e-400}', b'{"a":0}', True),
         (b'{"a":1e-400}', b'{"a":10e-401}', True),
-        (b'{"a":1e-99999999999999999999}', b'{"a":0}', False),
+        (b'{"a":1e-99999999999999999999}', b'{"a":0}', True),
+        (b'{"a":5e-324}', b'{"a":0}', False),
+        (b'{"a":-0}', b'{"a":0}', True),
+        (RFC_EXAMPLE, RFC_CANONICAL, True),
+        (RFC_EXAMPLE, RFC_CANONICAL.replace(b"0.002", b"0.0020000000000000005"), False),
     ],
 )
 def test_same_or_not(first: bytes, second: bytes, same: bool) -> None:

@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.core.contract import Contract, ContractErrors, Format, Limits, diff, not_in_force, parse_contract
+from ingest.core.contract import (
+    Contract,
+    ContractErrors,
+    Format,
+    Limits,
+    diff,
+    not_in_force,
+    parse_contract,
+    who_reads,
+)
 from ingest.core.contract_lines import lines_of
 from ingest.core.contract_table import dotted, duration
 from ingest.core.pointer import Header, parse_pointer
@@ -56,8 +65,15 @@ def test_the_full_example_shows_the_defaults() -> None:
 
 def test_what_is_not_in_force_is_said() -> None:
     assert not_in_force(parse(SMALLEST)) == []
-    written = ["[plans]", "payload.keep", "[[notify]]"]
+    written = ["gate.readers", "[plans]", "payload.keep", "[[notify]]"]
     assert not_in_force(parse(FLIGHTS)) == written
+
+
+def test_who_really_reads_is_said_where_readers_are_named() -> None:
+    assert who_reads(parse(SMALLEST)) == ""
+    said = who_reads(parse(FLIGHTS))
+    assert said.startswith("gate.readers names flights_mart, and nothing keeps others away yet")
+    assert "passgate_reader" in said
 
 
 def test_the_digest_is_of_meaning_not_of_writing() -> None:
