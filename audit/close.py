@@ -180,7 +180,7 @@ def _look(win: int) -> tuple[Contract, look.Captured, dict[int, int]]:
     if row.state != "CUT":
         raise NotSealed(expected="a sealed window", found=f"window {row.number} is {row.state}", next_step="seal it")
     if failed is not None:
-        raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="rerun the window")
+        raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="open a new run")
     contract = compiled(row.contract_id).contract
     read_bus_end(win, contract)
     failpoint("close.after_bus_end")
@@ -474,6 +474,7 @@ def _evaluate(win: int, now: float) -> Stored | None:
         raise
     except PassgateError as error:  # one window's trouble is not another's
         log.warning("window %s not judged: %s", win, error)
+        _say_unjudged(win, f"{error.code}: {error}")
         return None
     finally:
         took = time.monotonic() - began
@@ -502,6 +503,8 @@ def _judged_by_itself(win: int, began: float) -> Stored | None:
     failpoint("evaluate.after_look")
     judged = judge(win)
     failpoint("evaluate.after_judging")
+    _say_unjudged(win, None)
+    failpoint("evaluate.after_saying")
     counted = judged.measurement if time.monotonic() - began > LONG else None
     _pause(win).counted, _pause(win).revision = counted, judged.revision
     if not worth_storing(judged):
@@ -511,6 +514,19 @@ def _judged_by_itself(win: int, began: float) -> Stored | None:
     # storing raised the revision by one and let nothing come in between
     _pause(win).counted = counted and counted.at_revision(judged.revision + 1)
     return stored if stored.new else None
+
+
+def _say_unjudged(win: int, why: str | None) -> None:
+    """On the window's row, where its page finds it."""
+    with read() as cur:
+        told = cur.execute(sql.told_unjudged, {"win": win}).fetchone()
+    if told is not None and told.unjudged_why != why:
+        again(lambda: _write_unjudged(win, why))
+
+
+def _write_unjudged(win: int, why: str | None) -> None:
+    with write() as cur:
+        cur.execute(sql.unjudged, {"win": win, "why": why and why[:2000]})
 
 
 def _says_the_same(counted: Measurement | None) -> bool:

@@ -264,6 +264,10 @@ def _write_down(rows: Sequence[Any], found: Sequence[Enforced]) -> None:
     for row, answer in zip(rows, found, strict=True):
         outcomes[row.stream_id].add(f"{answer.outcome}: {answer.why}" if answer.why else answer.outcome)
     values = {"streams": list(outcomes), "outcomes": [w.listed(sorted(said)) for said in outcomes.values()]}
+    again(lambda: _write_looks(values))
+
+
+def _write_looks(values: dict[str, Any]) -> None:
     with write() as cur:
         cur.execute(sql.looked, values)
 

@@ -14,13 +14,13 @@ from django.db import connection
 
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract, GateUnit
+from ingest.core.lease import RECHECKS_A_LEASE
 from ingest.db import Cursor, again, one, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import compiled
 
 sql = statements("audit", "gate")
 
-RECHECKS_A_LEASE = 3
 ENFORCER = "passgate"
 LAPSED = "its lease ran out and was not renewed"
 

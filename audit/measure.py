@@ -108,6 +108,7 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Captured, at: datet
         database = f.Measured(look.database_identity(cur), at, "postgres")
         stand = _positions(cur, row, bus)
         pinned = _pins(cur, row.id)
+        stopped = _stopped_publishing(cur, row.id)
     held = {name: replace(getattr(facts, name), measured_at=at) for name in f.LEDGER if getattr(facts, name)}
     if facts.context:
         held["context"] = replace(held["context"], value=pinned)
@@ -115,24 +116,43 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Captured, at: datet
     if facts.inbox:
         sources = (_moved(source, stand) for source in facts.inbox.value)
         held["inbox"] = replace(held["inbox"], value=tuple(replace(s, target=ends.get(s.label)) for s in sources))
+    if facts.publishing:
+        held["publishing"] = replace(held["publishing"], value=replace(facts.publishing.value, stopped=stopped))
     if facts.bus:
         held["bus"] = replace(held["bus"], value=tuple(_moved(position, stand) for position in facts.bus.value))
     committed = committed_beside(captured, held.get("inbox"), held.get("bus"))
     return replace(facts, **held, database=database, broker=captured.broker, committed=committed)
 
 
-def _positions(cur: Cursor, row: Any, bus: f.Broker | None) -> dict[str, int]:
-    """Where the window's lanes stand, by label."""
+def _stop(row: Any) -> f.LaneStop | None:
+    if row.stopped_code is None:
+        return None
+    return f.LaneStop(look.source_label(row), row.stopped_code, row.stopped_detail or "")
+
+
+def _stopped_publishing(cur: Cursor, win: int) -> tuple[f.LaneStop, ...]:
+    rows = cur.execute(sql.stopped_publishing, {"win": win}).fetchall()
+    label = "the publish lane of {}"
+    return tuple(
+        f.LaneStop(label.format(look.source_label(row)), row.stopped_code, row.stopped_detail or "") for row in rows
+    )
+
+
+def _positions(cur: Cursor, row: Any, bus: f.Broker | None) -> dict[str, Any]:
+    """Where the window's lanes stand, by label: rows (next_offset, stopped_code, stopped_detail)."""
     cluster, topic = (bus.cluster_id, bus.bus.topic_id) if bus else (None, None)
     keys = {"win": row.id, "stream": row.stream_id, "cluster_id": cluster, "topic_id": topic}
-    return {look.source_label(found): found.next_offset for found in cur.execute(sql.standing, keys).fetchall()}
+    return {look.source_label(found): found for found in cur.execute(sql.standing, keys).fetchall()}
 
 
 Standing = TypeVar("Standing", f.SourceLedger, f.BusPosition)
 
 
-def _moved(source: Standing, stand: Mapping[str, int]) -> Standing:
-    return replace(source, position=max(source.position, stand.get(source.label, 0)))
+def _moved(source: Standing, stand: Mapping[str, Any]) -> Standing:
+    row = stand.get(source.label)
+    if row is None:
+        return source
+    return replace(source, position=max(source.position, row.next_offset), stop=_stop(row))
 
 
 def _ends(captured: look.Captured) -> dict[str, int | None]:
@@ -244,6 +264,7 @@ class _Reading:
                 row.end_offset,
                 row.stands_since,
                 row.lost,
+                _stop(row),
             )
             for row in rows
         )
@@ -287,6 +308,7 @@ class _Reading:
             over_names=tuple(next((row.first for row in rows if row.state == "OVER"), ())),
             foreign=self._row_of(sql.foreign_records).n,
             contradictions=self._row_of(sql.contradictions).n,
+            stopped=_stopped_publishing(self._cur, self._row.id),
         )
 
     def _withheld(self) -> tuple[int, int]:
@@ -364,6 +386,7 @@ def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.Sourc
         moved_at=row.stands_since,
         lost=row.lost,
         first=row.first,
+        stop=_stop(row),
     )
 
 

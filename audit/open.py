@@ -19,6 +19,7 @@ from ingest.core.errors import BrokerError, NotFound, RunError
 from ingest.core.posture import Unfit, unfit_bus, unfit_inbox, unmeasured
 from ingest.core.visible import is_printable
 from ingest.db import Cursor, Refused, again, one, read, statements, write
+from ingest.projecting import check_projection
 from ingest.retire import retire_others
 from ingest.streams import Loaded, compiled, newest_contract
 from ingest.windows import bind_window, ensure_position, ensure_source, is_known
@@ -89,13 +90,17 @@ def open_run(
     """Opens `stream/run_id`, or finds it open. `contract`: a version or hex digest; None: the newest.
 
     `pins` names a verdict (`weather/2013-01#1`) per context; without it the newest PASS of the context's stream is it.
-    Raises RunConflict, AnotherRunOpen, ContextNotPassed, TopicUnusable, RunIdInvalid, NotFound, BrokerError.
+    Raises RunConflict, AnotherRunOpen, ContextNotPassed, TopicUnusable, RunIdInvalid, NotFound, SettingsError (a
+    projection that cannot be imported, or whose tables are not there), BrokerError.
     """
     _check_run_id(run_id)
     there = _existing(stream, run_id, contract)
     if there is not None:
         return there
     loaded = _contract(stream, contract)
+    projection = loaded.contract.projection
+    if projection is not None:
+        check_projection(projection.class_path, projection.tables)
     captured, broker = _measured(loaded.contract)
     try:
         return again(lambda: _open(loaded, run_id, actor, captured, broker, pins or {}))

@@ -190,6 +190,10 @@ REST_KNOX: dict[str, Any] = {"TOKEN_TTL": None}
 # --- permits
 # How many lane processes there are in all: so many permits are out while there is work
 PASSGATE_LANE_SLOTS = int(env("PASSGATE_LANE_SLOTS", "2"))
+# How long is kept what no verdict stands on (docs/settings.md). 0 days: for ever
+PASSGATE_KEEP_SAMPLES_HOURS = max(1, int(env("PASSGATE_KEEP_SAMPLES_HOURS", "12")))
+PASSGATE_KEEP_GATE_DECISIONS_DAYS = int(env("PASSGATE_KEEP_GATE_DECISIONS_DAYS", "400"))
+PASSGATE_KEEP_FOREIGN_BYTES_DAYS = int(env("PASSGATE_KEEP_FOREIGN_BYTES_DAYS", "90"))
 # What one worker process may hold; from half of it on a process is replaced after its task. 0: no limit
 PASSGATE_WORKER_MEMORY_MB = int(env("PASSGATE_WORKER_MEMORY_MB", "2048"))
 CELERY: dict[str, Any] = {
@@ -210,6 +214,7 @@ CELERY: dict[str, Any] = {
         "sample": {"task": "passgate.sample", "schedule": 2.0, "options": {"expires": 10}},
         "dispatch": {"task": "passgate.dispatch", "schedule": 2.0, "options": {"expires": 10}},
         "evaluate": {"task": "passgate.evaluate", "schedule": 2.0, "options": {"expires": 10}},
+        "forget": {"task": "passgate.forget", "schedule": 600.0, "options": {"expires": 300}},
         "enforce": {"task": "passgate.enforce", "schedule": 5.0, "options": {"expires": 10}},
     },
     "beat_schedule_filename": str(PASSGATE_DATA / "celerybeat-schedule"),

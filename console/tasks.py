@@ -9,9 +9,11 @@ from celery import shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
 
+from audit import forget as aging
 from audit.close import evaluate_due
 from audit.enforce import enforce_due
 from ingest import dispatch as verbs
+from ingest.core.errors import PassgateError
 from ingest.db import DatabaseFull, DatabaseGone
 from ingest.kafka import Admin, Cluster
 
@@ -86,6 +88,14 @@ def enforce() -> None:
         enforce_due()
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not enforced: %s", gone)
+
+
+@shared_task(name="passgate.forget")
+def forget() -> None:
+    try:
+        aging.forget()
+    except PassgateError as error:  # nothing waits for it; the next time is in minutes
+        log.warning("nothing forgotten: %s", error)
 
 
 def _queue(permits: int) -> None:

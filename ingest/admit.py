@@ -251,15 +251,16 @@ class Admission:
         )  # fmt: skip
 
     def _write_gaps(self, cur: Cursor) -> None:
-        for hole in self.poll.holes:
+        holes = self.poll.holes
+        if holes:
             cur.execute(
-                sql.insert_gap,
+                sql.insert_gaps,
                 {
-                    "source": self.lease.source, "start": hole.start, "end": hole.end, "epoch": hole.leader_epoch,
-                    "isolation": hole.isolation, "why": hole.why, "fence": self.lease.fence,
+                    "source": self.lease.source, "fence": self.lease.fence, "froms": [h.start for h in holes],
+                    "tos": [h.end for h in holes], "epochs": [h.leader_epoch for h in holes],
+                    "isolations": [h.isolation for h in holes], "whys": [h.why for h in holes],
                 },
             )  # fmt: skip
-            failpoint("admit.after_gap")
 
     def _write_batch(self, cur: Cursor, batch: int, decisions: Decisions) -> Admitted:
         """No batch row where the read brought only holes: then gap rows alone explain the move."""

@@ -14,13 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
+
 from ingest.admit import AdmissionLane
 from ingest.collecting import no_collecting
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.group import group_of
-from ingest.core.lane import Lane, Meanwhile
+from ingest.core.lane import Lane, LaneWaits, Meanwhile
 from ingest.core.lease import Lease
-from ingest.db import DatabaseGone, one, read, statements, write
+from ingest.core.stops import WAITS
+from ingest.db import DatabaseGone, again, one, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.install import install_id
 from ingest.kafka import MOST_MEMBERS, Admin, Cluster, Committed, LogEnds, Partition
@@ -59,9 +62,11 @@ class Held:
     idle_since: float | None = None
     answered_at: float = 0.0
     was_busy: bool = False
+    keep: bool = False  # a scan of the bus would begin again elsewhere: it has its own bound
 
-    def answered(self, idle: bool) -> None:
+    def answered(self, idle: bool, keep: bool = False) -> None:
         """What its newest step found."""
+        self.keep = keep
         self.answered_at = time.monotonic()
         if not idle:
             self.idle_since, self.was_busy = None, True
@@ -157,7 +162,7 @@ class Worker:
             log.exception("lane %s/%s stopped", *key)
             self._stop(key, "unexpected", traceback.format_exc(limit=-3), REST_OTHER)
         else:
-            held.answered(step.idle)
+            held.answered(step.idle, step.keep)
             return step.records or int(not step.idle)
         return 0
 
@@ -198,7 +203,8 @@ class Worker:
 
     def _make_room(self, wanted: int) -> bool:
         held = len(self.held)
-        longest = min(self.held, key=lambda key: self.held[key].since, default=None)
+        free = (key for key, each in self.held.items() if not each.keep)
+        longest = min(free, key=lambda key: self.held[key].since, default=None)
         if longest is not None and time.monotonic() - self.held[longest].since > TURN_SECONDS:
             self._give_back(longest)
         else:
@@ -240,7 +246,7 @@ class Worker:
         self.held[key] = Held(lease, lane, time.monotonic())
 
     def _stop(self, key: tuple[str, int], code: str, detail: str, rest: float) -> None:
-        log.warning("lane %s/%s stopped: %s %s", *key, code, detail)
+        log.log(logging.INFO if code in WAITS else logging.WARNING, "lane %s/%s stopped: %s %s", *key, code, detail)
         try:
             stop(self.held[key].lease, code, detail, rest)
             failpoint("lane.after_stop")
@@ -271,6 +277,8 @@ class Worker:
 
 def _rest(error: PassgateError, begun: float) -> float:
     """How long a lane that failed rests: not so short that failing is all a process does."""
+    if isinstance(error, LaneWaits):
+        return error.seconds
     return max(REST_RETRY if error.retry else REST_OTHER, REST_SHARE * (time.monotonic() - begun))
 
 
@@ -282,12 +290,20 @@ def work() -> list[Any]:
 
 def take_permit() -> object | None:
     """One issued permit, or None: this task is a double of one already served."""
+    return again(_take_permit)
+
+
+def _take_permit() -> object | None:
     with write() as cur:
         row = cur.execute(sql.take_permit).fetchone()
     return None if row is None else row.id
 
 
 def end_permit(permit: object) -> None:
+    again(lambda: _end_permit(permit))
+
+
+def _end_permit(permit: object) -> None:
     with write() as cur:
         cur.execute(sql.end_permit, {"id": permit})
 
@@ -297,6 +313,10 @@ def dispatch(slots: int) -> int:
 
     Counted in the table: what the Celery broker lost is replaced after 10 s, and nothing is issued twice.
     """
+    return again(lambda: _dispatch(slots))
+
+
+def _dispatch(slots: int) -> int:
     with write() as cur:
         if not one(cur.execute(sql.try_lock)).mine:
             return 0
@@ -331,12 +351,17 @@ def sample(admin: Admin, stream: str | None = None) -> int:
     committed = _committed(admin, [row for row in rows if Partition(row.topic, row.partition) in ends])
     answers = [_answer(row, ends.get(Partition(row.topic, row.partition)), committed.get(row.id)) for row in rows]
     names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
-    with write() as cur:
-        cur.execute(sql.insert_samples, dict(zip(names, map(list, zip(*answers, strict=True)), strict=True)))
-        failpoint("sample.after_rows")
-        cur.execute(sql.forget_samples)
-        failpoint("sample.before_commit")
+    columns = dict(zip(names, map(list, zip(*answers, strict=True)), strict=True))
+    again(lambda: _write_samples(columns))
     return len(answers)
+
+
+def _write_samples(columns: dict[str, list[Any]]) -> None:
+    with write() as cur:
+        cur.execute(sql.insert_samples, columns)
+        failpoint("sample.after_rows")
+        cur.execute(sql.forget_samples, {"hours": settings.PASSGATE_KEEP_SAMPLES_HOURS})
+        failpoint("sample.before_commit")
 
 
 #: Streams whose committed offsets one sample asks for, once there are more than an Admin keeps connections for.

@@ -6,10 +6,11 @@ import os
 import secrets
 import socket
 from functools import cache
+from typing import Any
 
 from ingest.core.errors import LeaseError
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.db import read, statements, write
+from ingest.db import again, read, statements, write
 
 sql = statements("ingest", "lease")
 
@@ -27,8 +28,8 @@ def owner() -> str:
 def take(lane: str, source: int, seconds: int = LEASE_SECONDS) -> Lease | None:
     """The lease under a new fence, or None while somebody else's has not expired."""
     who = owner()
-    with write() as cur:
-        row = cur.execute(sql.take, {"lane": lane, "source": source, "owner": who, "seconds": seconds}).fetchone()
+    keys = {"lane": lane, "source": source, "owner": who, "seconds": seconds}
+    row = again(lambda: _written(sql.take, keys))
     if row is None:
         return None
     return Lease(lane, source, row.stream_id, who, row.fence, row.next_offset, row.leader_epoch)
@@ -36,26 +37,30 @@ def take(lane: str, source: int, seconds: int = LEASE_SECONDS) -> Lease | None:
 
 def renew(lease: Lease, seconds: int = LEASE_SECONDS) -> None:
     """Raises LeaseError if the lease is no longer ours: whoever holds it owns the work now."""
-    with write() as cur:
-        if cur.execute(sql.renew, _keys(lease) | {"seconds": seconds}).fetchone() is None:
-            raise lost(lease)
+    if again(lambda: _written(sql.renew, _keys(lease) | {"seconds": seconds})) is None:
+        raise lost(lease)
 
 
 def release(lease: Lease) -> None:
-    with write() as cur:
-        cur.execute(sql.release, _keys(lease))
+    again(lambda: _written(sql.release, _keys(lease)))
 
 
 def stop(lease: Lease, code: str, detail: str, seconds: float) -> None:
     """Writes down why the lane stopped, and lets go of it; nobody takes it again before `seconds` are over."""
-    with write() as cur:
-        cur.execute(sql.stop, _keys(lease) | {"code": code, "detail": detail[:2000], "seconds": seconds})
+    keys = _keys(lease) | {"code": code, "detail": detail[:2000], "seconds": seconds}
+    again(lambda: _written(sql.stop, keys))
 
 
 def clear_stop(lease: Lease) -> None:
     """The lane works again."""
+    again(lambda: _written(sql.clear_stop, _keys(lease)))
+
+
+def _written(statement: str, keys: dict[str, object]) -> Any:
+    """One statement in a transaction of its own: the row it returns, if it returns one."""
     with write() as cur:
-        cur.execute(sql.clear_stop, _keys(lease))
+        cur.execute(statement, keys)
+        return cur.fetchone() if cur.description else None
 
 
 def lost(lease: Lease) -> LeaseError:

@@ -188,6 +188,8 @@ class Window(models.Model):
     opened_at = models.DateTimeField(db_default=Now())
     cut_at = models.DateTimeField(null=True)
     bus_end_at = models.DateTimeField(null=True)
+    unjudged_why = models.TextField(null=True)  # why nobody could judge it the last time somebody tried
+    unjudged_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "run_window"  # WINDOW is a reserved word
@@ -682,7 +684,10 @@ class Sample(models.Model):
 
     class Meta:
         db_table = "sample"
-        indexes = [models.Index(fields=["source", "-at"], name="sample_latest")]
+        indexes = [
+            models.Index(fields=["source", "-at"], name="sample_latest"),
+            models.Index(fields=["at"], name="sample_by_age"),
+        ]
 
 
 class Turn(models.Model):

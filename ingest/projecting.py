@@ -20,7 +20,7 @@ from django.conf import settings
 
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError, SettingsError
-from ingest.db import Cursor, statements
+from ingest.db import Cursor, read, statements
 from ingest.models import ContextState
 
 sql = statements("ingest", "projecting")
@@ -117,8 +117,12 @@ def load_projection(class_path: str) -> Projection:
     module, _, name = class_path.partition(":")
     try:
         made = getattr(import_module(module), name)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise SettingsError(expected=f"a projection class {class_path}", found=str(error)) from error
+    except Exception as error:  # whatever a module of somebody else's does when it is imported
+        raise SettingsError(
+            expected=f"a projection class {class_path}",
+            found=f"{type(error).__name__}: {error}",
+            next_step="make it importable for every process of Passgate, or correct the contract",
+        ) from error
     if not isinstance(made, Projection):
         raise SettingsError(expected=f"{class_path} to be a Projection", found=type(made).__name__)
     return made
@@ -150,6 +154,23 @@ def check_guarded(cur: Cursor, contract: Contract) -> None:
             found=", ".join(f"{each.table} {each.fault}" for each in found)[:500],
             next_step="let a migration make the table and call guard_truth_table() on it",
         )
+
+
+def check_projection(class_path: str, tables: Sequence[str] = ()) -> Projection:
+    """The projection, its tables and these there. Raises SettingsError, before a lane meets what cannot work."""
+    projection = load_projection(class_path)
+    with read() as cur:
+        rows = cur.execute(_MISSING, {"tables": sorted({*projection.tables, *tables})}).fetchall()
+    if rows:
+        raise SettingsError(
+            expected=f"the tables of {class_path}",
+            found=f"no table {', '.join(row.name for row in rows)}",
+            next_step="make them by a migration that runs the projection's ddl",
+        )
+    return projection
+
+
+_MISSING = "SELECT name FROM unnest(%(tables)s::text[]) AS t(name) WHERE to_regclass(name) IS NULL ORDER BY name"
 
 
 def check_pins(projection: Projection, win: int, pins: Mapping[str, Pin]) -> None:

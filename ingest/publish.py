@@ -22,13 +22,21 @@ from ingest import attempts
 from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
-from ingest.core.lane import Meanwhile, Step, nothing
+from ingest.core.lane import (
+    Meanwhile,
+    Step,
+    WaitsForReconcile,
+    WaitsForRepublish,
+    WaitsForSilence,
+    WaitsForTransaction,
+    nothing,
+)
 from ingest.core.leaf import leaf_of
-from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.core.lease import LEASE_SECONDS, LONGEST_ATTEMPT, Lease
 from ingest.core.outcome import Kind, Outcome, confirm
 from ingest.core.posture import largest_record
-from ingest.core.reconciliation import Due, due
-from ingest.db import Cursor, looked_up, read, statements, write
+from ingest.core.reconciliation import Due, patience
+from ingest.db import Cursor, again, looked_up, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.install import install_id
 from ingest.kafka import (
@@ -50,9 +58,11 @@ log = logging.getLogger(__name__)
 sql = statements("ingest", "publish")
 
 _RENEW_AFTER = LEASE_SECONDS / 3
-#: An attempt ends well inside its lease and those of the process's other lanes, whatever the contract allows.
-_LONGEST = LEASE_SECONDS / 2
 _FENCE_SECONDS = 8.0
+#: The longest rest of a lane that waits: `work` takes one of more than a minute for a clock that stepped back.
+_LONGEST_REST = 55.0
+#: How long an open transaction is waited for with the lease in hand: most end in less, and a new fence reads a new end.
+_TRANSACTION_SECONDS = 5.0
 
 
 class VerificationOff(PublishError):
@@ -180,13 +190,13 @@ class PublishLane:
         return False
 
     def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
-        """Settles what is unsettled, else publishes one attempt. Idle where there is nothing to do but wait."""
+        """Settles what is unsettled, else publishes one attempt. Raises LaneWaits where something has to come first."""
         if not self._clear:
             unsettled = unsettled_of(self.lease.source)
             if unsettled is not None:
                 return self._settle(unsettled)
             if self._withheld():
-                return self._idle()
+                raise WaitsForRepublish
             self._clear = True
         batches = self._queued()
         if not batches:
@@ -194,27 +204,29 @@ class PublishLane:
         return self._publish(batches, meanwhile)
 
     def close(self) -> None:
+        self._end_scan()
         if self._producer is not None:
             self._producer.destroy()
             self._producer = None
+
+    def _end_scan(self) -> None:
+        if self._scan is not None:
+            self._scan.close()
+            self._scan = None
 
     # --- settling
 
     def _settle(self, unsettled: Unsettled) -> Step:
         contract = compiled(unsettled.contract).contract
         if unsettled.state == "PREPARED":
-            self._write_unknown(unsettled.id, unsettled.win, NO_OUTCOME)
+            again(lambda: self._write_unknown(unsettled.id, unsettled.win, NO_OUTCOME))
             return Step(0, idle=False)
         rules = contract.reconcile
-        waits = due(
-            unsettled.state == "UNDECIDABLE",
-            unsettled.requested_by is not None,
-            rules.automatic,
-            unsettled.silent_for,
-            rules.after / timedelta(seconds=1),
-        )
-        if waits is not Due.NOW:
-            return self._idle()
+        waits, left = unsettled.due(rules.automatic, rules.after / timedelta(seconds=1))
+        if waits is Due.REQUEST:
+            raise WaitsForReconcile(found=f"attempt {unsettled.id} {unsettled.state}")
+        if waits is Due.SILENCE:
+            raise WaitsForSilence(min(left, _LONGEST_REST), found=f"attempt {unsettled.id} {unsettled.state}")
         self._fence(contract)
         failpoint("reconcile.after_fence")
         return self._reconcile(unsettled, contract)
@@ -222,16 +234,28 @@ class PublishLane:
     def _reconcile(self, unsettled: Unsettled, contract: Contract) -> Step:
         assert self._fenced_at is not None
         if self._scan is None or self._scan.attempt.id != unsettled.id:
+            self._end_scan()
             self._scan = Reconciliation(
                 self._cluster, self._admin, self.lease, unsettled, contract.reconcile, self._fenced_at
             )
         answer = self._scan.step()
         failpoint("reconcile.after_step")
+        if answer is None and self._scan.is_scanning:
+            self._idle()
+            return Step(0, idle=False, keep=True)
         if answer is None:
-            return self._idle()
+            return self._wait_for_transaction(self._scan, unsettled)
         self._scan = None
         self._renewed = time.monotonic()
         return Step(len(answer.places or {}), idle=False)
+
+    def _wait_for_transaction(self, scan: Reconciliation, unsettled: Unsettled) -> Step:
+        """Not idle, so that a short one is waited for under this fence; behind a long one the lane rests."""
+        if scan.waited() > _TRANSACTION_SECONDS:
+            raise WaitsForTransaction(patience(unsettled.silent_for, _LONGEST_REST), found=f"attempt {unsettled.id}")
+        time.sleep(0.05)
+        self._idle()
+        return Step(0, idle=False)
 
     def _withheld(self) -> bool:
         with read() as cur:
@@ -280,6 +304,14 @@ class PublishLane:
         if self._admin.topic_id(bus.topic) != bus.topic_id:
             self._bus.clear()
             raise BusMissing(expected=f"{bus.topic} with id {bus.topic_id}", found="another topic of that name")
+        attempt = again(lambda: self._write_prepared(bus, batches, letters, marks))
+        self._renewed = time.monotonic()
+        self._clear = False
+        return PreparedAttempt(attempt, bus, batches, letters)
+
+    def _write_prepared(
+        self, bus: Bus, batches: Sequence[Queued], letters: Letters, marks: dict[int, tuple[int, int]]
+    ) -> int:
         with write() as cur:
             attempts.hold(cur, self.lease)
             failpoint("prepare.after_hold")
@@ -287,9 +319,7 @@ class PublishLane:
             failpoint("prepare.after_attempt")
             attempts.touch(cur, [batches[0].win])
             failpoint("prepare.before_commit")
-        self._renewed = time.monotonic()
-        self._clear = False
-        return PreparedAttempt(attempt, bus, batches, letters)
+        return attempt
 
     def _insert(
         self,
@@ -341,13 +371,13 @@ class PublishLane:
 
     def _write(self, prepared: PreparedAttempt, outcome: Outcome) -> Step:
         if outcome.kind is Kind.ACKED:
-            self._write_acked(prepared, outcome)
+            again(lambda: self._write_acked(prepared, outcome))
             return Step(len(prepared.letters), idle=False)
         self.close()
         if outcome.kind is Kind.NOT_SENT:
-            self._write_not_sent(prepared, outcome.why)
+            again(lambda: self._write_not_sent(prepared, outcome.why))
             raise AttemptNotSent(found=outcome.why, next_step="nothing: it is tried again under a new fence")
-        self._write_unknown(prepared.id, prepared.win, outcome.why)
+        again(lambda: self._write_unknown(prepared.id, prepared.win, outcome.why))
         raise AttemptUnknown(found=outcome.why, next_step="nothing: the lane fences it and looks")
 
     def _write_acked(self, prepared: PreparedAttempt, outcome: Outcome) -> None:
@@ -402,7 +432,7 @@ class PublishLane:
         if self._producer is not None and self._producer.batch_bytes > self._checked[contract.bus.topic]:
             self._producer.destroy()  # a later contract's topic takes less at once
         if self._producer is None or self._producer.dead:
-            seconds = min(contract.bus.delivery_timeout / timedelta(seconds=1), _LONGEST)
+            seconds = min(contract.bus.delivery_timeout / timedelta(seconds=1), LONGEST_ATTEMPT)
             name = transactional_id(self._install, self.lease.source)
             renew(self.lease)  # only the lease's holder starts a producer: it would end the transaction of another's
             failpoint("publish.before_init")

@@ -20,10 +20,11 @@ from ingest.auditlog import record_act
 from ingest.core.attempt import ATTEMPT, IDENTITY, attempt_mark, digest_of
 from ingest.core.contract_shape import Reconcile, Republish
 from ingest.core.errors import NotFound, RunError
-from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.core.lease import Lease
 from ingest.core.reconciliation import (
     Anchor,
     Answer,
+    Due,
     Expected,
     Found,
     Ground,
@@ -31,19 +32,22 @@ from ingest.core.reconciliation import (
     Prepared,
     Read,
     ScanAnswer,
+    again_after,
     decide,
+    due,
     held_back,
+    passes,
     unsound,
 )
-from ingest.db import read, statements, write
+from ingest.db import again, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, BrokerUnavailable, Cluster, Partition, PartitionReader, Record, Start, probe_epoch
-from ingest.lease import renew
 
 log = logging.getLogger(__name__)
 sql = statements("ingest", "reconcile")
 
-_RENEW_AFTER = LEASE_SECONDS / 4
+#: How long one step of a scan reads: among many lanes of a process each has to come round well within its lease.
+STEP_SECONDS = 0.5
 
 
 class AttemptOver(RunError):
@@ -58,6 +62,10 @@ class AttemptOver(RunError):
 
 def request(attempt: int, actor: str) -> bool:
     """A person's *Reconcile* of one attempt: a row that the lane's owner serves. False: it was asked for already."""
+    return again(lambda: _request(attempt, actor))
+
+
+def _request(attempt: int, actor: str) -> bool:
     with write() as cur:
         row = cur.execute(sql.attempt_named, {"attempt": attempt}).fetchone()
         if row is None:
@@ -73,6 +81,10 @@ def request(attempt: int, actor: str) -> bool:
 
 def request_run(stream: str, run: str, actor: str) -> list[int]:
     """The same for every unsettled attempt of a run; returns them. Raises NotFound for an unknown run."""
+    return again(lambda: _request_run(stream, run, actor))
+
+
+def _request_run(stream: str, run: str, actor: str) -> list[int]:
     with write() as cur:
         keys = {"stream": stream, "run": run}
         if cur.execute(sql.run_of, keys).fetchone() is None:
@@ -105,6 +117,18 @@ class Unsettled:
     requested_by: str | None
     cluster_id: str
     topic_id: str
+    scan_why: str = ""  # why the newest scan could not answer, of how many, and how long ago that was (s)
+    scans: int = 0
+    scanned_for: float = 0.0
+
+    def due(self, automatic: bool, after: float) -> tuple[Due, float]:
+        """What it waits for, and for how long where that is silence (s)."""
+        undecidable = self.state == "UNDECIDABLE"
+        silent_for = self.silent_for
+        if undecidable and passes(self.scan_why):
+            undecidable, silent_for, after = False, self.scanned_for, again_after(after, self.scans)
+        asked = self.requested_by is not None
+        return due(undecidable, asked, automatic, silent_for, after), max(after - silent_for, 0.0)
 
 
 def unsettled_of(source: int) -> Unsettled | None:
@@ -116,6 +140,7 @@ def unsettled_of(source: int) -> Unsettled | None:
     return Unsettled(
         row.id, row.state, row.topic, attempt_mark(row.install_id, row.id), row.win, row.run_number, row.contract_id,
         row.to_offset, row.silent_for, row.requested_by, row.cluster_id, row.topic_id,
+        row.scan_why or "", row.scans or 0, row.scanned_for or 0.0,
     )  # fmt: skip
 
 
@@ -131,6 +156,22 @@ class Reconciliation:
     fenced_at: datetime
     his: dict[int, int] = field(default_factory=dict)
     started_at: datetime | None = None
+    begun: float = field(default_factory=time.monotonic)
+    _scan: _Scan | None = None
+
+    @property
+    def is_scanning(self) -> bool:
+        """It has begun to read, and who lets go of it now begins again."""
+        return self._scan is not None
+
+    def waited(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self.begun
+
+    def close(self) -> None:
+        if self._scan is not None:
+            self._scan.close()
+            self._scan = None
 
     def __post_init__(self) -> None:
         with read() as cur:
@@ -146,10 +187,21 @@ class Reconciliation:
         )
 
     def step(self) -> ScanAnswer | None:
-        """Look, decide, and write the answer down in one transaction. Raises BrokerError where Kafka is silent."""
+        """Look for a moment; once all is read decide, and write the answer down in one transaction.
+
+        None: it goes on in the next step, so that a scan of a large bus outlasts neither lease nor task. Raises
+        BrokerError where Kafka is silent.
+        """
+        if self._scan is None:
+            return self._begin()
+        ended = self._scan.go_on(STEP_SECONDS)
+        failpoint("reconcile.after_scan")
+        return self._end(self._scan) if ended else None
+
+    def _begin(self) -> ScanAnswer | None:
         if self.started_at is None:
             self.started_at = attempts.clock()
-        before = self._moment()
+        before = self._moment(may_wait=True)
         if reasons := unsound(self.prepared, before):
             return self._settle(ScanAnswer(Answer.UNDECIDABLE, "; ".join(reasons)), before, [])
         self.his = self.his or {p: ground.hi for p, ground in before.grounds.items() if ground.hi is not None}
@@ -157,12 +209,14 @@ class Reconciliation:
         if waiting:
             log.info("attempt %s waits for the last stable offset of partitions %s", self.attempt.id, waiting)
             return None
-        scan = _Scan(self, before)
-        scan.run()
-        failpoint("reconcile.after_scan")
+        self._scan = _Scan(self, before)
+        return None
+
+    def _end(self, scan: _Scan) -> ScanAnswer:
         after = self._moment()
         applied = self._applied()
-        answer = decide(self.prepared, before, after, scan.reads(), scan.found, applied)
+        answer = decide(self.prepared, scan.before, after, scan.reads(), scan.found, applied)
+        self.close()
         return self._settle(answer, after, scan.reads())
 
     def _up_to_hi(self, moment: Moment) -> Moment:
@@ -170,21 +224,31 @@ class Reconciliation:
         grounds = {p: Ground(g.earliest, self.his[p], g.lso, g.diverged) for p, g in moment.grounds.items()}
         return Moment(moment.cluster_id, moment.topic_id, grounds)
 
-    def _moment(self) -> Moment:
-        """What the scan stands on now. An answer that does not come is no answer: BrokerUnavailable, try again."""
+    def _moment(self, may_wait: bool = False) -> Moment:
+        """What the scan stands on now. An answer that does not come is no answer: BrokerUnavailable, try again.
+
+        `may_wait`: the caller waits where an open transaction stands before `hi`. There no consumer is given anything
+        that a probe could be answered by, so it is asked when the wait is over.
+        """
         cluster_id = self.admin.cluster_id()
         topic_id = self.admin.topic_id(self.attempt.topic)
         if cluster_id != self.prepared.cluster_id or topic_id != self.prepared.topic_id:
             return Moment(cluster_id, topic_id, {})
         ends = self.admin.ends(self.attempt.topic, [anchor.partition for anchor in self.prepared.anchors])
-        grounds = {a.partition: self._ground(a, ends[a.partition]) for a in self.prepared.anchors}
+        waits = may_wait and any(
+            found.lso is not None and found.hw is not None and found.lso < self.his.get(partition, found.hw)
+            for partition, found in ends.items()
+        )
+        grounds = {a.partition: self._ground(a, ends[a.partition], waits) for a in self.prepared.anchors}
         return Moment(cluster_id, topic_id, grounds)
 
-    def _ground(self, anchor: Anchor, ends: Any) -> Ground:
+    def _ground(self, anchor: Anchor, ends: Any, waits: bool) -> Ground:
         if ends.earliest is None or ends.hw is None or ends.lso is None:
             raise BrokerUnavailable(expected=f"the offsets of {self.attempt.topic}/{anchor.partition}", found="none")
         if ends.earliest > anchor.lo or ends.hw < anchor.lo or anchor.leader_epoch is None:
             return Ground(ends.earliest, ends.hw, ends.lso, "")  # unsound already; a probe would add nothing
+        if waits:
+            return Ground(ends.earliest, ends.hw, ends.lso, "")
         start = Start(self.attempt.topic, anchor.partition, anchor.lo, anchor.leader_epoch)
         diverged = probe_epoch(self.cluster, start)
         if diverged is None:
@@ -200,6 +264,11 @@ class Reconciliation:
             return [row.index for row in cur.execute(sql.applied, keys).fetchall()]
 
     def _settle(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> ScanAnswer:
+        again(lambda: self._write(answer, moment, reads))
+        log.info("attempt %s is %s: %s", self.attempt.id, answer.answer, answer.why)
+        return answer
+
+    def _write(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> None:
         with write() as cur:
             attempts.hold(cur, self.lease)
             failpoint("settle.after_hold")
@@ -219,8 +288,6 @@ class Reconciliation:
             failpoint("settle.after_queue")
             attempts.touch(cur, [self.attempt.win])
             failpoint("settle.before_commit")
-        log.info("attempt %s is %s: %s", self.attempt.id, answer.answer, answer.why)
-        return answer
 
     def _places(self, answer: ScanAnswer) -> Iterable[attempts.PlaceRow]:
         for index, (partition, offset) in sorted((answer.places or {}).items()):
@@ -260,6 +327,7 @@ class _Scan:
     """Reads [lo, hi) of every partition of the attempt, read_committed, and keeps what carries its mark."""
 
     def __init__(self, owner: Reconciliation, before: Moment) -> None:
+        self.before = before
         self._owner = owner
         self._topic = owner.attempt.topic
         self._anchors = {Partition(self._topic, a.partition): a for a in owner.prepared.anchors}
@@ -267,22 +335,32 @@ class _Scan:
         self._at = {here: anchor.lo for here, anchor in self._anchors.items()}
         self._scanned = dict.fromkeys(self._anchors, 0)
         self._faults = dict.fromkeys(self._anchors, "")
+        self._until = time.monotonic() + owner.rules.scan_timeout / timedelta(seconds=1)
+        self._reader: PartitionReader | None = None
         self.found: list[Found] = []
 
-    def run(self) -> None:
-        until = time.monotonic() + self._owner.rules.scan_timeout / timedelta(seconds=1)
-        renewed = time.monotonic()
-        with PartitionReader(self._owner.cluster, fetch_wait=0.02) as reader:
-            reader.assign([Start(h.topic, h.partition, a.lo, a.leader_epoch) for h, a in self._anchors.items()])
-            while self._unread() and not self._broken(until):
-                for here, chunk in reader.read(2000, 0.2).items():
-                    self._keep(here, chunk.records)
-                    self._at[here] = max(self._at[here], chunk.next_offset)
-                    self._faults[here] = str(chunk.fault) if chunk.fault else self._faults[here]
-                failpoint("reconcile.while_scanning")
-                if time.monotonic() - renewed > _RENEW_AFTER:
-                    renew(self._owner.lease)
-                    renewed = time.monotonic()
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def go_on(self, seconds: float) -> bool:
+        """Reads for `seconds`, on from where it stands; True once there is nothing left that it may read."""
+        reader, pause = self._open(), time.monotonic() + seconds
+        while self._unread() and not self._broken(self._until):
+            for here, chunk in reader.read(2000, 0.2).items():
+                self._keep(here, chunk.records)
+                self._at[here] = max(self._at[here], chunk.next_offset)
+                self._faults[here] = str(chunk.fault) if chunk.fault else self._faults[here]
+            if time.monotonic() > pause:
+                break
+        return not self._unread()
+
+    def _open(self) -> PartitionReader:
+        if self._reader is None:
+            self._reader = PartitionReader(self._owner.cluster, fetch_wait=0.02)
+            self._reader.assign([Start(h.topic, h.partition, a.lo, a.leader_epoch) for h, a in self._anchors.items()])
+        return self._reader
 
     def reads(self) -> list[Read]:
         return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 
 from django.conf import settings
@@ -11,10 +12,12 @@ from psycopg.types.json import Jsonb
 
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract, contract_digest, parse_contract
-from ingest.core.errors import NotFound
+from ingest.core.contract_shape import Republish
+from ingest.core.errors import NotFound, PassgateError
+from ingest.core.lease import LONGEST_ATTEMPT, RECHECKS_A_LEASE
 from ingest.core.record import Parser
 from ingest.db import Cursor, NeverThere, again, found_or_made, one, read, statements, write
-from ingest.projecting import check_guarded
+from ingest.projecting import check_guarded, check_projection
 
 sql = statements("ingest", "streams")
 
@@ -61,10 +64,55 @@ def load(text: bytes, file: str, files: Mapping[str, bytes], actor: str) -> Load
     """Stores a new version of the stream's contract; it holds from the next window. Raises ContractErrors, and
     TruthUnguarded or SettingsError for a projection that readers must not be shown, or that cannot be used."""
     contract = parse(text, file, files)
+    check_usable(contract)
     with read() as cur:
         check_guarded(cur, contract)
     used = {name: files[name].decode() for name in sorted(files) if name in schema_files(contract)}
     return again(lambda: _store(contract, text, used, actor))
+
+
+class ContractUnusable(PassgateError):
+    """Valid, and no lane could work by it: refused before a run stands still for it."""
+
+    code = "contract_unusable"
+    what = "no lane could work by this contract"
+
+
+def check_usable(contract: Contract) -> None:
+    """Raises ContractUnusable, or SettingsError for its projection."""
+    if contract.reconcile.republish is Republish.PLAN:
+        raise ContractUnusable(
+            expected='reconcile.republish = "automatic"',
+            found='"plan": a publish proven absent would wait for ever, for there are no plans yet',
+            next_step="correct it",
+        )
+    for name, given, least, most, why in _bounds(contract):
+        if not least <= given <= most:
+            raise ContractUnusable(
+                expected=f"{name} from {least / _SECOND:g} s to {most / _SECOND:g} s: {why}",
+                found=f"{given / _SECOND:g} s",
+                next_step="correct it",
+            )
+    if contract.projection is not None:
+        check_projection(contract.projection.class_path, contract.projection.tables)
+
+
+_SECOND = timedelta(seconds=1)
+_LONG = timedelta(days=1)
+Bound = tuple[str, timedelta, timedelta, timedelta, str]
+
+
+def _bounds(contract: Contract) -> Iterable[Bound]:
+    """What has to fit this installation's own times: (key, given, least, most, why). A stored contract is not asked."""
+    beat = {name: entry["schedule"] * _SECOND for name, entry in settings.CELERY["beat_schedule"].items()}
+    yield (
+        "bus.delivery_timeout", contract.bus.delivery_timeout, _SECOND, LONGEST_ATTEMPT * _SECOND,
+        "an attempt ends well inside its lane's lease",
+    )  # fmt: skip
+    yield (
+        "gate.recheck", contract.gate.recheck, beat["enforce"] / RECHECKS_A_LEASE, _LONG,
+        f"a gate's lease is {RECHECKS_A_LEASE} of these, and the enforcer looks every {beat['enforce'] / _SECOND:g} s",
+    )  # fmt: skip
 
 
 def schema_files(contract: Contract) -> set[str]:
@@ -96,7 +144,11 @@ def newest_contract(stream: str) -> Loaded:
     return compiled(row.id)
 
 
-@lru_cache(maxsize=64)
+#: Versions a process keeps parsed, some 50 KB each: fewer than there are streams would be parsed again at every look.
+COMPILED = 2_048
+
+
+@lru_cache(maxsize=COMPILED)
 def compiled(contract_id: int) -> Loaded:
     """A stored contract never changes, so a process parses it once."""
     with read() as cur:

@@ -26,6 +26,7 @@ from audit.core.check import (
     waive_act,
 )
 from audit.core.reading import all_admitted, bus_caught_up
+from audit.core.stopped import publish_causes
 
 
 def published(facts: f.WindowFacts, now: datetime) -> Check:
@@ -35,7 +36,7 @@ def published(facts: f.WindowFacts, now: datetime) -> Check:
         return not_measured(name, required, causes, facts.publishing)
     p, bus = facts.publishing.value, facts.basis.value.broker.bus.name
     observed = f"{w.number(p.placed_once)} of {w.count(p.events, 'event')} at one place"
-    broken = (*_contradicted(p), *_over(p, bus), *_unsettled(p), *_misplaced(p, bus))
+    broken = (*_contradicted(p), *_over(p, bus), *_unsettled(p), *publish_causes(p), *_misplaced(p, bus))
     check = judged(name, required, observed, facts.publishing, broken)
     if check.state is State.HOLDS and not all_admitted(facts):
         return unfinished(check, "the events up to the cut were not admitted yet")
@@ -74,10 +75,10 @@ def _unsettled(p: f.Publishing) -> Iterable[Cause]:
         act = Act(f"reconcile {_the_publishes(p.unknown[0])}", "reconcile")
         yield Cause(f"{_publishes(p.unknown)} {w.have(p.unknown[0])} no known outcome", act)
     if p.undecidable[0]:
-        act = Act(f"decide {_the_publishes(p.undecidable[0])}", "decide", needs_approver=True)
+        act = Act(f"reconcile {_the_publishes(p.undecidable[0])} again", "reconcile")
         yield Cause(f"{_publishes(p.undecidable)} {w.be(p.undecidable[0])} UNDECIDABLE", act)
     if p.withheld[0]:
-        act = Act("ask for a republish", "republish", needs_approver=True)
+        act = Act("nothing yet: publishing again needs a plan", "operate")
         yield Cause(f"{_publishes(p.withheld)} {w.have(p.withheld[0])} been proven ABSENT", act)
     if p.in_flight[0]:
         yield Cause(f"{_publishes(p.in_flight)} {w.be(p.in_flight[0])} in flight", WAIT_LANES)
@@ -86,7 +87,7 @@ def _unsettled(p: f.Publishing) -> Iterable[Cause]:
 
 
 def _misplaced(p: f.Publishing, bus: str) -> Iterable[Cause]:
-    look = Act(f"find who writes to {bus}, then rerun the window", "replay", needs_approver=True)
+    look = Act(f"find who writes to {bus}, then open a new run", "open")
     lost = p.unplaced - p.unsettled
     if lost > 0:
         yield Cause(f"{w.count(lost, 'event')} {w.have(lost)} no place on {bus}", RERUN)

@@ -42,7 +42,7 @@ def _diagnosed(v: Verdict, number: int | None, permissions: Collection[str] | No
     head = f"Window {v.window.number} is {v.state}: {_listed(causes)}."
     if v.state is State.FAIL:
         stays = f"; #{number} stays" if number is not None else ""
-        return Diagnosis(f"{head} This cannot be cleared. Rerun the window{stays}.", causes, None)
+        return Diagnosis(f"{head} This cannot be cleared. Open a new run{stays}.", causes, None)
     act = causes[0].act if causes else None
     return Diagnosis(" ".join([head, *_next(act, permissions)]), causes, act)
 

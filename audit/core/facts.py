@@ -163,6 +163,15 @@ class Basis:
 
 
 @dataclass(frozen=True)
+class LaneStop:
+    """A lane that stands still and has said why: `label` is its source's, or says whose publish lane it is."""
+
+    label: str
+    code: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class SourceLedger:
     """One inbox source of the window, counted in the ledger.
 
@@ -185,6 +194,7 @@ class SourceLedger:
     lost: int = 0  # offsets of the range that were deleted before anybody read them
     first: bool = False  # no window before this one had the source
     target: int | None = None  # where an open window's lane could be now: the newest sampled LSO
+    stop: LaneStop | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +208,7 @@ class BusPosition:
     end: int | None
     moved_at: datetime
     lost: int = 0  # offsets of the range that were deleted before anybody read them
+    stop: LaneStop | None = None
 
 
 @dataclass(frozen=True)
@@ -236,6 +247,7 @@ class Publishing:
     foreign: int = 0
     mismatching: int = 0
     contradictions: int = 0
+    stopped: tuple[LaneStop, ...] = ()  # publish lanes of the window's sources that stand still
 
     @property
     def unplaced(self) -> int:

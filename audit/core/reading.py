@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from audit.core import facts as f
+from audit.core import stopped
 from audit.core import words as w
 from audit.core.check import (
     RERUN,
@@ -26,6 +27,7 @@ from audit.core.check import (
     unmeasured,
 )
 from audit.core.standing import lost_offsets
+from ingest.core import stops
 
 TAKEN_IN = Act("wait until they are taken in")
 OPEN_THE_NEXT = Act("open the next run: they belong to it", "open")
@@ -88,14 +90,19 @@ class Lag:
     behind: int
     stalled_since: datetime | None = None
     held_at: int | None = None
+    stop: f.LaneStop | None = None
 
     def text(self) -> str:
+        if self.stop is not None:
+            return stopped.lane_text(self.stop)
         if self.held_at is not None:
             return f"{self.label} is held at {w.number(self.held_at)} by an open transaction"
         stalled = f" and STALLED since {w.clock(self.stalled_since)}" if self.stalled_since else ""
         return f"{self.label} is {w.number(self.behind)} behind{stalled}"
 
     def act(self) -> Act:
+        if self.stop is not None:
+            return stopped.lane_act(self.stop)
         if self.held_at is not None:
             return Act(f"end the open transaction that holds {self.label}", "operate")
         return Act(f"look at the lane of {self.label}", "operate") if self.stalled_since else WAIT_LANES
@@ -109,9 +116,13 @@ def lag(
     log: f.PartitionLog | None,
     now: datetime,
     bound: timedelta,
+    stop: f.LaneStop | None = None,
 ) -> Lag:
-    """A position that stands still with a backlog is STALLED, whatever any heartbeat says (S18, S22)."""
+    """A position that stands still with a backlog is STALLED, whatever any heartbeat says (S18, S22); a lane that
+    stopped with one says why."""
     behind = max(target - position, 0)
+    if behind and stop is not None and not stops.is_brief(stop.code):
+        return Lag(label, behind, stop=stop)
     held = log is not None and log.lso is not None and log.lso < (log.high_watermark or 0) and position >= log.lso
     if behind and held:
         return Lag(label, behind, held_at=position)
@@ -132,7 +143,8 @@ def _inbox_lags(facts: f.WindowFacts, now: datetime) -> list[Lag]:
         target = source.cut if source.cut is not None else source.target
         log = _log(topic, partitions.get(source.label))
         if target is not None:
-            lags.append(lag(source.label, source.position, target, source.moved_at, log, now, bound))
+            at = source.moved_at
+            lags.append(lag(source.label, source.position, target, at, log, now, bound, source.stop))
     return [found for found in lags if found.behind]
 
 
@@ -143,7 +155,7 @@ def _bus_lags(facts: f.WindowFacts, now: datetime) -> list[Lag]:
     for bus in facts.bus.value if facts.bus else ():
         log = _log(topic, bus.partition)
         if bus.end is not None:
-            lags.append(lag(bus.label, bus.position, bus.end, bus.moved_at, log, now, bound))
+            lags.append(lag(bus.label, bus.position, bus.end, bus.moved_at, log, now, bound, bus.stop))
     return [found for found in lags if found.behind]
 
 
@@ -170,7 +182,7 @@ def once_admitted(facts: f.WindowFacts, check: Check) -> Check:
 
 def _lag_causes(lags: Sequence[Lag]) -> Iterable[Cause]:
     """Lanes that merely run are one cause; what stands still is named one by one."""
-    odd = [found for found in lags if found.stalled_since or found.held_at is not None]
+    odd = [found for found in lags if found.stalled_since or found.held_at is not None or found.stop]
     plain = [found for found in lags if found not in odd]
     yield from (Cause(found.text(), found.act()) for found in odd)
     if len(plain) == 1:

@@ -27,7 +27,6 @@ from ingest.core.posture import Change, changes
 FAIL = Severity.FAIL
 
 #: Another run begins on what is there now; this one keeps its verdict.
-OPEN_ANOTHER = Act("open another run", "open")
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,12 @@ def _other_database(was: f.DatabaseIdentity, is_: f.DatabaseIdentity) -> Iterabl
         yield Cause("the database is not the one the window opened in", RERUN)
     elif was.timeline != is_.timeline:
         text = f"Postgres was on timeline {was.timeline} and is on {is_.timeline}"
-        yield Cause(text, OPEN_ANOTHER)
+        yield Cause(text, RERUN)
 
 
 def other_topic(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     if is_.topic_id is None:
-        yield Cause(f"{was.name} is gone", Act(f"find out who deleted {was.name}", "operate"))
+        yield Cause(f"{was.name} is gone", Act(f"find out who deleted {was.name}, then open a new run", "open"))
     elif was.topic_id != is_.topic_id:
         yield Cause(f"{was.name} was deleted and created again", RERUN, Severity.FAIL)
 
@@ -116,7 +115,7 @@ def _no_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     if is_.topic_id is None:
         return
     if was.posture is None:
-        yield Cause(f"the posture of {was.name} is not in the basis", OPEN_ANOTHER)
+        yield Cause(f"the posture of {was.name} is not in the basis", RERUN)
     if is_.posture is None:
         yield Cause(f"the posture of {is_.name} was not measured", MEASURE_KAFKA)
     if was.posture is None or is_.posture is None:
@@ -125,7 +124,7 @@ def _no_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
         if way is Change.UNKNOWN and key in was.posture:
             yield Cause(f"{key} of {is_.name} was not measured", MEASURE_KAFKA)
         elif way is Change.UNKNOWN:
-            yield Cause(f"{key} of {was.name} is not in the basis", OPEN_ANOTHER)
+            yield Cause(f"{key} of {was.name} is not in the basis", RERUN)
 
 
 def lost_offsets(label: str, n: int) -> Cause:
@@ -150,7 +149,7 @@ def _broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
     log, label, end = topic.partitions.get(part.partition), part.label, part.end
     if log is None:
         if topic.topic_id is not None:
-            yield Cause(f"{label} is gone", Act(f"find out what became of {label}", "operate"))
+            yield Cause(f"{label} is gone", Act(f"find out what became of {label}, then open a new run", "open"))
         return
     if end is not None and log.high_watermark is not None and log.high_watermark < end:
         yield Cause(f"{label} ends at {w.number(log.high_watermark)}, before the window's {w.number(end)}", RERUN)
@@ -181,7 +180,7 @@ def _unread_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     if log.leader_epoch is None:
         yield Cause(f"the leader epoch of {part.label} was not measured", MEASURE_KAFKA)
     if _epoch(was, part.partition) is None:
-        yield Cause(f"the leader epoch of {part.label} is not in the basis", OPEN_ANOTHER)
+        yield Cause(f"the leader epoch of {part.label} is not in the basis", RERUN)
 
 
 # ---- what is worth saying and breaks nothing ------------------------------------------------------------------------

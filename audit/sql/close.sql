@@ -65,6 +65,14 @@ ON CONFLICT DO NOTHING
 -- name: bus_end_known
 UPDATE run_window SET bus_end_at = clock_timestamp() WHERE id = %(win)s
 
+-- name: told_unjudged
+SELECT unjudged_why FROM run_window WHERE id = %(win)s
+
+-- name: unjudged
+-- Why a window could not be judged, for its page; the same trouble again is no new row version. Null: it could be.
+UPDATE run_window SET unjudged_why = %(why)s, unjudged_at = CASE WHEN %(why)s::text IS NOT NULL THEN clock_timestamp() END
+ WHERE id = %(win)s AND unjudged_why IS DISTINCT FROM %(why)s
+
 -- name: judged
 -- The compare-and-set of DESIGN 6. The revision rises, so that a second closer of the same revision finds no row.
 UPDATE run_window SET revision = revision + 1, judged_revision = revision + 1

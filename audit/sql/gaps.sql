@@ -8,5 +8,7 @@ SELECT g.source_id, g.from_offset, g.to_offset, g.isolation, s.topic, s.topic_id
  ORDER BY g.source_id, g.from_offset
 
 -- name: proven
-UPDATE gap SET state = 'PROVEN', proven_at = clock_timestamp(), proof = %(proof)s
- WHERE source_id = %(source)s AND from_offset = %(start)s AND state = 'CLAIMED'
+-- All of a source's in one statement: a log may have thousands of holes.
+UPDATE gap SET state = 'PROVEN', proven_at = clock_timestamp(), proof = x.proof
+  FROM unnest(%(starts)s::bigint[], %(proofs)s::jsonb[]) AS x(from_offset, proof)
+ WHERE gap.source_id = %(source)s AND gap.from_offset = x.from_offset AND state = 'CLAIMED'

@@ -12,6 +12,7 @@ SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_a
 -- has nothing of this one yet. `first`: no window before this one had the source.
 WITH part AS (
     SELECT r.source_id, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset, p.next_offset, p.leader_epoch,
+           p.stopped_code, p.stopped_detail,
            greatest(p.progressed_at, coalesce(least(behind.at, w.cut_at), clock_timestamp())) AS stands_since,
            greatest(r.start_offset, least(p.next_offset, coalesce(r.end_offset, p.next_offset))) AS upto,
            NOT EXISTS (SELECT FROM window_range e WHERE e.source_id = r.source_id AND e.win < r.win) AS first
@@ -86,7 +87,7 @@ SELECT id, name FROM event_class WHERE stream_id = %(stream)s
 -- name: bus
 -- The effects lane on every bus partition of the basis' topic. A range not written yet has an earlier window whose end is
 -- not known; its start then is that window's.
-SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p.leader_epoch,
+SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p.leader_epoch, p.stopped_code, p.stopped_detail,
        greatest(p.progressed_at, coalesce(least(behind.at, w.bus_end_at), clock_timestamp())) AS stands_since,
        r.end_offset, coalesce(r.start_offset, (SELECT max(e.start_offset) FROM window_range e
                                                 WHERE e.source_id = s.id AND e.win < %(win)s), p.next_offset) AS start_offset,
@@ -101,9 +102,16 @@ SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p
  WHERE s.stream_id = %(stream)s AND s.role = 'bus' AND s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s
  ORDER BY s.id
 
+-- name: stopped_publishing
+-- Publish lanes of the window's sources that stand still, and why.
+SELECT s.role, s.kind, s.topic, s.partition, p.stopped_code, p.stopped_detail
+  FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
+  JOIN position p ON p.source_id = s.id AND p.lane = 'publish' AND p.stopped_code IS NOT NULL
+ WHERE r.win = %(win)s ORDER BY s.id
+
 -- name: standing
--- Where the lanes of these inbox and bus sources stand now.
-SELECT s.role, s.kind, s.topic, s.partition, p.next_offset
+-- Where the lanes of these inbox and bus sources stand now, and why.
+SELECT s.role, s.kind, s.topic, s.partition, p.next_offset, p.stopped_code, p.stopped_detail
   FROM position p JOIN source s ON s.id = p.source_id
  WHERE s.stream_id = %(stream)s
    AND (p.lane = 'admission' AND EXISTS (SELECT FROM window_range r WHERE r.win = %(win)s AND r.source_id = s.id)

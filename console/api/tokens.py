@@ -15,7 +15,7 @@ from console.models import TokenScope
 from console.people import Act
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
-from ingest.db import write
+from ingest.db import again, write
 
 LONGEST = timedelta(days=400)
 
@@ -48,6 +48,10 @@ def issue(user: Any, name: str, expires: timedelta, acts: Collection[str], actor
     if unknown:
         raise TokenRefused(expected=f"acts among {', '.join(act.value for act in Act)}", found=unknown[0])
     wanted = sorted(set(acts))
+    return again(lambda: _issue(user, name, expires, wanted, actor))
+
+
+def _issue(user: Any, name: str, expires: timedelta, wanted: list[str], actor: str) -> Issued:
     with write() as cur:
         AuthToken.objects.filter(user=user, expiry__lt=Now()).delete()  # what is over is of no use to anybody
         token, secret = AuthToken.objects.create(user, expiry=expires)
@@ -65,6 +69,10 @@ def listed(user: Any | None = None) -> QuerySet[Any]:
 
 def revoke(key: str, actor: str) -> int:
     """Ends the tokens with this key; returns how many. Raises NotFound."""
+    return again(lambda: _revoke(key, actor))
+
+
+def _revoke(key: str, actor: str) -> int:
     with write() as cur:
         found = list(AuthToken.objects.select_related("user").filter(token_key=key.replace("\0", "\ufffd")))
         if not found:

@@ -36,6 +36,7 @@ COMMANDS = {
     "run": Entry("console.cli.run", "run", "Open, seal and close runs."),
     "gate": Entry("console.cli.gate", "gate", "Ask a run's gate, and run a command only on PASS."),
     "quarantine": Entry("console.cli.quarantine", "quarantine", "List, show and resolve quarantined records."),
+    "lanes": Entry("console.cli.lanes", "lanes", "Every lane: how far it is, why it stands, and what ends that."),
     "reconcile": Entry("console.cli.reconcile", "reconcile", "Settle publishes of unknown outcome."),
     "fsck": Entry("console.cli.fsck", "fsck", "Check every invariant of the ledger."),
     "drill": Entry("console.cli.drill", "drill", "Play faults to a stack of its own."),

@@ -22,7 +22,7 @@ from console.cli.base import Command, Group, acting, as_json, emit, moment, said
 from console.people import Role, make_groups, roles_named
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
-from ingest.db import write
+from ingest.db import again, write
 
 ROLES = [role.value for role in Role]
 GENERATED_BYTES = 18
@@ -95,12 +95,16 @@ def make_user(name: str, roles: Sequence[str], password: str | None, actor: str)
             validate_password(password, made)
     except ValidationError as error:
         raise UserRefused(found=" ".join(error.messages), next_step="choose another one") from None
+    again(lambda: _store_user(made, roles, actor))
+    return made
+
+
+def _store_user(made: User, roles: Sequence[str], actor: str) -> None:
     with write() as cur:
         make_groups()
-        made.save()
+        made.save(force_insert=True)  # a second time, too, when the first was rolled back
         made.groups.set(Groups.objects.filter(name__in=roles))
-        record_act(cur, actor, "user.create", f"user:{name}", detail={"roles": sorted(set(roles))})
-    return made
+        record_act(cur, actor, "user.create", f"user:{made.username}", detail={"roles": sorted(set(roles))})
 
 
 @user.command("list", cls=Command)

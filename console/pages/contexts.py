@@ -796,7 +796,8 @@ class LaneRow:
     owner: str
     until: datetime | None
     fence: int
-    detail: str = ""
+    detail: str = ""  # why it stands still, in full
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -806,6 +807,7 @@ class LanesPage:
     said: str
     well: bool
     rows: tuple[LaneRow, ...]
+    pager: Pager
     owners: tuple[tuple[str, int, datetime | None], ...]
     queue: tuple[Fact, ...]
     permits: tuple[Fact, ...]

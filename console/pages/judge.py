@@ -74,5 +74,5 @@ def _done(seen: runs.Scope) -> str:
     if seen.window.state == WindowState.OPEN:
         return "The window is open: seal it first."
     if seen.verdict and seen.verdict.state == "FAIL":
-        return f"#{seen.verdict.number} is FAIL. This cannot be cleared: rerun the window."
+        return f"#{seen.verdict.number} is FAIL. This cannot be cleared: open a new run."
     return ""

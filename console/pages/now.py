@@ -15,6 +15,7 @@ from console.pages.reads import needs as waiting
 from console.pages.reads import runs
 from console.pages.shell import STEADY, needs, page, waiting_for
 from console.people import Act, may
+from ingest.core.stops import why
 from ingest.models import Run, RunState
 
 LATELY = 8
@@ -29,7 +30,7 @@ def now(request: HttpRequest) -> HttpResponseBase:
     lines = [
         *_unknown(request, found.unknown),
         *_quarantine(request, found.quarantine),
-        *_stopped(request, found.stopped),
+        *_stopped(request, found),
     ]
     mine = tuple(todo for todo in lines if todo.act and todo.act.answer)
     others = tuple(todo for todo in lines if not (todo.act and todo.act.answer))
@@ -87,22 +88,30 @@ def _quarantine(request: HttpRequest, groups: Sequence[waiting.QuarantineOf]) ->
     return found
 
 
-def _stopped(request: HttpRequest, stopped: Sequence[waiting.StoppedLane]) -> list[c.Todo]:
-    return [
+def _stopped(request: HttpRequest, found: waiting.Needs) -> list[c.Todo]:
+    url, may_look = reverse("lanes"), may(request.user, Act.OPERATE)
+    lines = [
         c.Todo(
             f"The {lane.lane} lane of {lane.source} {_stands(lane)}",
-            reverse("lanes"),
+            url,
             lane.state,
             lane.stream,
             lane.since,
-            c.Button("Look", reverse("lanes"), may(request.user, Act.OPERATE)),
+            c.Button("Look", url, may_look),
         )
-        for lane in stopped
+        for lane in found.stopped
     ]
+    more = found.stopped_in_all - len(found.stopped)
+    if more > 0:
+        words = f"{more:,} more lane{' stands' if more == 1 else 's stand'} still."
+        lines.append(c.Todo(words, url, "STOPPED", "", None, c.Button("Look", url, may_look)))
+    return lines
 
 
 def _stands(lane: waiting.StoppedLane) -> str:
-    return f"stopped: {lane.code}." if lane.state == "STOPPED" else "has a backlog and does not move."
+    if lane.state != "STOPPED":
+        return "has a backlog and does not move."
+    return f"stopped: {why(lane.code, lane.detail)}. Next: {lane.act}."
 
 
 def _lately() -> tuple[c.VerdictLine, ...]:

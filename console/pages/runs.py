@@ -89,7 +89,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     now = None
     if standing is None and seen.window is not None:
         now = judged.now(seen.window.id, evidence(seen), permissions(request.user))
-    trouble = str(now) if isinstance(now, PassgateError) else ""
+    trouble = str(now) if isinstance(now, PassgateError) else _unjudged(seen)
     live = now if isinstance(now, judged.Judged) else None
     measuring = isinstance(now, judged.Measuring)
     anew = live is not None and live.anew
@@ -113,6 +113,14 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     )
     pace = RUNNING if measuring or anew else _pace(seen, standing)
     return page(request, "run", context, here="runs", pace=pace)
+
+
+def _unjudged(seen: reads.Scope) -> str:
+    """Why the window could not be judged the last time somebody tried, as its row says."""
+    win = seen.window
+    if win is None or not win.unjudged_why:
+        return ""
+    return f"It could not be judged at {win.unjudged_at:%H:%M:%S} UTC: {win.unjudged_why}. It is tried again by itself."
 
 
 def _pace(seen: reads.Scope, standing: Verdict | None) -> int:
@@ -152,7 +160,7 @@ def _said(seen: reads.Scope, live: judged.Judged | None, trouble: str) -> c.Said
     """What is known now; without that, that it is being found out."""
     if live is not None:
         return _all_hold(seen, live) if live.verdict.state == "PASS" else live.said
-    if trouble:
+    if trouble and not _unjudged(seen):
         return c.Said("The checks could not be measured.", "look again in a moment.")
     if seen.window is not None:
         words = f"The checks of window {seen.window.number} are being measured: every receipt is counted."

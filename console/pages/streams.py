@@ -180,7 +180,7 @@ def _rules(terms: Contract) -> tuple[c.Fact, ...]:
         c.Fact("discards allowed", close.discard_max, "number"),
         c.Fact("joins MISSING allowed", f"{close.missing_max:.2%}"),
         c.Fact("joins AMBIGUOUS allowed", f"{close.ambiguous_max:.2%}"),
-        c.Fact("an empty window", "needs a waiver" if close.empty == "waiver" else "never passes"),
+        c.Fact("an empty window", "does not pass" if close.empty == "waiver" else "never passes"),
         c.Fact("control totals", str(close.totals)),
         c.Fact("gate re-checked every", _span(gate.recheck)),
         c.Fact("readers", _joined(gate.readers)),
@@ -191,7 +191,8 @@ def _rules(terms: Contract) -> tuple[c.Fact, ...]:
             else "reconciled when asked",
         ),
         c.Fact(
-            "proven absent", "published again by itself" if reconcile.republish == "automatic" else "waits for a plan"
+            "proven absent",
+            "published again by itself" if reconcile.republish == "automatic" else "stays: plans are not there yet",
         ),
     )
 

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 
 from django.db.models import Count, Max, Min, Sum
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
 
 from audit.models import Enforcement
 from console.pages import contexts as c
+from console.pages import paths
 from console.pages.reads import lanes as reads
 from console.pages.shell import STEADY, needs, page
 from console.people import Act
-from ingest.models import Lane, Permit, Position, PublishQueue, Sample
+from ingest.models import Permit, PublishQueue
 
-# A contract's own bounds hold on its run's page.
-SAMPLE_MAX_AGE = timedelta(seconds=30)
 MOST_OWNERS = 100
 
 
 @needs(Act.LOOK)
 def lanes(request: HttpRequest) -> HttpResponseBase:
-    """Every lane of the installation, who owns it, the queue and the permits."""
-    found = reads.positions()
-    samples = reads.newest_samples([each.source_id for each in found])
-    reached = reads.admitted_to(found)
-    now = datetime.now(UTC)
-    rows = tuple(_row(each, _lag(each, samples.get(each.source_id), reached, now), now) for each in found)
-    said, well = _said(rows)
+    """Every lane of the installation, trouble first, who owns it, the queue and the permits."""
+    after = request.GET.get("after", "")
+    found = reads.lines(after=after, size=reads.PAGE_SIZE + 1)
+    shown = found[: reads.PAGE_SIZE]
+    counts = reads.counts()
+    said, well = said_of(counts)
+    url = reverse("lanes")
+    following = paths.with_query(url, after=shown[-1].key) if len(found) > len(shown) else ""
     context = c.LanesPage(
         said=said,
         well=well,
-        rows=rows,
-        owners=_owners(found, now),
+        rows=tuple(map(_row, shown)),
+        pager=c.Pager(len(shown), url if after else "", following, f"{sum(counts.values()):,}"),
+        owners=tuple(reads.owners(MOST_OWNERS)),
         queue=_queue(),
         permits=_permits(),
         enforcement=tuple(
@@ -44,48 +45,33 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
     return page(request, "lanes", context, here="system", pace=STEADY)
 
 
-def _lag(position: Position, sample: Sample | None, reached: Mapping[int, int], now: datetime) -> int | None:
-    stale = reads.is_stale(position, sample, now, SAMPLE_MAX_AGE)
-    return reads.lag(position, None if stale else sample, reached)
-
-
-def _row(position: Position, behind: int | None, now: datetime) -> c.LaneRow:
-    held = position.until is not None and position.until > now
+def _row(line: reads.LaneLine) -> c.LaneRow:
     return c.LaneRow(
-        lane=Lane(position.lane).value,
-        source=position.source.name,
-        stream=position.stream.name,
-        state=reads.state(position, behind, now, reads.STALLED_AFTER),
-        position=position.next_offset,
-        lag=behind,
-        moved_at=position.progressed_at,
-        owner=(position.owner or "") if held else "",
-        until=position.until,
-        fence=position.fence,
-        detail=f"{position.stopped_code}: {position.stopped_detail or ''}" if position.stopped_code else "",
+        lane=line.lane,
+        source=line.source,
+        stream=line.stream,
+        state=line.state,
+        position=line.position,
+        lag=line.behind,
+        moved_at=line.moved_at,
+        owner=line.owner,
+        until=line.until,
+        fence=line.fence,
+        detail=line.reason,
+        next=line.act,
     )
 
 
-def _said(rows: Sequence[c.LaneRow]) -> tuple[str, bool]:
+def said_of(counts: Mapping[str, int]) -> tuple[str, bool]:
     """The machine in one sentence. Lanes that were not measured are not well."""
-    if not rows:
+    total = sum(counts.values())
+    if not total:
         return "No lane yet: no stream has a source.", False
-    counts = {state: sum(row.state == state for row in rows) for state in ("STOPPED", "STALLED", "UNMEASURED")}
-    words = {"STOPPED": "stopped", "STALLED": "stalled", "UNMEASURED": "unmeasured"}
-    wrong = [f"{count} {words[state]}" for state, count in counts.items() if count]
+    wrong = [f"{counts[state]:,} {words}" for state, words in reads.WORDS.items() if counts.get(state)]
     if wrong:
-        return f"Of {len(rows)} lanes, {', '.join(wrong)}.", False
-    moving = sum(row.state == "MOVING" for row in rows)
-    return f"All {len(rows)} lanes are well: {moving} moving, {len(rows) - moving} caught up.", True
-
-
-def _owners(found: Sequence[Position], now: datetime) -> tuple[tuple[str, int, datetime | None], ...]:
-    """Processes that hold leases now, and until when the last of them runs."""
-    held: dict[str, list[datetime]] = {}
-    for each in found:
-        if each.owner and each.until and each.until > now:
-            held.setdefault(each.owner, []).append(each.until)
-    return tuple((owner, len(untils), max(untils)) for owner, untils in sorted(held.items())[:MOST_OWNERS])
+        return f"Of {total:,} lanes, {', '.join(wrong)}.", False
+    moving = counts.get("MOVING", 0)
+    return f"All {total:,} lanes are well: {moving:,} moving, {total - moving:,} caught up.", True
 
 
 def _queue() -> tuple[c.Fact, ...]:

@@ -135,7 +135,7 @@ def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
 
 
 def _one_button(request: HttpRequest, found: reads.Listed) -> c.Button | None:
-    if found.attempt.state != AttemptState.UNKNOWN or found.attempt.over_at:
+    if found.attempt.state not in LOST or found.attempt.over_at:
         return None
     url = reverse("reconcile-one", args=[found.attempt.id])
     return c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True)
@@ -157,7 +157,7 @@ def _headline(found: reads.Listed, around: reads.Around) -> str:
         AttemptState.PARTIAL: f"PARTIAL: {scan.found:,} of {scan.expected:,} found; the rest was queued again."
         if scan
         else "PARTIAL: some were found; the rest was queued again.",
-        AttemptState.UNDECIDABLE: f"UNDECIDABLE: {(scan and scan.why) or attempt.why}. Two people must decide.",
+        AttemptState.UNDECIDABLE: f"UNDECIDABLE: {(scan and scan.why) or attempt.why}.",
         AttemptState.NOT_SENT: "Nothing left this process; its batches were queued again.",
     }
     return words.get(AttemptState(attempt.state), attempt.state)
@@ -174,14 +174,14 @@ def _next(found: reads.Listed) -> str:
     attempt = found.attempt
     if attempt.over_at:
         return "It is over: its window has failed, and its lane goes on with later runs."
-    if attempt.state == AttemptState.UNKNOWN:
+    if attempt.state in LOST:
         if found.asked:
             ago = span_words((datetime.now(UTC) - found.asked.requested_at).total_seconds())
             return f"{found.asked.requested_by} asked to reconcile {ago} ago; its lane's owner serves that next."
-        return "Reconcile fences the old producer first, then looks."
+        again = " again, in case what kept the answer away has passed" if attempt.state == "UNDECIDABLE" else ""
+        return f"Waits for a person: reconcile fences the old producer first, then looks{again}."
     return {
         AttemptState.PREPARED: "If its lane dies, the next owner settles it before anything else is sent.",
-        AttemptState.UNDECIDABLE: "A plan decides: present needs places, absent republishes, both show on the verdict.",
     }.get(AttemptState(attempt.state), "")
 
 
@@ -319,7 +319,7 @@ def _confirm(
 def _refusals(request: HttpRequest, answer: Answer, chosen: Sequence[reads.Listed]) -> tuple[str, ...]:
     if not answer:
         return (refuse(request, Act.RECONCILE, answer),)
-    if not any(each.attempt.state == AttemptState.UNKNOWN for each in chosen):
+    if not any(each.attempt.state in LOST for each in chosen):
         return ("None of these attempts is UNKNOWN any more. Nothing was asked for.",)
     return ()
 
@@ -328,7 +328,7 @@ def _request(request: HttpRequest, chosen: Sequence[reads.Listed]) -> tuple[str,
     """Ask for each; a refusal of one leaves the others asked for."""
     fresh, already, errors = 0, 0, []
     for each in chosen:
-        if each.attempt.state != AttemptState.UNKNOWN:
+        if each.attempt.state not in LOST:
             continue
         try:
             asked = verbs.request(each.attempt.id, request.user.get_username())
@@ -357,7 +357,7 @@ def _confirm_page(
     named: set[int],
 ) -> c.ReconcilePage:
     name = f"{run.stream}/{run.run_id}" if run else ""
-    waiting = [each for each in found if each.attempt.state == AttemptState.UNKNOWN]
+    waiting = [each for each in found if each.attempt.state in LOST]
     return c.ReconcilePage(
         title=title,
         url=url,

@@ -99,6 +99,7 @@ LOOKS: Mapping[str, Look] = {
     "MOVING": Look("moving", "arrow", Tone.RUNNING, Shape.PLAIN),
     "CAUGHT UP": Look("caught up", "check", Tone.PASS, Shape.PLAIN),
     "STALLED": Look("STALLED", "cross", Tone.FAIL, Shape.SOLID),
+    "WAITS": Look("waits", "pause", Tone.BLOCKED, Shape.DASHED),
     "STOPPED": Look("stopped", "pause", Tone.FAIL, Shape.BAR),
     "FREE": Look("free", "ring", Tone.MUTED, Shape.PLAIN),
     "RETIRED": Look("retired", "empty", Tone.MUTED, Shape.PLAIN),

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ingest.core import stops
+from ingest.core.errors import PassgateError
+
 #: How often Kafka is told a position while batch follows batch (s); at once when there is nothing to do.
 TELL_SECONDS = 1.0
 #: How long records wait for more where more is coming: among many lanes each reads for a moment only, and batches of
@@ -15,10 +18,46 @@ GATHER_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Step:
-    """`records` were made durable; `idle` says there was nothing to do."""
+    """`records` were made durable; `idle` says there was nothing to do; `keep` that letting go of the lane now would
+    lose what it has begun."""
 
     records: int
     idle: bool
+    keep: bool = False
+
+
+class LaneWaits(PassgateError):
+    """No error: something outside has to happen first. The lane lets go, and is not taken again before that.
+
+    Taking it only to find that would cost a lease, a fence and a producer each time, for as long as nobody acts.
+    `seconds` is the longest that it rests where nothing but time ends it.
+    """
+
+    what = "the lane waits"
+
+    def __init__(self, seconds: float = 0.0, *, found: str = "") -> None:
+        self.seconds = seconds
+        super().__init__(found=found)
+
+
+class WaitsForReconcile(LaneWaits):
+    code = stops.RECONCILE
+    what = stops.waits_for(stops.RECONCILE)
+
+
+class WaitsForSilence(LaneWaits):
+    code = stops.SILENCE
+    what = stops.waits_for(stops.SILENCE)
+
+
+class WaitsForRepublish(LaneWaits):
+    code = stops.REPUBLISH
+    what = stops.waits_for(stops.REPUBLISH)
+
+
+class WaitsForTransaction(LaneWaits):
+    code = stops.TRANSACTION
+    what = stops.waits_for(stops.TRANSACTION)
 
 
 Meanwhile = Callable[[], bool]

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 LEASE_SECONDS = 30
+#: An attempt ends well inside its lease and those of the process's other lanes (s).
+LONGEST_ATTEMPT = LEASE_SECONDS / 2
+#: How many re-checks of a gate its lease lasts for.
+RECHECKS_A_LEASE = 3
 
 
 @dataclass(frozen=True)

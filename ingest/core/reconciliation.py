@@ -209,6 +209,28 @@ class Due(StrEnum):
     REQUEST = "REQUEST"  # a person must ask: reconcile.automatic is off, or the last scan could not answer
 
 
+#: What kept a scan from answering and may not the next time: it broke off, or something was not measured.
+_PASSING = ("SCAN: ", "UNMEASURED: ")
+_AFTER = "after the scan: "
+_MOST_DOUBLINGS = 7
+
+
+def passes(why: str) -> bool:
+    """Whether every reason for which a scan could not answer may have gone: then it is worth asking again."""
+    reasons = [reason.removeprefix(_AFTER) for reason in why.split("; ") if reason]
+    return bool(reasons) and all(reason.startswith(_PASSING) for reason in reasons)
+
+
+def again_after(after: float, scans: int) -> float:
+    """How long after the newest of `scans` that could not answer the next one is due (s): twice as long each time."""
+    return after * float(1 << min(max(scans, 1), _MOST_DOUBLINGS))
+
+
+def patience(silent_for: float, longest: float, shortest: float = 5.0) -> float:
+    """How long to rest before looking again whether an open transaction has ended (s): the longer, the longer it is."""
+    return min(max(silent_for / 4, shortest), longest)
+
+
 def due(undecidable: bool, requested: bool, automatic: bool, silent_for: float, after: float) -> Due:
     """When an attempt is reconciled: at once where a person asked, else after `after` seconds of silence, if automatic.
 

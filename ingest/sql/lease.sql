@@ -1,6 +1,7 @@
 -- name: take
 -- The compare-and-set of DESIGN 3.1: a free or expired position gets a new owner and a higher fence. The clock is the
 -- database's; a lease that would last for more than a minute was given before that clock stepped back, and is over too.
+-- What a lane waited for has come, or it would not be taken; an error stands until the lane has got beyond it.
 -- A row that somebody's transaction holds is left alone: whoever waited for it would hold up its own lanes.
 WITH free AS (
     SELECT lane, source_id FROM position
@@ -10,6 +11,10 @@ WITH free AS (
        FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE position p
    SET owner = %(owner)s, fence = fence + 1, taken_at = clock_timestamp(),
+       stopped_code = CASE WHEN p.stopped_code LIKE 'waits!_%%' ESCAPE '!' THEN NULL ELSE p.stopped_code END,
+       stopped_detail = CASE WHEN p.stopped_code LIKE 'waits!_%%' ESCAPE '!' THEN NULL ELSE p.stopped_detail END,
+       stopped_at = CASE WHEN p.stopped_code LIKE 'waits!_%%' ESCAPE '!' THEN NULL ELSE p.stopped_at END,
+       stopped_until = CASE WHEN p.stopped_code LIKE 'waits!_%%' ESCAPE '!' THEN NULL ELSE p.stopped_until END,
        until = clock_timestamp() + make_interval(secs => %(seconds)s)
   FROM free WHERE p.lane = free.lane AND p.source_id = free.source_id
 RETURNING p.fence, p.next_offset, p.leader_epoch, p.stream_id

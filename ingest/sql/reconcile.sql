@@ -5,12 +5,15 @@ SELECT a.id, a.state, a.why, a.fence, a.install_id, a.cluster_id, a.topic_id, a.
        extract(epoch FROM clock_timestamp() - CASE WHEN a.why LIKE 'NO_OUTCOME%%' THEN a.prepared_at
                                                    ELSE coalesce(a.unknown_at, a.prepared_at) END)::float8 AS silent_for,
        b.win, b.run_number, b.contract_id,
+       last.why AS scan_why, last.scans, extract(epoch FROM clock_timestamp() - last.ended_at)::float8 AS scanned_for,
        (SELECT max(bb.to_offset) FROM attempt_batch x JOIN batch bb ON bb.id = x.batch_id WHERE x.attempt_id = a.id) AS to_offset,
        (SELECT r.requested_by FROM reconcile_request r
          WHERE r.attempt_id = a.id AND r.served_at IS NULL ORDER BY r.id LIMIT 1) AS requested_by
   FROM attempt a
   JOIN LATERAL (SELECT batch_id FROM attempt_batch WHERE attempt_id = a.id LIMIT 1) one ON true
   JOIN batch b ON b.id = one.batch_id
+  LEFT JOIN LATERAL (SELECT s.why, s.ended_at, count(*) OVER () AS scans FROM scan s
+                      WHERE s.attempt_id = a.id ORDER BY s.id DESC LIMIT 1) last ON true
  WHERE a.source_id = %(source)s AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')
    AND a.over_at IS NULL
  ORDER BY a.id LIMIT 1

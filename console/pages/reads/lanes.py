@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,11 @@ from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.functions import Greatest, Now
 
 from console.pages import charts
+from ingest.core import stops
+from ingest.db import read, statements
 from ingest.models import Attempt, AttemptState, Lane, Position, PublishQueue, Retirement, Sample, Source
+
+sql = statements("console.pages", "lanes")
 
 HISTORY = timedelta(minutes=10)
 WATCHED = timedelta(hours=1)  # a lane that stands for longer is stalled all the same
@@ -19,6 +24,8 @@ MOST_SAMPLES = 6_000  # of one page; sources share them
 MOST_POSITIONS = 500
 POINTS = 120  # of one line
 STALLED_AFTER = timedelta(seconds=60)  # where no contract says otherwise
+SAMPLE_MAX_AGE = timedelta(seconds=30)  # the same
+PAGE_SIZE = 100
 UNSETTLED = (AttemptState.PREPARED, AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
 
 
@@ -60,6 +67,93 @@ def positions(*, stream: int | None = None, sources: Sequence[int] | None = None
     if sources is not None:
         found = found.filter(source__in=sources)
     return list(found.order_by("stream__name", "lane", "source")[:MOST_POSITIONS])
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLine:
+    """One lane as lists have it. `behind` None: not measured. `stop` is its own reason, `act` what ends it."""
+
+    rank: int
+    source_id: int
+    stream: str
+    lane: str
+    source: str
+    state: str
+    position: int
+    behind: int | None
+    moved_at: datetime
+    stands_since: datetime | None
+    owner: str
+    until: datetime | None
+    fence: int
+    code: str
+    detail: str
+    stopped_at: datetime | None
+
+    @property
+    def key(self) -> str:
+        """Where the next page goes on."""
+        return f"{self.rank}.{self.source_id}.{self.lane}"
+
+    @property
+    def reason(self) -> str:
+        """What it says itself, in full: `topic_changed: the topic is not …`; what it waits for; or nothing."""
+        if not self.code:
+            return ""
+        return self.detail if stops.waits_for(self.code) else f"{self.code}: {self.detail}"
+
+    @property
+    def act(self) -> str:
+        """What ends it: of a lane that only stands, nobody knows more than where to look."""
+        if self.code:
+            return stops.stop_of(self.code).act
+        return "look into the workers' log: no process moves it" if self.state == "STALLED" else ""
+
+
+TROUBLE = ("STOPPED", "STALLED")
+WORDS = {"STOPPED": "stopped", "STALLED": "stalled", "WAITS": "waiting for somebody", "UNMEASURED": "unmeasured"}
+_BOUNDS = {"sample_max_age": SAMPLE_MAX_AGE.total_seconds(), "stalled_after": STALLED_AFTER.total_seconds()}
+
+
+def lines(
+    *, stream: str | None = None, states: Sequence[str] | None = None, after: str = "", size: int = PAGE_SIZE
+) -> list[LaneLine]:
+    """Lanes, trouble first; `after` is the key of the last line of the page before. Anything else begins anew."""
+    rank, source, lane = _key(after)
+    keys = {"stream": stream, "states": states and list(states), "size": size}
+    with read() as cur:
+        rows = cur.execute(sql.states + sql.page, {**keys, **_BOUNDS, "rank": rank, "source": source, "lane": lane})
+        return [_line(row) for row in rows.fetchall()]
+
+
+def counts(stream: str | None = None) -> dict[str, int]:
+    """How many lanes are in which state, of all there are."""
+    with read() as cur:
+        rows = cur.execute(sql.states + sql.counts, {"stream": stream, **_BOUNDS}).fetchall()
+    return {row.state: row.n for row in rows}
+
+
+def owners(size: int) -> list[tuple[str, int, datetime | None]]:
+    """Processes that hold leases now: how many, and until when the last of them runs."""
+    with read() as cur:
+        rows = cur.execute(sql.owners, {"size": size}).fetchall()
+    return [(row.owner, row.leases, row.until) for row in rows]
+
+
+_KEY = re.compile(r"([1-6])\.([0-9]{1,9})\.(admission|effects|publish)")
+
+
+def _key(text: str) -> tuple[int | None, int | None, str | None]:
+    found = _KEY.fullmatch(text)
+    return (int(found[1]), int(found[2]), found[3]) if found else (None, None, None)
+
+
+def _line(row: Any) -> LaneLine:
+    return LaneLine(
+        row.rank, row.source_id, row.stream, row.lane, row.source, row.state, row.next_offset, row.behind,
+        row.progressed_at, row.stands_since if row.behind else None, row.owner or "", row.until, row.fence,
+        row.stopped_code or "", row.stopped_detail or "", row.stopped_at,
+    )  # fmt: skip
 
 
 def newest_samples(sources: Iterable[int]) -> dict[int, Sample]:
@@ -124,14 +218,15 @@ def admitted_to(found: Iterable[Position]) -> dict[int, int]:
 
 
 def state(position: Position, behind: int | None, now: datetime, stalled_after: timedelta) -> str:
-    """STOPPED (it says why), STALLED (a backlog and no progress, S18), MOVING, CAUGHT UP, or UNMEASURED.
+    """STOPPED and WAITS (it says why and for what), STALLED (a backlog and no progress, S18), MOVING, CAUGHT UP, or
+    UNMEASURED.
 
     RETIRED: it read a log that is gone, and nothing is the matter with it.
     """
     if position.lane != Lane.PUBLISH and getattr(position, "retired", False):
         return "RETIRED"
     if position.stopped_code:
-        return "STOPPED"
+        return "WAITS" if position.stopped_code in stops.WAITS else "STOPPED"
     if behind is None:
         return "UNMEASURED"
     if behind == 0:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -16,7 +16,8 @@ from console.pages.reads import lanes
 from console.people import Act, may
 from ingest.models import Attempt, AttemptBatch, AttemptState, Run
 
-LOOKED_AT = 500  # attempts, runs and lanes at most: the header counts, it does not list
+LOOKED_AT = 500  # attempts and runs at most: the header counts, it does not list
+LISTED = 50  # lanes that stand; beyond these the number is said, and the lanes' page has them
 
 LOST = (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
 
@@ -62,6 +63,7 @@ class StoppedLane:
     code: str
     detail: str
     since: datetime | None
+    act: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Needs:
 
     unknown: tuple[UnknownOf, ...]
     quarantine: tuple[QuarantineOf, ...]
-    stopped: tuple[StoppedLane, ...]
+    stopped: tuple[StoppedLane, ...]  # the first of them, trouble first
+    stopped_in_all: int = 0
 
     @property
     def attempts_unknown(self) -> int:
@@ -85,7 +88,7 @@ class Needs:
         counted = (
             (Act.RECONCILE, len(self.unknown)),
             (Act.RESOLVE, len(self.quarantine)),
-            (Act.OPERATE, len(self.stopped)),
+            (Act.OPERATE, max(self.stopped_in_all, len(self.stopped))),
         )
         return sum(count for act, count in counted if may(user, act))
 
@@ -94,7 +97,16 @@ def needs() -> Needs:
     """What waits now."""
     lost = _lost()
     names = run_names([row["run"] for row in lost if row["run"]])
-    return Needs(unknown=_unknown(lost, names), quarantine=_waiting(), stopped=_stopped())
+    stopped = _stopped()
+    return Needs(_unknown(lost, names), _waiting(), stopped, _stopped_in_all(len(stopped)))
+
+
+def _stopped_in_all(listed: int) -> int:
+    """Counted only where the list does not hold them all."""
+    if listed < LISTED:
+        return listed
+    found = lanes.counts()
+    return sum(found.get(state, 0) for state in lanes.TROUBLE)
 
 
 def run_names(numbers: Sequence[int]) -> dict[int, RunName]:
@@ -167,23 +179,18 @@ def _counted() -> tuple[QuarantineOf, ...]:
 
 
 def _stopped() -> tuple[StoppedLane, ...]:
-    found = lanes.positions()
-    samples = lanes.newest_samples([each.source_id for each in found])
-    reached, now = lanes.admitted_to(found), datetime.now(UTC)
-    states = [
-        (each, lanes.state(each, lanes.lag(each, samples.get(each.source_id), reached), now, lanes.STALLED_AFTER))
-        for each in found
-    ]
+    """Of all lanes; those that wait for a person are there as what they wait for."""
+    found = lanes.lines(states=lanes.TROUBLE, size=LISTED)
     return tuple(
         StoppedLane(
-            state=state,
+            state=each.state,
             lane=each.lane,
-            source=each.source.name,
-            stream=each.stream.name,
-            code=each.stopped_code or "",
-            detail=each.stopped_detail or "",
-            since=each.stopped_at or lanes.stands_since(each),
+            source=each.source,
+            stream=each.stream,
+            code=each.code,
+            detail=each.detail,
+            since=each.stopped_at or each.stands_since,
+            act=each.act,
         )
-        for each, state in states
-        if state in ("STOPPED", "STALLED")
+        for each in found
     )

@@ -42,6 +42,7 @@ def committed(label: str, offset: int, ours: int | None = None) -> f.WindowFacts
 def pinned(why: str, fallen: bool = False) -> f.WindowFacts:
     return replace(w.GOOD, context=w.seen((replace(w.PINNED, why=why, fallen=fallen),)))
 
+GONE = "the topic or partition does not exist: expected topic flights.inbox; found none; next: create it"
 
 CASES: dict[str, f.WindowFacts] = {
     "PASS": w.GOOD,
@@ -59,6 +60,11 @@ CASES: dict[str, f.WindowFacts] = {
     "CAUGHT_UP BROKEN stalled": w.source("inbox/3", position=8),
     "CAUGHT_UP BROKEN held": w.partition("bus", 1, w.source("flights.bus/1", position=44), lso=44),
     "CAUGHT_UP BROKEN open": OPEN,
+    "CAUGHT_UP BROKEN stopped": w.source("inbox/3", position=8, stop=f.LaneStop("inbox/3", "topic_gone", GONE)),
+    "CAUGHT_UP BROKEN stopped and behind": w.source(
+        "inbox/0", w.source("inbox/3", position=8, moved_at=w.NOW), position=60,
+        stop=f.LaneStop("inbox/0", "unexpected", "Traceback …:\n  File x\nValueError: no such hour\n"),
+    ),
     "CAUGHT_UP UNMEASURED": w.source("flights.bus/1", end=None),
     "CAUGHT_UP UNMEASURED stale": w.aged("broker", timedelta(minutes=6)),
     "ACCOUNTED BROKEN": w.source("inbox/3", missing=12),
@@ -75,6 +81,16 @@ CASES: dict[str, f.WindowFacts] = {
     "PUBLISHED BROKEN withheld": w.changed("publishing", placed_once=90, withheld=(1, 10)),
     "PUBLISHED BROKEN in flight": w.changed("publishing", placed_once=50, in_flight=(1, 50)),
     "PUBLISHED BROKEN queued": w.changed("publishing", placed_once=88, queued=12),
+    "PUBLISHED BROKEN stopped": w.changed(
+        "publishing", placed_once=88, queued=12, stopped=(f.LaneStop("the publish lane of inbox/0", "bus_compacts"),)
+    ),
+    "PUBLISHED BROKEN behind another window's attempt": w.changed(
+        "publishing", placed_once=88, queued=12,
+        stopped=(f.LaneStop("the publish lane of inbox/0", "waits_for_reconcile"),),
+    ),
+    "PUBLISHED BROKEN stopped for seconds": w.changed(
+        "publishing", placed_once=88, queued=12, stopped=(f.LaneStop("the publish lane of inbox/0", "publish_unknown"),)
+    ),
     "PUBLISHED BROKEN foreign": w.changed("publishing", foreign=1),
     "PUBLISHED BROKEN lost": w.changed("publishing", placed_once=99),
     "PUBLISHED BROKEN contradiction": w.changed("publishing", contradictions=1),
@@ -157,7 +173,7 @@ def test_the_sentence_of_the_issue() -> None:
     [
         ("issue", EVERYTHING, "Next: reconcile the 3 publishes. You can do this."),
         ("issue", set(), "Next: reconcile the 3 publishes."),
-        ("PUBLISHED BROKEN undecidable", EVERYTHING, "Next: decide the 2 publishes. Needs an approver."),
+        ("PUBLISHED BROKEN undecidable", EVERYTHING, "Next: reconcile the 2 publishes again. You can do this."),
         ("PUBLISHED BROKEN queued", EVERYTHING, "Next: wait for the lanes."),
     ],
 )
@@ -167,7 +183,7 @@ def test_who_can_do_it(name: str, permissions: set[str], end: str) -> None:
 
 def test_fail_before_it_has_a_number() -> None:
     said = diagnose(verdict(CASES["BASIS BROKEN topic"], w.NOW)).sentence
-    assert said.endswith("This cannot be cleared. Rerun the window.")
+    assert said.endswith("This cannot be cleared. Open a new run.")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+-- name: states
+-- Every lane with its state and a rank, trouble first: what `page` and `counts` go on from. In SQL and over all of them: a
+-- page that looked at the first few hundred said nothing of what had stopped beyond. How long a lane has stood is asked of the samples of those
+-- alone that have something before them now.
+WITH seen AS (
+    SELECT p.*, s.name AS source, st.name AS stream, n.lso, n.at AS sampled_at,
+           CASE WHEN p.lane = 'publish' THEN least(q.queued_at, a.prepared_at) ELSE b.at END AS waits_since,
+           CASE WHEN p.lane <> 'publish' THEN
+                     CASE WHEN n.at > clock_timestamp() - make_interval(secs => %(sample_max_age)s)
+                          THEN greatest(n.lso - p.next_offset, 0) END
+                WHEN q.queued_at IS NULL AND a.prepared_at IS NULL THEN 0
+                ELSE greatest(r.next_offset - p.next_offset, 0) END AS behind
+      FROM position p
+      JOIN stream st ON st.id = p.stream_id
+      JOIN (SELECT id, topic || '/' || partition AS name FROM source) s ON s.id = p.source_id
+      LEFT JOIN LATERAL (SELECT m.lso, m.at FROM sample m
+                          WHERE m.source_id = p.source_id AND m.at <= clock_timestamp() AND p.lane <> 'publish'
+                          ORDER BY m.at DESC LIMIT 1) n ON true
+      LEFT JOIN LATERAL (SELECT m.at FROM sample m
+                          WHERE n.lso > p.next_offset AND m.source_id = p.source_id
+                            AND m.at > greatest(p.progressed_at, clock_timestamp() - interval '1 hour')
+                            AND m.lso > p.next_offset
+                          ORDER BY m.at LIMIT 1) b ON true
+      LEFT JOIN LATERAL (SELECT x.queued_at FROM publish_queue x
+                          WHERE p.lane = 'publish' AND x.source_id = p.source_id ORDER BY x.queued_at LIMIT 1) q ON true
+      LEFT JOIN LATERAL (SELECT x.prepared_at FROM attempt x
+                          WHERE p.lane = 'publish' AND x.source_id = p.source_id
+                            AND x.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE') ORDER BY x.prepared_at LIMIT 1) a ON true
+      LEFT JOIN position r ON p.lane = 'publish' AND r.lane = 'admission' AND r.source_id = p.source_id
+     WHERE %(stream)s::text IS NULL OR st.name = %(stream)s),
+judged AS (
+    SELECT seen.*,
+           CASE WHEN stopped_code LIKE 'waits!_%%' ESCAPE '!' THEN 'WAITS'
+                WHEN stopped_code IS NOT NULL THEN 'STOPPED'
+                WHEN behind IS NULL THEN 'UNMEASURED'
+                WHEN behind = 0 THEN 'CAUGHT UP'
+                WHEN clock_timestamp() - greatest(progressed_at, waits_since) > make_interval(secs => %(stalled_after)s)
+                     THEN 'STALLED'
+                ELSE 'MOVING' END AS state
+      FROM seen),
+ranked AS (
+    SELECT judged.*, array_position(ARRAY['STOPPED', 'STALLED', 'WAITS', 'UNMEASURED', 'MOVING', 'CAUGHT UP'], state) AS rank
+      FROM judged)
+
+-- name: page
+-- Keyset by (rank, source, lane).
+SELECT lane, source_id, source, stream, state, rank, next_offset, behind, progressed_at, fence, stopped_code, stopped_detail,
+       stopped_at, greatest(progressed_at, waits_since) AS stands_since,
+       CASE WHEN until > clock_timestamp() THEN owner END AS owner, until
+  FROM ranked
+ WHERE (%(states)s::text[] IS NULL OR state = ANY(%(states)s))
+   AND (%(rank)s::integer IS NULL OR (rank, source_id, lane) > (%(rank)s, %(source)s, %(lane)s))
+ ORDER BY rank, source_id, lane
+ LIMIT %(size)s
+
+-- name: counts
+SELECT state, count(*) AS n FROM ranked GROUP BY state
+
+-- name: owners
+-- Processes that hold leases now, and until when the last of them runs.
+SELECT owner, count(*) AS leases, max(until) AS until
+  FROM position WHERE owner IS NOT NULL AND until > clock_timestamp()
+ GROUP BY owner ORDER BY owner LIMIT %(size)s

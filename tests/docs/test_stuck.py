@@ -1,0 +1,193 @@
+"""docs/stuck.md holds every way in which a lane or a window can stand still, and a test that does the act that ends it.
+
+Written anew by `python -m tests.docs.test_stuck`: what is said comes from the code, which test does it from below.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.core.stops import STOPS, WAITS, waits_for
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "stuck.md"
+STUCK, RESTING = "tests/flow/test_stuck.py", "tests/flow/test_resting.py"
+CLOSE = "tests/audit/test_close.py"
+GOES_ON = f"{STUCK}::test_a_lane_whose_reason_is_gone_goes_on_by_itself"
+
+#: By code. A test that is parametrised by the code is named once.
+TESTS = {
+    "waits_for_reconcile": f"{RESTING}::test_a_lane_that_waits_for_a_person_takes_no_lease",
+    "waits_for_silence": f"{RESTING}::test_a_lane_that_waits_for_silence_rests_and_a_request_wakes_it",
+    "waits_for_republish": "tests/flow/test_usable.py::test_a_republish_by_plan_is_refused_while_there_are_no_plans",
+    "waits_for_transaction": f"{RESTING}::test_a_long_transaction_on_the_bus_costs_few_fences",
+    "topic_gone": f"{STUCK}::test_a_new_run_starts_on_the_inbox_that_is_there",
+    "topic_changed": f"{STUCK}::test_a_new_run_starts_on_the_inbox_that_is_there",
+    "transactions_not_verified": f"{STUCK}::test_brokers_that_verify_again",
+    "bus_compacts": f"{STUCK}::test_a_bus_that_is_set_right",
+    "bus_too_small": f"{STUCK}::test_a_bus_that_is_set_right",
+    "bus_missing": f"{STUCK}::test_a_new_run_starts_on_the_bus_that_is_there",
+    "bus_too_narrow": f"{STUCK}::test_a_new_run_starts_on_the_bus_that_is_there",
+    "publish_unknown": f"{STUCK}::test_a_publish_lane_goes_on",
+    "publish_not_sent": f"{STUCK}::test_a_publish_lane_goes_on",
+    "publish_refused": f"{STUCK}::test_a_publish_lane_goes_on",
+    "payload_gone": f"{STUCK}::test_a_publish_lane_goes_on",
+    "projection_failed": f"{STUCK}::test_a_projection_that_is_right_again",
+    "context_not_pinned": f"{STUCK}::test_a_projection_that_is_right_again",
+    "settings_invalid": f"{STUCK}::test_settings_that_are_right_again",
+}
+
+#: Codes of errors that no lane's step lets out, and why.
+NOT_OF_LANES = {
+    "passgate_error": "a base class", "lease_lost": "the lane is somebody else's now: that is no stop",
+    "database_gone": "nothing can be written down; the lane is let go of",
+    "gate_unavailable": "the gate's", "permission_denied": "the console's",
+    "door_closed": "the door's", "no_open_run": "the door's", "too_many_events": "the door's",
+    "resolution_refused": "quarantine's", "contract_unusable": "said when a contract is loaded",
+}  # fmt: skip
+
+#: By the act's words as the code has them; what is put in stands in braces.
+ACTS = {
+    "wait for the lanes": "tests/audit/test_close.py::test_what_has_not_been_read_blocks_and_names_the_lag",
+    "make Kafka reachable": "tests/audit/test_gate.py::test_s28_the_broker_dies_while_a_window_closes",
+    "measure again": "tests/audit/test_close.py::test_a_sample_that_has_aged_is_unmeasured",
+    "open a new run": f"{STUCK}::test_after_a_window_that_cannot_pass_a_new_run_does",
+    "capture the basis": "tests/audit/test_close.py::test_a_run_that_is_all_there_passes",
+    "find who writes to {}, then open a new run": f"{STUCK}::test_after_a_window_that_cannot_pass_a_new_run_does",
+    "find out who deleted {}, then open a new run": f"{STUCK}::test_a_new_run_starts_on_the_bus_that_is_there",
+    "find out what became of {}, then open a new run": f"{STUCK}::test_a_new_run_starts_on_the_bus_that_is_there",
+    "reconcile {}": f"{RESTING}::test_a_lane_that_waits_for_a_person_takes_no_lease",
+    "reconcile {} again": f"{RESTING}::test_an_undecidable_attempt_is_looked_for_again_when_somebody_asks",
+    "nothing yet: publishing again needs a plan": TESTS["waits_for_republish"],
+    "declare corrected totals or open a new run": "tests/audit/test_close.py::test_totals",
+    "declare the totals": f"{STUCK}::test_totals_that_are_required_are_declared",
+    "resolve {}": "tests/audit/test_close.py::test_a_blocked_run_passes_once_its_blocker_is_gone",
+    "end the open transaction that holds {}": f"{STUCK}::test_an_open_transaction_that_ends",
+    "look at the lane of {}": f"{STUCK}::test_a_lane_that_nobody_moves_goes_on_with_a_worker",
+    "connect the stream's inbox": "tests/flow/test_door.py::test_the_whole_flow_from_the_door_to_a_pass",
+    "seal the window": f"{STUCK}::test_a_window_that_is_sealed_is_judged",
+    "wait for the gaps to be proven": f"{CLOSE}::test_markers_in_the_inbox_are_gaps_that_closing_proves",
+    "set Kafka's commit of {} back": f"{STUCK}::test_a_commit_that_somebody_else_moved_is_set_back",
+    "set {} of {} back": f"{STUCK}::test_a_posture_that_is_set_back",
+    "{}": f"{STUCK}::test_a_stopped_lanes_reason_stands_in_the_verdict_and_its_act_ends_it",
+}
+
+HEAD = """# What stands still, and what ends it
+
+A lane that meets an error says so on its row and rests; it tries again by itself, so an act is about the reason. A lane
+that *waits* has met none: it takes no lease, fence or producer until what it waits for is there. `passgate lanes`, the
+page of lanes and a run's sentence say the code, the reason in full and the act. Each row names the test that brings the
+lane or window there, does the act, and sees it go on. Where the act would be a plan, which is not there yet, none is
+offered.
+
+## Lanes
+"""
+
+
+def stops_table() -> Iterator[str]:
+    yield "| code | what is wrong | what ends it | tested by |"
+    yield "|---|---|---|---|"
+    for code, stop in STOPS.items():
+        text = f"{stop.text}; it {waits_for(code)}" if code in WAITS else stop.text
+        yield f"| `{code}` | {text} | {stop.act} | `{TESTS.get(code, GOES_ON)}` |"
+
+
+def acts_table() -> Iterator[str]:
+    yield "| the sentence's next act | who | tested by |"
+    yield "|---|---|---|"
+    for words, who in sorted(said_by_the_code()):
+        if words != "{}":
+            yield f"| {words.replace('{}', '…')} | {who or 'nobody'} | `{ACTS[words]}` |"
+
+
+def said_by_the_code() -> set[tuple[str, str]]:
+    """Every Act that a check can give: its words, and the permission that it takes."""
+    found = set()
+    for file in (ROOT / "audit" / "core").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Act":
+                who = ast.literal_eval(node.args[1]) if len(node.args) > 1 and _plain(node.args[1]) else ""
+                found.add((_words(node.args[0]), who))
+    return found
+
+
+def _plain(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant)
+
+
+def _words(node: ast.expr) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "{}"
+
+
+def page() -> str:
+    return "\n".join(
+        [HEAD, *stops_table(), "", "A code of another version is shown with its own words.", "", "## Windows", "",
+         "What keeps a window from its PASS, by the act that its sentence names. What is broken in a window stays so:",
+         "after it a new run starts on what is there.", "", *acts_table(), ""]
+    )  # fmt: skip
+
+
+def test_the_page_says_what_the_code_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def test_every_act_of_a_sentence_has_its_test() -> None:
+    assert {words for words, _ in said_by_the_code()} == set(ACTS)
+
+
+def test_no_act_is_a_plan() -> None:
+    """There are no plans yet: a person who looks for one finds nothing."""
+    plans = re.compile(r"\b(replay|redrive|rerun|waive|waiver|republish|refresh|decide|ask for)\b", re.IGNORECASE)
+    offered = [*(words for words, _ in said_by_the_code()), *(stop.act for stop in STOPS.values())]
+    assert [words for words in offered if plans.search(words)] == []
+    assert not [words for words, who in said_by_the_code() if who in ("replay", "waive", "basis", "decide")]
+
+
+@pytest.mark.parametrize("name", sorted({*TESTS.values(), *ACTS.values(), GOES_ON}))
+def test_every_test_that_is_named_is_there(name: str) -> None:
+    file, _, function = name.partition("::")
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    assert function in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_a_test_by_code_knows_its_code() -> None:
+    """Each code is written in the test file that is said to bring it about."""
+    for code in STOPS:
+        file = ROOT / TESTS.get(code, GOES_ON).partition("::")[0]
+        text = file.read_text(encoding="utf-8")
+        named = f'"{code}"' in text or code in WAITS or _class_of(code) in text
+        assert named, code
+
+
+def _class_of(code: str) -> str:
+    return next((cls.__name__ for cls in errors() if cls.code == code), code)  # type: ignore[attr-defined]
+
+
+def errors() -> list[type]:
+    """Every named error of the flow."""
+    import ingest.admit, ingest.consume, ingest.door, ingest.publish, ingest.quarantine, ingest.reconcile  # noqa: E401, F401, I001
+    from ingest.core.errors import PassgateError
+
+    found, waiting = [], [PassgateError]
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        found += [cls] if cls.__module__.startswith("ingest") else []
+    return found
+
+
+def test_every_error_of_a_lane_has_its_row(live: object) -> None:
+    codes = {cls.code for cls in errors()}  # type: ignore[attr-defined]
+    assert codes - set(NOT_OF_LANES) - set(STOPS) == set()
+    assert set(STOPS) - codes == {"unexpected"}
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,79 @@
+"""What no lane could work by is refused when it is loaded and when a run is opened, not by a lane that stands still."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from audit.open import open_run
+from ingest.core.errors import SettingsError
+from ingest.projecting import Projection, load_projection
+from ingest.streams import COMPILED, ContractUnusable, compiled, load
+from tests.flow.world import CONTRACT, Flow
+
+PLAIN = {
+    "bus_partitions": 2, "delivery_timeout": "15s", "quarantine_open_max": 0, "close": "", "automatic": "true",
+    "after": "1s",
+}  # fmt: skip
+
+
+class Homeless(Projection):
+    """Its table was never made."""
+
+    ddl: ClassVar[str] = ""
+    tables: ClassVar[tuple[str, ...]] = ("truth.nobody_made_this",)
+
+    def apply(self, cur: Any, win: int, events: Any, pins: Any) -> Any:
+        return [None] * len(events)
+
+
+def text(name: str, projection: str = "", tables: str = "truth.weather", **more: str) -> bytes:
+    lines = f'[projection]\nclass = "{projection}"\ntables = ["{tables}"]\n' if projection else ""
+    return (CONTRACT.format(**(PLAIN | {"name": name} | more)) + lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("projection", "tables", "found"),
+    [
+        ("nowhere.at_all:Weather", "truth.weather", "No module named"),
+        ("ingest.projections.weather:Wether", "truth.weather", "has no attribute"),
+        ("ingest.db:Statements", "truth.weather", "missing 1 required"),
+        ("ingest.projections.weather:Weather", "truth.wether", "no table truth.wether"),
+        ("tests.flow.test_usable:Homeless", "truth.weather", "no table truth.nobody_made_this"),
+    ],
+)
+def test_a_projection_that_cannot_work_is_not_loaded(
+    live: object, settings: Any, projection: str, tables: str, found: str
+) -> None:
+    settings.PASSGATE_PROJECTIONS = (*settings.PASSGATE_PROJECTIONS, projection)
+    load_projection.cache_clear()
+    with pytest.raises(SettingsError) as refused:
+        load(text("unusable", projection, tables), "unusable.toml", {}, "test")
+    assert found in refused.value.found
+    assert refused.value.next_step
+
+
+def test_a_run_is_not_opened_by_a_contract_whose_projection_is_gone(
+    live: object, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaded while it was there."""
+    flow = Flow()
+    settings.PASSGATE_PROJECTIONS = (*settings.PASSGATE_PROJECTIONS, "gone.since:Then")
+    monkeypatch.setattr("ingest.streams.check_usable", lambda contract: None)
+    load(text(flow.name, "gone.since:Then"), "x.toml", {}, "test")
+    with pytest.raises(SettingsError) as refused:
+        open_run(flow.name, "r1", "test")
+    assert "gone" in refused.value.found
+    assert flow.rows("SELECT 1 FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s") == []
+
+
+def test_a_republish_by_plan_is_refused_while_there_are_no_plans(live: object) -> None:
+    with pytest.raises(ContractUnusable) as refused:
+        load(text("unusable", after='1s"\nrepublish = "plan'), "unusable.toml", {}, "test")
+    assert "no plans yet" in refused.value.found
+
+
+def test_more_streams_than_sixty_four_are_parsed_once() -> None:
+    """A process that looks at them in turn would else parse each of them at every look."""
+    assert compiled.cache_parameters()["maxsize"] == COMPILED >= 1_000

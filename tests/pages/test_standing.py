@@ -1,0 +1,94 @@
+"""What stands still is seen, however many lanes there are, with its own reason and the act that ends it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.db import transaction
+from django.test import Client
+
+from console.pages.reads.needs import LISTED
+from ingest.db import write
+from tests.flow.many import lanes_of_a_kind
+from tests.flow.world import Flow, thing
+
+
+def stop(sources: list[int]) -> None:
+    with write() as cur:
+        cur.execute(
+            "UPDATE position SET stopped_code = 'bus_compacts', stopped_at = clock_timestamp() - interval '1 h',"
+            " stopped_detail = 'the bus topic compacts: expected delete; found compact; next: set it'"
+            " WHERE source_id = ANY(%s)",
+            (sources,),
+        )
+
+
+@pytest.mark.parametrize("stopped", [1, LISTED + 3])
+def test_lanes_that_stopped_beyond_the_first_hundreds_are_on_now_and_on_the_lanes_page(
+    live: object, operator: Client, stopped: int
+) -> None:
+    with transaction.atomic():  # rolled back: workers of other tests would look at so many lanes in vain
+        stream, sources = lanes_of_a_kind(700)
+        stop(sources[-stopped:])
+        now = operator.get("/").content.decode()
+        lanes = operator.get("/system/lanes").content.decode()
+        transaction.set_rollback(True)
+    last = f"{stream}.bus/700"
+    told = "stopped: bus_compacts: the bus topic compacts: expected delete; found compact. Next: set cleanup.policy"
+    assert told in now
+    if stopped > LISTED:
+        assert "more lane" in now
+    else:
+        assert last in now
+    assert "the bus topic compacts: expected delete; found compact; next: set it" in lanes  # in full
+    assert "Next: set cleanup.policy=delete on the bus." in lanes
+    assert lanes.index("bus_compacts") < lanes.index("unmeasured-cell") or stopped > 1
+    assert 'rel="next"' in lanes
+
+
+def test_a_window_that_cannot_be_judged_says_so_on_its_page(
+    live: object, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audit import close
+    from ingest.core.errors import NotFound
+
+    flow = Flow()
+    opened = flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    flow.seal()
+    flow.work()
+    with monkeypatch.context() as patch:
+        patch.setattr(close, "judge", lambda win: (_ for _ in ()).throw(NotFound(expected="a basis", found="none")))
+        assert close._evaluate(opened.win, time.monotonic()) is None
+    page = operator.get(f"/runs/{flow.name}/r1/").content.decode()
+    assert "It could not be judged at" in page and "not_found: there is no such thing: expected a basis" in page
+    close._pauses.clear()
+    flow.sample()
+    stored = close._evaluate(opened.win, time.monotonic())
+    assert stored is not None and stored.verdict.state == "PASS"
+    assert "It could not be judged" not in operator.get(f"/runs/{flow.name}/r1/").content.decode()
+    flow.check()
+
+
+def test_an_undecidable_publish_can_be_asked_for_again_on_its_page(
+    live: object, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.flow.bus import answer_lost
+    from tests.flow.test_reconcile import unknown
+    from tests.flow.test_resting import broken_scan
+
+    flow = Flow(automatic="false")
+    broken_scan(monkeypatch, "the broker went away")
+    unknown(flow, monkeypatch, answer_lost)
+    (attempt,) = flow.rows(
+        "SELECT a.id FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s"
+    )
+    for expected in ("UNDECIDABLE", "ACKED"):
+        page = operator.get(f"/attempts/{attempt.id}").content.decode()
+        assert "Waits for a person: reconcile" in page
+        operator.post(f"/attempts/{attempt.id}/reconcile", {"attempt": attempt.id})
+        flow.work_until(lambda state=expected: flow.attempts() == [state], "publish")  # type: ignore[misc]
+    flow.check()
