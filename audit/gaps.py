@@ -1,18 +1,22 @@
-"""Proves gaps with a second consumer: what one claimed to be empty, another one must find empty too (K1, K12)."""
+"""Proves gaps with a second consumer: what one claimed to be empty, another one must find empty too (K1, K12).
+
+A proof is a row like others, and whoever can write to the ledger can write one. So a process believes the proofs that
+it made itself; those of others it reads again before it judges by them.
+"""
 
 from __future__ import annotations
 
 import bisect
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
-
-from psycopg.types.json import Jsonb
 
 from audit.capture import admin
 from ingest.core.errors import BrokerError
-from ingest.db import again, read, statements, write
+from ingest.db import again, read, statements, write_apart
 from ingest.failpoints import failpoint
 from ingest.kafka import Cluster, Partition, PartitionReader, Start
 from ingest.windows import raise_revisions
@@ -22,17 +26,41 @@ sql = statements("audit", "gaps")
 #: Of one source, and after which no further one is begun: a task has to end, and what is proven is durable.
 SECONDS, SECONDS_IN_ALL = 20.0, 30.0
 END = 2**63
+MOST_SEEN = 1024
 Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Proofs:
+    """The proven gaps of a window's source as one value: how many, and when the newest was proven."""
+
+    number: int = 0
+    newest: datetime | None = None
+
+    def __or__(self, more: _Proofs) -> _Proofs:
+        newest = max(filter(None, (self.newest, more.newest)), default=None)
+        return _Proofs(self.number + more.number, newest)
+
+
+def _proofs(rows: Iterable[Any]) -> _Proofs:
+    found = _Proofs()
+    for row in rows:
+        found |= _Proofs(1, row.proven_at)
+    return found
+
+
+#: By window and source: the proofs that this process made or read again, the windows it looked at last.
+_seen: OrderedDict[tuple[int, int], _Proofs] = OrderedDict()
 
 
 def prove(win: int) -> dict[int, int]:
     """Turns CLAIMED gaps of the window's inbox ranges into PROVEN ones where a second reader says so too.
 
-    Returns, by source, how many offsets of a gap turned out to hold records. A broker that does not answer proves
-    nothing and refutes nothing.
+    Returns, by source, how many offsets of a gap turned out to hold records, in those that others proved, too. A broker
+    that does not answer proves nothing and refutes nothing; nor does a log that no longer reaches back to a proven gap.
     """
     with read() as cur:
-        rows = cur.execute(sql.claimed, {"win": win}).fetchall()
+        rows = cur.execute(sql.gaps, {"win": win}).fetchall()
     by_source: dict[int, list[Any]] = defaultdict(list)
     for row in rows:
         by_source[row.source_id].append(row)
@@ -41,12 +69,30 @@ def prove(win: int) -> dict[int, int]:
     for source, found in by_source.items():
         if time.monotonic() > until:
             break  # what stays CLAIMED is proven at the next look
-        refuted[source] = _prove_source(win, found)
+        refuted[source] = _look_at(win, source, found)
         failpoint("gaps.after_source")
     return {source: n for source, n in refuted.items() if n}
 
 
-def _prove_source(win: int, rows: Sequence[Any]) -> int:
+def _look_at(win: int, source: int, rows: Sequence[Any]) -> int:
+    """Claimed gaps of one source, and proven ones where not all of them are known here."""
+    claimed = [row for row in rows if row.state == "CLAIMED"]
+    proven = _proofs(row for row in rows if row.state == "PROVEN")
+    if proven.number and _seen.get((win, source)) != proven:
+        refuted = _prove_source(win, source, rows, proven)
+    else:
+        refuted = _prove_source(win, source, claimed, proven) if claimed else 0
+    return refuted
+
+
+def _remember(win: int, source: int, proofs: _Proofs) -> None:
+    _seen[win, source] = proofs
+    _seen.move_to_end((win, source))
+    if len(_seen) > MOST_SEEN:
+        _seen.popitem(last=False)
+
+
+def _prove_source(win: int, source: int, rows: Sequence[Any], proven: _Proofs) -> int:
     """Offsets of another incarnation of the topic are nobody's: they prove nothing (K5)."""
     spans = [(row.from_offset, row.to_offset) for row in rows]
     try:
@@ -56,9 +102,12 @@ def _prove_source(win: int, rows: Sequence[Any]) -> int:
     except BrokerError:
         return 0
     failpoint("gaps.after_reading")
-    proven = [row for row, span in zip(rows, spans, strict=True) if _covered(span, empty)]
-    if proven:
-        again(lambda: _write(win, proven, ended))
+    covered = [row for row, span in zip(rows, spans, strict=True) if _covered(span, empty)]
+    fresh = [row for row in covered if row.state == "CLAIMED"]
+    if fresh:
+        proven |= again(lambda: _write(win, source, fresh, ended))
+    if not filled and len(covered) == len(rows):
+        _remember(win, source, proven)
     return filled
 
 
@@ -94,15 +143,12 @@ def _covered(span: Span, empty: Iterable[Span]) -> bool:
     return any(start <= span[0] and span[1] <= end for start, end in empty)
 
 
-def _write(win: int, rows: Sequence[Any], ended: int) -> None:
-    with write() as cur:
-        proofs = [{"reader": "second", "isolation": row.isolation, "read_to": ended} for row in rows]
-        values = {
-            "source": rows[0].source_id,
-            "starts": [row.from_offset for row in rows],
-            "proofs": list(map(Jsonb, proofs)),
-        }
-        cur.execute(sql.proven, values)
+def _write(win: int, source: int, rows: Sequence[Any], ended: int) -> _Proofs:
+    """On a connection of its own: in one process the lane that claimed a gap may have written through ours."""
+    with write_apart() as cur:
+        values: Mapping[str, object] = {"source": source, "starts": [row.from_offset for row in rows], "read_to": ended}
+        done = _proofs(cur.execute(sql.proven, values).fetchall())
         failpoint("gaps.after_proofs")
         raise_revisions(cur, [win])
         failpoint("gaps.before_commit")
+    return done

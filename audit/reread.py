@@ -1,183 +1,287 @@
-"""Reads inbox and bus again with a consumer of its own and holds them against the ledger, as an auditor would.
+"""Reads inbox and bus again, with another reader than the lanes', and holds them against the ledger.
 
-A log that is no longer there (its topic created again, its start moved) cannot be read again; what can be is compared.
+A log that is no longer there (its topic created again, its start moved on) cannot be read again: what can be is
+compared, and the rest is said. Each comparison has a name, by which `fsck` lists it.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from audit.capture import admin
-from ingest.core.attempt import Mark, digest_of, read_mark
-from ingest.core.cloudevents import digest_as_said
+from audit.core.finding import Finding, Said, Unseen
+from ingest.ahead import arrivals_of
+from ingest.core.attempt import Mark, read_mark
+from ingest.core.decide import Arrival
 from ingest.core.errors import BrokerError
 from ingest.core.group import group_of
+from ingest.core.identity import payload_digest
+from ingest.core.ledger_rows import packed_headers
+from ingest.core.reason import Decision, Reason
+from ingest.core.record import NotUnderstood
 from ingest.db import read, statements
 from ingest.install import install_id
-from ingest.kafka import Chunk, Cluster, LogEnds, Partition, PartitionReader, Start
+from ingest.kafka import Cluster, LogEnds, Logged, LogWalk, Partition, Piece, Record
+from ingest.streams import compiled
 
 sql = statements("audit", "reread")
 
-SILENCE = 20.0
 MOST = 20
 
+#: Of the sources themselves, of the inbox, and of the bus: the comparisons' names and the invariants they hold.
+OFFSETS = {"kafka_commits": "I4", "kafka_ends": "I4", "kafka_samples": "I4"}
+INBOX = {"records_have_receipts": "I14", "records_understood": "I14", "records_kept": "I14", "gaps_again": "I14"}
+BUS = {
+    "places_on_the_bus": "I1", "absent_on_the_bus": "I7", "effects_on_the_bus": "I3", "events_on_the_bus": "I1",
+    "bus_gaps_again": "I14",
+}  # fmt: skip
+COMPARISONS: Mapping[str, str] = OFFSETS | INBOX | BUS
 
-@dataclass(frozen=True)
-class Difference:
-    invariant: str
-    subject: str
-    found: str
 
-
-def differences(stream: str | None) -> list[Difference]:
-    """Everything in which Kafka and the ledger do not agree, at most 20 of each source."""
+def read_again(stream: str | None, names: Collection[str] = tuple(COMPARISONS)) -> Iterator[Said]:
+    """Everything in which Kafka and the ledger do not agree, at most 20 of each source; and what is not seen."""
     with read() as cur:
-        rows = cur.execute(sql.sources, {"stream": stream}).fetchall()
-    found: list[Difference] = []
-    for row in rows:
+        sources = cur.execute(sql.sources, {"stream": stream}).fetchall()
+    for source in sources:
         try:
-            found += _source(row)
+            yield from islice(_source(source, frozenset(names)), MOST)
         except BrokerError as error:
-            found.append(Difference("I14", _name(row), f"could not be read again: {error}"))
-    return found
+            yield Unseen(_name(source), f"it could not be read again: {error}")
 
 
 def _name(row: Any) -> str:
     return f"{row.topic}/{row.partition}"
 
 
-def _source(row: Any) -> list[Difference]:
-    """The commit is asked for before the position, and the LSO after it: each may only grow."""
-    if admin().topic_id(row.topic) != row.topic_id:
-        return []
-    group = group_of(install_id(), row.stream)
-    committed = admin().committed(group, row.topic, [row.partition])[row.partition].offset
-    position = _position(row)
-    end = admin().ends(row.topic, [row.partition])[row.partition]
-    found = _i4(row, committed, position, end)
-    start = max(row.start_offset, end.earliest or 0)
-    if start < position and position <= (end.lso or 0):
-        compare = _Inbox(row) if row.lane == "admission" else _Bus(row)
-        for chunk in _chunks(row, start, position):
-            found += compare.chunk(chunk)
-        found += compare.rest(start, position)
-    return found[:MOST]
-
-
-def _position(row: Any) -> int:
+def _rows(statement: str, **values: object) -> list[Any]:
     with read() as cur:
-        found: Any = cur.execute(sql.position, {"lane": row.lane, "source": row.id}).fetchone()
-    return int(found.next_offset)
+        return cur.execute(statement, values, binary=True).fetchall()
 
 
-def _i4(row: Any, committed: int | None, position: int, end: LogEnds) -> list[Difference]:
-    found = []
-    if committed is not None and committed > position:
-        found.append(Difference("I4", _name(row), f"Kafka's commit {committed} is ahead of the position {position}"))
-    if end.lso is not None and end.hw is not None and position > end.hw:
-        found.append(Difference("I4", _name(row), f"the position {position} is ahead of the log's end {end.hw}"))
-    return found
+def _source(row: Any, names: frozenset[str]) -> Iterator[Said]:
+    """The commit is asked for before the position, and the log's end after it: each may only grow."""
+    found = admin().topic_id(row.topic)
+    if found != row.topic_id:
+        yield Unseen(
+            _name(row), f"its topic has the id {found}, and had {row.topic_id}" if found else "its topic is gone"
+        )
+        return
+    committed = admin().committed(group_of(install_id(), row.stream), row.topic, [row.partition])[row.partition]
+    position = int(_rows(sql.position, lane=row.lane, source=row.id)[0].next_offset)
+    sampled = _rows(sql.sampled, source=row.id)
+    end = admin().ends(row.topic, [row.partition])[row.partition]
+    if committed.state == "UNMEASURED":
+        yield Unseen(_name(row), "Kafka did not say what is committed")
+    yield from _offsets(row, committed.offset, position, end, sampled, names)
+    yield from _records(row, position, end, names)
 
 
-def _chunks(row: Any, start: int, end: int) -> Iterator[Chunk]:
-    """Pieces that tile [start, end); a log that says nothing for 20 s is an error."""
-    here, at = Partition(row.topic, row.partition), start
-    heard = time.monotonic()
-    with PartitionReader(Cluster.from_settings(), fetch_wait=0.02) as reader:
-        reader.assign([Start(row.topic, row.partition, start)])
-        while at < end:
-            chunk = reader.read(2000, 0.2).get(here)
-            if chunk is not None and chunk.moved():
-                at, heard = chunk.next_offset, time.monotonic()
-                yield _until(chunk, end)
-            if chunk is not None and chunk.fault is not None:
-                raise chunk.fault
-            if time.monotonic() - heard > SILENCE:
-                raise BrokerError(expected=f"records of {_name(row)} up to {end}", found=f"nothing after {at}")
+def _offsets(
+    row: Any, committed: int | None, position: int, end: LogEnds, sampled: list[Any], names: frozenset[str]
+) -> Iterator[Finding]:
+    name = _name(row)
+    if "kafka_commits" in names and committed is not None and committed > position:
+        text = f"Kafka's commit {committed} is ahead of the position {position}"
+        yield Finding("I4", name, text, "kafka_commits")
+    if "kafka_ends" in names and end.hw is not None and position > end.hw:
+        text = f"the position {position} is ahead of the log's end {end.hw}"
+        yield Finding("I4", name, text, "kafka_ends")
+    if "kafka_samples" in names and end.hw is not None:
+        for sample in sampled:
+            most = max(filter(None, (sample.hw, sample.lso, sample.log_start)), default=0)
+            if most > end.hw:
+                text = f"the newest sample knows an offset {most}, and the log ends at {end.hw}"
+                yield Finding("I4", name, text, "kafka_samples")
 
 
-def _until(chunk: Chunk, end: int) -> Chunk:
-    chunk.records = [record for record in chunk.records if record.offset < end]
-    chunk.next_offset = min(chunk.next_offset, end)
-    return chunk
+def _records(row: Any, position: int, end: LogEnds, names: frozenset[str]) -> Iterator[Said]:
+    """Whatever of [start, position) Kafka still has, and what of it it has no more or does not say."""
+    if end.earliest is None or end.lso is None:
+        yield Unseen(_name(row), "Kafka did not say where its log begins and ends")
+        return
+    start, upto = max(row.start_offset, end.earliest), min(position, end.lso)
+    if end.earliest > row.start_offset:
+        lost = f"[{row.start_offset}, {min(end.earliest, position)})"
+        yield Unseen(f"{_name(row)} {lost}", "the log's start has moved past it")
+    if upto < position:
+        yield Unseen(f"{_name(row)} [{max(upto, start)}, {position})", "the log does not reach so far, or is held open")
+    if start < upto:
+        compare = _Inbox(row, names) if row.lane == "admission" else _Bus(row, names)
+        with LogWalk(Cluster.from_settings(), Partition(row.topic, row.partition)) as walk:
+            for piece in walk.pieces(start, upto):
+                yield from compare.piece(piece)
+        yield from compare.rest(start, upto)
 
 
-class _Inbox:
-    """I14: what an independent reader is given has a receipt with the same digest, and nothing else has."""
+class _Compared:
+    """One source against its log."""
 
-    def __init__(self, row: Any) -> None:
+    def __init__(self, row: Any, names: frozenset[str]) -> None:
         self._row = row
+        self._names = names
 
-    def chunk(self, chunk: Chunk) -> list[Difference]:
-        values = {"source": self._row.id, "start": chunk.start, "end": chunk.next_offset}
-        with read() as cur:
-            rows = cur.execute(sql.receipts, values, binary=True).fetchall()
-        kept = {row.offset: bytes(row.payload_digest) for row in rows}
-        given = {r.offset: digest_as_said(r.value, r.headers, kept.get(r.offset)) for r in chunk.records}
-        return [*self._compare(given, kept)]
+    def _say(self, check: str, offset: int, text: str) -> Iterator[Finding]:
+        if check in self._names:
+            yield Finding(COMPARISONS[check], f"{_name(self._row)}@{offset}", text, check)
 
-    def _compare(self, given: Mapping[int, bytes], kept: Mapping[int, bytes]) -> Iterator[Difference]:
-        for offset in sorted(given.keys() | kept.keys()):
-            if offset not in kept:
-                yield self._say(offset, "a record without receipt")
-            elif offset not in given:
-                yield self._say(offset, "a receipt without record")
-            elif given[offset] != kept[offset]:
-                yield self._say(offset, "the receipt's digest is not the record's")
+    def _of(self, statement: str, start: int, end: int) -> list[Any]:
+        return _rows(statement, source=self._row.id, start=start, end=end)
 
-    def _say(self, offset: int, text: str) -> Difference:
-        return Difference("I14", f"{_name(self._row)}@{offset}", text)
+    def _in_gaps(self, check: str, piece: Piece) -> Iterator[Finding]:
+        """A gap is read again as it was proven: no offset of it holds what a reader of committed data is given."""
+        gaps = self._of(sql.gaps, piece.start, piece.end)
+        for logged in piece.records if gaps else ():
+            offset = logged.record.offset
+            gap = next((gap for gap in gaps if gap.from_offset <= offset < gap.to_offset), None)
+            if logged.visible and gap is not None:
+                yield from self._say(check, offset, f"a record lies in a gap that is {gap.state}")
 
-    def rest(self, start: int, end: int) -> list[Difference]:
-        return []
+    def piece(self, piece: Piece) -> Iterator[Finding]:
+        raise NotImplementedError
+
+    def rest(self, start: int, end: int) -> Iterator[Finding]:
+        yield from ()
 
 
-class _Bus:
-    """I1: every place is a record with that identity and digest. I7: no record is of an attempt proven ABSENT."""
+@dataclass(frozen=True)
+class _Kept:
+    """What the ledger keeps of a record beside its value."""
 
-    def __init__(self, row: Any) -> None:
-        self._row = row
-        self._met = 0
-        self._install = str(install_id())
+    key: bytes | None
+    headers: bytes | None
 
-    def chunk(self, chunk: Chunk) -> list[Difference]:
-        marks = {record.offset: read_mark(record.headers) for record in chunk.records}
-        ours = {o: m for o, m in marks.items() if isinstance(m, Mark) and m.install == self._install}
-        digests = {record.offset: digest_of(record.value, record.headers) for record in chunk.records}
-        attempts = sorted({mark.attempt for mark in ours.values()})
-        values = {"bus": self._row.id, "start": chunk.start, "end": chunk.next_offset, "attempts": attempts}
-        with read() as cur:
-            places = {row.bus_offset: row for row in cur.execute(sql.places, values, binary=True).fetchall()}
-            absent = {row.id for row in cur.execute(sql.absent, {"attempts": attempts}).fetchall()}
-        self._met += len(places)
-        return [*self._compare(ours, digests, places), *self._absent(ours, absent)]
+    def differs(self, record: Record) -> str:
+        """Of what is longer than the ledger keeps, the beginning is kept (ingest/admit.py): it is compared as far."""
+        key, headers = record.key, packed_headers(record.headers)
+        wrong = ["key"] if not _begins(key, self.key) else []
+        whole = headers == self.headers or (headers is not None and len(headers) > _KEPT_BYTES)
+        return ", ".join([*wrong, *(["headers"] if not whole else [])])
 
-    def _compare(
-        self, ours: Mapping[int, Mark], digests: Mapping[int, bytes], places: Mapping[int, Any]
-    ) -> Iterator[Difference]:
-        for offset, place in sorted(places.items()):
-            mark = ours.get(offset)
-            if mark is None:
-                yield self._say("I1", offset, "a place without a record of ours")
-            elif (mark.identity, digests[offset]) != (bytes(place.identity), bytes(place.payload_digest)):
-                yield self._say("I1", offset, "the record is not the event that was placed there")
 
-    def _absent(self, ours: Mapping[int, Mark], absent: set[int]) -> Iterator[Difference]:
-        for offset, mark in sorted(ours.items()):
-            if mark.attempt in absent:
-                yield self._say("I7", offset, f"a record of attempt {mark.attempt}, which was proven ABSENT")
+_KEPT_BYTES = 32 * 1024 * 1024
 
-    def _say(self, invariant: str, offset: int, text: str) -> Difference:
-        return Difference(invariant, f"{_name(self._row)}@{offset}", text)
 
-    def rest(self, start: int, end: int) -> list[Difference]:
-        """Places whose record was not met at all: their attempts did not appear near them."""
-        with read() as cur:
-            row = cur.execute(sql.placed, {"bus": self._row.id, "start": start, "end": end}).fetchone()
-        placed = int(row.n) if row else 0
-        if placed == self._met:
-            return []
-        return [Difference("I1", _name(self._row), f"{placed} places in [{start}, {end}), {self._met} of them met")]
+def _begins(given: bytes | None, kept: bytes | None) -> bool:
+    if given is None or kept is None:
+        return given is kept
+    return given == bytes(kept) or (len(given) > _KEPT_BYTES and given.startswith(bytes(kept)))
+
+
+class _Inbox(_Compared):
+    """I14: each record that can be seen has its receipt, which says what the contract's rules make of its bytes."""
+
+    def piece(self, piece: Piece) -> Iterator[Finding]:
+        given = {logged.record.offset: logged for logged in piece.records}
+        receipts = {row.offset: row for row in self._of(sql.receipts, piece.start, piece.end)}
+        yield from self._pairs(given, receipts)
+        yield from self._meaning(given, receipts)
+        yield from self._kept(piece, given, receipts)
+        yield from self._in_gaps("gaps_again", piece)
+
+    def _pairs(self, given: Mapping[int, Logged], receipts: Mapping[int, Any]) -> Iterator[Finding]:
+        check = "records_have_receipts"
+        for offset in sorted(given.keys() | receipts.keys()):
+            logged = given.get(offset)
+            if offset not in receipts and logged is not None and logged.visible:
+                yield from self._say(check, offset, "a record without receipt")
+            elif offset in receipts and (logged is None or not logged.visible):
+                yield from self._say(check, offset, "a receipt without record")
+
+    def _meaning(self, given: Mapping[int, Logged], receipts: Mapping[int, Any]) -> Iterator[Finding]:
+        """Understood again, with the contract and the run of their batches."""
+        batches: dict[tuple[int, str], list[Record]] = defaultdict(list)
+        for offset, row in sorted(receipts.items()):
+            if offset in given and row.contract_id is not None:
+                batches[row.contract_id, row.run_id].append(given[offset].record)
+        for (contract, run), records in batches.items():
+            for arrival in arrivals_of(compiled(contract), run, records):
+                if wrong := _misread(receipts[arrival.offset], arrival):
+                    yield from self._say("records_understood", arrival.offset, wrong)
+
+    def _kept(self, piece: Piece, given: Mapping[int, Logged], receipts: Mapping[int, Any]) -> Iterator[Finding]:
+        kept = {offset: row for offset, row in receipts.items() if row.kept}
+        kept |= {row.offset: row for row in self._of(sql.items, piece.start, piece.end)}
+        for offset, row in sorted(kept.items()):
+            if offset in given and (wrong := _Kept(row.key, row.headers).differs(given[offset].record)):
+                yield from self._say("records_kept", offset, f"the ledger keeps another {wrong} than the record has")
+
+
+def _misread(receipt: Any, arrival: Arrival) -> str:
+    """How the receipt is not what the record's bytes say; empty where it is."""
+    if bytes(receipt.payload_digest) != arrival.payload_digest:
+        return "the receipt's digest is not the record's"
+    identity = bytes(receipt.identity) if receipt.identity is not None else None
+    if identity != arrival.identity:
+        return "the receipt's identity is not the record's"
+    if receipt.decision != Decision.QUARANTINED:
+        return "" if identity is not None else "the receipt takes a record that is not understood"
+    parsed = arrival.parsed
+    if isinstance(parsed, NotUnderstood):
+        allowed = {parsed.reason}
+    else:
+        allowed = {Reason.PAYLOAD_MISMATCH} if identity is not None else {Reason.OTHER_RUN, Reason.LATE}
+    return "" if receipt.reason in allowed else f"QUARANTINED for another reason than {min(allowed).name}"
+
+
+class _Bus(_Compared):
+    """Places, effects and events against the records that are there, found by their marks."""
+
+    def __init__(self, row: Any, names: frozenset[str]) -> None:
+        super().__init__(row, names)
+        self._install = _rows(sql.install)[0].id
+        self._placed = self._applied = 0
+
+    def piece(self, piece: Piece) -> Iterator[Finding]:
+        ours = {logged.record.offset: (logged, mark) for logged, mark in self._marked(piece.records)}
+        asked = {
+            "offsets": list(ours),
+            "attempts": [mark.attempt for _, mark in ours.values()],
+            "identities": [mark.identity for _, mark in ours.values()],
+        }
+        for row in sorted(_rows(sql.sent, bus=self._row.id, **asked), key=_by_offset) if ours else ():
+            yield from self._record(row, *ours[row.offset])
+        yield from self._in_gaps("bus_gaps_again", piece)
+
+    def _marked(self, records: Iterable[Logged]) -> Iterator[tuple[Logged, Mark]]:
+        for logged in records:
+            mark = read_mark(logged.record.headers)
+            if isinstance(mark, Mark) and mark.install == self._install:
+                yield logged, mark
+
+    def _record(self, row: Any, logged: Logged, mark: Mark) -> Iterator[Finding]:
+        """What is aborted was sent and is not there: neither a place nor an effect stands on it."""
+        if not logged.visible:
+            return
+        if row.state == "ABSENT":
+            text = f"a record of attempt {mark.attempt}, which was proven ABSENT"
+            yield from self._say("absent_on_the_bus", row.offset, text)
+        self._placed += row.placed
+        self._applied += row.applied
+        if row.placed or row.applied:
+            yield from self._content(row, logged.record, mark)
+
+    def _content(self, row: Any, record: Record, mark: Mark) -> Iterator[Finding]:
+        check, value = "events_on_the_bus", payload_digest(record.value)
+        if mark.digest != bytes(row.payload_digest or b"") or value != bytes(row.value_digest or b""):
+            yield from self._say(check, row.offset, "the record is not the event that was placed there")
+        if not _begins(record.key, row.key):
+            yield from self._say(check, row.offset, "the ledger keeps another key than the record has")
+
+    def rest(self, start: int, end: int) -> Iterator[Finding]:
+        """Places and effects whose record was not met at all."""
+        for check, what, statement, met in (
+            ("places_on_the_bus", "places", sql.placed, self._placed),
+            ("effects_on_the_bus", "effects", sql.applied, self._applied),
+        ):
+            there = self._of(statement, start, end)[0].n
+            if there != met:
+                text = f"{there} {what} in [{start}, {end}), {met} of them met"
+                yield from self._say(check, start, text)
+
+
+def _by_offset(row: Any) -> int:
+    return int(row.offset)

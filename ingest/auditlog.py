@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
@@ -49,13 +50,18 @@ def chained(
     }  # fmt: skip
 
 
+def stamp(at: datetime) -> str:
+    """A row's time as its digest covers it, whatever the session's time zone."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def _append(cur: Cursor, actor: str, act: str, subject: str, reason: str, detail: dict[str, Any], refused: bool) -> int:
     head = cur.execute(_LOCK_HEAD).fetchone()
     assert head is not None
     at = cur.execute("SELECT clock_timestamp() AS now").fetchone()
     assert at is not None
     number = head.last_id + 1
-    row = chained(number, at.now.isoformat(timespec="microseconds"), actor, act, subject, reason, refused, detail)
+    row = chained(number, stamp(at.now), actor, act, subject, reason, refused, detail)
     digest = digest_of(row, bytes(head.digest))
     cur.execute(
         _APPEND, (number, at.now, actor, act, subject, reason, refused, Jsonb(detail), bytes(head.digest), digest)

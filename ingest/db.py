@@ -123,6 +123,18 @@ def read() -> Iterator[Cursor]:
         yield cur
 
 
+@contextmanager
+def write_apart() -> Iterator[Cursor]:
+    """`write` on a connection of its own, for what must not come from the connection that wrote before it."""
+    with _named_errors():
+        try:
+            apart = psycopg.connect(**connection.get_connection_params())
+        except psycopg.OperationalError as error:
+            raise DatabaseGone(found=str(error).strip()) from error
+        with apart, psycopg.Cursor(apart, row_factory=namedtuple_row) as cur:
+            yield cur
+
+
 def prepared(cur: Cursor, statement: str, values: Mapping[str, object]) -> Cursor:
     """Executes what every request asks: the server parses and plans it once a connection, which is most of its work.
 

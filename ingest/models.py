@@ -657,6 +657,9 @@ class Gap(models.Model):
     claimed_at = models.DateTimeField(db_default=Now())
     proven_at = models.DateTimeField(null=True)
     proof = models.JSONField(null=True)
+    # server processes, by a trigger: the connection that claimed a gap does not prove it. Null: of before
+    claimed_backend = models.IntegerField(null=True)
+    proven_backend = models.IntegerField(null=True)
 
     class Meta:
         db_table = "gap"

@@ -13,6 +13,28 @@ HAVING (a.state = 'ACKED' AND count(p.attempt_id) <> a.events)
     OR (a.state = 'PARTIAL' AND count(p.attempt_id) NOT BETWEEN 1 AND a.events)
  LIMIT %(most)s
 
+-- name: i1_places_in_attempts
+-- A place is of an event that its attempt carried, on the partition that the attempt had chosen for it.
+SELECT 'place of ' || p.source_id || '@' || p."offset" AS subject,
+       'attempt ' || p.attempt_id || ' did not send it to source ' || p.bus_source_id AS found
+  FROM place p JOIN source c ON c.id = p.source_id JOIN stream s ON s.id = c.stream_id
+  LEFT JOIN (SELECT a.id, a.source_id, o."offset", t.bus_source_id
+               FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id
+              CROSS JOIN LATERAL unnest(ab.offsets, ab.partitions) AS o("offset", partition)
+               JOIN attempt_partition t ON t.attempt_id = a.id AND t.partition = o.partition) sent
+    ON sent.id = p.attempt_id AND sent.source_id = p.source_id AND sent."offset" = p."offset"
+   AND sent.bus_source_id = p.bus_source_id
+ WHERE sent.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
+-- name: i1_places_apart
+-- Two events never lie at one place of the bus.
+SELECT 'bus source ' || p.bus_source_id || '@' || p.bus_offset AS subject, count(*) || ' events have this place' AS found
+  FROM place p JOIN source c ON c.id = p.source_id JOIN stream s ON s.id = c.stream_id
+ WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
+ GROUP BY p.bus_source_id, p.bus_offset HAVING count(*) > 1
+ LIMIT %(most)s
+
 -- name: i2_effects_unique
 SELECT 'run ' || x.run_number AS subject, count(*) || ' effects of identity ' || encode(x.identity, 'hex') AS found
   FROM effect x JOIN run r ON r.id = x.run_number JOIN stream s ON s.id = r.stream_id
@@ -40,6 +62,25 @@ SELECT 'source ' || p.source_id || ' offset ' || p."offset" AS subject,
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s) AND x.identity IS NULL
  LIMIT %(most)s
 
+-- name: i3_effects_at_places
+-- An effect lies at the ACKED place of its event. Elsewhere only where a copy was read first: then the record at the place
+-- was counted a duplicate once it was read. Without a place only while its attempt has no outcome.
+SELECT 'run ' || x.run_number || ' effect at ' || x.bus_source_id || '@' || x.bus_offset AS subject,
+       CASE WHEN p.source_id IS NULL THEN 'its event has no place'
+            ELSE 'its event''s place is ' || p.bus_source_id || '@' || p.bus_offset END AS found
+  FROM effect x JOIN run r ON r.id = x.run_number JOIN stream s ON s.id = r.stream_id
+  JOIN event e ON e.run_number = x.run_number AND e.identity = x.identity
+  LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND CASE WHEN p.source_id IS NULL
+            THEN NOT EXISTS (SELECT FROM attempt_batch ab JOIN attempt a ON a.id = ab.attempt_id
+                              WHERE ab.batch_id = e.batch_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE'))
+            ELSE (x.bus_source_id, x.bus_offset) <> (p.bus_source_id, p.bus_offset)
+                 AND EXISTS (SELECT FROM bus_batch b
+                              WHERE b.source_id = p.bus_source_id AND p.bus_offset >= b.from_offset
+                                AND p.bus_offset < b.to_offset AND b.duplicates = 0) END
+ LIMIT %(most)s
+
 -- name: i4_samples
 -- The newest sample of each source: what Kafka was told never runs ahead of what is durable.
 SELECT 'source ' || p.source_id AS subject,
@@ -48,6 +89,16 @@ SELECT 'source ' || p.source_id AS subject,
   JOIN LATERAL (SELECT * FROM sample x WHERE x.source_id = p.source_id ORDER BY x.at DESC LIMIT 1) n ON true
  WHERE p.lane IN ('admission', 'effects') AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND n.committed_state = 'COMMITTED' AND n.kafka_committed > p.next_offset
+ LIMIT %(most)s
+
+-- name: i4_samples_possible
+-- A sample is of the past, and what it says of one log can be true of one log.
+SELECT 'sample ' || n.id AS subject,
+       'log start ' || coalesce(n.log_start::text, '-') || ', LSO ' || coalesce(n.lso::text, '-') || ', end '
+       || coalesce(n.hw::text, '-') || ' at ' || n.at AS found
+  FROM sample n JOIN source c ON c.id = n.source_id JOIN stream s ON s.id = c.stream_id
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (n.log_start > n.hw OR n.lso > n.hw OR n.at > clock_timestamp() + interval '1 minute')
  LIMIT %(most)s
 
 -- name: i5_positions_explained
@@ -80,6 +131,27 @@ SELECT 'bus batch ' || b.id, 'ends at ' || b.to_offset || ', beyond the position
  WHERE b.to_offset > p.next_offset AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  LIMIT %(most)s
 
+-- name: i5_ranges_chain
+-- Every offset belongs to exactly one window: a source's ranges follow each other without a hole and without overlap.
+SELECT 'source ' || x.source_id AS subject,
+       'window ' || x.win || ' begins at ' || x.start_offset || ', the one before it ended at ' || x.before AS found
+  FROM (SELECT r.source_id, r.win, r.start_offset,
+               lag(r.end_offset) OVER (PARTITION BY r.source_id ORDER BY r.win) AS before
+          FROM window_range r JOIN source c ON c.id = r.source_id JOIN stream s ON s.id = c.stream_id
+         WHERE %(stream)s::text IS NULL OR s.name = %(stream)s) x
+ WHERE x.before <> x.start_offset
+ LIMIT %(most)s
+
+-- name: i5_gaps_proven
+-- A proven gap says how far its second reader came, and was not proven by the connection that claimed it.
+SELECT 'gap of source ' || g.source_id || ' at ' || g.from_offset AS subject,
+       'PROVEN without a second reader that came to ' || g.to_offset AS found
+  FROM gap g JOIN source c ON c.id = g.source_id JOIN stream s ON s.id = c.stream_id
+ WHERE g.state = 'PROVEN' AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (((g.proof ->> 'read_to')::bigint >= g.to_offset) IS NOT TRUE OR g.proven_at IS NULL
+        OR g.claimed_backend IS NOT NULL AND (g.proven_backend <> g.claimed_backend) IS NOT TRUE)
+ LIMIT %(most)s
+
 -- name: i6_fence_evidence
 -- What was UNKNOWN and is settled has a scan after a fence newer than the one it was sent under.
 SELECT 'attempt ' || a.id AS subject, 'went from UNKNOWN to ' || a.state || ' without a scan after a newer fence' AS found
@@ -96,43 +168,99 @@ SELECT 'attempt ' || c.attempt_id AS subject, c.kind || ': ' || c.detail AS foun
  WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
  LIMIT %(most)s
 
--- name: i8_passes
--- Windows whose newest verdict is PASS, with what must not be there.
-SELECT s.name || '/' || r.run_id || '#' || v.number AS verdict, v.body, w.contract_id,
-       (SELECT count(DISTINCT a.id) FROM batch b JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
-          JOIN attempt a ON a.id = ab.attempt_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')
-         WHERE b.win = w.id) AS unsettled,
-       (SELECT count(*) FROM quarantine_item q WHERE q.win = w.id AND q.state = 'OPEN') AS open_items,
-       (SELECT count(*) FROM window_range g JOIN source c ON c.id = g.source_id
-          JOIN position p ON p.source_id = g.source_id
-           AND p.lane = CASE c.role WHEN 'bus' THEN 'effects' ELSE 'admission' END
-         WHERE g.win = w.id AND (g.end_offset IS NULL OR p.next_offset < g.end_offset)) AS behind
-  FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
-  JOIN LATERAL (SELECT * FROM verdict x WHERE x.win = w.id ORDER BY x.number DESC LIMIT 1) v ON v.state = 'PASS'
- WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s) AND NOT v.waived
+-- name: i8_order
+-- A FAIL is the last word about a window. A PASS is of a window that was cut, and takes no later revision than the window's.
+SELECT s.name || '/' || r.run_id || '#' || v.number AS subject,
+       CASE WHEN w.state <> 'CUT' THEN 'PASS of a window that is not cut'
+            WHEN v.revision >= w.revision THEN 'PASS at revision ' || v.revision || ' of a window at ' || w.revision
+            ELSE 'PASS after a FAIL of the same window' END AS found
+  FROM verdict v JOIN run_window w ON w.id = v.win JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE v.state = 'PASS' AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (w.state <> 'CUT' OR v.revision >= w.revision
+        OR EXISTS (SELECT FROM verdict f WHERE f.win = v.win AND f.state = 'FAIL' AND f.number < v.number))
+ LIMIT %(most)s
 
 -- name: i9_verdicts
-SELECT s.name || '/' || r.run_id || '#' || v.number AS verdict, v.body, v.digest
+-- A verdict's columns say what its body says, about the window, the run and the contract that they name.
+SELECT s.name || '/' || r.run_id || '#' || v.number AS subject, 'its row and its body disagree about ' || d.names AS found
+  FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+  JOIN run_window w ON w.id = v.win JOIN contract c ON c.id = w.contract_id
+ CROSS JOIN LATERAL (
+       SELECT string_agg(n.name, ', ') AS names
+         FROM (VALUES ('state', v.state, v.body ->> 'state'),
+                      ('waived', v.waived::text, v.body ->> 'waived'),
+                      ('number', v.number::text, v.body ->> 'number'),
+                      ('stream', s.name, v.body #>> '{window,stream}'),
+                      ('run', r.run_id, v.body #>> '{window,run}'),
+                      ('window', w.number::text, v.body #>> '{window,number}'),
+                      ('the window''s run', w.run_id::text, v.run_id::text),
+                      ('revision', v.revision::text, v.body #>> '{window,revision}'),
+                      ('contract', encode(v.contract_digest, 'hex'), v.body #>> '{window,contract,digest}'),
+                      ('the window''s contract', encode(c.digest, 'hex'), v.body #>> '{window,contract,digest}'),
+                      ('basis', v.basis_generation::text, coalesce(v.body #>> '{basis,generation}', '0')))
+              AS n(name, stored, said)
+        WHERE n.stored IS DISTINCT FROM n.said) d
+ WHERE d.names IS NOT NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
+-- name: i9_numbers
+-- Verdicts are numbered from 1 without a hole: none was taken away.
+SELECT s.name || '/' || r.run_id AS subject, 'verdicts up to #' || max(v.number) || ', of which there are ' || count(*) AS found
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
  WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
+ GROUP BY s.name, r.run_id HAVING max(v.number) <> count(*)
+ LIMIT %(most)s
 
--- name: i9_batches
-SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest
-  FROM batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id
- WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
+-- name: i9_snapshots
+-- A basis stands on a snapshot of its own window, taken before it, of the same cluster, topics and database; the first on
+-- what was seen when the window opened. A window is opened and cut once.
+SELECT 'window ' || b.win || ', basis generation ' || b.generation AS subject,
+       'is not what snapshot ' || b.snapshot_id || ' saw' AS found
+  FROM basis b JOIN run_window w ON w.id = b.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  JOIN snapshot n ON n.id = b.snapshot_id
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (n.win <> b.win OR b.generation = 1 AND n.kind <> 'ORIGIN' OR b.generation > 1 AND n.kind <> 'CHECK'
+        OR b.generation = 1 AND (
+           b.facts -> 'database' IS DISTINCT FROM n.facts -> 'database'
+           OR b.facts #> '{broker,cluster_id}' IS DISTINCT FROM n.facts #> '{broker,cluster_id}'
+           OR EXISTS (SELECT FROM unnest(ARRAY['inbox', 'bus']) AS role
+                       CROSS JOIN unnest(ARRAY['name', 'topic_id', 'posture']) AS part
+                       WHERE b.facts #> ARRAY['broker', role, part] IS DISTINCT FROM n.facts #> ARRAY['broker', role, part])
+           OR EXISTS (SELECT FROM unnest(ARRAY['inbox', 'bus']) AS role
+                       CROSS JOIN LATERAL jsonb_each(b.facts #> ARRAY['broker', role, 'partitions']) AS p(number, log)
+                       WHERE p.log <> (n.facts #> ARRAY['broker', role, 'partitions', p.number]) - 'diverged')))
+UNION ALL
+SELECT 'window ' || n.win, count(*) || ' snapshots ' || n.kind
+  FROM snapshot n JOIN run_window w ON w.id = n.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE n.kind IN ('ORIGIN', 'END') AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ GROUP BY n.win, n.kind HAVING count(*) > 1
+ LIMIT %(most)s
 
--- name: i9_receipts
-SELECT "offset", decision, reason, identity, payload_digest
-  FROM receipt WHERE source_id = %(source)s AND "offset" >= %(start)s AND "offset" < %(end)s AND batch_id = %(batch)s
- ORDER BY "offset"
+-- name: i9_generations
+-- A later generation changes neither cluster nor topic ids, nor where a partition began, nor its leader epoch downwards.
+SELECT 'window ' || b.win || ', basis generation ' || b.generation AS subject,
+       'says something else of what generation ' || a.generation || ' knew' AS found
+  FROM basis b JOIN run_window w ON w.id = b.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  JOIN basis a ON a.win = b.win AND a.generation < b.generation
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (b.facts #> '{broker,cluster_id}' IS DISTINCT FROM a.facts #> '{broker,cluster_id}'
+        OR EXISTS (SELECT FROM unnest(ARRAY['inbox', 'bus']) AS role
+                    WHERE b.facts #> ARRAY['broker', role, 'topic_id'] IS DISTINCT FROM a.facts #> ARRAY['broker', role, 'topic_id'])
+        OR EXISTS (SELECT FROM unnest(ARRAY['inbox', 'bus']) AS role
+                    CROSS JOIN LATERAL jsonb_each(a.facts #> ARRAY['broker', role, 'partitions']) AS p(number, log)
+                    WHERE (b.facts #> ARRAY['broker', role, 'partitions', p.number, 'log_start'])
+                          IS DISTINCT FROM p.log -> 'log_start'
+                       OR (b.facts #>> ARRAY['broker', role, 'partitions', p.number, 'leader_epoch'])::bigint
+                          < (p.log ->> 'leader_epoch')::bigint))
+ LIMIT %(most)s
 
 -- name: i10_open_gates
--- A gate that is open now stands on the newest verdict of its window, which is PASS, of a basis that is recorded.
+-- A gate that is open now has no reason to be shut, and stands on the newest verdict of its window, which is PASS, of a basis that is recorded.
 SELECT 'window ' || g.win AS subject, 'open on verdict ' || g.verdict_id || ', newest is ' || v.id || ' ' || v.state AS found
   FROM gate_open g JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   JOIN LATERAL (SELECT * FROM verdict x WHERE x.win = g.win ORDER BY x.number DESC LIMIT 1) v ON true
  WHERE g.open_until > clock_timestamp() AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND (v.id <> g.verdict_id OR v.state <> 'PASS'
+   AND (v.id <> g.verdict_id OR v.state <> 'PASS' OR g.shut_why IS NOT NULL
         OR EXISTS (SELECT FROM contradiction c WHERE c.win = g.win)
         OR NOT EXISTS (SELECT FROM basis b WHERE b.win = g.win AND b.generation = v.basis_generation
                         AND encode(b.digest, 'hex') = v.body -> 'basis' ->> 'digest'))
@@ -146,6 +274,41 @@ SELECT 'decision ' || d.id AS subject, 'granted ' || d.who || ' without a PASS: 
    AND NOT EXISTS (SELECT FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
                     WHERE s.name = d.stream AND r.run_id = d.run_id AND v.state = 'PASS' AND v.decided_at <= d.at
                       AND s.name || '/' || r.run_id || '#' || v.number = d.verdict)
+ LIMIT %(most)s
+
+-- name: i10_granted_after
+-- Nobody is let in after a verdict that is no PASS. When a verdict was stored is what its row in the audit log says; a
+-- question under way in that very moment saw the one before it, hence the seconds.
+WITH judged AS (
+    SELECT s.name AS stream, r.run_id, w.id AS win, w.number AS window_number, v.number, v.state, a.at
+      FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.id = v.win
+      JOIN audit_log a ON a.subject = s.name || '/' || r.run_id AND a.act = 'run.verdict' AND NOT a.refused
+                      AND a.detail ->> 'digest' = encode(v.digest, 'hex')
+     WHERE %(stream)s::text IS NULL OR s.name = %(stream)s),
+stood AS (SELECT *, coalesce(lead(at) OVER (PARTITION BY win ORDER BY number), 'infinity') AS upto FROM judged)
+SELECT 'decision ' || d.id AS subject,
+       'granted ' || d.who || ' while window ' || x.window_number || ' stood on #' || x.number || ' ' || x.state AS found
+  FROM stood x JOIN gate_decision d ON d.stream = x.stream AND d.run_id = x.run_id AND d.status = 200
+   AND (d.window_number IS NULL OR d.window_number = x.window_number)
+   AND d.at > x.at + interval '5 seconds' AND d.at < x.upto
+ WHERE x.state <> 'PASS'
+ LIMIT %(most)s
+
+-- name: i10_truth_guarded
+-- Whatever readers see lies behind the gate: each table of schema truth has its row security in force, for its owner too,
+-- and one policy for readers, on the open windows; a view looks with the reader's own rights.
+SELECT 'truth.' || t.relname AS subject, 'readers of it do not stand before the gate' AS found
+  FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace AND n.nspname = 'truth'
+ WHERE %(stream)s::text IS NOT DISTINCT FROM %(stream)s
+   AND CASE WHEN t.relkind IN ('r', 'p')
+            THEN NOT (t.relrowsecurity AND t.relforcerowsecurity)
+                 OR NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = t.oid
+                                   AND pg_get_expr(p.polqual, p.polrelid) LIKE '%%open_windows()%%')
+                 OR EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = t.oid AND p.polcmd IN ('r', '*') AND p.polpermissive
+                               AND (p.polroles = '{0}' OR 'passgate_reader'::regrole = ANY(p.polroles))
+                               AND pg_get_expr(p.polqual, p.polrelid) NOT LIKE '%%open_windows()%%')
+            WHEN t.relkind = 'v' THEN NOT coalesce(t.reloptions @> '{security_invoker=true}', false)
+            ELSE t.relkind IN ('m', 'f') END
  LIMIT %(most)s
 
 -- name: i12_first_payloads
@@ -231,6 +394,34 @@ SELECT 'place of ' || p.source_id || '@' || p."offset", 'no ADMITTED receipt the
  WHERE t.batch_id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  LIMIT %(most)s
 
+-- name: receipts_have_rows
+-- A receipt that says ADMITTED or DUPLICATE names an event of its run, QUARANTINED an item; and an item has its receipt.
+SELECT 'receipt ' || t.source_id || '@' || t."offset" AS subject,
+       CASE t.decision WHEN 1 THEN 'ADMITTED, and its event is not there' ELSE 'DUPLICATE of no event' END AS found
+  FROM receipt t JOIN batch b ON b.id = t.batch_id JOIN source c ON c.id = t.source_id JOIN stream s ON s.id = c.stream_id
+  LEFT JOIN event e ON e.run_number = b.run_number AND e.identity = t.identity
+ WHERE t.decision IN (1, 2) AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (e.identity IS NULL OR e.class_id IS DISTINCT FROM t.class_id
+        OR t.decision = 1 AND (e.source_id, e."offset", e.batch_id, e.win) IS DISTINCT FROM (t.source_id, t."offset", b.id, b.win)
+        -- other bytes are the same event only where the receipt says so (RESERIALISED)
+        OR t.decision = 2 AND e.payload_digest <> t.payload_digest AND t.flags & 128 = 0)
+UNION ALL
+SELECT 'receipt ' || t.source_id || '@' || t."offset", 'QUARANTINED, and its item is not there'
+  FROM receipt t JOIN batch b ON b.id = t.batch_id JOIN source c ON c.id = t.source_id JOIN stream s ON s.id = c.stream_id
+ WHERE t.decision = 3 AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND NOT EXISTS (SELECT FROM quarantine_item q WHERE q.source_id = t.source_id AND q."offset" = t."offset"
+                      AND q.reason = t.reason AND q.payload_digest = t.payload_digest)
+   AND NOT (t.reason = 50 AND EXISTS (SELECT FROM quarantine_item q WHERE q.run_number = b.run_number AND q.reason = 50
+                                         AND q.identity = t.identity AND q.payload_digest = t.payload_digest))
+UNION ALL
+SELECT 'item ' || q.id, 'no QUARANTINED receipt of its window at ' || q.source_id || '@' || q."offset"
+  FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id
+  LEFT JOIN receipt t ON t.source_id = q.source_id AND t."offset" = q."offset" AND t.decision = 3
+                     AND t.reason = q.reason AND t.payload_digest = q.payload_digest AND t.batch_id = q.batch_id
+  LEFT JOIN batch b ON b.id = t.batch_id AND b.win = q.win
+ WHERE b.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
 -- name: sums
 -- A batch's counts are the counts of its receipts.
 SELECT 'batch ' || b.id AS subject,
@@ -243,4 +434,90 @@ SELECT 'batch ' || b.id AS subject,
          FROM receipt x WHERE x.source_id = b.source_id AND x."offset" >= b.from_offset AND x."offset" < b.to_offset) t
  WHERE (b.admitted, b.duplicates, b.quarantined) IS DISTINCT FROM (t.admitted, t.duplicates, t.quarantined)
    AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
+-- name: sums_of_bus
+-- A bus batch applied as many records as there are effects of it, and found as many foreign as were kept.
+SELECT 'bus batch ' || b.id AS subject,
+       'counts ' || b.applied || ' applied and ' || b.foreign_records + b.mismatching || ' set aside; there are '
+       || coalesce(x.n, 0) || ' and ' || coalesce(k.n, 0) AS found
+  FROM bus_batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id
+  LEFT JOIN (SELECT bus_batch_id, count(*) AS n FROM effect GROUP BY 1) x ON x.bus_batch_id = b.id
+ CROSS JOIN LATERAL (SELECT count(*) AS n FROM foreign_record f
+                      WHERE f.source_id = b.source_id AND f."offset" >= b.from_offset AND f."offset" < b.to_offset) k
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (b.applied, b.foreign_records + b.mismatching) IS DISTINCT FROM (coalesce(x.n, 0), coalesce(k.n, 0))
+ LIMIT %(most)s
+
+-- name: sums_of_attempts
+-- An attempt carries the admitted events of its batches: as many offsets as it says, each with a partition.
+SELECT 'attempt ' || a.id AS subject, a.events || ' events, ' || n.offsets || ' offsets, ' || n.partitions || ' partitions' AS found
+  FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id
+ CROSS JOIN LATERAL (SELECT coalesce(sum(cardinality(ab.offsets)), 0) AS offsets,
+                            coalesce(sum(cardinality(ab.partitions)), 0) AS partitions
+                       FROM attempt_batch ab WHERE ab.attempt_id = a.id) n
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (a.events, a.events) IS DISTINCT FROM (n.offsets, n.partitions)
+ LIMIT %(most)s
+
+-- name: again_batches
+-- Batches a page at a time: their number is not bounded, each of them is.
+SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, b.run_number, b.contract_id, r.run_id,
+       c.cluster_id, c.topic_id, c.partition
+  FROM batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id JOIN run r ON r.id = b.run_number
+ WHERE b.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ ORDER BY b.id LIMIT %(page)s
+
+-- name: again_receipts
+SELECT "offset", decision, reason, identity, payload_digest
+  FROM receipt WHERE source_id = %(source)s AND "offset" >= %(start)s AND "offset" < %(end)s AND batch_id = %(batch)s
+ ORDER BY "offset"
+
+-- name: again_events
+-- The records that a batch admitted, as they are kept. An erased payload has nothing to be digested again.
+SELECT e."offset", e.identity, e.payload_digest, e.event_id, e.key, e.headers, e.payload, c.name AS class_name
+  FROM event e LEFT JOIN event_class c ON c.id = e.class_id
+ WHERE e.run_number = %(run)s AND e.batch_id = %(batch)s AND e.payload IS NOT NULL
+ ORDER BY e."offset"
+
+-- name: again_contracts
+SELECT c.id, s.name || ' v' || c.version AS subject, c.source_text, c.files, c.digest, s.name AS stream
+  FROM contract c JOIN stream s ON s.id = c.stream_id
+ WHERE c.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ ORDER BY c.id LIMIT %(page)s
+
+-- name: again_bases
+-- Bases have no number of their own: windows are paged, whose generations are few.
+SELECT w.id, s.name || '/' || r.run_id || ' window ' || w.number || ' generation ' || b.generation AS subject, b.facts, b.digest
+  FROM (SELECT w.* FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+         WHERE w.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s) ORDER BY w.id LIMIT %(page)s) w
+  JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  JOIN basis b ON b.win = w.id
+ ORDER BY w.id, b.generation
+
+-- name: again_verdicts
+SELECT v.id, s.name || '/' || r.run_id || '#' || v.number AS subject, v.body, v.digest,
+       encode(b.digest, 'hex') AS basis, v.body #>> '{basis,digest}' AS said
+  FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+  LEFT JOIN basis b ON b.win = v.win AND b.generation = v.basis_generation
+ WHERE v.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ ORDER BY v.id LIMIT %(page)s
+
+-- name: truth_windows
+-- Windows whose contract names a projection.
+SELECT w.id, w.contract_id, s.name || '/' || r.run_id AS run, r.id AS run_number
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
+ WHERE w.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND position('projection' IN convert_from(c.source_text, 'UTF8')) > 0
+ ORDER BY w.id LIMIT %(page)s
+
+-- name: truth_columns
+SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
+
+-- name: truth_against_effects
+-- Both ways, by identity: rows that no effect of the window explains, and effects without a row.
+SELECT encode(coalesce(t.identity, x.identity), 'hex') AS identity, x.identity IS NULL AS surplus
+  FROM (SELECT identity FROM {table} WHERE win = %(win)s) t
+  FULL JOIN (SELECT identity FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
+ WHERE t.identity IS NULL OR x.identity IS NULL
  LIMIT %(most)s

@@ -11,18 +11,46 @@ SELECT c.id, c.topic, c.topic_id, c.partition, p.lane, s.name AS stream,
 -- name: position
 SELECT next_offset FROM position WHERE lane = %(lane)s AND source_id = %(source)s
 
+-- name: sampled
+SELECT n.hw, n.lso, n.log_start FROM sample n WHERE n.source_id = %(source)s ORDER BY n.at DESC LIMIT 1
+
+-- name: install
+SELECT install_id::text AS id FROM install
+
 -- name: receipts
-SELECT "offset", payload_digest FROM receipt WHERE source_id = %(source)s AND "offset" >= %(start)s AND "offset" < %(end)s
+-- What became of these offsets, under which contract and run; and of what was admitted, the key and headers that are kept.
+SELECT t."offset", t.decision, t.reason, t.identity, t.payload_digest, b.contract_id, r.run_id,
+       e.identity IS NOT NULL AS kept, e.key, e.headers
+  FROM receipt t
+  LEFT JOIN batch b ON b.id = t.batch_id LEFT JOIN run r ON r.id = b.run_number
+  LEFT JOIN event e ON t.decision = 1 AND e.run_number = b.run_number AND e.identity = t.identity
+ WHERE t.source_id = %(source)s AND t."offset" >= %(start)s AND t."offset" < %(end)s
 
--- name: places
--- Looked up by the attempts that the records name: places have no index by their spot on the bus.
-SELECT p.bus_offset, t.identity, t.payload_digest
-  FROM place p JOIN receipt t ON t.source_id = p.source_id AND t."offset" = p."offset"
- WHERE p.attempt_id = ANY(%(attempts)s::bigint[]) AND p.bus_source_id = %(bus)s
-   AND p.bus_offset >= %(start)s AND p.bus_offset < %(end)s
+-- name: items
+SELECT q."offset", q.key, q.headers FROM quarantine_item q
+ WHERE q.source_id = %(source)s AND q."offset" >= %(start)s AND q."offset" < %(end)s
 
--- name: absent
-SELECT id FROM attempt WHERE id = ANY(%(attempts)s::bigint[]) AND state = 'ABSENT'
+-- name: gaps
+SELECT g.from_offset, g.to_offset, g.state FROM gap g
+ WHERE g.source_id = %(source)s AND g.to_offset > %(start)s AND g.from_offset < %(end)s
+
+-- name: sent
+-- Of records that carry our marks: their attempt as it is known, the event they say they are, where that event's place and
+-- effect are. By (attempt, identity): places and effects have no index by their spot on the bus.
+SELECT i."offset", a.state, b.run_number, e.payload_digest, coalesce(sha256(e.payload), e.payload_digest) AS value_digest,
+       e.key, e.headers,
+       (p.bus_source_id, p.bus_offset) = (%(bus)s, i."offset") IS TRUE AS placed,
+       (x.bus_source_id, x.bus_offset) = (%(bus)s, i."offset") IS TRUE AS applied
+  FROM unnest(%(offsets)s::bigint[], %(attempts)s::bigint[], %(identities)s::bytea[]) AS i("offset", attempt, identity)
+  LEFT JOIN attempt a ON a.id = i.attempt
+  LEFT JOIN LATERAL (SELECT n.run_number FROM attempt_batch ab JOIN batch n ON n.id = ab.batch_id
+                      WHERE ab.attempt_id = a.id LIMIT 1) b ON true
+  LEFT JOIN event e ON e.run_number = b.run_number AND e.identity = i.identity
+  LEFT JOIN effect x ON x.run_number = b.run_number AND x.identity = i.identity
+  LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
 
 -- name: placed
-SELECT count(*) AS n FROM place WHERE bus_source_id = %(bus)s AND bus_offset >= %(start)s AND bus_offset < %(end)s
+SELECT count(*) AS n FROM place WHERE bus_source_id = %(source)s AND bus_offset >= %(start)s AND bus_offset < %(end)s
+
+-- name: applied
+SELECT count(*) AS n FROM effect WHERE bus_source_id = %(source)s AND bus_offset >= %(start)s AND bus_offset < %(end)s

@@ -39,6 +39,7 @@ COMMANDS = {
     "lanes": Entry("console.cli.lanes", "lanes", "Every lane: how far it is, why it stands, and what ends that."),
     "reconcile": Entry("console.cli.reconcile", "reconcile", "Settle publishes of unknown outcome."),
     "fsck": Entry("console.cli.fsck", "fsck", "Check every invariant of the ledger."),
+    "audit": Entry("console.cli.fsck", "audit", "Walk the audit log."),
     "drill": Entry("console.cli.drill", "drill", "Play faults to a stack of its own."),
     "bench": Entry("console.cli.bench", "bench", "Measure how fast each part is on this machine."),
     "user": Entry("console.cli.people", "user", "People and their roles."),

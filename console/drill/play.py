@@ -114,7 +114,8 @@ class Stage:
 
         def answered() -> bool:
             answers.append(run(typed))
-            return answers[-1].code != CANNOT
+            # what could not be looked at will not be there later: a topic that a fault created again
+            return answers[-1].code != CANNOT or (CANNOT in codes and "Nothing found" in answers[-1].text)
 
         wait_until(answered, PATIENCE, every=1.0)
         if answers[-1].code not in {*codes}:
@@ -212,7 +213,7 @@ class Stage:
         on_bus, strange = read_bus(self.ground.cluster, self.bus, BUS_PARTITIONS)
         attempts = self._looks.rows("attempts")
         decided = self._looks.row("decisions")
-        fsck = self.act("fsck", self.name, codes=(DONE, NO), by=False)
+        fsck = self.act("fsck", self.name, codes=(DONE, NO, CANNOT), by=False)
         said = _without_waiting([state for state, _ in self._verdicts])
         counts = f"{decided.admitted:,} admitted, {decided.duplicates:,} duplicates, {decided.quarantined:,} set aside"
         return Seen(
@@ -220,7 +221,7 @@ class Stage:
             strange=strange, effects=self._effects(), verdicts=said,
             sentence=" ".join(sentence for _, sentence in self._verdicts), early=tuple(sorted(self._watch.early)),
             opened=self.opened, open_after=open_after,
-            fsck=() if fsck.code == DONE else tuple(fsck.text.strip().splitlines()[:5]),
+            fsck=() if fsck.code != NO and "Nothing found" in fsck.text else tuple(fsck.text.strip().splitlines()[:5]),
             states={row.state: int(row.n) for row in attempts}, stops=tuple(sorted(self._watch.stops)),
             unknowns=sum(int(row.unknowns) for row in attempts), decided=counts,
             seconds=time.monotonic() - self._began,

@@ -176,9 +176,25 @@ def world(live: object) -> Iterator[psycopg.Cursor[Any]]:
             " resolved_at = now() WHERE id = -1",
             "quarantine_resolution_names_person_and_reason",
         ),
-        # gaps are proven once, with a proof
-        ("UPDATE gap SET state = 'PROVEN' WHERE source_id = -2", "gap_proof_recorded"),
+        # gaps begin as claims of the lane that moves over them, and are proven once, by another connection
+        ("INSERT INTO gap (source_id, from_offset, to_offset, isolation, why, state, fence, proof)"
+         " VALUES (-1, 4, 5, 'read_committed', 'AT_END', 'PROVEN', 7, '{\"read_to\": 5}')", "gap_starts_claimed"),
+        ("INSERT INTO gap (source_id, from_offset, to_offset, isolation, why, fence)"
+         " VALUES (-1, 4, 5, 'read_committed', 'AT_END', 6)", "gap_claimed_by_its_lane"),
+        ("INSERT INTO gap (source_id, from_offset, to_offset, isolation, why, fence)"
+         " VALUES (-1, 5, 6, 'read_committed', 'AT_END', 7)", "gap_claimed_by_its_lane"),
+        ("UPDATE gap SET state = 'PROVEN', proof = '{\"read_to\": 5}' WHERE source_id = -2", "gap_claimer_does_not_prove"),
+        ("UPDATE gap SET claimed_backend = 0 WHERE source_id = -2", "gap_transition"),
         ("UPDATE gap SET to_offset = 9 WHERE source_id = -2", "gap_transition"),
+        # the audit log grows at its head, and its head moves with it
+        (f"INSERT INTO audit_log (id, at, actor, act, subject, reason, detail, previous, digest)"
+         f" SELECT last_id + 2, now(), 'x', 'x', 'x', '', '{{}}', digest, {D} FROM audit_head", "audit_row_at_head"),
+        (f"INSERT INTO audit_log (id, at, actor, act, subject, reason, detail, previous, digest)"
+         f" SELECT last_id + 1, now(), 'x', 'x', 'x', '', '{{}}', {D}, {D} FROM audit_head", "audit_row_at_head"),
+        (f"INSERT INTO audit_log (id, at, actor, act, subject, reason, detail, previous, digest)"
+         f" SELECT last_id + 1, now(), 'x', 'x', 'x', '', '{{}}', digest, {D} FROM audit_head", "audit_head_moved"),
+        (f"UPDATE audit_head SET digest = {D}", "audit_head_on_row"),
+        (f"UPDATE audit_head SET last_id = last_id + 1, digest = {D}", "audit_head_on_row"),
         # the gate follows a standing PASS of that window
         ("INSERT INTO gate_open (win, verdict_id, open_until) VALUES (-2, 1, now() + interval '1 h')", "gate_follows_pass"),
     ],

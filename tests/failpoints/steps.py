@@ -330,7 +330,8 @@ def _leaves(function: Function, body: list[ast.stmt]) -> bool:
 
 
 def _is_transaction(node: ast.With) -> bool:
-    return any(isinstance(x.context_expr, ast.Call) and _name(x.context_expr.func) == "write" for x in node.items)
+    calls = [x.context_expr for x in node.items if isinstance(x.context_expr, ast.Call)]
+    return any(_name(call.func) in {"write", "write_apart"} for call in calls)
 
 
 def is_failpoint(node: ast.stmt) -> bool:

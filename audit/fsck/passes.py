@@ -1,0 +1,229 @@
+"""Every standing PASS is judged again, by the pure verdict, from facts that are read for that alone.
+
+The ledger is recounted from receipts, events, places and effects; Kafka is asked where it answers. What Kafka is now
+may have moved on (a topic created again, a partition added): that is drift, said as not looked at, and no finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from audit import capture as look
+from audit.core import checks as c
+from audit.core import facts as f
+from audit.core import snapshot as s
+from audit.core import verdict as v
+from audit.core.finding import Finding, Said, Unseen
+from audit.fsck.looking import Check, Scope, paged, rows
+from audit.measure import committed_beside, rules
+from ingest.core.contract import Contract
+from ingest.db import statements
+from ingest.kafka import Start
+from ingest.streams import compiled
+
+sql = statements("audit", "passes")
+
+#: What these say is of Kafka as it is now.
+DRIFT = frozenset({c.CheckName.BASIS, c.CheckName.COVERAGE})
+TRIES = 3
+
+
+def _passes(scope: Scope) -> Iterator[Said]:
+    answers = _Kafka()
+    for row in paged(sql.standing, scope.values):
+        yield from _judged_again(row, answers)
+
+
+def _judged_again(row: Any, answers: _Kafka) -> Iterator[Said]:
+    """Facts are read one after the other: where the window moved on meanwhile, they are read again."""
+    for _ in range(TRIES):
+        before = rows(sql.revision, {"win": row.id})[0].revision
+        facts = _Facts(row).read(answers)
+        after = rows(sql.revision, {"win": row.id})[0]
+        if before == after.revision:
+            yield from _compare(row, facts, v.verdict(facts, after.now))
+            return
+    yield Unseen(row.verdict, "its window moved on while it was judged again")
+
+
+def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
+    for check in now.checks:
+        if check.state is c.State.BROKEN and check.name not in DRIFT:
+            yield Finding("I8", row.verdict, f"{check.name} does not hold: {check.cause}")
+        elif check.state in (c.State.BROKEN, c.State.UNMEASURED):
+            yield Unseen(f"{check.name} of {row.verdict}", check.cause)
+    if other := _other_sources(facts):
+        yield Finding("I8", row.verdict, f"its basis and the ledger differ in {', '.join(sorted(other))}")
+    said = row.body.get("counts")
+    found = v.counts_body(facts.counts.value) if facts.counts else None
+    if said is not None and found is not None and said != found:
+        yield Finding("I8", row.verdict, f"it counted {_told(said)}, and there are {_told(found)}")
+    pins = facts.context.value if facts.context else ()
+    if row.body.get("context", []) != [_pinned(pin) for pin in pins]:
+        yield Finding("I8", row.verdict, "it names another context than its window is pinned to")
+
+
+def _other_sources(facts: f.WindowFacts) -> set[str]:
+    """Sources of the ledger that the basis does not know, and those of the basis that the ledger does not have."""
+    if not (facts.basis and facts.inbox and facts.bus):
+        return set()
+    ledger = {source.label for source in facts.inbox.value} | {position.label for position in facts.bus.value}
+    return ledger ^ facts.basis.value.labels()
+
+
+def _told(counts: Mapping[str, Any]) -> str:
+    classes = sorted(counts["admitted_by_class"].items())
+    return ", ".join(f"{n:,} {name}" for name, n in [*((k, counts[k]) for k in _TOLD), *classes])
+
+
+_TOLD = ("records", "admitted", "duplicates", "quarantined")
+
+
+def _pinned(pin: f.PinnedVerdict) -> dict[str, str]:
+    return {"name": pin.name, "verdict": pin.reference, "digest": pin.digest}
+
+
+def _pin(row: Any) -> f.PinnedVerdict:
+    return f.PinnedVerdict(row.context, row.verdict, bytes(row.digest).hex(), row.why or "", row.fallen)
+
+
+@dataclass
+class _Kafka:
+    """What Kafka says of a stream, asked again once it is half as old as a sample may be."""
+
+    _asked: dict[int, look.Captured] = field(default_factory=dict)
+
+    def of(self, contract_id: int, contract: Contract, lanes: list[Start]) -> look.Captured:
+        known = self._asked.get(contract_id)
+        old = (
+            known is None
+            or known.broker is None
+            or self._age(known) > contract.close.sample_max_age.total_seconds() / 2
+        )
+        if known is None or old:
+            self._asked = {contract_id: look.capture(contract, lanes)}
+        return self._asked[contract_id]
+
+    @staticmethod
+    def _age(known: look.Captured) -> float:
+        return (look.now() - known.broker.measured_at).total_seconds() if known.broker else 0.0
+
+
+class _Facts:
+    """The facts of one window."""
+
+    def __init__(self, row: Any) -> None:
+        self._row = row
+        self._keys = {"win": row.id, "run": row.run_number, "stream_id": row.stream_id}
+
+    def read(self, answers: _Kafka) -> f.WindowFacts:
+        row, contract = self._row, compiled(self._row.contract_id).contract
+        inbox_rows, bus_rows = self._rows(sql.inbox), self._rows(sql.bus)
+        captured = answers.of(row.contract_id, contract, _lanes([*inbox_rows, *bus_rows]))
+        # positions are read again after the commits they are held against: a lane at work was never behind its own
+        inbox_rows, bus_rows = self._rows(sql.inbox), self._rows(sql.bus)
+        at = look.now()
+        inbox = f.Measured(self._inbox(inbox_rows), at, "ledger")
+        bus = f.Measured(tuple(_position(x) for x in bus_rows), at, "ledger")
+        applied = self._rows(sql.applied)[0]
+        ours = rules(contract)
+        return f.WindowFacts(
+            window=self._name(),
+            rules=ours,
+            basis=self._basis(),
+            broker=captured.broker,
+            database=f.Measured(self._database(), at, "postgres"),
+            inbox=inbox,
+            bus=bus,
+            counts=f.Measured(self._counts(), at, "ledger"),
+            totals=f.Measured({x.event_class: x.declared for x in self._rows(sql.totals)}, at, "ledger"),
+            publishing=f.Measured(self._publishing(), at, "ledger"),
+            application=f.Measured(
+                f.Application(applied.events, applied.applied, applied.missing, applied.surplus), at, "ledger"
+            ),
+            committed=committed_beside(captured, inbox, bus),
+            quarantine=f.Measured(self._items(), at, "ledger"),
+            joins=self._joins(applied, at) if ours.joins else None,
+            end=self._end(),
+            context=f.Measured(tuple(_pin(x) for x in self._rows(sql.pins)), at, "ledger"),
+        )
+
+    def _rows(self, statement: str) -> list[Any]:
+        return rows(statement, self._keys)
+
+    def _name(self) -> f.WindowName:
+        row = self._row
+        state, digest = f.WindowState(row.state), bytes(row.digest).hex()
+        return f.WindowName(
+            row.stream, row.run_id, row.number, state, row.revision, row.version, digest, row.cut_at, row.reruns
+        )
+
+    def _inbox(self, found: list[Any]) -> tuple[f.SourceLedger, ...]:
+        strays = {row.source_id: row.n for row in self._rows(sql.outside)}
+        known = tuple(_source(row, strays.pop(row.source_id, 0)) for row in found)
+        rest = sum(strays.values())
+        if not rest:
+            return known
+        at = look.now()
+        return (*known, f.SourceLedger("sources outside of the basis", 0, 0, 0, 0, 0, 0, rest, 0, 0, at))
+
+    def _counts(self) -> f.Counts:
+        d = self._rows(sql.decided)[0]
+        return f.Counts(
+            d.records, d.admitted, d.duplicates, d.quarantined, d.receipts_admitted, d.receipts_duplicate,
+            d.receipts_quarantined, {row.name: row.n for row in self._rows(sql.classes)}, d.newest,
+        )  # fmt: skip
+
+    def _publishing(self) -> f.Publishing:
+        p, unsettled = self._rows(sql.published)[0], self._rows(sql.unsettled)[0]
+        return f.Publishing(
+            events=p.events, placed_once=p.placed, placed_more=0, queued=p.queued,
+            unknown=(unsettled.attempts, unsettled.events), foreign=p.foreign_records, contradictions=p.contradictions,
+        )  # fmt: skip
+
+    def _items(self) -> f.Quarantine:
+        q = self._rows(sql.items)[0]
+        return f.Quarantine(q.open, q.resolved, q.discarded, q.unsigned)
+
+    @staticmethod
+    def _joins(applied: Any, at: datetime) -> f.Measured[f.Joins]:
+        return f.Measured(f.Joins(applied.matched, applied.unmatched, applied.ambiguous), at, "ledger")
+
+    def _database(self) -> f.DatabaseIdentity:
+        found = self._rows(sql.database)[0]
+        return f.DatabaseIdentity(found.system_identifier, found.timeline)
+
+    def _basis(self) -> f.Measured[f.Basis] | None:
+        generations = self._rows(sql.basis)
+        later = frozenset(look.source_label(row) for row in self._rows(sql.later))
+        basis = s.read_basis([(row.generation, row.facts) for row in generations], later)
+        return f.Measured(basis, generations[-1].recorded_at, "ledger") if basis else None
+
+    def _end(self) -> f.Measured[f.Broker] | None:
+        for row in self._rows(sql.end):
+            if row.facts.get("schema") == s.SNAPSHOT and "broker" in row.facts:
+                return f.Measured(s.read_broker(row.facts["broker"]), row.taken_at, "end snapshot")
+        return None
+
+
+def _lanes(found: list[Any]) -> list[Start]:
+    return [Start(x.topic, x.partition, x.next_offset, x.leader_epoch) for x in found if x.kind == "topic"]
+
+
+def _source(row: Any, strays: int) -> f.SourceLedger:
+    return f.SourceLedger(
+        label=look.source_label(row), start=row.start_offset, position=row.next_offset, cut=row.end_offset,
+        receipts=row.filed, missing=row.missing, doubled=row.doubled, outside=strays, claimed=row.claimed, refuted=0,
+        moved_at=row.progressed_at,
+    )  # fmt: skip
+
+
+def _position(row: Any) -> f.BusPosition:
+    label = look.source_label(row)
+    return f.BusPosition(label, row.partition, row.start_offset, row.next_offset, row.end_offset, row.progressed_at)
+
+
+CHECKS = (Check("passes", "I8", _passes),)

@@ -1,0 +1,165 @@
+-- The facts of a standing PASS, read for fsck alone: from receipts, events, places and effects themselves, in another way
+-- than audit/sql/measure.sql, so that one mistake does not make both of them say the same.
+
+-- name: standing
+-- Windows whose newest verdict is PASS.
+SELECT w.id, w.number, w.state, w.revision, w.reruns, w.cut_at, w.contract_id, r.id AS run_number, r.run_id, s.id AS stream_id,
+       s.name AS stream, c.version, c.digest, v.body, s.name || '/' || r.run_id || '#' || v.number AS verdict
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
+  JOIN LATERAL (SELECT * FROM verdict x WHERE x.win = w.id ORDER BY x.number DESC LIMIT 1) v ON v.state = 'PASS'
+ WHERE w.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ ORDER BY w.id LIMIT %(page)s
+
+-- name: revision
+SELECT w.revision, clock_timestamp() AS now FROM run_window w WHERE w.id = %(win)s
+
+-- name: database
+SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+       (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline
+
+-- name: inbox
+-- Runs of receipts and gaps are laid over each range: what they leave free has neither, where they overlap there are two.
+WITH part AS (
+    SELECT g.source_id, c.role, c.kind, c.topic, c.partition, g.start_offset, g.end_offset, p.next_offset, p.progressed_at,
+           p.leader_epoch, greatest(g.start_offset, least(p.next_offset, coalesce(g.end_offset, p.next_offset))) AS upto
+      FROM window_range g JOIN source c ON c.id = g.source_id AND c.role = 'inbox'
+      JOIN position p ON p.source_id = c.id AND p.lane = 'admission'
+     WHERE g.win = %(win)s),
+one AS (
+    SELECT t.source_id, t."offset", t."offset" - row_number() OVER (PARTITION BY t.source_id ORDER BY t."offset") AS island
+      FROM part JOIN receipt t ON t.source_id = part.source_id AND t."offset" >= part.start_offset AND t."offset" < part.upto),
+island AS (
+    SELECT source_id, int8range(min("offset"), max("offset") + 1) AS span FROM one GROUP BY source_id, island),
+hole AS (
+    SELECT part.source_id, g.state,
+           int8range(g.from_offset, g.to_offset) * int8range(part.start_offset, part.upto) AS span
+      FROM part JOIN gap g ON g.source_id = part.source_id
+       AND int8range(g.from_offset, g.to_offset) && int8range(part.start_offset, part.upto)),
+laid AS (
+    SELECT part.source_id,
+           (SELECT range_agg(span) FROM island i WHERE i.source_id = part.source_id) AS filed,
+           (SELECT range_agg(span) FROM hole h WHERE h.source_id = part.source_id) AS empty,
+           (SELECT range_agg(span) FROM hole h WHERE h.source_id = part.source_id AND h.state <> 'PROVEN') AS claimed
+      FROM part),
+size AS (
+    SELECT source_id, of, sum(upper(span) - lower(span)) AS n
+      FROM laid CROSS JOIN LATERAL (
+           SELECT 'filed' AS of, unnest(filed) AS span
+           UNION ALL SELECT 'free', unnest((SELECT int8multirange(int8range(start_offset, upto)) FROM part
+                                             WHERE part.source_id = laid.source_id)
+                                           - (coalesce(filed, '{}') + coalesce(empty, '{}')))
+           UNION ALL SELECT 'both', unnest(coalesce(filed, '{}') * coalesce(empty, '{}'))
+           UNION ALL SELECT 'claimed', unnest(claimed)) x
+     GROUP BY 1, 2)
+SELECT part.*,
+       coalesce((SELECT n FROM size z WHERE z.source_id = part.source_id AND z.of = 'filed'), 0)::bigint AS filed,
+       coalesce((SELECT n FROM size z WHERE z.source_id = part.source_id AND z.of = 'free'), 0)::bigint AS missing,
+       coalesce((SELECT n FROM size z WHERE z.source_id = part.source_id AND z.of = 'both'), 0)::bigint AS doubled,
+       coalesce((SELECT n FROM size z WHERE z.source_id = part.source_id AND z.of = 'claimed'), 0)::bigint AS claimed
+  FROM part ORDER BY part.source_id
+
+-- name: outside
+-- Receipts of the window's batches outside of its ranges, and receipts in its ranges of another window's batches.
+SELECT source_id, sum(n)::bigint AS n
+  FROM (SELECT t.source_id, count(*) AS n
+          FROM batch b JOIN receipt t ON t.source_id = b.source_id AND t."offset" >= b.from_offset AND t."offset" < b.to_offset
+         WHERE b.win = %(win)s
+           AND NOT EXISTS (SELECT FROM window_range g WHERE g.win = b.win AND g.source_id = t.source_id
+                              AND t."offset" >= g.start_offset AND (g.end_offset IS NULL OR t."offset" < g.end_offset))
+         GROUP BY 1
+        UNION ALL
+        SELECT t.source_id, count(*)
+          FROM window_range g JOIN source c ON c.id = g.source_id AND c.role = 'inbox'
+          JOIN receipt t ON t.source_id = g.source_id AND t."offset" >= g.start_offset
+           AND t."offset" < coalesce(g.end_offset, 9223372036854775807)
+          LEFT JOIN batch b ON b.id = t.batch_id
+         WHERE g.win = %(win)s AND b.win IS DISTINCT FROM %(win)s
+         GROUP BY 1) x
+ GROUP BY 1
+
+-- name: bus
+SELECT g.source_id, c.role, c.kind, c.topic, c.partition, g.start_offset, g.end_offset, p.next_offset, p.progressed_at,
+       p.leader_epoch
+  FROM window_range g JOIN source c ON c.id = g.source_id AND c.role = 'bus'
+  JOIN position p ON p.source_id = c.id AND p.lane = 'effects'
+ WHERE g.win = %(win)s ORDER BY g.source_id
+
+-- name: decided
+-- What receipts say, receipt by receipt; and beside it what the batch rows claim.
+SELECT (SELECT coalesce(sum(b.records), 0) FROM batch b WHERE b.win = %(win)s)::bigint AS records,
+       (SELECT coalesce(sum(b.admitted), 0) FROM batch b WHERE b.win = %(win)s)::bigint AS admitted,
+       (SELECT coalesce(sum(b.duplicates), 0) FROM batch b WHERE b.win = %(win)s)::bigint AS duplicates,
+       (SELECT coalesce(sum(b.quarantined), 0) FROM batch b WHERE b.win = %(win)s)::bigint AS quarantined,
+       (SELECT max(b.committed_at) FROM batch b WHERE b.win = %(win)s) AS newest,
+       count(*) FILTER (WHERE t.decision = 1) AS receipts_admitted,
+       count(*) FILTER (WHERE t.decision = 2) AS receipts_duplicate,
+       count(*) FILTER (WHERE t.decision = 3) AS receipts_quarantined
+  FROM window_range g JOIN source c ON c.id = g.source_id AND c.role = 'inbox'
+  JOIN receipt t ON t.source_id = g.source_id AND t."offset" >= g.start_offset
+   AND t."offset" < coalesce(g.end_offset, 9223372036854775807)
+ WHERE g.win = %(win)s
+
+-- name: classes
+-- Admitted events by class: the events, not their receipts.
+SELECT coalesce(c.name, '?') AS name, count(*) AS n
+  FROM event e LEFT JOIN event_class c ON c.id = e.class_id AND c.stream_id = %(stream_id)s
+ WHERE e.run_number = %(run)s AND e.win = %(win)s
+ GROUP BY 1
+
+-- name: totals
+SELECT t.event_class, t.declared FROM control_total t
+ WHERE t.win = %(win)s
+   AND NOT EXISTS (SELECT FROM control_total n WHERE n.win = t.win AND n.event_class = t.event_class AND n.id > t.id)
+
+-- name: published
+-- An event counts as published where it has a place of an attempt that was found on the bus, as a whole or in part.
+SELECT count(*) AS events, count(a.id) AS placed,
+       count(*) FILTER (WHERE p.source_id IS NULL AND q.batch_id IS NOT NULL) AS queued,
+       (SELECT count(*) FROM contradiction x WHERE x.win = %(win)s) AS contradictions,
+       (SELECT count(*) FROM foreign_record f JOIN window_range g ON g.win = %(win)s AND g.source_id = f.source_id
+         WHERE f."offset" >= g.start_offset AND (g.end_offset IS NULL OR f."offset" < g.end_offset)) AS foreign_records
+  FROM event e
+  LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
+  LEFT JOIN attempt a ON a.id = p.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+  LEFT JOIN publish_queue q ON q.batch_id = e.batch_id
+ WHERE e.run_number = %(run)s AND e.win = %(win)s
+
+-- name: unsettled
+SELECT count(DISTINCT a.id) AS attempts, coalesce(sum(cardinality(ab.offsets)), 0)::bigint AS events
+  FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id AND b.win = %(win)s
+ WHERE a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')
+
+-- name: applied
+SELECT count(e.identity) AS events, count(x.identity) AS applied,
+       count(*) FILTER (WHERE x.identity IS NULL) AS missing, count(*) FILTER (WHERE e.identity IS NULL) AS surplus,
+       count(*) FILTER (WHERE x.context_state = 1) AS matched, count(*) FILTER (WHERE x.context_state = 2) AS unmatched,
+       count(*) FILTER (WHERE x.context_state = 3) AS ambiguous
+  FROM (SELECT identity FROM event WHERE run_number = %(run)s AND win = %(win)s) e
+  FULL JOIN (SELECT identity, context_state FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
+
+-- name: items
+SELECT count(*) FILTER (WHERE q.state <> 'RESOLVED') AS open,
+       count(*) FILTER (WHERE q.state = 'RESOLVED') AS resolved,
+       count(*) FILTER (WHERE q.resolution = 'DISCARDED') AS discarded,
+       count(*) FILTER (WHERE q.state = 'RESOLVED' AND (coalesce(q.resolved_by, '') !~ '\S' OR coalesce(q.resolved_reason, '') !~ '\S'))
+           AS unsigned
+  FROM quarantine_item q WHERE q.win = %(win)s
+
+-- name: pins
+SELECT p.context, p.verdict, v.digest, p.why, p.fallen
+  FROM context_standing(%(win)s) p JOIN run_window w ON w.id = p.pinned_win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  JOIN verdict v ON v.run_id = r.id AND s.name || '/' || r.run_id || '#' || v.number = p.verdict
+ ORDER BY p.context
+
+-- name: basis
+SELECT b.generation, b.facts, b.recorded_at FROM basis b WHERE b.win = %(win)s ORDER BY b.generation
+
+-- name: later
+-- Sources of later windows of the stream that this one never had.
+SELECT DISTINCT c.role, c.kind, c.topic, c.partition
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN window_range g ON g.win = w.id JOIN source c ON c.id = g.source_id
+ WHERE r.stream_id = %(stream_id)s AND w.id > %(win)s
+   AND c.id NOT IN (SELECT m.source_id FROM window_range m WHERE m.win = %(win)s)
+
+-- name: end
+SELECT n.facts, n.taken_at FROM snapshot n WHERE n.win = %(win)s AND n.kind = 'END' ORDER BY n.id LIMIT 1
