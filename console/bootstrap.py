@@ -47,17 +47,18 @@ class BootstrapError(Exception):
 def main() -> NoReturn:
     """What manage.py runs: set up where needed, then become the command inside the virtual environment."""
     argv = sys.argv[1:]
-    if is_ready_interpreter():
-        from console.cli.main import main as command
-
-        command(argv)
-        sys.exit(0)
     try:
-        python = ensure(locks_for(argv))
+        ready = is_ready_interpreter()
+        python = venv_folder() if ready else ensure(locks_for(argv))
     except KeyboardInterrupt:
         sys.exit("Interrupted. What was half installed is made anew the next time.")
     except (BootstrapError, OSError) as error:
         sys.exit(f"passgate: {error}")
+    if ready:
+        from console.cli.main import main as command
+
+        command(argv)
+        sys.exit(0)
     # The option tells the next process that it is the one; it is not inherited further, as a variable would be.
     os.execv(python, [str(python), "-X", READY, str(PROJECT / "manage.py"), *argv])
 

@@ -1,11 +1,12 @@
-"""What the API remembers besides the ledger: keys of acts that were already asked for, and what a token may do."""
+"""What the API remembers besides the ledger: keys of acts that were already asked for, what a token may do, and how
+often somebody was refused."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 
@@ -33,6 +34,27 @@ class IdempotencyKey(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["started_at"], name="idempotency_key_age")]
+
+
+class Refusal(models.Model):
+    """How often a person was refused an act: `seen` in all, of which the audit log tells of the first `told`.
+
+    `held` is how many the newest row speaks for besides itself. One row a person and act, so the table stays small.
+    """
+
+    actor = models.TextField()
+    act = models.TextField()
+    written_at = models.DateTimeField(db_default=Now())
+    seen = models.BigIntegerField()
+    told = models.BigIntegerField()
+    held = models.BigIntegerField()
+
+    class Meta:
+        db_table = "refusal"
+        constraints = [
+            models.UniqueConstraint(fields=["actor", "act"], name="refusal_unique"),
+            models.CheckConstraint(condition=Q(told__lte=F("seen")), name="refusal_told_was_seen"),
+        ]
 
 
 class TokenScope(models.Model):

@@ -3,9 +3,12 @@
 Standard library only: manage.py reads it before anything is installed.
 """
 
+import contextlib
 import hashlib
 import os
+import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -30,7 +33,41 @@ def cache_root() -> Path:
     home = os.environ.get("HOME", "")
     if home and _writable(Path(home) / ".cache" / "passgate"):
         return Path(home) / ".cache" / "passgate"
-    return Path(tempfile.gettempdir()) / f"passgate-{os.getuid()}"
+    return private_temporary_folder()
+
+
+class UnsafeFolder(PermissionError):
+    """Somebody else may have put their files where ours are looked for. Nothing of it is read or run."""
+
+
+def private_temporary_folder() -> Path:
+    """A folder that nobody else can write, below the temporary one, which everybody can.
+
+    Its name can be guessed: whoever made it first would run their code as us, since our Python stands in it.
+
+    Raises:
+        UnsafeFolder: it is somebody else's, a link, or open to others.
+    """
+    base = Path(tempfile.gettempdir())
+    folder = base / f"passgate-{os.getuid()}"
+    above = base.stat()
+    if above.st_mode & 0o002 and not above.st_mode & stat.S_ISVTX:
+        raise UnsafeFolder(f"{base}: everybody may rename what is in it; set TMPDIR or HOME to a folder of your own")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    check_private(folder, folder.lstat(), stat.S_ISDIR)
+    return folder
+
+
+def check_private(path: Path, found: os.stat_result, kind: Callable[[int], bool] = stat.S_ISREG) -> None:
+    """Raises UnsafeFolder unless `path` is of its kind and no link, is ours, and is closed to everybody else."""
+    if not kind(found.st_mode):
+        raise UnsafeFolder(f"{path}: a link, or no such kind of file as is expected there; remove it")
+    if found.st_uid != os.geteuid():
+        raise UnsafeFolder(f"{path}: belongs to uid {found.st_uid}, not to us ({os.geteuid()}); it cannot be trusted")
+    if found.st_mode & 0o077:
+        mode = f"mode {found.st_mode & 0o777:o}"
+        raise UnsafeFolder(f"{path}: others may read or change it ({mode}); look at what is in it, then chmod go= it")
 
 
 def data_folder() -> Path:

@@ -12,6 +12,7 @@ from django.conf import settings
 from audit import forget as aging
 from audit.close import evaluate_due
 from audit.enforce import enforce_due
+from console.refusals import flush
 from ingest import dispatch as verbs
 from ingest.core.errors import PassgateError
 from ingest.db import DatabaseFull, DatabaseGone
@@ -96,6 +97,15 @@ def forget() -> None:
         aging.forget()
     except PassgateError as error:  # nothing waits for it; the next time is in minutes
         log.warning("nothing forgotten: %s", error)
+
+
+@shared_task(name="passgate.refusals")
+def refusals() -> None:
+    """Refusals that were only counted, and that nothing followed, are written down."""
+    try:
+        flush()
+    except (DatabaseGone, DatabaseFull) as gone:
+        log.warning("refusals not written: %s", gone)
 
 
 def _queue(permits: int) -> None:

@@ -21,10 +21,11 @@ from console.pages import (
     unknown,
     verdicts,
 )
-from console.pages.paths import NumberConverter, RunConverter
+from console.pages.paths import RunConverter
+from console.whole import WholeConverter
 
 register_converter(RunConverter, "run")
-register_converter(NumberConverter, "no")
+register_converter(WholeConverter, "no")
 
 handler400 = "console.pages.problems.bad_request"
 handler403 = "console.pages.problems.not_permitted"

@@ -14,7 +14,7 @@ from console.api.idempotency import once
 from console.api.named import attempt_numbered, run_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.problems import BadRequest
-from console.api.schema import IDEMPOTENCY, PAGING, answers, query
+from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
 from console.people import Act
 from ingest.core.errors import PublishError
 from ingest.models import Attempt, AttemptBatch, AttemptState, Run
@@ -86,7 +86,7 @@ class Reconcile(Endpoint):
         operation_id="reconcile_attempt",
         request=shapes.Nothing,
         parameters=[IDEMPOTENCY],
-        responses=answers(shapes.AttemptAnswer, 404, 409, success=202),
+        responses=answers(shapes.AttemptAnswer, *BODY, 404, 409, 422, success=202),
     )
     @once
     def post(self, request: Request, attempt: int) -> Response:

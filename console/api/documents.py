@@ -16,8 +16,8 @@ import msgspec
 
 from audit.models import GateOpen, Verdict
 from console.people import Role
-from ingest.core.contract import Contract
-from ingest.core.pointer import Pointer
+from ingest.core.contract import Contract, Format
+from ingest.core.masking import Masks, masked, masks_of
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import (
     Attempt,
@@ -37,7 +37,6 @@ from ingest.models import Contract as ContractRow
 from ingest.streams import compiled
 
 Document = dict[str, Any]
-MASKED = "masked"
 
 
 def stamp(at: datetime | None) -> str | None:
@@ -260,52 +259,23 @@ def hidden_because(contract: Contract, roles: Iterable[Role], may_see: str) -> s
     return ""
 
 
+def masks_for(contract: Contract, headers: bytes | None) -> Masks:
+    """What the contract masks in a record with these (packed) headers."""
+    return masks_of(contract.payload.mask, contract.inbox.kafka.format is Format.CLOUDEVENTS, pairs_of(headers))
+
+
 def payload_document(value: bytes | None, key: bytes | None, headers: bytes | None, contract: Contract) -> Document:
     """What arrived, for people who may see it. Where the contract masks fields, bytes are given only with these masked:
     a value that cannot be read as JSON cannot be masked and stays hidden."""
-    shown, hidden = masked(value, contract.payload.mask)
+    masks = masks_for(contract, headers)
+    shown, hidden = masked(value, masks)
     return {
         "value": _b64(shown),
         "text": _text(shown),
         "key": _b64(key),
-        "headers": _headers(headers),
-        "hidden": hidden,
+        "headers": _headers(headers, masks),
+        "hidden": hidden or None,
     }
-
-
-def masked(value: bytes | None, places: Sequence[Pointer]) -> tuple[bytes | None, str | None]:
-    """The value with the places replaced, and why something is hidden, if something is."""
-    if value is None or not places:
-        return value, None
-    try:
-        document = json.loads(value)
-    except (ValueError, RecursionError):
-        return None, "the contract masks fields, and this value cannot be read to mask them"
-    if not isinstance(document, dict):
-        return None, "the contract masks fields, and this value is not an object"
-    hits = [str(place) for place in places if _mask(document, place.tokens)]
-    if not hits:
-        return value, None
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"), f"masked: {', '.join(hits)}"
-
-
-def _mask(node: Any, tokens: Sequence[str]) -> bool:
-    """Whether there was something at the place."""
-    key = _step(node, tokens[0])
-    if key is None:
-        return False
-    if len(tokens) > 1:
-        return _mask(node[key], tokens[1:])
-    node[key] = MASKED
-    return True
-
-
-def _step(node: Any, token: str) -> str | int | None:
-    if isinstance(node, dict) and token in node:
-        return token
-    if isinstance(node, list) and token.isascii() and token.isdigit() and int(token) < len(node):
-        return int(token)
-    return None
 
 
 def _text(value: bytes | None) -> str | None:
@@ -315,10 +285,20 @@ def _text(value: bytes | None) -> str | None:
         return None
 
 
-def _headers(packed: bytes | None) -> list[Document]:
+def pairs_of(packed: bytes | None) -> list[tuple[str, bytes | None]]:
     """Headers in their order, repeats and nulls included."""
-    pairs = msgspec.msgpack.decode(packed, type=list[tuple[str, bytes | None]]) if packed else []
-    return [{"name": name, "value": _b64(value)} for name, value in pairs]
+    try:
+        return msgspec.msgpack.decode(packed, type=list[tuple[str, bytes | None]]) if packed else []
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a name that is no text makes all of them unreadable
+        return [("not readable", packed)]
+
+
+def _headers(packed: bytes | None, masks: Masks) -> list[Document]:
+    """Null for a header that is masked, too: its name tells of it."""
+    return [
+        {"name": name, "value": None if name.lower() in masks.headers else _b64(value)}
+        for name, value in pairs_of(packed)
+    ]
 
 
 def _b64(value: bytes | None) -> str | None:

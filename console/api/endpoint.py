@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,21 +21,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console.api.problems import (
-    MAX_BODY,
-    REQUEST_ID,
-    BadRequest,
-    OutOfScope,
-    TooLarge,
-    refusal,
-    request_id,
-)
+from console.api.problems import MAX_BODY, REQUEST_ID, BadRequest, OutOfScope, refusal, request_id
+from console.bodies import length_of, read_body
 from console.people import NOT_KNOWN, Act, may, roles_named
-from ingest.auditlog import record_refusal
+from console.refusals import refused
 from ingest.core.errors import NotFound
+from ingest.core.pointer import escape
 from ingest.db import prepared, read
 
-SAFE = frozenset({"GET", "HEAD"})
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+class JSON(JSONRenderer):
+    """Everything beyond ASCII stands escaped, so that an answer is bytes whatever a name or payload holds."""
+
+    ensure_ascii = True
 
 
 #: Whose token it is and what they may do, in one look-up by the digest: it is asked for with every request.
@@ -84,17 +85,30 @@ class StrictJSON(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        raw = stream.read(MAX_BODY + 1)
-        if len(raw) > MAX_BODY:
-            raise TooLarge(expected=f"at most {MAX_BODY} bytes")
-        if not raw.strip():
-            return {}
+        raw = read_body((parser_context or {})["request"], stream, MAX_BODY)
         try:
-            return json.loads(raw.decode("utf-8"), object_pairs_hook=_no_twins, parse_constant=_no_constant)
+            found = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_twins, parse_constant=_no_constant)
         except RecursionError:
             raise BadRequest(("", "nested too deep")) from None
         except (ValueError, UnicodeDecodeError) as error:
             raise BadRequest(("", str(error)), expected="a JSON document in UTF-8") from None
+        if b"\\u" in raw:
+            _check_text(found)
+        return found
+
+
+def _check_text(document: Any) -> None:
+    """Text that neither UTF-8 nor PostgreSQL can hold is refused where it stands: NUL, and half a surrogate pair."""
+    waiting: list[tuple[str, Any]] = [("", document)]
+    while waiting:
+        at, value = waiting.pop()
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            raise BadRequest((at, "a string holds NUL or half a surrogate pair"))
+        if isinstance(value, dict):
+            waiting += [(at, key) for key in value]
+            waiting += [(f"{at}/{escape(key)}", inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{at}/{n}", inner) for n, inner in enumerate(value)]
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -119,7 +133,8 @@ class MayAct(BasePermission):
         if not answer:
             self._record(request, act, answer.reason, answer.code)
             raise refusal(answer)
-        self._in_scope(request, act)
+        if not view.any_token:
+            self._in_scope(request, act)
         return True
 
     def _in_scope(self, request: Request, act: Act) -> None:
@@ -133,7 +148,7 @@ class MayAct(BasePermission):
         """Looking is not an act, and whoever is unknown cannot be named."""
         if request.user is None or code == NOT_KNOWN.code or act is Act.LOOK:
             return
-        record_refusal(actor_of(request), f"api.{act.value}", request.path, reason, {"code": code})
+        refused(actor_of(request), f"api.{act.value}", request.path, reason, {"code": code})
 
 
 class Endpoint(APIView):
@@ -143,15 +158,21 @@ class Endpoint(APIView):
     authentication_classes: Sequence[type[BaseAuthentication]] = (Token, SessionAuthentication)
     permission_classes: Sequence[type[BasePermission]] = (MayAct,)
     parser_classes: Sequence[type[BaseParser]] = (StrictJSON,)
-    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSON,)
     http_method_names: Sequence[str] = ("get", "head", "put", "post")
     filters: ClassVar[frozenset[str]] = frozenset()
     """Names of the query parameters that are understood; another one is an error, never ignored."""
+
+    any_token: ClassVar[bool] = False
+    """Whether a token that is limited to other acts may ask, too."""
 
     def act_of(self, method: str | None) -> Act | None:
         return self.acts.get("GET" if method == "HEAD" else method or "")
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        wrong: BadRequest | None = getattr(request._request, "passgate_refused", None)
+        if wrong is not None:
+            raise wrong
         super().initial(request, *args, **kwargs)
         unknown = sorted(set(request.query_params) - self.filters)
         if unknown:
@@ -171,8 +192,13 @@ def actor_of(request: Request) -> str:
 
 
 def body_of(request: Request, shape: type[Any]) -> dict[str, Any]:
-    """The request's body as `shape` understands it. Raises a problem with a pointer for every fault."""
+    """The request's body as `shape` understands it. Raises a problem with a pointer for every fault.
+
+    No body at all stands for an empty object, where the shape requires nothing.
+    """
     found = shape(data=request.data)
+    if not length_of(request._request) and any(field.required for field in found.fields.values()):
+        raise BadRequest(("", "a body is expected"), expected=", ".join(found.fields))
     found.is_valid(raise_exception=True)
     return dict(found.validated_data)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
@@ -12,8 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from django.urls import reverse
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiRequest, extend_schema
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
@@ -23,8 +22,8 @@ from rest_framework.response import Response
 from console.api import shapes
 from console.api.endpoint import Endpoint
 from console.api.idempotency import once
-from console.api.problems import BadRequest, TooLarge
-from console.api.schema import IDEMPOTENCY, answers
+from console.api.schema import BODY, IDEMPOTENCY, answers
+from console.bodies import BodyUnreadable, read_body
 from console.people import Act
 from ingest.core.batching import BATCH_BYTES
 from ingest.core.decide import Outcome
@@ -38,21 +37,8 @@ MOST_BYTES = BATCH_BYTES
 MOST_EVENTS = 10_000
 """More than any contract allows: a body of 8 MB could hold four million, each many times its size in memory."""
 
-_WBITS_GZIP = 31
 _COMMA = ord(",")
 _QUOTED = re.compile(r"\\(.)")
-
-
-class BodyUnreadable(BadRequest):
-    """Not one event of the body can be told from another; whatever can be told gets a receipt instead."""
-
-    code = "body_unreadable"
-    what = "the request body cannot be read"
-
-
-class MediaRefused(BadRequest):
-    code = "media_type_unsupported"
-    what = "the body is not encoded in a way the door reads"
 
 
 class Sent(NamedTuple):
@@ -63,7 +49,10 @@ class Sent(NamedTuple):
 
 
 class EventsParser(BaseParser):
-    """Bounded bytes of a body, unpacked if gzip, cut into the raw bytes of each event. Nothing is decoded yet."""
+    """Bounded bytes of a body, unpacked if gzip, cut into the raw bytes of each event. Nothing is decoded yet.
+
+    BodyUnreadable: not one event can be told from another; whatever can be told gets a receipt instead.
+    """
 
     envelope: ClassVar[bytes | None] = None  # the content type each event gets, where the body is of CloudEvents
     binary: ClassVar[bool] = False  # whether a request with ce- headers is one CloudEvent in binary mode
@@ -71,15 +60,11 @@ class EventsParser(BaseParser):
     def parse(  # type: ignore[override]  # DRF hands on whatever a parser returns; its stubs know only mappings
         self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> list[Sent]:
-        headers = (parser_context or {})["request"].headers
-        attributes = binary_attributes(headers, media_type or "") if self.binary else None
+        request = (parser_context or {})["request"]
+        attributes = binary_attributes(request.headers, media_type or "") if self.binary else None
         if attributes is None:
             self.check_media(media_type or "")
-        _check_charset(media_type or "")
-        raw = stream.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            raise TooLarge(expected=f"at most {MOST_BYTES} bytes", next_step="send them in parts")
-        body = _unpacked(raw, headers.get("Content-Encoding", "").strip().lower())
+        body = read_body(request, stream, MOST_BYTES)
         if attributes is not None:
             return [Sent(body, attributes)]
         named: list[tuple[str, bytes | None]] | None = [("content-type", self.envelope)] if self.envelope else None
@@ -178,32 +163,6 @@ def _decoded(text: str) -> bytes:
     return unquote_to_bytes(text.encode("latin-1", "replace"))
 
 
-def _check_charset(media_type: str) -> None:
-    """UTF-8 only: another charset is refused, never honoured (HOSTILE_INPUT.md)."""
-    for parameter in media_type.split(";")[1:]:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in {"utf-8", "utf8"}:
-            raise MediaRefused(("Content-Type", "UTF-8 is the only charset"), found=value.strip()[:40])
-
-
-def _unpacked(raw: bytes, encoding: str) -> bytes:
-    """At most MOST_BYTES come out, whatever a packed body promises."""
-    if encoding in {"", "identity"}:
-        return raw
-    if encoding != "gzip":
-        raise MediaRefused(("Content-Encoding", "gzip, or none"), found=encoding[:40])
-    unpacking = zlib.decompressobj(_WBITS_GZIP)
-    try:
-        body = unpacking.decompress(raw, MOST_BYTES)
-    except zlib.error as error:
-        raise BodyUnreadable(("", str(error)), expected="a gzip body") from None
-    if unpacking.unconsumed_tail or not unpacking.eof:
-        if len(body) >= MOST_BYTES:
-            raise TooLarge(expected=f"at most {MOST_BYTES} bytes unpacked", next_step="send them in parts")
-        raise BodyUnreadable(("", "the gzip body ends too early"))
-    return body
-
-
 def _check_count(events: int) -> None:
     if events > MOST_EVENTS:
         raise TooManyEvents(expected=f"at most {MOST_EVENTS} events", found="more", next_step="send them in parts")
@@ -246,6 +205,53 @@ class Answers(JSONRenderer):
             return super().render(data, accepted_media_type, renderer_context)
 
 
+CLOUD_EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "A CloudEvent in structured form (CloudEvents 1.0, JSON format).",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        **{name: {"type": "string", "minLength": 1} for name in ("id", "source", "type", "subject", "datacontenttype")},
+        "time": {"type": "string", "format": "date-time"},
+        "data": {},
+        "data_base64": {"type": "string"},
+    },
+}
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "One event; where its class, id and run stand is for the stream's contract to say.",
+}
+_EVENT = {"type": "flight", "id": 1545, "carrier": "UA"}
+_CLOUD_EVENT = {"specversion": "1.0", "id": "1545", "source": "/ua", "type": "flight", "data": {"carrier": "UA"}}
+_LINES = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MOST_BYTES,
+    "description": f"One event a line, each a JSON object; at most {MOST_EVENTS} lines.",
+}
+
+
+def _listed(event: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": event, "maxItems": MOST_EVENTS}
+
+
+def _sample(value: Any) -> list[OpenApiExample]:
+    return [OpenApiExample("example", value=value, request_only=True)]
+
+
+def _body(schema: dict[str, Any], example: Any) -> OpenApiRequest:
+    return OpenApiRequest(schema, examples=_sample(example))
+
+
+BODIES = {
+    JSONEvents.media_type: _body({"oneOf": [_listed(EVENT), EVENT]}, [_EVENT]),
+    LineEvents.media_type: _body(_LINES, json.dumps(_EVENT) + "\n"),
+    CloudEvent.media_type: _body(CLOUD_EVENT, _CLOUD_EVENT),
+    CloudEventsBatch.media_type: _body(_listed(CLOUD_EVENT), [_CLOUD_EVENT]),
+}
+"""What the OpenAPI document says of each kind of body: at most MOST_BYTES bytes, packed with gzip or not."""
+
+
 class Events(Endpoint):
     acts = {"POST": Act.SEND_EVENTS}
     parser_classes = (*PARSERS, CloudEventData)
@@ -254,8 +260,8 @@ class Events(Endpoint):
     @extend_schema(
         operation_id="send_events",
         parameters=[IDEMPOTENCY],
-        request={parser.media_type: OpenApiTypes.OBJECT for parser in PARSERS},
-        responses=answers(shapes.Admissions, 404, 409, 413, 415),
+        request=BODIES,
+        responses=answers(shapes.Admissions, *BODY, 404, 409, 422),
     )
     @once
     def post(self, request: Request, stream: str) -> Response:

@@ -15,6 +15,7 @@ from console.people import Act, permissions, roles_of
 
 class Me(Endpoint):
     acts = {"GET": Act.LOOK}
+    any_token = True  # what a token may do is what a token may ask
 
     @extend_schema(operation_id="get_me", responses=answers(shapes.MeAnswer))
     def get(self, request: Request) -> Response:

@@ -21,7 +21,12 @@ def run_named(stream: str, segment: str) -> Run:
     """The run of a path: its id, or `~` and 16 characters of its digest where the id cannot stand in a path."""
     found = find_run(plain(stream), plain(segment))
     if found is None:
-        raise NotFound(expected=f"run {stream}/{segment}", found="none", next_step=f"passgate run list {stream}")
+        unread = segment.startswith("~")  # nobody can tell an id from its digest
+        raise NotFound(
+            expected=f"run {stream}/{segment}",
+            found="none",
+            next_step="to open it, name its id in `run`" if unread else f"passgate run list {stream}",
+        )
     return found
 
 

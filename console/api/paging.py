@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 from rest_framework.request import Request
 
 from console.api.problems import BadRequest
+from console.whole import LARGEST, whole
 
 T = TypeVar("T")
 
 USUAL = 100
 MOST = 1_000
 PARAMETERS = frozenset({"after", "limit"})
-_LARGEST = 2**63 - 1
 
 
 def limit_of(request: Request) -> int:
@@ -23,14 +23,15 @@ def limit_of(request: Request) -> int:
     return number_of(request, "limit", USUAL, least=1, most=MOST)
 
 
-def number_of(request: Request, name: str, default: int, least: int = 0, most: int = _LARGEST) -> int:
+def number_of(request: Request, name: str, default: int, least: int = 0, most: int = LARGEST) -> int:
     """A whole number among the query parameters."""
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):
+    number = whole(text, most)
+    if number is None or number < least:
         raise BadRequest((f"?{name}", f"a whole number from {least} to {most} is expected"))
-    return int(text)
+    return number
 
 
 def place_of(request: Request) -> tuple[int, int] | None:
@@ -38,10 +39,10 @@ def place_of(request: Request) -> tuple[int, int] | None:
     text = request.query_params.get("after")
     if text is None:
         return None
-    source, _, offset = text.partition("/")
-    if not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (source, offset)):
+    source, offset = (whole(part) for part in text.partition("/")[::2])
+    if source is None or offset is None:
         raise BadRequest(("?after", "source/offset is expected, as `next` gives it"))
-    return int(source), int(offset)
+    return source, offset
 
 
 def page(

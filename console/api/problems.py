@@ -8,14 +8,16 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import psycopg
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from console.pages.shown import pieces
 from console.people import Answer
 from ingest.core.errors import (
     BrokerError,
@@ -56,6 +58,13 @@ class BadRequest(PassgateError):
 class TooLarge(BadRequest):
     code = "request_too_large"
     what = "the request body is too large"
+
+
+class ValueRefused(BadRequest):
+    """A value that no column holds: PostgreSQL refused it, so nothing was done with it."""
+
+    code = "value_refused"
+    what = "a value of the request cannot be stored or compared"
 
 
 class Unauthenticated(PassgateError):
@@ -102,7 +111,14 @@ _STATUS_OF_CODE = {
     "idempotency_key_reused": 422,
     "media_type_unsupported": 415,
     "too_many_events": 413,
+    "length_required": 411,
 }
+
+MOST_WORDS = 1_000
+"""Characters of any text in a problem. What was sent may stand in it, and comes back no longer than this."""
+
+MOST_ERRORS = 50
+"""Faults that are named one by one."""
 
 
 def status_of(error: PassgateError) -> int:
@@ -132,7 +148,7 @@ def problem(
     detail: str = "",
     retry: bool = False,
     errors: Sequence[tuple[str, str]] = (),
-    request: Request | None = None,
+    request: Request | HttpRequest | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Response:
     """One problem document. `type` is stable like `code`; members without a value are left out."""
@@ -147,12 +163,22 @@ def problem(
     if detail:
         body["detail"] = detail
     if errors:
-        body["errors"] = [{"pointer": pointer, "detail": said} for pointer, said in errors]
+        body["errors"] = [{"pointer": pointer, "detail": said} for pointer, said in errors[:MOST_ERRORS]]
     body.update(extra or {})
+    body = _plain(body)
     headers = {"Cache-Control": "no-store"}
     if status == 503:
         headers["Retry-After"] = str(RETRY_SECONDS)
     return Response(body, status=status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def _plain(value: Any) -> Any:
+    """Text that is bounded, prints, and can be stored: NUL and half a surrogate pair stand as their codes."""
+    if isinstance(value, str):
+        return "".join(piece.text for piece in pieces(value, MOST_WORDS, lines=True))
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def as_problem(exc: Exception, context: Mapping[str, Any]) -> Response:
@@ -176,8 +202,10 @@ def _response(exc: Exception, request: Request | None) -> Response:
         return problem(403, "permission_denied", "not permitted", detail=str(exc), request=request)
     if isinstance(exc, drf.APIException):
         return _of_framework(exc, request)
-    if isinstance(exc, OperationalError | InterfaceError | DatabaseError):
+    if isinstance(exc, OperationalError | InterfaceError):
         return _named(DatabaseGone(), request)
+    if isinstance(exc, DataError | psycopg.DataError):
+        return _named(ValueRefused(), request)
     title = "something of ours broke"
     detail = "nothing was changed by it, as far as the answer goes; the log names the cause under the request id"
     return problem(500, "internal_error", title, detail=detail, request=request)

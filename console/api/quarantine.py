@@ -17,7 +17,7 @@ from console.api.idempotency import once
 from console.api.named import item_numbered, run_named, sized_items, stream_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.problems import BadRequest
-from console.api.schema import IDEMPOTENCY, PAGING, answers, query
+from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
 from console.people import Act, may, roles_of
 from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Resolution, Run
@@ -136,7 +136,7 @@ class ResolveOne(Endpoint):
         operation_id="resolve_quarantine_item",
         request=shapes.Resolve,
         parameters=[IDEMPOTENCY],
-        responses=answers(shapes.ItemAnswer, 404, 409, 422),
+        responses=answers(shapes.ItemAnswer, *BODY, 404, 409, 422),
     )
     @once
     def post(self, request: Request, item: int) -> Response:
@@ -153,7 +153,7 @@ class ResolveMany(Endpoint):
         operation_id="resolve_quarantine_items",
         request=shapes.ResolveMany,
         parameters=[IDEMPOTENCY],
-        responses=answers(shapes.ResolvedAnswer, 404, 409, 422),
+        responses=answers(shapes.ResolvedAnswer, *BODY, 404, 409, 422),
     )
     @once
     def post(self, request: Request) -> Response:

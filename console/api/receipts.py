@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,8 +15,9 @@ from console.api.endpoint import Endpoint
 from console.api.named import receipt_at, run_named, window_numbered
 from console.api.paging import PARAMETERS, limit_of, number_of, page, place_of
 from console.api.problems import BadRequest
-from console.api.schema import PAGING, answers, query
+from console.api.schema import PAGING, answers, query, whole_number
 from console.people import Act
+from console.whole import LARGEST
 from ingest.core.reason import Decision
 from ingest.models import Receipt, Window, WindowRange
 
@@ -69,7 +69,7 @@ class RunReceipts(Endpoint):
 
     @extend_schema(
         operation_id="list_run_receipts",
-        parameters=[*PAGING, DECISION, query("window", "Receipts of this window only.", OpenApiTypes.INT)],
+        parameters=[*PAGING, DECISION, query("window", "Receipts of this window only.", whole_number(0, LARGEST))],
         responses=answers(shapes.paged(shapes.ReceiptAnswer), 404),
     )
     def get(self, request: Request, stream: str, run: str) -> Response:
@@ -87,7 +87,7 @@ class Receipts(Endpoint):
 
     @extend_schema(
         operation_id="list_receipts",
-        parameters=[*PAGING, DECISION, query("source", "Receipts of this source only.", OpenApiTypes.INT)],
+        parameters=[*PAGING, DECISION, query("source", "Receipts of this source only.", whole_number(0, 2**31 - 1))],
         responses=answers(shapes.paged(shapes.ReceiptAnswer)),
     )
     def get(self, request: Request) -> Response:

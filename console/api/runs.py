@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,8 +23,10 @@ from console.api.idempotency import once
 from console.api.named import newest_window, run_named, stream_named, window_numbered
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.problems import BadRequest
-from console.api.schema import IDEMPOTENCY, PAGING, answers, query
+from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query, whole_number
+from console.pages.paths import run_segment
 from console.people import Act, permissions
+from console.whole import LARGEST
 from ingest.core.errors import NotFound
 from ingest.models import ControlTotal, Run, RunState
 
@@ -89,18 +91,32 @@ class OneRun(Endpoint):
     @extend_schema(
         operation_id="open_run",
         request=shapes.OpenRun,
-        responses=answers(shapes.RunAnswer, 404, 409) | {201: shapes.RunAnswer},
+        responses=answers(shapes.RunAnswer, *BODY, 404, 409) | {201: shapes.RunAnswer},
     )
     def put(self, request: Request, stream: str, run: str) -> Response:
         """Opens a run: 201 when it is new, 200 when it is there already, 409 when it is there with another contract."""
         body = body_of(request, shapes.OpenRun)
-        if run.startswith("~"):
-            run = run_named(stream, run).run_id
+        run = _run_id(stream, run, body.get("run"))
         named = body.get("contract", {}).values()
         contract = next((str(value) for value in named), None)
         opened = open_run(stream, run, actor_of(request), contract, body.get("pins"))
         status = 201 if opened.result == "created" else 200
-        return Response(run_document(run_named(stream, run)), status=status, headers={"Location": request.path})
+        return Response(
+            run_document(run_named(stream, run_segment(run))), status=status, headers={"Location": _place(stream, run)}
+        )
+
+
+def _run_id(stream: str, segment: str, said: str | None) -> str:
+    """The id that a path and a body name together; the path alone says it where it can."""
+    if said is None:
+        return run_named(stream, segment).run_id if segment.startswith("~") else segment
+    if segment not in (said, run_segment(said)):
+        raise BadRequest(("/run", f"another run than the path names: this one stands there as {run_segment(said)}"))
+    return said
+
+
+def _place(stream: str, run_id: str) -> str:
+    return reverse("api:run", kwargs={"stream": stream, "run": run_segment(run_id)})
 
 
 class Verdicts(Endpoint):
@@ -146,7 +162,7 @@ class Seal(Endpoint):
         operation_id="seal_run",
         request=shapes.SealRun,
         parameters=[IDEMPOTENCY],
-        responses=answers(shapes.SealAnswer, 404, 409, 422),
+        responses=answers(shapes.SealAnswer, *BODY, 404, 409, 422),
     )
     @once
     def post(self, request: Request, stream: str, run: str) -> Response:
@@ -166,7 +182,7 @@ class Close(Endpoint):
         operation_id="close_run",
         request=shapes.CloseRun,
         parameters=[IDEMPOTENCY],
-        responses=answers(shapes.VerdictAnswer, 404, 409, 422),
+        responses=answers(shapes.VerdictAnswer, *BODY, 404, 409, 422),
     )
     @once
     def post(self, request: Request, stream: str, run: str) -> Response:
@@ -183,7 +199,7 @@ class Checks(Endpoint):
 
     @extend_schema(
         operation_id="get_checks",
-        parameters=[query("window", "The window's number; absent: the newest.", OpenApiTypes.INT)],
+        parameters=[query("window", "The window's number; absent: the newest.", whole_number(0, LARGEST))],
         responses=answers(shapes.ChecksAnswer, 404),
     )
     def get(self, request: Request, stream: str, run: str) -> Response:
@@ -205,7 +221,7 @@ class Totals(Endpoint):
         return Response(totals_document(run_named(stream, run)))
 
     @extend_schema(
-        operation_id="declare_totals", request=shapes.Totals, responses=answers(shapes.TotalsAnswer, 404, 409)
+        operation_id="declare_totals", request=shapes.Totals, responses=answers(shapes.TotalsAnswer, *BODY, 404, 409)
     )
     def put(self, request: Request, stream: str, run: str) -> Response:
         """Declares what was sent, per event class, in the run's newest window. The newest declaration counts."""

@@ -15,21 +15,32 @@ from rest_framework.response import Response
 
 from console.api import shapes
 from console.api.endpoint import Endpoint
+from console.api.paging import MOST
 from console.api.problems import MEDIA_TYPE
 from console.people import Act
+from console.whole import LARGEST
 
-_ALWAYS = (400, 401, 403, 503)
+_ALWAYS = (400, 401, 403, 415, 503)
+BODY = (411, 413)
+"""What an endpoint that reads a body answers besides."""
+
 _WORDS = {
     400: "The request is not valid.",
     401: "Nobody is known to ask.",
     403: "Not permitted, or the gate is shut.",
     404: "There is no such thing.",
     409: "Refused: the ledger's state does not allow it now, or the same key is still running.",
+    411: "The body's length must be said.",
     413: "The body is too large.",
     415: "The body is of a kind that is not read here.",
     422: "Understood, and not acceptable.",
     503: "It cannot be said now. Never a yes.",
 }
+
+
+def whole_number(least: int, most: int) -> dict[str, Any]:
+    """A bounded integer, as a schema."""
+    return {"type": "integer", "minimum": least, "maximum": most}
 
 
 def query(name: str, words: str, kind: Any = OpenApiTypes.STR, choices: list[str] | None = None) -> OpenApiParameter:
@@ -39,11 +50,11 @@ def query(name: str, words: str, kind: Any = OpenApiTypes.STR, choices: list[str
 
 PAGING = [
     query("after", "The last row seen, as `next` gives it."),
-    query("limit", "Rows of a page, 1 to 1000.", OpenApiTypes.INT),
+    query("limit", "Rows of a page, 1 to 1000.", whole_number(1, MOST)),
 ]
 IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
-    OpenApiTypes.STR,
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
     OpenApiParameter.HEADER,
     description="The same key does the act once and gives the same answer again, for 24 hours.",
 )
@@ -59,8 +70,10 @@ def answers(shape: Any, *problems: int, success: int = 200) -> dict[Any, Any]:
 
 SETTINGS: dict[str, Any] = {
     "SERVERS": [{"url": "/api/v1"}],
-    # enumerations stay where they are used: taken out, several called `state` would get names made of digests
-    "POSTPROCESSING_HOOKS": [],
+    "PATH_CONVERTER_OVERRIDES": {
+        "number": whole_number(0, LARGEST),
+        "str": {"type": "string", "minLength": 1, "maxLength": 1_000, "pattern": "^[^/]+$"},
+    },
 }
 
 

@@ -64,7 +64,12 @@ class ContractNamed(Body):
 
 
 class OpenRun(Body):
-    """`contract` absent: the newest. `pins`: a verdict per context (`weather/2013-01#1`); absent: the newest PASS."""
+    """`contract` absent: the newest. `pins`: a verdict per context (`weather/2013-01#1`); absent: the newest PASS.
+
+    `run` is the id itself, for one that cannot stand in a path: there `~` and 16 characters of its digest stand for it.
+    """
+
+    run = Text(required=False, max_length=400)
 
     contract = ContractNamed(required=False)
     pins = s.DictField(child=Text(max_length=400), required=False)

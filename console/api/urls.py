@@ -14,23 +14,12 @@ from console.api.receipts import OneReceipt, Receipts, RunReceipts
 from console.api.runs import Checks, Close, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts
 from console.api.schema import Schema
 from console.api.streams import OneStream, Sources, Streams
+from console.whole import WholeConverter
 
 app_name = "api"
 
 
-class NumberConverter:
-    """A whole number short enough for a bigint column."""
-
-    regex = "[0-9]{1,18}"
-
-    def to_python(self, value: str) -> int:
-        return int(value)
-
-    def to_url(self, value: int) -> str:
-        return str(value)
-
-
-register_converter(NumberConverter, "number")
+register_converter(WholeConverter, "number")
 
 RUN = "streams/<str:stream>/runs/<str:run>"
 

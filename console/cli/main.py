@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from console.bootstrap import BootstrapError, add_demo_data
+from console.place import UnsafeFolder
 from ingest.core.errors import PassgateError
 
 REFUSED = 3
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         passgate.main(words, prog_name="passgate")
     except PassgateError as error:
         refuse(f"{error} [{error.code}]")
-    except BootstrapError as error:
+    except (BootstrapError, UnsafeFolder) as error:
         refuse(str(error))
 
 

@@ -6,20 +6,21 @@ Numbers stay the text they were written as, so nothing is rounded on the way to 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from console.pages.contexts import Difference, DiffRow
+from ingest.core.masking import MASKED, Masks, covers
 from ingest.core.pointer import escape
 
 MOST_FIELDS = 500
 MOST_BYTES = 1_048_576
-MASKED = "masked"
+NO_MASKS = (Masks(), Masks())
 MASKED_DIFFERS = "masked, differs"
 
 
-def difference(first: bytes | None, arrived: bytes | None, masks: Collection[str] = ()) -> Difference:
-    """The difference of two payloads. Where one cannot be read field by field, that is said instead."""
+def difference(first: bytes | None, arrived: bytes | None, masks: tuple[Masks, Masks] = NO_MASKS) -> Difference:
+    """The difference of two payloads, each with its masks. Where one cannot be read so, that is said instead."""
     if first is None:
         return Difference((), (), only_digests="The first payload's bytes are no longer kept; its digest stands.")
     if arrived is None:
@@ -36,17 +37,12 @@ def difference(first: bytes | None, arrived: bytes | None, masks: Collection[str
     )
 
 
-def _row(pointer: str, first: str | None, arrived: str | None, masks: Collection[str]) -> tuple[DiffRow, bool]:
+def _row(pointer: str, first: str | None, arrived: str | None, masks: tuple[Masks, Masks]) -> tuple[DiffRow, bool]:
     equal = first == arrived
-    if is_masked(pointer, masks):
+    if any(covers(each, pointer) for each in masks):
         words = MASKED if equal else MASKED_DIFFERS
         return DiffRow(pointer, words if first is not None else None, words if arrived is not None else None), equal
     return DiffRow(pointer, first, arrived), equal
-
-
-def is_masked(pointer: str, masks: Collection[str]) -> bool:
-    """Whether a field, or something it lies in, is masked."""
-    return any(pointer == mask or pointer.startswith(f"{mask}/") for mask in masks)
 
 
 def flat(raw: bytes) -> dict[str, str] | None:

@@ -14,6 +14,7 @@ from console.pages import paths
 from console.pages.search import readings
 from console.pages.shell import needs, page
 from console.people import Act
+from console.whole import whole
 from ingest.core.identity import Parts, identity_digest
 from ingest.models import Batch, Event, EventClass, QuarantineItem, Receipt, Run, Source, Stream
 
@@ -21,10 +22,11 @@ MOST_RUNS = 200  # the newest; how many were looked through is said
 MOST_DIGESTS = 4_000
 MOST_HITS = 50
 MOST_CHARACTERS = 600
+MOST_INTEGER = 2**31 - 1  # of sources and partitions
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_VERDICT = re.compile(r"(?P<stream>[^/#@]+)/(?P<run>[^#@]+)#(?P<number>\d{1,9})")
-_PLACE = re.compile(r"(?P<source>.+)@(?P<offset>[\d,]{1,24})")
+_VERDICT = re.compile(r"(?P<stream>[^/#@]+)/(?P<run>[^#@]+)#(?P<number>[0-9]{1,9})")
+_PLACE = re.compile(r"(?P<source>.+)@(?P<offset>[0-9,]{1,24})")
 _RUN = re.compile(r"(?P<stream>[^/]+)/(?P<run>.+)")
 
 
@@ -86,15 +88,15 @@ def _by_place(q: str) -> Iterable[c.Hit]:
     named = _PLACE.fullmatch(q)
     if not named:
         return
-    offset = int(named["offset"].replace(",", "") or 0)
-    if offset >= 2**63:
+    offset = whole(named["offset"].replace(",", ""))
+    if offset is None:
         return
     topic, _, partition = named["source"].rpartition("/")
     sources = Source.objects.filter(role="inbox")
-    if topic and partition.isdigit() and len(partition) < 9:
-        sources = sources.filter(topic=topic, partition=int(partition))
-    elif named["source"].isdigit() and len(named["source"]) < 9:
-        sources = sources.filter(id=int(named["source"]))
+    if topic and (number := whole(partition, MOST_INTEGER)) is not None:
+        sources = sources.filter(topic=topic, partition=number)
+    elif (number := whole(named["source"], MOST_INTEGER)) is not None:
+        sources = sources.filter(id=number)
     else:
         return
     names = {each.id: each.name for each in sources[:20]}

@@ -11,7 +11,7 @@ from django.urls import reverse
 from audit.close import close_run
 from console.pages import contexts as c
 from console.pages import paths
-from console.pages.acting import refuse
+from console.pages.acting import Errors, failed, refuse
 from console.pages.reads import judged, measuring, runs
 from console.pages.runs import evidence, number_in, scope_or_404
 from console.pages.shell import needs, page
@@ -25,26 +25,26 @@ def judge(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """Confirm on GET; a POST judges and stores a numbered verdict that is never edited."""
     seen = scope_or_404(request, stream, run)
     answer = may(request.user, Act.CLOSE)
-    errors: tuple[str, ...] = ()
+    errors = Errors()
     if request.method == "POST":
         errors = _judge(request, seen, answer)
         if not errors:
             return HttpResponseRedirect(paths.run_url(seen.stream, seen.run.run_id))
-    return page(request, "judge", _page(request, seen, answer, errors), here="runs", status=422 if errors else 200)
+    return page(request, "judge", _page(request, seen, answer, errors), here="runs", status=errors.status)
 
 
-def _judge(request: HttpRequest, seen: runs.Scope, answer: Answer) -> tuple[str, ...]:
+def _judge(request: HttpRequest, seen: runs.Scope, answer: Answer) -> Errors:
     if not answer:
-        return (refuse(request, Act.CLOSE, answer),)
+        return refuse(request, Act.CLOSE, answer)
     window = number_in(request, "window")
     try:
         stored = close_run(seen.stream, seen.run.run_id, request.user.get_username(), window)
     except PassgateError as error:
-        return (str(error),)
+        return failed(error)
     if seen.window:
         measuring.forget(seen.window.id)
     messages.success(request, f"{stored.name} is {stored.verdict.title}.")
-    return ()
+    return Errors()
 
 
 def _page(request: HttpRequest, seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.JudgePage:

@@ -27,18 +27,6 @@ class RunConverter:
         return run_segment(value)
 
 
-class NumberConverter:
-    """A number that fits a bigint: anything longer is no page."""
-
-    regex = r"[0-9]{1,18}"
-
-    def to_python(self, value: str) -> int:
-        return int(value)
-
-    def to_url(self, value: int) -> str:
-        return str(value)
-
-
 def run_segment(run_id: str) -> str:
     """The path segment of a run id."""
     if PLAIN_RUN.fullmatch(run_id):

@@ -12,10 +12,10 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
-from console.api.documents import hidden_because, masked
+from console.api.documents import hidden_because, masks_for
 from console.pages import contexts as c
 from console.pages import paths
-from console.pages.acting import NO_REASON, reason_in, refuse
+from console.pages.acting import NO_REASON, Errors, failed, reason_in, refuse
 from console.pages.fields import difference
 from console.pages.reads import measuring, runs
 from console.pages.reads import quarantine as reads
@@ -26,11 +26,13 @@ from console.pages.shell import STEADY, needs, page
 from console.pages.shown import text_of
 from console.pages.words import flag_words, reason_name, reason_words
 from console.people import Act, Answer, may, roles_of
+from console.whole import whole
 from ingest import quarantine as verbs
 from ingest.core.cloudevents import structured_form
 from ingest.core.contract import Contract, Format
 from ingest.core.errors import PassgateError
 from ingest.core.ledger_rows import unpacked_headers
+from ingest.core.masking import Masks, masked
 from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Receipt, Resolution, Run
 from ingest.streams import compiled
@@ -237,6 +239,8 @@ def item(request: HttpRequest, number: int) -> HttpResponseBase:
     hidden = hidden_from(request, found)
     following, left = reads.next_open(found)
     headers, more = reads.headers_of(found.headers) if not hidden else ((), 0)
+    unseen = _masks(found.headers, contract_of(found)).headers
+    headers = tuple((name, None if name.lower() in unseen else value) for name, value in headers)
     context = c.ItemPage(
         id=number,
         strip=runs.strip(seen),
@@ -306,9 +310,9 @@ def _first_at(event: Event | None) -> datetime | None:
     return reads.batch_time(event.batch_id) if event else None
 
 
-def _masks(found: QuarantineItem) -> tuple[str, ...]:
-    contract = contract_of(found)
-    return tuple(str(pointer) for pointer in contract.payload.mask) if contract else ()
+def _masks(headers: bytes | memoryview | None, contract: Contract | None) -> Masks:
+    packed = bytes(headers) if headers is not None else None
+    return masks_for(contract, packed) if contract else Masks(whole=True)
 
 
 def _difference(found: QuarantineItem, event: Event | None, hidden: str) -> c.Difference | None:
@@ -319,11 +323,12 @@ def _difference(found: QuarantineItem, event: Event | None, hidden: str) -> c.Di
     first = bytes(event.payload) if event is not None and event.payload is not None else None
     arrived = bytes(found.value) if found.value is not None else None
     contract = contract_of(found)
+    masks = _masks(event.headers if event else None, contract), _masks(found.headers, contract)
     if contract is not None and contract.inbox.kafka.format is Format.CLOUDEVENTS:
         # In the form they were compared in: of a binary event the attributes are in the headers.
         first = None if first is None or event is None else _structured(first, event.headers)
         arrived = None if arrived is None else _structured(arrived, found.headers)
-    return difference(first, arrived, _masks(found))
+    return difference(first, arrived, masks)
 
 
 def _structured(value: bytes, headers: bytes | memoryview | None) -> bytes:
@@ -335,8 +340,7 @@ def _shown_bytes(found: QuarantineItem) -> tuple[bytes | None, str]:
     contract = contract_of(found)
     if contract is None or found.value is None:
         return None, ""
-    value, why = masked(bytes(found.value), contract.payload.mask)
-    return value, why or ""
+    return masked(bytes(found.value), _masks(found.headers, contract))
 
 
 def _payload(found: QuarantineItem, hidden: str) -> str | None:
@@ -420,7 +424,7 @@ def resolve_many(request: HttpRequest) -> HttpResponseBase:
     named = reads.group_key(given.get("group", ""))
     if named is not None:
         return _resolving(request, _group_subject(named, given.get("upto", "")))
-    numbers = sorted({int(each) for each in given.getlist("item") if each.isdigit() and len(each) < 19})[:MOST_TICKED]
+    numbers = sorted({number for each in given.getlist("item") if (number := whole(each)) is not None})[:MOST_TICKED]
     found = reads.some(numbers)
     if not found:
         raise Http404
@@ -485,7 +489,7 @@ class _Subject:
 
 
 def _group_subject(named: reads.GroupKey, upto: str) -> _Subject:
-    last = int(upto) if upto.isascii() and upto.isdigit() and len(upto) < 19 else 0
+    last = whole(upto) or 0
     run = run_names([named.run]).get(named.run)
     if run is None or not last:
         raise Http404
@@ -514,7 +518,7 @@ def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
     discards = subject.discards()
     beyond = tuple(each.run for each in discards if each.beyond)
     choices = _choices(subject, discards)
-    errors: tuple[str, ...] = ()
+    errors = Errors()
     if request.method == "POST":
         errors = _refusals(request, answer, subject, choices, chosen, reason) or _resolve(
             request, subject, chosen, reason
@@ -545,7 +549,7 @@ def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
         beyond=beyond,
         confirmed=request.POST.get("beyond", "")[:MOST_NAME],
     )
-    return page(request, "resolve", context, here="quarantine", status=422 if errors else 200)
+    return page(request, "resolve", context, here="quarantine", status=errors.status)
 
 
 def _hidden_inputs(subject: _Subject) -> tuple[tuple[str, str], ...]:
@@ -601,9 +605,9 @@ def _only(choices: Sequence[c.Choice]) -> str:
 
 def _refusals(
     request: HttpRequest, answer: Answer, subject: _Subject, choices: Sequence[c.Choice], chosen: str, reason: str
-) -> tuple[str, ...]:
+) -> Errors:
     if not answer:
-        return (refuse(request, Act.RESOLVE, answer),)
+        return refuse(request, Act.RESOLVE, answer)
     wrong = []
     if not any(each.value == chosen and not each.refused for each in choices):
         wrong.append("Choose what becomes of it.")
@@ -611,18 +615,18 @@ def _refusals(
         wrong.append(NO_REASON)
     if not subject.number:
         wrong.append("Nothing of this is open any more.")
-    return tuple(wrong)
+    return Errors.of(wrong)
 
 
-def _resolve(request: HttpRequest, subject: _Subject, chosen: str, reason: str) -> tuple[str, ...]:
+def _resolve(request: HttpRequest, subject: _Subject, chosen: str, reason: str) -> Errors:
     try:
         typed = request.POST.get("beyond", "").replace("\x00", "").strip()
         done = subject.resolve(request.user.get_username(), Resolution(chosen), reason, [typed])
     except PassgateError as error:
-        return (str(error),)
+        return failed(error)
     for win in done.windows:
         measuring.forget(win)
     messages.success(
         request, f"Resolved {done.items:,} item{'' if done.items == 1 else 's'}. The window is judged again by itself."
     )
-    return ()
+    return Errors()

@@ -16,6 +16,7 @@ from console.pages.search import Asked, understand
 from console.pages.shell import STEADY, needs, page
 from console.pages.words import flag_words, reason_name, reason_words
 from console.people import Act
+from console.whole import whole
 from ingest.core.reason import Decision, Reason
 from ingest.models import ContextState
 
@@ -48,8 +49,8 @@ def receipts(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
 
 def _place_in(text: str) -> tuple[int, int] | None:
     source, at, offset = text.partition("@")
-    good = at and all(part.isascii() and part.isdigit() and len(part) < 19 for part in (source, offset))
-    return (int(source), int(offset)) if good else None
+    numbers = whole(source), whole(offset)
+    return numbers if at and None not in numbers else None  # type: ignore[return-value]
 
 
 def _narrowed(found: Sequence[reads.Range], asked: Asked) -> tuple[list[reads.Range], tuple[str, ...]]:

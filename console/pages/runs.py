@@ -15,6 +15,7 @@ from console.pages.reads import attempts, judged, quarantine
 from console.pages.reads import runs as reads
 from console.pages.shell import ENDED, RUNNING, STEADY, needs, page
 from console.people import Act, may, permissions
+from console.whole import whole
 from ingest.core.errors import PassgateError
 from ingest.models import RunState, Stream, WindowPin, WindowState
 
@@ -23,8 +24,7 @@ MOST_STREAMS = 100
 
 def number_in(request: HttpRequest, name: str) -> int | None:
     """A number of the query, or None where it is absent or not one."""
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    return whole(request.GET.get(name, ""))
 
 
 @needs(Act.LOOK)
@@ -230,10 +230,10 @@ def _pins(seen: reads.Scope) -> tuple[c.Link, ...]:
 
 def _pin(pin: WindowPin) -> c.Link:
     run = pin.pinned_win.run
-    number = pin.verdict.rpartition("#")[2]
-    if not number.isdigit():
+    number = whole(pin.verdict.rpartition("#")[2])
+    if number is None:
         return c.Link(pin.verdict, paths.run_url(run.stream.name, run.run_id))
-    return c.Link(pin.verdict, paths.verdict_url(run.stream.name, run.run_id, int(number)))
+    return c.Link(pin.verdict, paths.verdict_url(run.stream.name, run.run_id, number))
 
 
 def gate_line(seen: reads.Scope, win: int | None = None) -> c.GateLine:

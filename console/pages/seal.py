@@ -12,7 +12,7 @@ from audit.core.diagnosis import left_behind
 from audit.cut import seal_run
 from console.pages import contexts as c
 from console.pages import paths
-from console.pages.acting import refuse
+from console.pages.acting import Errors, failed, refuse
 from console.pages.reads import lanes, measuring, runs
 from console.pages.runs import scope_or_404
 from console.pages.shell import needs, page
@@ -27,27 +27,27 @@ def seal(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """Confirm on GET, seal on POST. Sealing twice changes nothing, and the verb says so."""
     seen = scope_or_404(request, stream, run)
     answer = may(request.user, Act.SEAL)
-    errors: tuple[str, ...] = ()
+    errors = Errors()
     if request.method == "POST":
         errors = _seal(request, seen, answer)
         if not errors:
             return HttpResponseRedirect(paths.run_url(seen.stream, seen.run.run_id))
-    return page(request, "seal", _page(seen, answer, errors), here="runs", status=422 if errors else 200)
+    return page(request, "seal", _page(seen, answer, errors), here="runs", status=errors.status)
 
 
-def _seal(request: HttpRequest, seen: runs.Scope, answer: Answer) -> tuple[str, ...]:
+def _seal(request: HttpRequest, seen: runs.Scope, answer: Answer) -> Errors:
     if not answer:
-        return (refuse(request, Act.SEAL, answer),)
+        return refuse(request, Act.SEAL, answer)
     try:
         done = seal_run(seen.stream, seen.run.run_id, request.user.get_username())
     except PassgateError as error:
-        return (str(error),)
+        return failed(error)
     if seen.window:
         measuring.forget(seen.window.id)
     words = "was sealed before; nothing changed" if done.result == "same" else "is sealed; it is judged by itself"
     left = left_behind(done.behind)
     messages.success(request, f"Window {done.window} {words}.{f' {left}.' if left else ''}")
-    return ()
+    return Errors()
 
 
 def _page(seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.SealPage:

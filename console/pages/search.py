@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from console.whole import LARGEST, whole
 from ingest.core.identity import Part, Parts
 from ingest.core.reason import Decision
 
 QUALIFIERS = ("decision", "class", "source", "offset", "id", "reason")
 MOST_CHARACTERS = 1_200
 MOST_READINGS = 32  # of one id: each part that looks like an integer may be a string, too
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +83,8 @@ def _asked(found: dict[str, str], wrong: list[str]) -> Asked:
             wrong.append(f"decision:{found['decision'][:40]} is none of admitted, duplicate, quarantined.")
     offset = None
     if "offset" in found:
-        text = found["offset"].replace(",", "")
-        if text.isascii() and text.isdigit() and len(text) < 19:
-            offset = int(text)
-        else:
+        offset = whole(found["offset"].replace(",", ""))
+        if offset is None:
             wrong.append(f"offset:{found['offset'][:40]} is not an offset.")
     if "reason" in found:
         wrong.append("reason: is not indexed on receipts; Quarantine lists items by reason.")
@@ -109,15 +111,23 @@ def readings(text: str) -> tuple[Parts, ...]:
 def _choices(part: str) -> Sequence[Part]:
     """An integer first, for a contract's ids are usually of the type they look like."""
     digits = part.removeprefix("-")
-    if digits.isascii() and digits.isdigit() and len(digits) < 19 and str(int(part)) == part:
-        return (int(part), part)
-    return (part,)
+    number = whole(digits)
+    if number is None or str(number) != digits or part == "-0":
+        return (part,)
+    return (number if digits == part else -number, part)
 
 
 def _json_parts(text: str) -> tuple[Parts, ...]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
-    fits = isinstance(value, list) and value and all(type(part) in (str, int) for part in value)
+    fits = isinstance(value, list) and value and all(_is_part(part) for part in value)
     return (tuple(value),) if fits and len(value) <= 16 else ()
+
+
+def _is_part(part: object) -> bool:
+    """What an identity can hold: text that UTF-8 can, and integers of 64 bits."""
+    if isinstance(part, str):
+        return not _HALF.search(part)
+    return type(part) is int and -LARGEST - 1 <= part <= LARGEST

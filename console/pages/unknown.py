@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from console.pages import contexts as c
 from console.pages import paths
-from console.pages.acting import refuse
+from console.pages.acting import Errors, refuse
 from console.pages.reads import attempts as reads
 from console.pages.reads import quarantine
 from console.pages.reads.needs import LOST, RunName
@@ -20,6 +20,7 @@ from console.pages.runs import number_in
 from console.pages.shell import RUNNING, STEADY, needs, page
 from console.people import Act, Answer, may
 from console.templatetags.passgate import span_words
+from console.whole import whole
 from ingest import reconcile as verbs
 from ingest.core.errors import PassgateError
 from ingest.models import AttemptState, Scan
@@ -304,8 +305,8 @@ def _confirm(
     back: str,
 ) -> HttpResponseBase:
     answer = may(request.user, Act.RECONCILE)
-    named = {int(each) for each in request.POST.getlist("attempt") if each.isdigit() and len(each) < 19}
-    errors: tuple[str, ...] = ()
+    named = {number for each in request.POST.getlist("attempt") if (number := whole(each)) is not None}
+    errors = Errors()
     if request.method == "POST":
         # What was named on the page is what is asked for; what became unknown since is said, and not part of it.
         chosen = [each for each in found if each.attempt.id in named]
@@ -313,18 +314,18 @@ def _confirm(
         if not errors:
             return HttpResponseRedirect(back)
     context = _confirm_page(found, run, title, url, back, errors, answer, named)
-    return page(request, "reconcile", context, here="unknown", status=422 if errors else 200)
+    return page(request, "reconcile", context, here="unknown", status=errors.status)
 
 
-def _refusals(request: HttpRequest, answer: Answer, chosen: Sequence[reads.Listed]) -> tuple[str, ...]:
+def _refusals(request: HttpRequest, answer: Answer, chosen: Sequence[reads.Listed]) -> Errors:
     if not answer:
-        return (refuse(request, Act.RECONCILE, answer),)
+        return refuse(request, Act.RECONCILE, answer)
     if not any(each.attempt.state in LOST for each in chosen):
-        return ("None of these attempts is UNKNOWN any more. Nothing was asked for.",)
-    return ()
+        return Errors.of(["None of these attempts is UNKNOWN any more. Nothing was asked for."], 409)
+    return Errors()
 
 
-def _request(request: HttpRequest, chosen: Sequence[reads.Listed]) -> tuple[str, ...]:
+def _request(request: HttpRequest, chosen: Sequence[reads.Listed]) -> Errors:
     """Ask for each; a refusal of one leaves the others asked for."""
     fresh, already, errors = 0, 0, []
     for each in chosen:
@@ -343,7 +344,7 @@ def _request(request: HttpRequest, chosen: Sequence[reads.Listed]) -> tuple[str,
             f"Asked to reconcile {fresh} attempt{'' if fresh == 1 else 's'}.{before} The lane's owner "
             "fences the old producer first, then looks; the run is judged again by itself.",
         )
-    return tuple(errors)
+    return Errors.of(errors, 409)
 
 
 def _confirm_page(

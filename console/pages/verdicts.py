@@ -17,6 +17,7 @@ from console.pages.reads import runs as reads
 from console.pages.runs import bar_of, evidence, number_in, scope_or_404, verdict_said, verdict_title
 from console.pages.shell import STEADY, needs, page
 from console.people import Act
+from console.whole import whole
 from ingest.models import ControlTotal, WindowRange
 
 
@@ -146,4 +147,5 @@ def _verdict_facts(seen: reads.Scope, found: Verdict) -> tuple[c.Fact, ...]:
 def _named_verdict_url(name: str) -> str:
     head, _, number = name.rpartition("#")
     stream, _, run_id = head.partition("/")
-    return paths.verdict_url(stream, run_id, int(number)) if number.isdigit() and stream and run_id else ""
+    found = whole(number)
+    return paths.verdict_url(stream, run_id, found) if found is not None and stream and run_id else ""

@@ -10,13 +10,16 @@ import json
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from console.stack.errors import NoAccount
+from console.stack.secrets import write_private
 
 CANDIDATES = ("postgres", "nobody", "daemon")
+ORIGIN = "origin.json"
 TEMPORARY = (Path("/var/tmp"), Path("/tmp"))
 
 
@@ -38,8 +41,8 @@ class Account:
         return asked.returncode == 0
 
     def own(self, path: Path) -> None:
-        """Give `path` to this account."""
-        os.chown(path, self.uid, self.gid)
+        """Give `path` to this account; a link that somebody put there is given, and not what it leads to."""
+        os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
 def unprivileged() -> Account | None:
@@ -83,14 +86,33 @@ def make_private_folder(data: Path, account: Account) -> Path:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        found = folder.lstat()
-        if folder.is_symlink() or found.st_uid not in (0, account.uid):
-            raise NoAccount(
-                expected=f"{folder} to be ours", found=f"uid {found.st_uid}", next_step=f"remove {folder}"
-            ) from None
+        _check_ours(folder, account)
+    # Before the folder is the account's, and never through a link that the account may have put there
+    write_private(folder / ORIGIN, json.dumps({"data": str(data), "device": data.stat().st_dev}))
     account.own(folder)
-    (folder / "origin.json").write_text(json.dumps({"data": str(data), "device": data.stat().st_dev}))
     return folder
+
+
+def _check_ours(folder: Path, account: Account) -> None:
+    """A folder that is there is ours where we own it, or where the account does and our file is in it: the account's
+    own processes could have made the folder beforehand, with programs in it, but no file that belongs to us.
+    """
+    found, origin = folder.lstat(), folder / ORIGIN
+    ours = found.st_uid == os.geteuid() or (found.st_uid == account.uid and _is_ours(origin))
+    if not (stat.S_ISDIR(found.st_mode) and ours and not found.st_mode & 0o077):
+        raise NoAccount(
+            expected=f"{folder} to be a folder that we made, closed to others",
+            found=f"uid {found.st_uid}, mode {found.st_mode & 0o777:o}",
+            next_step=f"see whose it is, then remove {folder}",
+        )
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        found = file.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def sweep_abandoned() -> list[Path]:

@@ -142,7 +142,7 @@ class Guard:
         self._popen = subprocess.Popen(
             [sys.executable, "-I", "-S", str(HERE / "guard.py")],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True, text=True,
+            start_new_session=True, text=True, env={"PATH": os.defpath},  # it needs no password to end processes
         )  # fmt: skip
 
     @property

@@ -5,20 +5,36 @@ import os
 import secrets
 from pathlib import Path
 
+from console.place import check_private
+
 
 class Secrets:
     """Passwords by name, made on first use. URL-safe characters only, so that they can stand in a URL as they are."""
 
     def __init__(self, data: Path) -> None:
         self._path = data / "secrets.json"
-        self._known: dict[str, str] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        self._known: dict[str, str] = _read(self._path)
 
-    def get(self, name: str) -> str:
-        """The password called `name`."""
-        if name not in self._known:
-            self._known[name] = secrets.token_urlsafe(24)
+    def get(self, name: str, random: int = 24) -> str:
+        """The password called `name`, of so many random bytes and a third more characters; a shorter one is replaced
+        only where it is asked for with more (the key of sessions: who is signed in then signs in again).
+        """
+        if len(self._known.get(name, "")) < random:
+            self._known[name] = secrets.token_urlsafe(random)
             write_private(self._path, json.dumps(self._known, indent=1))
         return self._known[name]
+
+
+def _read(path: Path) -> dict[str, str]:
+    """Nothing where there is no file. Raises UnsafeFolder for one that others may have written, or may read."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return {}
+    with open(opened) as file:  # noqa: PTH123 - a descriptor
+        check_private(path, os.fstat(opened))
+        found = json.load(file)
+    return found if isinstance(found, dict) else {}
 
 
 def write_private(path: Path, text: str) -> None:

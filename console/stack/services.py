@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,13 +15,24 @@ from console.stack.process import Command, Process
 
 Environment = Callable[[], Mapping[str, str]]
 
+OF_ONE = frozenset(
+    {
+        *("PASSGATE_OWNER_URL", "PASSGATE_AUDITOR_URL", "PASSGATE_READER_URL", "PASSGATE_ADMIN_URL"),
+        *("PASSGATE_SECRET_KEY", "PGPASSWORD", "PGPASSFILE"),
+    }
+)
+"""What only the process that needs it gets: whoever reads the memory of another one gains no more than that one may."""
 
-def django_environment(stack: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Django process of this stack: ours, with this stack's settings in place of any other's."""
+
+def django_environment(stack: Mapping[str, str], needs: Collection[str] = ()) -> dict[str, str]:
+    """The environment of a Django process of this stack: ours, with this stack's settings in place of any other's.
+
+    Of the logins it has the application's alone, and those it `needs` by name.
+    """
     path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
+    kept = {name: value for name, value in {**os.environ, **stack}.items() if name not in OF_ONE or name in needs}
     return {
-        **os.environ,
-        **stack,
+        **kept,
         "DJANGO_SETTINGS_MODULE": "console.settings",
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
@@ -30,6 +41,9 @@ def django_environment(stack: Mapping[str, str]) -> dict[str, str]:
 
 class Service(Part):
     """A process that runs this project's code with the stack's settings."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Of the settings that not everybody gets: see OF_ONE."""
 
     def __init__(self, data: Path, environment: Environment) -> None:
         super().__init__(data)
@@ -41,13 +55,16 @@ class Service(Part):
 
     def command(self) -> Command:
         """The module, run by this Python."""
-        return Command((sys.executable, "-m", *self.arguments()), django_environment(self._environment()), PROJECT)
+        return Command(
+            (sys.executable, "-m", *self.arguments()), django_environment(self._environment(), self.needs), PROJECT
+        )
 
 
 class Web(Service):
     """The console and the API."""
 
     name = "web"
+    needs = frozenset({"PASSGATE_SECRET_KEY"})
     port_names = ("web",)
 
     def arguments(self) -> tuple[str, ...]:

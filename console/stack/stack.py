@@ -54,6 +54,8 @@ RESTART_WITHIN = 60.0
 MADE_BEFORE = {"supervisor.log"}
 """What `up --detach` puts into a data folder before the stack holds it."""
 POLL = 0.1
+SECRET_KEY_BYTES = 48
+"""Django wants 50 characters and more of the key that signs sessions: these make 64."""
 WEB_PORT = 8000
 
 
@@ -186,9 +188,10 @@ class Stack:
             StackError: they failed; `found` holds the last lines.
         """
         self._say("database: migrating")
+        environment = django_environment(self.env(), {"PASSGATE_OWNER_URL"})
         done = subprocess.run(
             [sys.executable, "-m", "django", "migrate", "--database", "owner", "--no-input", "--verbosity", "1"],
-            capture_output=True, text=True, cwd=PROJECT, env=django_environment(self.env()), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         log = self.data / "log" / "migrate.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +206,7 @@ class Stack:
     def env(self) -> dict[str, str]:
         """The settings by which Passgate's processes find this stack."""
         assert self._secrets is not None, "the stack was never started"
-        found = {"PASSGATE_DATA": str(self.data), "PASSGATE_SECRET_KEY": self._secrets.get("django")}
+        found = {"PASSGATE_DATA": str(self.data), "PASSGATE_SECRET_KEY": self._secrets.get("django", SECRET_KEY_BYTES)}
         for run in self._runs.values():
             found |= run.part.env()
         return found | self._external
@@ -307,7 +310,7 @@ class Stack:
         self._check_data_folder()
         # Root's folder lets the account that runs PostgreSQL pass, and see nothing; secrets have modes of their own.
         self.data.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        held = os.open(self.data / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        held = os.open(self.data / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -321,6 +324,13 @@ class Stack:
 
     def _check_data_folder(self) -> None:
         """Refuse a folder with somebody else's files: its mode is changed, and it is removed as a whole one day."""
+        found = self.data.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & 0o002:
+            raise DataFolderForeign(
+                expected=f"{self.data} to be ours, and not writable for everybody",
+                found=f"uid {found.st_uid}, mode {found.st_mode & 0o777:o}",
+                next_step="see what others put into it, then name another folder",
+            )
         names = {path.name for path in self.data.iterdir()}
         if ".lock" not in names and names - MADE_BEFORE:
             raise DataFolderForeign(

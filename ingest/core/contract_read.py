@@ -32,6 +32,7 @@ from ingest.core.contract_shape import (
 )
 from ingest.core.contract_table import Faults, Table, described
 from ingest.core.errors import ContractError, ContractErrors, RecordError
+from ingest.core.masking import parse_mask
 from ingest.core.pointer import Place, Pointer, parse_place, parse_pointer
 
 ReadFile = Callable[[str], bytes]
@@ -341,7 +342,7 @@ def _plans(table: Table) -> Plans:
 
 def _payload(table: Table, plans: Plans) -> Payload:
     visible = table.items("visible_to", _role, '["operator", "approver"]')
-    mask = table.items("mask", parse_pointer, '["/tailnum"]', 100)
+    mask = table.items("mask", parse_mask, '["/tailnum"]', 100)
     keep = table.duration("keep", None, "1d", "36500d", "400d")
     if keep is not None and keep < plans.expire:
         table.fault("keep", "less than plans.expire", "as long or longer (a plan must find the bytes it is about)")

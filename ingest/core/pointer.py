@@ -76,6 +76,11 @@ def escape(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
+def index_of(token: str) -> int | None:
+    """The array index that a token is (RFC 6901, section 4): no leading zeros, no sign; None for any other."""
+    return int(token) if _INDEX.fullmatch(token) else None
+
+
 def resolve(document: Any, tokens: tuple[str, ...]) -> Any:
     """The value the tokens point to, or MISSING. Never raises."""
     value = document

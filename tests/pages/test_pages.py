@@ -315,7 +315,7 @@ def test_what_a_viewer_tries_is_refused_and_written_down(viewer: Client, stage: 
     item = still_open(stage)[0]
     path = f"/quarantine/{item}/resolve"
     before = AuditLog.objects.filter(actor="vera", refused=True).count()
-    post(viewer, path, status=422, resolution="DISCARDED", reason="let me")
+    post(viewer, path, status=403, resolution="DISCARDED", reason="let me")
     assert AuditLog.objects.filter(actor="vera", refused=True).count() == before + 1
     assert QuarantineItem.objects.get(id=item).state == ItemState.OPEN
 

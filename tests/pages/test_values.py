@@ -17,6 +17,7 @@ from audit.core.verdict import State as VerdictState
 from console import people
 from console.pages import charts, fields, icons, paths, search, shown, words
 from console.templatetags.passgate import age_words, event_id
+from ingest.core.masking import Masks
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, ContextState, GapState, ItemState, RunState, WindowState
 
@@ -211,7 +212,8 @@ def test_fields_that_differ_are_told_from_those_that_do_not() -> None:
 
 
 def test_masked_fields_say_that_they_differ_and_nothing_else() -> None:
-    found = fields.difference(b'{"t": {"n": "N1"}, "x": 1}', b'{"t": {"n": "N2"}, "x": 1}', ["/t"])
+    at = Masks((("t",),))
+    found = fields.difference(b'{"t": {"n": "N1"}, "x": 1}', b'{"t": {"n": "N2"}, "x": 1}', (at, at))
     assert found.differing == (fields.DiffRow("/t/n", "masked, differs", "masked, differs"),)
 
 

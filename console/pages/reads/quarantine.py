@@ -14,6 +14,7 @@ from django.urls import reverse
 from console.pages.reads.needs import RunName, run_names
 from console.pages.reads.receipts import source_names
 from console.pages.words import reason_name
+from console.whole import whole
 from ingest.core.reason import Reason
 from ingest.models import Batch, Event, ItemState, QuarantineItem, Run
 
@@ -24,6 +25,9 @@ MOST_HEADERS = 100
 # A list needs no bytes of any payload.
 __all__ = ["source_names"]  # what an item's first event needs a name for
 _LISTED = ("id", "run_number", "source", "offset", "reason", "detail", "event_id", "seen", "arrived_at", "state")
+
+
+MOST_RUN = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,10 @@ def group_key(text: str) -> GroupKey | None:
     """Read a group from a path."""
     number, _, name = text.partition("-")
     reason = Reason.__members__.get(name)
-    if reason is None or not number.isdigit() or len(number) > 9:
+    found = whole(number, MOST_RUN)
+    if reason is None or found is None:
         return None
-    return GroupKey(int(number), reason)
+    return GroupKey(found, reason)
 
 
 def run_named(name: str) -> Run | None:
