@@ -308,8 +308,12 @@ def _listen(reader: PartitionReader, silent: set[Partition], timeout: float) -> 
     until = time.monotonic() + timeout
     while silent and time.monotonic() < until:
         for here, chunk in reader.read(1000, 0.1).items():
-            if isinstance(chunk.fault, LogTruncated | OffsetOutOfRange):
+            if isinstance(chunk.fault, LogTruncated):
                 said[here] = chunk.fault.found
+            elif isinstance(chunk.fault, OffsetOutOfRange):
+                said[here] = (
+                    ""  # its start moved on: earliest says so. An end that went back is truncation, by its epoch
+                )
             elif chunk.fault is None and (chunk.moved() or chunk.at_end):
                 said.setdefault(here, "")
             silent.discard(here)

@@ -64,7 +64,7 @@ def lanes_of(wins: Sequence[int]) -> dict[int, list[Start]]:
         rows = cur.execute(sql.positions, {"wins": list(wins)}).fetchall()
     found: dict[int, list[Start]] = {win: [] for win in wins}
     for row in rows:
-        found[row.win].append(Start(row.topic, row.partition, row.next_offset, row.leader_epoch))
+        found[row.win].append(Start(row.topic, row.partition, row.next_offset, row.leader_epoch, row.anchor))
     return found
 
 

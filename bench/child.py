@@ -15,7 +15,14 @@ from typing import Any
 from bench.ends import Ends
 
 PIDS = "PASSGATE_BENCH_PIDS"
-GROUPS = {"postgres": "postgres", "kafka": "broker", "lanes": "workers", "control": "control", "web": "web"}
+GROUPS = {
+    "postgres": "postgres",
+    "kafka": "broker",
+    "lanes": "workers",
+    "control": "control",
+    "watch": "watch",
+    "web": "web",
+}
 
 
 def parts() -> dict[str, list[int]]:

@@ -30,7 +30,7 @@ FOLDER = re.compile(rf"{PREFIX}(\d+)-\w+")
 LOOK = 0.5
 WATCHED = GROUPS | {"valkey": "valkey", "beat": "beat"}
 """The parts whose memory is measured."""
-POOLS = ("lanes", "control", "web")
+POOLS = ("lanes", "control", "watch", "web")
 """Their children are theirs for life; PostgreSQL's come and go."""
 LAST_WORDS = 2_000
 

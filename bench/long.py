@@ -16,7 +16,7 @@ from bench.notebook import Notebook
 from bench.slow import Slowed
 
 PARTITIONS = 4
-SERVICES = ("lanes", "control", "beat")
+SERVICES = ("lanes", "control", "watch", "beat")
 STAGES: tuple[float, ...] = (0.1, 0.5, 1.0)
 CHUNKS = 3
 TRIAL = 1_000_000
@@ -148,7 +148,7 @@ class LongRun:
             note_verdict(self.book, answer, "j10", "j10m")
 
     def _read(self) -> None:
-        with self.ground.services("control", "beat", "web"):
+        with self.ground.services("control", "watch", "beat", "web"):
             arguments = {"requests": 5} if self.trial else {}
             self.book.note("k", self.ground.call("bench.reading:pages", stream=self.stream, **arguments))
             arguments = {"seconds": 1} if self.trial else {}

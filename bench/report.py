@@ -11,7 +11,7 @@ from bench.measures import Judged, Line, judged, lines
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 README = "README.md"
-GROUPS = ("client", "workers", "web", "control", "postgres", "broker")
+GROUPS = ("client", "workers", "web", "control", "watch", "postgres", "broker")
 
 
 def markdown(document: dict[str, Any]) -> str:

@@ -221,7 +221,9 @@ CELERY: dict[str, Any] = {
     "worker_max_memory_per_child": PASSGATE_WORKER_MEMORY_MB * 512 or None,  # KiB
     "task_time_limit": 120,
     "task_default_queue": "control",
-    "task_routes": {"passgate.slice": {"queue": "lanes"}},
+    # What must go on while a verdict is being counted has a queue, and processes, of its own
+    "task_routes": {"passgate.slice": {"queue": "lanes"}}
+    | {f"passgate.{task}": {"queue": "watch"} for task in ("sample", "dispatch", "enforce")},
     "worker_hijack_root_logger": False,
     "timezone": "UTC",
     "beat_schedule": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import cache
 
 from celery import shared_task
@@ -47,6 +48,22 @@ def slice_() -> None:
         _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("slice ended: %s", gone)
+        _settle()
+
+
+#: How long a process whose database went stays to give back what it took; then permit and leases expire by themselves.
+SETTLE_SECONDS, SETTLE_EVERY = 10.0, 0.25
+
+
+def _settle() -> None:
+    until = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < until:
+        try:
+            worker().give_back()
+            _end_owed()
+            return
+        except (DatabaseGone, DatabaseFull):
+            time.sleep(SETTLE_EVERY)
 
 
 _owed: set[object] = set()

@@ -99,6 +99,7 @@ class Worker:
     only: frozenset[int] | None = None  # sources it may take; None: any
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
     resting: dict[tuple[str, int], float] = field(default_factory=dict)
+    unreturned: list[Lease] = field(default_factory=list)  # held when the database went
 
     @classmethod
     def make(cls) -> Worker:
@@ -121,7 +122,7 @@ class Worker:
                 made_room = self._take_free(slots)
                 looked = 0.0 if made_room else time.monotonic()
             failpoint("slice.before_round")
-            done = self._round()
+            done = self._round(end)
             records += done
             worked = time.monotonic() if done or not worked else worked
             if not done and time.monotonic() - worked > IDLE_SECONDS:
@@ -139,10 +140,18 @@ class Worker:
             self._drop(key, give_back=True)
             failpoint("slice.while_closing")
 
-    def _round(self) -> int:
+    def give_back(self) -> None:
+        """Leases held when the database went, once it is there again: nobody waits for them to expire."""
+        while self.unreturned:
+            release(self.unreturned[-1])
+            failpoint("slice.while_closing")
+            self.unreturned.pop()
+
+    def _round(self, end: float) -> int:
+        """A turn of each lane. Where a broker does not answer each turn takes seconds: no more begin after `end`."""
         wait = STEP_SECONDS if len(self.held) <= 1 else STEP_SECONDS / (4 * len(self.held))
         with no_collecting():
-            return sum(self._step(key, wait) for key in list(self.held))
+            return sum(self._step(key, wait) for key in list(self.held) if time.monotonic() < end)
 
     def _step(self, key: tuple[str, int], wait: float) -> int:
         held = self.held[key]
@@ -270,6 +279,7 @@ class Worker:
 
     def _forget(self) -> None:
         """The database went: whether the last COMMIT happened is read from the position under the next lease."""
+        self.unreturned += [held.lease for held in self.held.values()]
         for key in list(self.held):
             self._drop(key, give_back=False)
             failpoint("slice.while_forgetting")

@@ -8,6 +8,7 @@ librdkafka's settings can run programs and read files.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -29,7 +30,7 @@ from confluent_kafka import (
     TopicPartition,
     murmur2,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
@@ -303,6 +304,10 @@ POSTURE = (
     "retention.ms",
     "unclean.leader.election.enable",
 )
+#: A topic that nobody has: asked about together with the cluster.
+NO_TOPIC = "passgate-no-topic"
+#: How many questions in a row an admin client may leave unanswered before another takes its place.
+MOST_UNANSWERED = 3
 #: Groups whose committed offsets an Admin keeps a connection for.
 MOST_MEMBERS = 16
 VERIFICATION = "transaction.partition.verification.enable"
@@ -316,7 +321,7 @@ class Admin:
         self.faults = FaultLog()
         self._cluster = cluster
         self._admin = AdminClient(cluster.config(self.faults))
-        self._in_doubt = False
+        self._in_doubt, self._unanswered = False, 0
         self._members: dict[str, Consumer] = {}
 
     @property
@@ -325,7 +330,10 @@ class Admin:
 
         A client that read the metadata in the moment a broker was fenced (it was paused, say) knows of no controller
         and no leaders. It does not ask again by itself: each question then times out, or says _NOENT, for minutes.
+        Where that look does not help either, a new client does.
         """
+        if self._unanswered >= MOST_UNANSWERED:
+            self._admin, self._in_doubt, self._unanswered = AdminClient(self._cluster.config(self.faults)), False, 0
         if self._in_doubt:
             self._in_doubt = False
             try:
@@ -335,11 +343,35 @@ class Admin:
         return self._admin
 
     def cluster_id(self) -> str:
-        return str(self._answer(self._client.describe_cluster(request_timeout=self.timeout)).cluster_id)
+        found = self._metadata().cluster_id
+        if not found:
+            raise BrokerUnavailable(expected="the cluster's id", found="none")
+        return str(found)
 
     def brokers(self) -> tuple[int, ...]:
-        nodes = self._answer(self._client.describe_cluster(request_timeout=self.timeout)).nodes
-        return tuple(sorted(node.id for node in nodes))
+        """Never none of them: a broker that was fenced a moment ago says that there are none."""
+        found = tuple(sorted(self._metadata().brokers))
+        if not found:
+            raise BrokerUnavailable(expected="the brokers of the cluster", found="none", next_step="ask again")
+        return found
+
+    def _metadata(self) -> ClusterMetadata:
+        """Of the cluster and of no topic that there is.
+
+        The client's own question about the cluster ends the process where the answer names no broker and no topic, as
+        that of a broker does which was fenced a moment ago because it had been paused.
+        """
+        try:
+            found = self._client.list_topics(NO_TOPIC, timeout=self.timeout)
+        except KafkaException as raised:
+            raise self._doubted(raised) from raised
+        return found
+
+    def _doubted(self, raised: KafkaException) -> BrokerError:
+        fault = _fault_of_exception(raised)
+        self._in_doubt = True
+        self._unanswered += fault.name in _SILENT or fault.name == "_NOENT"
+        return _broker_error(fault)
 
     def topics(self, names: Iterable[str]) -> dict[str, TopicFacts | None]:
         """What each topic is now; None says there is none of that name. Takes about 0.7 ms."""
@@ -467,12 +499,14 @@ class Admin:
     def _answer(self, asked: Future[T]) -> T:
         self._admin.poll(0)  # serves the logger
         try:
-            return asked.result(self.timeout + 1)
+            found = asked.result(self.timeout + 1)
+            self._unanswered = 0
+            return found
         except KafkaException as raised:
-            self._in_doubt = True
-            raise _broker_error(_fault_of_exception(raised)) from raised
+            raise self._doubted(raised) from raised
         except TimeoutError as raised:
             self._in_doubt = True
+            self._unanswered += 1
             raise BrokerUnavailable(expected=f"an answer within {self.timeout:g} s", found="none") from raised
 
     def _topic(self, name: str, asked: Future[Any]) -> TopicFacts | None:
@@ -585,12 +619,17 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where reading begins. With `leader_epoch` the broker is asked whether the log still continues there (K6)."""
+    """Where reading begins. With `leader_epoch` the broker is asked whether the log still continues there (K6).
+
+    `anchor`: where the newest record that was read ends, if that is before `offset`. What was passed since held no
+    records (markers, aborted ones) and may be of later epochs than `leader_epoch`, which is that record's.
+    """
 
     topic: str
     partition: int
     offset: int
     leader_epoch: int | None = None
+    anchor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -624,15 +663,26 @@ class Chunk:
     def moved(self) -> bool:
         return self.next_offset > self.start
 
+    def tells(self) -> bool:
+        return self.moved() or self.at_end or self.fault is not None
+
 
 @dataclass(slots=True)
 class _Progress:
+    """`anchor`: where the newest record ends whose epoch is `leader_epoch`. `again_until`: by when (monotonic) what
+    lies between it and `next_offset` must have been passed once more, without a record; None: nothing is read again.
+    """
+
     next_offset: int
     leader_epoch: int | None
+    anchor: int
     at_end: bool = False
     stopped: BrokerError | None = None
+    again_until: float | None = None
 
 
+#: How long a log that seems cut may take to reach, once more, where its reader stood.
+AGAIN_SECONDS = 2.0
 #: How long the next fetch is waited for once one came, and for how long in all a read goes on so.
 NEXT_FETCH_SECONDS, FLOWING_SECONDS = 0.010, 0.1
 
@@ -659,6 +709,7 @@ class PartitionReader:
         self.faults = FaultLog()
         self._progress: dict[Partition, _Progress] = {}
         self._bytes = 0
+        self._commits = _Commits()
         self._consumer: Consumer = Consumer(
             cluster.config(
                 self.faults,
@@ -678,6 +729,7 @@ class PartitionReader:
                 fetch_message_max_bytes=262_144,
                 queued_max_messages_kbytes=16384,
             )
+            | {"on_commit": self._commits.answered}
         )
 
     def __enter__(self) -> Self:
@@ -691,7 +743,7 @@ class PartitionReader:
     def assign(self, starts: Iterable[Start], timeout: float = 5.0) -> None:
         """Read exactly these from now on. Seeking with the epoch makes the broker validate it; assign alone may not."""
         wanted = list(starts)
-        self._progress = {Partition(s.topic, s.partition): _Progress(s.offset, s.leader_epoch) for s in wanted}
+        self._progress = {Partition(s.topic, s.partition): _begin(s) for s in wanted}
         try:
             self._consumer.assign([_at(start) for start in wanted])
         except KafkaException as raised:
@@ -732,10 +784,12 @@ class PartitionReader:
                 until = min(last, max(until, time.monotonic() + NEXT_FETCH_SECONDS))
             if time.monotonic() >= until or (not messages and self._idle()):
                 break
-        return chunks
+        self._give_up_reading_again(chunks)
+        return {here: chunk for here, chunk in chunks.items() if chunk.tells()}
 
     def _consume(self, most: int, wait: float) -> list[Message]:
         """Faults of a partition come as messages; what is raised concerns the client as a whole."""
+        self._commits.send(self._consumer)
         try:
             return self._consumer.consume(most, wait)
         except (KafkaException, SystemError) as raised:
@@ -802,14 +856,17 @@ class PartitionReader:
                 self._hole(offset, epoch, "BETWEEN_RECORDS", progress, chunk)
             if progress.stopped:
                 return index
-            progress.next_offset = offset + 1
+            progress.next_offset = progress.anchor = offset + 1
             progress.leader_epoch = epoch
-            progress.at_end = False
+            progress.at_end, progress.again_until = False, None
             chunk.next_offset, chunk.leader_epoch, chunk.at_end = offset + 1, epoch, False
         return len(offsets)
 
     def _hole(self, to: int, epoch: int | None, why: str, progress: _Progress, chunk: Chunk) -> None:
         """What lies between the position and `to` was skipped by the broker: claim it, or stop where it went back."""
+        if to < progress.next_offset and progress.again_until is not None:
+            progress.stopped = chunk.fault = _cut(progress, f"a record at offset {to}, where there was none")
+            return
         if to < progress.next_offset:
             progress.stopped = chunk.fault = OffsetWentBack(
                 expected=f"offset {progress.next_offset} or later", found=f"offset {to}"
@@ -821,25 +878,112 @@ class PartitionReader:
     def _event(self, message: Message, error: KafkaError, here: Partition, progress: _Progress, chunk: Chunk) -> None:
         """The end of the partition, which proves a gap at the end (K12), or a fault that stops it."""
         if error.code() != KafkaError._PARTITION_EOF:
-            progress.stopped = chunk.fault = _partition_error(fault_of(error), here, progress.next_offset)
+            fault = _partition_error(fault_of(error), here, progress.next_offset)
+            if not isinstance(fault, LogTruncated) or not self._read_again(here, progress):
+                progress.stopped = chunk.fault = fault
             return
         offset = message.offset()
+        if progress.again_until is not None and (offset is None or offset < progress.next_offset):
+            return  # an end behind us: it may be a new leader's that does not know yet how far the log is committed
         if offset is not None and offset > progress.next_offset:
             self._hole(offset, progress.leader_epoch, "AT_END", progress, chunk)
-        progress.at_end = chunk.at_end = True
+        progress.at_end, progress.again_until = True, None
+        chunk.at_end = True
+
+    def _read_again(self, here: Partition, progress: _Progress) -> bool:
+        """Whether what seems cut may not be: it is read once more, from the newest record whose epoch is known on.
+
+        A broker that restarts while a transaction is open writes its marker under the next epoch. Who passed only that
+        still has the epoch of the record before it, and that epoch ends before the marker: the broker calls it
+        truncation. The log is whole if that record is still there, under its epoch, and if up to where we stood there
+        is again none.
+        """
+        if progress.anchor >= progress.next_offset or progress.again_until is not None:
+            return False
+        progress.again_until = time.monotonic() + AGAIN_SECONDS
+        at = TopicPartition(here.topic, here.partition, progress.anchor)
+        try:  # a partition with a fault does not seek: it is let go of, and taken anew
+            self._consumer.incremental_unassign([at])
+            self._consumer.incremental_assign([at])
+            self._seek(_at(Start(*here, progress.anchor, progress.leader_epoch)), progress.again_until)
+        except (KafkaException, BrokerError) as raised:
+            log.info("not read again: %s", raised)
+            return False
+        return True
+
+    def _give_up_reading_again(self, chunks: dict[Partition, Chunk]) -> None:
+        now = time.monotonic()
+        for here, progress in self._progress.items():
+            if progress.again_until is not None and not progress.stopped and progress.again_until < now:
+                chunk = chunks.setdefault(
+                    here, Chunk(progress.next_offset, progress.next_offset, progress.leader_epoch)
+                )
+                progress.stopped = chunk.fault = _cut(progress, "its end before that")
 
     def commit(self, offsets: Mapping[Partition, tuple[int, int | None]]) -> Fault | None:
-        """Commit (next offset, leader epoch) to Kafka for other tools' eyes; a failure is told, and changes nothing."""
-        wanted = [_at(Start(p.topic, p.partition, offset, epoch), self._mark) for p, (offset, epoch) in offsets.items()]
-        try:
-            done = self._consumer.commit(offsets=wanted, asynchronous=False)
-        except KafkaException as raised:
-            return _fault_of_exception(raised)
-        failed = [fault_of(tp.error) for tp in done if tp.error is not None]
-        return failed[0] if failed else None
+        """Commit (next offset, leader epoch) to Kafka for other tools' eyes. Returns what became of the commit before,
+        where that failed: a failure is told, and changes nothing.
+
+        Never waits: the client would until a broker that is frozen answers, minutes if it must. While one commit is
+        not answered the next one waits, and only the newest of those is sent.
+        """
+        self._commits.wanted = [
+            _at(Start(p.topic, p.partition, offset, epoch), self._mark) for p, (offset, epoch) in offsets.items()
+        ]
+        self._commits.send(self._consumer)
+        return self._commits.told()
 
     def close(self) -> None:
-        self._consumer.close()
+        """Waits a second for a commit under way. Whoever closes waits for its answer, so that is left to a thread."""
+        if not self._commits.under_way:
+            self._consumer.close()
+            return
+        closing = threading.Thread(target=self._consumer.close, name="kafka-closing", daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
+
+
+CLOSE_SECONDS = 1.0
+
+
+class _Commits:
+    """One commit at a time: the offsets to commit next, whether one is under way, and how the last one went."""
+
+    def __init__(self) -> None:
+        self.wanted: list[TopicPartition] = []
+        self.under_way = False
+        self._fault: Fault | None = None
+
+    def send(self, consumer: Consumer) -> None:
+        if self.under_way or not self.wanted:
+            return
+        wanted, self.wanted = self.wanted, []
+        try:
+            consumer.commit(offsets=wanted, asynchronous=True)
+            self.under_way = True
+        except KafkaException as raised:
+            self._fault = _fault_of_exception(raised)
+
+    def answered(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
+        """Called by the client while it is read from."""
+        self.under_way = False
+        faults = [fault_of(each) for each in (error, *(tp.error for tp in partitions)) if each is not None]
+        self._fault = faults[0] if faults else None
+
+    def told(self) -> Fault | None:
+        fault, self._fault = self._fault, None
+        return fault
+
+
+def _begin(start: Start) -> _Progress:
+    anchor = start.offset if start.anchor is None else min(start.anchor, start.offset)
+    return _Progress(start.offset, start.leader_epoch, anchor)
+
+
+def _cut(progress: _Progress, found: str) -> LogTruncated:
+    return LogTruncated(
+        expected=f"the log to continue at offset {progress.next_offset}", found=found, next_step="compare the basis"
+    )
 
 
 def _at(start: Start, metadata: str = "") -> TopicPartition:

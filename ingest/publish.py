@@ -19,6 +19,7 @@ import msgspec
 from psycopg.rows import tuple_row
 
 from ingest import attempts
+from ingest.behind import check_current
 from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
@@ -171,7 +172,8 @@ class PublishLane:
 
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
         self.lease = lease
-        self.source = Source.objects.get(id=lease.source)
+        self.source = Source.objects.select_related("stream").get(id=lease.source)
+        check_current(self.source.stream, admin)
         self._cluster = cluster
         self._admin = admin
         self._install = install_id()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import time
 
+from ingest.behind import check_current
 from ingest.core.batching import DELETED, Hole, Poll
 from ingest.core.errors import BrokerError
 from ingest.core.group import group_of, mark_of
 from ingest.core.lane import TELL_SECONDS, Step
 from ingest.core.lease import LEASE_SECONDS, Lease
+from ingest.db import one, read, statements
 from ingest.install import install_id
 from ingest.kafka import READ_COMMITTED, Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
 from ingest.lease import clear_stop, renew
 from ingest.models import Source
 
 log = logging.getLogger(__name__)
+sql = statements("ingest", "reading")
 
 _RENEW_AFTER = LEASE_SECONDS / 3
 
@@ -26,6 +29,7 @@ class ReadingLane:
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
         self.lease = lease
         self.source = Source.objects.select_related("stream").get(id=lease.source)
+        check_current(self.source.stream, admin)
         self.here = Partition(self.source.topic, self.source.partition)
         self._cluster = cluster
         self._admin = admin
@@ -73,9 +77,14 @@ class ReadingLane:
         if self._reader is None:
             self._check_topic()
             self._reader = PartitionReader(self._cluster, group=self.group, mark=mark_of(self._install))
-            start = Start(self.here.topic, self.here.partition, self.lease.next_offset, self.lease.leader_epoch)
-            self._reader.assign([start])
+            self._reader.assign([self._start()])
         return self._reader
+
+    def _start(self) -> Start:
+        at = self.lease.next_offset
+        with read() as cur:
+            anchor = one(cur.execute(sql.anchor, {"source": self.source.id, "next": at})).at
+        return Start(self.here.topic, self.here.partition, at, self.lease.leader_epoch, anchor)
 
     def _check_topic(self) -> None:
         """After every read and before its commit; the check that ends one batch opens the next (DESIGN 3.3)."""

@@ -119,7 +119,7 @@ def _let_go_of_clients() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stack() -> Stack:
-    """PostgreSQL, Kafka and Valkey, migrated. Parts web, lanes, control and beat are there to be started:
+    """PostgreSQL, Kafka and Valkey, migrated. Parts web, lanes, control, watch and beat are there to be started:
     `start_part`.
     """
     STACK.start(only=STORES)
@@ -149,7 +149,7 @@ def services(stack: Stack) -> Iterator[Stack]:
     """The stack with lane and control workers and beat running, stopped afterwards: they take leases other tests
     want.
     """
-    names = ("lanes", "control", "beat")
+    names = ("lanes", "control", "watch", "beat")
     for name in names:
         stack.start_part(name)
     yield stack

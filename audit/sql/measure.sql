@@ -230,8 +230,17 @@ SELECT p.context, p.verdict, v.digest, p.why, p.fallen
 
 -- name: positions
 -- Where the admission and effects lanes of windows stand, with the epochs to probe. Of several incarnations of a topic, the
--- newest that the window may know.
-SELECT DISTINCT ON (w.id, s.topic, s.partition) w.id AS win, s.topic, s.partition, p.next_offset, p.leader_epoch
+-- newest that the window may know. `anchor` is where the newest record read ends, as `anchor` of ingest/sql/reading.sql has it.
+SELECT DISTINCT ON (w.id, s.topic, s.partition) w.id AS win, s.topic, s.partition, p.next_offset, p.leader_epoch,
+       (WITH RECURSIVE back AS (
+            SELECT p.next_offset AS at, 0 AS n
+            UNION ALL
+            SELECT g.from_offset, back.n + 1
+              FROM back
+             CROSS JOIN LATERAL (SELECT from_offset, to_offset FROM gap
+                                  WHERE source_id = p.source_id AND from_offset < back.at ORDER BY from_offset DESC LIMIT 1) g
+             WHERE g.to_offset = back.at AND back.n < 10000)
+        SELECT min(at) FROM back) AS anchor
   FROM source s JOIN position p ON p.source_id = s.id AND p.lane IN ('admission', 'effects')
   JOIN run_window w ON w.id = ANY(%(wins)s) JOIN run ON run.id = w.run_id
  WHERE s.stream_id = run.stream_id AND s.kind = 'topic'

@@ -24,7 +24,7 @@ from ingest.core.errors import PassgateError
 if TYPE_CHECKING:
     from console.drill.report import Result
 
-PARTS = (*STORES, "lanes", "control", "beat")
+PARTS = (*STORES, "lanes", "control", "watch", "beat")
 RESTARTS = 20
 LINE = 160
 """What a part said last, when it was killed, is long and tells nothing here."""

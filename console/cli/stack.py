@@ -65,13 +65,17 @@ def down(data: Path | None, remove_data: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(data: Path | None, as_json: bool) -> None:
     """Show the parts of the running stack; exit code 3 when none runs."""
-    found = describe(record.live(data), time.time())
+    there = record.live(data)
+    found = describe(there, time.time())
+    found["failure"] = None if there else record.last_failure(data or data_folder())
     if as_json:
         click.echo(json.dumps(found, indent=1))
     elif found["running"]:
         _show(found)
     else:
         click.echo("Passgate does not run here.")
+        if found["failure"]:
+            click.echo(f"It stopped by itself: {found['failure']}")
     sys.exit(0 if found["running"] else NOT_RUNNING)
 
 
@@ -80,7 +84,7 @@ def describe(there: record.Record | None, now: float) -> dict[str, Any]:
     if not there:
         return {"running": False, "url": None, "pid": None, "data": None, "parts": []}
     parts = [
-        {key: row[key] for key in ("part", "state", "pid", "port", "restarts")}
+        {key: row.get(key) for key in ("part", "state", "pid", "port", "restarts", "why")}
         | {"uptime": round(now - row["since"], 1) if row["since"] else None}
         for row in there["parts"]
     ]
@@ -100,6 +104,8 @@ def _show(found: dict[str, Any]) -> None:
         pid, port = row["pid"] or "-", row["port"] or "-"
         uptime = f"{row['uptime']:.0f} s" if row["uptime"] is not None else "-"
         click.echo(f"{row['part']:<10}{row['state']:<12}{pid:>8}{port:>7}{row['restarts']:>10}{uptime:>10}")
+        if row["why"]:
+            click.echo(f"{'':<10}ended before: {row['why'][:200]}")
 
 
 def _say(text: str) -> None:

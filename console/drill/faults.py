@@ -23,7 +23,7 @@ from ingest.kafka import BusMessage
 PIECE, TRIES = 1_500, 6
 LOOK, MOST_LOOKING = 1.0, 40.0
 FEW = 300
-ALL_AT_ONCE = ("lanes", "control", "beat", "valkey", "kafka", "postgres")
+ALL_AT_ONCE = ("lanes", "control", "watch", "beat", "valkey", "kafka", "postgres")
 Play = Callable[[Stage], str]
 """Brings the fault about; returns what was done, "" where it could not be."""
 

@@ -18,6 +18,8 @@ class Part(ABC):
     name: ClassVar[str]
     port_names: ClassVar[tuple[str, ...]] = ()
     start_seconds: ClassVar[float] = 60.0
+    vital: ClassVar[bool] = True
+    """Whether the stack ends with it: without a store nothing works; what works on the stores is started ever again."""
     stop_steps: ClassVar[tuple[tuple[int, float], ...]] = ((signal.SIGTERM, 8.0),)
 
     def __init__(self, data: Path) -> None:

@@ -74,6 +74,12 @@ def live(data: Path | None = None) -> Record | None:
     return record if record and is_live(record) else None
 
 
+def last_failure(data: Path) -> str | None:
+    """Why the stack of a data folder stopped by itself; None where it did not."""
+    found = read(record_file(data)).get("failure")
+    return str(found) if found else None
+
+
 def point_to(record: Record) -> None:
     """Let other commands find this stack, unless they already find another one that runs."""
     there = read(pointer_file())

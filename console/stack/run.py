@@ -31,9 +31,11 @@ class Run:
     deaths: list[float] = field(default_factory=list)
     again_at: float | None = None
     ready_by: float = 0.0
+    why: str | None = None
 
     def row(self, name: str) -> dict[str, Any]:
-        """What `status` says about it. `since` is when its present process started, None where none runs."""
+        """What `status` says about it. `since` is when its present process started, None where none runs; `why` is how
+        the one before ended by itself, None where none did."""
         alive = self.process is not None and self.process.exit_code() is None
         return {
             "part": name,
@@ -42,6 +44,7 @@ class Run:
             "port": self.part.port,
             "restarts": self.restarts,
             "since": self.since if alive else None,
+            "why": self.why,
         }
 
     def obituary(self) -> str:

@@ -1,4 +1,4 @@
-"""Passgate's own processes: the web server, the Celery workers of the two queues, and beat."""
+"""Passgate's own processes: the web server, the Celery workers of the three queues, and beat."""
 
 import http.client
 import os
@@ -44,6 +44,7 @@ class Service(Part):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """Of the settings that not everybody gets: see OF_ONE."""
+    vital = False
 
     def __init__(self, data: Path, environment: Environment) -> None:
         super().__init__(data)
@@ -122,11 +123,19 @@ class Lanes(Worker):
 
 
 class Control(Worker):
-    """Cut, close, plans, enforcing: never behind lane work."""
+    """Cut, close, plans: never behind lane work."""
 
     name = "control"
-    concurrency = 2  # a verdict over millions of receipts does not hold up the dispatcher
+    concurrency = 2  # a verdict over millions of receipts does not hold up another's
     queue = "control"
+
+
+class Watch(Worker):
+    """Sampling, dispatching, enforcing: what gates and lanes live by, never behind a verdict."""
+
+    name = "watch"
+    concurrency = 2  # a broker that does not answer holds up sampling, and not the dispatcher
+    queue = "watch"
 
 
 class Beat(Service):

@@ -41,16 +41,18 @@ from console.stack.postgres import Postgres
 from console.stack.process import Guard, Process, bound_log, start
 from console.stack.run import Run, State
 from console.stack.secrets import Secrets
-from console.stack.services import Beat, Control, Lanes, Web, django_environment
+from console.stack.services import Beat, Control, Lanes, Watch, Web, django_environment
 from console.stack.valkey import Valkey
 
 STORES = ("postgres", "kafka", "valkey")
-SERVICES = ("web", "lanes", "control", "beat")
+SERVICES = ("web", "lanes", "control", "watch", "beat")
 ALL = STORES + SERVICES
 REPLACED_BY = {"postgres": "DATABASE_URL", "kafka": "KAFKA_BOOTSTRAP_SERVERS", "valkey": "CELERY_BROKER_URL"}
-STOP_ORDER = (("beat",), ("lanes", "control"), ("web",), ("valkey",), ("kafka",), ("postgres",))
+STOP_ORDER = (("beat",), ("lanes", "control", "watch"), ("web",), ("valkey",), ("kafka",), ("postgres",))
 RESTART_LIMIT = 5
 RESTART_WITHIN = 60.0
+LONGEST_REST = 30.0
+"""Between two starts of a service that keeps dying."""
 MADE_BEFORE = {"supervisor.log"}
 """What `up --detach` puts into a data folder before the stack holds it."""
 POLL = 0.1
@@ -222,7 +224,7 @@ class Stack:
         rows = [run.row(name) for name, run in self._runs.items()]
         external = [name for name, key in REPLACED_BY.items() if key in self._external]
         return rows + [
-            {"part": name, "state": "external", "pid": None, "port": None, "restarts": 0, "since": None}
+            {"part": name, "state": "external", "pid": None, "port": None, "restarts": 0, "since": None, "why": None}
             for name in external
         ]
 
@@ -348,6 +350,7 @@ class Stack:
             "web": lambda: Web(self.data, self.env),
             "lanes": lambda: Lanes(self.data, self.env),
             "control": lambda: Control(self.data, self.env),
+            "watch": lambda: Watch(self.data, self.env),
             "beat": lambda: Beat(self.data, self.env),
         }
         return makers[name]()
@@ -483,16 +486,15 @@ class Stack:
         self._guard.forget(run.process)
         now = time.monotonic()
         run.deaths = [death for death in run.deaths if now - death < RESTART_WITHIN] + [now]
-        run.state = State.RESTARTING
-        if len(run.deaths) > self._limit:
+        run.state, run.why = State.RESTARTING, run.obituary()
+        if len(run.deaths) > self._limit and run.part.vital:
             self._give_up(run)
             return
-        self._say(
-            f"{run.part.name}: ended ({run.obituary()}); "
-            f"starting it again, {len(run.deaths)} of {self._limit} in a minute"
-        )
+        rest = min(LONGEST_REST, 0.2 * 2 ** (len(run.deaths) - 1))
+        bound = f"{len(run.deaths)} of {self._limit} in a minute" if run.part.vital else f"in {rest:.1f} s"
+        self._say(f"{run.part.name}: ended ({run.why}); starting it again, {bound}")
         run.restarts += 1
-        run.again_at = now + 0.2 * 2 ** (len(run.deaths) - 1)
+        run.again_at = now + rest
 
     def _see_whether_up_again(self, run: Run) -> None:
         try:
@@ -550,6 +552,7 @@ class Stack:
             "data": str(self.data),
             "url": self.url, "ports": record.read(record.record_file(self.data)).get("ports", {}) | ports,
             "parts": self.status(), "env": self.env() if self._secrets else {},
+            "failure": str(self.failure) if self.failure else None,
         }  # fmt: skip
         record.write(record.record_file(self.data), found)
         if self._register and state != "stopped":

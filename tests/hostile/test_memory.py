@@ -107,7 +107,7 @@ def _held(pid: int) -> tuple[int, int]:
 )
 def test_every_worker_process_has_the_limit(live: Stack, services: Stack) -> None:
     limit = settings.PASSGATE_WORKER_MEMORY_MB * 1024 * 1024
-    for part in ("lanes", "control"):
+    for part in ("lanes", "control", "watch"):
         leader = psutil.Process(services.pids(part)[0])
         assert leader.children()
         for child in leader.children():

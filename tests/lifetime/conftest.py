@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # a conftest is read before Django is set up
     from console.stack import Stack
     from tests.flow.world import Flow
 
-NAMES = ("lanes", "control", "beat")
+NAMES = ("lanes", "control", "watch", "beat")
 
 
 @pytest.fixture(scope="module")

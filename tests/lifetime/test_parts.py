@@ -41,7 +41,7 @@ def emptied(stack: Stack) -> None:
         pytest.param(killed("kafka"), id="kafka"),
         pytest.param(killed("valkey"), id="valkey"),
         pytest.param(emptied, id="valkey-emptied"),
-        pytest.param(killed("lanes", "control"), id="workers"),
+        pytest.param(killed("lanes", "control", "watch"), id="workers"),
         pytest.param(killed(*EVERYTHING), id="everything"),
     ],
 )

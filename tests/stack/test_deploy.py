@@ -48,7 +48,7 @@ def test_composes_broker_is_as_strict_as_the_embedded_one(compose: dict[str, Any
 
 
 def test_workers_are_started_alike(compose: dict[str, Any]) -> None:
-    for lane, concurrency in (("lanes", "2"), ("control", "2")):
+    for lane, concurrency in (("lanes", "2"), ("control", "2"), ("watch", "2")):
         words = compose["services"][lane]["command"]
         assert words[words.index("-Q") + 1] == lane
         assert words[words.index("--concurrency") + 1] == concurrency

@@ -23,7 +23,7 @@ from console.stack.account import private_folder
 
 NOBODY = 65534
 SHORT = tuple(word for part in ALL if part != "valkey" for word in ("--without", part))
-STORES = tuple(word for part in ("web", "lanes", "control", "beat", "kafka") for word in ("--without", part))
+STORES = tuple(word for part in ("web", "lanes", "control", "watch", "beat", "kafka") for word in ("--without", part))
 
 
 class Terminal:
@@ -121,7 +121,7 @@ def test_a_second_up_says_where_the_first_one_is(terminal: Terminal) -> None:
 
 def test_status_for_programs(terminal: Terminal) -> None:
     assert json.loads(terminal.run("status", "--json")[1]) == {
-        "running": False, "url": None, "pid": None, "data": None, "parts": [],
+        "running": False, "url": None, "pid": None, "data": None, "parts": [], "failure": None,
     }  # fmt: skip
     process = terminal.up(*SHORT)
     read_until(process, "Passgate is up")
@@ -129,7 +129,7 @@ def test_status_for_programs(terminal: Terminal) -> None:
     found: dict[str, Any] = json.loads(said)
     assert (code, found["running"], found["pid"], found["data"]) == (0, True, process.pid, str(terminal.data))
     (part,) = found["parts"]
-    assert set(part) == {"part", "state", "pid", "port", "restarts", "uptime"}
+    assert set(part) == {"part", "state", "pid", "port", "restarts", "why", "uptime"}
     assert (part["part"], part["state"], part["restarts"]) == ("valkey", "up", 0)
     assert 0 <= part["uptime"] < 60
     assert "password" not in said.lower()

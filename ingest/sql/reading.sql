@@ -1,0 +1,19 @@
+-- name: anchor
+-- Where the newest record that a lane read ends: its position, without the holes that lie right before it. Their epochs are
+-- not known, the position's is that record's.
+WITH RECURSIVE back AS (
+    SELECT %(next)s::bigint AS at, 0 AS n
+    UNION ALL
+    SELECT g.from_offset, back.n + 1
+      FROM back
+     CROSS JOIN LATERAL (SELECT from_offset, to_offset FROM gap
+                          WHERE source_id = %(source)s AND from_offset < back.at ORDER BY from_offset DESC LIMIT 1) g
+     WHERE g.to_offset = back.at AND back.n < 10000)
+SELECT min(at) AS at FROM back
+
+-- name: told
+-- Where the lanes stand whose positions Kafka is told; of several incarnations of a topic, the newest.
+SELECT DISTINCT ON (s.topic, s.partition) s.topic, s.topic_id, s.partition, p.next_offset
+  FROM source s JOIN position p ON p.source_id = s.id AND p.lane IN ('admission', 'effects')
+ WHERE s.stream_id = %(stream)s AND s.kind = 'topic'
+ ORDER BY s.topic, s.partition, s.id DESC
