@@ -50,8 +50,6 @@ def enforce_due() -> list[Enforced]:
 
     What shut since, by whomever, and leases that ran out come first: readers that began before are ended.
     """
-    gate.end_readers()
-    failpoint("enforce.after_readers")
     with read() as cur:
         rows = cur.execute(sql.gates).fetchall()
     return _enforce(_by_contract([row for row in rows if _is_due(row)]))
@@ -79,6 +77,8 @@ def _by_contract(rows: Iterable[Any]) -> dict[Contracted, list[Any]]:
 
 def _enforce(due: Mapping[Contracted, list[Any]]) -> list[Enforced]:
     """`due`: gates by their stream and contract."""
+    gate.end_readers()
+    failpoint("enforce.after_readers")
     found = []
     for looked in _rounds(due):
         found += _enforced(looked)
@@ -154,6 +154,7 @@ def _enforced(looked: _Round) -> list[Enforced]:
         }
         found |= _follow(some, seen, captured)
         failpoint("enforce.after_depth")
+    failpoint("enforce.after_depths")
     gate.end_readers()
     failpoint("enforce.after_ending")
     answers = [found[row.win] for row in rows]

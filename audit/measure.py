@@ -204,7 +204,7 @@ class _Reading:
             counts=self._seen(self._counts(receipts)),
             totals=self._seen({row.event_class: row.declared for row in self._rows(sql.totals)}),
             publishing=self._seen(self._publishing()),
-            application=self._seen(self._application(contract)),
+            application=self._seen(replace(self._application(), tables=self._truth(contract))),
             committed=committed_beside(captured, inbox, bus),
             quarantine=self._seen(self._quarantine()),
             joins=self._seen(self._joins()) if ours.joins else None,
@@ -315,9 +315,9 @@ class _Reading:
         row = self._row_of(self._in_leaf(sql.withheld))
         return row.attempts, row.events
 
-    def _application(self, contract: Contract) -> f.Application:
+    def _application(self) -> f.Application:
         row = self._row_of(self._in_leaf(sql.application))
-        return f.Application(row.events, row.applied, row.missing, row.surplus, self._truth(contract))
+        return f.Application(row.events, row.applied, row.missing, row.surplus)
 
     def _truth(self, contract: Contract) -> tuple[f.TruthTable, ...]:
         """What readers read of this window, table by table."""

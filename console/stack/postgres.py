@@ -33,8 +33,8 @@ LOGINS = {
     "passgate_login_auditor": "passgate_auditor",
     "passgate_login_reader": "passgate_reader",
 }
-#: What a reader's login may take, of time above all: as long as a lease of the usual re-check time lasts. The first four
-#: a session may set otherwise: they are for readers that forget, and for an enforcer that is away (docs/readers.md).
+#: What a reader's login may take, of time above all: as long as a lease of the usual re-check time lasts. A session may
+#: set the first four otherwise: they are for readers that forget, and for an enforcer that is away (docs/readers.md).
 READER_LOGIN = "passgate_login_reader"
 READER_SETTINGS = {
     "statement_timeout": "30s",
@@ -249,11 +249,11 @@ def _bound_readers(connection: "psycopg.Connection[tuple[object, ...]]") -> None
 def take_from_everybody(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
     """In the database itself, whose functions these are: a superuser's to take away."""
     rows = connection.execute(
-        f"SELECT oid::regprocedure::text FROM pg_proc WHERE ({NOT_FOR_EVERYBODY}) AND pronamespace = 'pg_catalog'::regnamespace"  # noqa: S608 - a constant
-        " AND has_function_privilege('passgate_reader', oid, 'EXECUTE')"
+        f"SELECT oid::regprocedure::text FROM pg_proc WHERE ({NOT_FOR_EVERYBODY})"  # noqa: S608 - a constant
+        " AND pronamespace = 'pg_catalog'::regnamespace AND has_function_privilege('passgate_reader', oid, 'EXECUTE')"
     ).fetchall()
     for (function,) in rows:
-        connection.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")  # type: ignore[call-overload]
+        connection.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
 
 
 def _create_role(connection: "psycopg.Connection[tuple[object, ...]]", name: str, how: sql.Composable) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from audit import close, gate
-from audit.close import FactsTooOld, NotSealed, PassStands, close_run, evaluate_due, judge, store, window_of
+from audit.close import AnotherCloser, FactsTooOld, PassStands, close_run, evaluate_due, judge, store, window_of
 from audit.core import verdict as v
 from audit.enforce import decide_gate
 from ingest.db import beside, write
@@ -132,21 +132,29 @@ def test_what_could_not_be_measured_after_a_pass_is_judged_once_it_can(flow: Flo
     assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.FAIL]
 
 
-def test_a_pass_that_was_looked_at_again_is_not_looked_at_for_ever(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_that_was_looked_at_again_is_not_looked_at_for_ever(flow: Flow) -> None:
     passed(flow)
     touched(flow)
-    close._pauses.clear()
-    assert mine(flow, evaluate_due()) == []
-    judged: list[int] = []
+    win = window_of(flow.name, "r1")
+    assert close._evaluate(win, time.monotonic()) is None
+    (row,) = flow.rows("SELECT revision, judged_revision FROM run_window WHERE id = %(win)s", win=win)
+    assert row.revision == row.judged_revision
+    assert numbers(flow) == ["PASS"]
 
-    def judges(win: int) -> None:
-        judged.append(win)
-        raise NotSealed(found=str(win))
 
-    monkeypatch.setattr(close, "judge", judges)
-    close._pauses.clear()
-    evaluate_due()
-    assert window_of(flow.name, "r1") not in judged
+def test_s12_of_two_closers_of_a_blocked_window_one_wins(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1), b"not json"])
+    flow.work()
+    flow.seal()
+    flow.work()
+    win = window_of(flow.name, "r1")
+    judge(win)
+    one, other = judge(win), judge(win)
+    store(one, "ana")
+    with pytest.raises(AnotherCloser):
+        store(other, "ben")
+    assert numbers(flow) == ["BLOCKED"]
 
 
 # ---- one judge a window ---------------------------------------------------------------------------------------------

@@ -576,6 +576,7 @@ def test_a_row_on_its_way_is_waited_for_by_whoever_stores_the_verdict(weather: F
     weather.seal("r2")
     weather.work_until(lambda: weather.count("effect") == 7)
     weather.sample()
+    judge(window_of(weather.name, "r2"))  # the bus's end is known from now on: a judge writes nothing any more
     with psycopg.connect(live.env()["DATABASE_URL"]) as lane:
         lane.execute("SET role = passgate_app")
         lane.execute(_ROW, (window_of(weather.name, "r2"), uuid.uuid4().bytes))

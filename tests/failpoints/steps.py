@@ -41,7 +41,8 @@ THROUGH_OBJECTS = {
 }
 READINGS = {"read", "_read"}
 _WRITES = re.compile(
-    r"\b(INSERT|UPDATE|DELETE|COPY|pg_\w*advisory\w*|\w+_turn|end_reader|ensure_\w+)\b|\bFOR (UPDATE|SHARE|NO KEY UPDATE)\b"
+    r"\b(INSERT|UPDATE|DELETE|COPY|pg_\w*advisory\w*|\w+_turn|end_reader|ensure_\w+)\b"
+    r"|\bFOR (UPDATE|SHARE|NO KEY UPDATE)\b"
 )
 
 

@@ -225,7 +225,7 @@ def end_sessions_of(stream: Ground, pid: int) -> None:
 
 def enforcer_dies(point: str, ground: GetGround) -> None:
     """A gate that has to shut is shut by the next look; where the crash came first it was still open, and said so."""
-    shuts = point.startswith("shut") or point == "enforce.after_shutting"
+    shuts = point.startswith("readers") or point == "enforce.after_shutting"
     stream = ground(fresh=shuts)
     stream.new_run()
     ends_well(stream)
@@ -263,7 +263,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (retiring_dies, points("retire")),
     (door_dies, points("door")),
     (forgetting_dies, ["slice.while_forgetting"]),
-    (enforcer_dies, points("enforce", "shut")),
+    (enforcer_dies, points("enforce", "readers")),
     (half_an_attempt, ["bus.while_producing"]),
 ]
 

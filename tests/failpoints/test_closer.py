@@ -1,4 +1,4 @@
-"""A closer stopped between any two of its steps while the world changes: nothing is opened or stored on what it saw before.
+"""A closer stopped between any two of its steps while the world changes: nothing rests on what it saw before.
 
 A real process, stopped by SIGSTOP for longer than a sample may be old (4 s here) and than the gate's lease, then woken.
 """
