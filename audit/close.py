@@ -490,11 +490,15 @@ def alone(win: int) -> Iterator[bool]:
 
     Not for a person's close: it is not turned away by a judge that got stuck, and of two verdicts one is stored (S12).
     """
-    with write() as cur:
-        cur.execute(sql.judge_row, {"win": win})
+    again(lambda: _write_judge(win))
     failpoint("alone.after_row")
     with beside(JUDGE_SECONDS) as held:
         yield held.execute(sql.judge_alone, {"win": win}).fetchone() is not None
+
+
+def _write_judge(win: int) -> None:
+    with write() as cur:
+        cur.execute(sql.judge_row, {"win": win})
 
 
 def _judged_by_itself(win: int, began: float) -> Stored | None:

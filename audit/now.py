@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,7 +22,7 @@ from audit import capture as look
 from audit import measure as m
 from audit.core import facts as f
 from audit.core import verdict as v
-from ingest.db import Cursor, read, statements, write
+from ingest.db import Cursor, again, read, statements, write
 from ingest.streams import compiled
 
 sql = statements("audit", "now")
@@ -70,8 +71,8 @@ def checks_now(win: int) -> v.Verdict:
     counting = time.monotonic()
     measurement = m.measure(win, captured)
     if measurement.row.state == "CUT" and measurement.ages():  # of an open window no revision says anything
-        again = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, measurement.at)
-        measurement = m.renewed(measurement, again)
+        newer = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, measurement.at)
+        measurement = m.renewed(measurement, newer)
     _keep(win, fingerprint, measurement.facts, measurement.at, time.monotonic() - counting)
     return v.verdict(measurement.facts, measurement.at)
 
@@ -85,8 +86,7 @@ def kept_checks(win: int) -> tuple[Kept, bool] | None:
 
 def forget(win: int) -> None:
     """The next look counts anew: somebody has just acted on the window."""
-    with write() as cur:
-        cur.execute(sql.forget, {"win": win})
+    again(lambda: _write(sql.forget, {"win": win}))
 
 
 def _newest(win: int) -> datetime | None:
@@ -126,5 +126,9 @@ def _kept(cur: Cursor, win: int) -> Kept | None:
 
 def _keep(win: int, fingerprint: str, facts: f.WindowFacts, at: datetime, took: float) -> None:
     values = {"win": win, "shape": _shape(), "fingerprint": fingerprint, "facts": msgspec.json.encode(facts)}
+    again(lambda: _write(sql.keep, values | {"at": at, "took": took}))
+
+
+def _write(statement: str, values: Mapping[str, object]) -> None:
     with write() as cur:
-        cur.execute(sql.keep, values | {"at": at, "took": took})
+        cur.execute(statement, values)

@@ -23,7 +23,7 @@ from ingest.core.identity import payload_digest
 from ingest.core.ledger_rows import packed_headers
 from ingest.core.reason import Decision, Reason
 from ingest.core.record import NotUnderstood
-from ingest.db import read, statements
+from ingest.db import again, read, statements
 from ingest.install import install_id
 from ingest.kafka import Cluster, LogEnds, Logged, LogWalk, Partition, Piece, Record
 from ingest.streams import compiled
@@ -58,6 +58,10 @@ def _name(row: Any) -> str:
 
 
 def _rows(statement: str, **values: object) -> list[Any]:
+    return again(lambda: _read(statement, values))
+
+
+def _read(statement: str, values: Mapping[str, object]) -> list[Any]:
     with read() as cur:
         return cur.execute(statement, values, binary=True).fetchall()
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from ingest.auditlog import record_refusal
-from ingest.db import write
+from ingest.db import again, write
 
 APART = timedelta(seconds=1)
 FLUSHED = 100
@@ -40,6 +40,10 @@ RETURNING actor, act, held
 
 def refused(actor: str, act: str, subject: str, reason: str, detail: dict[str, Any]) -> None:
     """Writes the refusal down, or counts it where the last row of this person and act is younger than APART."""
+    again(lambda: _refused(actor, act, subject, reason, detail))
+
+
+def _refused(actor: str, act: str, subject: str, reason: str, detail: dict[str, Any]) -> None:
     with write() as cur:
         row = cur.execute(_COUNT, {"actor": actor, "act": act, "apart": APART}).fetchone()
         assert row is not None
@@ -50,10 +54,15 @@ def refused(actor: str, act: str, subject: str, reason: str, detail: dict[str, A
 def flush() -> int:
     """Writes what was only counted, once nothing follows any more; returns how many rows that took."""
     for written in range(FLUSHED):
-        with write() as cur:
-            row = cur.execute(_LEFT, {"apart": APART}).fetchone()
-            if row is None:
-                return written
+        if not again(_flush_one):
+            return written
+    return FLUSHED
+
+
+def _flush_one() -> bool:
+    with write() as cur:
+        row = cur.execute(_LEFT, {"apart": APART}).fetchone()
+        if row is not None:
             reason = f"refused {row.held} more times, faster than one a second"
             record_refusal(row.actor, row.act, "", reason, {"held_back": row.held})
-    return FLUSHED
+    return row is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -9,7 +10,7 @@ from ingest.core.errors import LedgerError
 from ingest.core.group import group_of, mark_of
 from ingest.db import read, statements
 from ingest.install import install_id
-from ingest.kafka import Admin, BrokerUnavailable
+from ingest.kafka import Admin, BrokerUnavailable, Committed
 from ingest.models import Stream
 
 sql = statements("ingest", "reading")
@@ -58,15 +59,29 @@ def _told(stream: Stream, admin: Admin, rows: list[Any]) -> dict[tuple[str, int]
     partitions: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         partitions[row.topic].append(row.partition)
-    install = install_id()
-    group, mark = group_of(install, stream.name), mark_of(install)
     found: dict[tuple[str, int], int] = {}
     for topic, facts in admin.topics(partitions).items() if partitions else ():
         if facts is None or facts.topic_id != ids[topic]:
             continue  # offsets of another incarnation are nobody's (K5)
-        for number, said in admin.committed(group, topic, partitions[topic], mark).items():
-            if said.state == "UNMEASURED":
-                raise BrokerUnavailable(expected=f"what was committed of {topic}/{number}", found="no answer")
+        for number, said in _committed(admin, stream, topic, partitions[topic]).items():
             if said.ours and said.offset is not None:
                 found[topic, number] = said.offset
     return found
+
+
+#: A group that is asked about for the first time may not have found its coordinator yet.
+COORDINATOR_SECONDS = 5.0
+
+
+def _committed(admin: Admin, stream: Stream, topic: str, partitions: list[int]) -> dict[int, Committed]:
+    install = install_id()
+    group, mark = group_of(install, stream.name), mark_of(install)
+    until = time.monotonic() + COORDINATOR_SECONDS
+    while True:
+        found = admin.committed(group, topic, partitions, mark)
+        silent = [number for number, said in found.items() if said.state == "UNMEASURED"]
+        if not silent:
+            return found
+        if time.monotonic() > until:
+            raise BrokerUnavailable(expected=f"what was committed of {topic}, partitions {silent}", found="no answer")
+        time.sleep(0.1)

@@ -100,6 +100,7 @@ class Worker:
     held: dict[tuple[str, int], Held] = field(default_factory=dict)
     resting: dict[tuple[str, int], float] = field(default_factory=dict)
     unreturned: list[Lease] = field(default_factory=list)  # held when the database went
+    _end: float = float("inf")  # of the slice under way
 
     @classmethod
     def make(cls) -> Worker:
@@ -112,7 +113,7 @@ class Worker:
         `slots` processes divide the lanes that have work, counted anew at each look: the first batches of a backlog
         give publishing work, and what is published effects.
         """
-        end = time.monotonic() + seconds
+        self._end = end = time.monotonic() + seconds
         idle_seconds = IDLE_SECONDS
         looked = worked = 0.0
         records = 0
@@ -122,7 +123,7 @@ class Worker:
                 made_room = self._take_free(slots)
                 looked = 0.0 if made_room else time.monotonic()
             failpoint("slice.before_round")
-            done = self._round(end)
+            done = self._round()
             records += done
             worked = time.monotonic() if done or not worked else worked
             if not done and time.monotonic() - worked > IDLE_SECONDS:
@@ -143,15 +144,15 @@ class Worker:
     def give_back(self) -> None:
         """Leases held when the database went, once it is there again: nobody waits for them to expire."""
         while self.unreturned:
-            release(self.unreturned[-1])
-            failpoint("slice.while_closing")
+            release(self.unreturned[-1])  # once more does no harm: it names the fence
             self.unreturned.pop()
+            failpoint("slice.while_giving_back")
 
-    def _round(self, end: float) -> int:
-        """A turn of each lane. Where a broker does not answer each turn takes seconds: no more begin after `end`."""
+    def _round(self) -> int:
+        """A turn of each lane. Where a broker does not answer each takes seconds: none begins after the slice's end."""
         wait = STEP_SECONDS if len(self.held) <= 1 else STEP_SECONDS / (4 * len(self.held))
         with no_collecting():
-            return sum(self._step(key, wait) for key in list(self.held) if time.monotonic() < end)
+            return sum(self._step(key, wait) for key in list(self.held) if time.monotonic() < self._end)
 
     def _step(self, key: tuple[str, int], wait: float) -> int:
         held = self.held[key]

@@ -30,9 +30,10 @@ from confluent_kafka import (
     TopicPartition,
     murmur2,
 )
-from confluent_kafka.admin import AdminClient, ClusterMetadata
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from ingest.core.batching import BATCH_BYTES, HEADER_BYTES
@@ -343,7 +344,7 @@ class Admin:
         return self._admin
 
     def cluster_id(self) -> str:
-        found = self._metadata().cluster_id
+        found: Any = self._metadata().cluster_id
         if not found:
             raise BrokerUnavailable(expected="the cluster's id", found="none")
         return str(found)

@@ -702,15 +702,6 @@ class Turn(models.Model):
         db_table = "turn"
 
 
-class Turn(models.Model):
-    """What one process does at a time: whoever holds the row's lock has the turn (sql/turns.sql)."""
-
-    name = models.TextField(primary_key=True)
-
-    class Meta:
-        db_table = "turn"
-
-
 class Permit(models.Model):
     """A Celery task is a permit, not an assignment; the dispatcher counts them here, not in the broker."""
 

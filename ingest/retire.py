@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ingest.auditlog import record_act
-from ingest.db import Cursor, read, statements, write
+from ingest.db import Cursor, again, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.windows import raise_revisions
 
@@ -40,6 +41,10 @@ def retire_replaced(now: Mapping[int, str], cluster_id: str) -> list[int]:
     with read() as cur:
         if not cur.execute(sql.replaced, keys).fetchall():
             return []
+    return again(lambda: _retire_replaced(keys))
+
+
+def _retire_replaced(keys: Mapping[str, Any]) -> list[int]:
     with write() as cur:
         rows = cur.execute(sql.replaced, keys).fetchall()
         return _retire(cur, {row.id: f"{row.topic} has id {row.now_id} now" for row in rows})

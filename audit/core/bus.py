@@ -203,7 +203,7 @@ def context(facts: f.WindowFacts, now: datetime) -> Check | None:
     return judged(name, required, observed, facts.context, broken, unknown)
 
 
-ANOTHER_CONTEXT = Act("open another run, on a context that stands", "open")
+ANOTHER_CONTEXT = Act("open a new run, on a context that stands", "open")
 LOOK_AGAIN = Act("wait for that gate to be looked at again")
 
 

@@ -63,8 +63,15 @@ def await_answers(attempts: list[int], longest: timedelta, quiet: bool) -> list[
 
 
 def answered(attempt: dict[str, Any]) -> bool:
-    """Settled, or its request was served: UNDECIDABLE is an answer, too."""
-    return attempt["state"] not in UNSETTLED or attempt["reconcile_requested"] is None
+    """Settled, or its request was served: UNDECIDABLE is an answer, too.
+
+    An attempt, its request and its scan are read one after the other: a scan that settles it may have been written in
+    between, and then the next look has its state.
+    """
+    if attempt["state"] not in UNSETTLED:
+        return True
+    settles = attempt["scan"] is not None and attempt["scan"]["answer"] != "UNDECIDABLE"
+    return attempt["reconcile_requested"] is None and not settles
 
 
 def line(attempt: dict[str, Any]) -> str:

@@ -69,11 +69,21 @@ STOPS: Mapping[str, Stop] = {
     # --- effects
     "projection_failed": Stop("the projection raised", "correct the projection and start the workers again"),
     "context_not_pinned": Stop("the window has no pin for the projection's context", "open a new run", "open"),
+    "context_not_open": Stop(
+        "the gate of the projection's context is not open", "wait until that gate is looked at again", ""
+    ),
+    "truth_unguarded": Stop(
+        "readers would read a table of the projection past its gate", "call guard_truth_table() on it in a migration"
+    ),
     "settings_invalid": Stop(
         "the settings do not allow what the contract names", "correct the settings and start the workers again"
     ),
     # --- the ledger
     "ledger_refused": Stop("the database refused the lane's write", "run passgate fsck and read the constraint's name"),
+    "ledger_behind": Stop(
+        "the ledger is older than what Kafka was told of it", "put the newest copy of the database back"
+    ),
+    "row_never_there": Stop("a row that was just added is not there", _AGAIN, ""),
     "database_full": Stop("PostgreSQL has no room left", "make room on the database's disk"),
     "crowded": Stop("records dispute more payloads than one transaction compares", _AGAIN, ""),
     "contract_invalid": Stop("the stored contract cannot be read by this version", "run the version that stored it"),

@@ -64,7 +64,7 @@ def test_masked_fields_stay_masked(call: Call, make_flow: Callable[..., Flow]) -
     for payload in (found["payload"], found["first_payload"]):
         assert '"secret": "masked"' in payload["text"]
         assert '{"x": "masked"}' in payload["text"]
-        assert payload["hidden"] == "masked: /secret, /deep/0/x"
+        assert payload["hidden"] == "masked: /deep/0/x, /secret"
     unreadable = ana.get(f"quarantine/{items['NOT_JSON']}").json()["payload"]
     assert (unreadable["value"], unreadable["text"]) == (None, None)
 

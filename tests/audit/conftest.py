@@ -35,3 +35,9 @@ def make_flow(live: object) -> Iterator[Callable[..., Flow]]:
 @pytest.fixture
 def flow(make_flow: Callable[..., Flow]) -> Flow:
     return make_flow()
+
+
+@pytest.fixture(autouse=True)
+def a_turn_for_every_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests left in the database takes its turn, too: a look goes through all of it."""
+    monkeypatch.setattr("audit.close.EVALUATE_SECONDS", 120.0)

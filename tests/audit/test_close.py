@@ -471,7 +471,9 @@ def test_a_publish_nobody_knows_of_blocks_by_name(make_flow: MakeFlow) -> None:
     assert flow.attempts() == ["PREPARED"]  # and no lane is left that could tell
     stored = flow.judge()
     assert stored.sentence == (
-        "Window 1 is BLOCKED: 1 publish (4 events) has no known outcome. Next: reconcile the publish."
+        "Window 1 is BLOCKED: 1 publish (4 events) has no known outcome and the publish lane of inbox/0 stopped: "
+        "broker_failed: the broker did not answer as it must: expected an outcome; found none. "
+        "Next: reconcile the publish."
     )
     assert {str(x.name): str(x.follows_from) for x in stored.verdict.checks if x.follows_from} == {
         "CAUGHT_UP": "PUBLISHED",

@@ -130,15 +130,19 @@ def test_no_lease_is_longer_than_its_context_stands(weather: Flow, flights: Flow
     extend = "UPDATE gate_open SET open_until = open_until + interval '1 s' WHERE win = %s"
     before = gate_of(flights)
     lapses(weather)
-    with write() as cur:
+    with pytest.raises(Refused) as refused, write() as cur:
         cur.execute(extend, (before.win,))
+    assert refused.value.constraint == "gate_follows_context"
     assert gate_of(flights).open_until == before.open_until
     with write() as cur:
-        cur.execute("UPDATE gate_open SET shut_why = 'for a test' WHERE win = %s", (window_of(weather.name, "r1"),))
+        cur.execute(
+            "UPDATE gate_open SET shut_why = 'for a test', checked_at = clock_timestamp() WHERE win = %s",
+            (window_of(weather.name, "r1"),),
+        )
     assert f"the gate of {weather.name}/r1#1 is shut: for a test" == gate_of(flights).shut_why
     with pytest.raises(Refused) as refused, write() as cur:
         cur.execute(extend.replace("SET", "SET shut_why = NULL,"), (before.win,))
-    assert refused.value.constraint == "gate_context_stands"
+    assert refused.value.constraint == "gate_stays_shut"
 
 
 # ---- the projection reads under the gate's rule ---------------------------------------------------------------------

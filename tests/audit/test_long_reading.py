@@ -13,6 +13,8 @@ from audit import close, measure, now
 from audit.close import AnotherCloser, checks_now, evaluate_due, judge, store, window_of
 from audit.core import verdict as v
 from audit.core.check import CheckName
+from ingest.db import write
+from ingest.windows import raise_revisions
 from tests.audit.test_close import MakeFlow, discard_all, mine, states
 from tests.audit.test_races import both
 from tests.flow.world import Flow, thing
@@ -88,10 +90,16 @@ def test_kafka_must_answer_again_after_a_long_reading(
     }  # fmt: skip
 
 
-def test_what_changed_during_a_long_reading_refuses_the_verdict(blocked: Flow, slow: list[Callable[[], Any]]) -> None:
+def something_changes(flow: Flow) -> None:
+    """What every fact's own transaction does to its window."""
+    with write() as cur:
+        raise_revisions(cur, [window_of(flow.name, "r1")])
+
+
+def test_what_changed_during_a_long_reading_refuses_the_verdict(flow: Flow, slow: list[Callable[[], Any]]) -> None:
     """S12: nothing is said to be true still when the revision has moved."""
-    slow.append(lambda: discard_all(blocked))
-    judged = judge(window_of(blocked.name, "r1"))
+    slow.append(lambda: something_changes(flow))
+    judged = judge(window_of(flow.name, "r1"))
     assert judged.verdict.state is v.State.BLOCKED
     with pytest.raises(AnotherCloser):
         store(judged, "ana")

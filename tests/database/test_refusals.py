@@ -271,7 +271,16 @@ def test_a_leaf_is_guarded_like_its_parent(world: psycopg.Cursor[Any]) -> None:
 
 def test_every_ledger_table_has_a_guard(live: object) -> None:
     """A new table that nobody guarded shows here: all but the queues are append-only or never deleted from."""
-    free = {"publish_queue", "permit", "sample", "enforcement", "idempotency_key", "token_scope", "kept_facts"}
+    free = {
+        "publish_queue",
+        "permit",
+        "sample",
+        "enforcement",
+        "idempotency_key",
+        "token_scope",
+        "kept_facts",
+        "refusal",
+    }
     with as_role("owner") as cur:
         cur.execute(
             "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"

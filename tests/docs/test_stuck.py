@@ -40,6 +40,9 @@ TESTS = {
     "projection_failed": f"{STUCK}::test_a_projection_that_is_right_again",
     "context_not_pinned": f"{STUCK}::test_a_projection_that_is_right_again",
     "settings_invalid": f"{STUCK}::test_settings_that_are_right_again",
+    "context_not_open": "tests/audit/test_contexts.py::test_the_lane_waits_while_its_context_cannot_be_re_checked",
+    "truth_unguarded": "tests/flow/test_guarded_tables.py::test_a_lane_does_not_start_with_an_unguarded_table",
+    "ledger_behind": "tests/flow/test_behind.py::test_a_ledger_that_is_behind_moves_nothing",
 }
 
 #: Codes of errors that no lane's step lets out, and why.
@@ -48,7 +51,8 @@ NOT_OF_LANES = {
     "database_gone": "nothing can be written down; the lane is let go of",
     "gate_unavailable": "the gate's", "permission_denied": "the console's",
     "door_closed": "the door's", "no_open_run": "the door's", "too_many_events": "the door's",
-    "resolution_refused": "quarantine's", "contract_unusable": "said when a contract is loaded",
+    "resolution_refused": "quarantine's", "discard_beyond_bound": "quarantine's", "attempt_over": "of a request",
+    "contract_unusable": "said when a contract is loaded",
 }  # fmt: skip
 
 #: By the act's words as the code has them; what is put in stands in braces.
@@ -64,7 +68,14 @@ ACTS = {
     "reconcile {}": f"{RESTING}::test_a_lane_that_waits_for_a_person_takes_no_lease",
     "reconcile {} again": f"{RESTING}::test_an_undecidable_attempt_is_looked_for_again_when_somebody_asks",
     "nothing yet: publishing again needs a plan": TESTS["waits_for_republish"],
-    "declare corrected totals or open a new run": "tests/audit/test_close.py::test_totals",
+    "open a new run, on a context that stands": f"{STUCK}::test_after_a_window_that_cannot_pass_a_new_run_does",
+    "open the next run: they belong to it": "tests/audit/test_drift.py::test_an_added_bus_partition_starts_at_0",
+    "wait until they are taken in": (
+        "tests/audit/test_drift.py::test_an_added_partition_starts_at_0_whatever_its_log_start"
+    ),
+    "wait for that gate to be looked at again": (
+        "tests/audit/test_contexts.py::test_a_context_nobody_could_re_check_is_unmeasured_and_waited_for"
+    ),
     "declare the totals": f"{STUCK}::test_totals_that_are_required_are_declared",
     "resolve {}": "tests/audit/test_close.py::test_a_blocked_run_passes_once_its_blocker_is_gone",
     "end the open transaction that holds {}": f"{STUCK}::test_an_open_transaction_that_ends",

@@ -239,8 +239,9 @@ def enforcer_dies(point: str, ground: GetGround) -> None:
 
 # ---- all of them ----------------------------------------------------------------------------------------------------
 
+FORGETTING = ["slice.while_forgetting", "slice.while_giving_back"]
 LANES = points("admit", "publish", "prepare", "bus", "acked", "attempts", "consume", "slice", "lane",
-               but=("lane.after_stop", "slice.while_forgetting", "consume.before_window"))  # fmt: skip
+               but=("lane.after_stop", *FORGETTING, "consume.before_window"))  # fmt: skip
 SETTLING = points("unknown", "reconcile", "settle")
 #: Told by tests of their own, one after another: they hand out permits that any stream's workers may be given.
 BEAT = points("dispatch", "sample")
@@ -262,7 +263,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (leaving_dies, ["windows.before_leaving"]),
     (retiring_dies, points("retire")),
     (door_dies, points("door")),
-    (forgetting_dies, ["slice.while_forgetting"]),
+    (forgetting_dies, FORGETTING),
     (enforcer_dies, points("enforce", "readers")),
     (half_an_attempt, ["bus.while_producing"]),
 ]

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 OLD = 4
 SETTINGS = {
     "close": f'sample_max_age = "{OLD}s"',
-    "contract": CONTRACT + MORE.replace("[gate]", '[gate]\nrecheck = "1s"'),
+    "contract": CONTRACT + MORE.replace("[gate]", '[gate]\nrecheck = "2s"'),
 }
 OUTSIDE = ["close.after_bus_end", "close.after_gaps", "close.after_reading", "close.after_judging"]
 INSIDE = [

@@ -22,9 +22,9 @@ from tests.flow.world import CONTRACT
 
 GetGround = Callable[..., Ground]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-RECHECK = 1.0
-LEASE = timedelta(seconds=3)
-QUICK = CONTRACT + MORE.replace('unit = "run"', 'unit = "run"\nrecheck = "1s"')
+RECHECK = 2.0
+LEASE = timedelta(seconds=6)
+QUICK = CONTRACT + MORE.replace('unit = "run"', 'unit = "run"\nrecheck = "2s"')
 LOOKING = [p for p in steps.failpoints() if p.startswith("enforce.") and p != "enforce.after_shutting"]
 OPENING = ["close.after_judging", "verdict.after_revision", "gate.after_contexts", "verdict.after_gate",
            "verdict.before_commit", "verdict.after_commit"]  # fmt: skip
@@ -108,7 +108,9 @@ def test_a_closer_stopped_for_long_opens_nothing(
     """Where it holds the window's row, what would change the ledger waits for it, and then finds its gate."""
     if changes is not topic_made_again and point in ("verdict.after_revision", "gate.after_contexts",
                                                      "verdict.after_gate", "verdict.before_commit"):  # fmt: skip
-        pytest.skip("the change waits for the row that the stopped process holds: tests/audit/test_lease.py")
+        pytest.skip(
+            "wants a change that does not wait for the row that the stopped process holds: tests/audit/test_lease.py"
+        )
     stream = ground(fresh=True, contract=QUICK)
     stream.new_run()
     stream.works_to_the_end()

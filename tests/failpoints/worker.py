@@ -131,12 +131,29 @@ def work(job: Job) -> None:
     while time.monotonic() < until:
         try:
             dispatch.sample(worker.admin, job["stream"])
+            rests = _rests(sources)  # asked first: a rest that ends between the two questions is work by the second
             if not any(x.source_id in sources and x.lane in worker.lanes for x in dispatch.work()):
-                break
+                if not rests:
+                    break
+                time.sleep(0.1)
+                continue
             worker.slice(job.get("slice", 5))
         except DatabaseGone:  # its permit is over; it gets the next one
-            continue
+            worker.give_back()
     worker.close()
+
+
+def _rests(sources: frozenset[int]) -> bool:
+    """A lane of these rests until an attempt has been silent for long enough: there is something left to do."""
+    from ingest.db import read
+
+    with read() as cur:
+        rows = cur.execute(
+            "SELECT 1 FROM position WHERE source_id = ANY(%s) AND stopped_code = 'waits_for_silence'"
+            " AND stopped_until > clock_timestamp()",
+            [list(sources)],
+        ).fetchall()
+    return bool(rows)
 
 
 def _tell_producers(file: str) -> None:

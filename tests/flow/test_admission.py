@@ -9,6 +9,7 @@ import pytest
 
 from ingest import lease as leases
 from ingest.admit import AdmissionLane
+from ingest.auditlog import record_act
 from ingest.core.errors import LeaseError
 from ingest.core.group import group_of
 from ingest.core.record import Reason
@@ -192,6 +193,7 @@ def _cut(flow: Flow, at: int) -> None:
             " WHERE id = (SELECT run_id FROM run_window WHERE id = %s)",
             (win,),
         )
+        record_act(cur, "test", "run.seal", f"{flow.name}/r1", detail={"window": 1, "cuts": {"inbox/0": at}})
 
 
 def test_holes_are_claimed_and_the_position_moves_over_them(flow: Flow) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from console.stack import Stack
 from ingest import consume
+from ingest.core.errors import SettingsError
 from ingest.db import read
 from ingest.projecting import TruthUnguarded, Unguarded, unguarded
 from tests.flow.test_projections import WEATHER, report
@@ -92,7 +93,7 @@ def test_a_contract_with_an_unguarded_table_is_not_loaded(owner: psycopg.Connect
         flow.load()
     assert f"{TABLE} has no row security" in str(refused.value)
     flow.contract = WEATHER.replace('["truth.weather"]', '["truth.nothing"]')
-    with pytest.raises(TruthUnguarded, match="truth.nothing is not there"):
+    with pytest.raises(SettingsError, match="found no table truth.nothing"):
         flow.load()
 
 

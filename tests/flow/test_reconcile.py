@@ -20,7 +20,7 @@ def unknown(flow: Flow, monkeypatch: pytest.MonkeyPatch, fault: Fault, events: i
     """One attempt of `events` events whose outcome nobody knows."""
     flow.open()
     flow.produce([thing(n) for n in range(events)])
-    flow.work("admission")
+    flow.work_until(lambda: len(flow.decisions()) == events, "admission")
     once(monkeypatch, fault)  # type: ignore[arg-type]
     flow.work_until(lambda: flow.attempts()[:1] in (["UNKNOWN"], ["ACKED"], ["ABSENT"], ["PARTIAL"]), "publish")
 

@@ -38,7 +38,9 @@ def test_a_group_larger_than_one_transaction_is_resolved_whole(
     monkeypatch.setattr(quarantine, "MOST_ITEMS", 3)
     done = resolve_group(group, "ana", Resolution.DISCARDED, "a broken client")
     assert (done.items, open_items(flow)) == (7, [])
-    rows = flow.rows("SELECT detail FROM audit_log WHERE act = 'quarantine.resolve' AND subject = %(name)s || '/r1'")
+    rows = flow.rows(
+        "SELECT detail FROM audit_log WHERE act = 'quarantine.resolve' AND subject = %(name)s || '/r1' ORDER BY id"
+    )
     assert [row.detail["count"] for row in rows] == [3, 3, 1]
 
 

@@ -70,6 +70,7 @@ def stop_codes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def _errors() -> Iterator[tuple[str, PassgateError | Exception]]:
     from ingest.admit import Crowded
     from ingest.core.errors import ContractError
+    from ingest.db import NeverThere
     from ingest.kafka import (
         BrokerUnavailable,
         EpochWentBack,
@@ -84,7 +85,7 @@ def _errors() -> Iterator[tuple[str, PassgateError | Exception]]:
     made = (
         BrokerUnavailable(), BrokerError(), PartitionFault(), LogTruncated(), OffsetOutOfRange(), OffsetWentBack(),
         EpochWentBack(), TopicIncredible(), PollSkip(), LedgerError(), DatabaseFull(), Crowded(),
-        ContractErrors([fault]), RecordError(), RunError(), CutPending(), NotFound(),
+        ContractErrors([fault]), RecordError(), RunError(), CutPending(), NotFound(), NeverThere(),
     )  # fmt: skip
     yield from ((error.code, error) for error in made)
     yield "unexpected", ValueError("nobody named this")

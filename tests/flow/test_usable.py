@@ -61,6 +61,7 @@ def test_a_run_is_not_opened_by_a_contract_whose_projection_is_gone(
     flow = Flow()
     settings.PASSGATE_PROJECTIONS = (*settings.PASSGATE_PROJECTIONS, "gone.since:Then")
     monkeypatch.setattr("ingest.streams.check_usable", lambda contract: None)
+    monkeypatch.setattr("ingest.streams.check_guarded", lambda cur, contract: None)
     load(text(flow.name, "gone.since:Then"), "x.toml", {}, "test")
     with pytest.raises(SettingsError) as refused:
         open_run(flow.name, "r1", "test")

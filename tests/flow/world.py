@@ -204,4 +204,4 @@ class Flow:
     def check(self) -> None:
         """The invariants of this stream: run after every scenario."""
         findings = fsck(stream=self.name)
-        assert findings == []
+        assert findings == [], findings

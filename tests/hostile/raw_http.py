@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any
@@ -43,7 +44,8 @@ def exchange(url: str, method: str, path: str, headers: Mapping[str, object], bo
     lines += [f"{name}: {value}" for name, value in headers.items()]
     with socket.create_connection((str(where.hostname), int(where.port or 80)), timeout=PATIENCE) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
-        connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # it may have answered and closed already
+            connection.shutdown(socket.SHUT_WR)
         answer = HTTPResponse(connection, method=method)
         try:
             answer.begin()

@@ -183,7 +183,16 @@ HUGE = [
     within("huge-integers", "5,000 digits", b'"x":' + b"7" * 5_000, aside(R.NUMBER_RANGE)),
     within("huge-integers", "140,000 digits", b'"x":' + b"7" * 140_000, aside(R.NUMBER_RANGE)),
     within("huge-integers", "140,000 digits, negative", b'"x":-' + b"7" * 140_000, aside(R.NUMBER_RANGE)),
-    within("huge-integers", "2^64", b'"x":18446744073709551616', aside(R.NUMBER_RANGE)),
+    within("huge-integers", "2^64 + 1, which no double holds", b'"x":18446744073709551617', aside(R.NUMBER_RANGE)),
+    within("huge-integers", "2^64, which a double holds", b'"x":18446744073709551616', INEXACT),
+    within("huge-integers", "2^64 as JavaScript rounds it", b'"x":18446744073709552000', aside(R.NUMBER_RANGE)),
+    within("huge-integers", "1e20 with all its digits", b'"x":100000000000000000000', INEXACT),
+    whole(
+        "huge-integers",
+        "1e20 as the id",
+        b'{"type":"thing","id":100000000000000000000}',
+        aside(R.NUMBER_RANGE, Flag.INEXACT_NUMBER),
+    ),  # fmt: skip
     within("huge-integers", "-2^63 - 1", b'"x":-9223372036854775809', aside(R.NUMBER_RANGE)),
     within("huge-integers", "in an array", b'"x":[1,[' + b"7" * 400 + b"]]", aside(R.NUMBER_RANGE)),
     whole("huge-integers", "as the id", b'{"type":"thing","id":' + b"7" * 400 + b"}", aside(R.NUMBER_RANGE)),
@@ -379,6 +388,11 @@ SAME_ID = [
     whole(
         "same-id", "integers a double cannot tell apart", inside("D", b'"a":9007199254740993'),
         aside(R.PAYLOAD_MISMATCH, Flag.INEXACT_NUMBER), before=(inside("D", b'"a":9007199254740992'),),
+    ),
+    whole(
+        "same-id", "1e20 with all its digits and as 1e20", b'{"type":"thing","id":"E","a":100000000000000000000}',
+        Fate(Decision.DUPLICATE, Reason.NONE, Flag.RESERIALISED | Flag.INEXACT_NUMBER),
+        before=(b'{"type":"thing","id":"E","a":1e20}',),
     ),
     whole("same-id", "same bytes", thing("T", a=1), SAME, before=(thing("T", a=1),)),
     whole(

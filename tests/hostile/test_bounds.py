@@ -51,7 +51,7 @@ class Endless:
 
 def test_a_read_ends_with_the_turn_that_passes_its_bytes() -> None:
     reader = PartitionReader.__new__(PartitionReader)
-    reader.isolation, reader._bytes, reader._progress = "read_committed", 0, {HERE: _Progress(0, 0)}
+    reader.isolation, reader._bytes, reader._progress = "read_committed", 0, {HERE: _Progress(0, 0, 0)}
     reader._consumer = Endless()  # type: ignore[assignment]
     for _ in range(2):
         chunk = reader.read(5_000, 60.0)[HERE]

@@ -61,7 +61,7 @@ def heard(*messages: Said, epoch: int | None = 0) -> Chunk:
     """What a reader at offset 10 makes of these messages."""
     reader = PartitionReader.__new__(PartitionReader)
     reader.isolation, reader._bytes = "read_committed", 0
-    reader._progress = {HERE: _Progress(10, epoch)}
+    reader._progress = {HERE: _Progress(10, epoch, 10)}
     chunks: dict[Partition, Chunk] = {}
     reader._take(messages, chunks)  # type: ignore[arg-type]
     return chunks[HERE]

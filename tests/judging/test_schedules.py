@@ -13,7 +13,7 @@ from tests.judging.machine import JudgingMachine
 from tests.judging.world import clocks, make_ground, make_weather
 
 ASKED = os.environ.get("PASSGATE_JUDGING_SCHEDULES", "")
-SCHEDULES = int(ASKED or 300)
+SCHEDULES = int(ASKED or 150)
 
 
 @pytest.mark.slow

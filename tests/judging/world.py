@@ -51,7 +51,8 @@ def clocks(stack: Stack) -> Iterator[None]:
         for name in CLOCKS:
             owner.execute(
                 f"CREATE OR REPLACE FUNCTION model_clock.{name}() RETURNS timestamptz LANGUAGE sql VOLATILE AS"
-                f" $$ SELECT coalesce(nullif(current_setting('model.now', true), '')::timestamptz, pg_catalog.{name}()) $$"
+                " $$ SELECT coalesce(nullif(current_setting('model.now', true), '')::timestamptz,"
+                f" pg_catalog.{name}()) $$"
             )
         found = owner.execute(
             "SELECT p.oid::regprocedure::text, substr(c, 13) FROM pg_proc p, unnest(p.proconfig) c"

@@ -11,7 +11,7 @@ from console.stack import Stack
 from tests.mutants.run import Mutant, copied, killers, mutants, run_tests, try_out
 
 EVERY = mutants()
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2_400)]
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,7 @@ def test_an_undecidable_publish_can_be_asked_for_again_on_its_page(
     from tests.flow.bus import answer_lost
     from tests.flow.test_reconcile import unknown
     from tests.flow.test_resting import broken_scan
+    from tests.pages.test_pages import post
 
     flow = Flow(automatic="false")
     broken_scan(monkeypatch, "the broker went away")
@@ -89,6 +90,6 @@ def test_an_undecidable_publish_can_be_asked_for_again_on_its_page(
     for expected in ("UNDECIDABLE", "ACKED"):
         page = operator.get(f"/attempts/{attempt.id}").content.decode()
         assert "Waits for a person: reconcile" in page
-        operator.post(f"/attempts/{attempt.id}/reconcile", {"attempt": attempt.id})
+        post(operator, f"/attempts/{attempt.id}/reconcile", attempt=attempt.id)
         flow.work_until(lambda state=expected: flow.attempts() == [state], "publish")  # type: ignore[misc]
     flow.check()

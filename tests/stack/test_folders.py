@@ -17,7 +17,7 @@ from console.stack.errors import DataFolderForeign, NoAccount
 from console.stack.secrets import Secrets
 
 SOMEBODY = 65_534
-AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of somebody else")
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="wants root: nobody else can make files of somebody else")
 
 
 @pytest.fixture

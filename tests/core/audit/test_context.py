@@ -84,7 +84,7 @@ def test_truth_tables_that_agree_are_said() -> None:
 def test_a_posture_that_was_not_read_when_the_window_opened_holds_nowhere(role: str) -> None:
     broker = replace(w.BROKER, **{role: replace(getattr(w.BROKER, role), posture=None)})
     check = judge("BASIS", w.changed("basis", broker=broker))
-    said = f"the posture of flights.{role} was not measured when the window opened"
+    said = f"the posture of flights.{role} is not in the basis"
     assert (check.state, check.cause) == (c.State.UNMEASURED, said)
 
 

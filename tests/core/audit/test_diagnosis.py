@@ -42,6 +42,7 @@ def committed(label: str, offset: int, ours: int | None = None) -> f.WindowFacts
 def pinned(why: str, fallen: bool = False) -> f.WindowFacts:
     return replace(w.GOOD, context=w.seen((replace(w.PINNED, why=why, fallen=fallen),)))
 
+
 GONE = "the topic or partition does not exist: expected topic flights.inbox; found none; next: create it"
 
 CASES: dict[str, f.WindowFacts] = {

@@ -25,7 +25,7 @@ from ingest.core.contract_shape import EventClass, Format  # noqa: E402
 from ingest.core.errors import RecordError  # noqa: E402
 from ingest.core.identity import identity_digest, payload_digest  # noqa: E402
 from ingest.core.pattern import portable  # noqa: E402
-from ingest.core.pointer import parse_pointer  # noqa: E402
+from ingest.core.pointer import Header, parse_pointer  # noqa: E402
 from ingest.core.record import UNREADABLE_NAME, Headers, Parser, Understood  # noqa: E402
 from ingest.core.visible import is_printable  # noqa: E402
 from tests.core.ingest.samples import contract, schema  # noqa: E402
@@ -87,7 +87,7 @@ def lines() -> Iterator[str]:
 
 
 def outcomes() -> Iterator[tuple[str, Any]]:
-    plain = Parser(contract(THING, run=(parse_pointer("/run"),)))
+    plain = Parser(contract(THING, run=(Header("pg-run"), parse_pointer("/run"))))
     cloud = Parser(contract(kind=Format.CLOUDEVENTS))
     for case in CASES:
         if isinstance(case.kafka, Fate):

@@ -10,6 +10,7 @@ import pytest
 from audit import fsck as checks
 from audit import reread
 from audit.fsck import NAMES, examine
+from ingest.core.ledger_rows import packed_headers
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 
 Values = dict[str, Any]
@@ -37,6 +38,8 @@ def app(name: str, does: str, found: str = "", refused: str = "", of_all: bool =
 def thief(name: str, does: str, found: str, of_all: bool = False) -> Cheat:
     return Cheat(name, does, found=found, by=SUPERUSER, of_all=of_all)
 
+
+ATTRIBUTES = (packed_headers([("ce_id", b"1")]) or b"").hex()
 
 CHEATS = [
     # gaps
@@ -75,6 +78,7 @@ CHEATS = [
     thief("another key than the bus has", f"UPDATE event SET key = 'other' WHERE run_number = %(run)s AND identity = (SELECT identity FROM effect WHERE {AN_EFFECT})", "events_on_the_bus"),
     thief("an item with another key", 'UPDATE quarantine_item SET key = \'other\' WHERE source_id = %(inbox)s AND "offset" = 4', "records_kept"),
     thief("an item with other bytes", 'UPDATE quarantine_item SET value = value || \'x\'::bytea WHERE source_id = %(inbox)s AND "offset" = 4', "kept_payloads"),
+    thief("an item with other attributes", f"UPDATE quarantine_item SET headers = '\\x{ATTRIBUTES}', payload_digest = sha256('other') WHERE source_id = %(inbox)s AND \"offset\" = 4", "kept_attributes"),
     thief("the first payload is elsewhere", 'UPDATE event SET "offset" = "offset" + 100 WHERE run_number = %(run)s AND source_id = %(inbox)s AND "offset" = 1', "first_payloads"),
     # the bus: attempts, places, effects
     app("an effect that nobody read", f"INSERT INTO effect (run_number, identity, win, bus_source_id, bus_offset, bus_batch_id) SELECT run_number, {D}, win, bus_source_id, bus_offset, bus_batch_id FROM effect WHERE {AN_EFFECT}", "effects_are_events"),
@@ -127,7 +131,7 @@ CHEATS = [
     thief("a verdict's row and body disagree", "UPDATE verdict SET revision = revision - 1 WHERE win = %(win)s", "verdict_rows"),
     thief("a verdict is missing", "UPDATE verdict SET number = number + 1 WHERE win = %(win)s", "verdict_numbers"),
     thief("a PASS of a window that is not cut", "UPDATE run_window SET state = 'OPEN' WHERE id = %(win)s", "verdict_order"),
-    thief("an open gate with a reason to be shut", "UPDATE gate_open SET shut_why = 'drift', open_until = now() + interval '1 h' WHERE win = %(win)s", "open_gates"),
+    Cheat("an open gate with a reason to be shut", "UPDATE gate_open SET shut_why = 'drift', open_until = now() + interval '1 h' WHERE win = %(win)s", refused="gate_reason_ends_lease", by=SUPERUSER),
     thief("an open gate of a verdict that is no PASS", "UPDATE verdict SET state = 'BLOCKED' WHERE win = %(win)s; UPDATE gate_open SET open_until = now() + interval '1 h' WHERE win = %(win)s", "open_gates"),
     app("let in without a verdict", A_DECISION.format("NULL", "now()"), "granted"),
     thief("let in after a FAIL", "UPDATE verdict SET state = 'FAIL' WHERE win = %(win)s; " + A_DECISION.format("%(name)s || '/r1#1'", "now() + interval '1 min'"), "granted_after"),
@@ -151,7 +155,7 @@ CHEATS = [
 ]  # fmt: skip
 
 TRUTH = [
-    app("a row that readers read and nobody sent", f"INSERT INTO truth.weather (win, identity) VALUES (%(win)s, {D})", "truth"),
+    Cheat("a row that readers read and nobody sent", f"INSERT INTO truth.weather (win, identity) VALUES (%(win)s, {D})", refused="truth_comes_before_its_gate"),
     thief("a row is taken from readers", f"DELETE FROM truth.weather WHERE win = %(win)s AND identity = {ONE}", "truth"),
 ]  # fmt: skip
 
