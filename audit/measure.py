@@ -124,18 +124,15 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Captured, at: datet
     return replace(facts, **held, database=database, broker=captured.broker, committed=committed)
 
 
-def _stop(row: Any) -> f.LaneStop | None:
+def _stop(row: Any, label: str = "{}") -> f.LaneStop | None:
     if row.stopped_code is None:
         return None
-    return f.LaneStop(look.source_label(row), row.stopped_code, row.stopped_detail or "")
+    return f.LaneStop(label.format(look.source_label(row)), row.stopped_code, row.stopped_detail or "")
 
 
 def _stopped_publishing(cur: Cursor, win: int) -> tuple[f.LaneStop, ...]:
     rows = cur.execute(sql.stopped_publishing, {"win": win}).fetchall()
-    label = "the publish lane of {}"
-    return tuple(
-        f.LaneStop(label.format(look.source_label(row)), row.stopped_code, row.stopped_detail or "") for row in rows
-    )
+    return tuple(stop for row in rows if (stop := _stop(row, "the publish lane of {}")))
 
 
 def _positions(cur: Cursor, row: Any, bus: f.Broker | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ingest.core.batching import (
     weight,
 )
 from ingest.core.cloudevents import structured_form
-from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, decide, disputed
+from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, as_it_is, decide, disputed
 from ingest.core.errors import BrokerError, PassgateError
 from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
@@ -132,10 +132,8 @@ class Admission:
     def _decide(self, cur: Cursor) -> Decisions:
         known = self._known(cur)
         ended = self._ended_runs(cur)
-        run, source = self.binding.run_id, self.lease.source
-        if self.loaded.parser.is_cloudevents:
-            return decide(self.arrivals, known, run, source, ended.__contains__, self._structured)
-        return decide(self.arrivals, known, run, source, ended.__contains__)
+        form = self._structured if self.loaded.parser.is_cloudevents else as_it_is
+        return decide(self.arrivals, known, self.binding.run_id, self.lease.source, ended.__contains__, form)
 
     def _structured(self, offset: int, value: bytes) -> bytes:
         """CloudEvents are compared in one form, whichever mode each came in."""

@@ -33,9 +33,9 @@ def check_current(stream: Stream, admin: Admin) -> None:
     """
     with read() as cur:
         key = (cur.connection.info.backend_pid, stream.id)
-        rows = [] if key in _current else cur.execute(sql.told, {"stream": stream.id}).fetchall()
-    if key in _current:
-        return
+        if key in _current:
+            return
+        rows = cur.execute(sql.told, {"stream": stream.id}).fetchall()
     told = _told(stream, admin, rows)
     with read() as cur:  # after what was told, for positions only grow
         rows = cur.execute(sql.told, {"stream": stream.id}).fetchall()

@@ -94,16 +94,9 @@ def beside(idle: float) -> Iterator[Cursor]:
 
     The server ends it after `idle` seconds, and as soon as this process is gone: nobody waits for a lock for good.
     """
-    other = connections.create_connection(DEFAULT_DB_ALIAS)
-    try:
-        with _named_errors():
-            other.ensure_connection()
-            raw = cast("psycopg.Connection[Any]", other.connection)
-            with raw.transaction(), psycopg.Cursor(raw, row_factory=namedtuple_row) as cur:
-                cur.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (f"{idle:.0f}s",))
-                yield cur
-    finally:
-        other.close()
+    with write_apart() as cur:
+        cur.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (f"{idle:.0f}s",))
+        yield cur
 
 
 @contextmanager
@@ -126,13 +119,15 @@ def read() -> Iterator[Cursor]:
 @contextmanager
 def write_apart() -> Iterator[Cursor]:
     """`write` on a connection of its own, for what must not come from the connection that wrote before it."""
-    with _named_errors():
-        try:
-            apart = psycopg.connect(**connection.get_connection_params())
-        except psycopg.OperationalError as error:
-            raise DatabaseGone(found=str(error).strip()) from error
-        with apart, psycopg.Cursor(apart, row_factory=namedtuple_row) as cur:
-            yield cur
+    apart = connections.create_connection(DEFAULT_DB_ALIAS)
+    try:
+        with _named_errors():
+            apart.ensure_connection()
+            raw = cast("psycopg.Connection[Any]", apart.connection)
+            with raw.transaction(), psycopg.Cursor(raw, row_factory=namedtuple_row) as cur:
+                yield cur
+    finally:
+        apart.close()
 
 
 def prepared(cur: Cursor, statement: str, values: Mapping[str, object]) -> Cursor:

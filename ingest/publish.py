@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-import msgspec
 from psycopg.rows import tuple_row
 
 from ingest import attempts
@@ -34,6 +33,7 @@ from ingest.core.lane import (
 )
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, LONGEST_ATTEMPT, Lease
+from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.outcome import Kind, Outcome, confirm
 from ingest.core.posture import largest_record
 from ingest.core.reconciliation import Due, patience
@@ -162,9 +162,6 @@ class PreparedAttempt:
     @property
     def win(self) -> int:
         return self.batches[0].win
-
-
-_unpack = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
 
 
 class PublishLane:
@@ -526,7 +523,7 @@ def _by_batch(letters: Letters) -> dict[str, list[Any]]:
 
 def _messages(letters: Letters, mark: bytes) -> BusMessages:
     def headers() -> Iterable[SentHeaders]:
-        originals = (_unpack(packed) if packed else None for packed in letters.headers)
+        originals = map(unpacked_headers, letters.headers)
         return marked_all(originals, letters.identities, mark, letters.digests)
 
     return BusMessages(letters.partitions, letters.keys, letters.payloads, headers)

@@ -23,7 +23,6 @@ from audit.core.check import (
     not_measured,
     unfinished,
     unmeasured,
-    waive_act,
 )
 from audit.core.reading import all_admitted, bus_caught_up
 from audit.core.stopped import publish_causes
@@ -180,7 +179,7 @@ def _degraded(j: f.Joins, joins: int, rules: f.CloseRules) -> Iterable[Cause]:
         allowed = int(share * joins)
         if found > allowed:
             text = f"{w.count(found, 'join')} {word}, {w.number(allowed)} allowed"
-            yield Cause(text, waive_act(CheckName.DEGRADED))
+            yield Cause(text, RERUN)
 
 
 def context(facts: f.WindowFacts, now: datetime) -> Check | None:

@@ -98,10 +98,6 @@ MEASURE_LEDGER = Act("measure again", "operate")
 RERUN = Act("open a new run", "open")
 
 
-def waive_act(name: CheckName) -> Act:  # noqa: ARG001 - a waiver will name its check
-    return RERUN
-
-
 def silence(facts: f.WindowFacts, fact: f.Measured[f.T] | None, subject: str, now: datetime) -> str | None:
     """Why `fact` may not be believed, or None. A sample must be young, at or after the cut (S11), and not older than
     the newest receipt it should cover (S14)."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from audit.core import facts as f
 from audit.core import words as w
-from audit.core.check import RERUN, Act, Cause, Check, CheckName, Severity, judged, not_measured, unmeasured, waive_act
+from audit.core.check import RERUN, Act, Cause, Check, CheckName, Severity, judged, not_measured, unmeasured
 from audit.core.reading import once_admitted
 
 
@@ -93,10 +93,10 @@ def _quarantined(q: f.Quarantine, rules: f.CloseRules) -> Iterable[Cause]:
     if q.discarded > rules.discard_max:
         said = f"{w.count(q.discarded, 'quarantine item')} {w.be(q.discarded)} discarded"
         text = f"{said} ({w.number(rules.discard_max)} allowed)"
-        yield Cause(text, waive_act(CheckName.QUARANTINE))
+        yield Cause(text, RERUN)
     if q.unsigned:
         text = f"{w.count(q.unsigned, 'resolution')} name{'s' * (q.unsigned == 1)} no person or no reason"
-        yield Cause(text, waive_act(CheckName.QUARANTINE))
+        yield Cause(text, RERUN)
 
 
 def not_empty(facts: f.WindowFacts, now: datetime) -> Check:
@@ -107,8 +107,7 @@ def not_empty(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not facts.counts:
         return not_measured(name, required, causes, facts.counts)
     c = facts.counts.value
-    act = waive_act(name) if facts.rules.empty_waivable else RERUN
-    broken = [Cause(text, act) for text in _empty(c, facts.rules.required)]
+    broken = [Cause(text, RERUN) for text in _empty(c, facts.rules.required)]
     check = judged(name, required, f"{w.number(c.receipts_admitted)} admitted", facts.counts, broken)
     return once_admitted(facts, check) if broken else check
 

@@ -34,10 +34,15 @@ def snapshot_body(
     return out
 
 
+def stamp(at: datetime) -> str:
+    """Microseconds and UTC, always: 2026-01-31T02:14:07.000012Z."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def behind_body(behind: f.Behind) -> dict[str, Any]:
     """What lies behind one source's cut. No key is ever null."""
     out: dict[str, Any] = {"source": behind.label, "from": behind.start, "to": behind.end}
-    return out | ({"since": behind.since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if behind.since else {})
+    return out | ({"since": stamp(behind.since)} if behind.since else {})
 
 
 def read_behind(body: Mapping[str, Any]) -> tuple[f.Behind, ...]:

@@ -26,8 +26,6 @@ from ingest.core.posture import Change, changes
 
 FAIL = Severity.FAIL
 
-#: Another run begins on what is there now; this one keeps its verdict.
-
 
 @dataclass(frozen=True)
 class Part:

@@ -20,7 +20,7 @@ import rfc8785
 
 from audit.core import checks as c
 from audit.core import facts as f
-from audit.core.snapshot import behind_body
+from audit.core.snapshot import behind_body, stamp
 
 SCHEMA = "passgate.verdict/1"
 
@@ -242,11 +242,6 @@ def _window(window: f.WindowName) -> dict[str, Any]:
 
 def _waiver(waiver: f.Waiver) -> dict[str, str]:
     return {"check": waiver.check, "plan": waiver.plan, "by": waiver.by, "reason": waiver.reason}
-
-
-def stamp(at: datetime) -> str:
-    """Microseconds and UTC, always: 2026-01-31T02:14:07.000012Z."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def digest(body: Mapping[str, Any]) -> bytes:

@@ -11,9 +11,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from audit import reread
 from audit.core.finding import Finding, Report, Said, Unseen
-from audit.fsck import again, chain, ledger, passes, truth
+from audit.fsck import again, chain, ledger, passes, reread, truth
 from audit.fsck.looking import MOST, Check, Scope
 
 #: What `passgate fsck` says it does not check.

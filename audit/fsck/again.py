@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from audit.core import snapshot as s
 from audit.core import verdict as v
 from audit.core.finding import Finding, Said, Unseen
@@ -24,8 +22,6 @@ from ingest.kafka import Record
 from ingest.streams import OTHER_CLASSES, compiled
 
 sql = statements("audit", "fsck")
-
-_headers = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
 
 
 def _contracts(scope: Scope) -> Iterator[Said]:
@@ -60,7 +56,7 @@ def _events(scope: Scope) -> Iterator[Said]:
 
 def record_of(row: Any) -> Record:
     """A stored event as the record that it was."""
-    return Record(row.offset, None, row.key, row.payload, _headers(row.headers) if row.headers else None, None)
+    return Record(row.offset, None, row.key, row.payload, unpacked_headers(row.headers), None)
 
 
 def _differs(row: Any, arrival: Arrival, known: Mapping[str, int]) -> str:

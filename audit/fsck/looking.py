@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,12 @@ class Check:
     look: Callable[[Scope], Iterable[Said]]
 
 
-def rows(statement: str, values: dict[str, Any], binary: bool = False) -> list[Any]:
+def rows(statement: str, values: Mapping[str, object], binary: bool = False) -> list[Any]:
     """Asked again after a deadlock: opening a run makes partitions of tables that are read here."""
     return again(lambda: _rows(statement, values, binary))
 
 
-def _rows(statement: str, values: dict[str, Any], binary: bool) -> list[Any]:
+def _rows(statement: str, values: Mapping[str, object], binary: bool) -> list[Any]:
     with read() as cur:
         return cur.execute(statement, values, binary=binary).fetchall()
 

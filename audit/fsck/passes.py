@@ -98,18 +98,11 @@ class _Kafka:
 
     def of(self, contract_id: int, contract: Contract, lanes: list[Start]) -> look.Captured:
         known = self._asked.get(contract_id)
-        old = (
-            known is None
-            or known.broker is None
-            or self._age(known) > contract.close.sample_max_age.total_seconds() / 2
-        )
-        if known is None or old:
-            self._asked = {contract_id: look.capture(contract, lanes)}
-        return self._asked[contract_id]
-
-    @staticmethod
-    def _age(known: look.Captured) -> float:
-        return (look.now() - known.broker.measured_at).total_seconds() if known.broker else 0.0
+        bound = contract.close.sample_max_age / 2
+        if known is None or known.broker is None or look.now() - known.broker.measured_at > bound:
+            known = look.capture(contract, lanes)
+            self._asked = {contract_id: known}
+        return known
 
 
 class _Facts:

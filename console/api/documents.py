@@ -17,6 +17,7 @@ import msgspec
 from audit.models import GateOpen, Verdict
 from console.people import Role
 from ingest.core.contract import Contract, Format
+from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.masking import Masks, masked, masks_of
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import (
@@ -288,7 +289,7 @@ def _text(value: bytes | None) -> str | None:
 def pairs_of(packed: bytes | None) -> list[tuple[str, bytes | None]]:
     """Headers in their order, repeats and nulls included."""
     try:
-        return msgspec.msgpack.decode(packed, type=list[tuple[str, bytes | None]]) if packed else []
+        return unpacked_headers(packed) or []
     except (msgspec.DecodeError, UnicodeDecodeError):  # a name that is no text makes all of them unreadable
         return [("not readable", packed)]
 

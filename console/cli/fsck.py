@@ -75,13 +75,11 @@ class _Held(click.ParamType[Head]):
     name = "NUMBER:DIGEST"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Head:
+        if isinstance(value, Head):
+            return value
         found = re.fullmatch(r"([0-9]{1,18}):([0-9a-f]{64})", str(value))
-        if isinstance(value, Head) or found is None:
-            return (
-                value
-                if isinstance(value, Head)
-                else self.fail(f"NUMBER:DIGEST is expected; found {value!r}", param, ctx)
-            )
+        if found is None:
+            self.fail(f"NUMBER:DIGEST is expected; found {value!r}", param, ctx)
         return Head(int(found[1]), bytes.fromhex(found[2]))
 
 

@@ -12,12 +12,11 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
+from console.api.named import stream_named
 from console.cli.base import DONE, NO, Command, as_json, emit, said, table
 from console.pages.reads.lanes import TROUBLE, LaneLine, counts, lines
 from console.pages.system import said_of
 from console.templatetags.passgate import span_words
-from ingest.core.errors import NotFound
-from ingest.models import Stream
 
 MOST = 1_000
 PAGE = 200
@@ -31,8 +30,8 @@ def lanes(stream: str | None, as_json: bool) -> None:
 
     Exit code 0: none has stopped or stalled; 1: some have.
     """
-    if stream is not None and not Stream.objects.filter(name=stream).exists():
-        raise NotFound(expected=f"a stream {stream}", found="none", next_step="passgate stream list")
+    if stream is not None:
+        stream_named(stream)
     found, in_all = list(every(stream)), counts(stream)
     if as_json:
         emit({"items": [document(line) for line in found], "lanes": sum(in_all.values())})

@@ -17,7 +17,7 @@ from console.api.streams import newest_contracts, stream_documents
 from console.cli.base import DONE, NO, Command, Group, acting, as_json, counted, emit, moment, said, table
 from ingest.core.cloudevents import event_digest, structured_form
 from ingest.core.contract import Contract, contract_digest, diff, not_in_force, who_reads
-from ingest.core.decide import Outcome, arrive, decide
+from ingest.core.decide import Outcome, arrive, as_it_is, decide
 from ingest.core.errors import PassgateError
 from ingest.core.record import Decision, Headers, Parser, Reason, Understood
 from ingest.streams import load, newest_contract, parse, schema_files
@@ -113,12 +113,14 @@ def judge(
     parsed = [parser.parse(value, None, headers) for value in values]
     run = run_id or next((found.run for found in parsed if found.run), SAMPLE_RUN)
     offsets = range(1, len(values) + 1)
-    if parser.is_cloudevents:
-        digests = [event_digest(value, headers) for value in values]
-        arrivals = arrive(contract.stream, run, offsets, values, parsed, digests)
-        decisions = decide(arrivals, {}, run, 0, lambda _: False, lambda _, value: structured_form(value, headers))
-    else:
-        decisions = decide(arrive(contract.stream, run, offsets, values, parsed), {}, run, 0, lambda _: False)
+    digests = [event_digest(value, headers) for value in values] if parser.is_cloudevents else None
+    arrivals = arrive(contract.stream, run, offsets, values, parsed, digests)
+
+    def structured(_: int, value: bytes) -> bytes:
+        return structured_form(value, headers)
+
+    form = structured if parser.is_cloudevents else as_it_is
+    decisions = decide(arrivals, {}, run, 0, lambda _: False, form)
     details = {item.offset: item.detail for item in decisions.items}
     for outcome, found in zip(decisions.outcomes, parsed, strict=True):
         event = found if isinstance(found, Understood) else None

@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import click
 
@@ -80,7 +79,7 @@ def _remember_failures() -> None:
         kept.unlink()
     place = CACHE / "v" / "cache" / "lastfailed"
     place.parent.mkdir(parents=True, exist_ok=True)
-    Path(place).write_text(json.dumps(found, indent=2), encoding="utf-8")
+    place.write_text(json.dumps(found, indent=2), encoding="utf-8")
 
 
 def _check(name: str, command: tuple[str, ...], environment: dict[str, str]) -> bool:

@@ -467,7 +467,6 @@ class _Subject:
     api: str
     body: str = ""
     group: verbs.Group | None = None
-    key: str = ""
     count: int = 0
 
     @property
@@ -507,7 +506,6 @@ def _group_subject(named: reads.GroupKey, upto: str) -> _Subject:
         "POST /api/v1/quarantine/resolve",
         '"items": [...], ',
         verbs.Group(named.run, named.reason, last),
-        named.text,
         count,
     )
 
@@ -555,7 +553,7 @@ def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
 def _hidden_inputs(subject: _Subject) -> tuple[tuple[str, str], ...]:
     """The selection as the form carries it, so that confirming means exactly what was shown."""
     if subject.group:
-        return (("group", subject.key), ("upto", str(subject.group.upto)))
+        return (("group", _key(subject.group).text), ("upto", str(subject.group.upto)))
     if len(subject.items) == 1:
         return ()
     return tuple(("item", str(each.id)) for each in subject.items)
@@ -563,8 +561,11 @@ def _hidden_inputs(subject: _Subject) -> tuple[tuple[str, str], ...]:
 
 def _joined(subject: _Subject) -> int:
     """How many of the same kind arrived since the selection was frozen."""
-    named = reads.group_key(subject.key) if subject.group else None
-    return reads.later(named, subject.group.upto) if named and subject.group else 0
+    return reads.later(_key(subject.group), subject.group.upto) if subject.group else 0
+
+
+def _key(group: verbs.Group) -> reads.GroupKey:
+    return reads.GroupKey(group.run, group.reason)
 
 
 def _named_in_command(resolution: str, beyond: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import rfc8785
@@ -124,26 +125,11 @@ def _check_ends(file: str, document: dict[str, Any]) -> None:
 def _circles(document: dict[str, Any]) -> bool:
     """Whether a way from one schema to the next, all of them about the same value, comes back to where it was."""
     anchors = {node[name]: node for node in _nodes(document) for name in _ANCHORS if isinstance(node.get(name), str)}
-    open_ones: set[int] = set()
-    done: set[int] = set()
-    ways = [(node, _in_place(node, document, anchors)) for node in [document, *_nodes(document)]]
-    for start, more in ways:
-        if id(start) in done:
-            continue
-        open_ones.add(id(start))
-        path = [(start, more)]
-        while path:
-            node, rest = path[-1]
-            following = next(rest, None)
-            if following is None:
-                path.pop()
-                open_ones.discard(id(node))
-                done.add(id(node))
-            elif id(following) in open_ones:
-                return True
-            elif id(following) not in done:
-                open_ones.add(id(following))
-                path.append((following, _in_place(following, document, anchors)))
+    ways = {id(node): [id(each) for each in _in_place(node, document, anchors)] for node in _nodes(document)}
+    try:
+        TopologicalSorter(ways).prepare()
+    except CycleError:
+        return True
     return False
 
 

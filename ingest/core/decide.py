@@ -19,7 +19,8 @@ _ADMITTED, _DUPLICATE, _NONE = Decision.ADMITTED, Decision.DUPLICATE, Reason.NON
 Form = Callable[[int, bytes], bytes]
 
 
-def _as_it_is(offset: int, value: bytes) -> bytes:
+def as_it_is(offset: int, value: bytes) -> bytes:
+    """The form of all that is no CloudEvent."""
     return value
 
 
@@ -146,7 +147,7 @@ def decide(
     run_id: str,
     source: int,
     is_closed: Callable[[str], bool],
-    form: Form = _as_it_is,
+    form: Form = as_it_is,
 ) -> Decisions:
     """What becomes of `arrivals`, which are of one source and in offset order. Pure.
 

@@ -37,7 +37,7 @@ def packed_headers(headers: Headers | None) -> bytes | None:
 
 def unpacked_headers(packed: bytes | None) -> list[tuple[str, bytes | None]] | None:
     """What `packed_headers` packed."""
-    return _unpack_headers(packed) if packed is not None else None
+    return _unpack_headers(packed) if packed else None
 
 
 def event_id(parts: tuple[str | int, ...]) -> str:

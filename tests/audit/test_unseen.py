@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from audit import capture, reread
-from audit.fsck import examine
+from audit import capture
+from audit.fsck import examine, reread
 from ingest.core.errors import BrokerError
 from ingest.kafka import Admin, BrokerUnavailable, LogEnds
 from tests.audit.test_close import passed

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
 from django.db import connection
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.urls import reverse
 
+from console.api.documents import pairs_of
 from console.pages.reads.needs import RunName, run_names
 from console.pages.reads.receipts import source_names
 from console.pages.words import reason_name
@@ -234,11 +234,5 @@ def reasons_of_window(win: int, run: int) -> tuple[tuple[str, int, str], ...]:
 
 def headers_of(packed: bytes | memoryview | None) -> tuple[tuple[tuple[str, bytes | None], ...], int]:
     """Headers as they came, at most MOST_HEADERS of them, and how many are left out."""
-    if packed is None:
-        return (), 0
-    try:
-        # a name that is not UTF-8 makes its whole text unreadable to a strict decoder
-        found = msgspec.msgpack.decode(bytes(packed), type=list[tuple[str, bytes | None]])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return (("not readable", bytes(packed)),), 0
+    found = pairs_of(bytes(packed) if packed is not None else None)
     return tuple(found[:MOST_HEADERS]), max(len(found) - MOST_HEADERS, 0)

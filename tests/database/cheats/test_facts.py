@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from audit import fsck as checks
-from audit import reread
-from audit.fsck import NAMES, examine
+from audit.fsck import NAMES, examine, reread
 from ingest.core.ledger_rows import packed_headers
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 

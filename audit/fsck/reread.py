@@ -14,6 +14,8 @@ from typing import Any
 
 from audit.capture import admin
 from audit.core.finding import Finding, Said, Unseen
+from audit.fsck.looking import MOST, rows
+from ingest.admit import KEPT_BYTES
 from ingest.ahead import arrivals_of
 from ingest.core.attempt import Mark, read_mark
 from ingest.core.decide import Arrival
@@ -23,14 +25,12 @@ from ingest.core.identity import payload_digest
 from ingest.core.ledger_rows import packed_headers
 from ingest.core.reason import Decision, Reason
 from ingest.core.record import NotUnderstood
-from ingest.db import again, read, statements
+from ingest.db import statements
 from ingest.install import install_id
 from ingest.kafka import Cluster, LogEnds, Logged, LogWalk, Partition, Piece, Record
 from ingest.streams import compiled
 
 sql = statements("audit", "reread")
-
-MOST = 20
 
 #: Of the sources themselves, of the inbox, and of the bus: the comparisons' names and the invariants they hold.
 OFFSETS = {"kafka_commits": "I4", "kafka_ends": "I4", "kafka_samples": "I4"}
@@ -44,9 +44,7 @@ COMPARISONS: Mapping[str, str] = OFFSETS | INBOX | BUS
 
 def read_again(stream: str | None, names: Collection[str] = tuple(COMPARISONS)) -> Iterator[Said]:
     """Everything in which Kafka and the ledger do not agree, at most 20 of each source; and what is not seen."""
-    with read() as cur:
-        sources = cur.execute(sql.sources, {"stream": stream}).fetchall()
-    for source in sources:
+    for source in rows(sql.sources, {"stream": stream}):
         try:
             yield from islice(_source(source, frozenset(names)), MOST)
         except BrokerError as error:
@@ -58,12 +56,7 @@ def _name(row: Any) -> str:
 
 
 def _rows(statement: str, **values: object) -> list[Any]:
-    return again(lambda: _read(statement, values))
-
-
-def _read(statement: str, values: Mapping[str, object]) -> list[Any]:
-    with read() as cur:
-        return cur.execute(statement, values, binary=True).fetchall()
+    return rows(statement, values, binary=True)
 
 
 def _source(row: Any, names: frozenset[str]) -> Iterator[Said]:
@@ -159,20 +152,17 @@ class _Kept:
     headers: bytes | None
 
     def differs(self, record: Record) -> str:
-        """Of what is longer than the ledger keeps, the beginning is kept (ingest/admit.py): it is compared as far."""
+        """Of what is longer than the ledger keeps, the beginning is kept (KEPT_BYTES): it is compared as far."""
         key, headers = record.key, packed_headers(record.headers)
         wrong = ["key"] if not _begins(key, self.key) else []
-        whole = headers == self.headers or (headers is not None and len(headers) > _KEPT_BYTES)
+        whole = headers == self.headers or (headers is not None and len(headers) > KEPT_BYTES)
         return ", ".join([*wrong, *(["headers"] if not whole else [])])
-
-
-_KEPT_BYTES = 32 * 1024 * 1024
 
 
 def _begins(given: bytes | None, kept: bytes | None) -> bool:
     if given is None or kept is None:
         return given is kept
-    return given == bytes(kept) or (len(given) > _KEPT_BYTES and given.startswith(bytes(kept)))
+    return given == bytes(kept) or (len(given) > KEPT_BYTES and given.startswith(bytes(kept)))
 
 
 class _Inbox(_Compared):
