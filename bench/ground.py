@@ -68,7 +68,8 @@ class Ground:
         Raises:
             MeasureFailed: it ended without one, or a part of the stack ended meanwhile.
         """
-        environment = django_environment(self.stack.env()) | {PIDS: json.dumps(self._pids(GROUPS))}
+        environment = django_environment(self.stack.env(), {"PASSGATE_ADMIN_URL"})
+        environment[PIDS] = json.dumps(self._pids(GROUPS))
         log = self.folder / "child.log"
         with log.open("wb") as errors:
             child = subprocess.Popen(
