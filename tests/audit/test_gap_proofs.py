@@ -12,9 +12,9 @@ from audit import gaps
 from audit.close import window_of
 from audit.core import checks as c
 from audit.core import verdict as v
-from ingest.admit import AdmissionLane
 from ingest.db import Refused, write
-from ingest.kafka import BusMessage, Chunk, GapClaim, TransactionalProducer
+from ingest.kafka import BusMessage, TransactionalProducer
+from tests.flow.inbox import hide
 from tests.flow.world import Flow, thing
 
 FORGED = """UPDATE gap SET state = 'PROVEN', proof = '{"reader": "second", "read_to": 9}' WHERE source_id = %s"""
@@ -26,18 +26,8 @@ def hidden(live: object, monkeypatch: pytest.MonkeyPatch) -> Flow:
     flow = Flow()  # its invariants do not hold, by intent
     flow.open()
     flow.produce([thing(1), thing(2), thing(3)])
-    real = AdmissionLane._read
-
-    def lying(lane: AdmissionLane, *most: Any) -> Chunk | None:
-        chunk = real(lane, *most)
-        if chunk is not None and lane.source.topic == flow.inbox:
-            hidden = [r for r in chunk.records if r.offset == 1]
-            chunk.records = [r for r in chunk.records if r.offset != 1]
-            chunk.gaps += [GapClaim(1, 2, r.leader_epoch, "read_committed", "BETWEEN_RECORDS") for r in hidden]
-        return chunk
-
     with monkeypatch.context() as patched:
-        patched.setattr(AdmissionLane, "_read", lying)
+        hide(patched, flow, 1)
         flow.work()
         flow.seal()
         flow.work()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -109,3 +110,19 @@ def contradictions(flow: Flow) -> list[Any]:
         "SELECT k.* FROM contradiction k JOIN source c ON c.id = k.source_id JOIN stream s ON s.id = c.stream_id"
         " WHERE s.name = %(name)s ORDER BY k.id"
     )
+
+
+@contextmanager
+def open_transaction(flow: Flow) -> Iterator[None]:
+    """Somebody else's transaction stands open on every partition of the bus, and is aborted at the end."""
+    other = TransactionalProducer(flow.cluster, f"{flow.name}.other")
+    other.init()
+    inner = other._producer
+    assert inner is not None
+    inner.begin_transaction()
+    for partition in range(flow.bus_partitions):
+        inner.produce(flow.bus, b"open", partition=partition)
+    inner.flush(10)
+    yield
+    inner.abort_transaction(10)
+    other.destroy()

@@ -13,21 +13,9 @@ from rest_framework.test import APIClient
 from console.api.tokens import issue
 from ingest.core.reason import Flag, Reason
 from tests.api.caller import person
-from tests.flow.world import Flow
+from tests.flow.world import CLOUDEVENTS, Flow
 
 MakeFlow = Callable[..., Flow]
-CONTRACT = """
-contract = 1
-stream = "{name}"
-[inbox.kafka]
-topic = "{name}.inbox"
-format = "cloudevents"
-[inbox.http]
-enabled = true
-[bus]
-topic = "{name}.bus"
-partitions = 2
-"""
 STRUCTURED: list[tuple[str, str | bytes | None]] = [("content-type", "application/cloudevents+json")]
 DATA = b'{"amount": 1.50, "to": "M\xc3\xbcller"}'
 Headers = list[tuple[str, str | bytes | None]]
@@ -53,7 +41,7 @@ def structured(**changed: Any) -> bytes:
 
 @pytest.fixture
 def flow(make_flow: MakeFlow) -> Flow:
-    return make_flow(contract=CONTRACT)
+    return make_flow(contract=CLOUDEVENTS)
 
 
 @pytest.fixture

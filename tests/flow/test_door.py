@@ -26,7 +26,7 @@ from ingest.db import DatabaseGone
 from ingest.door import DoorRecord, receive
 from tests.api.caller import person
 from tests.flow.waiting import until
-from tests.flow.world import CONTRACT, Flow, thing
+from tests.flow.world import CLOUDEVENTS, CONTRACT, Flow, thing
 
 MakeFlow = Callable[..., Flow]
 GZIP = {"HTTP_CONTENT_ENCODING": "gzip"}
@@ -341,19 +341,7 @@ def test_a_body_that_cannot_be_read_is_a_4xx_and_leaves_nothing(
 
 
 def test_gzip_and_cloudevents(make_flow: MakeFlow, client: APIClient) -> None:
-    contract = """
-contract = 1
-stream = "{name}"
-[inbox.kafka]
-topic = "{name}.inbox"
-format = "cloudevents"
-[inbox.http]
-enabled = true
-[bus]
-topic = "{name}.bus"
-partitions = 2
-"""
-    flow = make_flow(contract=contract)
+    flow = make_flow(contract=CLOUDEVENTS)
     flow.open()
     event = {"specversion": "1.0", "type": "t", "source": "/s", "id": "1", "data": {"a": 1}}
     batch = json.dumps([event, event, {**event, "id": "2"}]).encode()

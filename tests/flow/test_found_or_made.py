@@ -16,8 +16,8 @@ from ingest import admit, streams
 from ingest.db import Cursor, NeverThere, found_or_made, read, write
 from ingest.streams import ensure_classes, ensure_stream
 from ingest.windows import ensure_source
-from tests.flow.test_cloudevents import CONTRACT, STRUCTURED, structured
-from tests.flow.world import Flow
+from tests.flow.test_cloudevents import STRUCTURED, structured
+from tests.flow.world import CLOUDEVENTS, Flow
 
 MakeFlow = Callable[..., Flow]
 Make = Callable[[Cursor], Any]
@@ -91,7 +91,7 @@ def wait_for(holds: Callable[[], bool], unless: Future[Any]) -> None:
 
 def test_two_workers_meet_a_new_type_at_once(make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     """One is held right behind its classes, until the other waits for it."""
-    flow = make_flow(contract=CONTRACT, partitions=2)
+    flow = make_flow(contract=CLOUDEVENTS, partitions=2)
     flow.open()
     flow.produce([structured(id="1")], headers=STRUCTURED, partition=0)
     flow.produce([structured(id="2")], headers=STRUCTURED, partition=1)
@@ -133,7 +133,7 @@ def test_two_workers_meet_a_new_type_at_once(make_flow: MakeFlow, monkeypatch: p
 
 
 def test_a_duplicate_names_the_class_another_process_met(make_flow: MakeFlow) -> None:
-    flow = make_flow(contract=CONTRACT)
+    flow = make_flow(contract=CLOUDEVENTS)
     flow.open()
     flow.produce([structured()] * 2, headers=STRUCTURED)
     flow.work("admission")

@@ -9,7 +9,7 @@ import pytest
 from ingest.db import Refused, write
 from ingest.kafka import BusMessage, TransactionalProducer
 from ingest.reconcile import request, request_run
-from tests.flow.bus import Send, answer_lost, half_sent, never_sent, once, places, read_bus, scans
+from tests.flow.bus import Send, answer_lost, half_sent, never_sent, once, open_transaction, places, read_bus, scans
 from tests.flow.world import Flow, thing
 
 MakeFlow = Callable[..., Flow]
@@ -86,20 +86,11 @@ def test_silence_is_waited_for(make_flow: MakeFlow, monkeypatch: pytest.MonkeyPa
 
 def test_an_open_transaction_before_the_end_is_waited_for(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else's transaction stands on the bus: no answer until it ends, and then the true one."""
-    other = TransactionalProducer(flow.cluster, f"{flow.name}.other")
-    other.init()
-    inner = other._producer
-    assert inner is not None
-    inner.begin_transaction()
-    for partition in range(flow.bus_partitions):
-        inner.produce(flow.bus, b"open", partition=partition)
-    inner.flush(10)
-    unknown(flow, monkeypatch, answer_lost)
-    flow.work("publish", seconds=5)
-    assert flow.attempts() == ["UNKNOWN"]
-    assert scans(flow) == []
-    inner.abort_transaction(10)
-    other.destroy()
+    with open_transaction(flow):
+        unknown(flow, monkeypatch, answer_lost)
+        flow.work("publish", seconds=5)
+        assert flow.attempts() == ["UNKNOWN"]
+        assert scans(flow) == []
     flow.work_until(lambda: flow.attempts() == ["ACKED"], "publish")
 
 

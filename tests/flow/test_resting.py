@@ -9,9 +9,9 @@ import pytest
 
 from ingest.core.stops import RECONCILE, REPUBLISH, SILENCE, TRANSACTION
 from ingest.dispatch import work
-from ingest.kafka import Chunk, Partition, PartitionReader, TransactionalProducer
+from ingest.kafka import Chunk, Partition, PartitionReader
 from ingest.reconcile import request_run
-from tests.flow.bus import answer_lost, never_sent, scans
+from tests.flow.bus import answer_lost, never_sent, open_transaction, scans
 from tests.flow.test_reconcile import unknown
 from tests.flow.world import Flow, thing
 
@@ -73,22 +73,13 @@ def test_a_lane_behind_what_is_withheld_rests(make_flow: MakeFlow, monkeypatch: 
 
 
 def test_a_long_transaction_on_the_bus_costs_few_fences(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = TransactionalProducer(flow.cluster, f"{flow.name}.other")
-    other.init()
-    inner = other._producer
-    assert inner is not None
-    inner.begin_transaction()
-    for partition in range(flow.bus_partitions):
-        inner.produce(flow.bus, b"open", partition=partition)
-    inner.flush(10)
-    unknown(flow, monkeypatch, answer_lost)
-    until = time.monotonic() + 60
-    while flow.position("publish").stopped_code != TRANSACTION:
-        assert time.monotonic() < until
-        flow.work("publish", seconds=12.0)  # a lane that is let go of sooner begins to wait again
-    assert fences(flow, 12.0, slice_=12.0) <= 2
-    inner.abort_transaction(10)
-    other.destroy()
+    with open_transaction(flow):
+        unknown(flow, monkeypatch, answer_lost)
+        until = time.monotonic() + 60
+        while flow.position("publish").stopped_code != TRANSACTION:
+            assert time.monotonic() < until
+            flow.work("publish", seconds=12.0)  # a lane that is let go of sooner begins to wait again
+        assert fences(flow, 12.0, slice_=12.0) <= 2
     flow.work_until(lambda: flow.attempts() == ["ACKED"], "publish")
 
 

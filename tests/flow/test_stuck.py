@@ -27,6 +27,7 @@ from ingest.core.errors import (
 )
 from ingest.core.stops import STOPS
 from ingest.db import DatabaseFull, write
+from tests.flow.bus import open_transaction
 from tests.flow.groups import commit, grow
 from tests.flow.world import Flow, thing
 
@@ -91,7 +92,7 @@ def _errors() -> Iterator[tuple[str, PassgateError | Exception]]:
     yield "unexpected", ValueError("nobody named this")
 
 
-@pytest.mark.parametrize(("code", "error"), _errors(), ids=lambda given: given if isinstance(given, str) else "")
+@pytest.mark.parametrize(("code", "error"), list(_errors()), ids=lambda given: given if isinstance(given, str) else "")
 def test_a_lane_whose_reason_is_gone_goes_on_by_itself(
     flow: Flow, monkeypatch: pytest.MonkeyPatch, code: str, error: Exception
 ) -> None:
@@ -188,24 +189,11 @@ def test_a_new_run_starts_on_the_inbox_that_is_there(flow: Flow, monkeypatch: py
     flow.admin.delete_topic(flow.inbox)
     flow.admin.create_topic(flow.inbox, 1)
     flow.produce([thing(2)])
-    stop_by_looking(flow)
+    flow.step_once("admission")
     assert ("admission", code) in seen
     flow.seal()
     flow.open("r2")
     flow.work_until(lambda: flow.decisions("r2") == ["ADMITTED"], "admission")
-
-
-def stop_by_looking(flow: Flow) -> None:
-    """A worker takes the lane although no sample of the new topic counts for the old one."""
-    from ingest import lease as leases
-
-    worker = flow.worker("admission")
-    source = flow.sources("inbox")[0]
-    lease = leases.take("admission", source)
-    assert lease is not None
-    worker._open(("admission", source), lease)
-    worker._round()
-    worker.close()
 
 
 @pytest.mark.parametrize("code", ["bus_missing", "topic_changed", "bus_too_narrow"])
@@ -351,26 +339,15 @@ def test_totals_that_are_required_are_declared(make_flow: MakeFlow) -> None:
 
 
 def test_an_open_transaction_that_ends(flow: Flow) -> None:
-    from ingest.kafka import TransactionalProducer
-
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    other = TransactionalProducer(flow.cluster, f"{flow.name}.other")
-    other.init()
-    inner = other._producer
-    assert inner is not None
-    inner.begin_transaction()
-    for partition in range(flow.bus_partitions):
-        inner.produce(flow.bus, b"open", partition=partition)
-    inner.flush(10)
-    flow.seal()
-    flow.work()
-    flow.sample()
-    said = flow.judge().sentence
-    assert "by an open transaction" in said and "Next: end the open transaction that holds" in said
-    inner.abort_transaction(10)
-    other.destroy()
+    with open_transaction(flow):
+        flow.seal()
+        flow.work()
+        flow.sample()
+        said = flow.judge().sentence
+        assert "by an open transaction" in said and "Next: end the open transaction that holds" in said
     flow.work()
     flow.work()
     assert flow.judge().verdict.state == "PASS"

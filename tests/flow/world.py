@@ -13,6 +13,7 @@ from audit.close import close_run
 from audit.cut import seal_run
 from audit.fsck import fsck
 from audit.open import Opened, open_run
+from ingest import lease as leases
 from ingest.core.record import Decision, Reason
 from ingest.db import read
 from ingest.dispatch import Worker, sample
@@ -46,6 +47,19 @@ quarantine_open_max = {quarantine_open_max}
 [reconcile]
 automatic = {automatic}
 after = "{after}"
+"""
+
+CLOUDEVENTS = """
+contract = 1
+stream = "{name}"
+[inbox.kafka]
+topic = "{name}.inbox"
+format = "cloudevents"
+[inbox.http]
+enabled = true
+[bus]
+topic = "{name}.bus"
+partitions = 2
 """
 
 Value = bytes | None
@@ -145,6 +159,16 @@ class Flow:
     def sample(self) -> None:
         """What beat asks of the broker every other second."""
         sample(self.admin, self.name)
+
+    def step_once(self, lane: str) -> None:
+        """A worker takes the lane although no sample says that there is something to do."""
+        source = self.sources("inbox")[0]
+        lease = leases.take(lane, source)
+        assert lease is not None
+        worker = self.worker(lane)
+        worker._open((lane, source), lease)
+        worker._round()
+        worker.close()
 
     def work_until(self, holds: Any, *lanes: str, seconds: float = 30.0) -> None:
         until = time.monotonic() + seconds

@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from console.api.tokens import issue
 from ingest.core.reason import Decision, Reason
 from tests.api.caller import person
-from tests.flow.world import Flow
+from tests.flow.world import CLOUDEVENTS, Flow
 from tests.hostile.table import CASES, Case, Fate, thing
 from tests.hostile.wire import Raw, produce
 
@@ -37,18 +37,6 @@ match = "thing"
 id = ["/id"]
 [close]
 discard_max = 1000
-"""
-CLOUDEVENTS = """
-contract = 1
-stream = "{name}"
-[inbox.kafka]
-topic = "{name}.inbox"
-format = "cloudevents"
-[inbox.http]
-enabled = true
-[bus]
-topic = "{name}.bus"
-partitions = 2
 """
 _FAR = str(2**63 - 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ingest.core.batching import BATCH_BYTES, HEADER_BYTES, Poll, bounded, weight
-from ingest.kafka import Partition, PartitionReader, Record, _Progress
+from ingest.kafka import Partition, PartitionReader, Record, _Commits, _Progress
 from tests.hostile.test_broker_lies import Said
 
 HERE = Partition("t", 0)
@@ -52,6 +52,7 @@ class Endless:
 def test_a_read_ends_with_the_turn_that_passes_its_bytes() -> None:
     reader = PartitionReader.__new__(PartitionReader)
     reader.isolation, reader._bytes, reader._progress = "read_committed", 0, {HERE: _Progress(0, 0, 0)}
+    reader._commits = _Commits()
     reader._consumer = Endless()  # type: ignore[assignment]
     for _ in range(2):
         chunk = reader.read(5_000, 60.0)[HERE]

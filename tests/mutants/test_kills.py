@@ -18,9 +18,10 @@ from ingest.admit import AdmissionLane
 from ingest.core.errors import BrokerError, LeaseError
 from ingest.core.outcome import Kind, Outcome
 from ingest.door import DoorRecord, receive
-from ingest.kafka import BusMessage, Chunk, GapClaim, PartitionReader, TransactionalProducer
+from ingest.kafka import BusMessage, PartitionReader, TransactionalProducer
 from tests.core.audit import world as w
 from tests.flow.bus import once, read_bus, scans
+from tests.flow.inbox import hide
 from tests.flow.world import CONTRACT, Flow, thing
 
 MakeFlow = Callable[..., Flow]
@@ -77,17 +78,7 @@ def test_a_gap_that_hides_a_record_fails_the_window(live: object, monkeypatch: p
     flow = Flow()  # its invariants do not hold afterwards, by intent
     flow.open()
     flow.produce([thing(1), thing(2), thing(3)])
-    real = AdmissionLane._read
-
-    def lying(lane: AdmissionLane, *most: Any) -> Chunk | None:
-        chunk = real(lane, *most)
-        if chunk is not None and lane.source.topic == flow.inbox:
-            hidden = [r for r in chunk.records if r.offset == 1]
-            chunk.records = [r for r in chunk.records if r.offset != 1]
-            chunk.gaps += [GapClaim(1, 2, r.leader_epoch, "read_committed", "BETWEEN_RECORDS") for r in hidden]
-        return chunk
-
-    monkeypatch.setattr(AdmissionLane, "_read", lying)
+    hide(monkeypatch, flow, 1)
     flow.work()
     flow.seal()
     flow.work()
