@@ -70,8 +70,9 @@ def said_of(counts: Mapping[str, int]) -> tuple[str, bool]:
     wrong = [f"{counts[state]:,} {words}" for state, words in reads.WORDS.items() if counts.get(state)]
     if wrong:
         return f"Of {total:,} lanes, {', '.join(wrong)}.", False
-    moving = counts.get("MOVING", 0)
-    return f"All {total:,} lanes are well: {moving:,} moving, {total - moving:,} caught up.", True
+    moving, retired = counts.get("MOVING", 0), counts.get("RETIRED", 0)
+    gone = f", {retired:,} retired" if retired else ""
+    return f"All {total:,} lanes are well: {moving:,} moving, {total - moving - retired:,} caught up{gone}.", True
 
 
 def _queue() -> tuple[c.Fact, ...]:

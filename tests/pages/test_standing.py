@@ -8,8 +8,11 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
+from console.pages.reads import lanes as reads
 from console.pages.reads.needs import LISTED
+from console.pages.system import said_of
 from ingest.db import write
+from tests.flow.bus import never_sent, once
 from tests.flow.many import lanes_of_a_kind
 from tests.flow.world import Flow, thing
 
@@ -43,8 +46,60 @@ def test_lanes_that_stopped_beyond_the_first_hundreds_are_on_now_and_on_the_lane
         assert last in now
     assert "the bus topic compacts: expected delete; found compact; next: set it" in lanes  # in full
     assert "Next: set cleanup.policy=delete on the bus." in lanes
-    assert lanes.index("bus_compacts") < lanes.index("unmeasured-cell") or stopped > 1
+    well = lanes.find('<tr data-row class="">')
+    assert well == -1 or lanes.index("bus_compacts") < well
     assert 'rel="next"' in lanes
+
+
+def test_a_lane_of_a_log_that_is_gone_is_retired_and_nothing_is_the_matter_with_it(live: object) -> None:
+    with transaction.atomic():
+        stream, sources = lanes_of_a_kind(2)
+        before = reads.counts(stream)
+        with write() as cur:
+            cur.execute("INSERT INTO retirement (source_id, why) VALUES (%s, 'made again')", (sources[0],))
+        lines = reads.lines(stream=stream)
+        after = reads.counts(stream)
+        only = reads.lines(stream=stream, after=lines[0].key)
+        transaction.set_rollback(True)
+    assert before == {"UNMEASURED": 2}
+    assert after == {"UNMEASURED": 1, "RETIRED": 1}
+    assert [(line.source_id, line.state) for line in lines] == [(sources[1], "UNMEASURED"), (sources[0], "RETIRED")]
+    assert [line.state for line in only] == ["RETIRED"]
+    assert said_of({"CAUGHT UP": 3, "RETIRED": 1}) == ("All 4 lanes are well: 0 moving, 3 caught up, 1 retired.", True)
+    assert said_of(after)[1] is False
+
+
+def test_an_attempt_that_is_over_holds_no_publish_lane(live: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log is gone, nobody will know its outcome, and the lane has nothing else before it."""
+    flow = Flow(automatic="false")
+    flow.open()
+    flow.produce([thing(1)])
+    once(monkeypatch, never_sent)
+    flow.work_until(lambda: flow.attempts() == ["UNKNOWN"])
+    monkeypatch.setitem(reads._BOUNDS, "stalled_after", 0.0)
+    with transaction.atomic():
+        with write() as cur:
+            cur.execute(
+                "UPDATE position SET stopped_code = NULL, stopped_detail = NULL, stopped_at = NULL,"
+                " stopped_until = NULL WHERE source_id = ANY(%s)",
+                (flow.sources(),),
+            )
+        held = publishing(flow)
+        with write() as cur:
+            cur.execute(
+                "INSERT INTO retirement (source_id, why) SELECT s, 'made again' FROM unnest(%s::integer[]) s",
+                (flow.sources("bus"),),
+            )
+            cur.execute("UPDATE attempt SET over_at = clock_timestamp() WHERE source_id = ANY(%s)", (flow.sources(),))
+        over = publishing(flow)
+        transaction.set_rollback(True)
+    assert (held, over) == ("STALLED", "CAUGHT UP")
+
+
+def publishing(flow: Flow) -> str:
+    """The state of its publish lane, as lists have it."""
+    (state,) = [each.state for each in reads.lines(stream=flow.name) if (each.lane, each.position) == ("publish", 0)]
+    return state
 
 
 def test_a_window_that_cannot_be_judged_says_so_on_its_page(

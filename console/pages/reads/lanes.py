@@ -140,7 +140,7 @@ def owners(size: int) -> list[tuple[str, int, datetime | None]]:
     return [(row.owner, row.leases, row.until) for row in rows]
 
 
-_KEY = re.compile(r"([1-6])\.([0-9]{1,9})\.(admission|effects|publish)")
+_KEY = re.compile(r"([1-7])\.([0-9]{1,9})\.(admission|effects|publish)")
 
 
 def _key(text: str) -> tuple[int | None, int | None, str | None]:

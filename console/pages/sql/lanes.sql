@@ -1,7 +1,7 @@
 -- name: states
 -- Every lane with its state and a rank, trouble first: what `page` and `counts` go on from. In SQL and over all of them: a
--- page that looked at the first few hundred said nothing of what had stopped beyond. How long a lane has stood is asked of the samples of those
--- alone that have something before them now.
+-- page that looked at the first few hundred said nothing of what had stopped beyond. How long a lane has stood is asked of
+-- the samples of those alone that have something before them now. The states are those of reads/lanes.py state().
 WITH seen AS (
     SELECT p.*, s.name AS source, st.name AS stream, n.lso, n.at AS sampled_at,
            CASE WHEN p.lane = 'publish' THEN least(q.queued_at, a.prepared_at) ELSE b.at END AS waits_since,
@@ -9,7 +9,8 @@ WITH seen AS (
                      CASE WHEN n.at > clock_timestamp() - make_interval(secs => %(sample_max_age)s)
                           THEN greatest(n.lso - p.next_offset, 0) END
                 WHEN q.queued_at IS NULL AND a.prepared_at IS NULL THEN 0
-                ELSE greatest(r.next_offset - p.next_offset, 0) END AS behind
+                ELSE greatest(r.next_offset - p.next_offset, 0) END AS behind,
+           p.lane <> 'publish' AND EXISTS (SELECT FROM retirement o WHERE o.source_id = p.source_id) AS retired
       FROM position p
       JOIN stream st ON st.id = p.stream_id
       JOIN (SELECT id, topic || '/' || partition AS name FROM source) s ON s.id = p.source_id
@@ -25,12 +26,14 @@ WITH seen AS (
                           WHERE p.lane = 'publish' AND x.source_id = p.source_id ORDER BY x.queued_at LIMIT 1) q ON true
       LEFT JOIN LATERAL (SELECT x.prepared_at FROM attempt x
                           WHERE p.lane = 'publish' AND x.source_id = p.source_id
-                            AND x.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE') ORDER BY x.prepared_at LIMIT 1) a ON true
+                            AND x.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE') AND x.over_at IS NULL
+                          ORDER BY x.prepared_at LIMIT 1) a ON true
       LEFT JOIN position r ON p.lane = 'publish' AND r.lane = 'admission' AND r.source_id = p.source_id
      WHERE %(stream)s::text IS NULL OR st.name = %(stream)s),
 judged AS (
     SELECT seen.*,
-           CASE WHEN stopped_code LIKE 'waits!_%%' ESCAPE '!' THEN 'WAITS'
+           CASE WHEN retired THEN 'RETIRED'
+                WHEN stopped_code LIKE 'waits!_%%' ESCAPE '!' THEN 'WAITS'
                 WHEN stopped_code IS NOT NULL THEN 'STOPPED'
                 WHEN behind IS NULL THEN 'UNMEASURED'
                 WHEN behind = 0 THEN 'CAUGHT UP'
@@ -39,7 +42,8 @@ judged AS (
                 ELSE 'MOVING' END AS state
       FROM seen),
 ranked AS (
-    SELECT judged.*, array_position(ARRAY['STOPPED', 'STALLED', 'WAITS', 'UNMEASURED', 'MOVING', 'CAUGHT UP'], state) AS rank
+    SELECT judged.*, array_position(ARRAY['STOPPED', 'STALLED', 'WAITS', 'UNMEASURED', 'MOVING', 'CAUGHT UP', 'RETIRED'],
+                                    state) AS rank
       FROM judged)
 
 -- name: page
