@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +38,24 @@ def flow(make_flow: Callable[..., Flow]) -> Flow:
 
 
 @pytest.fixture(autouse=True)
-def a_turn_for_every_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests left in the database takes its turn, too: a look goes through all of it."""
+def nobody_elses_windows(live: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The ledger keeps what other tests left. A look judges the windows of this test's streams alone, however long it
+    takes, and when the test is over their gates are shut."""
+    from audit import close
+    from ingest.streams import compiled
+    from tests.flow import world
+
+    before = len(world.MADE)
+    is_auto = close._auto
     monkeypatch.setattr("audit.close.EVALUATE_SECONDS", 120.0)
+    monkeypatch.setattr(
+        "audit.close._auto",
+        lambda contract: is_auto(contract) and compiled(contract).contract.stream in _names(world.MADE[before:]),
+    )
+    yield
+    for flow in world.MADE[before:]:
+        flow.leave()
+
+
+def _names(flows: Iterable[Flow]) -> set[str]:
+    return {flow.name for flow in flows}

@@ -31,6 +31,7 @@ def make_flow(live: object) -> Iterator[Callable[..., Flow]]:
     yield make
     for flow in made:
         flow.check()
+        flow.leave()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from audit.fsck import fsck
 from audit.open import Opened, open_run
 from ingest import lease as leases
 from ingest.core.record import Decision, Reason
-from ingest.db import read
+from ingest.db import read, write
 from ingest.dispatch import Worker, sample
 from ingest.kafka import Admin, BusMessage, Cluster, PlainProducer
 from ingest.streams import load
@@ -70,6 +70,10 @@ def thing(number: int | str, **more: Any) -> bytes:
     return json.dumps({"type": "thing", "id": number, **more}).encode()
 
 
+MADE: list[Flow] = []
+"""Every stream of this session, in the order of their making."""
+
+
 @dataclass
 class Flow:
     """One stream. Every name is new, so that what other tests left in the ledger does not matter."""
@@ -85,6 +89,7 @@ class Flow:
     name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
 
     def __post_init__(self) -> None:
+        MADE.append(self)
         self.cluster = Cluster.from_settings()
         self.admin = Admin(self.cluster)
         self.admin.create_topic(self.inbox, self.partitions)
@@ -229,3 +234,14 @@ class Flow:
         """The invariants of this stream: run after every scenario."""
         findings = fsck(stream=self.name)
         assert findings == [], findings
+
+    def leave(self) -> None:
+        """Shuts its gates: no later look re-checks them, and none that runs out ends another test's readers."""
+        with write() as cur:
+            cur.execute(
+                "UPDATE gate_open SET open_until = least(open_until, clock_timestamp()),"
+                " checked_at = clock_timestamp(), shut_why = 'the test is over'"
+                " WHERE shut_why IS NULL AND win IN (SELECT w.id FROM run_window w"
+                " JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = %s)",
+                (self.name,),
+            )
