@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = ROOT / "tests" / "mutants" / "patches"
 SECONDS = 240
-OF_A_SESSION = {"PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTHONPATH"}
+OF_A_SESSION = {"PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,15 @@ def try_out(mutant: Mutant, tree: Path, stack: Mapping[str, str]) -> Tried:
 
 
 def _patch(mutant: Mutant, tree: Path, *more: str) -> str:
-    """Empty, or why it does not apply."""
+    """Empty, or why it does not apply.
+
+    What Python compiled goes with it: a file of the same size, changed within the same second, counts as the old one.
+    """
+    for line in mutant.patch.read_text(encoding="utf-8").splitlines():
+        if line.startswith("--- a/"):
+            source = tree / line.removeprefix("--- a/").split("\t")[0]
+            for compiled in (source.parent / "__pycache__").glob(f"{source.stem}.*.pyc"):
+                compiled.unlink()
     done = subprocess.run(
         ["git", "apply", *more, str(mutant.patch)], cwd=tree, capture_output=True, text=True,
         env={**os.environ, "GIT_CEILING_DIRECTORIES": str(tree.parent)},
@@ -112,7 +120,6 @@ def run_tests(tests: Sequence[str], tree: Path, stack: Mapping[str, str]) -> tup
     environment = {
         **{key: value for key, value in os.environ.items() if key not in OF_A_SESSION},
         "PASSGATE_MUTANTS_STACK": json.dumps(dict(stack)),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(
@@ -123,6 +130,13 @@ def run_tests(tests: Sequence[str], tree: Path, stack: Mapping[str, str]) -> tup
 
 def killers(chosen: Iterable[Mutant]) -> list[str]:
     return sorted({test for mutant in chosen for test in mutant.killed_by})
+
+
+def one_of_each_file(chosen: Iterable[Mutant]) -> list[str]:
+    first: dict[str, str] = {}
+    for test in killers(chosen):
+        first.setdefault(test.split("::")[0], test)
+    return list(first.values())
 
 
 def main(names: Sequence[str]) -> int:
