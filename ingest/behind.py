@@ -1,4 +1,7 @@
-"""Is this ledger the newest one? Kafka is told a position only once that is durable: what it holds cannot be ahead."""
+"""Is this ledger the newest one? Kafka is told of it only what is durable: what Kafka holds cannot be ahead.
+
+It holds what lanes committed, and the ledger's generation, which grows every few seconds whatever the lanes do.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import time
 from collections import defaultdict
 from typing import Any
 
+from django.db import connection
+
 from ingest.core.errors import LedgerError
-from ingest.core.group import group_of, mark_of
-from ingest.db import read, statements
+from ingest.core.group import group_of, ledger_group_of, mark_of
+from ingest.db import one, read, statements
 from ingest.install import install_id
-from ingest.kafka import Admin, BrokerUnavailable, Committed
+from ingest.kafka import Admin, BrokerUnavailable, Committed, Partition
 from ingest.models import Stream
 
 sql = statements("ingest", "reading")
@@ -46,11 +51,63 @@ def check_current(stream: Stream, admin: Admin) -> None:
     ]
     if ahead:
         raise LedgerBehind(
-            expected="positions at or beyond Kafka's commits",
-            found="; ".join(ahead[:5]),
-            next_step="put the newest copy of the database back; lanes then go on by themselves",
+            expected="positions at or beyond Kafka's commits", found="; ".join(ahead[:5]), next_step=_PUT_BACK
         )
+    if newer := newer_generation(stream.id, admin):
+        raise LedgerBehind(expected="the newest generation of the ledger", found=newer, next_step=_PUT_BACK)
     _current.add(key)
+
+
+_PUT_BACK = "put the newest copy of the database back; lanes then go on by themselves"
+
+
+# ---- the generation -------------------------------------------------------------------------------------------------
+
+TELL_SECONDS = 10.0
+_told_at = 0.0
+
+
+def tell_generation(admin: Admin) -> None:
+    """Every TELL_SECONDS of a process that samples. Raises nothing of Kafka's: what is not told now is told next time.
+
+    Never a lower one: an older copy that was put back would take the trace away that shows it. And only of what is
+    committed: inside a transaction nothing is told.
+    """
+    global _told_at
+    if connection.in_atomic_block or time.monotonic() - _told_at < TELL_SECONDS:
+        return
+    _told_at = time.monotonic()
+    places, install = _places(None), install_id()
+    group, mark = ledger_group_of(install), mark_of(install)
+    told = admin.told(group, places, mark) if places else None
+    generation = _generation()
+    if told is not None and told < generation:
+        admin.tell(group, dict.fromkeys(places, generation), mark)
+
+
+def newer_generation(stream: int, admin: Admin) -> str:
+    """What Kafka was told of a newer one than this; empty where it was not. Raises BrokerUnavailable."""
+    places, install = _places(stream), install_id()
+    until = time.monotonic() + COORDINATOR_SECONDS
+    while places and (told := admin.told(ledger_group_of(install), places, mark_of(install))) is None:
+        if time.monotonic() > until:
+            raise BrokerUnavailable(expected=f"the ledger's generation beside {places[0]}", found="no answer")
+        time.sleep(0.1)
+    here = _generation()  # after what was told: it only grows
+    if not places or told is None or told <= here:
+        return ""
+    return f"Kafka was told of sample {told:,}, and the newest here is {here:,}"
+
+
+def _places(stream: int | None) -> list[Partition]:
+    with read() as cur:
+        rows = cur.execute(sql.generation_places, {"stream": stream}).fetchall()
+    return [Partition(row.topic, row.partition) for row in rows]
+
+
+def _generation() -> int:
+    with read() as cur:
+        return int(one(cur.execute(sql.generation)).generation)
 
 
 def _told(stream: Stream, admin: Admin, rows: list[Any]) -> dict[tuple[str, int], int]:
@@ -60,10 +117,12 @@ def _told(stream: Stream, admin: Admin, rows: list[Any]) -> dict[tuple[str, int]
     for row in rows:
         partitions[row.topic].append(row.partition)
     found: dict[tuple[str, int], int] = {}
+    install = install_id()
+    group, mark = group_of(install, stream.name), mark_of(install)
     for topic, facts in admin.topics(partitions).items() if partitions else ():
         if facts is None or facts.topic_id != ids[topic]:
             continue  # offsets of another incarnation are nobody's (K5)
-        for number, said in _committed(admin, stream, topic, partitions[topic]).items():
+        for number, said in _answered(admin, group, topic, partitions[topic], mark).items():
             if said.ours and said.offset is not None:
                 found[topic, number] = said.offset
     return found
@@ -73,9 +132,7 @@ def _told(stream: Stream, admin: Admin, rows: list[Any]) -> dict[tuple[str, int]
 COORDINATOR_SECONDS = 5.0
 
 
-def _committed(admin: Admin, stream: Stream, topic: str, partitions: list[int]) -> dict[int, Committed]:
-    install = install_id()
-    group, mark = group_of(install, stream.name), mark_of(install)
+def _answered(admin: Admin, group: str, topic: str, partitions: list[int], mark: str) -> dict[int, Committed]:
     until = time.monotonic() + COORDINATOR_SECONDS
     while True:
         found = admin.committed(group, topic, partitions, mark)

@@ -17,6 +17,7 @@ from typing import Any
 from django.conf import settings
 
 from ingest.admit import AdmissionLane
+from ingest.behind import tell_generation
 from ingest.collecting import no_collecting
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.group import group_of
@@ -364,6 +365,7 @@ def sample(admin: Admin, stream: str | None = None) -> int:
     names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
     columns = dict(zip(names, map(list, zip(*answers, strict=True)), strict=True))
     again(lambda: _write_samples(columns))
+    tell_generation(admin)
     return len(answers)
 
 

@@ -324,6 +324,7 @@ class Admin:
         self._admin = AdminClient(cluster.config(self.faults))
         self._in_doubt, self._unanswered = False, 0
         self._members: dict[str, Consumer] = {}
+        self._teller: Consumer | None = None
 
     @property
     def _client(self) -> AdminClient:
@@ -450,6 +451,28 @@ class Admin:
             log.info("committed offsets not measured: %s", raised)
             return {tp.partition: Committed("UNMEASURED") for tp in wanted}
         return {tp.partition: _committed(tp, mark) for tp in answered}
+
+    def told(self, group: str, partitions: Sequence[Partition], mark: str) -> int | None:
+        """The highest number that was told beside any of these; 0: none, None: no answer about one of them."""
+        wanted = [TopicPartition(p.topic, p.partition) for p in partitions]
+        try:
+            answered = [_committed(tp, mark) for tp in self._member(group).committed(wanted, timeout=self.timeout)]
+        except KafkaException as raised:
+            log.info("not known what was told: %s", raised)
+            return None
+        if any(said.state == "UNMEASURED" for said in answered):
+            return None
+        return max((said.offset or 0 for said in answered if said.ours), default=0)
+
+    def tell(self, group: str, offsets: Mapping[Partition, int], mark: str) -> None:
+        """Commits numbers that Kafka is to keep for us, and does not wait: `told` says what became of it."""
+        wanted = [_at(Start(p.topic, p.partition, offset), mark) for p, offset in offsets.items()]
+        if self._teller is None:  # apart from those that ask, which are closed in turn: closing waits for a commit
+            self._teller = Consumer(self._cluster.config(self.faults, group_id=group, enable_auto_commit=False))
+        try:
+            self._teller.commit(offsets=wanted, asynchronous=True)
+        except KafkaException as raised:
+            log.info("not told: %s", raised)
 
     def _member(self, group: str) -> Consumer:
         """A consumer that only asks. The admin client's own call can end the process while the coordinator is loading

@@ -19,7 +19,7 @@ import hypothesis
 import pytest
 from django.conf import settings
 
-from console.stack import STORES, Stack
+from console.stack import STORES, Stack, kafka
 from console.stack.account import remove_private_folder
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
 # No deadline for an example: on a busy machine one that is late says nothing about the code.
 hypothesis.settings.register_profile("passgate", deadline=None)
 hypothesis.settings.load_profile("passgate")
+
+# Brokers of tests live for minutes: what Java's second compiler makes of them it never earns back.
+kafka.MEMORY = (*kafka.MEMORY, "-XX:TieredStopAtLevel=1")
 
 _sweep_killed_sessions()
 STACK = Stack(Path(tempfile.mkdtemp(prefix=PREFIX)) / "data", progress=_say)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from audit.core.finding import Finding, Report, Said, Unseen
-from audit.fsck import again, chain, ledger, passes, reread, truth
+from audit.fsck import again, chain, ledger, newest, passes, reread, truth
 from audit.fsck.looking import MOST, Check, Scope
 
 #: What `passgate fsck` says it does not check.
@@ -20,8 +20,10 @@ NOT_IN_FORCE = {
     "I9": "verdicts are not sealed yet: batch roots and verdict digests are recomputed, signatures are not there",
     "I11": "there are no plans yet",
 }
-#: Checks of the ledger. `passes` asks Kafka, too, but not for records.
-CHECKS: tuple[Check, ...] = (*ledger.CHECKS, *again.CHECKS, *truth.CHECKS, *passes.CHECKS, *chain.CHECKS)
+#: Checks of the ledger. `passes` and `newest` ask Kafka, too, but not for records.
+CHECKS: tuple[Check, ...] = (
+    *newest.CHECKS, *ledger.CHECKS, *again.CHECKS, *truth.CHECKS, *passes.CHECKS, *chain.CHECKS,
+)  # fmt: skip
 #: Every check by its name, those that read Kafka again included.
 NAMES: tuple[str, ...] = (*(check.name for check in CHECKS), *reread.COMPARISONS)
 

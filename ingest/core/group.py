@@ -16,3 +16,8 @@ def group_of(install: UUID | str, stream: str) -> str:
 def mark_of(install: UUID | str) -> str:
     """The metadata beside each offset that our lanes commit: nobody else writes it."""
     return f"passgate {install}"
+
+
+def ledger_group_of(install: UUID | str) -> str:
+    """The group that is told how far the ledger is, which an older copy of the database does not know."""
+    return f"passgate.{install}:ledger"

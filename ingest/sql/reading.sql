@@ -17,3 +17,16 @@ SELECT DISTINCT ON (s.topic, s.partition) s.topic, s.topic_id, s.partition, p.ne
   FROM source s JOIN position p ON p.source_id = s.id AND p.lane IN ('admission', 'effects')
  WHERE s.stream_id = %(stream)s AND s.kind = 'topic'
  ORDER BY s.topic, s.partition, s.id DESC
+
+-- name: generation
+-- The newest sample: written every few seconds, by any process, so an older copy of the database has an older one.
+SELECT coalesce(max(id), 0) AS generation FROM sample
+
+-- name: generation_places
+-- Of each stream (or of one) the partition beside which Kafka is told the generation: of its newest bus, else of its inbox.
+SELECT DISTINCT ON (s.stream_id) s.topic, s.partition
+  FROM source s
+ WHERE s.kind = 'topic' AND (%(stream)s::integer IS NULL OR s.stream_id = %(stream)s)
+   AND NOT EXISTS (SELECT FROM retirement r WHERE r.source_id = s.id)
+ ORDER BY s.stream_id, s.role, s.partition, s.id DESC
+ LIMIT 5000

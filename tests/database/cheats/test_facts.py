@@ -52,6 +52,8 @@ CHEATS = [
     thief("and its receipt is gone", f"{A_GAP.format('inbox', 0, 1)}; DELETE FROM receipt WHERE {FIRST}", "gaps_again"),
     thief("and a PASS counts it", f"DELETE FROM receipt WHERE {FIRST}", "passes"),
     thief("a gap lies over a record of the bus", f"INSERT INTO gap (source_id, from_offset, to_offset, isolation, why, fence) SELECT bus_source_id, bus_offset, bus_offset + 1, 'read_committed', 'AT_END', 1 FROM place WHERE {A_PLACE}", "bus_gaps_again"),
+    # an older copy
+    thief("the ledger is of before the newest sample", "DELETE FROM sample", "newest"),
     # receipts
     app("a receipt is changed", f"UPDATE receipt SET decision = 2 WHERE {FIRST}", refused="InsufficientPrivilege"),
     app("a receipt lies in a gap", f'INSERT INTO receipt (source_id, "offset", batch_id, decision, reason, flags, payload_digest) SELECT source_id, %(gap)s, batch_id, 3, 1, 0, {D} FROM receipt WHERE source_id = %(inbox)s AND "offset" = %(gap)s - 1', "records_have_receipts"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from audit.enforce import decide_gate
 from ingest.kafka import BusMessage, TransactionalProducer
+from tests.flow.test_behind import tell
 from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow, thing
 
@@ -28,7 +29,7 @@ def passed_run() -> dict[str, Any]:
     assert stored.verdict.state == "PASS", stored.sentence
     assert decide_gate(flow.name, "r1", who="a reader").status == 200
     flow.open("r2")
-    flow.sample()
+    tell(flow)
     return values(flow)
 
 
