@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -294,17 +295,35 @@ def _write_shut(win: int, why: str) -> None:
 
 
 def decide_gate(stream: str, run_id: str, window: int | None = None, who: str = "") -> GateDecision:
-    """May `who` read this run (or this window of it)? Logged, granted or not; what cannot be logged is a 503."""
+    """May `who` read this run (or this window of it)? Logged, granted or not; what cannot be logged is a 503.
+
+    Whoever asks may be stopped between any two steps. A yes is written down only while its gates are still open, and is
+    given only within the lease that it was said of: else it is looked at again.
+    """
     try:
-        decision = _decide(stream, run_id, window)
-        _log(decision, stream, run_id, window, who)
+        for _ in range(LOOKS):
+            asked = time.monotonic()
+            decision, now = _decide(stream, run_id, window)
+            failpoint("decide.after_looking")
+            logged = _log(decision, stream, run_id, window, who)
+            if logged and not _is_over(decision, now, time.monotonic() - asked):
+                return decision
+        log.warning("gate %s/%s not answered: it changed at each of %s looks", stream, run_id, LOOKS)
     except (PassgateError, psycopg.Error) as error:
         log.warning("gate %s/%s not answered: %s", stream, run_id, error)
-        return core.refuse(Code.UNAVAILABLE, "the gate cannot evaluate or log this now")
-    return decision
+    return core.refuse(Code.UNAVAILABLE, "the gate cannot evaluate or log this now")
 
 
-def _decide(stream: str, run_id: str, window: int | None) -> GateDecision:
+LOOKS = 3
+
+
+def _is_over(decision: GateDecision, now: datetime, seconds: float) -> bool:
+    """Whether the lease that a yes was said of, at the database's `now`, has run out `seconds` later."""
+    return decision.open_until is not None and decision.open_until - now <= timedelta(seconds=seconds)
+
+
+def _decide(stream: str, run_id: str, window: int | None) -> tuple[GateDecision, datetime]:
+    """The answer, and the database's time of it."""
     with read() as cur:
         values = {"stream": stream, "run_id": run_id, "window": window}
         rows = prepared(cur, sql.run_gates, values).fetchall()
@@ -322,10 +341,12 @@ def _decide(stream: str, run_id: str, window: int | None) -> GateDecision:
         for row in rows
     ]
     closed = window is not None or all(row.run_state == "CLOSED" for row in rows)
-    return core.decide(windows, closed, rows[0].now if rows else look.now())
+    now = rows[0].now if rows else look.now()
+    return core.decide(windows, closed, now), now
 
 
-def _log(decision: GateDecision, stream: str, run_id: str, window: int | None, who: str) -> None:
+def _log(decision: GateDecision, stream: str, run_id: str, window: int | None, who: str) -> bool:
+    """False: nothing was written, for a gate that the answer says is open is not any more."""
     values = {
         "who": who[:200],
         "stream": stream[:200],
@@ -336,4 +357,4 @@ def _log(decision: GateDecision, stream: str, run_id: str, window: int | None, w
         "verdict": decision.verdict,
     }
     with read() as cur:  # one statement is its own transaction
-        prepared(cur, sql.log_decision, values)
+        return prepared(cur, sql.log_decision, values).fetchone() is not None

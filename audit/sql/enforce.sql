@@ -68,5 +68,14 @@ SELECT w.number, r.state AS run_state, v.state, v.body, g.open_until, g.checked_
  ORDER BY w.number
 
 -- name: log_decision
+-- A yes is written only while every gate it was said of is still open: whoever says it may have been stopped since it looked.
 INSERT INTO gate_decision (who, stream, run_id, window_number, status, code, verdict)
-VALUES (%(who)s, %(stream)s, %(run_id)s, %(window)s, %(status)s, %(code)s, %(verdict)s)
+SELECT %(who)s::text, %(stream)s::text, %(run_id)s::text, %(window)s::integer, %(status)s::smallint, %(code)s::text,
+       %(verdict)s::text
+ WHERE %(status)s::integer <> 200
+    OR NOT EXISTS (SELECT FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
+                     LEFT JOIN gate_open g ON g.win = w.id
+                    WHERE s.name = %(stream)s AND r.run_id = %(run_id)s
+                      AND (%(window)s::integer IS NULL OR w.number = %(window)s)
+                      AND (g.shut_why IS NULL AND lease_holds(g.checked_at, g.open_until)) IS NOT TRUE)
+RETURNING id

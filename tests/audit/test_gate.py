@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -123,6 +124,46 @@ def test_without_re_checks_it_shuts_by_expiry_and_answers_503(flow: Flow) -> Non
     assert (unsure.status, unsure.retry, unsure.exit_code) == (503, True, 3)
     assert enforced(flow).outcome == "extended"
     assert decide_gate(flow.name, "r1", who="mart").granted
+
+
+def test_a_yes_is_not_written_once_its_gate_has_shut(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread was stopped between its look and its answer, and the gate's lease ran out meanwhile."""
+    passed(flow)
+
+    def shut(name: str) -> None:
+        with write() as cur:
+            cur.execute("UPDATE gate_open SET open_until = clock_timestamp() WHERE win = %s", (gate_row(flow).win,))
+
+    monkeypatch.setattr(enforce, "failpoint", shut)
+    late = decide_gate(flow.name, "r1", who="mart")
+    assert (late.status, late.code) == (503, Code.UNAVAILABLE)
+    rows = flow.rows("SELECT status FROM gate_decision WHERE stream = %(name)s AND who = 'mart'")
+    assert [row.status for row in rows] == [503]
+
+
+def test_a_yes_is_not_given_past_the_lease_that_it_was_said_of(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread was stopped after it had written its answer down, for longer than the lease."""
+    passed(flow)
+    log = enforce._log
+    slept: list[float] = []
+
+    def log_and_sleep(*given: Any) -> bool:
+        logged = log(*given)
+        if not slept:
+            slept.append(0.6)
+            time.sleep(0.6)
+        return logged
+
+    monkeypatch.setattr(enforce, "_log", log_and_sleep)
+    with write() as cur:
+        cur.execute(
+            "UPDATE gate_open SET open_until = clock_timestamp() + interval '0.5 s' WHERE win = %s",
+            (gate_row(flow).win,),
+        )
+    late = decide_gate(flow.name, "r1", who="mart")
+    assert slept and (late.status, late.code) == (503, Code.UNAVAILABLE)
+    rows = flow.rows("SELECT status FROM gate_decision WHERE stream = %(name)s AND who = 'mart' ORDER BY id")
+    assert [row.status for row in rows] == [200, 503]
 
 
 def test_a_broker_that_does_not_answer_extends_nothing(flow: Flow) -> None:

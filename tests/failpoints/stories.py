@@ -237,6 +237,16 @@ def enforcer_dies(point: str, ground: GetGround) -> None:
     assert [str(x) for x in fsck(stream=stream.flow.name)] == []
 
 
+def deciding_dies(point: str, ground: GetGround) -> None:
+    """Who asked got no answer, and asks again."""
+    stream = ground()
+    stream.new_run()
+    ends_well(stream)
+    stream.dies("decide", point)
+    stream.does("decide")
+    assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
 # ---- all of them ----------------------------------------------------------------------------------------------------
 
 FORGETTING = ["slice.while_forgetting", "slice.while_giving_back"]
@@ -265,6 +275,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (door_dies, points("door")),
     (forgetting_dies, FORGETTING),
     (enforcer_dies, points("enforce", "readers")),
+    (deciding_dies, points("decide")),
     (half_an_attempt, ["bus.while_producing"]),
 ]
 

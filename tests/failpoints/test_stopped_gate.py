@@ -18,6 +18,7 @@ from audit.enforce import decide_gate
 from ingest.db import write
 from tests.failpoints import steps
 from tests.failpoints.ground import MORE, Ground
+from tests.failpoints.processes import Workers
 from tests.flow.world import CONTRACT
 
 GetGround = Callable[..., Ground]
@@ -126,3 +127,33 @@ def test_a_closer_stopped_for_long_opens_nothing(
     assert decide_gate(stream.flow.name, stream.run_id, who="test").status != 200
     stream.does("enforce", unsure=True)
     assert decide_gate(stream.flow.name, stream.run_id, who="test").status != 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [(contradicted, 403), (context_fallen, 403), (lease_run_out, 503)],
+    ids=lambda given: getattr(given, "__name__", str(given)),
+)
+def test_a_request_stopped_for_long_is_told_what_is_so_now(
+    ground: GetGround, other_workers: Workers, changes: Callable[[Ground], None], status: int
+) -> None:
+    """The thread that answers had seen an open gate; its yes is neither written nor given on that."""
+    stream = judged(ground)
+    stream.does("enforce")
+    stream.workers.start("decide", "decide.after_looking:1:STOP", **stream.job(status=status))
+    stream.workers.stopped()
+    changes(stream)
+    if changes is context_fallen:
+        assert other_workers.run("enforce", **stream.job()) == 0
+    elif changes is lease_run_out:
+        time.sleep(RECHECK + 0.5)
+    logged = yeses(stream)
+    stream.workers.wake()
+    assert stream.workers.ended() == 0
+    assert yeses(stream) == logged
+
+
+def yeses(stream: Ground) -> int:
+    return int(
+        stream.flow.rows("SELECT count(*) AS n FROM gate_decision WHERE stream = %(name)s AND status = 200")[0].n
+    )

@@ -240,6 +240,14 @@ def enforce(job: Job) -> None:
     assert job.get("unsure") or all(x.outcome != "unmeasured" for x in found), found
 
 
+def decide(job: Job) -> None:
+    """What a request to the gate asks, and the answer it is to get."""
+    from audit.enforce import decide_gate
+
+    decision = decide_gate(job["stream"], job["run"], who="test")
+    assert decision.status == job.get("status", 200), decision
+
+
 def door(job: Job) -> None:
     from ingest.door import DoorRecord, receive
 
@@ -282,8 +290,8 @@ def sample(job: Job) -> None:
 
 JOBS: dict[str, Callable[[Job], None]] = {
     "work": work, "open": open_, "seal": seal, "close": close, "evaluate": evaluate, "look_after": look_after,
-    "enforce": enforce, "door": door, "request": request, "request_run": request_run, "dispatch": dispatch,
-    "permit": permit, "sample": sample,
+    "enforce": enforce, "decide": decide, "door": door, "request": request, "request_run": request_run,
+    "dispatch": dispatch, "permit": permit, "sample": sample,
 }  # fmt: skip
 
 if __name__ == "__main__":
