@@ -133,6 +133,17 @@ def _lane(cluster: Cluster) -> Callable[[], object]:
     return turn
 
 
+def _telling(cluster: Cluster) -> Callable[[], object]:
+    asked, told = Admin(cluster, 2.0), [0]
+
+    def tell() -> object:
+        told[0] += 1
+        asked.tell("ledger", {Partition(TOPIC, 0): told[0]}, "ours")
+        return (asked.told("ledger", [Partition(TOPIC, 0)], "ours") or 0) >= told[0] - 10
+
+    return tell
+
+
 def _publishing(cluster: Cluster) -> Callable[[], object]:
     made: list[TransactionalProducer] = []
 
@@ -150,6 +161,7 @@ WORK = {
     "measuring": _measuring,
     "closing": _closing,
     "lane": _lane,
+    "telling": _telling,
     "publishing": _publishing,
 }
 
