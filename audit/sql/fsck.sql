@@ -92,13 +92,17 @@ SELECT 'source ' || p.source_id AS subject,
  LIMIT %(most)s
 
 -- name: i4_samples_possible
--- A sample is of the past, and what it says of one log can be true of one log.
+-- What a sample says of one log can be true of one log. It is of the past, or of before the clock stepped back: then the one
+-- before it is of that time, too.
 SELECT 'sample ' || n.id AS subject,
        'log start ' || coalesce(n.log_start::text, '-') || ', LSO ' || coalesce(n.lso::text, '-') || ', end '
        || coalesce(n.hw::text, '-') || ' at ' || n.at AS found
   FROM sample n JOIN source c ON c.id = n.source_id JOIN stream s ON s.id = c.stream_id
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND (n.log_start > n.hw OR n.lso > n.hw OR n.at > clock_timestamp() + interval '1 minute')
+   AND (n.log_start > n.hw OR n.lso > n.hw
+        OR n.at > clock_timestamp() + interval '1 minute'
+           AND n.at > (SELECT b.at FROM sample b WHERE b.source_id = n.source_id AND b.id < n.id ORDER BY b.id DESC LIMIT 1)
+                      + interval '1 minute')
  LIMIT %(most)s
 
 -- name: i5_positions_explained

@@ -19,6 +19,7 @@ import pytest
 
 from audit.enforce import decide_gate, enforce_due
 from console.celery import app, steady
+from console.pages.reads.lanes import newest_samples
 from console.stack import Stack
 from ingest import lease as leases
 from ingest.dispatch import dispatch
@@ -74,6 +75,9 @@ def test_lanes_go_on(live: Stack, flow: Flow, server: psycopg.Connection[Any], b
     flow.seal()
     flow.work()
     assert str(flow.judge().verdict.state) == "PASS"
+    (now,) = server.execute("SELECT clock_timestamp()").fetchone() or ()
+    newest = newest_samples(flow.sources())
+    assert newest and all(sample.at <= now for sample in newest.values())
 
 
 @pytest.mark.parametrize("by", STEPS)

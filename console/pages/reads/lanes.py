@@ -157,8 +157,11 @@ def _line(row: Any) -> LaneLine:
 
 
 def newest_samples(sources: Iterable[int]) -> dict[int, Sample]:
-    """The newest sample of each source: one look into the index a source, however many samples there are."""
-    newest = Sample.objects.filter(source=OuterRef("pk")).order_by("-at").values("id")[:1]
+    """The newest sample of each source: one look into the index a source, however many samples there are.
+
+    None of a time to come: the clock has stepped back since, and it would look fresh until then.
+    """
+    newest = Sample.objects.filter(source=OuterRef("pk"), at__lte=Now()).order_by("-at").values("id")[:1]
     wanted = Source.objects.filter(id__in=set(sources)).annotate(newest=Subquery(newest)).values("newest")
     return {each.source_id: each for each in Sample.objects.filter(id__in=wanted)}
 
