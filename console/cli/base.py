@@ -33,6 +33,7 @@ from ingest.core.visible import is_printable
 from ingest.db import DatabaseGone
 
 DONE, NO, USAGE, CANNOT, NOT_YET, INTERRUPTED = 0, 1, 2, 3, 4, 130
+CAN_SUCCEED_LATER = "the same command can succeed later"
 CELL = 120
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -108,7 +109,7 @@ def message(error: PassgateError) -> str:
         if text:
             lines.append(f"  {name + ':':<10}{plainly(text)}")
     if error.retry:
-        lines.append("  the same command can succeed later")
+        lines.append(f"  {CAN_SUCCEED_LATER}")
     return "\n".join(lines)
 
 

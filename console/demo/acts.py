@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from console.demo.telling import Teller
 from ingest.core.errors import PassgateError
 
 DONE, NOT_YET = 0, 4
+PAUSES = (2.0, 5.0, 10.0)
+CAN_SUCCEED_LATER = "the same command can succeed later"
+"""As a command says it: the demo knows no more of them than whoever types them."""
 
 
 class ActFailed(PassgateError):
@@ -40,12 +44,21 @@ class Commands:
         self._teller = teller
 
     def run(self, *words: str, codes: Collection[int] = (DONE,), quiet: bool = False, stdin: str = "") -> Answer:
-        """Run one command, shown with its answer unless `quiet`. Raises ActFailed for an exit code not in `codes`."""
+        """Run one command, shown with its answer unless `quiet`. Raises ActFailed for an exit code not in `codes`.
+
+        Where the answer says that the same command can succeed later it is run again, as a person would: the demo
+        freezes the broker, and a busy machine is slow to answer afterwards.
+        """
         if not quiet:
             self._teller.command(words)
-        answer = run(words, stdin)
-        if not quiet or answer.code not in codes:
-            self._teller.answer(answer.text)
+        for pause in (*PAUSES, None):
+            answer = run(words, stdin)
+            if not quiet or answer.code not in codes:
+                self._teller.answer(answer.text)
+            if answer.code in codes or pause is None or CAN_SUCCEED_LATER not in answer.text:
+                break
+            self._teller.say(f"again, in {pause:g} s")
+            time.sleep(pause)
         if answer.code not in codes:
             raise ActFailed(
                 expected=f"exit code {' or '.join(map(str, sorted(codes)))} of {' '.join(words)}",
