@@ -73,7 +73,10 @@ class Verdict(models.Model):
             models.UniqueConstraint(fields=["run", "number"], name="verdict_number_unique"),
             models.CheckConstraint(condition=Q(state__in=VerdictState.values), name="verdict_state_known"),
         ]
-        indexes = [models.Index(fields=["win", "-number"], name="verdict_latest")]
+        indexes = [
+            models.Index(fields=["win", "-number"], name="verdict_latest"),
+            models.Index(fields=["-decided_at"], condition=Q(state="FAIL"), name="verdict_failed"),
+        ]
 
 
 class Judging(models.Model):

@@ -31,6 +31,7 @@ def now(request: HttpRequest) -> HttpResponseBase:
         *_unknown(request, found.unknown),
         *_quarantine(request, found.quarantine),
         *_stopped(request, found),
+        *_fallen(request, found),
     ]
     mine = tuple(todo for todo in lines if todo.act and todo.act.answer)
     others = tuple(todo for todo in lines if not (todo.act and todo.act.answer))
@@ -47,7 +48,10 @@ def now(request: HttpRequest) -> HttpResponseBase:
 def _nothing(others: int) -> tuple[str, ...]:
     if others:
         return ("Nothing waits for you.", f"{others} wait{'s' if others == 1 else ''} for other people.")
-    return ("Nothing waits for you.", "No publish is unknown, no item is open, no lane has stopped.")
+    return (
+        "Nothing waits for you.",
+        "No publish is unknown, no item is open, no lane has stopped, and no run that was judged lately is shut.",
+    )
 
 
 def _unsettled() -> list[Run]:
@@ -112,6 +116,29 @@ def _stands(lane: waiting.StoppedLane) -> str:
     if lane.state != "STOPPED":
         return "has a backlog and does not move."
     return f"stopped: {why(lane.code, lane.detail)}. Next: {lane.act}."
+
+
+def _fallen(request: HttpRequest, found: waiting.Needs) -> list[c.Todo]:
+    may_act = may(request.user, Act.OPERATE)
+    lines = []
+    for fallen in found.fallen:
+        where, url = _where(fallen.run)
+        button = c.Button("Look", url, may_act)
+        lines.append(c.Todo(_is_shut(fallen, where), url, fallen.state, where, fallen.since, button))
+    more = found.fallen_in_all - len(found.fallen)
+    if more > 0:
+        words = f"{more:,} more run{' is' if more == 1 else 's are'} shut."
+        lines.append(c.Todo(words, reverse("runs"), "GATE SHUT", "", None, c.Button("Look", reverse("runs"), may_act)))
+    return lines
+
+
+def _is_shut(fallen: waiting.FallenRun, where: str) -> str:
+    name = f"{where}#{fallen.verdict}"
+    if fallen.state == "FAIL":
+        return f"{name} is FAIL: {runs.cause_words(fallen.why)}"
+    if fallen.why:
+        return f"{name} is PASS, and its gate is shut: {fallen.why}."
+    return f"{name} is PASS, and nobody has looked again since its lease ran out: its gate is shut."
 
 
 def _lately() -> tuple[c.VerdictLine, ...]:

@@ -1,4 +1,4 @@
-"""What waits for somebody: unknown publishes, open items, lanes that stand. Five small queries, every page."""
+"""What waits for somebody: unknown publishes, open items, lanes and gates. Six small queries, every page."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from ingest.models import Attempt, AttemptBatch, AttemptState, Run
 
 LOOKED_AT = 500  # attempts and runs at most: the header counts, it does not list
 LISTED = 50  # lanes that stand; beyond these the number is said, and the lanes' page has them
+
+#: Days for which a run that nobody may read is told here; its page and the list of runs say it for ever.
+FALLEN_DAYS = 7
+LISTED_FALLEN = 20
 
 LOST = (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
 
@@ -67,6 +71,18 @@ class StoppedLane:
 
 
 @dataclass(frozen=True, slots=True)
+class FallenRun:
+    """A run that FAILed, or whose gate shut although its newest verdict is PASS: with a reason, or because nobody could
+    look again before its lease ran out (`state` GATE UNMEASURED)."""
+
+    run: RunName
+    verdict: int
+    state: str
+    why: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
     """Everything that waits, grouped as a person would take it on."""
 
@@ -74,6 +90,8 @@ class Needs:
     quarantine: tuple[QuarantineOf, ...]
     stopped: tuple[StoppedLane, ...]  # the first of them, trouble first
     stopped_in_all: int = 0
+    fallen: tuple[FallenRun, ...] = ()  # the newest of them
+    fallen_in_all: int = 0
 
     @property
     def attempts_unknown(self) -> int:
@@ -88,7 +106,7 @@ class Needs:
         counted = (
             (Act.RECONCILE, len(self.unknown)),
             (Act.RESOLVE, len(self.quarantine)),
-            (Act.OPERATE, max(self.stopped_in_all, len(self.stopped))),
+            (Act.OPERATE, max(self.stopped_in_all, len(self.stopped)) + self.fallen_in_all),
         )
         return sum(count for act, count in counted if may(user, act))
 
@@ -98,7 +116,7 @@ def needs() -> Needs:
     lost = _lost()
     names = run_names([row["run"] for row in lost if row["run"]])
     stopped = _stopped()
-    return Needs(_unknown(lost, names), _waiting(), stopped, _stopped_in_all(len(stopped)))
+    return Needs(_unknown(lost, names), _waiting(), stopped, _stopped_in_all(len(stopped)), *_fallen())
 
 
 def _stopped_in_all(listed: int) -> int:
@@ -194,3 +212,40 @@ def _stopped() -> tuple[StoppedLane, ...]:
         )
         for each in found
     )
+
+
+# FAILs by their own index; gates are as many as there are windows that passed, and their rows are short. Bodies are
+# read of those alone that are listed.
+_FALLEN = """
+WITH failed AS (
+    SELECT v.id, v.win, 'FAIL' AS state, '' AS why, v.decided_at AS since
+      FROM verdict v WHERE v.state = 'FAIL' AND v.decided_at > clock_timestamp() - make_interval(days => %(days)s)),
+shut AS (
+    SELECT g.verdict_id, g.win, CASE WHEN g.shut_why IS NULL THEN 'GATE UNMEASURED' ELSE 'GATE SHUT' END, g.shut_why,
+           g.open_until
+      FROM gate_open g
+     WHERE NOT lease_holds(g.checked_at, g.open_until)
+       AND g.open_until > clock_timestamp() - make_interval(days => %(days)s)
+       AND NOT EXISTS (SELECT FROM verdict f WHERE f.win = g.win AND f.state = 'FAIL')),
+newest AS (
+    SELECT x.*, w.run_id, count(*) OVER () AS in_all
+      FROM (SELECT * FROM failed UNION ALL SELECT * FROM shut) x JOIN run_window w ON w.id = x.win
+     WHERE NOT EXISTS (SELECT FROM run_window later WHERE later.run_id = w.run_id AND later.number > w.number)
+     ORDER BY x.since DESC LIMIT %(most)s)
+SELECT n.in_all, r.id, s.name, r.run_id, v.number, n.state,
+       CASE n.state WHEN 'FAIL' THEN v.body ->> 'sentence' ELSE coalesce(n.why, '') END, n.since
+  FROM newest n JOIN verdict v ON v.id = n.id JOIN run r ON r.id = n.run_id JOIN stream s ON s.id = r.stream_id
+ ORDER BY n.since DESC
+"""
+
+
+def _fallen() -> tuple[tuple[FallenRun, ...], int]:
+    """The newest, and how many there are. Of a run the newest window counts: it was opened because of the others."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FALLEN, {"days": FALLEN_DAYS, "most": LISTED_FALLEN})
+        rows = cursor.fetchall()
+    found = tuple(
+        FallenRun(RunName(run, stream, name), verdict, state, why, since)
+        for _, run, stream, name, verdict, state, why, since in rows
+    )
+    return found, rows[0][0] if rows else 0
