@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from django.db.models import Count, Max, Min, Sum
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
@@ -27,6 +29,8 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
     shown = found[: reads.PAGE_SIZE]
     counts = reads.counts()
     said, well = said_of(counts)
+    if lost := _lost_slices():
+        said, well = f"{said} {_of_lost_slices(lost)}", False
     url = reverse("lanes")
     following = paths.with_query(url, after=shown[-1].key) if len(found) > len(shown) else ""
     context = c.LanesPage(
@@ -36,7 +40,7 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
         pager=c.Pager(len(shown), url if after else "", following, f"{sum(counts.values()):,}"),
         owners=tuple(reads.owners(MOST_OWNERS)),
         queue=_queue(),
-        permits=_permits(),
+        permits=_permits(lost),
         enforcement=tuple(
             (each.stream.name, each.looked_at, each.outcome)
             for each in Enforcement.objects.select_related("stream").order_by("stream__name")[:200]
@@ -84,12 +88,27 @@ def _queue() -> tuple[c.Fact, ...]:
     )
 
 
-def _permits() -> tuple[c.Fact, ...]:
+#: A slice takes 20 s, and its process is ended after 120 s. Permits are kept for ten minutes.
+LOST_AFTER = timedelta(seconds=60)
+
+
+def _lost_slices() -> int:
+    """Permits that a process took and never gave back: it died, or hung until it was ended. Another went on."""
+    return Permit.objects.filter(ended_at__isnull=True, taken_at__lt=Now() - LOST_AFTER).count()
+
+
+def _of_lost_slices(lost: int) -> str:
+    have = "slice has" if lost == 1 else "slices have"
+    return f"In ten minutes {lost:,} {have} not ended: a worker's process died or hung; see the workers' log."
+
+
+def _permits(lost: int) -> tuple[c.Fact, ...]:
     waiting = Permit.objects.filter(ended_at__isnull=True)
     sums = waiting.aggregate(issued=Count("id"), taken=Count("taken_at"), oldest=Min("issued_at"))
     last = Permit.objects.aggregate(last=Max("issued_at"))["last"]
     return (
         c.Fact("permits out", sums["issued"], "number"),
         c.Fact("of them taken", sums["taken"], "number"),
+        c.Fact("taken in ten minutes and not ended", lost, "number"),
         c.Fact("last issued", last, "age") if last else c.Fact("last issued", "never"),
     )

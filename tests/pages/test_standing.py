@@ -102,6 +102,24 @@ def publishing(flow: Flow) -> str:
     return state
 
 
+def test_a_worker_that_died_in_its_slice_is_told_on_system(live: object, operator: Client) -> None:
+    """Celery starts another process, and says so in its log alone."""
+    with transaction.atomic():
+        with write() as cur:
+            cur.execute("UPDATE permit SET ended_at = clock_timestamp() WHERE ended_at IS NULL")
+            cur.execute(
+                "INSERT INTO permit (id, issued_at, taken_at) SELECT gen_random_uuid(), at, at"
+                " FROM (SELECT clock_timestamp() - interval '90 s' AS at) x"
+            )
+        told = operator.get("/system/lanes").content.decode()
+        with write() as cur:
+            cur.execute("UPDATE permit SET ended_at = clock_timestamp() WHERE ended_at IS NULL")
+        well = operator.get("/system/lanes").content.decode()
+        transaction.set_rollback(True)
+    assert "In ten minutes 1 slice has not ended: a worker&#x27;s process died or hung" in told
+    assert "not ended: a worker" not in well
+
+
 def test_a_run_that_failed_and_a_gate_that_shut_need_somebody(live: object, operator: Client) -> None:
     """The newest of all of them are on Now, with the reason; a run that passed and is open is not."""
     failed, shut, lapsed, well = Flow(), Flow(), Flow(), Flow()
