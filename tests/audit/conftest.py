@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -50,12 +50,7 @@ def nobody_elses_windows(live: object, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr("audit.close.EVALUATE_SECONDS", 120.0)
     monkeypatch.setattr(
         "audit.close._auto",
-        lambda contract: is_auto(contract) and compiled(contract).contract.stream in _names(world.MADE[before:]),
+        lambda contract: is_auto(contract) and compiled(contract).contract.stream in world.MADE[before:],
     )
     yield
-    for flow in world.MADE[before:]:
-        flow.leave()
-
-
-def _names(flows: Iterable[Flow]) -> set[str]:
-    return {flow.name for flow in flows}
+    world.leave(world.MADE[before:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,8 +70,20 @@ def thing(number: int | str, **more: Any) -> bytes:
     return json.dumps({"type": "thing", "id": number, **more}).encode()
 
 
-MADE: list[Flow] = []
-"""Every stream of this session, in the order of their making."""
+MADE: list[str] = []
+"""All streams of this session, in the order of their making. By name: their clients go with their tests."""
+
+
+def leave(names: Sequence[str]) -> None:
+    """Shuts these streams' gates: no later look re-checks them, and none that runs out ends another test's readers."""
+    with write() as cur:
+        cur.execute(
+            "UPDATE gate_open SET open_until = least(open_until, clock_timestamp()),"
+            " checked_at = clock_timestamp(), shut_why = 'the test is over'"
+            " WHERE shut_why IS NULL AND win IN (SELECT w.id FROM run_window w"
+            " JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = ANY(%s))",
+            (list(names),),
+        )
 
 
 @dataclass
@@ -89,7 +101,7 @@ class Flow:
     name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
 
     def __post_init__(self) -> None:
-        MADE.append(self)
+        MADE.append(self.name)
         self.cluster = Cluster.from_settings()
         self.admin = Admin(self.cluster)
         self.admin.create_topic(self.inbox, self.partitions)
@@ -234,14 +246,3 @@ class Flow:
         """The invariants of this stream: run after every scenario."""
         findings = fsck(stream=self.name)
         assert findings == [], findings
-
-    def leave(self) -> None:
-        """Shuts its gates: no later look re-checks them, and none that runs out ends another test's readers."""
-        with write() as cur:
-            cur.execute(
-                "UPDATE gate_open SET open_until = least(open_until, clock_timestamp()),"
-                " checked_at = clock_timestamp(), shut_why = 'the test is over'"
-                " WHERE shut_why IS NULL AND win IN (SELECT w.id FROM run_window w"
-                " JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = %s)",
-                (self.name,),
-            )

@@ -14,7 +14,7 @@ from console.pages.system import said_of
 from ingest.db import write
 from tests.flow.bus import never_sent, once
 from tests.flow.many import lanes_of_a_kind
-from tests.flow.world import Flow, thing
+from tests.flow.world import Flow, leave, thing
 
 
 def stop(sources: list[int]) -> None:
@@ -142,7 +142,7 @@ def test_a_run_that_failed_and_a_gate_that_shut_need_somebody(live: object, oper
         )
         cur.execute(f"UPDATE gate_open SET open_until = clock_timestamp() {GATE_OF}", (lapsed.name,))
     assert failed.judge().verdict.state == "FAIL"
-    shut.leave()
+    leave([shut.name])
     found = {each.run.stream: each for each in needs().fallen}
     assert {name: found[name].state for name in (failed.name, shut.name, lapsed.name)} == {
         failed.name: "FAIL", shut.name: "GATE SHUT", lapsed.name: "GATE UNMEASURED",
@@ -152,8 +152,7 @@ def test_a_run_that_failed_and_a_gate_that_shut_need_somebody(live: object, oper
     assert f"{failed.name}/r1#2 is FAIL: " in now
     assert f"{shut.name}/r1#1 is PASS, and its gate is shut: the test is over." in now
     assert f"{lapsed.name}/r1#1 is PASS, and nobody has looked again since its lease ran out" in now
-    for flow in (failed, lapsed, well):
-        flow.leave()
+    leave([failed.name, lapsed.name, well.name])
 
 
 GATE_OF = (
