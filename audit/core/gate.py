@@ -186,12 +186,13 @@ _RETRY = frozenset({Code.NOT_CLOSED, Code.BLOCKED, Code.UNAVAILABLE})
 def decide(windows: Sequence[WindowGate], closed: bool, now: datetime) -> GateDecision:
     """A run's gate is open only when the run is closed and every window's newest verdict is a live PASS.
 
-    For one window, pass that window and `closed=True`. The worst window's answer is the answer.
+    For one window, pass that window and `closed=True`. The worst window's answer is the answer; of open ones that of
+    the lease that ends first.
     """
     if not windows:
         return refuse(Code.NOT_FOUND, "there is no such run or window")
     answers = [_window(window, now) for window in windows]
-    worst = min(answers, key=lambda answer: WORST.index(answer.code))
+    worst = min(answers, key=lambda answer: (WORST.index(answer.code), answer.open_until or now))
     if worst.code is Code.OPEN and not closed:
         return refuse(Code.NOT_CLOSED, "the run is not closed")
     return worst
