@@ -365,7 +365,8 @@ def sample(admin: Admin, stream: str | None = None) -> int:
     names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
     columns = dict(zip(names, map(list, zip(*answers, strict=True)), strict=True))
     again(lambda: _write_samples(columns))
-    tell_generation(admin)
+    if ends:  # who had no answer to that would wait for this one, too
+        tell_generation(admin)
     return len(answers)
 
 
