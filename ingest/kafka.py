@@ -324,7 +324,7 @@ class Admin:
         self._admin = AdminClient(cluster.config(self.faults))
         self._in_doubt, self._unanswered = False, 0
         self._members: dict[str, Consumer] = {}
-        self._teller: Consumer | None = None
+        self._telling: threading.Thread | None = None
 
     @property
     def _client(self) -> AdminClient:
@@ -465,14 +465,18 @@ class Admin:
         return max((said.offset or 0 for said in answered if said.ours), default=0)
 
     def tell(self, group: str, offsets: Mapping[Partition, int], mark: str) -> None:
-        """Commits numbers that Kafka is to keep for us, and does not wait: `told` says what became of it."""
+        """Commits numbers that Kafka is to keep for us, and does not wait: `told` says what became of it.
+
+        While one is on its way nothing more is told.
+
+        In a thread, which nobody waits for: a client that goes while its commit is not answered takes 45 s of a core.
+        """
+        if self._telling is not None and self._telling.is_alive():
+            return
         wanted = [_at(Start(p.topic, p.partition, offset), mark) for p, offset in offsets.items()]
-        if self._teller is None:  # apart from those that ask, which are closed in turn: closing waits for a commit
-            self._teller = Consumer(self._cluster.config(self.faults, group_id=group, enable_auto_commit=False))
-        try:
-            self._teller.commit(offsets=wanted, asynchronous=True)
-        except KafkaException as raised:
-            log.info("not told: %s", raised)
+        config = self._cluster.config(self.faults, group_id=group, enable_auto_commit=False)
+        self._telling = threading.Thread(target=_commit, args=(config, wanted), name="kafka-telling", daemon=True)
+        self._telling.start()
 
     def _member(self, group: str) -> Consumer:
         """A consumer that only asks. The admin client's own call can end the process while the coordinator is loading
@@ -602,6 +606,17 @@ def _check_credible(topic: str, topic_id: str, partitions: tuple[int, ...]) -> N
         raise TopicIncredible(expected=f"a topic id of {topic}", found=topic_id or "none")
     if len(set(partitions)) != len(partitions):
         raise TopicIncredible(expected=f"each partition of {topic} once", found=f"partitions {list(partitions)}")
+
+
+def _commit(config: dict[str, Any], offsets: list[TopicPartition]) -> None:
+    """By a client of its own, however long it takes."""
+    consumer = Consumer(config)
+    try:
+        consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException as raised:
+        log.info("not told: %s", raised)
+    finally:
+        consumer.close()
 
 
 def _committed(found: TopicPartition, mark: str) -> Committed:
