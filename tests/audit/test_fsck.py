@@ -26,6 +26,11 @@ def cheat(flow: Flow) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+@pytest.fixture
+def nobody_elses_windows() -> None:
+    """In the place of the folder's own: the run that the tests here share keeps its gate."""
+
+
 @pytest.fixture(scope="module")
 def closed() -> dict[str, Any]:
     return {}
