@@ -137,8 +137,12 @@ def test_two_thousand_holes_are_one_statement(make_flow: MakeFlow, monkeypatch: 
     flow.work("admission")
     prove(opened.win)
     monkeypatch.undo()
-    gaps = flow.rows("SELECT g.state FROM gap g WHERE g.source_id = ANY(%(sources)s)", sources=flow.sources("inbox"))
-    assert len(gaps) >= 3  # a read that ended within a hole, as on a busy machine, makes two of it
-    assert {row.state for row in gaps} == {"PROVEN"}
+    # a read that ended within a hole, as on a busy machine, makes two gaps of it that touch each other
+    holes = flow.rows(
+        "SELECT g.state, unnest(range_agg(int8range(g.from_offset, g.to_offset))) FROM gap g"
+        " WHERE g.source_id = ANY(%(sources)s) GROUP BY g.state",
+        sources=flow.sources("inbox"),
+    )
+    assert [row.state for row in holes] == ["PROVEN"] * 3
     assert sum("INSERT INTO gap" in text for text in told) <= sum("INSERT INTO batch" in text for text in told) + 1
     assert sum("SET state = 'PROVEN'" in text for text in told) == 1

@@ -17,7 +17,7 @@ from ingest.db import write
 from ingest.install import install_id
 from ingest.kafka import BusMessage, TransactionalProducer
 from ingest.windows import cut_position
-from tests.flow.world import Flow, thing
+from tests.flow.world import CLOUDEVENTS, Flow, thing
 
 MakeFlow = Callable[..., Flow]
 
@@ -231,18 +231,6 @@ def test_kafkas_commit_never_runs_ahead(flow: Flow) -> None:
     flow.work("admission")
     committed = flow.admin.committed(group_of(install_id(), flow.name), flow.inbox, [0])[0]
     assert committed.offset == flow.position("admission").next_offset == 10
-
-
-CLOUDEVENTS = """
-contract = 1
-stream = "{name}"
-[inbox.kafka]
-topic = "{name}.inbox"
-format = "cloudevents"
-[bus]
-topic = "{name}.bus"
-partitions = {bus_partitions}
-"""
 
 
 def test_cloudevents_need_no_mapping_and_their_types_are_bounded(

@@ -12,6 +12,9 @@ from console.pages.reads import lanes as reads
 from console.pages.reads.needs import LISTED, needs
 from console.pages.system import said_of
 from ingest.db import write
+from tests.audit.test_close import passed
+from tests.audit.test_contexts import lapses
+from tests.audit.test_gate import contradict
 from tests.flow.bus import never_sent, once
 from tests.flow.many import lanes_of_a_kind
 from tests.flow.world import Flow, leave, thing
@@ -124,23 +127,11 @@ def test_a_run_that_failed_and_a_gate_that_shut_need_somebody(live: object, oper
     """The newest of all of them are on Now, with the reason; a run that passed and is open is not."""
     failed, shut, lapsed, well = Flow(), Flow(), Flow(), Flow()
     for flow in (failed, shut, lapsed, well):
-        flow.open()
-        flow.produce([thing(1)])
-        flow.work()
-        flow.seal()
-        flow.work()
-        assert flow.judge().verdict.state == "PASS"
+        assert passed(flow).verdict.state == "PASS"
     before = {found.run.stream for found in needs().fallen}
     assert not before & {failed.name, shut.name, lapsed.name, well.name}
-    with write() as cur:
-        cur.execute(
-            'INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", detail)'
-            " SELECT w.id, min(a.id), 'ACKED_NOT_FOUND', min(a.source_id), 0, 'for a test' FROM attempt a, run_window w"
-            " JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
-            " WHERE a.source_id = ANY(%s) AND s.name = %s GROUP BY w.id",
-            (failed.sources(), failed.name),
-        )
-        cur.execute(f"UPDATE gate_open SET open_until = clock_timestamp() {GATE_OF}", (lapsed.name,))
+    contradict(failed)
+    lapses(lapsed)
     assert failed.judge().verdict.state == "FAIL"
     leave([shut.name])
     found = {each.run.stream: each for each in needs().fallen}
@@ -153,12 +144,6 @@ def test_a_run_that_failed_and_a_gate_that_shut_need_somebody(live: object, oper
     assert f"{shut.name}/r1#1 is PASS, and its gate is shut: the test is over." in now
     assert f"{lapsed.name}/r1#1 is PASS, and nobody has looked again since its lease ran out" in now
     leave([failed.name, lapsed.name, well.name])
-
-
-GATE_OF = (
-    "WHERE win IN (SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
-    " WHERE s.name = %s)"
-)
 
 
 def test_a_window_that_cannot_be_judged_says_so_on_its_page(
