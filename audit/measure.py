@@ -292,6 +292,7 @@ class _Reading:
         places = self._row_of(self._in_leaf(sql.places))
         rows = self._rows(sql.attempts)
         attempts = {row.state: (row.attempts, row.events) for row in rows}
+        copies = self._row_of(sql.copies)
         return f.Publishing(
             events=places.events,
             placed_once=places.placed,
@@ -304,6 +305,8 @@ class _Reading:
             over=attempts.get("OVER", (0, 0)),
             over_names=tuple(next((row.first for row in rows if row.state == "OVER"), ())),
             foreign=self._row_of(sql.foreign_records).n,
+            copies=copies.n,
+            first_copy=(copies.partition, copies.offset) if copies.n else None,
             contradictions=self._row_of(sql.contradictions).n,
             stopped=_stopped_publishing(self._cur, self._row.id),
         )

@@ -174,7 +174,7 @@ class _Became:
     effects: _Effects
     attempts: Mapping[int, AttemptFacts]
     ours: Set[int]
-    duplicates: int = 0
+    duplicates: Sequence[Ruled] = ()
     kept: Sequence[Ruled] = ()
     contradicting: Sequence[Ruled] = ()
 
@@ -368,6 +368,8 @@ class _Consumption:
             failpoint("consume.after_gaps")
             done = self._write_batch(cur, batch, became)
             failpoint("consume.after_batch")
+            self._write_copies(cur, batch, became)
+            failpoint("consume.after_copies")
             self._touch(cur, became)
             failpoint("consume.before_commit")
         return done
@@ -432,7 +434,7 @@ class _Consumption:
             effects,
             known.attempts,
             {r.attempt for r in ruled if r.key is not None and r.attempt is not None},
-            duplicates=sum(r.ruling is Ruling.DUPLICATE for r in ruled),
+            duplicates=[r for r in ruled if r.ruling is Ruling.DUPLICATE],
             kept=[r for r in ruled if r.ruling in (Ruling.FOREIGN, Ruling.MISMATCHING)],
             contradicting=[r for r in ruled if r.contradiction and r.attempt is not None],
         )
@@ -555,7 +557,7 @@ class _Consumption:
     def _write_batch(self, cur: Cursor, batch: int, became: _Became) -> Consumed:
         rulings = Counter(r.ruling for r in became.kept)
         done = Consumed(
-            len(self.read.offsets), len(became.effects), became.duplicates,
+            len(self.read.offsets), len(became.effects), len(became.duplicates),
             rulings[Ruling.FOREIGN], rulings[Ruling.MISMATCHING], self.poll.end,
         )  # fmt: skip
         cur.execute(
@@ -568,6 +570,20 @@ class _Consumption:
             },
         )  # fmt: skip
         return done
+
+    def _write_copies(self, cur: Cursor, batch: int, became: _Became) -> None:
+        """By the window whose events they are: its verdict names them."""
+        offsets: dict[int, list[int]] = defaultdict(list)
+        for ruled in became.duplicates:
+            offsets[became.attempts[ruled.attempt or 0].win].append(ruled.offset)
+        if offsets:
+            cur.execute(
+                sql.insert_copies,
+                {
+                    "batch": batch, "wins": list(offsets), "copies": [len(some) for some in offsets.values()],
+                    "firsts": [min(some) for some in offsets.values()],
+                },
+            )  # fmt: skip
 
     def _touch(self, cur: Cursor, became: _Became) -> None:
         """Windows whose facts change: those of the events, and cut ones that wait for this range to be read."""

@@ -584,6 +584,22 @@ class BusBatch(models.Model):
         ]
 
 
+class BusCopies(models.Model):
+    """How many further copies of a window's events one bus batch read: DUPLICATE each, written by nobody of ours."""
+
+    bus_batch = models.ForeignKey(BusBatch, models.PROTECT)
+    win = models.ForeignKey(Window, models.PROTECT, db_column="win")
+    copies = models.IntegerField()
+    first_offset = models.BigIntegerField()
+
+    class Meta:
+        db_table = "bus_copies"
+        constraints = [
+            models.UniqueConstraint(fields=["bus_batch", "win"], name="bus_copies_once"),
+            models.CheckConstraint(condition=Q(copies__gt=0), name="bus_copies_some"),
+        ]
+
+
 class ContextState(models.IntegerChoices):
     MATCHED = 1, "MATCHED"
     MISSING = 2, "MISSING"

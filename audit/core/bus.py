@@ -34,7 +34,7 @@ def published(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not (facts.basis and facts.publishing):
         return not_measured(name, required, causes, facts.publishing)
     p, bus = facts.publishing.value, facts.basis.value.broker.bus.name
-    observed = f"{w.number(p.placed_once)} of {w.count(p.events, 'event')} at one place"
+    observed = f"{w.number(p.placed_once)} of {w.count(p.events, 'event')} at one place{_copies(p)}"
     broken = (*_contradicted(p), *_over(p, bus), *_unsettled(p), *publish_causes(p), *_misplaced(p, bus))
     check = judged(name, required, observed, facts.publishing, broken)
     if check.state is State.HOLDS and not all_admitted(facts):
@@ -42,6 +42,15 @@ def published(facts: f.WindowFacts, now: datetime) -> Check:
     if check.state is State.HOLDS and not bus_caught_up(facts, now):
         return unfinished(check, f"{bus} was not read to its end yet")
     return check
+
+
+def _copies(p: f.Publishing) -> str:
+    """A copy is no cause of anything: it changed nothing. But no attempt of ours writes an event twice."""
+    if not p.copies or p.first_copy is None:
+        return ""
+    partition, offset = p.first_copy
+    where = f"{'the first ' * (p.copies > 1)}at partition {partition}, offset {offset}"
+    return f", and {w.count(p.copies, 'further copy', 'further copies')} by somebody else, {where}"
 
 
 def _contradicted(p: f.Publishing) -> Iterable[Cause]:

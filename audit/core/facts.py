@@ -246,6 +246,8 @@ class Publishing:
     over_names: tuple[int, ...] = ()  # their attempts' numbers, the first few
     foreign: int = 0
     mismatching: int = 0
+    copies: int = 0  # further ones of its events, each DUPLICATE: they change nothing, and nobody of ours wrote them
+    first_copy: tuple[int, int] | None = None  # partition and offset of the first that was read
     contradictions: int = 0
     stopped: tuple[LaneStop, ...] = ()  # publish lanes of the window's sources that stand still
 

@@ -180,6 +180,8 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
         out["counts"] = counts_body(v.counts)
     if v.publishing:
         out["published"] = {"events": v.publishing.events, "placed": v.publishing.placed_once}
+        if v.publishing.copies:
+            out["published"]["copies"] = v.publishing.copies
     if v.behind:
         out["behind_the_cut"] = [behind_body(each) for each in v.behind]
     if v.joins:

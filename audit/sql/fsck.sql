@@ -441,16 +441,18 @@ SELECT 'batch ' || b.id AS subject,
  LIMIT %(most)s
 
 -- name: sums_of_bus
--- A bus batch applied as many records as there are effects of it, and found as many foreign as were kept.
+-- A bus batch applied as many records as there are effects of it, found as many foreign as were kept, and says of all its
+-- copies whose events they are.
 SELECT 'bus batch ' || b.id AS subject,
-       'counts ' || b.applied || ' applied and ' || b.foreign_records + b.mismatching || ' set aside; there are '
-       || coalesce(x.n, 0) || ' and ' || coalesce(k.n, 0) AS found
+       'counts ' || b.applied || ' applied and ' || b.foreign_records + b.mismatching || ' set aside, '
+       || b.duplicates || ' copies; there are ' || coalesce(x.n, 0) || ', ' || k.n || ' and ' || d.n AS found
   FROM bus_batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id
   LEFT JOIN (SELECT bus_batch_id, count(*) AS n FROM effect GROUP BY 1) x ON x.bus_batch_id = b.id
  CROSS JOIN LATERAL (SELECT count(*) AS n FROM foreign_record f
                       WHERE f.source_id = b.source_id AND f."offset" >= b.from_offset AND f."offset" < b.to_offset) k
+ CROSS JOIN LATERAL (SELECT coalesce(sum(copies), 0) AS n FROM bus_copies WHERE bus_batch_id = b.id) d
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND (b.applied, b.foreign_records + b.mismatching) IS DISTINCT FROM (coalesce(x.n, 0), coalesce(k.n, 0))
+   AND (b.applied, b.foreign_records + b.mismatching, b.duplicates) IS DISTINCT FROM (coalesce(x.n, 0), k.n, d.n)
  LIMIT %(most)s
 
 -- name: sums_of_attempts

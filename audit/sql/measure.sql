@@ -171,6 +171,14 @@ SELECT count(*) AS n
                        AND (r.end_offset IS NULL OR x."offset" < r.end_offset)
  WHERE r.win = %(win)s
 
+-- name: copies
+-- Further copies of the window's events that lay on the bus, and the place of the first that was read.
+SELECT coalesce(sum(c.copies), 0)::bigint AS n,
+       (array_agg(s.partition ORDER BY c.bus_batch_id, c.first_offset))[1] AS partition,
+       (array_agg(c.first_offset ORDER BY c.bus_batch_id, c.first_offset))[1] AS "offset"
+  FROM bus_copies c JOIN bus_batch b ON b.id = c.bus_batch_id JOIN source s ON s.id = b.source_id
+ WHERE c.win = %(win)s
+
 -- name: contradictions
 SELECT count(DISTINCT attempt_id) AS n FROM contradiction WHERE win = %(win)s
 

@@ -84,6 +84,11 @@ INSERT INTO bus_batch (id, source_id, from_offset, to_offset, leader_epoch, reco
 VALUES (%(batch)s, %(source)s, %(start)s, %(end)s, %(epoch)s, %(records)s, %(applied)s, %(duplicates)s, %(foreign)s,
         %(mismatching)s, %(gaps)s, %(fence)s, %(owner)s)
 
+-- name: insert_copies
+-- Further copies of events, a row for each window whose events they are.
+INSERT INTO bus_copies (bus_batch_id, win, copies, first_offset)
+SELECT %(batch)s, c.* FROM unnest(%(wins)b::integer[], %(copies)b::integer[], %(firsts)b::bigint[]) c
+
 -- name: insert_gaps
 INSERT INTO gap (source_id, from_offset, to_offset, leader_epoch, isolation, why, state, fence)
 SELECT %(source)s, g.*, 'CLAIMED', %(fence)s

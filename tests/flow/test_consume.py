@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
 import pytest
 from django.db import connection
 
+from audit.core.verdict import body
 from ingest import consume
 from ingest.consume import EffectsLane
 from ingest.core.consumption import BusRecord, rule
@@ -93,6 +95,23 @@ def test_a_window_with_a_foreign_record_does_not_pass(flow: Flow) -> None:
     flow.seal()
     flow.work()
     assert flow.judge().verdict.state != "PASS"
+
+
+def test_copies_that_somebody_wrote_stand_in_the_verdict(flow: Flow) -> None:
+    """They change nothing and shut nothing, but nothing of ours writes twice: a person is told how many, and where."""
+    records = published(flow)
+    again(flow, records[:2])
+    again(flow, records[:1])
+    flow.work()
+    flow.seal()
+    flow.work()
+    said = body(flow.judge().verdict, None, "")
+    assert (said["state"], said["published"]["copies"]) == ("PASS", 3)
+    (observed,) = [check["observed"] for check in said["checks"] if check["check"] == "PUBLISHED"]
+    first = re.search(r"3 further copies by somebody else, the first at partition (\d+), offset (\d+)", observed)
+    assert first is not None, observed
+    every = {(p, r.offset) for p, found in read_bus(flow).items() for r in found}
+    assert (int(first[1]), int(first[2])) in every - {(p, r.offset) for p, r in records}
 
 
 def test_s23_a_record_of_an_attempt_proven_absent_is_a_contradiction(
