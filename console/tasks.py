@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
+from contextlib import suppress
 from functools import cache
 
-from celery import shared_task
-from celery.signals import worker_process_shutdown
+from celery import Task, shared_task
+from celery.signals import task_prerun, worker_process_shutdown
 from django.conf import settings
 
 from audit import forget as aging
@@ -15,6 +17,7 @@ from audit.close import evaluate_due
 from audit.enforce import enforce_due
 from console.refusals import flush
 from ingest import dispatch as verbs
+from ingest import processes
 from ingest.core.errors import PassgateError
 from ingest.db import DatabaseFull, DatabaseGone
 from ingest.kafka import Admin, Cluster
@@ -130,7 +133,27 @@ def _queue(permits: int) -> None:
         slice_.delay()
 
 
+_named: set[int] = set()
+
+
+@task_prerun.connect
+def _name_process(task: Task, **_: object) -> None:
+    """With its first task, not as it starts: the database may not be there yet, and is tried again with the next."""
+    if os.getpid() in _named:
+        return
+    try:
+        gone = processes.begin(task.request.hostname or "")
+    except (DatabaseGone, DatabaseFull):
+        return
+    _named.add(os.getpid())
+    if gone:
+        log.warning("ended without a word: %s", ", ".join(gone))
+
+
 @worker_process_shutdown.connect
 def _let_go(**_: object) -> None:
     if worker.cache_info().currsize:
         worker().close()
+    if os.getpid() in _named:
+        with suppress(DatabaseGone, DatabaseFull):
+            processes.end()

@@ -731,6 +731,25 @@ class Permit(models.Model):
         indexes = [models.Index(fields=["issued_at"], condition=Q(ended_at__isnull=True), name="permit_open")]
 
 
+class WorkerProcess(models.Model):
+    """A process that takes tasks. It says when it ends; of one that was killed, the next on its host says so."""
+
+    owner = models.TextField(unique=True)
+    node = models.TextField()  # as Celery names its worker: control@host
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    gone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "worker_process"
+        indexes = [
+            models.Index(fields=["gone_at"], condition=Q(gone_at__isnull=False), name="worker_process_gone"),
+            models.Index(
+                fields=["owner"], condition=Q(ended_at__isnull=True, gone_at__isnull=True), name="worker_process_there"
+            ),
+        ]
+
+
 class AuditLog(models.Model):
     """Every act and every refusal, hash-chained. The head row is locked last in a transaction."""
 

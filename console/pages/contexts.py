@@ -811,6 +811,7 @@ class LanesPage:
     owners: tuple[tuple[str, int, datetime | None], ...]
     queue: tuple[Fact, ...]
     permits: tuple[Fact, ...]
+    dead: tuple[tuple[str, str, datetime, datetime | None], ...]
     enforcement: tuple[tuple[str, datetime, str], ...]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from django.db.models import Count, Max, Min, Sum
@@ -16,7 +16,7 @@ from console.pages import paths
 from console.pages.reads import lanes as reads
 from console.pages.shell import STEADY, needs, page
 from console.people import Act
-from ingest.models import Permit, PublishQueue
+from ingest.models import Permit, PublishQueue, WorkerProcess
 
 MOST_OWNERS = 100
 
@@ -29,8 +29,9 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
     shown = found[: reads.PAGE_SIZE]
     counts = reads.counts()
     said, well = said_of(counts)
-    if lost := _lost_slices():
-        said, well = f"{said} {_of_lost_slices(lost)}", False
+    lost, dead = _lost_slices(), _dead()
+    more = [_of_lost_slices(lost)] * bool(lost) + [_of_dead(dead)] * bool(dead)
+    said, well = " ".join([said, *more]), well and not more
     url = reverse("lanes")
     following = paths.with_query(url, after=shown[-1].key) if len(found) > len(shown) else ""
     context = c.LanesPage(
@@ -41,6 +42,7 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
         owners=tuple(reads.owners(MOST_OWNERS)),
         queue=_queue(),
         permits=_permits(lost),
+        dead=tuple((each.node, each.owner, each.started_at, each.gone_at) for each in dead[:MOST_DEAD]),
         enforcement=tuple(
             (each.stream.name, each.looked_at, each.outcome)
             for each in Enforcement.objects.select_related("stream").order_by("stream__name")[:200]
@@ -100,6 +102,22 @@ def _lost_slices() -> int:
 def _of_lost_slices(lost: int) -> str:
     have = "slice has" if lost == 1 else "slices have"
     return f"In ten minutes {lost:,} {have} not ended: a worker's process died or hung; see the workers' log."
+
+
+#: Deaths that are told, and how many of them are listed.
+TOLD_FOR, MOST_DEAD = timedelta(hours=24), 20
+
+
+def _dead() -> list[WorkerProcess]:
+    """Processes of workers that were gone without a word, the newest first."""
+    gone = WorkerProcess.objects.filter(gone_at__gt=Now() - TOLD_FOR).order_by("-gone_at", "-id")
+    return list(gone[:1_000])
+
+
+def _of_dead(dead: Sequence[WorkerProcess]) -> str:
+    more = "or more " * (len(dead) == 1_000)
+    processes = "process of a worker" if len(dead) == 1 else "processes of workers"
+    return f"In 24 hours {len(dead):,} {more}{processes} died or hung; see below, and the workers' log."
 
 
 def _permits(lost: int) -> tuple[c.Fact, ...]:

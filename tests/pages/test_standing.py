@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -11,6 +15,7 @@ from django.test import Client
 from console.pages.reads import lanes as reads
 from console.pages.reads.needs import LISTED, needs
 from console.pages.system import said_of
+from ingest import processes
 from ingest.db import write
 from tests.audit.test_close import passed
 from tests.audit.test_contexts import lapses
@@ -121,6 +126,32 @@ def test_a_worker_that_died_in_its_slice_is_told_on_system(live: object, operato
         transaction.set_rollback(True)
     assert "In ten minutes 1 slice has not ended: a worker&#x27;s process died or hung" in told
     assert "not ended: a worker" not in well
+
+
+def test_a_process_that_died_is_told_on_system(live: object, operator: Client) -> None:
+    """Killed as the kernel does where memory ends: it says nothing itself. One that ends is no news."""
+    for ends in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", PROCESS.format(ends=ends)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    gone = processes.begin("control@here")
+    processes.end()
+    assert len(gone) == 1
+    page = operator.get("/system/lanes").content.decode()
+    assert re.search(r"In 24 hours [\d,]+ process(es of workers| of a worker) died or hung; see below", page)
+    assert gone[0] in page
+    assert processes.begin("control@here") == []  # told once
+
+
+PROCESS = """
+import os, signal, django
+django.setup()
+from ingest import processes
+processes.begin("watch@here")
+{ends} and processes.end()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_a_run_that_failed_and_a_gate_that_shut_need_somebody(live: object, operator: Client) -> None:
