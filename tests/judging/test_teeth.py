@@ -9,15 +9,16 @@ from typing import Any
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from audit import capture as look
-from audit import enforce
+from audit import close, enforce
 from audit.close import close_run
 from audit.core import gate as core
 from console.stack import Stack
-from tests.judging.machine import LEASE, InvariantBroken, JudgingMachine
-from tests.judging.world import WEATHER, Ground, clocks, make_ground, make_weather
+from tests.judging.machine import CLOSING, LEASE, ROLE, SAMPLE_MAX_AGE, InvariantBroken, JudgingMachine
+from tests.judging.world import FLIGHTS, WEATHER, Ground, clocks, make_ground, make_weather
 
 Patch = pytest.MonkeyPatch
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -52,6 +53,11 @@ def nothing_extended(patch: Patch) -> None:
     patch.setattr(enforce, "_extend", lambda rows, captured: set())
 
 
+def earlier_verdicts_unseen(patch: Patch) -> None:
+    for name in ("newest_verdict", "failed"):
+        patch.setattr(close.sql, name, f"SELECT FROM ({getattr(close.sql, name)}) x WHERE false")
+
+
 def as_it_is(patch: Patch) -> None:
     """Python is left alone."""
 
@@ -68,12 +74,29 @@ class Joined(JudgingMachine):
         self._happen([("hush", WEATHER), ("wait", LEASE + 1)])
 
 
+class Slow(JudgingMachine):
+    """A closer that is stopped before it stores, while the topic that it looked at is made anew."""
+
+    @rule(role=ROLE, at=st.sampled_from(CLOSING[2:]))
+    def closes_slowly(self, role: str, at: str) -> None:
+        happens = [("recreate", (FLIGHTS, role)), ("wait", SAMPLE_MAX_AGE + 1)]
+        self._verb("closes flights", lambda: close_run(self.ground.flights.name, "r1", "cleo"), at, happens)
+
+
+STANDS = (
+    "DO $do$ BEGIN EXECUTE replace(pg_get_functiondef('verdict_of_its_window'::regproc), $x${}$x$, $x${}$x$); END $do$"
+)
+SAID = ("PERFORM refuse('verdict_stands', ", "PERFORM concat('verdict_stands', ")
+FOLLOWS = (STANDS.format(*SAID), STANDS.format(*SAID[::-1]))
+FRESH = "ALTER TABLE verdict {} TRIGGER verdict_facts_fresh"
 TRIGGER = "ALTER TABLE contradiction {} TRIGGER contradiction_shuts"
 PLAIN = JudgingMachine
 FLAWS: list[tuple[str, type[JudgingMachine], Callable[[Patch], None], tuple[str, str], str]] = [
     ("a lease counts from its writing", PLAIN, lease_from_the_writing, ("", ""), "J1"),
     ("a contradiction shuts nothing", PLAIN, as_it_is, (TRIGGER.format("DISABLE"), TRIGGER.format("ENABLE")), "J2"),
     ("contexts are not looked at", Joined, contexts_unseen, (FOR_EVER, AS_IT_IS), "J3"),
+    ("a verdict follows any other", PLAIN, earlier_verdicts_unseen, FOLLOWS, "J4"),
+    ("facts of any age are stored", Slow, as_it_is, (FRESH.format("DISABLE"), FRESH.format("ENABLE")), "J5"),
     ("HTTP knows better than the rows", PLAIN, http_refuses, ("", ""), "J6"),
     ("no lease is renewed", PLAIN, nothing_extended, ("", ""), "J7"),
 ]

@@ -27,7 +27,7 @@ from audit.measure import lanes
 from console.stack import Stack
 from ingest import failpoints
 from ingest.core.contract import Contract
-from ingest.db import cursor, read, write
+from ingest.db import Cursor, cursor, read, write
 from ingest.kafka import Start
 from ingest.streams import compiled, newest_contract
 from ingest.windows import raise_revisions
@@ -276,11 +276,21 @@ def schedule(ground: Ground) -> Iterator[Judging]:
         # what other tests left in the ledger is nobody's to judge here
         patch.setattr("audit.close._auto", lambda contract: compiled(contract).contract.stream in ours)
         patch.setattr("audit.measure.read_snapshot", write)
+        patch.setattr("audit.close.write", _committing)
         patch.setattr("audit.gaps.prove", lambda win: {})
         patch.setattr(failpoints, "_armed", {"": (0, 0)})
         patch.setattr(failpoints, "_hit", world.reached)
         yield world
         transaction.set_rollback(True)
+
+
+@contextmanager
+def _committing() -> Iterator[Cursor]:
+    """A verb's transaction ends as at COMMIT: what the database looks at only then is looked at."""
+    with write() as cur:
+        yield cur
+        cur.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cur.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 __all__ = [
