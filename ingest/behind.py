@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db import connection
 
@@ -25,21 +26,28 @@ class LedgerBehind(LedgerError):
     """Kafka was told positions that the ledger does not have: an older copy of the database was put back."""
 
     code = "ledger_behind"
+    retry = True  # as soon as the newest copy is back
     what = "the ledger is older than what Kafka was told of it"
 
 
-_current: set[tuple[int, int]] = set()
+#: Connections of this process on which the ledger was found to be the newest, with the streams that were asked for.
+_current: WeakKeyDictionary[Any, set[int]] = WeakKeyDictionary()
+
+
+def is_current(stream: int) -> bool:
+    """Whether this thread's connection was looked at already: a database is not put back under one."""
+    return stream in _current.get(connection.connection, ())
 
 
 def check_current(stream: Stream, admin: Admin) -> None:
-    """Before a lane of the stream starts: once a database connection, since a database is not put back under one.
+    """Before a lane of the stream starts: once a database connection.
 
     Raises LedgerBehind, or BrokerUnavailable where Kafka does not say what it was told.
     """
+    if is_current(stream.id):
+        return
     with read() as cur:
-        key = (cur.connection.info.backend_pid, stream.id)
-        if key in _current:
-            return
+        looked_at = cur.connection
         rows = cur.execute(sql.told, {"stream": stream.id}).fetchall()
     told = _told(stream, admin, rows)
     with read() as cur:  # after what was told, for positions only grow
@@ -55,7 +63,7 @@ def check_current(stream: Stream, admin: Admin) -> None:
         )
     if newer := newer_generation(stream.id, admin):
         raise LedgerBehind(expected="the newest generation of the ledger", found=newer, next_step=_PUT_BACK)
-    _current.add(key)
+    _current.setdefault(looked_at, set()).add(stream.id)
 
 
 _PUT_BACK = "put the newest copy of the database back; lanes then go on by themselves"

@@ -6,11 +6,14 @@ from the position row inside the transaction. Whoever calls may answer 2xx only 
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -20,10 +23,11 @@ from django.db import connection
 from ingest import lease as leases
 from ingest.admit import Admission, Crowded
 from ingest.ahead import arrivals_of
+from ingest.behind import check_current, is_current
 from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Poll, sized, weight
 from ingest.core.contract import Contract
 from ingest.core.decide import Arrival, Outcome
-from ingest.core.errors import LeaseError, PassgateError, RunError
+from ingest.core.errors import BrokerError, LeaseError, PassgateError, RunError
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import (
     NOT_GIVEN,
@@ -40,10 +44,12 @@ from ingest.db import (
 )
 from ingest.failpoints import failpoint
 from ingest.group_commit import GroupCommit
-from ingest.models import Source
+from ingest.kafka import Admin, Cluster
+from ingest.models import Source, Stream
 from ingest.streams import Loaded, compiled, newest_contract
 from ingest.windows import Binding, bind_window, bindings, ensure_position
 
+log = logging.getLogger(__name__)
 sql = statements("ingest", "door")
 
 #: Door sources of one stream: one a web process, so this bounds web processes, not requests.
@@ -94,11 +100,12 @@ class Received:
 def receive(stream: str, records: Sequence[DoorRecord]) -> Received:
     """Admits the records of one request in one transaction, and returns when it is durable.
 
-    Raises NotFound, DoorClosed, NoOpenRun, TooManyEvents; DatabaseGone when PostgreSQL does not answer. After an error
-    nothing of the request is admitted, or nobody knows (DatabaseGone): sending it again is safe either way.
+    Raises NotFound, DoorClosed, NoOpenRun, TooManyEvents, LedgerBehind; DatabaseGone when PostgreSQL does not answer.
+    After an error nothing of the request is admitted, or nobody knows (DatabaseGone): sending it again is safe.
     """
     newest = newest_contract(stream)
     _check(newest.contract, records)
+    _check_ledger(newest.stream_id)
     for _ in range(4):  # fenced, or bound anew in between: look again
         door = _held(newest.stream_id)
         failpoint("door.after_lease")
@@ -125,6 +132,36 @@ def _check(contract: Contract, records: Sequence[DoorRecord]) -> None:
     size = sum(len(r.value or b"") for r in records)
     if size > BATCH_BYTES:
         raise TooManyEvents(expected=f"at most {BATCH_BYTES} bytes of events", found=str(size), next_step="send less")
+
+
+# ---- the ledger -----------------------------------------------------------------------------------------------------
+
+#: For how long Kafka is not asked again once it said nothing. A door needs no Kafka, and is not shut for want of it.
+SILENT_SECONDS = 30.0
+
+_asking = threading.Lock()
+_silent_until = 0.0
+
+
+def _check_ledger(stream: int) -> None:
+    """What an older copy of the database admits would be admitted once more by the newest. Raises LedgerBehind."""
+    global _silent_until
+    if is_current(stream) or time.monotonic() < _silent_until:
+        return
+    with _asking:
+        if time.monotonic() < _silent_until:  # whoever asked before this one has waited for all
+            return
+        try:
+            check_current(Stream.objects.get(id=stream), _admin(os.getpid()))
+        except BrokerError as error:
+            _silent_until = time.monotonic() + SILENT_SECONDS
+            log.warning("events are let in although nobody says whether the ledger is the newest: %s", error)
+
+
+@lru_cache(maxsize=1)
+def _admin(pid: int) -> Admin:
+    """This process's: none goes over a fork."""
+    return Admin(Cluster.from_settings())
 
 
 # ---- the transaction ------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from rest_framework.views import set_rollback
 
 from console.pages.shown import pieces
 from console.people import Answer
+from ingest.behind import LedgerBehind
 from ingest.core.errors import (
     BrokerError,
     ContractErrors,
@@ -99,6 +100,7 @@ _STATUS: tuple[tuple[type[PassgateError], int], ...] = (
     (RecordError, 422),
     (DatabaseGone, 503),
     (NoOpenRun, 503),
+    (LedgerBehind, 503),
     (BrokerError, 503),
     (GateError, 503),
     (SettingsError, 500),

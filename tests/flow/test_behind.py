@@ -15,13 +15,17 @@ import pytest
 from django.db import connection, connections
 
 from audit.fsck import examine
+from console.api.problems import status_of
 from console.stack import Stack
 from console.stack.postgres import wheel_installation
-from ingest import behind
+from ingest import behind, door
+from ingest.behind import LedgerBehind
 from ingest.core.group import group_of, ledger_group_of, mark_of
+from ingest.door import DoorRecord, receive
 from ingest.install import install_id
 from ingest.kafka import Partition, PartitionReader
-from tests.flow.world import Flow, thing
+from tests.audit.test_gate import broker_away
+from tests.flow.world import CONTRACT, Flow, thing
 from tests.patience import stretched
 
 
@@ -105,6 +109,54 @@ def test_publishing_waits_for_the_newest_ledger_too(make_flow: Callable[..., Flo
     commit(flow, flow.bus, 0)
     rest(flow)
     flow.work_until(lambda: flow.attempts() == ["ACKED"])
+
+
+HTTP = CONTRACT + "[inbox.http]\nenabled = true\n"
+
+
+def test_the_door_lets_nothing_into_an_older_copy(make_flow: Callable[..., Flow]) -> None:
+    """Each connection asks once. Events of a caller would be admitted again by the newest copy."""
+    flow = make_flow(contract=HTTP)
+    flow.open()
+    flow.sample()
+    send = [DoorRecord(0, None, None, thing(1), None)]
+    assert len(receive(flow.name, send).outcomes) == 1
+    tell_of(flow, tell(flow) + 1_000)
+    assert len(receive(flow.name, send).outcomes) == 1  # not asked again under this connection
+    connection.close()
+    with pytest.raises(LedgerBehind) as refused:
+        receive(flow.name, send)
+    assert refused.value.retry and status_of(refused.value) == 503
+    assert len(flow.receipts()) == 2
+    tell_of(flow, 1)  # the newest copy is back
+    assert len(receive(flow.name, send).outcomes) == 1
+
+
+def tell_of(flow: Flow, generation: int) -> None:
+    """What a newer ledger told, or what Kafka would hold had it not."""
+    install, until = install_id(), time.monotonic() + stretched(20.0)
+    while told(flow) != generation:
+        assert time.monotonic() < until
+        flow.admin.tell(ledger_group_of(install), {Partition(flow.bus, 0): generation}, mark_of(install))
+        time.sleep(0.2)
+
+
+def test_the_door_is_open_while_kafka_says_nothing(make_flow: Callable[..., Flow]) -> None:
+    """It needs none. Kafka is asked again after a while, and its silence is not waited for by each request."""
+    flow = make_flow(contract=HTTP)
+    flow.open()
+    flow.sample()
+    connection.close()
+    door._admin.cache_clear()
+    with broker_away():
+        assert len(receive(flow.name, [DoorRecord(0, None, None, thing(1), None)]).outcomes) == 1
+        began = time.monotonic()
+        connection.close()
+        assert len(receive(flow.name, [DoorRecord(0, None, None, thing(2), None)]).outcomes) == 1
+        assert time.monotonic() - began < door.SILENT_SECONDS / 2
+    assert len(flow.receipts()) == 2
+    door._silent_until = 0.0
+    door._admin.cache_clear()
 
 
 # ---- a copy that was made, and put back -----------------------------------------------------------------------------
