@@ -12,14 +12,17 @@ from django.template import Context, Template
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.core import verdict as v
 from audit.core.checks import State
 from audit.core.verdict import State as VerdictState
 from console import people
 from console.pages import charts, fields, icons, paths, search, shown, words
+from console.pages.reads import judged
 from console.templatetags.passgate import age_words, event_id
 from ingest.core.masking import Masks
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, ContextState, GapState, ItemState, RunState, WindowState
+from tests.core.audit import world as w
 
 NOW = datetime(2026, 1, 31, 2, 14, 7, 12_000, UTC)
 
@@ -159,6 +162,15 @@ def test_every_reason_and_flag_has_words() -> None:
 
 def test_a_reason_of_a_later_version_does_not_break_a_page() -> None:
     assert words.reason_name(9_999) == "reason 9999"
+
+
+def test_a_verdict_of_another_shape_shows_no_checks() -> None:
+    """S15: fields may have other names there, and a check that is guessed would look like one that was made."""
+    body = v.body(v.verdict(w.GOOD, w.NOW), 1, "said")
+    assert [line.state for line in judged.checks_of_body(body, "#1", lambda check: None).lines].count("HOLDS") == 13
+    other = judged.checks_of_body(body | {"schema": "passgate.verdict/2"}, "#1", lambda check: None)
+    assert other.lines == ()
+    assert other.failed is not None and "its checks are unmeasured here" in other.failed
 
 
 # ---- searching
