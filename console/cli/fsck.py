@@ -12,6 +12,7 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 # isort: split
 from audit.fsck import NOT_IN_FORCE, Report, examine
 from audit.fsck.chain import Head, walk
+from audit.fsck.invariants import INVARIANTS, PAGE
 from console.api.named import stream_named
 from console.cli.base import CANNOT, DONE, NO, Command, Group, as_json, counted, emit, said
 
@@ -46,12 +47,23 @@ def _document(stream: str | None, bus: bool, report: Report) -> dict[str, object
         {"invariant": f.invariant, "check": f.check, "subject": f.subject, "found": f.found} for f in report.findings
     ]
     unseen = [{"check": u.check, "subject": u.subject, "why": u.why} for u in report.unseen]
-    return {"stream": stream, "bus": bus, "findings": findings, "not_looked_at": unseen, "not_checked": NOT_IN_FORCE}
+    return {
+        "stream": stream, "bus": bus, "findings": findings, "invariants": _broken(report), "not_looked_at": unseen,
+        "not_checked": NOT_IN_FORCE,
+    }  # fmt: skip
+
+
+def _broken(report: Report) -> dict[str, str]:
+    """What the codes of the findings mean."""
+    found = {finding.invariant for finding in report.findings}
+    return {code: sentence for code, sentence in INVARIANTS.items() if code in found}
 
 
 def _say(report: Report, ledger_only: bool, stream: str | None) -> None:
     for finding in report.findings:
         said(str(finding))
+    for code, sentence in _broken(report).items():
+        click.echo(f"{code} is that {sentence}: {PAGE}")
     for unseen in report.unseen:
         said(str(unseen))
     for invariant, why in NOT_IN_FORCE.items():
