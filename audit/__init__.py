@@ -1,1 +1,1 @@
-"""Judges the facts that `ingest` recorded, and changes none of them (DESIGN 2)."""
+"""Judges the facts that `ingest` recorded, and changes none of them. docs/architecture.md says what happens where."""

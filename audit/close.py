@@ -301,7 +301,7 @@ def _store(judged: Judged, actor: str) -> Stored:
 
 
 def _stands(cur: Cursor, judged: Judged, newest: Any) -> Stored:
-    """DESIGN 8 names what shuts a gate, and the enforcer looks for it; a verdict takes nothing back but by a FAIL."""
+    """What shuts a gate (docs/design.md#gate) the enforcer looks for; a verdict takes nothing back but by a FAIL."""
     if newest.revision >= judged.revision:
         raise _moved_on(cur, judged)
     if judged.verdict.state is not v.State.PASS:

@@ -1,4 +1,4 @@
-"""The gate's row: a lease that follows verdicts, is extended by re-checks, and shuts by expiry (DESIGN 8).
+"""The gate's row: a lease that follows verdicts, is extended by re-checks, and shuts by expiry (docs/design.md#gate).
 
 A reader's session may still show what it saw before a gate shut. So every gate that is over, for whatever reason, owes
 the end of such sessions, after its own end is committed; `end_readers` pays, and who dies before leaves it to the next.

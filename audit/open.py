@@ -197,7 +197,7 @@ def is_measured(log: f.PartitionLog) -> bool:
 
 
 def _check_fit(broker: f.Broker, contract: Contract) -> None:
-    """Refuses what cannot work, before anything waits for it (DESIGN 4; a log that compacts forgets in silence)."""
+    """Refuses what cannot work, before anything waits for it: a log that compacts forgets in silence."""
     if broker.inbox is not None:
         _refuse(broker.inbox, unfit_inbox(broker.inbox.posture or {}))
     _refuse(broker.bus, unfit_bus(broker.bus.posture or {}, contract.limits))

@@ -129,7 +129,7 @@ class BodyMiddleware:
 
 
 def _check_charset(request: HttpRequest) -> None:
-    """UTF-8 only (HOSTILE_INPUT.md). Django would decode even the query by the charset of a body that is not there."""
+    """UTF-8 only. Django would decode even the query by the charset of a body that is not there."""
     charset = (request.content_params or {}).get("charset", "utf-8")
     if charset.strip().strip('"').lower() not in {"utf-8", "utf8"}:
         raise MediaRefused(("Content-Type", "UTF-8 is the only charset"), found=charset.strip())

@@ -1,4 +1,4 @@
-"""The Celery app. A task is a permit: it carries no arguments and decides nothing (DESIGN 11)."""
+"""The Celery app. A task is a permit: it carries no arguments and decides nothing (docs/design.md#workers)."""
 
 import ctypes
 import os

@@ -1,6 +1,6 @@
 """Who may do what. A role is a Django group; an act names the roles that may do it; there is no third place to look.
 
-A permission that cannot be looked up is a no (SCENARIOS.md): an unknown act, a database that does not answer and a
+A permission that cannot be looked up is a no: an unknown act, a database that does not answer and a
 person without a role are all refused, and each refusal carries a reason that can stand on a page beside the disabled
 button. `is_superuser` grants nothing here: whoever acts on the ledger does it under a role that the audit log can name.
 """
@@ -16,7 +16,7 @@ from django.db import DatabaseError
 
 
 class Role(enum.StrEnum):
-    """The people of DESIGN.md. The value is the group's name."""
+    """What people are here for. The value is the group's name."""
 
     VIEWER = "viewer"  # looks
     OPERATOR = "operator"  # triages and runs

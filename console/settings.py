@@ -64,7 +64,7 @@ PASSGATE_KAFKA = {
 }
 CELERY_BROKER_URL = env("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0")
 
-# A contract cannot name code freely: a projection's class must stand here (DESIGN 5)
+# A contract cannot name code freely: a projection's class must stand here
 PASSGATE_PROJECTIONS = tuple(
     name
     for name in env(
@@ -237,7 +237,7 @@ CELERY: dict[str, Any] = {
     "beat_schedule_filename": str(PASSGATE_DATA / "celerybeat-schedule"),
 }
 
-# --- logs: one line of JSON a record, control characters escaped by JSON itself (HOSTILE_INPUT.md)
+# --- logs: one line of JSON a record, control characters escaped by JSON itself
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

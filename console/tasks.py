@@ -1,4 +1,4 @@
-"""Celery tasks: thin shells over verbs. A task carries no arguments and decides nothing (DESIGN 11)."""
+"""Celery tasks: thin shells over verbs. A task carries no arguments and decides nothing (docs/design.md#workers)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every path of the console, as CONSOLE.md lists them. Names are what templates and console/pages/paths.py use."""
+"""Every path of the console. Names are what templates and console/pages/paths.py use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Admission: one read of a source becomes receipts, events, quarantine items and a position, in one transaction.
 
-DESIGN 3. The lane reads from its durable position, never by subscription, and owns nothing that a crash could lose:
-what is not committed to Postgres is read again.
+The lane reads from its durable position, never by subscription, and owns nothing that a crash could lose: what is not
+committed to Postgres is read again. Its rules are in docs/design.md#admission.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Admission:
         self._root: bytes | None = None
 
     def write_all(self, cur: Cursor, batch: int) -> tuple[Decisions, Admitted]:
-        """Everything a batch is, once the position row has been moved and is locked (the order is DESIGN 10's)."""
+        """Everything a batch is, in the order of locks (docs/design.md#postgresql): the position's comes before it."""
         decisions = self._decide(cur)
         self._write_events(cur, batch, decisions)
         failpoint("admit.after_events")
@@ -402,6 +402,6 @@ class AdmissionLane(ReadingLane):
         return Step(0, idle=False)
 
     def _limits(self, binding: Binding) -> tuple[int, int]:
-        """The contract's, but never above an attempt's: a batch is published whole (DESIGN 4)."""
+        """The contract's, but never above an attempt's: a batch is published whole (decision 6)."""
         limits = compiled(binding.contract).contract.limits
         return min(limits.batch_records, self._most), min(limits.batch_bytes, BATCH_BYTES)

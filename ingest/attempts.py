@@ -47,7 +47,7 @@ def clock() -> datetime:
 
 
 def end(cur: Cursor, attempt: int, state: str, why: str | None = None) -> None:
-    """Moves the attempt to `state`; the database refuses what DESIGN 4 does not allow. The same state is no move."""
+    """Moves the attempt to `state`; the database refuses a move that no state allows. The same state is no move."""
     cur.execute(sql.end_attempt, {"attempt": attempt, "state": state, "why": why})
 
 

@@ -1,4 +1,4 @@
-"""The audit log: every act and every refusal is one row, hash-chained; no row, no act (DESIGN 9)."""
+"""The audit log: every act and every refusal is one row, hash-chained; no row, no act."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The effects lane: reads the bus read_committed and makes each event's effect durable once.
 
-DESIGN 5. One transaction writes effects, the projection's rows, the bus batch and the position; Kafka's commit follows
-and serves other tools. A worker that was fenced changes nothing.
+One transaction writes effects, the projection's rows, the bus batch and the position; Kafka's commit follows and serves
+other tools. A worker that was fenced changes nothing. Its rules are in docs/design.md#consuming.
 """
 
 from __future__ import annotations

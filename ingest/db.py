@@ -35,7 +35,7 @@ from ingest.core.lane import Meanwhile, nothing
 Cursor = psycopg.Cursor[Any]
 T = TypeVar("T")
 
-# DESIGN 10: unique violation, deadlock, serialisation failure: do the whole transaction again. And a lock that a verb
+# Unique violation, deadlock, serialisation failure: do the whole transaction again. And a lock that a verb
 # would not wait for any longer (55P03)
 _AGAIN = frozenset({"23505", "40P01", "40001", NOT_GIVEN := "55P03"})
 # The connection is lost, whoever ended it: an administrator, a crash, or a time-out of ours (25P03) or theirs (57P05)

@@ -1,4 +1,4 @@
-"""Who works on what: permits, slices and samples (DESIGN 11).
+"""Who works on what: permits, slices and samples (docs/design.md#workers).
 
 A Celery task is a permit, not an assignment. A slice goes on with the lanes this process holds, takes free ones, and
 lets the lease decide; a doubled, late or lost task changes nothing but the time.

@@ -1,7 +1,7 @@
 """The HTTP door: admission of what a request brought, over a source of this process's own.
 
-The same verb as the Kafka inbox (DESIGN 3), with one difference: nobody gives the records offsets, so they are taken
-from the position row inside the transaction. Whoever calls may answer 2xx only when `receive` has returned.
+The same verb as the Kafka inbox's (ingest/admit.py), with one difference: nobody gives the records offsets, so they are
+taken from the position row inside the transaction. Whoever calls may answer 2xx only when `receive` has returned.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class DoorClosed(RunError):
 
 
 class NoOpenRun(RunError):
-    """With no open run a stream's admission stands still (DESIGN 3)."""
+    """With no open run a stream's admission stands still."""
 
     code = "no_open_run"
     what = "the stream has no open run"

@@ -1168,7 +1168,7 @@ class TransactionalProducer:
     """One transactional instance, which only ever commits: after anything but a clean commit it is `dead`.
 
     librdkafka ends transactions without raising the epoch, so a delayed abort of this instance could act on its own
-    next transaction. A new instance's `init()` raises the epoch and closes that (KAFKA.md, Publishing).
+    next transaction. A new instance's `init()` raises the epoch and closes that (docs/kafka-facts.md#publishing).
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class WindowState(models.TextChoices):
 
 
 class AttemptState(models.TextChoices):
-    """DESIGN 4. UNKNOWN is a stored PREPARED without outcome; SENT is not stored."""
+    """docs/design.md#publishing draws them. UNKNOWN is a stored PREPARED without outcome; SENT is not stored."""
 
     PREPARED = "PREPARED", "written before begin_transaction()"
     UNKNOWN = "UNKNOWN", "nobody knows what landed"
@@ -169,7 +169,7 @@ class Run(models.Model):
         db_table = "run"
         constraints = [
             models.UniqueConstraint(fields=["stream", "run_id"], name="run_id_unique"),
-            # DESIGN 3: a stream has at most one open run
+            # a stream has at most one open run
             models.UniqueConstraint(fields=["stream"], condition=Q(state="OPEN"), name="run_one_open"),
         ]
 
@@ -219,7 +219,7 @@ class WindowRange(models.Model):
 
 
 class WindowPin(models.Model):
-    """Which verdict of another stream a window's projection joins with (DESIGN 5)."""
+    """Which verdict of another stream a window's projection joins with."""
 
     pk = models.CompositePrimaryKey("win", "context")
     win = models.ForeignKey(Window, models.PROTECT, db_column="win")
@@ -433,7 +433,7 @@ class PublishQueue(models.Model):
 
 
 class Attempt(models.Model):
-    """One try at publishing one or more batches to the bus (DESIGN 4)."""
+    """One try at publishing one or more batches to the bus."""
 
     source = models.ForeignKey(Source, models.PROTECT)
     transactional_id = models.TextField()

@@ -1,7 +1,8 @@
 """The publish lane: one inbox source, one transactional.id, one leased owner, one attempt at a time, in offset order.
 
-DESIGN 4. PREPARED is committed before `begin_transaction()`, so a crash anywhere after it leaves an attempt that the
-next owner finds, fences and looks for. The lane stops at the first unsettled attempt: a key's order never inverts.
+PREPARED is committed before `begin_transaction()`, so a crash anywhere after it leaves an attempt that the next owner
+finds, fences and looks for. The lane stops at the first unsettled attempt: a key's order never inverts. Its rules are
+in docs/design.md#publishing.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ _TRANSACTION_SECONDS = 5.0
 
 
 class VerificationOff(PublishError):
-    """KAFKA.md, Publishing: without it a request of a fenced producer may still be appended."""
+    """Without it a request of a fenced producer may still be appended."""
 
     code = "transactions_not_verified"
     what = "the brokers do not verify transactions"

@@ -87,7 +87,7 @@ class ReadingLane:
         return Start(self.here.topic, self.here.partition, at, self.lease.leader_epoch, anchor)
 
     def _check_topic(self) -> None:
-        """After every read and before its commit; the check that ends one batch opens the next (DESIGN 3.3)."""
+        """After every read and before its commit; the check that ends one batch opens the next (K5)."""
         found = self._admin.topic_id(self.source.topic)
         if found != self.source.topic_id:
             raise TopicChanged(

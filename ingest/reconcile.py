@@ -1,4 +1,4 @@
-"""Reconciliation: fence first, then look (DESIGN 4). The lane's owner does it; a person only asks for it.
+"""Reconciliation: fence first, then look (decision 5). The lane's owner does it; a person only asks for it.
 
 Looking first is unsound: bytes held in a socket land after a scan said "absent". The caller has fenced by
 `init_transactions()` under its own lease; what is read here is read after that.

@@ -1,4 +1,4 @@
-"""Every check of DESIGN 6, one pure function each, in the order pages list them.
+"""Every check of a verdict (docs/design.md#closing), one pure function each, in the order pages list them.
 
 SEALED is not among them: verdicts are not sealed yet.
 """

@@ -25,7 +25,7 @@ class Range:
 
 
 def objections(basis: f.Basis, broker: f.Broker, ranges: Sequence[Range], contradictions: int) -> list[str]:
-    """What shuts a gate (DESIGN 8). A higher epoch, a moved log start or an added partition does not."""
+    """What shuts a gate (docs/design.md#gate). A higher epoch, a moved log start or an added partition does not."""
     found = [cause.text for cause in c.other_cluster(basis.broker, broker)]
     for was, is_ in _pairs(basis.broker, broker):
         found += [cause.text for cause in c.other_topic(was, is_)]

@@ -1,4 +1,4 @@
-"""How numbers, ages and lists are written, so that every sentence, page and API says them alike (CONSOLE)."""
+"""How numbers, ages and lists are written, so that every sentence, page and API says them alike."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ UPDATE run_window SET unjudged_why = %(why)s, unjudged_at = CASE WHEN %(why)s::t
  WHERE id = %(win)s AND unjudged_why IS DISTINCT FROM %(why)s
 
 -- name: judged
--- The compare-and-set of DESIGN 6. The revision rises, so that a second closer of the same revision finds no row.
+-- A verdict's compare-and-set (S12). The revision rises, so that a second closer of the same revision finds no row.
 UPDATE run_window SET revision = revision + 1, judged_revision = revision + 1
  WHERE id = %(win)s AND revision = %(revision)s AND state = 'CUT' RETURNING id
 

@@ -373,7 +373,7 @@ SELECT x.lane || ' lane of source ' || x.source_id AS subject,
  LIMIT %(most)s
 
 -- name: refs
--- What foreign keys would say, were they not too dear on these tables (DESIGN 10).
+-- What foreign keys would say, were they not too dear on these tables: 1.5 µs a row became 5.8.
 SELECT 'receipt ' || t.source_id || '@' || t."offset" AS subject, 'no batch ' || t.batch_id || ' that reaches there' AS found
   FROM receipt t JOIN source c ON c.id = t.source_id JOIN stream s ON s.id = c.stream_id
   LEFT JOIN batch b ON b.id = t.batch_id AND b.source_id = t.source_id

@@ -1,6 +1,6 @@
 """What goes wrong on the way: records that nobody can understand or should believe, each with what must become of it.
 
-Rows of HOSTILE_INPUT.md that a Kafka producer can send. Pure: the same event and run give the same records.
+Rows of docs/hostile-input.md that a Kafka producer can send. Pure: the same event and run give the same records.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ LOOKALIKES: tuple[tuple[str, Callable[[Event], Event]], ...] = (
     ("a carrier that runs backwards", lambda event: {**event, "carrier": f"\u202e{event['carrier']}"}),
     ("a carrier in small letters and a space", lambda event: {**event, "carrier": f"{event['carrier'].lower()} "}),
 )  # fmt: skip
-"""Identities that look like another one. They are other identities: nothing is normalised (HOSTILE_INPUT.md)."""
+"""Identities that look like another one. They are other identities: nothing is normalised."""
 
 
 def lookalikes(events: Iterable[Event], run_id: str, reason: Reason, partition: int) -> Iterable[Outgoing]:

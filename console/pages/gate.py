@@ -49,7 +49,7 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
 
 
 def _of_run(seen: runs.Scope) -> c.GateLine:
-    """Open only when the run is closed and the latest verdict of every window is a live PASS (DESIGN 8)."""
+    """Open only when the run is closed and the latest verdict of every window is a live PASS."""
     gates = [seen.gates.get(each.id) for each in seen.windows]
     waiting = [each.number for each, gate in zip(seen.windows, gates, strict=True) if not runs.is_open(gate)]
     if not seen.windows:

@@ -272,7 +272,7 @@ def bar_of(seen: reads.Scope) -> LedgerBar:
 
 
 def verdict_title(found: Verdict) -> str:
-    """ "Verdict #7, decided 02:31"; sealed, once verdicts are (DESIGN 7): the body itself says so."""
+    """ "Verdict #7, decided 02:31"; "sealed" once verdicts are signed, which the body itself says."""
     return f"Verdict #{found.number}, {'sealed' if found.body.get('sealed') else 'decided'} {found.decided_at:%H:%M}"
 
 

@@ -1,6 +1,6 @@
 """Text from outside, made visible: what does not print, or could pass for another character, stands as its code.
 
-HOSTILE_INPUT.md: two ids that look alike must not look alike here. Everything is cut at a length, so that a page stays
+Two ids that look alike must not look alike here. Everything is cut at a length, so that a page stays
 bounded whatever was sent. Pure.
 """
 

@@ -1,4 +1,4 @@
-"""How each state looks: an icon, a word, a colour and a shape, one line per state (CONSOLE.md, "Look").
+"""How each state looks: an icon, a word, a colour and a shape, one line per state (docs/console.md#look).
 
 Nothing is green for lack of data: a word that is not listed here is drawn as unmeasured.
 """

@@ -18,7 +18,7 @@ HEADER_BYTES = 100
 
 
 class PollSkip(BrokerError):
-    """A poll did not start at the position, or skipped offsets without a claim (DESIGN 3.2)."""
+    """A poll did not start at the position, or skipped offsets without a claim (K1)."""
 
     code = "poll_skip"
     what = "the poll does not continue the position"

@@ -1,4 +1,4 @@
-"""Which window an offset belongs to: what opening and cutting a window do to a source's binding. Pure; DESIGN 6.
+"""Which window an offset belongs to: what opening and cutting a window do to a source's binding. Pure.
 
 Every offset belongs to exactly one window, whether it is read before or after the next one opens.
 """

@@ -1,4 +1,4 @@
-"""What becomes of a record read from the bus. Pure; DESIGN 5.
+"""What becomes of a record read from the bus (docs/design.md#consuming). Pure.
 
 A record is applied only if its attempt exists, contains that identity, and its digest equals the ledger's. A second
 copy is DUPLICATE and changes nothing; everything else is FOREIGN or MISMATCHING and is kept raw.

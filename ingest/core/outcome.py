@@ -1,8 +1,8 @@
-"""What one try at publishing came to, from what the Kafka client said. Pure: KAFKA.md's table as functions.
+"""What one try at publishing came to, from what the Kafka client said. Pure.
 
-The table's one idea: only `produce()` raising is a certain negative, and only a clean `commit_transaction()` makes a
-delivery report a positive. Everything between is UNKNOWN, whatever the error's name promises, because an earlier try of
-the same request may have been appended.
+docs/kafka-facts.md#publishing is the same as a table. Its one idea: only `produce()` raising is a certain negative, and
+only a clean `commit_transaction()` makes a delivery report a positive. Everything between is UNKNOWN, whatever the
+error's name promises, because an earlier try of the same request may have been appended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a scan of the bus says about an attempt whose outcome nobody knows. Pure; DESIGN 4, "fence first, then look".
+"""What a scan of the bus says about an attempt whose outcome nobody knows (docs/design.md#reconciliation). Pure.
 
 The scan counts only if what it stands on held before and after it: the same cluster and topic, a log that still reaches
 back to `lo`, an end not before it, and the epoch at `lo` undiverged. Otherwise the answer is UNDECIDABLE, with every

@@ -1,5 +1,5 @@
 -- name: advance
--- The compare-and-set of DESIGN 3.6, first in the transaction because position rows come first in the lock order. No row:
+-- A batch's compare-and-set, first in the transaction because position rows come first in the lock order. No row:
 -- nothing of the batch happens. From the cut on an offset is next_win's; the first batch there folds the binding.
 UPDATE position
    SET next_offset = %(end)s, leader_epoch = %(epoch)s, progressed_at = clock_timestamp(),
@@ -19,7 +19,7 @@ SELECT owner, fence, next_offset, cut, win, next_win FROM position WHERE lane = 
 
 -- name: known
 -- One bytea of 32 bytes an identity: an array of bytea takes psycopg three times as long as the look-up itself. LATERAL …
--- LIMIT 1 goes by the key even where the planner has never seen the run (SPEED: = ANY took 637 µs a key then).
+-- LIMIT 1 goes by the key even where the planner has never seen the run (= ANY took 637 µs a key then).
 SELECT e.identity, e.payload_digest, e.source_id, e."offset"
   FROM generate_series(0, %(n)s - 1) AS i
  CROSS JOIN LATERAL (

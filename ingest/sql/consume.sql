@@ -1,5 +1,5 @@
 -- name: advance
--- The compare-and-set of DESIGN 3.6 for the bus: fenced or moved, nothing of it happens.
+-- A bus batch's compare-and-set: fenced or moved, nothing of it happens.
 UPDATE position
    SET next_offset = %(end)s, leader_epoch = %(epoch)s, progressed_at = clock_timestamp(),
        until = clock_timestamp() + make_interval(secs => %(seconds)s),
@@ -48,7 +48,7 @@ SELECT run_number, identity, batch_id, source_id, "offset", win, payload_digest,
   FROM {leaf} WHERE batch_id = ANY(%(batches)b::bigint[])
 
 -- name: events
--- LATERAL … LIMIT 1 by (run, identity): 4 µs a key even for a run the planner has never seen (SPEED). The identities come
+-- LATERAL … LIMIT 1 by (run, identity): 4 µs a key even for a run the planner has never seen. The identities come
 -- as one string of bytes: an array of thousands takes longer to write and read than to look up.
 SELECT i, e.source_id, e."offset", e.win, e.payload_digest, e.class_id
   FROM generate_series(0, %(count)s - 1) AS i

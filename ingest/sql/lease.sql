@@ -1,5 +1,5 @@
 -- name: take
--- The compare-and-set of DESIGN 3.1: a free or expired position gets a new owner and a higher fence. The clock is the
+-- A lease's compare-and-set: a free or expired position gets a new owner and a higher fence. The clock is the
 -- database's; a lease that would last for more than a minute was given before that clock stepped back, and is over too.
 -- What a lane waited for has come, or it would not be taken; an error stands until the lane has got beyond it.
 -- A row that somebody's transaction holds is left alone: whoever waited for it would hold up its own lanes.

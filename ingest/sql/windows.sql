@@ -37,7 +37,7 @@ SELECT p.source_id, p.next_offset, p.cut,
  WHERE p.lane = %(lane)s AND p.source_id = ANY(%(sources)s)
 
 -- name: raise_revisions
--- Whatever changes a fact of a cut window raises its revision in its own transaction (DESIGN 6). An open window's facts
+-- Whatever changes a fact of a cut window raises its revision in its own transaction (S12). An open window's facts
 -- are judged only after its cut, which locks the position rows that admission updates first; the other lanes take a
 -- share lock, so that a cut under way is waited for and then seen.
 WITH touched AS (

@@ -292,7 +292,7 @@ def _in_thread(act: Callable[[], Any]) -> tuple[list[Any], threading.Thread]:
 
 
 def test_what_is_harmless_shuts_nothing(flow: Flow) -> None:
-    """DESIGN 8: Kafka away, partitions added, one more copy of a record on the bus."""
+    """Kafka away, partitions added, one more copy of a record on the bus."""
     stored = passed(flow)
     until = gate_row(flow).open_until
     with broker_away():

@@ -1,4 +1,4 @@
-"""A verb whose transaction lost a race does the whole of it again: no lane stops for a deadlock (DESIGN 10)."""
+"""A verb whose transaction lost a race does the whole of it again: no lane stops for a deadlock."""
 
 from __future__ import annotations
 

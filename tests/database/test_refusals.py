@@ -1,4 +1,4 @@
-"""The database's own refusals: each test tries to cheat, as the role that would, and is told by name (DESIGN 10, I5, I6, I9, S8)."""
+"""The database's own refusals: each test tries to cheat, as the role that would, and is told by name (I5, I6, I9, S8)."""
 
 # ruff: noqa: E501  a statement that cheats reads best on one line
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The effects lane on the real bus: applied once, duplicates, foreign records, contradictions, fences (DESIGN 5)."""
+"""The effects lane on the real bus: applied once, duplicates, foreign records, contradictions, fences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flights joined with gated weather: MATCHED, MISSING, AMBIGUOUS per event, pinned to a verdict (DESIGN 5)."""
+"""Flights joined with gated weather: MATCHED, MISSING, AMBIGUOUS per event, pinned to a verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fence first, then look: PRESENT, ABSENT, PARTIAL, UNDECIDABLE, and who asked (DESIGN 4)."""
+"""Fence first, then look: PRESENT, ABSENT, PARTIAL, UNDECIDABLE, and who asked."""
 
 from __future__ import annotations
 

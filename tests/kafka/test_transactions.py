@@ -1,4 +1,4 @@
-"""What transactions promise and what they do not, with frames held between client and broker (KAFKA.md)."""
+"""What transactions promise and what they do not, with frames held between client and broker (docs/kafka-facts.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame that comes late: caught once, its connection reset, and delivered when the test says so (KAFKA.md)."""
+"""A frame that comes late: caught once, its connection reset, and delivered when the test says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transactions that lie, between the real publish lane and a real broker: every attempt stays whole (DESIGN 4)."""
+"""Transactions that lie, between the real publish lane and a real broker: every attempt stays whole."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Kafka as far as correctness depends on it (KAFKA.md): logs with transactions, epochs that fence, late requests.
+"""Kafka as far as correctness depends on it: logs with transactions, epochs that fence, late requests.
 
 Two things are as bad here as the worst that was seen on a real broker: a request may be held in a socket and land when
 nobody expects it any more, and EndTxn names no transaction, only an epoch, so a late one acts on whatever is open then.
+docs/kafka-facts.md says how that was seen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
--- Ends one backend, if it is a reader's (DESIGN 8: shutting ends reader backends whose transaction began before).
+-- Ends one backend, if it is a reader's: whoever shuts a gate ends the readers whose transaction began before.
 -- The owner may signal backends; the app may not, and through this function only readers' ones.
 CREATE FUNCTION end_reader(backend integer) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -56,7 +56,7 @@ $$;
 REVOKE ALL ON FUNCTION context_bound(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION context_bound(integer) TO passgate_app, passgate_auditor;
 
--- DESIGN 8: a lease is written only for the newest PASS of that very window without a contradiction, from a measurement
+-- I10: a lease is written only for the newest PASS of that very window without a contradiction, from a measurement
 -- that was made, and no longer than those of its contexts. Shutting is always allowed, and what was shut for a reason
 -- stays shut while its verdict stands, unless the reason was another window of the run, which has passed since.
 CREATE OR REPLACE FUNCTION gate_transition() RETURNS trigger LANGUAGE plpgsql AS $$

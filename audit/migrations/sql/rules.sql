@@ -3,7 +3,7 @@
 SELECT guard_append_only(t::regclass) FROM unnest(ARRAY['snapshot', 'basis', 'verdict', 'gate_decision']) t;
 SELECT guard_no_delete('gate_open'::regclass);
 
--- DESIGN 8: the lease is written only for a PASS of that very window, the newest one. Shutting is always allowed.
+-- I10: the lease is written only for a PASS of that very window, the newest one. Shutting is always allowed.
 CREATE FUNCTION gate_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE newest verdict;
 BEGIN
@@ -24,7 +24,7 @@ BEGIN
 END $$;
 CREATE TRIGGER gate_transition BEFORE INSERT OR UPDATE ON gate_open FOR EACH ROW EXECUTE FUNCTION gate_transition();
 
--- Row security of one readable table. ARRAY(SELECT …) is one look-up a statement; EXISTS would be one a row (DESIGN 10).
+-- Row security of one readable table. ARRAY(SELECT …) is one look-up a statement; EXISTS would be one a row.
 CREATE FUNCTION guard_truth_table(guarded regclass) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', guarded);

@@ -1,4 +1,4 @@
--- What must never happen is refused here, whoever asks (DESIGN 2 and 10). A constraint's name becomes a domain error.
+-- What must never happen is refused here, whoever asks (docs/invariants.md). A constraint's name becomes a domain error.
 
 -- Roles are made by whoever owns the server; a missing one is named, not created with a guessed right.
 DO $$

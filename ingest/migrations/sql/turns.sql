@@ -39,7 +39,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Tells these windows that a fact of theirs changes in this transaction (DESIGN 6). An open one is share-locked: a cut that
+-- Tells these windows that a fact of theirs changes in this transaction (S12). An open one is share-locked: a cut that
 -- is under way is waited for, and then seen as a cut one. Whoever stores a verdict locks the same row, before or after.
 CREATE FUNCTION touch_windows(wins integer[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$

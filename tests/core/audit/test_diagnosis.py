@@ -162,7 +162,7 @@ def test_every_check_is_in_the_table_in_every_state_that_blocks() -> None:
         assert (name, c.State.BROKEN) in seen and (name, c.State.UNMEASURED) in seen or name is c.CheckName.NOT_EMPTY
 
 
-def test_the_sentence_of_the_issue() -> None:
+def test_two_causes_and_the_first_act() -> None:
     assert say("issue") == (
         "Window 1 is BLOCKED: 3 publishes (812 events) have no known outcome and 12 quarantine items are open. "
         "Next: reconcile the 3 publishes."

@@ -139,7 +139,7 @@ def test_an_open_window_never_passes() -> None:
     assert judged(facts).state is v.State.BLOCKED
 
 
-def test_the_severities_of_the_design() -> None:
+def test_what_is_fail_and_what_is_blocked() -> None:
     """BROKEN in these is FAIL; everything else that does not hold is BLOCKED."""
     fails = [
         w.source("inbox/0", missing=1),
@@ -198,7 +198,7 @@ def test_a_contract_may_forbid_empty_windows_for_good() -> None:
     ],
 )
 def test_what_a_waiver_does_not_reach(check: str, facts: f.WindowFacts) -> None:
-    """The four of the design, what cannot be cleared, and what nobody measured."""
+    """What no waiver may touch, what cannot be cleared, and what nobody measured."""
     assert judged(waived(check, facts)).state is not v.State.PASS
 
 

@@ -1,4 +1,4 @@
-"""KAFKA.md's table of what Python sees, row by row: what may be on the bus, and so what the attempt is."""
+"""The table of docs/kafka-facts.md#publishing, row by row: what may be on the bus, and so what the attempt is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scan's answer, and every reason for which it is none (DESIGN 4)."""
+"""A scan's answer, and every reason for which it is none."""
 
 from __future__ import annotations
 
