@@ -263,7 +263,7 @@ _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 @cache
 def statements(package: str, file: str) -> Statements:
-    """The named SQL in `package`'s folder `sql`, e.g. statements("ingest", "admit")."""
-    text = (resources.files(package) / "sql" / f"{file}.sql").read_text(encoding="utf-8")
+    """The named SQL of `file`.sql in `package`, beside the module that runs it: statements("ingest", "windows")."""
+    text = (resources.files(package) / f"{file}.sql").read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]
     return Statements({name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)})

@@ -21,7 +21,7 @@ from ingest.db import statements
 from ingest.kafka import Record
 from ingest.streams import OTHER_CLASSES, compiled
 
-sql = statements("audit", "fsck")
+sql = statements("audit.fsck", "fsck")
 
 
 def _contracts(scope: Scope) -> Iterator[Said]:

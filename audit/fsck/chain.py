@@ -11,7 +11,7 @@ from audit.fsck.looking import MOST, PAGE, Check, Scope, in_sql, rows
 from ingest.auditlog import chained, digest_of, stamp
 from ingest.db import statements
 
-sql = statements("audit", "chain")
+sql = statements("audit.fsck", "chain")
 
 FIRST = bytes(32)
 """What stands before the first row."""

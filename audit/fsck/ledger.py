@@ -5,7 +5,7 @@ from __future__ import annotations
 from audit.fsck.looking import Check, in_sql
 from ingest.db import statements
 
-sql = statements("audit", "fsck")
+sql = statements("audit.fsck", "fsck")
 
 CHECKS: tuple[Check, ...] = (
     in_sql("places_of_acked", "I1", sql.i1_places_of_acked),

@@ -24,7 +24,7 @@ from ingest.db import statements
 from ingest.kafka import Start
 from ingest.streams import compiled
 
-sql = statements("audit", "passes")
+sql = statements("audit.fsck", "passes")
 
 #: What these say is of Kafka as it is now.
 DRIFT = frozenset({c.CheckName.BASIS, c.CheckName.COVERAGE})

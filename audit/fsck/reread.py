@@ -30,7 +30,7 @@ from ingest.install import install_id
 from ingest.kafka import Cluster, LogEnds, Logged, LogWalk, Partition, Piece, Record
 from ingest.streams import compiled
 
-sql = statements("audit", "reread")
+sql = statements("audit.fsck", "reread")
 
 #: Of the sources themselves, of the inbox, and of the bus: the comparisons' names and the invariants they hold.
 OFFSETS = {"kafka_commits": "I4", "kafka_ends": "I4", "kafka_samples": "I4"}

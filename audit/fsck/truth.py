@@ -10,7 +10,7 @@ from audit.fsck.looking import Check, Scope, paged, rows
 from ingest.db import statements
 from ingest.streams import compiled
 
-sql = statements("audit", "fsck")
+sql = statements("audit.fsck", "fsck")
 
 #: A table's name goes into a statement: a contract's text is whatever somebody could store.
 _TABLE = re.compile(r"truth\.[a-z_][a-z0-9_]*\Z")

@@ -16,7 +16,7 @@ from ingest.core import stops
 from ingest.db import read, statements
 from ingest.models import Attempt, AttemptState, Lane, Position, PublishQueue, Retirement, Sample, Source
 
-sql = statements("console.pages", "lanes")
+sql = statements("console.pages.reads", "lanes")
 
 HISTORY = timedelta(minutes=10)
 WATCHED = timedelta(hours=1)  # a lane that stands for longer is stalled all the same

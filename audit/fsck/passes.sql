@@ -1,5 +1,5 @@
 -- The facts of a standing PASS, read for fsck alone: from receipts, events, places and effects themselves, in another way
--- than audit/sql/measure.sql, so that one mistake does not make both of them say the same.
+-- than audit/measure.sql, so that one mistake does not make both of them say the same.
 
 -- name: standing
 -- Windows whose newest verdict is PASS.
