@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
-from ingest.admit import AdmissionLane
+from ingest.admit.lane import AdmissionLane
 from ingest.behind import tell_generation
 from ingest.collecting import no_collecting
 from ingest.core.errors import BrokerError, LeaseError, PassgateError

@@ -9,7 +9,7 @@ from audit.core import snapshot as s
 from audit.core import verdict as v
 from audit.core.finding import Finding, Said, Unseen
 from audit.fsck.looking import Check, Scope, paged, rows
-from ingest.ahead import arrivals_of
+from ingest.admit.read_ahead import arrivals_of
 from ingest.core.cloudevents import digest_as_said
 from ingest.core.contract import contract_digest, parse_contract
 from ingest.core.decide import Arrival

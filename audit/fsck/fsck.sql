@@ -328,7 +328,7 @@ SELECT 'item ' || q.id AS subject, 'its first payload is not at ' || q.first_sou
  LIMIT %(most)s
 
 -- name: i12_kept_payloads
--- Of a value beyond KEPT_BYTES (ingest/admit.py) the beginning alone is kept.
+-- Of a value beyond KEPT_BYTES (ingest/admit/lane.py) the beginning alone is kept.
 SELECT 'item ' || q.id AS subject, 'its raw bytes do not have its digest' AS found
   FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id
  WHERE q.value IS NOT NULL AND sha256(q.value) <> q.payload_digest AND octet_length(q.value) <> 33554432

@@ -16,7 +16,7 @@ from audit.capture import admin
 from audit.core.finding import Finding, Said, Unseen
 from audit.fsck.looking import MOST, rows
 from ingest.admit import KEPT_BYTES
-from ingest.ahead import arrivals_of
+from ingest.admit.read_ahead import arrivals_of
 from ingest.core.attempt import Mark, read_mark
 from ingest.core.decide import Arrival
 from ingest.core.errors import BrokerError

@@ -25,11 +25,11 @@ from console.api.idempotency import once
 from console.api.schema import BODY, IDEMPOTENCY, answers
 from console.bodies import BodyUnreadable, read_body
 from console.people import Act
+from ingest.admit.http import DoorRecord, Received, TooManyEvents, receive
 from ingest.core.batching import BATCH_BYTES
 from ingest.core.decide import Outcome
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.core.strictjson import outline
-from ingest.door import DoorRecord, Received, TooManyEvents, receive
 
 MOST_BYTES = BATCH_BYTES
 """Of a request's body, packed and unpacked alike: no more than one batch can hold."""

@@ -19,6 +19,7 @@ from rest_framework.views import set_rollback
 
 from console.pages.shown import pieces
 from console.people import Answer
+from ingest.admit.http import NoOpenRun
 from ingest.behind import LedgerBehind
 from ingest.core.errors import (
     BrokerError,
@@ -32,7 +33,6 @@ from ingest.core.errors import (
 )
 from ingest.core.pointer import escape
 from ingest.db import DatabaseGone
-from ingest.door import NoOpenRun
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,24 @@ from ingest.db import statements
 ROOT = Path(__file__).parents[2]
 #: Where the rules hold.
 VERBS = (
-    "ingest.admit", "ingest.ahead", "ingest.gathering", "ingest.reading", "ingest.door", "ingest.publish",
-    "ingest.attempts", "ingest.reconcile", "ingest.consume", "ingest.windows", "ingest.dispatch", "ingest.retire",
+    "ingest.admit.lane",
+    "ingest.admit.read_ahead",
+    "ingest.gathering",
+    "ingest.reading",
+    "ingest.admit.http",
+    "ingest.publish",
+    "ingest.attempts",
+    "ingest.reconcile",
+    "ingest.consume",
+    "ingest.windows",
+    "ingest.dispatch",
+    "ingest.retire",
     "audit.cut",
-    "audit.close", "audit.gaps", "audit.gate", "audit.enforce",
-)  # fmt: skip
+    "audit.close",
+    "audit.gaps",
+    "audit.gate",
+    "audit.enforce",
+)
 #: Calls of Kafka's client, by the method's name: in ingest/kafka.py only the transaction itself is looked at.
 CHANGES = {
     "init_transactions", "begin_transaction", "produce", "flush", "commit_transaction", "copy",
@@ -77,13 +90,26 @@ class Module:
 @cache
 def modules() -> dict[str, Module]:
     """The verbs and all that they are made of; not the pure core, which has no steps."""
-    files = [*(ROOT / "ingest").glob("*.py"), *(ROOT / "audit").glob("*.py")]
-    return {m.name: m for m in map(_module, sorted(files))}
+    files = [file for app in ("ingest", "audit") for file in sorted((ROOT / app).rglob("*.py"))]
+    found = {m.name: m for m in map(_module, files) if not OTHERS & set(m.name.split("."))}
+    for module in found.values():
+        module.imported = {name: _behind_face(found, target) for name, target in module.imported.items()}
+    return found
+
+
+OTHERS = {"core", "migrations", "fsck", "projections"}
+
+
+def _behind_face(found: dict[str, Module], target: str) -> str:
+    """What a package's own words stand for: ingest.admit.admit is ingest.admit.lane.admit."""
+    package, _, name = target.rpartition(".")
+    return found[package].imported.get(name, target) if package in found else target
 
 
 def _module(file: Path) -> Module:
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    module = Module(".".join(file.relative_to(ROOT).with_suffix("").parts), tree)
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    module = Module(name.removesuffix(".__init__"), tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             module.imported |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}

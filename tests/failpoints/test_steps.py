@@ -21,14 +21,21 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
     """What the scan takes for a step: a verb's write, a verb that writes through others, a look-up that is none."""
     effects = steps.effects()
     for name in (
-        "ingest.admit.admit", "ingest.admit.Admission._write_events", "ingest.publish.PublishLane._publish",
-        "ingest.publish.PublishLane._fence", "ingest.kafka._Transaction._commit",
+        "ingest.admit.lane.admit",
+        "ingest.admit.lane.Admission._write_events",
+        "ingest.publish.PublishLane._publish",
+        "ingest.publish.PublishLane._fence",
+        "ingest.kafka._Transaction._commit",
         "ingest.reconcile.Reconciliation.step",
-        "ingest.reading.ReadingLane._commit", "audit.cut.seal_run", "audit.close.judge", "audit.close.store",
-    ):  # fmt: skip
+        "ingest.reading.ReadingLane._commit",
+        "audit.cut.seal_run",
+        "audit.close.judge",
+        "audit.close.store",
+    ):
         assert effects[name].changes, name
-    assert effects["ingest.gathering.Gathering.fill"].reads and effects["ingest.admit.AdmissionLane.step"].reads
-    for name in ("ingest.admit.Admission._look_up", "ingest.dispatch.work", "audit.cut._cuts"):
+    assert effects["ingest.gathering.Gathering.fill"].reads
+    assert effects["ingest.admit.lane.AdmissionLane.step"].reads
+    for name in ("ingest.admit.lane.Admission._look_up", "ingest.dispatch.work", "audit.cut._cuts"):
         assert not effects[name], name
 
 

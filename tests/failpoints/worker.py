@@ -48,7 +48,8 @@ def _end_with_parent() -> None:
 def _load() -> None:
     """What a worker imports in its first slice, so that the forks have it."""
     from console import tasks
-    from ingest import dispatch, door
+    from ingest import dispatch
+    from ingest.admit import http as door
 
     dispatch.factories()
     assert tasks and door
@@ -96,7 +97,9 @@ def _shorten_lease(seconds: float, idle: float) -> None:
     """
     from django.db import connection
 
-    from ingest import admit, attempts, consume, door, lease, publish, reconcile
+    from ingest import attempts, consume, lease, publish, reconcile
+    from ingest.admit import http as door
+    from ingest.admit import lane as admit
 
     options = connection.settings_dict["OPTIONS"]
     options["options"] = options["options"].replace("timeout=30s", f"timeout={idle}s")
@@ -249,7 +252,7 @@ def decide(job: Job) -> None:
 
 
 def door(job: Job) -> None:
-    from ingest.door import DoorRecord, receive
+    from ingest.admit.http import DoorRecord, receive
 
     records = [DoorRecord(0, None, b"k", value.encode(), None) for value in job["values"]]
     received = receive(job["stream"], records)

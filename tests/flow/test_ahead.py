@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.admit import AdmissionLane
-from ingest.ahead import STEP_RECORDS, Ahead
+from ingest.admit.read_ahead import STEP_RECORDS, Ahead
 from ingest.core.batching import PollSkip, joined, next_batch, split, weight
 from ingest.core.contract import parse_contract
 from ingest.core.decide import arrive

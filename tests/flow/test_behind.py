@@ -18,10 +18,11 @@ from audit.fsck import examine
 from console.api.problems import status_of
 from console.stack import Stack
 from console.stack.postgres import wheel_installation
-from ingest import behind, door
+from ingest import behind
+from ingest.admit import http as door
+from ingest.admit.http import DoorRecord, receive
 from ingest.behind import LedgerBehind
 from ingest.core.group import group_of, ledger_group_of, mark_of
-from ingest.door import DoorRecord, receive
 from ingest.install import install_id
 from ingest.kafka import Partition, PartitionReader
 from tests.audit.test_gate import broker_away

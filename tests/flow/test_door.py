@@ -20,10 +20,10 @@ from rest_framework.test import APIClient
 from console.api import events
 from console.api.events import MOST_EVENTS
 from console.api.tokens import issue
-from ingest import door
 from ingest.admit import Crowded
+from ingest.admit import http as door
+from ingest.admit.http import DoorRecord, receive
 from ingest.db import DatabaseGone
-from ingest.door import DoorRecord, receive
 from tests.api.caller import person
 from tests.flow.waiting import until
 from tests.flow.world import CLOUDEVENTS, CONTRACT, Flow, thing

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from ingest import door
-from ingest.door import DoorRecord, receive
+from ingest.admit import http as door
+from ingest.admit.http import DoorRecord, receive
 from tests.flow.test_door import OPEN_DOOR, Waiting
 from tests.flow.waiting import until
 from tests.flow.world import Flow, thing

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from ingest import admit, streams
+from ingest import streams
+from ingest.admit import lane as admit
 from ingest.db import Cursor, NeverThere, found_or_made, read, write
 from ingest.streams import ensure_classes, ensure_stream
 from ingest.windows import ensure_source

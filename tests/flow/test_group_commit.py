@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from ingest.group_commit import GroupCommit
+from ingest.admit.group_commit import GroupCommit
 from tests.flow.waiting import until
 
 

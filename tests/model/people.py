@@ -66,7 +66,7 @@ def _bind(world: World, source: int, win: int) -> None:
 
 
 def _bind_door(world: World, win: int) -> None:
-    """As ingest.door does with the first request of a window, before its cut or not at all."""
+    """As ingest.admit.http does with the first request of a window, before its cut or not at all."""
     world.ensure("admission", DOOR, 0)
     world.ensure("publish", DOOR, 0)
     _bind(world, DOOR, win)

@@ -15,9 +15,9 @@ from audit.core import checks as c
 from audit.core import verdict as v
 from ingest import lease as leases
 from ingest.admit import AdmissionLane
+from ingest.admit.http import DoorRecord, receive
 from ingest.core.errors import BrokerError, LeaseError
 from ingest.core.outcome import Kind, Outcome
-from ingest.door import DoorRecord, receive
 from ingest.kafka import BusMessage, PartitionReader, TransactionalProducer
 from tests.core.audit import world as w
 from tests.flow.bus import once, read_bus, scans

@@ -1,7 +1,7 @@
 """The HTTP door: admission of what a request brought, over a source of this process's own.
 
-The same verb as the Kafka inbox's (ingest/admit.py), with one difference: nobody gives the records offsets, so they are
-taken from the position row inside the transaction. Whoever calls may answer 2xx only when `receive` has returned.
+The same verb as the inbox's of Kafka (ingest/admit/lane.py), with one difference: nobody gives the records offsets, so
+they are taken from the position row inside the transaction. A 2xx may leave only when `receive` has returned.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import msgspec
 from django.db import connection
 
 from ingest import lease as leases
-from ingest.admit import Admission, Crowded
-from ingest.ahead import arrivals_of
+from ingest.admit.group_commit import GroupCommit
+from ingest.admit.lane import Admission, Crowded
+from ingest.admit.read_ahead import arrivals_of
 from ingest.behind import check_current, is_current
 from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Poll, sized, weight
 from ingest.core.contract import Contract
@@ -43,14 +44,13 @@ from ingest.db import (
     write,
 )
 from ingest.failpoints import failpoint
-from ingest.group_commit import GroupCommit
 from ingest.kafka import Admin, Cluster
 from ingest.models import Source, Stream
 from ingest.streams import Loaded, compiled, newest_contract
 from ingest.windows import Binding, bind_window, bindings, ensure_position
 
 log = logging.getLogger(__name__)
-sql = statements("ingest", "door")
+sql = statements("ingest.admit", "http")
 
 #: Door sources of one stream: one a web process, so this bounds web processes, not requests.
 MOST_DOORS = 256

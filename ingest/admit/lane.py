@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from psycopg import Copy
 
-from ingest.ahead import Ahead, arrivals_of
+from ingest.admit.read_ahead import Ahead, arrivals_of
 from ingest.core.batching import (
     BATCH_BYTES,
     BATCH_RECORDS,
@@ -39,7 +39,7 @@ from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled, ensure_classes, known_classes
 from ingest.windows import Binding, bindings
 
-sql = statements("ingest", "admit")
+sql = statements("ingest.admit", "lane")
 
 RESERIALISED = Flag.RESERIALISED.value
 DISPUTED_BYTES = 2 * BATCH_BYTES
