@@ -18,7 +18,6 @@ from typing import Any
 import psycopg
 from psycopg.rows import namedtuple_row, tuple_row
 
-from ingest import attempts
 from ingest.core import copying
 from ingest.core.attempt import OURS, digest_of, read_columns, read_marks
 from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Held, Poll, check_dense
@@ -61,6 +60,7 @@ from ingest.projecting import (
     check_pins,
     load_projection,
 )
+from ingest.publish import attempts
 from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled
 

@@ -18,7 +18,7 @@ from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
 from console.people import Act
 from ingest.core.errors import PublishError
 from ingest.models import Attempt, AttemptBatch, AttemptState, Run
-from ingest.reconcile import request as ask_to_reconcile
+from ingest.publish.reconcile import request as ask_to_reconcile
 
 UNSETTLED = (AttemptState.PREPARED, AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
 

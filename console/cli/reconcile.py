@@ -16,7 +16,7 @@ from console.api.attempts import UNSETTLED
 from console.api.documents import attempt_documents
 from console.cli.base import DONE, DURATION, NOT_YET, RUN, Command, acting, as_json, counted, emit, said
 from ingest.models import Attempt
-from ingest.reconcile import request_run
+from ingest.publish.reconcile import request_run
 
 PAUSE = 0.5
 

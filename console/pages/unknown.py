@@ -21,9 +21,9 @@ from console.pages.shell import RUNNING, STEADY, needs, page
 from console.people import Act, Answer, may
 from console.templatetags.passgate import span_words
 from console.whole import whole
-from ingest import reconcile as verbs
 from ingest.core.errors import PassgateError
 from ingest.models import AttemptState, Scan
+from ingest.publish import reconcile as verbs
 
 NOTHING_UNKNOWN = "No publish has an unknown outcome."
 

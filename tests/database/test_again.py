@@ -135,11 +135,11 @@ POSITION = "SELECT FROM position WHERE lane = 'publish' AND source_id = %(source
 @pytest.mark.parametrize(
     ("module", "point", "fault"),
     [
-        ("ingest.publish", "prepare.after_attempt", ""),
-        ("ingest.publish", "acked.after_position", ""),
-        ("ingest.publish", "unknown.after_state", "never_sent"),
-        ("ingest.publish", "not_sent.after_requests", "refused"),
-        ("ingest.reconcile", "settle.after_queue", "answer_lost"),
+        ("ingest.publish.lane", "prepare.after_attempt", ""),
+        ("ingest.publish.lane", "acked.after_position", ""),
+        ("ingest.publish.lane", "unknown.after_state", "never_sent"),
+        ("ingest.publish.lane", "not_sent.after_requests", "refused"),
+        ("ingest.publish.reconcile", "settle.after_queue", "answer_lost"),
     ],
 )
 def test_a_deadlock_stops_no_publish_lane(

@@ -186,7 +186,7 @@ def errors() -> list[type]:
     """Every named error of the flow."""
     from ingest.core.errors import PassgateError
 
-    for module in ("admit.http", "consume", "publish", "quarantine", "reconcile"):
+    for module in ("admit.http", "consume", "publish", "publish.reconcile", "quarantine"):
         import_module(f"ingest.{module}")
 
     found, waiting = [], [PassgateError]

@@ -23,10 +23,10 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
     for name in (
         "ingest.admit.lane.admit",
         "ingest.admit.lane.Admission._write_events",
-        "ingest.publish.PublishLane._publish",
-        "ingest.publish.PublishLane._fence",
+        "ingest.publish.lane.PublishLane._publish",
+        "ingest.publish.lane.PublishLane._fence",
         "ingest.kafka._Transaction._commit",
-        "ingest.reconcile.Reconciliation.step",
+        "ingest.publish.reconcile.Reconciliation.step",
         "ingest.reading.ReadingLane._commit",
         "audit.cut.seal_run",
         "audit.close.judge",

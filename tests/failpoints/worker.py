@@ -97,9 +97,11 @@ def _shorten_lease(seconds: float, idle: float) -> None:
     """
     from django.db import connection
 
-    from ingest import attempts, consume, lease, publish, reconcile
+    from ingest import consume, lease
     from ingest.admit import http as door
     from ingest.admit import lane as admit
+    from ingest.publish import attempts, reconcile
+    from ingest.publish import lane as publish
 
     options = connection.settings_dict["OPTIONS"]
     options["options"] = options["options"].replace("timeout=30s", f"timeout={idle}s")
@@ -260,13 +262,13 @@ def door(job: Job) -> None:
 
 
 def request(job: Job) -> None:
-    from ingest.reconcile import request as verb
+    from ingest.publish.reconcile import request as verb
 
     verb(job["attempt"], "ana")
 
 
 def request_run(job: Job) -> None:
-    from ingest.reconcile import request_run as verb
+    from ingest.publish.reconcile import request_run as verb
 
     verb(job["stream"], job["run"], "ana")
 

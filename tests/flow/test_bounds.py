@@ -15,7 +15,9 @@ TASK = "task_time_limit"
 
 def test_what_a_task_does_ends_before_the_task_is_ended(settings: Any) -> None:
     from audit import close, gaps
-    from ingest import dispatch, publish, reconcile
+    from ingest import dispatch
+    from ingest.publish import lane as publish
+    from ingest.publish import reconcile
 
     limit = settings.CELERY[TASK]
     attempt = LONGEST_ATTEMPT + publish._FENCE_SECONDS
@@ -25,7 +27,8 @@ def test_what_a_task_does_ends_before_the_task_is_ended(settings: Any) -> None:
 
 
 def test_a_step_of_every_lane_of_a_process_fits_a_lease() -> None:
-    from ingest import dispatch, reconcile
+    from ingest import dispatch
+    from ingest.publish import reconcile
 
     assert reconcile.STEP_SECONDS * dispatch.MOST_LANES < LEASE_SECONDS / 2
     assert LONGEST_ATTEMPT <= LEASE_SECONDS / 2

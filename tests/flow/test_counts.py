@@ -69,7 +69,7 @@ def steps_published(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> Counter[str]
     worker = flow.worker("publish")
     worker._take([("publish", source) for source in flow.sources("inbox")])
     (held,) = worker.held.values()
-    monkeypatch.setattr("ingest.publish.choose", lambda queued: list(queued[:1]))
+    monkeypatch.setattr("ingest.publish.lane.choose", lambda queued: list(queued[:1]))
     assert held.lane.step(0.1).records
     with counted(monkeypatch) as calls:
         assert held.lane.step(0.1).records

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.db import Refused, write
 from ingest.kafka import BusMessage, TransactionalProducer
-from ingest.reconcile import request, request_run
+from ingest.publish.reconcile import request, request_run
 from tests.flow.bus import Send, answer_lost, half_sent, never_sent, once, open_transaction, places, read_bus, scans
 from tests.flow.world import Flow, thing
 

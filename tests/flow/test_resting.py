@@ -10,7 +10,7 @@ import pytest
 from ingest.core.stops import RECONCILE, REPUBLISH, SILENCE, TRANSACTION
 from ingest.dispatch import work
 from ingest.kafka import Chunk, Partition, PartitionReader
-from ingest.reconcile import request_run
+from ingest.publish.reconcile import request_run
 from tests.flow.bus import answer_lost, never_sent, open_transaction, scans
 from tests.flow.test_reconcile import unknown
 from tests.flow.world import Flow, thing
@@ -85,7 +85,7 @@ def test_a_long_transaction_on_the_bus_costs_few_fences(flow: Flow, monkeypatch:
 
 def broken_scan(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     """The next scan reads nothing and says why; later ones are as they are."""
-    from ingest.reconcile import _Scan
+    from ingest.publish.reconcile import _Scan
 
     real, used = _Scan.go_on, list[bool]()
 
@@ -124,14 +124,14 @@ def test_an_undecidable_attempt_is_looked_for_again_when_somebody_asks(
 
 def test_a_scan_longer_than_a_step_goes_on_where_it_stood(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large bus outlasts neither lease nor task: a step reads for a moment, and the next one goes on."""
-    from ingest.reconcile import _Scan
+    from ingest.publish.reconcile import _Scan
 
     class Slow(PartitionReader):
         def read(self, max_records: int, max_wait: float, max_bytes: int = 0) -> dict[Partition, Chunk]:
             return super().read(2, max_wait)
 
-    monkeypatch.setattr("ingest.reconcile.PartitionReader", Slow)
-    monkeypatch.setattr("ingest.reconcile.STEP_SECONDS", 0.0)
+    monkeypatch.setattr("ingest.publish.reconcile.PartitionReader", Slow)
+    monkeypatch.setattr("ingest.publish.reconcile.STEP_SECONDS", 0.0)
     steps: list[int] = []
     real = _Scan.go_on
 

@@ -112,7 +112,7 @@ def test_a_lane_whose_reason_is_gone_goes_on_by_itself(
 @pytest.mark.parametrize("code", ["publish_refused", "payload_gone", "publish_not_sent", "publish_unknown"])
 def test_a_publish_lane_goes_on(flow: Flow, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     from ingest.core.outcome import Kind, Outcome
-    from ingest.publish import PayloadGone, PublishLane
+    from ingest.publish.lane import PayloadGone, PublishLane
     from tests.flow.bus import answer_lost, once
 
     flow.open()
@@ -285,7 +285,7 @@ def test_a_run_behind_an_earlier_runs_unknown_publish_says_so(
     make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ingest.core.stops import RECONCILE
-    from ingest.reconcile import request_run
+    from ingest.publish.reconcile import request_run
     from tests.flow.bus import answer_lost, once
 
     flow = make_flow(automatic="false")

@@ -68,7 +68,7 @@ def last_words(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def reused(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """THE MUTATION, in the publish lane."""
-    monkeypatch.setattr("ingest.publish.TransactionalProducer", Reused.made)
+    monkeypatch.setattr("ingest.publish.lane.TransactionalProducer", Reused.made)
     yield
     Reused.ended()
 

@@ -39,7 +39,7 @@ SILENCE = 1.0
 
 
 class AttemptLost(PassgateError):
-    """As AttemptUnknown and AttemptNotSent of ingest.publish: the lane starts again under a new fence."""
+    """As AttemptUnknown and AttemptNotSent of ingest.publish.lane: the lane starts again under a new fence."""
 
     retry = True
 

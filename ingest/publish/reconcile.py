@@ -15,7 +15,6 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from ingest import attempts
 from ingest.auditlog import record_act
 from ingest.core.attempt import ATTEMPT, IDENTITY, attempt_mark, digest_of
 from ingest.core.contract_shape import Reconcile, Republish
@@ -42,9 +41,10 @@ from ingest.core.reconciliation import (
 from ingest.db import again, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, BrokerUnavailable, Cluster, Partition, PartitionReader, Record, Start, probe_epoch
+from ingest.publish import attempts
 
 log = logging.getLogger(__name__)
-sql = statements("ingest", "reconcile")
+sql = statements("ingest.publish", "reconcile")
 
 #: How long one step of a scan reads: among many lanes of a process each has to come round well within its lease.
 STEP_SECONDS = 0.5

@@ -17,7 +17,7 @@ from ingest.db import Cursor, read, statements
 from ingest.failpoints import failpoint
 from ingest.windows import raise_revisions
 
-sql = statements("ingest", "attempts")
+sql = statements("ingest.publish", "attempts")
 
 #: (inbox offset, bus source, bus offset)
 PlaceRow = tuple[int, int, int]

@@ -18,7 +18,6 @@ from typing import Any
 
 from psycopg.rows import tuple_row
 
-from ingest import attempts
 from ingest.behind import check_current
 from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
@@ -53,11 +52,12 @@ from ingest.kafka import (
 )
 from ingest.lease import renew
 from ingest.models import Source
-from ingest.reconcile import NO_OUTCOME, Reconciliation, Unsettled, unsettled_of
+from ingest.publish import attempts
+from ingest.publish.reconcile import NO_OUTCOME, Reconciliation, Unsettled, unsettled_of
 from ingest.streams import compiled
 
 log = logging.getLogger(__name__)
-sql = statements("ingest", "publish")
+sql = statements("ingest.publish", "lane")
 
 _RENEW_AFTER = LEASE_SECONDS / 3
 _FENCE_SECONDS = 8.0
