@@ -84,7 +84,7 @@ Factory = Callable[[Lease, Cluster, Admin], Lane]
 
 def factories() -> dict[str, Factory]:
     """The lane class of each lane's name, imported here so that a web process loads none of them."""
-    from ingest.consume import EffectsLane
+    from ingest.consume.lane import EffectsLane
     from ingest.publish.lane import PublishLane
 
     return {"admission": AdmissionLane, "publish": PublishLane, "effects": EffectsLane}

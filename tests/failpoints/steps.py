@@ -31,7 +31,7 @@ VERBS = (
     "ingest.publish.lane",
     "ingest.publish.attempts",
     "ingest.publish.reconcile",
-    "ingest.consume",
+    "ingest.consume.lane",
     "ingest.windows",
     "ingest.dispatch",
     "ingest.retire",

@@ -97,9 +97,10 @@ def _shorten_lease(seconds: float, idle: float) -> None:
     """
     from django.db import connection
 
-    from ingest import consume, lease
+    from ingest import lease
     from ingest.admit import http as door
     from ingest.admit import lane as admit
+    from ingest.consume import lane as consume
     from ingest.publish import attempts, reconcile
     from ingest.publish import lane as publish
 
@@ -192,7 +193,7 @@ def not_sent() -> None:
 
 def met_copies() -> None:
     """This process met a second copy a moment ago: it looks at each record by itself for some reads."""
-    from ingest import consume
+    from ingest.consume import lane as consume
 
     consume._memory_of(os.getpid()).copies = consume.COPIES_EXPECTED
 

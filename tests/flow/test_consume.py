@@ -10,8 +10,8 @@ import pytest
 from django.db import connection
 
 from audit.core.verdict import body
-from ingest import consume
 from ingest.consume import EffectsLane
+from ingest.consume import lane as consume
 from ingest.core.consumption import BusRecord, rule
 from ingest.core.errors import LeaseError
 from ingest.core.group import group_of
@@ -157,7 +157,7 @@ def test_a_fenced_lane_changes_nothing(flow: Flow) -> None:
 
 
 def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest.consume import Memory
+    from ingest.consume.lane import Memory
     from ingest.core.batching import Poll, PollSkip
 
     published(flow)
@@ -214,7 +214,7 @@ def test_while_effects_are_stored_something_else_is_done(flow: Flow, monkeypatch
 
 def test_many_small_attempts_are_all_remembered(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """More attempts in one read than a process remembers: none of them becomes foreign for that."""
-    monkeypatch.setattr("ingest.consume._REMEMBERED", 3)
+    monkeypatch.setattr("ingest.consume.lane._REMEMBERED", 3)
     flow.open()
     worker = flow.worker("admission", "publish")
     for number in range(12):
@@ -246,8 +246,8 @@ def test_what_was_read_as_it_was_sent_is_not_looked_at_one_by_one(
 
 @pytest.mark.parametrize("one_by_one", [False, True])
 def test_little_is_remembered_of_what_was_sent(flow: Flow, monkeypatch: pytest.MonkeyPatch, one_by_one: bool) -> None:
-    monkeypatch.setattr("ingest.consume.SENT_REMEMBERED", 4)
-    monkeypatch.setattr("ingest.consume.OFFSETS_REMEMBERED", 4)
+    monkeypatch.setattr("ingest.consume.lane.SENT_REMEMBERED", 4)
+    monkeypatch.setattr("ingest.consume.lane.OFFSETS_REMEMBERED", 4)
     memory = consume.Memory()
     memory.copies = 1_000 * one_by_one
     monkeypatch.setattr(consume, "_memory_of", lambda pid: memory)

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ingest import consume
+from ingest.consume import lane as consume
 from ingest.kafka import Admin, PartitionReader
 from tests.flow.bus import bus_counts, places, read_bus
 from tests.flow.test_consume import again

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from console.stack import Stack
-from ingest import consume
+from ingest.consume import lane as consume
 from ingest.core.errors import SettingsError
 from ingest.db import read
 from ingest.projecting import TruthUnguarded, Unguarded, unguarded

@@ -199,7 +199,7 @@ class Judging:
     # ---- what the effects lane finds
 
     def contradict(self, stream: str) -> None:
-        """As ingest.consume writes it: the row and the window's revision, in one transaction."""
+        """As ingest.consume.lane writes it: the row and the window's revision, in one transaction."""
         win = self.ground.win(stream)
         with write() as cur:
             cur.execute(

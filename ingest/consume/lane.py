@@ -64,7 +64,7 @@ from ingest.publish import attempts
 from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled
 
-sql = statements("ingest", "consume")
+sql = statements("ingest.consume", "lane")
 
 _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text")
 _PART_BYTES = 65_536
