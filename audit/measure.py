@@ -22,7 +22,7 @@ from ingest.core.leaf import leaf_of
 from ingest.core.reason import Decision
 from ingest.db import Cursor, read, read_snapshot, statements
 from ingest.kafka import Start
-from ingest.projecting import load_projection
+from ingest.projections.base import load_projection
 from ingest.streams import compiled
 
 sql = statements("audit", "measure")

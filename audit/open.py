@@ -19,7 +19,7 @@ from ingest.core.errors import BrokerError, NotFound, RunError
 from ingest.core.posture import Unfit, unfit_bus, unfit_inbox, unmeasured
 from ingest.core.visible import is_printable
 from ingest.db import Cursor, Refused, again, one, read, statements, write
-from ingest.projecting import check_projection
+from ingest.projections.base import check_projection
 from ingest.retire import retire_others
 from ingest.streams import Loaded, compiled, newest_contract
 from ingest.windows import bind_window, ensure_position, ensure_source, is_known

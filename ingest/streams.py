@@ -17,7 +17,7 @@ from ingest.core.errors import NotFound, PassgateError
 from ingest.core.lease import LONGEST_ATTEMPT, RECHECKS_A_LEASE
 from ingest.core.record import Parser
 from ingest.db import Cursor, NeverThere, again, found_or_made, one, read, statements, write
-from ingest.projecting import check_guarded, check_projection
+from ingest.projections.base import check_guarded, check_projection
 
 sql = statements("ingest", "streams")
 

@@ -49,7 +49,7 @@ from ingest.failpoints import failpoint
 from ingest.gathering import Gathering
 from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
 from ingest.models import Source
-from ingest.projecting import (
+from ingest.projections.base import (
     NOWHERE,
     AppliedEvent,
     ContextNotOpen,

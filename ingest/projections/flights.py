@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ingest.db import Cursor
 from ingest.models import ContextState
-from ingest.projecting import AppliedEvent, Joined, Pin, Projection, as_integer, as_text, fields
+from ingest.projections import AppliedEvent, Joined, Pin, Projection, as_integer, as_text, fields
 from ingest.projections.weather import MEASURES
 
 _TEXTS = ("carrier", "flight", "origin", "dest", "tailnum", "time_hour")

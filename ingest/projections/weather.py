@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from ingest.db import Cursor
-from ingest.projecting import AppliedEvent, Joined, Pin, Projection, as_integer, as_number, as_text, fields
+from ingest.projections import AppliedEvent, Joined, Pin, Projection, as_integer, as_number, as_text, fields
 
 MEASURES = (
     "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib",

@@ -97,7 +97,7 @@ def modules() -> dict[str, Module]:
     return found
 
 
-OTHERS = {"core", "migrations", "fsck", "projections"}
+OTHERS = {"core", "migrations", "fsck"}
 
 
 def _behind_face(found: dict[str, Module], target: str) -> str:

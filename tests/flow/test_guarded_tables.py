@@ -13,7 +13,7 @@ from console.stack import Stack
 from ingest.consume import lane as consume
 from ingest.core.errors import SettingsError
 from ingest.db import read
-from ingest.projecting import TruthUnguarded, Unguarded, unguarded
+from ingest.projections.base import TruthUnguarded, Unguarded, unguarded
 from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow
 

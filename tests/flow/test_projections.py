@@ -10,7 +10,7 @@ import pytest
 
 from console.stack import Stack
 from ingest.db import write
-from ingest.projecting import as_integer, as_number, as_text
+from ingest.projections.base import as_integer, as_number, as_text
 from tests.flow.world import CONTRACT, Flow
 
 WEATHER = CONTRACT.replace("thing", "weather").replace('["/id"]', '["/origin", "/time_hour", "/report"]') + (

@@ -238,7 +238,7 @@ def effects_stopped(flow: Flow, code: str) -> bool:
 
 @pytest.mark.parametrize("code", ["projection_failed", "context_not_pinned"])
 def test_a_projection_that_is_right_again(make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    from ingest.projecting import NotPinned
+    from ingest.projections.base import NotPinned
     from ingest.projections.weather import Weather
 
     flow = projected(make_flow)
@@ -251,7 +251,7 @@ def test_a_projection_that_is_right_again(make_flow: MakeFlow, monkeypatch: pyte
 
 
 def test_settings_that_are_right_again(make_flow: MakeFlow, settings: Any) -> None:
-    from ingest.projecting import load_projection
+    from ingest.projections.base import load_projection
 
     flow = projected(make_flow)
     allowed = settings.PASSGATE_PROJECTIONS

@@ -8,7 +8,7 @@ import pytest
 
 from audit.open import open_run
 from ingest.core.errors import SettingsError
-from ingest.projecting import Projection, load_projection
+from ingest.projections.base import Projection, load_projection
 from ingest.streams import COMPILED, ContractUnusable, compiled, load
 from tests.flow.world import CONTRACT, Flow
 

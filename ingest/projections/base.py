@@ -23,7 +23,7 @@ from ingest.core.errors import PassgateError, SettingsError
 from ingest.db import Cursor, read, statements
 from ingest.models import ContextState
 
-sql = statements("ingest", "projecting")
+sql = statements("ingest.projections", "base")
 
 
 class ProjectionFailed(PassgateError):
