@@ -238,7 +238,7 @@ SELECT p.context, p.verdict, v.digest, p.why, p.fallen
 
 -- name: positions
 -- Where the admission and effects lanes of windows stand, with the epochs to probe. Of several incarnations of a topic, the
--- newest that the window may know. `anchor` is where the newest record read ends, as `anchor` of ingest/reading.sql has it.
+-- newest that the window may know. `anchor` is where the newest record read ends, as `anchor` of ingest/lanes/partition_lane.sql has it.
 SELECT DISTINCT ON (w.id, s.topic, s.partition) w.id AS win, s.topic, s.partition, p.next_offset, p.leader_epoch,
        (WITH RECURSIVE back AS (
             SELECT p.next_offset AS at, 0 AS n

@@ -19,7 +19,7 @@ from ingest.install import install_id
 from ingest.kafka import Admin, BrokerUnavailable, Committed, Partition
 from ingest.models import Stream
 
-sql = statements("ingest", "reading")
+sql = statements("ingest.lanes", "partition_lane")
 
 
 class LedgerBehind(LedgerError):

@@ -18,7 +18,6 @@ from django.conf import settings
 
 from ingest.admit.lane import AdmissionLane
 from ingest.behind import tell_generation
-from ingest.collecting import no_collecting
 from ingest.core.errors import BrokerError, LeaseError, PassgateError
 from ingest.core.group import group_of
 from ingest.core.lane import Lane, LaneWaits, Meanwhile
@@ -28,7 +27,8 @@ from ingest.db import DatabaseGone, again, one, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.install import install_id
 from ingest.kafka import MOST_MEMBERS, Admin, Cluster, Committed, LogEnds, Partition
-from ingest.lease import release, stop, take
+from ingest.lanes.gc_pause import no_collecting
+from ingest.lanes.lease import release, stop, take
 from ingest.retire import retire_replaced
 
 log = logging.getLogger(__name__)

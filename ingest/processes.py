@@ -13,7 +13,7 @@ from datetime import timedelta
 import psutil
 
 from ingest.db import again, statements, write
-from ingest.lease import owner
+from ingest.lanes.lease import owner
 
 sql = statements("ingest", "processes")
 

@@ -20,7 +20,6 @@ from typing import Any
 import msgspec
 from django.db import connection
 
-from ingest import lease as leases
 from ingest.admit.group_commit import GroupCommit
 from ingest.admit.lane import Admission, Crowded
 from ingest.admit.read_ahead import arrivals_of
@@ -45,6 +44,7 @@ from ingest.db import (
 )
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster
+from ingest.lanes import lease as leases
 from ingest.models import Source, Stream
 from ingest.streams import Loaded, compiled, newest_contract
 from ingest.windows import Binding, bind_window, bindings, ensure_position

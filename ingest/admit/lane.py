@@ -33,9 +33,9 @@ from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
 from ingest.db import Cursor, again, looked_up, one, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
-from ingest.lease import lost
+from ingest.lanes.lease import lost
+from ingest.lanes.partition_lane import ReadingLane
 from ingest.models import Source
-from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled, ensure_classes, known_classes
 from ingest.windows import Binding, bindings
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ingest.core.batching import Held, Poll, joined
 from ingest.core.cloudevents import event_digest
 from ingest.core.decide import Arrival, arrive
-from ingest.gathering import Gathering, Read
+from ingest.lanes.record_buffer import Gathering, Read
 from ingest.streams import Loaded
 
 #: Understood between two parts of a COPY: for less time than the server needs for a part.

@@ -46,8 +46,9 @@ from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import packed_headers
 from ingest.db import Cursor, again, read, statements, write
 from ingest.failpoints import failpoint
-from ingest.gathering import Gathering
 from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
+from ingest.lanes.partition_lane import ReadingLane
+from ingest.lanes.record_buffer import Gathering
 from ingest.models import Source
 from ingest.projections.base import (
     NOWHERE,
@@ -61,7 +62,6 @@ from ingest.projections.base import (
     load_projection,
 )
 from ingest.publish import attempts
-from ingest.reading import ReadingLane
 from ingest.streams import Loaded, compiled
 
 sql = statements("ingest.consume", "lane")

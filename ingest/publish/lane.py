@@ -50,7 +50,7 @@ from ingest.kafka import (
     TransactionalProducer,
     partitions_for,
 )
-from ingest.lease import renew
+from ingest.lanes.lease import renew
 from ingest.models import Source
 from ingest.publish import attempts
 from ingest.publish.reconcile import NO_OUTCOME, Reconciliation, Unsettled, unsettled_of

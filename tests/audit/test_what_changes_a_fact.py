@@ -14,7 +14,7 @@ from audit.partitions import notice_partitions
 from ingest.consume import EffectsLane
 from ingest.db import read
 from ingest.kafka import TopicChanged
-from ingest.lease import take
+from ingest.lanes.lease import take
 from ingest.streams import newest_contract
 from tests.audit.test_close import grow
 from tests.flow.bus import lease_runs_out

@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 VERBS = (
     "ingest.admit.lane",
     "ingest.admit.read_ahead",
-    "ingest.gathering",
-    "ingest.reading",
+    "ingest.lanes.record_buffer",
+    "ingest.lanes.partition_lane",
     "ingest.admit.http",
     "ingest.publish.lane",
     "ingest.publish.attempts",
@@ -50,7 +50,7 @@ CHANGES = {
 THROUGH_OBJECTS = {
     "send": "ingest.kafka.TransactionalProducer.send",
     "init": "ingest.kafka.TransactionalProducer.init",
-    "fill": "ingest.gathering.Gathering.fill",
+    "fill": "ingest.lanes.record_buffer.Gathering.fill",
 }
 READINGS = {"read", "_read"}
 _WRITES = re.compile(

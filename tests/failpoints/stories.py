@@ -10,7 +10,7 @@ import psycopg
 
 from audit.enforce import decide_gate
 from audit.fsck import fsck
-from ingest import lease as leases
+from ingest.lanes import lease as leases
 from tests.failpoints import steps
 from tests.failpoints.ground import Ground, door_values
 from tests.failpoints.pool import GetGround, Story

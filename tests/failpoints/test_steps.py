@@ -27,13 +27,13 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
         "ingest.publish.lane.PublishLane._fence",
         "ingest.kafka._Transaction._commit",
         "ingest.publish.reconcile.Reconciliation.step",
-        "ingest.reading.ReadingLane._commit",
+        "ingest.lanes.partition_lane.ReadingLane._commit",
         "audit.cut.seal_run",
         "audit.close.judge",
         "audit.close.store",
     ):
         assert effects[name].changes, name
-    assert effects["ingest.gathering.Gathering.fill"].reads
+    assert effects["ingest.lanes.record_buffer.Gathering.fill"].reads
     assert effects["ingest.admit.lane.AdmissionLane.step"].reads
     for name in ("ingest.admit.lane.Admission._look_up", "ingest.dispatch.work", "audit.cut._cuts"):
         assert not effects[name], name

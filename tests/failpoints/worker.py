@@ -97,10 +97,10 @@ def _shorten_lease(seconds: float, idle: float) -> None:
     """
     from django.db import connection
 
-    from ingest import lease
     from ingest.admit import http as door
     from ingest.admit import lane as admit
     from ingest.consume import lane as consume
+    from ingest.lanes import lease
     from ingest.publish import attempts, reconcile
     from ingest.publish import lane as publish
 

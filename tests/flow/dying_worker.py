@@ -27,7 +27,8 @@ def main(sources: str, seed: str) -> None:
 
     ingest.core.lease.LEASE_SECONDS = LEASE  # before any verb has read it
     django.setup()
-    from ingest import dispatch, lease
+    from ingest import dispatch
+    from ingest.lanes import lease
 
     for verb in (lease.take, lease.renew):
         verb.__defaults__ = (LEASE,)  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest import lease as leases
 from ingest.admit import AdmissionLane
 from ingest.auditlog import record_act
 from ingest.core.errors import LeaseError
@@ -16,6 +15,7 @@ from ingest.core.record import Reason
 from ingest.db import write
 from ingest.install import install_id
 from ingest.kafka import BusMessage, TransactionalProducer
+from ingest.lanes import lease as leases
 from ingest.windows import cut_position
 from tests.flow.world import CLOUDEVENTS, Flow, thing
 

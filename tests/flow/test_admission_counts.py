@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from ingest import lease as leases
 from ingest.admit import admit
 from ingest.core.batching import Poll
 from ingest.core.ledger_rows import ROWS
 from ingest.kafka import Record
+from ingest.lanes import lease as leases
 from ingest.models import Source
 from ingest.windows import bindings
 from tests.flow.world import Flow, thing

@@ -21,8 +21,8 @@ from ingest.core.lane import GATHER_SECONDS, Meanwhile, Step
 from ingest.core.lease import Lease
 from ingest.core.record import Parser
 from ingest.dispatch import Held, Worker
-from ingest.gathering import Gathering
 from ingest.kafka import BrokerUnavailable, Chunk, GapClaim, LogTruncated, Record
+from ingest.lanes.record_buffer import Gathering
 from ingest.streams import Loaded
 
 TEXT = b"""
@@ -234,7 +234,7 @@ def test_a_poll_that_was_cut_and_joined_weighs_what_its_records_weigh(sizes: lis
 def test_a_batch_waits_for_more_only_while_more_is_coming(monkeypatch: pytest.MonkeyPatch) -> None:
     """Among many lanes each reads for a moment only: what that brings is not worth a transaction yet."""
     now = [100.0]
-    monkeypatch.setattr("ingest.gathering.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ingest.lanes.record_buffer.time.monotonic", lambda: now[0])
     log = Log(1_200, 500)
     ahead = Ahead(0, 0, log.read)
     ahead.fill(0.0, 1_000, 1_000_000)

@@ -17,7 +17,7 @@ from ingest.core.errors import LeaseError
 from ingest.core.group import group_of
 from ingest.install import install_id
 from ingest.kafka import BusMessage, Record
-from ingest.lease import take
+from ingest.lanes.lease import take
 from ingest.models import Source
 from tests.flow.bus import bus_counts, contradictions, kept, lease_runs_out, never_sent, once, read_bus
 from tests.flow.waiting import until

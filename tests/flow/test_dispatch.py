@@ -13,7 +13,7 @@ from ingest import dispatch
 from ingest.core.errors import BrokerError, PassgateError
 from ingest.core.lane import Meanwhile, Step
 from ingest.core.lease import Lease
-from ingest.lease import release, take
+from ingest.lanes.lease import release, take
 from tests.flow.world import Flow, thing
 
 

@@ -298,8 +298,8 @@ def test_a_group_whose_door_is_lost_is_sent_again_by_each(flow: Flow, monkeypatc
 
 def test_a_door_that_another_process_took_is_given_up(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Idle for longer than its lease: the process takes another door, and nothing is written under the old fence."""
-    from ingest import lease as leases
     from ingest.db import write
+    from ingest.lanes import lease as leases
 
     flow.open()
     first = receive(flow.name, [DoorRecord(0, None, None, thing(1), None)])

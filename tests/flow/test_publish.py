@@ -17,7 +17,7 @@ from ingest.core.errors import LeaseError
 from ingest.core.outcome import Kind, Outcome
 from ingest.db import write
 from ingest.kafka import VERIFICATION, TransactionalProducer
-from ingest.lease import release, take
+from ingest.lanes.lease import release, take
 from ingest.publish import PublishLane
 from ingest.streams import newest_contract
 from tests.flow.bus import lease_runs_out, once, places, read_bus

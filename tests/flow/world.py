@@ -13,11 +13,11 @@ from audit.close import close_run
 from audit.cut import seal_run
 from audit.fsck import fsck
 from audit.open import Opened, open_run
-from ingest import lease as leases
 from ingest.core.record import Decision, Reason
 from ingest.db import read, write
 from ingest.dispatch import Worker, sample
 from ingest.kafka import Admin, BusMessage, Cluster, PlainProducer
+from ingest.lanes import lease as leases
 from ingest.streams import load
 from tests.patience import stretched
 

@@ -12,7 +12,7 @@ import pytest
 from audit.fsck import fsck
 from ingest import kafka
 from ingest.core.partition import partition_for
-from ingest.lease import release, take
+from ingest.lanes.lease import release, take
 from ingest.publish import AttemptUnknown, PublishLane
 from tests.flow.world import Flow
 from tests.kafka.proxy import END_TXN, PRODUCE

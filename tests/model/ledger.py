@@ -266,7 +266,7 @@ class Ledger:
         self._number += 1
         return self._number
 
-    # ---- leases (ingest/lease.sql); each is a transaction of its own
+    # ---- leases (ingest/lanes/lease.sql); each is a transaction of its own
 
     def take(self, lane: str, source: int, owner: str) -> Lease | None:
         row = self.positions[lane, source]

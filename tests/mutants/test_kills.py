@@ -13,12 +13,12 @@ import pytest
 from audit.close import judge, window_of
 from audit.core import checks as c
 from audit.core import verdict as v
-from ingest import lease as leases
 from ingest.admit import AdmissionLane
 from ingest.admit.http import DoorRecord, receive
 from ingest.core.errors import BrokerError, LeaseError
 from ingest.core.outcome import Kind, Outcome
 from ingest.kafka import BusMessage, PartitionReader, TransactionalProducer
+from ingest.lanes import lease as leases
 from tests.core.audit import world as w
 from tests.flow.bus import once, read_bus, scans
 from tests.flow.inbox import hide

@@ -12,7 +12,7 @@ from ingest.core.errors import LeaseError
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import again, read, statements, write
 
-sql = statements("ingest", "lease")
+sql = statements("ingest.lanes", "lease")
 
 
 @cache

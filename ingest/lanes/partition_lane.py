@@ -14,11 +14,11 @@ from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import one, read, statements
 from ingest.install import install_id
 from ingest.kafka import READ_COMMITTED, Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
-from ingest.lease import clear_stop, renew
+from ingest.lanes.lease import clear_stop, renew
 from ingest.models import Source
 
 log = logging.getLogger(__name__)
-sql = statements("ingest", "reading")
+sql = statements("ingest.lanes", "partition_lane")
 
 _RENEW_AFTER = LEASE_SECONDS / 3
 
