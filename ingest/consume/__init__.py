@@ -1,5 +1,10 @@
-"""Consuming: a record of the bus becomes the effect of its event, once, and the rows that readers read of it."""
+"""Consuming: a record of the bus becomes the effect of its event, once, and the rows that readers read of it.
 
-from ingest.consume.lane import Consumed, EffectsLane, consume
+`lane` reads a partition of the bus, `transaction` makes effects durable, `attempt_cache` remembers of attempts what
+never changes.
+"""
+
+from ingest.consume.lane import EffectsLane
+from ingest.consume.transaction import Consumed, consume
 
 __all__ = ["Consumed", "EffectsLane", "consume"]

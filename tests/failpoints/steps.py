@@ -32,6 +32,7 @@ VERBS = (
     "ingest.publish.attempts",
     "ingest.publish.reconcile",
     "ingest.consume.lane",
+    "ingest.consume.transaction",
     "ingest.windows",
     "ingest.dispatch",
     "ingest.retire",

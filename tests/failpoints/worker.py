@@ -99,7 +99,7 @@ def _shorten_lease(seconds: float, idle: float) -> None:
 
     from ingest.admit import http as door
     from ingest.admit import lane as admit
-    from ingest.consume import lane as consume
+    from ingest.consume import transaction as consume
     from ingest.lanes import lease
     from ingest.publish import attempts, reconcile
     from ingest.publish import lane as publish
@@ -110,7 +110,6 @@ def _shorten_lease(seconds: float, idle: float) -> None:
         module.LEASE_SECONDS = seconds  # type: ignore[attr-defined]
     for module, share in ((admit, 3), (consume, 3), (publish, 3), (reconcile, 4)):
         module._RENEW_AFTER = seconds / share  # type: ignore[attr-defined]
-    publish._LONGEST = seconds / 2
     for verb in (lease.take, lease.renew):
         verb.__defaults__ = (seconds,)
 
@@ -193,9 +192,10 @@ def not_sent() -> None:
 
 def met_copies() -> None:
     """This process met a second copy a moment ago: it looks at each record by itself for some reads."""
-    from ingest.consume import lane as consume
+    from ingest.consume.attempt_cache import cache_of
+    from ingest.consume.transaction import COPIES_EXPECTED
 
-    consume._memory_of(os.getpid()).copies = consume.COPIES_EXPECTED
+    cache_of(os.getpid()).copies = COPIES_EXPECTED
 
 
 FAULTS: dict[str, Callable[[], None]] = {"not_sent": not_sent, "met_copies": met_copies}

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from audit.core.verdict import body
-from ingest.consume import EffectsLane
+from ingest.consume import EffectsLane, attempt_cache, transaction
 from ingest.consume import lane as consume
 from ingest.core.consumption import BusRecord, rule
 from ingest.core.errors import LeaseError
@@ -157,7 +157,7 @@ def test_a_fenced_lane_changes_nothing(flow: Flow) -> None:
 
 
 def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest.consume.lane import Memory
+    from ingest.consume.attempt_cache import AttemptCache
     from ingest.core.batching import Poll, PollSkip
 
     published(flow)
@@ -166,7 +166,7 @@ def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatc
     assert lease is not None
     for poll in (Poll(1, 2, 0, (), ()), Poll(0, 1, 0, (), ())):
         with pytest.raises(PollSkip):
-            consume.consume(source, lease, "x", poll, Memory())
+            consume.consume(source, lease, "x", poll, AttemptCache())
     lease_runs_out(flow, "effects")
 
 
@@ -193,7 +193,7 @@ def test_effects_read_on_in_the_steps_of_other_lanes(flow: Flow, monkeypatch: py
 
 
 def test_while_effects_are_stored_something_else_is_done(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consume, "_PART_BYTES", 100)
+    monkeypatch.setattr(transaction, "_PART_BYTES", 100)
     published(flow, 50)
     source = flow.sources("bus")[0]
     lease = take("effects", source)
@@ -214,7 +214,7 @@ def test_while_effects_are_stored_something_else_is_done(flow: Flow, monkeypatch
 
 def test_many_small_attempts_are_all_remembered(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """More attempts in one read than a process remembers: none of them becomes foreign for that."""
-    monkeypatch.setattr("ingest.consume.lane._REMEMBERED", 3)
+    monkeypatch.setattr("ingest.consume.attempt_cache._REMEMBERED", 3)
     flow.open()
     worker = flow.worker("admission", "publish")
     for number in range(12):
@@ -233,9 +233,9 @@ def test_what_was_read_as_it_was_sent_is_not_looked_at_one_by_one(
 ) -> None:
     """One record among them that is not ours, and each has to be looked at; what is applied is the same."""
     looked: list[BusRecord] = []
-    monkeypatch.setattr(consume, "rule", lambda records, known: looked.extend(records) or rule(records, known))
-    memory = consume.Memory()
-    monkeypatch.setattr(consume, "_memory_of", lambda pid: memory)
+    monkeypatch.setattr(transaction, "rule", lambda records, known: looked.extend(records) or rule(records, known))
+    memory = attempt_cache.AttemptCache()
+    monkeypatch.setattr(consume, "cache_of", lambda pid: memory)
     records = published(flow)
     if strange:
         again(flow, [(p, records[0][1]._replace(headers=[])) for p in range(flow.bus_partitions)])
@@ -246,11 +246,11 @@ def test_what_was_read_as_it_was_sent_is_not_looked_at_one_by_one(
 
 @pytest.mark.parametrize("one_by_one", [False, True])
 def test_little_is_remembered_of_what_was_sent(flow: Flow, monkeypatch: pytest.MonkeyPatch, one_by_one: bool) -> None:
-    monkeypatch.setattr("ingest.consume.lane.SENT_REMEMBERED", 4)
-    monkeypatch.setattr("ingest.consume.lane.OFFSETS_REMEMBERED", 4)
-    memory = consume.Memory()
+    monkeypatch.setattr("ingest.consume.attempt_cache.SENT_REMEMBERED", 4)
+    monkeypatch.setattr("ingest.consume.attempt_cache.OFFSETS_REMEMBERED", 4)
+    memory = attempt_cache.AttemptCache()
     memory.copies = 1_000 * one_by_one
-    monkeypatch.setattr(consume, "_memory_of", lambda pid: memory)
+    monkeypatch.setattr(consume, "cache_of", lambda pid: memory)
     flow.open()
     worker = flow.worker("admission", "publish", "effects")
     for number in range(6):

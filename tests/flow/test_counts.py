@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from ingest.consume import attempt_cache, transaction
 from ingest.consume import lane as consume
 from ingest.kafka import Admin, PartitionReader
 from tests.flow.bus import bus_counts, places, read_bus
@@ -117,16 +118,16 @@ def test_copies_are_looked_for_once_some_were_met(flow: Flow, monkeypatch: pytes
     flow.work()
     records = [(p, r) for p, found in read_bus(flow).items() for r in found]
     asked: list[int] = []
-    real = consume._applied
+    real = transaction._applied
 
     def applied(cur: Any, keys: Any) -> Any:
         found = real(cur, keys)
         asked.append(len(found))
         return found
 
-    monkeypatch.setattr(consume, "_applied", applied)
-    memory = consume.Memory()
-    monkeypatch.setattr(consume, "_memory_of", lambda pid: memory)
+    monkeypatch.setattr(transaction, "_applied", applied)
+    memory = attempt_cache.AttemptCache()
+    monkeypatch.setattr(consume, "cache_of", lambda pid: memory)
     again(flow, records)
     flow.work("effects")
     first = len(asked)

@@ -1,0 +1,65 @@
+-- name: advance
+-- A bus batch's compare-and-set: fenced or moved, nothing of it happens.
+UPDATE position
+   SET next_offset = %(end)s, leader_epoch = %(epoch)s, progressed_at = clock_timestamp(),
+       until = clock_timestamp() + make_interval(secs => %(seconds)s),
+       stopped_code = NULL, stopped_detail = NULL, stopped_at = NULL, stopped_until = NULL
+ WHERE lane = 'effects' AND source_id = %(source)s
+   AND next_offset = %(start)s AND fence = %(fence)s AND owner = %(owner)s
+RETURNING nextval('bus_batch_id_seq') AS batch_id
+
+-- name: events
+-- LATERAL … LIMIT 1 by (run, identity): 4 µs a key even for a run the planner has never seen. The identities come
+-- as one string of bytes: an array of thousands takes longer to write and read than to look up.
+SELECT i, e.source_id, e."offset", e.win, e.payload_digest, e.class_id
+  FROM generate_series(0, %(count)s - 1) AS i
+ CROSS JOIN LATERAL (
+       SELECT source_id, "offset", win, payload_digest, class_id FROM event
+        WHERE run_number = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) e
+
+-- name: applied
+SELECT i FROM generate_series(0, %(count)s - 1) AS i
+ CROSS JOIN LATERAL (
+       SELECT FROM effect
+        WHERE run_number = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) f
+
+-- name: copy_effects
+COPY {leaf} (run_number, identity, win, bus_source_id, bus_offset, bus_batch_id, context_state, context_reason)
+FROM STDIN (FORMAT BINARY)
+
+-- name: insert_foreign
+INSERT INTO foreign_record (source_id, "offset", why, key, value, headers)
+SELECT %(source)s, * FROM unnest(%(offsets)b::bigint[], %(whys)s::text[], %(keys)b::bytea[], %(values)b::bytea[],
+                                 %(headers)b::bytea[])
+
+-- name: insert_contradictions
+INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", identity, detail)
+SELECT c.win, c.attempt, c.kind, %(source)s, c."offset", c.identity, c.detail
+  FROM unnest(%(wins)b::integer[], %(attempts)b::bigint[], %(kinds)s::text[], %(offsets)b::bigint[],
+              %(identities)b::bytea[], %(details)s::text[]) AS c(win, attempt, kind, "offset", identity, detail)
+ON CONFLICT ON CONSTRAINT contradiction_unique DO NOTHING
+
+-- name: insert_batch
+INSERT INTO bus_batch (id, source_id, from_offset, to_offset, leader_epoch, records, applied, duplicates, foreign_records,
+                       mismatching, gaps, fence, owner)
+VALUES (%(batch)s, %(source)s, %(start)s, %(end)s, %(epoch)s, %(records)s, %(applied)s, %(duplicates)s, %(foreign)s,
+        %(mismatching)s, %(gaps)s, %(fence)s, %(owner)s)
+
+-- name: insert_copies
+-- Further copies of events, a row for each window whose events they are.
+INSERT INTO bus_copies (bus_batch_id, win, copies, first_offset)
+SELECT %(batch)s, c.* FROM unnest(%(wins)b::integer[], %(copies)b::integer[], %(firsts)b::bigint[]) c
+
+-- name: insert_gaps
+INSERT INTO gap (source_id, from_offset, to_offset, leader_epoch, isolation, why, state, fence)
+SELECT %(source)s, g.*, 'CLAIMED', %(fence)s
+  FROM unnest(%(froms)b::bigint[], %(tos)b::bigint[], %(epochs)b::integer[], %(isolations)s::text[], %(whys)s::text[]) g
+
+-- name: windows_in_range
+-- Cut windows that this read may lie in: their CAUGHT_UP and PUBLISHED change with it.
+SELECT w.id FROM window_range r JOIN run_window w ON w.id = r.win
+ WHERE r.source_id = %(source)s AND w.state = 'CUT' AND (r.end_offset IS NULL OR r.end_offset > %(start)s)
+
+-- name: pins
+-- context_standing is the one rule of what a context is worth now: verdicts and gates ask it, too.
+SELECT context, pinned_win, verdict, why, fallen FROM context_standing(%(win)s)
