@@ -42,15 +42,15 @@ VERBS = (
     "audit.gate",
     "audit.enforce",
 )
-#: Calls of Kafka's client, by the method's name: in ingest/kafka.py only the transaction itself is looked at.
+#: Calls of Kafka's client, by the method's name: in ingest/kafka only the transaction itself is looked at.
 CHANGES = {
     "init_transactions", "begin_transaction", "produce", "flush", "commit_transaction", "copy",
     "apply",  # a projection's
 }  # fmt: skip
 #: Methods of objects of ours whose class is not seen from the call.
 THROUGH_OBJECTS = {
-    "send": "ingest.kafka.TransactionalProducer.send",
-    "init": "ingest.kafka.TransactionalProducer.init",
+    "send": "ingest.kafka.producer.TransactionalProducer.send",
+    "init": "ingest.kafka.producer.TransactionalProducer.init",
     "fill": "ingest.lanes.record_buffer.Gathering.fill",
 }
 READINGS = {"read", "_read"}
@@ -177,8 +177,11 @@ def effects() -> dict[str, Effect]:
 
 
 def _seen(function: Function) -> bool:
-    """Of ingest/kafka.py only what sends: readers are told by the method's name, and administration changes nothing."""
-    return function.module != "ingest.kafka" or function.within in ("TransactionalProducer", "_Transaction")
+    """Of ingest/kafka only what sends: readers are told by the method's name, and administration changes nothing."""
+    return not function.module.startswith("ingest.kafka.") or function.within in (
+        "TransactionalProducer",
+        "_Transaction",
+    )
 
 
 def _effect(function: Function, node: ast.AST, known: dict[str, Effect]) -> Effect:
@@ -242,7 +245,7 @@ def _called(function: Function, call: ast.Call) -> Function | None:
         if found is not None:
             return _method(*found, target.attr)
     through = THROUGH_OBJECTS.get(target.attr)
-    if through is not None and function.module != "ingest.kafka":
+    if through is not None and not function.module.startswith("ingest.kafka."):
         return by_key()[through]
     made = _class(module, module.instances.get(_name(target.value), ""))  # scan = _Scan(…); scan.run()
     return _method(*made, target.attr) if made else None
@@ -289,7 +292,7 @@ class Missing:
 def guarded() -> list[Function]:
     """The functions that the rules hold for: those of the verbs, and of the producer that sends."""
     names = [f for m in VERBS for f in modules()[m].functions.values()]
-    return names + [f for f in modules()["ingest.kafka"].functions.values()
+    return names + [f for f in modules()["ingest.kafka.producer"].functions.values()
                     if f.within in ("TransactionalProducer", "_Transaction")]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
         "ingest.admit.lane.Admission._write_events",
         "ingest.publish.lane.PublishLane._publish",
         "ingest.publish.lane.PublishLane._fence",
-        "ingest.kafka._Transaction._commit",
+        "ingest.kafka.producer._Transaction._commit",
         "ingest.publish.reconcile.Reconciliation.step",
         "ingest.lanes.partition_lane.ReadingLane._commit",
         "audit.cut.seal_run",

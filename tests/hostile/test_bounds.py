@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ingest.core.batching import BATCH_BYTES, HEADER_BYTES, Poll, bounded, weight
-from ingest.kafka import Partition, PartitionReader, Record, _Commits, _Progress
+from ingest.kafka import Partition, PartitionReader, Record
+from ingest.kafka.reader import _Commits, _Progress
 from tests.hostile.test_broker_lies import Said
 
 HERE = Partition("t", 0)

@@ -15,7 +15,8 @@ from audit.core.check import Check, Severity, State
 from audit.core.checks import ALL
 from ingest.core.batching import Poll, check_dense
 from ingest.core.errors import BrokerError
-from ingest.kafka import Admin, Chunk, Partition, PartitionReader, Record, _Progress
+from ingest.kafka import Admin, Chunk, Partition, PartitionReader, Record
+from ingest.kafka.reader import _Progress
 from tests.core.audit import world as w
 from tests.hostile.table import LIES
 

@@ -12,7 +12,8 @@ from confluent_kafka import KafkaError
 from audit import capture
 from ingest.core.errors import BrokerError
 from ingest.core.outcome import Kind, judge
-from ingest.kafka import BusMessage, LogEnds, TopicFacts, _Transaction
+from ingest.kafka import BusMessage, LogEnds, TopicFacts
+from ingest.kafka.producer import _Transaction
 
 
 class _Client:

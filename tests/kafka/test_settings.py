@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ingest.core.errors import SettingsError
 from ingest.core.partition import partition_for
-from ingest.kafka import ALLOWED_SETTINGS, Admin, BrokerUnavailable, Cluster, FaultLog, _Quiet, partitions_for
+from ingest.kafka import ALLOWED_SETTINGS, Admin, BrokerUnavailable, Cluster, FaultLog, partitions_for
+from ingest.kafka.cluster import _Quiet
 
 
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=40))), st.integers(1, 1000))

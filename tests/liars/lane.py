@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ingest import kafka
 from ingest.core.attempt import read_mark
 from ingest.core.outcome import Outcome, Sending, judge
 from ingest.kafka import BusMessage, Cluster, TransactionalProducer
+from ingest.kafka import producer as kafka
 from tests.flow.bus import read_bus
 from tests.flow.world import Flow, thing
 

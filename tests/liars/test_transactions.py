@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from audit.fsck import fsck
-from ingest import kafka
 from ingest.core.partition import partition_for
+from ingest.kafka import producer as kafka
 from ingest.lanes.lease import release, take
 from ingest.publish import AttemptUnknown, PublishLane
 from tests.flow.world import Flow
