@@ -12,8 +12,8 @@ from audit.open import Opened, open_run
 from bench.ends import Ends
 from bench.events import Recipe, Sent, preload
 from ingest.db import one, read
-from ingest.dispatch import sample
 from ingest.kafka import Admin, Cluster
+from ingest.sample import sample
 from ingest.streams import load
 
 RUN = "r1"

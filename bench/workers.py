@@ -88,7 +88,7 @@ def shares(sources: Sequence[int], workers: int) -> list[list[int]]:
 def main() -> None:
     task = json.loads(sys.argv[1])
     set_up()
-    from ingest.dispatch import Worker, factories
+    from ingest.worker import Worker, factories
 
     worker = Worker.make()
     worker.only = frozenset(task["sources"])

@@ -16,18 +16,21 @@ from audit import forget as aging
 from audit.close import evaluate_due
 from audit.enforce import enforce_due
 from console.refusals import flush
-from ingest import dispatch as verbs
 from ingest import processes
 from ingest.core.errors import PassgateError
 from ingest.db import DatabaseFull, DatabaseGone
 from ingest.kafka import Admin, Cluster
+from ingest.permits import dispatch as issue_permits
+from ingest.permits import end_permit, take_permit
+from ingest.sample import sample as take_sample
+from ingest.worker import Worker
 
 log = logging.getLogger(__name__)
 
 
 @cache
-def worker() -> verbs.Worker:
-    return verbs.Worker.make()
+def worker() -> Worker:
+    return Worker.make()
 
 
 @cache
@@ -40,7 +43,7 @@ def slice_() -> None:
     """One permit's worth of lane work; then whatever is still to do gets its next permit."""
     try:
         _end_owed()
-        permit = verbs.take_permit()
+        permit = take_permit()
         if permit is None:
             return
         _owed.add(permit)
@@ -48,7 +51,7 @@ def slice_() -> None:
             worker().slice(slots=settings.PASSGATE_LANE_SLOTS)
         finally:
             _end_owed()
-        _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
+        _queue(issue_permits(settings.PASSGATE_LANE_SLOTS))
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("slice ended: %s", gone)
         _settle()
@@ -75,14 +78,14 @@ _owed: set[object] = set()
 def _end_owed() -> None:
     """Gives back what this process took. What it could not, because the database was gone, it gives back next time."""
     for permit in list(_owed):
-        verbs.end_permit(permit)
+        end_permit(permit)
         _owed.discard(permit)
 
 
 @shared_task(name="passgate.sample")
 def sample() -> None:
     try:
-        verbs.sample(admin())
+        take_sample(admin())
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not sampled: %s", gone)
 
@@ -90,7 +93,7 @@ def sample() -> None:
 @shared_task(name="passgate.dispatch")
 def dispatch() -> None:
     try:
-        _queue(verbs.dispatch(settings.PASSGATE_LANE_SLOTS))
+        _queue(issue_permits(settings.PASSGATE_LANE_SLOTS))
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not dispatched: %s", gone)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 OPERATE = "operate"
 RECONCILE, SILENCE = "waits_for_reconcile", "waits_for_silence"
 REPUBLISH, TRANSACTION = "waits_for_republish", "waits_for_transaction"
-#: Codes of lanes that wait. What each waits for is looked at before the lane is taken again (`work`, dispatch.sql).
+#: Codes of lanes that wait. What each waits for is looked at before the lane is taken again (`work`, worker.sql).
 WAITS = frozenset({RECONCILE, SILENCE, REPUBLISH, TRANSACTION})
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # a conftest is read before Django is set up
 @pytest.fixture(autouse=True)
 def quick_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice that finds nothing ends sooner than a worker's would."""
-    monkeypatch.setattr("ingest.dispatch.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from audit.fsck import fsck
 from audit.open import TopicUnusable
 from audit.partitions import notice_partitions
 from ingest.core.errors import BrokerError
-from ingest.dispatch import work
 from ingest.kafka import BusMessage, PlainProducer
 from ingest.retire import retire_replaced
 from ingest.streams import compiled
+from ingest.worker import work
 from tests.audit.test_close import grow, passed, states
 from tests.flow.world import Flow, thing
 

@@ -104,7 +104,7 @@ def test_a_foreign_records_bytes_go_and_its_row_stays(make_flow: MakeFlow, setti
 
 def test_samples_are_forgotten_through_an_index(live: object) -> None:
     """By their age: the statement that runs every other second reads what it deletes, and not the whole table."""
-    from ingest.dispatch import sql
+    from ingest.sample import sql
 
     with as_role("app") as cur:
         cur.execute("SET LOCAL enable_seqscan = off")

@@ -163,7 +163,7 @@ def test_a_deadlock_stops_no_publish_lane(
         bus.once(monkeypatch, faults[fault])
     _armed(monkeypatch, module, point, rival)
     stops: list[str] = []
-    monkeypatch.setattr("ingest.dispatch.log.log", lambda *said: stops.append(str(said)))
+    monkeypatch.setattr("ingest.worker.log.log", lambda *said: stops.append(str(said)))
     flow.work_until(lambda: "ACKED" in flow.attempts(), "publish", seconds=60)
     rival.close()
     assert rival.met >= 2  # the transaction was begun again

@@ -13,7 +13,7 @@ import pytest
 from console.stack import Stack
 from console.stack.postgres import READER_CONNECTIONS, READER_SETTINGS
 from ingest.db import write
-from ingest.dispatch import dispatch
+from ingest.permits import dispatch
 
 TABLE = "truth.h_rows"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.dispatch import end_permit, take_permit
+from ingest.permits import end_permit, take_permit
 from tests.failpoints import steps
 from tests.failpoints.pool import Pool
 from tests.failpoints.stories import BEAT, ends_well, stories, tried

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from console.stack import Stack
-from ingest.dispatch import dispatch, take_permit
 from ingest.lanes import lease as leases
+from ingest.permits import dispatch, take_permit
 from tests.failpoints.ground import Ground
 from tests.failpoints.processes import Workers
 from tests.flow.world import Flow, thing

@@ -35,7 +35,7 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
         assert effects[name].changes, name
     assert effects["ingest.lanes.record_buffer.Gathering.fill"].reads
     assert effects["ingest.admit.lane.AdmissionLane.step"].reads
-    for name in ("ingest.admit.lane.Admission._look_up", "ingest.dispatch.work", "audit.cut._cuts"):
+    for name in ("ingest.admit.lane.Admission._look_up", "ingest.worker.work", "audit.cut._cuts"):
         assert not effects[name], name
 
 

@@ -48,10 +48,10 @@ def _end_with_parent() -> None:
 def _load() -> None:
     """What a worker imports in its first slice, so that the forks have it."""
     from console import tasks
-    from ingest import dispatch
+    from ingest import worker as lane_worker
     from ingest.admit import http as door
 
-    dispatch.factories()
+    lane_worker.factories()
     assert tasks and door
 
 
@@ -119,12 +119,13 @@ def _shorten_lease(seconds: float, idle: float) -> None:
 
 def work(job: Job) -> None:
     """A lane worker of one stream, until nothing is left to do; `seconds` bounds it."""
-    from ingest import dispatch
+    from ingest import worker as lane_worker
     from ingest.db import DatabaseGone
+    from ingest.sample import sample as take_sample
 
-    dispatch.STEP_SECONDS = 0.05
-    dispatch.IDLE_SECONDS = job.get("idle_seconds", 0.2)
-    worker = dispatch.Worker.make()
+    lane_worker.STEP_SECONDS = 0.05
+    lane_worker.IDLE_SECONDS = job.get("idle_seconds", 0.2)
+    worker = lane_worker.Worker.make()
     sources = frozenset(job["sources"])
     worker.only = sources
     worker.lanes = {name: made for name, made in worker.lanes.items() if name in job.get("lanes", worker.lanes)}
@@ -135,9 +136,9 @@ def work(job: Job) -> None:
     until = time.monotonic() + job.get("seconds", 20)
     while time.monotonic() < until:
         try:
-            dispatch.sample(worker.admin, job["stream"])
+            take_sample(worker.admin, job["stream"])
             rests = _rests(sources)  # asked first: a rest that ends between the two questions is work by the second
-            if not any(x.source_id in sources and x.lane in worker.lanes for x in dispatch.work()):
+            if not any(x.source_id in sources and x.lane in worker.lanes for x in lane_worker.work()):
                 if not rests:
                     break
                 time.sleep(0.1)
@@ -275,7 +276,7 @@ def request_run(job: Job) -> None:
 
 
 def dispatch(job: Job) -> None:
-    from ingest.dispatch import dispatch as verb
+    from ingest.permits import dispatch as verb
 
     verb(job.get("slots", 500))
 
@@ -288,8 +289,8 @@ def permit(job: Job) -> None:
 
 
 def sample(job: Job) -> None:
-    from ingest.dispatch import sample as verb
     from ingest.kafka import Admin, Cluster
+    from ingest.sample import sample as verb
 
     verb(Admin(Cluster.from_settings()), job["stream"])
 

@@ -27,13 +27,13 @@ def main(sources: str, seed: str) -> None:
 
     ingest.core.lease.LEASE_SECONDS = LEASE  # before any verb has read it
     django.setup()
-    from ingest import dispatch
+    from ingest import worker as lane_worker
     from ingest.lanes import lease
 
     for verb in (lease.take, lease.renew):
         verb.__defaults__ = (LEASE,)  # type: ignore[attr-defined]
     spoil(random.Random(int(seed)))
-    worker = dispatch.Worker.make()
+    worker = lane_worker.Worker.make()
     worker.only = frozenset(map(int, sources.split(",")))
     while True:
         worker.slice(3)

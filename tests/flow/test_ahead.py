@@ -20,10 +20,10 @@ from ingest.core.errors import BrokerError
 from ingest.core.lane import GATHER_SECONDS, Meanwhile, Step
 from ingest.core.lease import Lease
 from ingest.core.record import Parser
-from ingest.dispatch import Held, Worker
 from ingest.kafka import BrokerUnavailable, Chunk, GapClaim, LogTruncated, Record
 from ingest.lanes.record_buffer import Gathering
 from ingest.streams import Loaded
+from ingest.worker import Held, Worker
 
 TEXT = b"""
 contract = 1

@@ -15,22 +15,22 @@ TASK = "task_time_limit"
 
 def test_what_a_task_does_ends_before_the_task_is_ended(settings: Any) -> None:
     from audit import close, gaps
-    from ingest import dispatch
+    from ingest import worker as lane_worker
     from ingest.publish import lane as publish
     from ingest.publish import reconcile
 
     limit = settings.CELERY[TASK]
     attempt = LONGEST_ATTEMPT + publish._FENCE_SECONDS
-    assert dispatch.SLICE_SECONDS + attempt + reconcile.STEP_SECONDS < limit / 2
+    assert lane_worker.SLICE_SECONDS + attempt + reconcile.STEP_SECONDS < limit / 2
     assert limit / 2 > gaps.SECONDS_IN_ALL + gaps.SECONDS + close.EVALUATE_SECONDS
     assert settings.CELERY["broker_transport_options"]["visibility_timeout"] > limit
 
 
 def test_a_step_of_every_lane_of_a_process_fits_a_lease() -> None:
-    from ingest import dispatch
+    from ingest import worker as lane_worker
     from ingest.publish import reconcile
 
-    assert reconcile.STEP_SECONDS * dispatch.MOST_LANES < LEASE_SECONDS / 2
+    assert reconcile.STEP_SECONDS * lane_worker.MOST_LANES < LEASE_SECONDS / 2
     assert LONGEST_ATTEMPT <= LEASE_SECONDS / 2
 
 

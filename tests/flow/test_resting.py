@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from ingest.core.stops import RECONCILE, REPUBLISH, SILENCE, TRANSACTION
-from ingest.dispatch import work
 from ingest.kafka import Chunk, Partition, PartitionReader
 from ingest.publish.reconcile import request_run
+from ingest.worker import work
 from tests.flow.bus import answer_lost, never_sent, open_transaction, scans
 from tests.flow.test_reconcile import unknown
 from tests.flow.world import Flow, thing

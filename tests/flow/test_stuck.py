@@ -36,9 +36,9 @@ MakeFlow = Callable[..., Flow]
 
 @pytest.fixture(autouse=True)
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.dispatch.REST_RETRY", 0.5)
-    monkeypatch.setattr("ingest.dispatch.REST_OTHER", 0.5)
-    monkeypatch.setattr("ingest.dispatch.REST_SHARE", 0.0)
+    monkeypatch.setattr("ingest.worker.REST_RETRY", 0.5)
+    monkeypatch.setattr("ingest.worker.REST_OTHER", 0.5)
+    monkeypatch.setattr("ingest.worker.REST_SHARE", 0.0)
 
 
 def once_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, error: BaseException) -> None:
@@ -56,15 +56,15 @@ def once_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, error: Ba
 
 def stop_codes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """(lane, code) of everything that is written down as a stop from now on."""
-    import ingest.dispatch as dispatch
+    from ingest import worker as lane_worker
 
-    real, seen = dispatch.stop, list[tuple[str, str]]()
+    real, seen = lane_worker.stop, list[tuple[str, str]]()
 
     def stop(lease: Any, code: str, detail: str, seconds: float) -> None:
         real(lease, code, detail, seconds)
         seen.append((lease.lane, code))
 
-    monkeypatch.setattr(dispatch, "stop", stop)
+    monkeypatch.setattr(lane_worker, "stop", stop)
     return seen
 
 

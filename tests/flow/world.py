@@ -15,10 +15,11 @@ from audit.fsck import fsck
 from audit.open import Opened, open_run
 from ingest.core.record import Decision, Reason
 from ingest.db import read, write
-from ingest.dispatch import Worker, sample
 from ingest.kafka import Admin, BusMessage, Cluster, PlainProducer
 from ingest.lanes import lease as leases
+from ingest.sample import sample
 from ingest.streams import load
+from ingest.worker import Worker
 from tests.patience import stretched
 
 CONTRACT = """

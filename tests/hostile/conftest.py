@@ -19,5 +19,5 @@ def sent(stack: Stack, django_db_blocker: DjangoDbBlocker) -> dict[str, Door]:
     from tests.hostile.sent import send_everything
 
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ingest.dispatch.IDLE_SECONDS", 0.6)
+        patch.setattr("ingest.worker.IDLE_SECONDS", 0.6)
         return send_everything()

@@ -124,7 +124,7 @@ def known(stack: object, django_db_blocker: Any) -> dict[str, str]:
     from tests.pages.scene import busy, leave_unknown
 
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ingest.dispatch.IDLE_SECONDS", 0.3)
+        patch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
         flow = Flow()
         busy(flow, events=10)
         leave_unknown(flow)

@@ -121,7 +121,7 @@ import django
 django.setup()
 from console.celery import bound_memory
 from confluent_kafka import Consumer
-from ingest.dispatch import MOST_LANES
+from ingest.worker import MOST_LANES
 from ingest.kafka import MOST_MEMBERS
 bound_memory()
 many = 3 * MOST_LANES + 2 * MOST_MEMBERS
@@ -149,7 +149,7 @@ def test_what_a_packed_batch_blows_up_is_set_aside_and_its_beginning_kept(
     """50 kB on the wire, 50 MB unpacked. PostgreSQL refuses values of some 250 MB, and then nothing would go on."""
     flow = Flow(contract=JSON)
     flow.open()
-    monkeypatch.setattr("ingest.dispatch.IDLE_SECONDS", 6.0)  # unpacking takes its time
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 6.0)  # unpacking takes its time
     size = 50_000_000
     produce(settings.KAFKA_BOOTSTRAP_SERVERS, flow.inbox, [Raw(b" " * size, b"k")], packed=True)
     produce(settings.KAFKA_BOOTSTRAP_SERVERS, flow.inbox, [Raw(thing("good"), b"k")])

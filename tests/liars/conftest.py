@@ -30,7 +30,7 @@ def proxy(
     broker: Stack, ports: tuple[int, int], live: Stack, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LyingProxy]:
     """The way of every client of this process to the broker."""
-    monkeypatch.setattr("ingest.dispatch.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
     settings.KAFKA_BOOTSTRAP_SERVERS = broker.env()["PASSGATE_PROXIED_BOOTSTRAP_SERVERS"]
     with LyingProxy(listen=ports[1], upstream=ports[0]) as running:
         yield running

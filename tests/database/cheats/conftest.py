@@ -19,7 +19,7 @@ def passed(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
     """r1 has a PASS, with a duplicate, a mismatch, garbage, a proven gap and totals; r2 is open behind it."""
     from tests.database.cheats.world import passed_run
 
-    monkeypatch.setattr("ingest.dispatch.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
     if "passed" not in _made:
         _made["passed"] = passed_run()
     return _made["passed"]
@@ -30,7 +30,7 @@ def projected(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Values]:
     """A stream of weather with a PASS, whose rows readers read."""
     from tests.database.cheats.world import projected_run
 
-    monkeypatch.setattr("ingest.dispatch.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
     if "projected" not in _made:
         _made["projected"] = projected_run()
     yield _made["projected"]

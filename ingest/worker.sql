@@ -1,35 +1,6 @@
--- name: try_lock
--- One dispatcher at a time; the turn's row is locked until the transaction ends, so that a crash frees it.
-SELECT try_turn('dispatch') AS mine
-
--- name: open_permits
--- A permit untaken for 10 s, or taken and not ended for longer than a slice, is lost and is replaced. Too early does no harm:
--- leases say who works on what. So is
--- one from a time to come: the database's clock has stepped back since.
-SELECT count(*) AS n FROM permit
- WHERE ended_at IS NULL
-   AND coalesce(taken_at, issued_at) <= clock_timestamp()
-   AND (taken_at > clock_timestamp() - interval '30 s' OR taken_at IS NULL AND issued_at > clock_timestamp() - interval '10 s')
-
--- name: issue
-INSERT INTO permit (id) VALUES (gen_random_uuid())
-
--- name: take_permit
--- A doubled task finds no permit and has nothing to do.
-UPDATE permit SET taken_at = clock_timestamp()
- WHERE id = (SELECT id FROM permit WHERE taken_at IS NULL AND ended_at IS NULL
-              ORDER BY issued_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING id
-
--- name: end_permit
-UPDATE permit SET ended_at = clock_timestamp() WHERE id = %(id)s
-
 -- name: waiting_permits
 SELECT count(*) AS n FROM permit
  WHERE taken_at IS NULL AND ended_at IS NULL AND issued_at > clock_timestamp() - interval '10 s'
-
--- name: forget_permits
-DELETE FROM permit WHERE issued_at < clock_timestamp() - interval '10 min'
 
 -- name: work
 -- Positions with something to do, in turns: who was taken last comes last, so that a lane that finds nothing, or fails,
@@ -72,19 +43,3 @@ SELECT p.lane, p.source_id, p.owner,
                                                 AND a.over_at IS NULL)
        END
  ORDER BY p.taken_at NULLS FIRST, p.progressed_at, p.lane, p.source_id
-
--- name: sampled_sources
-SELECT DISTINCT s.id, s.stream_id, s.role, s.topic, s.topic_id, s.partition, st.name AS stream, p.next_offset
-  FROM position p JOIN source s ON s.id = p.source_id JOIN stream st ON st.id = s.stream_id
- WHERE p.lane IN ('admission', 'effects') AND (%(stream)s::text IS NULL OR st.name = %(stream)s)
-   AND NOT EXISTS (SELECT FROM retirement r WHERE r.source_id = s.id)
-
--- name: insert_samples
-INSERT INTO sample (source_id, log_start, lso, hw, leader_epoch, kafka_committed, committed_state, next_offset)
-SELECT * FROM unnest(%(sources)s::integer[], %(log_starts)s::bigint[], %(lsos)s::bigint[], %(hws)s::bigint[],
-                     %(epochs)s::integer[], %(committed)s::bigint[], %(states)s::text[], %(nexts)s::bigint[])
-
--- name: forget_samples
--- Screens show hours, not days; verdicts keep snapshots of their own. The oldest first, by the index on their age.
-DELETE FROM sample WHERE id IN (
-    SELECT id FROM sample WHERE at < clock_timestamp() - make_interval(hours => %(hours)s) ORDER BY at LIMIT 5000)
