@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract, contract_digest, parse_contract
-from ingest.core.contract_shape import Republish
+from ingest.core.contract.shape import Republish
 from ingest.core.errors import NotFound, PassgateError
 from ingest.core.lease import LONGEST_ATTEMPT, RECHECKS_A_LEASE
 from ingest.core.record import Parser

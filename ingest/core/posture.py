@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.core.contract_shape import Limits
+from ingest.core.contract.shape import Limits
 
 #: What must be known of a topic before a window stands on it.
 NEEDED = (

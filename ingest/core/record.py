@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ingest.core import cloudevents, schema, strictjson
-from ingest.core.contract_shape import Contract, EventClass, Format
+from ingest.core.contract.shape import Contract, EventClass, Format
 from ingest.core.identity import Parts
 from ingest.core.pointer import MISSING, Header, Pointer, resolve
 from ingest.core.reason import Decision, Flag, Reason

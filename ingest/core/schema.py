@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
-from ingest.core.contract_shape import Schema
+from ingest.core.contract.shape import Schema
 from ingest.core.pattern import ASCII, portable
 from ingest.core.pointer import escape
 from ingest.core.strictjson import EXACT_INTEGER

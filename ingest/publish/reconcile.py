@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from ingest.auditlog import record_act
 from ingest.core.attempt import ATTEMPT, IDENTITY, attempt_mark, digest_of
-from ingest.core.contract_shape import Reconcile, Republish
+from ingest.core.contract.shape import Reconcile, Republish
 from ingest.core.errors import NotFound, RunError
 from ingest.core.lease import Lease
 from ingest.core.reconciliation import (

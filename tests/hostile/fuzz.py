@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from ingest.core.canonical import canonical, same_event
-from ingest.core.contract_shape import Format
+from ingest.core.contract.shape import Format
 from ingest.core.decide import arrive, decide
 from ingest.core.identity import identity_digest
 from ingest.core.reason import Decision, Flag, Reason

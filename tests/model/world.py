@@ -13,7 +13,7 @@ from functools import cache
 from uuid import UUID
 
 from ingest.core.batching import Hole, Poll
-from ingest.core.contract_shape import Bus, Contract, EventClass, Inbox, KafkaInbox, RunRule
+from ingest.core.contract.shape import Bus, Contract, EventClass, Inbox, KafkaInbox, RunRule
 from ingest.core.pointer import Header, Pointer, parse_pointer
 from ingest.core.record import Parsed, Parser
 from tests.model.broker import Broker, Log, Record

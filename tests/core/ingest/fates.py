@@ -21,7 +21,7 @@ if __name__ == "__main__":
 
 from ingest.core.canonical import canonical, same_event  # noqa: E402
 from ingest.core.cloudevents import event_digest, structured_form  # noqa: E402
-from ingest.core.contract_shape import EventClass, Format  # noqa: E402
+from ingest.core.contract.shape import EventClass, Format  # noqa: E402
 from ingest.core.errors import RecordError  # noqa: E402
 from ingest.core.identity import identity_digest, payload_digest  # noqa: E402
 from ingest.core.pattern import portable  # noqa: E402

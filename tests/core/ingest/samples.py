@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ingest.core.contract_shape import (
+from ingest.core.contract.shape import (
     Bus,
     Contract,
     EventClass,

@@ -23,8 +23,8 @@ from ingest.core.contract import (
     parse_contract,
     who_reads,
 )
-from ingest.core.contract_lines import lines_of
-from ingest.core.contract_table import dotted, duration
+from ingest.core.contract.lines import lines_of
+from ingest.core.contract.table import dotted, duration
 from ingest.core.pointer import Header, parse_pointer
 
 GOOD = Path(__file__).parents[2] / "contracts" / "good"

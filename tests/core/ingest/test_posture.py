@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.core.contract_shape import Limits
+from ingest.core.contract.shape import Limits
 from ingest.core.posture import (
     NEEDED,
     Change,

@@ -14,7 +14,7 @@ from jsonschema.exceptions import SchemaError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from ingest.core.contract_shape import Schema
+from ingest.core.contract.shape import Schema
 from ingest.core.errors import RecordError
 from ingest.core.pattern import portable
 from ingest.core.pointer import MISSING, resolve, unescape

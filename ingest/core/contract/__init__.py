@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ingest.core.contract_lines import Path
-from ingest.core.contract_read import read_contract
-from ingest.core.contract_shape import (
+from ingest.core.contract.lines import Path
+from ingest.core.contract.read import read_contract
+from ingest.core.contract.shape import (
     Bus,
     Close,
     Context,
@@ -34,7 +34,7 @@ from ingest.core.contract_shape import (
     contract_digest,
     normalised,
 )
-from ingest.core.contract_table import dotted
+from ingest.core.contract.table import dotted
 from ingest.core.errors import ContractError, ContractErrors
 
 __all__ = [

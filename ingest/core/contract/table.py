@@ -13,7 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from ingest.core.contract_lines import Path
+from ingest.core.contract.lines import Path
 from ingest.core.errors import ContractError, RecordError
 
 _DURATION = re.compile(r"(0|[1-9][0-9]{0,8})(ms|s|m|h|d)")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
-from ingest.core.contract_lines import Path, lines_of
-from ingest.core.contract_schema import read_schema
-from ingest.core.contract_shape import (
+from ingest.core.contract.lines import Path, lines_of
+from ingest.core.contract.schema import read_schema
+from ingest.core.contract.shape import (
     Bus,
     Close,
     Context,
@@ -30,7 +30,7 @@ from ingest.core.contract_shape import (
     RunRule,
     Schema,
 )
-from ingest.core.contract_table import Faults, Table, described
+from ingest.core.contract.table import Faults, Table, described
 from ingest.core.errors import ContractError, ContractErrors, RecordError
 from ingest.core.masking import parse_mask
 from ingest.core.pointer import Place, Pointer, parse_place, parse_pointer
