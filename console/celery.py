@@ -11,7 +11,10 @@ from celery import Celery
 from celery.schedules import schedule
 from celery.signals import worker_process_init
 
+from console.environment import refuse_unusable
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+refuse_unusable()
 
 app = Celery("passgate")
 app.config_from_object("django.conf:settings", namespace=None)

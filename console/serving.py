@@ -8,12 +8,19 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+from console.environment import refuse_unusable
+
 wsgi_app = "console.wsgi:application"
 workers = 2
 threads = 8
 
 COLLECT_AFTER = 20_000
 """More objects than a request of a thousand events has standing at once."""
+
+
+def on_starting(arbiter: Any) -> None:
+    """One message, and no process, where a setting cannot be used; each of the workers would say it else."""
+    refuse_unusable()
 
 
 def post_worker_init(worker: Any) -> None:

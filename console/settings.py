@@ -1,4 +1,6 @@
-"""Django settings. Everything a person sets comes from the environment; docs/settings.md documents each name.
+"""Django settings. Everything a person sets comes from the environment, read by the table in console/environment.
+
+A text that cannot be read is its default here and refused a moment later, when a process starts (console.environment).
 
 Sections: where things are, the parts (database, broker of permits, Kafka), apps, pages and their security, logs.
 """
@@ -12,15 +14,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF
 
+from console.environment import Reading, table
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-def env(name: str, default: str = "") -> str:
-    return os.environ.get(name, default)
-
-
-def env_bool(name: str, default: bool = False) -> bool:
-    return env(name, "1" if default else "").lower() in {"1", "true", "yes", "on"}
+reading = Reading(os.environ)
 
 
 def database(url: str, role: str) -> dict[str, Any]:
@@ -46,33 +43,24 @@ def database(url: str, role: str) -> dict[str, Any]:
 
 
 # --- where things are
-PASSGATE_DATA = Path(env("PASSGATE_DATA", str(BASE_DIR / ".passgate" / "data")))
-PASSGATE_ENVIRONMENT = env("PASSGATE_ENVIRONMENT", "local")
+PASSGATE_DATA = reading.given(table.DATA) or BASE_DIR / ".passgate" / "data"
+PASSGATE_ENVIRONMENT = reading(table.ENVIRONMENT)
 
 # --- the parts
-DATABASE_URL = env("DATABASE_URL", "postgresql://passgate_app@127.0.0.1:5432/passgate")
-PASSGATE_OWNER_URL = env("PASSGATE_OWNER_URL", DATABASE_URL)
+DATABASE_URL = reading(table.DATABASE_URL)
+PASSGATE_OWNER_URL = reading.given(table.OWNER_URL) or DATABASE_URL
 # `owner` runs migrations and nothing else; routing is by name (migrate --database owner)
 DATABASES = {
     "default": database(DATABASE_URL, "passgate_app"),
     "owner": database(PASSGATE_OWNER_URL, "passgate_owner"),
 }
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
-KAFKA_BOOTSTRAP_SERVERS = env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
-PASSGATE_KAFKA = {
-    k[15:].lower().replace("_", "."): v for k, v in os.environ.items() if k.startswith("PASSGATE_KAFKA_SET_")
-}
-CELERY_BROKER_URL = env("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0")
+KAFKA_BOOTSTRAP_SERVERS = reading(table.KAFKA_BOOTSTRAP_SERVERS)
+PASSGATE_KAFKA = reading.kafka()
+CELERY_BROKER_URL = reading(table.CELERY_BROKER_URL)
 
 # A contract cannot name code freely: a projection's class must stand here
-PASSGATE_PROJECTIONS = tuple(
-    name
-    for name in env(
-        "PASSGATE_PROJECTIONS",
-        "ingest.projections.weather:Weather,ingest.projections.flights:FlightsWithWeather",
-    ).split(",")
-    if name
-)
+PASSGATE_PROJECTIONS = reading(table.PROJECTIONS)
 
 # --- apps
 INSTALLED_APPS = [
@@ -101,16 +89,16 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 
 # --- pages and their security
-DEBUG = env_bool("PASSGATE_DEBUG")
+DEBUG = reading(table.DEBUG)
 # Everybody can read this key; the web process refuses it (console.checks)
 PUBLIC_KEY = "not-secret: only for commands that sign nothing"
-SECRET_KEY = env("PASSGATE_SECRET_KEY") or PUBLIC_KEY
-ALLOWED_HOSTS = [h for h in env("PASSGATE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if h]
-CSRF_TRUSTED_ORIGINS = [o for o in env("PASSGATE_TRUSTED_ORIGINS").split(",") if o]
+SECRET_KEY = reading.given(table.SECRET_KEY) or PUBLIC_KEY
+ALLOWED_HOSTS = reading(table.ALLOWED_HOSTS)
+CSRF_TRUSTED_ORIGINS = reading(table.TRUSTED_ORIGINS)
 CSRF_FAILURE_VIEW = "console.pages.problems.csrf_failed"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-HTTPS = env_bool("PASSGATE_HTTPS")
+HTTPS = reading(table.HTTPS)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 if HTTPS:
     # A browser takes __Host- cookies from this host alone, over HTTPS, for the whole of it: no neighbour plants one
@@ -203,13 +191,13 @@ REST_KNOX: dict[str, Any] = {"TOKEN_TTL": None}
 
 # --- permits
 # How many lane processes there are in all: so many permits are out while there is work
-PASSGATE_LANE_SLOTS = int(env("PASSGATE_LANE_SLOTS", "2"))
+PASSGATE_LANE_SLOTS = reading(table.LANE_SLOTS)
 # How long is kept what no verdict stands on (docs/settings.md). 0 days: for ever
-PASSGATE_KEEP_SAMPLES_HOURS = max(1, int(env("PASSGATE_KEEP_SAMPLES_HOURS", "12")))
-PASSGATE_KEEP_GATE_DECISIONS_DAYS = int(env("PASSGATE_KEEP_GATE_DECISIONS_DAYS", "400"))
-PASSGATE_KEEP_FOREIGN_BYTES_DAYS = int(env("PASSGATE_KEEP_FOREIGN_BYTES_DAYS", "90"))
+PASSGATE_KEEP_SAMPLES_HOURS = reading(table.KEEP_SAMPLES_HOURS)
+PASSGATE_KEEP_GATE_DECISIONS_DAYS = reading(table.KEEP_GATE_DECISIONS_DAYS)
+PASSGATE_KEEP_FOREIGN_BYTES_DAYS = reading(table.KEEP_FOREIGN_BYTES_DAYS)
 # What one worker process may hold; from half of it on a process is replaced after its task. 0: no limit
-PASSGATE_WORKER_MEMORY_MB = int(env("PASSGATE_WORKER_MEMORY_MB", "2048"))
+PASSGATE_WORKER_MEMORY_MB = reading(table.WORKER_MEMORY_MB)
 CELERY: dict[str, Any] = {
     "broker_url": CELERY_BROKER_URL,
     "broker_connection_retry_on_startup": True,
@@ -243,7 +231,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "console.logs.formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"handlers": ["stderr"], "level": env("PASSGATE_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": reading(table.LOG_LEVEL)},
     "loggers": {
         "django.server": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

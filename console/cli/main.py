@@ -11,11 +11,14 @@ from typing import NoReturn
 import click
 
 from console.bootstrap import BootstrapError, add_demo_data
+from console.environment import refuse_unusable
 from console.place import UnsafeFolder
 from ingest.core.errors import PassgateError
 
 REFUSED = 3
 USAGE = 2
+ASK_FOR_NO_SETTING = {"-h", "--help", "check"}
+"""A start with settings that cannot be used is refused, whatever was asked; `check` says it among all that it finds."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ def passgate() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; an error of ours is one line, never a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] not in ASK_FOR_NO_SETTING:
+        refuse_unusable()
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         run_django(words)
         return

@@ -5,7 +5,7 @@ wrappers stand on; tests/kafka pins each on a real broker.
 """
 
 from ingest.kafka.admin import MOST_MEMBERS, POSTURE, VERIFICATION, Admin
-from ingest.kafka.cluster import ALLOWED_SETTINGS, Cluster
+from ingest.kafka.cluster import Cluster
 from ingest.kafka.errors import (
     BrokerUnavailable,
     EpochWentBack,
@@ -40,7 +40,6 @@ from ingest.kafka.types import (
 )
 
 __all__ = [
-    "ALLOWED_SETTINGS",
     "Admin",
     "BrokerUnavailable",
     "BusMessage",

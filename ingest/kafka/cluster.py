@@ -11,32 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ingest.core.client_settings import ALLOWED_SETTINGS
 from ingest.core.errors import SettingsError
 from ingest.kafka.errors import FaultLog
 from ingest.kafka.types import Clock
-
-#: What a person may set. Nothing that names a file, a program, a plugin or an address to fetch from.
-ALLOWED_SETTINGS = frozenset(
-    {
-        "broker.address.family",
-        "client.id",
-        "metadata.max.age.ms",
-        "sasl.mechanism",
-        "sasl.mechanisms",
-        "sasl.password",
-        "sasl.username",
-        "security.protocol",
-        "socket.connection.setup.timeout.ms",
-        "socket.keepalive.enable",
-        "socket.nagle.disable",
-        "socket.timeout.ms",
-        "ssl.ca.pem",
-        "ssl.certificate.pem",
-        "ssl.endpoint.identification.algorithm",
-        "ssl.key.password",
-        "ssl.key.pem",
-    }
-)
 
 
 class _Quiet(logging.Filter):

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.core.client_settings import ALLOWED_SETTINGS
 from ingest.core.errors import SettingsError
 from ingest.core.partition import partition_for
-from ingest.kafka import ALLOWED_SETTINGS, Admin, BrokerUnavailable, Cluster, FaultLog, partitions_for
+from ingest.kafka import Admin, BrokerUnavailable, Cluster, FaultLog, partitions_for
 from ingest.kafka.cluster import _Quiet
 
 

@@ -48,6 +48,7 @@ def test_the_web_process_does_not_start_with_the_public_key(key: str | None) -> 
     done = run("-c", "import console.wsgi", **settings)
     assert done.returncode != 0
     assert "PASSGATE_SECRET_KEY is not set" in done.stderr
+    assert "Traceback" not in done.stderr
     assert run("-c", "import console.wsgi", PASSGATE_DEBUG="1").returncode == 0
     assert run("-c", "import console.wsgi", **GOOD).returncode == 0
 
