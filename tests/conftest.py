@@ -21,6 +21,8 @@ from django.conf import settings
 
 from console.stack import STORES, Stack, kafka
 from console.stack.account import remove_private_folder
+from tests import unit_mark
+from tests.examples import FAST, OF_FAST
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -59,10 +61,12 @@ def _sweep_killed_sessions() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Let SIGTERM end a session as Ctrl-C does, with its stack stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.pluginmanager.register(unit_mark, "unit_mark")
 
 
 # No deadline for an example: on a busy machine one that is late says nothing about the code.
 hypothesis.settings.register_profile("passgate", deadline=None)
+hypothesis.settings.register_profile(FAST, deadline=None, max_examples=OF_FAST)
 hypothesis.settings.load_profile("passgate")
 
 # Brokers of tests live for minutes: what Java's second compiler makes of them it never earns back.
@@ -114,10 +118,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _let_go_of_clients() -> Iterator[None]:
-    """Kafka clients of finished tests sit in reference cycles, with threads and files, until these are collected."""
+def _let_go_of_clients(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Kafka clients of finished tests sit in reference cycles, with threads and files, until these are collected.
+    Collecting takes a third of a second, which a session of unit tests does without.
+    """
     yield
-    gc.collect()
+    if any(unit_mark.needs_services(item) for item in request.session.items):
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +135,11 @@ def stack() -> Stack:
     STACK.start(only=STORES)
     STACK.migrate()
     return STACK
+
+
+@pytest.fixture(scope="session")
+def own_services() -> None:
+    """For who starts parts of a stack itself, in this process or in a child: it is no unit test then."""
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def document(own_services: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Everything, once, on a stack of the benchmark's own."""
     folders: list[Path] = []
 

@@ -11,6 +11,7 @@ import pytest
 
 from console.place import PROJECT
 
+pytestmark = pytest.mark.slow
 KEPT = {name: text for name, text in os.environ.items() if not name.startswith(("PASSGATE_", "DJANGO_"))}
 MYSQL = "mysql://somebody:geheim@db.example.com/passgate"
 WRONG = {"PASSGATE_LANE_SLOTS": "abc", "DATABASE_URL": MYSQL, "PASSGATE_HTTPS": "maybe"}

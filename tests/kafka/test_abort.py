@@ -82,6 +82,6 @@ sys.exit(time.monotonic() - begun > 5.0)
 
 
 @pytest.mark.slow
-def test_no_client_dies_of_a_few_freezes() -> None:
+def test_no_client_dies_of_a_few_freezes(own_services: None) -> None:
     """`python -m tests.kafka.freezes 100` does it a hundred times."""
     assert freezes.main(5, lambda text: None) == []

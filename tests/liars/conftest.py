@@ -20,7 +20,7 @@ def ports() -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int]) -> Iterator[Stack]:
+def broker(own_services: None, tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int]) -> Iterator[Stack]:
     with Stack(tmp_path_factory.mktemp("broker"), parts=("kafka",), proxied=ports) as running:
         yield running
 

@@ -21,6 +21,7 @@ A_PART = 1000
 PARTS = [min(A_PART, SCHEDULES - done) for done in range(0, SCHEDULES, A_PART)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("part", "schedules"), list(enumerate(PARTS)), ids=[str(part) for part in range(len(PARTS))])
 def test_every_schedule_keeps_the_invariants(part: int, schedules: int) -> None:

@@ -27,6 +27,7 @@ FLAWS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flaw", "invariants"), FLAWS, ids=[flaw.replace(" ", "-") for flaw, _ in FLAWS])
 def test_a_guard_left_out_is_noticed(flaw: str, invariants: set[str]) -> None:
     flawed = type("Flawed", (Passgate,), {"flaws": frozenset({flaw})})

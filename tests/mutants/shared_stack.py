@@ -27,6 +27,11 @@ def stack() -> Shared:
 
 
 @pytest.fixture(scope="session")
+def own_services() -> None:
+    """As in tests/conftest.py."""
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(stack: Shared) -> None:
     """The database as it is."""
 

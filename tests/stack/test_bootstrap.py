@@ -96,6 +96,7 @@ def venv(clone: Clone) -> Path:
     return clone.folder / ".passgate" / "venv"
 
 
+@pytest.mark.slow
 def test_sets_itself_up_once(clone: Clone) -> None:
     code, out, err = clone.run("status", "--json")
     assert (code, out) == (0, "ran ['status', '--json'] one\n")
@@ -103,6 +104,7 @@ def test_sets_itself_up_once(clone: Clone) -> None:
     assert clone.run("status") == (0, "ran ['status'] one\n", "")
 
 
+@pytest.mark.slow
 def test_a_changed_lock_is_installed_without_starting_over(warm: Clone) -> None:
     (venv(warm) / "kept").touch()
     warm.lock("requirements.lock", make_wheel(warm.wheels, "payload", "WORD = 'two'\n", "2.0"))
@@ -111,6 +113,7 @@ def test_a_changed_lock_is_installed_without_starting_over(warm: Clone) -> None:
     assert (venv(warm) / "kept").exists()
 
 
+@pytest.mark.slow
 def test_half_an_installation_is_made_anew(warm: Clone) -> None:
     (venv(warm) / "passgate-stamp.json").unlink()
     installed = next(venv(warm).glob("lib/*/site-packages/payload.py"))
@@ -120,6 +123,7 @@ def test_half_an_installation_is_made_anew(warm: Clone) -> None:
     assert out.startswith("ran ['status']")
 
 
+@pytest.mark.slow
 def test_a_replaced_interpreter_is_noticed(warm: Clone) -> None:
     stamp = venv(warm) / "passgate-stamp.json"
     stamp.write_text(json.dumps(json.loads(stamp.read_text()) | {"interpreter": "/usr/bin/python3.10 1 2"}))
@@ -128,6 +132,7 @@ def test_a_replaced_interpreter_is_noticed(warm: Clone) -> None:
     assert "making a virtual environment" in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_installing_heals_itself(clone: Clone) -> None:
     process = clone.start("status")
     assert process.stderr is not None
@@ -141,6 +146,7 @@ def test_ctrl_c_while_installing_heals_itself(clone: Clone) -> None:
     assert clone.run("status")[:2] == (0, "ran ['status'] one\n")
 
 
+@pytest.mark.slow
 def test_two_at_once(clone: Clone) -> None:
     both = [clone.start("status"), clone.start("status")]
     said = [process.communicate(timeout=120) for process in both]
@@ -149,6 +155,7 @@ def test_two_at_once(clone: Clone) -> None:
     assert sum("making a virtual environment" in err for _, err in said) == 1
 
 
+@pytest.mark.slow
 def test_a_package_with_another_digest_is_refused_in_one_line(clone: Clone) -> None:
     make_wheel(clone.wheels, "payload", "WORD = 'evil'\n")
     code, out, err = clone.run("status")
@@ -197,6 +204,7 @@ def open_clone() -> Iterator[Clone]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="wants root: only root becomes another user")
 def test_another_user_of_a_clone_that_is_read_only_for_them(open_clone: Clone) -> None:
     python = reachable_python()

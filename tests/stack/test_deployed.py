@@ -10,6 +10,7 @@ import pytest
 
 from console.place import PROJECT
 
+pytestmark = pytest.mark.slow
 KEPT = {name: value for name, value in os.environ.items() if not name.startswith(("PASSGATE_", "DJANGO_"))}
 GOOD = {"PASSGATE_SECRET_KEY": "k0" * 16 + "abcdefghijklmnopqrstuvwxyz", "PASSGATE_HTTPS": "on"}
 ASK = """

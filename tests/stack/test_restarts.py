@@ -13,6 +13,8 @@ from console.stack import Stack, record
 from console.stack.services import Beat, Control, Lanes, Watch, Web
 from console.stack.valkey import Valkey
 
+pytestmark = pytest.mark.usefixtures("own_services")
+
 
 def _dies(stack: Stack, times: int) -> None:
     until = time.monotonic() + 60.0

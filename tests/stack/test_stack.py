@@ -48,11 +48,12 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def alone(tmp_path: Path, said: list[str]) -> Iterator[Stack]:
+def alone(own_services: None, tmp_path: Path, said: list[str]) -> Iterator[Stack]:
     with Stack(tmp_path / "data", ALONE, progress=said.append) as stack:
         yield stack
 
 
+@pytest.mark.usefixtures("own_services")
 def test_what_runs_is_recorded_and_nothing_is_left(tmp_path: Path) -> None:
     with Stack(tmp_path / "data", ALONE) as stack:
         (row,) = stack.status()
@@ -91,6 +92,7 @@ def test_a_part_that_dies_is_said_and_started_again(alone: Stack, said: list[str
     assert "1 of 5" in told
 
 
+@pytest.mark.usefixtures("own_services")
 def test_a_part_that_keeps_dying_stops_the_stack(tmp_path: Path) -> None:
     with Stack(tmp_path / "data", ALONE, restart_limit=2) as stack:
         wait_until(lambda: _kill_if_up(stack))
@@ -156,6 +158,7 @@ def test_two_stacks_at_once(alone: Stack, tmp_path: Path) -> None:
         assert other.env()["CELERY_BROKER_URL"] != alone.env()["CELERY_BROKER_URL"]
 
 
+@pytest.mark.usefixtures("own_services")
 def test_the_ports_are_the_same_again_unless_taken(tmp_path: Path) -> None:
     with Stack(tmp_path / "data", ALONE) as stack:
         port = stack.status()[0]["port"]
@@ -174,6 +177,7 @@ def test_a_port_asked_for_and_taken_is_an_error(tmp_path: Path) -> None:
     assert record.running(stack.data) is None
 
 
+@pytest.mark.usefixtures("own_services")
 def test_a_port_lost_between_choosing_and_binding_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
@@ -241,6 +245,7 @@ def test_a_log_is_bounded(tmp_path: Path) -> None:
     assert (tmp_path / "part.log.1").stat().st_size == LOG_KEPT
 
 
+@pytest.mark.usefixtures("own_services")
 def test_a_killed_database_comes_back_and_removing_leaves_no_folder(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "data", ("postgres",))
     stack.start()
@@ -286,6 +291,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.usefixtures("own_services")
 def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
     data = tmp_path / "data"
     supervisor = subprocess.Popen(

@@ -16,6 +16,7 @@ from ingest.core.identity import identity_digest, payload_digest
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.core.record import Parser
 from tests.core.ingest.samples import contract, encoded, flight
+from tests.examples import examples
 
 STREAM, RUN, SOURCE = "flights", "2013-01", 5
 PARSER = Parser(contract())
@@ -196,14 +197,14 @@ def moved(outcome: Outcome, places: list[int]) -> Outcome:
     return outcome if outcome.item is None else msgspec.structs.replace(outcome, item=places[outcome.item])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(RECORDS, CUTS)
 def test_batches_may_be_cut_anywhere(values: list[bytes | None], cuts: list[int]) -> None:
     whole = decided(values)
     assert in_batches(values, cuts) == (whole.outcomes, whole.events, whole.items)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(RECORDS)
 def test_what_always_holds(values: list[bytes | None]) -> None:
     got = decided(values)

@@ -61,6 +61,7 @@ def prepared() -> list[Path]:
     return sorted(stamp.parent / "bin" / "python" for stamp in PREPARED.glob("*/venv/passgate-stamp.json"))
 
 
+@pytest.mark.slow
 def test_fates_are_the_same_under_the_other_pythons_of_this_machine(tmp_path: Path) -> None:
     others = prepared()
     if not others:

@@ -13,6 +13,7 @@ from ingest.core.contract import Contract, EventClass, Format, Limits
 from ingest.core.pointer import Header, parse_pointer
 from ingest.core.record import Flag, Headers, NotUnderstood, Parser, Reason, Understood
 from tests.core.ingest.samples import FLIGHT_SCHEMA, contract, encoded, flight, flight_class
+from tests.examples import examples
 
 ID = ("UA", 1545, "2013-01-01T10:00:00Z")
 PLAIN = Parser(contract())
@@ -364,7 +365,7 @@ def test_both_agree_at_the_bounds_of_integers(field: str, number: int) -> None:
             assert quick.parse(value, b"k", None) == slow.parse(value, b"k", None)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(flights(), st.sampled_from([None, [("pg-run", b"2013-02")], [("kind", b"flight")]]))
 def test_the_fast_path_answers_as_the_slow_one(value: bytes, headers: Headers | None) -> None:
     for quick, slow in PAIRS:
@@ -379,7 +380,7 @@ def test_quotes_are_counted_where_every_key_is_a_scalar() -> None:
     ]
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(flights(), st.sampled_from([{"tail": None}, {"tail": "N1"}, {"seats": 1}, {}]), st.booleans())
 def test_counting_quotes_answers_as_looking_at_every_key(value: bytes, plane: dict[str, Any], repeated: bool) -> None:
     """With what the second one requires, so that its count is what decides, and a key that stands twice."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ingest.core import schema
 from tests.core.ingest.samples import FLIGHT_SCHEMA, encoded, flight
 from tests.core.ingest.samples import schema as made
+from tests.examples import examples
 
 NAMES = st.sampled_from(["a", "b", "c d", "", "f0"])
 BOUNDS = st.integers(-3, 3)
@@ -72,7 +73,7 @@ DOCUMENTS = st.recursive(
 ).filter(lambda value: isinstance(value, dict))
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(objects(), DOCUMENTS)
 def test_what_the_struct_takes_is_valid(document: dict[str, Any], event: dict[str, Any]) -> None:
     fast = schema.fast(made(document))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ingest.core.reason import Flag, Reason
 from ingest.core.strictjson import Fault, read
 from tests.core.ingest.reference_json import Refused, reference
+from tests.examples import examples
 
 DEPTH = 6
 
@@ -126,7 +127,7 @@ def exact(text: str) -> bool:
         return False
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(SOUP)
 @example(b'{"a":1,"a":1}')
 @example(b'{"a":"\\\\","a":1}')
@@ -136,13 +137,13 @@ def test_agrees_with_the_reference_on_soup(value: bytes) -> None:
     agree(b'{"k":"' + value + b'"}')
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(texts())
 def test_agrees_with_the_reference_on_nearly_valid_text(value: bytes) -> None:
     agree(value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(written())
 def test_agrees_with_the_reference_on_repeated_keys(text: str) -> None:
     agree(text.encode())
