@@ -93,7 +93,9 @@ def add_demo_data() -> None:
 
 def locks_for(argv: list[str]) -> tuple[str, ...]:
     """The lock files a command needs, in the order of installing: most need the first alone."""
-    further = {"demo": (DEMO_LOCK,), "test": (DEMO_LOCK, TEST_LOCK)}
+    further = {"demo": (DEMO_LOCK,), "test": (DEMO_LOCK, TEST_LOCK), "check": (TEST_LOCK,)}
+    if argv[:1] == ["check"] and any(word.startswith("-") for word in argv[1:]):
+        return (RUN_LOCK,)  # Django's alone: of a deployment, which has no use for linters
     return (RUN_LOCK, *further.get(argv[0] if argv else "", ()))
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "status": Entry("console.cli.stack", "status", "Show its parts."),
     "demo": Entry("console.cli.demo", "demo", "Real flight events through the whole flow."),
     "test": Entry("console.cli.test", "test", "Run all checks and tests."),
+    "check": Entry("console.cli.check", "check", "Look at the code without running it, and at the settings."),
     "stream": Entry("console.cli.stream", "stream", "Check, load and compare contracts."),
     "run": Entry("console.cli.run", "run", "Open, seal and close runs."),
     "gate": Entry("console.cli.gate", "gate", "Ask a run's gate, and run a command only on PASS."),
@@ -77,7 +78,7 @@ class LazyGroup(click.Group):
 def passgate() -> None:
     """Passgate: until it says PASS, nothing downstream reads it.
 
-    Any other first word is a Django command (migrate, check, shell, ...).
+    Any other first word is a Django command (migrate, shell, ...).
     """
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from console.cli.test import OF_A_RUNNING_STACK
+from console.cli.check import OF_A_RUNNING_STACK
 from console.drill.faults import chosen
 from console.place import PROJECT
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_quick_drill_finds_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_quick_drill_finds_nothing_and_leaves_nothing(own_services: None, tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in OF_A_RUNNING_STACK}
     words = (sys.executable, "-m", "console.cli.main", "drill", "faults", "--quick", "--json")
     done = subprocess.run(

@@ -15,8 +15,8 @@ import psutil
 import psycopg
 import pytest
 
+from console.cli.check import OF_A_RUNNING_STACK
 from console.cli.stack import describe
-from console.cli.test import OF_A_RUNNING_STACK
 from console.place import PROJECT
 from console.stack import ALL
 from console.stack.account import private_folder
@@ -59,7 +59,7 @@ def _hear_ctrl_c() -> None:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def terminal(own_services: None, tmp_path: Path) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path)
     yield terminal
     terminal.run("down", "--remove-data")
@@ -186,6 +186,7 @@ def test_uptime_of_what_does_not_run_is_none() -> None:
     assert describe(there, now=5.0)["parts"][0]["uptime"] is None
 
 
+@pytest.mark.usefixtures("own_services")
 @pytest.mark.skipif(os.geteuid() != 0, reason="wants root: only root becomes another user")
 def test_another_user(tmp_path: Path) -> None:
     """PostgreSQL and Valkey for a user who is not root, from files that user can only read."""
