@@ -77,6 +77,7 @@ def test_no_file_names_a_registry() -> None:
         "kafka.lock",
         "pyproject.toml",
         ".ci/run",
+        ".pre-commit-config.yaml",
     )
     for name in names:
         assert "://" not in (PROJECT / name).read_text(), name
