@@ -9,7 +9,7 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit("Passgate needs Python 3.11 or newer, and this is %d.%d: run python3.11 manage.py" % sys.version_info[:2])
 
-from console.bootstrap import main
+from stack.bootstrap import main
 
 if __name__ == "__main__":
     main()

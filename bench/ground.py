@@ -20,10 +20,10 @@ from typing import Any, Self
 import psutil
 
 from bench.child import GROUPS, PIDS
-from console.place import PROJECT
-from console.stack import STORES, Stack
-from console.stack.errors import StackError
-from console.stack.services import django_environment
+from stack import STORES, Stack
+from stack.errors import StackError
+from stack.place import PROJECT
+from stack.services import django_environment
 
 PREFIX = "passgate-bench-"
 FOLDER = re.compile(rf"{PREFIX}(\d+)-\w+")

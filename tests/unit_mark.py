@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from console.stack import stack as stack_module
+from stack import stack as stack_module
 
 UNIT = "unit"
 SERVICES = frozenset({"stack", "own_services"})

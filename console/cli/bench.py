@@ -12,9 +12,9 @@ import click
 
 from console.cli.base import CANNOT, INTERRUPTED
 from console.demo.telling import Teller
-from console.place import PROJECT, is_clone
-from console.stack.supervise import PASSED_ON, catch_signals
 from ingest.core.errors import PassgateError
+from stack.place import PROJECT, is_clone
+from stack.supervise import PASSED_ON, catch_signals
 
 if TYPE_CHECKING:
     from bench.notebook import Asked

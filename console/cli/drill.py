@@ -16,10 +16,10 @@ import click
 
 from console.cli.main import set_up_django
 from console.demo.telling import Teller
-from console.stack import Stack
-from console.stack.stack import STORES
-from console.stack.supervise import PASSED_ON, catch_signals
 from ingest.core.errors import PassgateError
+from stack import Stack
+from stack.stack import STORES
+from stack.supervise import PASSED_ON, catch_signals
 
 if TYPE_CHECKING:
     from console.drill.report import Result

@@ -10,10 +10,10 @@ from typing import NoReturn
 
 import click
 
-from console.bootstrap import BootstrapError, add_demo_data
 from console.environment import refuse_unusable
-from console.place import UnsafeFolder
 from ingest.core.errors import PassgateError
+from stack.bootstrap import BootstrapError, add_demo_data
+from stack.place import UnsafeFolder
 
 REFUSED = 3
 USAGE = 2
@@ -123,7 +123,7 @@ def use_running_stack() -> None:
     """Take the settings that are not set from the running embedded stack, if there is one; call before Django is set
     up.
     """
-    from console.stack.record import running
+    from stack.record import running
 
     record = running()
     for key, value in (record["env"] if record else {}).items():

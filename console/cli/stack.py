@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from console.place import PROJECT, data_folder
-from console.stack import ALL, record
-from console.stack.account import remove_private_folder
-from console.stack.supervise import supervise
+from stack import ALL, record
+from stack.account import remove_private_folder
+from stack.place import PROJECT, data_folder
+from stack.supervise import supervise
 
 NOT_RUNNING = 3
 DATA = click.option("--data", type=click.Path(path_type=Path), help="The data folder. [default: the state root's]")

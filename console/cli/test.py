@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import click
 
 from console.cli.check import CHECKS, OF_A_RUNNING_STACK, run_checks
-from console.place import PROJECT
+from stack.place import PROJECT
 
 FAILED_CHECKS = "PASSGATE_FAILED_CHECKS"
 """Tells pytest what failed before it, so that its summary says so and its closing line stays the last one."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psutil
 
 from console.demo.ledger import Ledger
-from console.stack import Stack
+from stack import Stack
 
 LOOK_EVERY = 0.002
 STUCK_AFTER = 0.6

@@ -12,9 +12,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import ClassVar
 
-from console.place import state_root
-from console.stack.account import remove_private_folder
 from ingest.core.errors import PassgateError
+from stack.account import remove_private_folder
+from stack.place import state_root
 
 MARKER = "demo.json"
 """Stands in a folder that a demo made, so that nothing else is ever removed."""

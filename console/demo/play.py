@@ -32,9 +32,9 @@ from console.demo.story import (
 )
 from console.demo.telling import Teller
 from console.demo.told import Told
-from console.stack import Stack
 from ingest.core.reason import Decision, Reason
 from ingest.kafka import Cluster
+from stack import Stack
 
 PIECE = 3_000
 SECOND_REPORTS = 4

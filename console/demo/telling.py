@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from console.place import is_clone
+from stack.place import is_clone
 
 PROGRAM = "python3 manage.py" if is_clone() else "passgate"
 

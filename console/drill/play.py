@@ -14,9 +14,9 @@ from console.demo.ledger import Ledger
 from console.demo.telling import Teller
 from console.drill.judgement import Expected, Seen
 from console.drill.looking import Looks, Watch, read_bus
-from console.stack import Stack
 from ingest.core.errors import BrokerError, PassgateError
 from ingest.kafka import Admin, BusMessage, Cluster, PlainProducer
+from stack import Stack
 
 BUS_PARTITIONS = 2
 RUN = "1"

@@ -9,9 +9,9 @@ from console.drill import report
 from console.drill.faults import Fault, chosen
 from console.drill.judgement import Problem, Seen, Wrong, problems
 from console.drill.play import Ground, Stage
-from console.stack import Stack
 from ingest.core.errors import PassgateError
 from ingest.kafka import Cluster
+from stack import Stack
 
 End = Callable[[], report.Result]
 

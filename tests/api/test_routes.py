@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import URLPattern
 
-from console.place import PROJECT
+from stack.place import PROJECT
 
 if TYPE_CHECKING:
     from tests.api.caller import Caller

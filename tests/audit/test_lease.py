@@ -19,9 +19,9 @@ from audit.close import AnotherCloser, judge, store, window_of
 from audit.core import gate as core
 from audit.core.gate import Code
 from audit.enforce import decide_gate
-from console.stack import Stack
 from ingest.db import Refused, read, write
 from ingest.kafka import Admin, BusMessage, PlainProducer
+from stack import Stack
 from tests.audit.test_close import passed
 from tests.audit.test_gate import broker_away, contradict, due_now, enforced, gate_row, reader_url
 from tests.flow.bus import read_bus

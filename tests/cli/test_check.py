@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from django.template import Engine
 
-from console.bootstrap import RUN_LOCK, TEST_LOCK, locks_for
 from console.cli import check, main
 from console.cli.templates import faults
+from stack.bootstrap import RUN_LOCK, TEST_LOCK, locks_for
 from tests.cli.typed import Typed, typed
 
 GOOD, BAD = ("-c", "print('all is well')"), ("-c", "print('line 7 is wrong'); raise SystemExit(1)")

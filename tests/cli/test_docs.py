@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from console.cli.main import COMMANDS, passgate
-from console.place import PROJECT
+from stack.place import PROJECT
 
 
 def commands(live: object) -> Iterator[tuple[str, click.Command]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from console.place import PROJECT
+from stack.place import PROJECT
 from tests.cli.settled import passed, settle
 from tests.cli.typed import Typed
 from tests.flow.world import Flow, thing

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from console.place import PROJECT
+from stack.place import PROJECT
 from tests.cli.typed import Typed
 from tests.flow.world import Flow, thing
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import DatabaseError, connection
 
-from console.stack import Stack
+from stack import Stack
 from tests.cut_off import let_go_of_a_cut_off_query
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from console.stack import Stack
 from ingest.db import DatabaseGone, Refused, looked_up, read, write
+from stack import Stack
 
 MANY = "SELECT n, repeat('x', 100) AS x FROM generate_series(1, %(n)s) AS n"
 

@@ -10,10 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from console.stack import Stack
-from console.stack.postgres import READER_CONNECTIONS, READER_SETTINGS
 from ingest.db import write
 from ingest.permits import dispatch
+from stack import Stack
+from stack.postgres import READER_CONNECTIONS, READER_SETTINGS
 
 TABLE = "truth.h_rows"
 

@@ -11,14 +11,14 @@ import psycopg
 import pytest
 
 from console.demo.ledger import Ledger
-from console.place import PROJECT
-from console.stack import Stack
 from ingest.db import statements
+from stack import Stack
+from stack.place import PROJECT
 
 MODULES = [*sorted((PROJECT / "console" / "demo").glob("*.py")), PROJECT / "console" / "cli" / "demo.py"]
-OURS = ("console", "audit", "ingest")
+OURS = ("stack", "console", "audit", "ingest")
 ALLOWED = (
-    "console.demo", "console.stack", "console.place", "console.people", "console.cli.main", "ingest.core",
+    "console.demo", "stack", "stack.place", "console.people", "console.cli.main", "ingest.core",
     "ingest.kafka", "ingest.db.statements",
 )  # fmt: skip
 WRITES = re.compile(

@@ -12,7 +12,7 @@ import pytest
 
 from console.cli.check import OF_A_RUNNING_STACK
 from console.drill.faults import chosen
-from console.place import PROJECT
+from stack.place import PROJECT
 
 
 @pytest.mark.slow

@@ -7,13 +7,13 @@ import re
 import pytest
 
 from console.drill.looking import Looks
-from console.place import PROJECT
-from console.stack import Stack
 from ingest.db import statements
+from stack import Stack
+from stack.place import PROJECT
 from tests.demo.test_honest import ALLOWED, WRITES, imported
 
 MODULES = [*sorted((PROJECT / "console" / "drill").glob("*.py")), PROJECT / "console" / "cli" / "drill.py"]
-OURS = ("console", "audit", "ingest")
+OURS = ("stack", "console", "audit", "ingest")
 MAY = (*ALLOWED, "console.drill")
 
 

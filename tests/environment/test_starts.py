@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.place import PROJECT
+from stack.place import PROJECT
 
 pytestmark = pytest.mark.slow
 KEPT = {name: text for name, text in os.environ.items() if not name.startswith(("PASSGATE_", "DJANGO_"))}

@@ -10,7 +10,7 @@ import pytest
 from tests.failpoints.processes import Workers
 
 if TYPE_CHECKING:  # a conftest is read before Django is set up
-    from console.stack import Stack
+    from stack import Stack
     from tests.failpoints.ground import Ground
     from tests.failpoints.pool import Grounds
 

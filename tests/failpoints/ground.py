@@ -16,9 +16,9 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from audit.enforce import decide_gate
 from audit.fsck import fsck
-from console.stack import Stack
 from ingest.db import write
 from ingest.kafka import BusMessage, TransactionalProducer
+from stack import Stack
 from tests.failpoints.processes import Workers
 from tests.flow.world import CONTRACT, Flow, thing
 

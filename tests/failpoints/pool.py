@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connections
 
-from console.stack import Stack
+from stack import Stack
 from tests.failpoints.ground import Ground
 from tests.failpoints.processes import Workers
 

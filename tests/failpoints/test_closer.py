@@ -14,9 +14,9 @@ import pytest
 
 from audit.close import window_of
 from audit.enforce import decide_gate
-from console.stack import Stack
 from ingest.db import write
 from ingest.windows import raise_revisions
+from stack import Stack
 from tests.failpoints.ground import MORE, Ground
 from tests.failpoints.processes import Workers
 from tests.flow.world import CONTRACT

@@ -20,7 +20,7 @@ from tests.failpoints.stories import BEAT, ends_well, stories, tried
 if TYPE_CHECKING:
     from pytest_django import DjangoDbBlocker
 
-    from console.stack import Stack
+    from stack import Stack
     from tests.failpoints.ground import Ground
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

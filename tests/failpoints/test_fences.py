@@ -13,9 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from console.stack import Stack
 from ingest.lanes import lease as leases
 from ingest.permits import dispatch, take_permit
+from stack import Stack
 from tests.failpoints.ground import Ground
 from tests.failpoints.processes import Workers
 from tests.flow.world import Flow, thing

@@ -16,8 +16,6 @@ from django.db import connection, connections
 
 from audit.fsck import examine
 from console.api.problems import status_of
-from console.stack import Stack
-from console.stack.postgres import wheel_installation
 from ingest import behind
 from ingest.admit import http as door
 from ingest.admit.http import DoorRecord, receive
@@ -25,6 +23,8 @@ from ingest.behind import LedgerBehind
 from ingest.core.group import group_of, ledger_group_of, mark_of
 from ingest.install import install_id
 from ingest.kafka import Partition, PartitionReader
+from stack import Stack
+from stack.postgres import wheel_installation
 from tests.audit.test_gate import broker_away
 from tests.flow.world import CONTRACT, Flow, thing
 from tests.patience import stretched

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from console.stack import Stack
+from stack import Stack
 from tests.flow.bus import bus_counts, read_bus
 from tests.flow.world import Flow, thing
 

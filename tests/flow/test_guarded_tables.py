@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from console.stack import Stack
 from ingest.consume import lane as consume
 from ingest.core.errors import SettingsError
 from ingest.db import read
 from ingest.projections.base import TruthUnguarded, Unguarded, unguarded
+from stack import Stack
 from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow
 

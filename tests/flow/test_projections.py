@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from console.stack import Stack
 from ingest.db import write
 from ingest.projections.base import as_integer, as_number, as_text
+from stack import Stack
 from tests.flow.world import CONTRACT, Flow
 
 WEATHER = CONTRACT.replace("thing", "weather").replace('["/id"]', '["/origin", "/time_hour", "/report"]') + (

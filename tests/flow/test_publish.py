@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from console.stack import Stack
 from ingest.core.attempt import read_mark
 from ingest.core.errors import LeaseError
 from ingest.core.outcome import Kind, Outcome
@@ -20,6 +19,7 @@ from ingest.kafka import VERIFICATION, TransactionalProducer
 from ingest.lanes.lease import release, take
 from ingest.publish import PublishLane
 from ingest.streams import newest_contract
+from stack import Stack
 from tests.flow.bus import lease_runs_out, once, places, read_bus
 from tests.flow.world import Flow, thing
 

@@ -11,12 +11,12 @@ import pytest
 
 from audit.enforce import decide_gate
 from audit.fsck import fsck
-from console.stack import Stack
 from ingest.core.group import group_of, mark_of
 from ingest.install import install_id
 from ingest.kafka import Partition, PartitionReader
 from ingest.models import Resolution
 from ingest.quarantine import ResolutionRefused, resolve
+from stack import Stack
 from tests.flow.world import Flow, thing
 
 MakeFlow = Callable[..., Flow]

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:  # a conftest is read before Django is set up
     from pytest_django import DjangoDbBlocker
 
-    from console.stack import Stack
+    from stack import Stack
     from tests.hostile.sent import Door
 
 

@@ -16,9 +16,9 @@ import psutil
 import pytest
 from django.conf import settings
 
-from console.stack import Stack
 from ingest.admit import KEPT_BYTES
 from ingest.kafka import BusMessage
+from stack import Stack
 from tests.flow.world import Flow
 from tests.hostile.sent import JSON
 from tests.hostile.table import inside, thing

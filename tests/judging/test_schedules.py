@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from console.stack import Stack
+from stack import Stack
 from tests.judging.machine import JudgingMachine
 from tests.judging.world import clocks, make_ground, make_weather
 

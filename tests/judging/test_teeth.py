@@ -16,7 +16,7 @@ from audit import capture as look
 from audit import close, enforce
 from audit.close import close_run
 from audit.core import gate as core
-from console.stack import Stack
+from stack import Stack
 from tests.judging.machine import CLOSING, LEASE, ROLE, SAMPLE_MAX_AGE, InvariantBroken, JudgingMachine
 from tests.judging.world import FLIGHTS, WEATHER, Ground, clocks, make_ground, make_weather
 

@@ -24,13 +24,13 @@ from audit import capture as look
 from audit.close import read_bus_end, window_of
 from audit.core import facts as f
 from audit.measure import lanes
-from console.stack import Stack
 from ingest import failpoints
 from ingest.core.contract import Contract
 from ingest.db import Cursor, cursor, read, write
 from ingest.kafka import Start
 from ingest.streams import compiled, newest_contract
 from ingest.windows import raise_revisions
+from stack import Stack
 from tests.flow.test_projections import flight, joined, report
 from tests.flow.world import MADE, Flow, leave
 

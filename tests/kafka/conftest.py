@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from console.stack import Stack
-from console.stack.ports import free_port
 from ingest.kafka import Admin, Cluster, TransactionalProducer
+from stack import Stack
+from stack.ports import free_port
 from tests.kafka.proxy import FrameProxy
 
 

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from console.place import PROJECT
-from console.stack import Stack
 from ingest.core.errors import PassgateError
 from ingest.kafka import Admin, BusMessage, Cluster, Partition, PartitionReader, Start, TransactionalProducer
+from stack import Stack
+from stack.place import PROJECT
 
 TOPIC = "frozen"
 #: How long a child may take to be answered again.

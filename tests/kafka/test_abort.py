@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from console.place import PROJECT
-from console.stack import Stack
 from ingest.kafka import Admin, BusMessage, Cluster, Partition, PartitionReader, PlainProducer, Start
+from stack import Stack
+from stack.place import PROJECT
 from tests.kafka import freezes
 from tests.kafka.fenced import FencedBroker
 

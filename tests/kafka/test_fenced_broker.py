@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from console.stack import Stack
 from ingest.kafka import READ_COMMITTED, Admin, Cluster
+from stack import Stack
 
 
 @pytest.mark.slow

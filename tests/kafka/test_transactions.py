@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from console.stack import Stack
 from ingest.core.errors import BrokerError
 from ingest.core.outcome import Kind, Outcome
 from ingest.kafka import Admin, BusMessage, Cluster, Partition, PartitionReader, Start, TransactionalProducer
+from stack import Stack
 from tests.kafka.proxy import END_TXN, PRODUCE, FrameProxy
 
 Make = Callable[..., TransactionalProducer]

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from console.stack import Stack
 from ingest.kafka import (
     Admin,
     Cluster,
@@ -22,6 +21,7 @@ from ingest.kafka import (
     TransactionalProducer,
     probe_epoch,
 )
+from stack import Stack
 from tests.kafka.test_offsets import messages, read_to_end, settled_end
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from console.stack import Stack
-from console.stack.ports import free_port
+from stack import Stack
+from stack.ports import free_port
 from tests.liars.proxy import LyingProxy
 
 

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:  # a conftest is read before Django is set up
     from pytest_django import DjangoDbBlocker
 
-    from console.stack import Stack
+    from stack import Stack
     from tests.flow.world import Flow
 
 NAMES = ("lanes", "control", "watch", "beat")

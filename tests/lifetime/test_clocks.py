@@ -20,9 +20,9 @@ import pytest
 from audit.enforce import decide_gate, enforce_due
 from console.celery import app, steady
 from console.pages.reads.lanes import newest_samples
-from console.stack import Stack
 from ingest.lanes import lease as leases
 from ingest.permits import dispatch
+from stack import Stack
 from tests.flow.world import Flow, thing
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ import psutil
 import psycopg
 import pytest
 
-from console.stack import Stack
 from ingest.kafka import BusMessage, PlainProducer
+from stack import Stack
 from tests.flow.world import thing
 from tests.lifetime.patience import Stretch
 

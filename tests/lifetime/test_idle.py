@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from console.stack import Stack
-from console.stack import kafka as kafka_part
+from stack import Stack
+from stack import kafka as kafka_part
 from tests.lifetime.patience import Stretch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from console.stack import Stack
+from stack import Stack
 from tests.lifetime.conftest import NAMES
 from tests.lifetime.patience import Stretch, patiently
 

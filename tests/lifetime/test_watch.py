@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from console.celery import app
-from console.stack import Stack
+from stack import Stack
 from tests.flow.world import Flow, thing
 
 WATCHED = {"passgate.sample", "passgate.dispatch", "passgate.enforce"}

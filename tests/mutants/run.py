@@ -140,7 +140,7 @@ def one_of_each_file(chosen: Iterable[Mutant]) -> list[str]:
 
 
 def main(names: Sequence[str]) -> int:
-    from console.stack import STORES, Stack
+    from stack import STORES, Stack
 
     chosen = mutants(names)
     with tempfile.TemporaryDirectory(prefix="passgate-mutants-") as data, copied() as tree:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from console.stack import Stack
+from stack import Stack
 from tests.mutants.run import Mutant, copied, mutants, one_of_each_file, run_tests, try_out
 
 EVERY = mutants()

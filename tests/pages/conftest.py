@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_django import DjangoDbBlocker
 
     from console.people import Role
-    from console.stack import Stack
+    from stack import Stack
 
 # Playwright's synchronous API keeps an event loop in this thread; nothing of Django's runs in it.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

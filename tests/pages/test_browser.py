@@ -13,7 +13,7 @@ from tests.pages.test_pages import paths_of
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-    from console.stack import Stack
+    from stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("live")]
 

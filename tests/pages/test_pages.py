@@ -24,9 +24,9 @@ from console.cli.main import passgate
 from console.pages.reads import measuring
 from console.pages.reads import quarantine as held
 from console.people import Role
-from console.stack import Stack
 from ingest.core.reason import Reason
 from ingest.models import AuditLog, ItemState, QuarantineItem, Receipt, ReconcileRequest
+from stack import Stack
 from tests.pages.conftest import Stage, signed_in
 
 pytestmark = pytest.mark.usefixtures("live")

@@ -9,7 +9,7 @@ from django.test import Client
 from tests.pages.test_pages import get, post
 
 if TYPE_CHECKING:
-    from console.stack import Stack
+    from stack import Stack
 
 
 def test_the_page_of_sealing_says_what_an_open_transaction_hides(operator: Client, live: Stack) -> None:

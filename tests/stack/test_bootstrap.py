@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from console.place import PROJECT
+from stack.place import PROJECT
 
 NOBODY = 65534
 
@@ -26,9 +26,9 @@ class Clone:
         self.folder = folder / "clone"
         self.wheels = folder / "wheels"
         self.home = folder / "home"
-        for path in (self.folder / "console" / "cli", self.wheels, self.home):
+        for path in (self.folder / "console" / "cli", self.folder / "stack", self.wheels, self.home):
             path.mkdir(parents=True)
-        for name in ("manage.py", "console/__init__.py", "console/place.py", "console/bootstrap.py"):
+        for name in ("manage.py", "stack/__init__.py", "stack/place.py", "stack/bootstrap.py"):
             shutil.copy(PROJECT / name, self.folder / name)
         main = "import payload\ndef main(argv): print('ran', argv, payload.WORD)\n"
         (self.folder / "console" / "cli" / "main.py").write_text(main)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from console.place import PROJECT
-from console.stack import ALL
-from console.stack.kafka import PROPERTIES
-from console.stack.postgres import LOGINS, ROLES
+from stack import ALL
+from stack.kafka import PROPERTIES
+from stack.place import PROJECT
+from stack.postgres import LOGINS, ROLES
 
 NOT_FOR_CONTAINERS = {"process.roles", "node.id", "controller.quorum.voters", "listeners", "advertised.listeners"}
 
@@ -59,7 +59,7 @@ def test_roles_sql_makes_the_roles_the_embedded_stack_makes() -> None:
     assert set(re.findall(r"CREATE ROLE (\w+) NOLOGIN", text)) == set(ROLES)
     made = dict(re.findall(r"CREATE ROLE (\w+) LOGIN .* IN ROLE (\w+);", text))
     assert made.items() <= LOGINS.items()
-    source = (PROJECT / "console" / "stack" / "postgres.py").read_text()
+    source = (PROJECT / "stack" / "postgres.py").read_text()
     for grant in (
         "GRANT pg_signal_backend TO passgate_owner",
         "GRANT pg_monitor TO passgate_app",

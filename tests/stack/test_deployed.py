@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from console.place import PROJECT
+from stack.place import PROJECT
 
 pytestmark = pytest.mark.slow
 KEPT = {name: value for name, value in os.environ.items() if not name.startswith(("PASSGATE_", "DJANGO_"))}

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from console import place
-from console.stack import Stack, account
-from console.stack.account import Account
-from console.stack.errors import DataFolderForeign, NoAccount
-from console.stack.secrets import Secrets
+from stack import Stack, account, place
+from stack.account import Account
+from stack.errors import DataFolderForeign, NoAccount
+from stack.secrets import Secrets
 
 SOMEBODY = 65_534
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="wants root: nobody else can make files of somebody else")
@@ -75,10 +74,10 @@ def test_a_temporary_folder_where_everybody_may_rename_is_refused(temporary: Pat
 def test_nothing_of_an_unsafe_folder_is_run(temporary: Path) -> None:
     """manage.py ends with one line, before it looks for a Python there."""
     project = temporary / "clone"
-    (project / "console").mkdir(parents=True)
-    (project / "manage.py").write_text("from console.bootstrap import main\nmain()\n")
+    (project / "stack").mkdir(parents=True)
+    (project / "manage.py").write_text("from stack.bootstrap import main\nmain()\n")
     for name in ("__init__.py", "place.py", "bootstrap.py"):
-        (project / "console" / name).write_text((place.PROJECT / "console" / name).read_text())
+        (project / "stack" / name).write_text((place.PROJECT / "stack" / name).read_text())
     fallback(temporary).mkdir()
     fallback(temporary).chmod(0o777)
     (project / ".passgate").write_text("in the way, so that the clone cannot be written")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from console.stack import jars
-from console.stack.errors import JarMismatch, JarsUnreachable
-from console.stack.jars import Jar
+from stack import jars
+from stack.errors import JarMismatch, JarsUnreachable
+from stack.jars import Jar
 
 GOOD = b"the bytes that were pinned"
 JAR = Jar("org.example", "part", "1.0", hashlib.sha256(GOOD).hexdigest())

@@ -10,8 +10,8 @@ import pytest
 
 from console.cli import main
 from console.cli.main import COMMANDS, passgate
-from console.place import PROJECT, cache_root, state_root
 from ingest.core.errors import PassgateError
+from stack.place import PROJECT, cache_root, state_root
 
 
 @pytest.mark.parametrize("name", COMMANDS)

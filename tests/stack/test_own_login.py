@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from console.place import PROJECT
-from console.stack import Stack
-from console.stack.services import OF_ONE
+from stack import Stack
+from stack.place import PROJECT
+from stack.services import OF_ONE
 
 LOGINS = ("PASSGATE_OWNER_URL", "PASSGATE_AUDITOR_URL", "PASSGATE_READER_URL", "PASSGATE_ADMIN_URL")
 

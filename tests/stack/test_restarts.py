@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from console.cli.stack import status
-from console.stack import Stack, record
-from console.stack.services import Beat, Control, Lanes, Watch, Web
-from console.stack.valkey import Valkey
+from stack import Stack, record
+from stack.services import Beat, Control, Lanes, Watch, Web
+from stack.valkey import Valkey
 
 pytestmark = pytest.mark.usefixtures("own_services")
 

@@ -16,11 +16,10 @@ import psutil
 import psycopg
 import pytest
 
-from console.place import PROJECT
-from console.stack import Stack, account, kafka, postgres, record
-from console.stack import stack as stack_module
-from console.stack.account import Account, private_folder
-from console.stack.errors import (
+from stack import Stack, account, kafka, postgres, record
+from stack import stack as stack_module
+from stack.account import Account, private_folder
+from stack.errors import (
     DataFolderBusy,
     DataFolderForeign,
     JavaUnusable,
@@ -29,8 +28,9 @@ from console.stack.errors import (
     StackError,
     UnknownPart,
 )
-from console.stack.ports import is_free
-from console.stack.process import LOG_KEPT, LOG_LIMIT, bound_log
+from stack.place import PROJECT
+from stack.ports import is_free
+from stack.process import LOG_KEPT, LOG_LIMIT, bound_log
 
 ALONE = ("valkey",)
 
@@ -283,7 +283,7 @@ def test_a_private_folder_is_swept_when_its_data_folder_was_deleted(
 SUPERVISOR = """
 import sys
 from pathlib import Path
-from console.stack import Stack
+from stack import Stack
 stack = Stack(Path(sys.argv[1]), ("postgres", "valkey"))
 stack.start()
 print(*stack.pids("postgres"), *stack.pids("valkey"), stack._guard.pid, flush=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from console.cli import test as command
-from console.place import PROJECT
+from stack.place import PROJECT
 from tests.unit_mark import SERVICES, UNIT
 
 CONFTEST = """
@@ -59,7 +59,7 @@ class TestAll:
 WITHOUT = ["test_plain", "test_plain_twice[1]", "test_plain_twice[2]"]
 STARTS = """
 from pathlib import Path
-from console.stack import Stack
+from stack import Stack
 
 def test_starts(tmp_path):
     with Stack(tmp_path / "data", ("valkey",)):

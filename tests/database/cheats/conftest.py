@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from console.stack import Stack
+    from stack import Stack
 
 Values = dict[str, Any]
 _made: dict[str, Values] = {}

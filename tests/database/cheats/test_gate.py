@@ -11,7 +11,7 @@ import pytest
 
 from audit.close import window_of
 from audit.enforce import decide_gate
-from console.stack import Stack
+from stack import Stack
 from tests.audit.test_close import passed
 from tests.database.test_refusals import as_role, refusal
 from tests.flow.world import Flow, thing

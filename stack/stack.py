@@ -23,9 +23,8 @@ from typing import Any
 
 import psutil
 
-from console.place import PROJECT
-from console.stack import record
-from console.stack.errors import (
+from stack import record
+from stack.errors import (
     DataFolderBusy,
     DataFolderForeign,
     NoFreePort,
@@ -34,15 +33,16 @@ from console.stack.errors import (
     StackError,
     UnknownPart,
 )
-from console.stack.kafka import Kafka
-from console.stack.part import Part
-from console.stack.ports import free_port
-from console.stack.postgres import Postgres
-from console.stack.process import Guard, Process, bound_log, start
-from console.stack.run import Run, State
-from console.stack.secrets import Secrets
-from console.stack.services import Beat, Control, Lanes, Watch, Web, django_environment
-from console.stack.valkey import Valkey
+from stack.kafka import Kafka
+from stack.part import Part
+from stack.place import PROJECT
+from stack.ports import free_port
+from stack.postgres import Postgres
+from stack.process import Guard, Process, bound_log, start
+from stack.run import Run, State
+from stack.secrets import Secrets
+from stack.services import Beat, Control, Lanes, Watch, Web, django_environment
+from stack.valkey import Valkey
 
 STORES = ("postgres", "kafka", "valkey")
 SERVICES = ("web", "lanes", "control", "watch", "beat")

@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
-from console.place import state_root
-from console.stack.secrets import write_private
+from stack.place import state_root
+from stack.secrets import write_private
 
 Record = dict[str, Any]
 

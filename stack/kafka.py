@@ -11,10 +11,10 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from console.stack.errors import JavaUnusable, StackError
-from console.stack.jars import cache, ensure, lock_file, read_lock
-from console.stack.part import Part, Say
-from console.stack.process import Command, Process
+from stack.errors import JavaUnusable, StackError
+from stack.jars import cache, ensure, lock_file, read_lock
+from stack.part import Part, Say
+from stack.process import Command, Process
 
 NODE = 1
 MEMORY = ("-XX:+UseSerialGC", "-Xms256m", "-Xmx768m")

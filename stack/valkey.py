@@ -7,10 +7,10 @@ import socket
 from importlib.metadata import distribution
 from pathlib import Path
 
-from console.stack.errors import StackError
-from console.stack.part import Part, Say
-from console.stack.process import Command, Process
-from console.stack.secrets import Secrets, write_private
+from stack.errors import StackError
+from stack.part import Part, Say
+from stack.process import Command, Process
+from stack.secrets import Secrets, write_private
 
 CONFIGURATION = """\
 bind 127.0.0.1

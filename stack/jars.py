@@ -2,7 +2,7 @@
 checked.
 
 kafka.lock has one line a jar: `group:artifact:version sha256`. A jar is put on a class path only if its bytes have
-that digest. Run `python -m console.stack.jars` to write the lock anew after changing WANTED.
+that digest. Run `python -m stack.jars` to write the lock anew after changing WANTED.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.place import PROJECT, cache_root
-from console.stack.errors import JarMismatch, JarsUnreachable
+from stack.errors import JarMismatch, JarsUnreachable
+from stack.place import PROJECT, cache_root
 
 if TYPE_CHECKING:
     from jgo.maven import MavenContext
 
 WANTED = ("org.apache.kafka:kafka_2.13:4.4.0", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5")
 """The broker, and the SLF4J binding for the slf4j-api 1.7 and log4j-core 2.25.5 that it brings."""
-HEADER = "# Apache Kafka's jars and their SHA-256, written by `python -m console.stack.jars`.\n"
+HEADER = "# Apache Kafka's jars and their SHA-256, written by `python -m stack.jars`.\n"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import random
 import socket
 
-from console.stack.errors import NoFreePort
+from stack.errors import NoFreePort
 
 RANGE = range(20_000, 32_000)
 """Below the ephemeral ports, so that no outgoing connection takes a part's port while the part is being restarted."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from console.place import PROJECT
-from console.stack.part import Part
-from console.stack.process import Command, Process
+from stack.part import Part
+from stack.place import PROJECT
+from stack.process import Command, Process
 
 Environment = Callable[[], Mapping[str, str]]
 

@@ -12,11 +12,11 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from console.stack.account import Account, make_private_folder, remove_private_folder, sweep_abandoned, unprivileged
-from console.stack.errors import StackError
-from console.stack.part import Part, Say
-from console.stack.process import Command, Process
-from console.stack.secrets import Secrets, write_private
+from stack.account import Account, make_private_folder, remove_private_folder, sweep_abandoned, unprivileged
+from stack.errors import StackError
+from stack.part import Part, Say
+from stack.process import Command, Process
+from stack.secrets import Secrets, write_private
 
 DATABASE = "passgate"
 ROLES = (

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from console.stack.part import Part
-from console.stack.process import Process
+from stack.part import Part
+from stack.process import Process
 
 
 class State(StrEnum):

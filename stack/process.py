@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from console.stack.account import Account
+from stack.account import Account
 
 HERE = Path(__file__).resolve().parent
 LOG_LIMIT = 8 * 1024 * 1024

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from console.stack.errors import StackError
-from console.stack.stack import REPLACED_BY, Stack
+from stack.errors import StackError
+from stack.stack import REPLACED_BY, Stack
 
 REFUSED = 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -15,8 +15,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.stack.errors import NoAccount
-from console.stack.secrets import write_private
+from stack.errors import NoAccount
+from stack.secrets import write_private
 
 CANDIDATES = ("postgres", "nobody", "daemon")
 ORIGIN = "origin.json"

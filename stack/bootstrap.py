@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from console.place import PROJECT, is_clone, state_root
+from stack.place import PROJECT, is_clone, state_root
 
 RUN_LOCK = "requirements.lock"
 DEMO_LOCK = "requirements-demo.lock"

@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from console.place import check_private
+from stack.place import check_private
 
 
 class Secrets:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from console.stack.ports import answers
-from console.stack.process import Command, Process
+from stack.ports import answers
+from stack.process import Command, Process
 
 Say = Callable[[str], None]
 
