@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.ground import PREFIX, Ground, MeasureFailed, forget_the_dead
-from bench.long import note_verdict
-from bench.notebook import Asked, Notebook
-from bench.streams import wait_until
-from bench.workers import WorkerDied, Workers
+from trials.bench.ground import PREFIX, Ground, MeasureFailed, forget_the_dead
+from trials.bench.long import note_verdict
+from trials.bench.notebook import Asked, Notebook
+from trials.bench.streams import wait_until
+from trials.bench.workers import WorkerDied, Workers
 
 
 class Pretended:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from bench.ground import MeasureFailed
-from bench.memory import MIB, POINTS, Watch, fifths, thinned, thinned_times
+from trials.bench.ground import MeasureFailed
+from trials.bench.memory import MIB, POINTS, Watch, fifths, thinned, thinned_times
 
 
 def watch(**groups: Sequence[dict[int, float]]) -> Watch:

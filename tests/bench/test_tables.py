@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench.events import Recipe, Sent, make
-from bench.measures import TARGETS, judged, lines
-from bench.report import BEGIN, END, insert, markdown
-from bench.run import letters
+from trials.bench.events import Recipe, Sent, make
+from trials.bench.measures import TARGETS, judged, lines
+from trials.bench.report import BEGIN, END, insert, markdown
+from trials.bench.run import letters
 
 
 def answer(rate: float, **more: Any) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from tests.cli.typed import Typed
 from tests.flow.world import Flow, thing
 
 Passgate = Callable[..., Typed]
-CONTRACT = PROJECT / "console" / "demo" / "contracts" / "flights.toml"
+CONTRACT = PROJECT / "trials" / "demo" / "contracts" / "flights.toml"
 BAD = PROJECT / "tests" / "contracts" / "bad" / "08-no-stream.toml"
 
 

@@ -7,8 +7,8 @@ import io
 import pytest
 
 from console.cli import base
-from console.demo import acts
-from console.demo.telling import Teller
+from trials.demo import acts
+from trials.demo.telling import Teller
 
 LATER = acts.Answer(3, f"Kafka does not answer\n  {base.CAN_SUCCEED_LATER}\n")
 NEVER = acts.Answer(3, "there is no such run\n")

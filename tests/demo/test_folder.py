@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from console.demo import folder as f
+from trials.demo import folder as f
 
 
 @contextmanager

@@ -10,15 +10,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from console.demo.ledger import Ledger
 from ingest.db import statements
 from stack import Stack
 from stack.place import PROJECT
+from trials.demo.ledger import Ledger
 
-MODULES = [*sorted((PROJECT / "console" / "demo").glob("*.py")), PROJECT / "console" / "cli" / "demo.py"]
-OURS = ("stack", "console", "audit", "ingest")
+MODULES = sorted((PROJECT / "trials" / "demo").glob("*.py"))
+OURS = ("trials", "stack", "console", "audit", "ingest")
 ALLOWED = (
-    "console.demo", "stack", "stack.place", "console.people", "console.cli.main", "ingest.core",
+    "trials.demo", "stack", "stack.place", "console.people", "console.cli.main", "ingest.core",
     "ingest.kafka", "ingest.db.statements",
 )  # fmt: skip
 WRITES = re.compile(
@@ -69,7 +69,7 @@ def test_the_test_would_notice(line: str) -> None:
 
 
 def test_its_sql_only_reads() -> None:
-    sql = statements("console.demo", "ledger")
+    sql = statements("trials.demo", "ledger")
     assert sql.names()
     for name in sql.names():
         text = re.sub(r"--[^\n]*", "", getattr(sql, name))
@@ -85,5 +85,5 @@ def test_its_connection_cannot_write(live: Stack) -> None:
 def test_its_statements_run(live: Stack) -> None:
     values = {"stream": "none", "run_id": "none", "ids": [], "pid": "0"}
     with Ledger(live.env()["DATABASE_URL"]) as ledger:
-        for name in statements("console.demo", "ledger").names():
+        for name in statements("trials.demo", "ledger").names():
             ledger.rows(name, **values)

@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.demo.data import Month, data_files, read_months, read_value
-from console.demo.faults import HOSTILE, OTHER_PAYLOADS, Event, Fault, Outgoing, reserialised
-from console.demo.story import (
+from ingest.core.canonical import same_event
+from ingest.core.contract import Contract, parse_contract
+from ingest.core.reason import Decision, Reason
+from ingest.core.record import NotUnderstood, Parsed, Parser, Understood
+from trials.demo.data import Month, data_files, read_months, read_value
+from trials.demo.faults import HOSTILE, OTHER_PAYLOADS, Event, Fault, Outgoing, reserialised
+from trials.demo.story import (
     Plan,
     Recipe,
     expected_joins,
@@ -23,10 +27,6 @@ from console.demo.story import (
     hours_to_report_twice,
     weather_plan,
 )
-from ingest.core.canonical import same_event
-from ingest.core.contract import Contract, parse_contract
-from ingest.core.reason import Decision, Reason
-from ingest.core.record import NotUnderstood, Parsed, Parser, Understood
 
 FULL = Recipe(mismatches=12, repeated_mismatches=2, hostile=HOSTILE, other_run=("2013-02", Reason.OTHER_RUN))
 
@@ -47,7 +47,7 @@ def full_plan() -> Plan:
 
 @cache
 def contract(name: str) -> Contract:
-    folder = resources.files("console.demo") / "contracts"
+    folder = resources.files("trials.demo") / "contracts"
     return parse_contract((folder / name).read_bytes(), name, lambda file: (folder / file).read_bytes())
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from console.demo.faults import Outgoing
-from console.demo.story import Joins, Plan
-from console.demo.summary import RunCounts, compare, lines
-from console.demo.told import Told
 from ingest.core.reason import Decision, Reason
+from trials.demo.faults import Outgoing
+from trials.demo.story import Joins, Plan
+from trials.demo.summary import RunCounts, compare, lines
+from trials.demo.told import Told
 
 PLAN = Plan(
     "flights",

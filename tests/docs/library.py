@@ -26,7 +26,7 @@ _SHORT = re.compile(r"\b([IKS])(\d{1,2})\b")
 _PAGE = re.compile(r"\bdocs/((?:[\w.-]+/)*[\w.-]+\.md)(?:#([\w-]+))?")
 _DECISION = re.compile(r"\b[Dd]ecision (\d+)\b")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_PLACE = re.compile(r"`((?:ingest|audit|console|tests|bench|templates|deploy)/[^`\s]*)`")
+_PLACE = re.compile(r"`((?:ingest|audit|console|stack|tests|trials|templates|deploy)/[^`\s]*)`")
 _HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from console.cli.check import OF_A_RUNNING_STACK
-from console.drill.faults import chosen
 from stack.place import PROJECT
+from trials.drill.faults import chosen
 
 
 @pytest.mark.slow

@@ -6,15 +6,15 @@ import re
 
 import pytest
 
-from console.drill.looking import Looks
 from ingest.db import statements
 from stack import Stack
 from stack.place import PROJECT
 from tests.demo.test_honest import ALLOWED, WRITES, imported
+from trials.drill.looking import Looks
 
-MODULES = [*sorted((PROJECT / "console" / "drill").glob("*.py")), PROJECT / "console" / "cli" / "drill.py"]
-OURS = ("stack", "console", "audit", "ingest")
-MAY = (*ALLOWED, "console.drill")
+MODULES = sorted((PROJECT / "trials" / "drill").glob("*.py"))
+OURS = ("trials", "stack", "console", "audit", "ingest")
+MAY = (*ALLOWED, "trials.drill")
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
@@ -26,7 +26,7 @@ def test_the_drill_imports_no_store(module: object) -> None:
 
 
 def test_its_sql_only_reads_and_runs(live: Stack) -> None:
-    sql, looks = statements("console.drill", "drill"), Looks(live.env()["DATABASE_URL"], "none")
+    sql, looks = statements("trials.drill", "drill"), Looks(live.env()["DATABASE_URL"], "none")
     assert sql.names()
     for name in sql.names():
         text = re.sub(r"--[^\n]*", "", getattr(sql, name))

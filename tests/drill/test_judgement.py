@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from console.drill.faults import FAULTS, chosen
-from console.drill.judgement import Expected, Seen, Wrong, exit_code, problems
-from console.drill.report import document, table
+from trials.drill.faults import FAULTS, chosen
+from trials.drill.judgement import Expected, Seen, Wrong, exit_code, problems
+from trials.drill.report import document, table
 
 IDS = frozenset({"1", "2", "3"})
 PASSED = Seen(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from console.demo.telling import Teller
-from console.drill import theatre
-from console.drill.faults import Fault
-from console.drill.judgement import Expected, Seen, Wrong, exit_code
-from console.drill.play import DrillFailed, Ground
+from trials.demo.telling import Teller
+from trials.drill import theatre
+from trials.drill.faults import Fault
+from trials.drill.judgement import Expected, Seen, Wrong, exit_code
+from trials.drill.play import DrillFailed, Ground
 
 IDS = frozenset({"1"})
 

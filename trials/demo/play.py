@@ -1,0 +1,375 @@
+"""The story, told on the real parts: weather passes, January is blocked, cleared and read, February is left to you.
+
+What the producer, the operator and the reader do here goes through Kafka, commands, HTTP and a database login. Chapters
+are methods, in the order they are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ingest.core.reason import Decision, Reason
+from ingest.kafka import Cluster
+from stack import Stack
+from trials.demo.acts import DONE, NOT_YET, Commands
+from trials.demo.data import Month
+from trials.demo.disturb import freeze_in_mid_publish, kill_any, kill_in_mid_batch, wait_until
+from trials.demo.faults import HOSTILE, Outgoing
+from trials.demo.inbox import PARTITIONS, Inbox, create_topics, pieces
+from trials.demo.ledger import Ledger
+from trials.demo.people import SignIn, make_people
+from trials.demo.reader import Reader
+from trials.demo.story import (
+    Joins,
+    Plan,
+    Recipe,
+    expected_joins,
+    flights_plan,
+    hours_to_report_twice,
+    weather_plan,
+)
+from trials.demo.telling import Teller
+from trials.demo.told import Told
+
+PIECE = 3_000
+SECOND_REPORTS = 4
+PATIENCE = 120.0
+JANUARY = Recipe(mismatches=12, repeated_mismatches=2, hostile=HOSTILE, other_run=("2013-02", Reason.OTHER_RUN))
+FEBRUARY = Recipe(mismatches=9, repeated_mismatches=1, hostile=HOSTILE[::3], other_run=("2013-01", Reason.LATE))
+BY_HAND = (b"\nauto                = true\n", b"\nauto                = false\n")
+"""In the first version of the flights' contract a person asks for every verdict."""
+
+
+@dataclass
+class Demo:
+    """One telling of the story."""
+
+    stack: Stack
+    teller: Teller
+    months: tuple[Month, ...]
+    told: Told = field(default_factory=Told)
+    people: tuple[SignIn, ...] = ()
+    plans: dict[str, Plan] = field(default_factory=dict)
+    joins: dict[str, Joins] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        env = self.stack.env()
+        self.commands = Commands(self.teller)
+        self.cluster = Cluster.of(env["KAFKA_BOOTSTRAP_SERVERS"])
+        self.ledger = Ledger(env["DATABASE_URL"])
+        self._env = env
+
+    @property
+    def first(self) -> Month:
+        return self.months[0]
+
+    @property
+    def left(self) -> Month:
+        """The month that is left BLOCKED."""
+        return self.months[1]
+
+    def tell(self) -> None:
+        """All chapters."""
+        first, left, *others = self.months
+        self._chapter("People, topics, contracts", self.connect)
+        self._chapter(
+            f"Weather of {first.run_id}: flights are joined with nothing that has not passed", self.weather, first
+        )
+        self._chapter(f"Flights of {first.run_id}: what really happens", self.january)
+        self._chapter("Judged: BLOCKED, and by what. No PASS, no read", self.blocked)
+        self._chapter("What a person does", self.cleared)
+        self._chapter("PASS: the same reader, the same run", self.read)
+        self._chapter("The contract's second version: from here on verdicts come by themselves", self.judge_by_itself)
+        for month in others:
+            self._chapter(f"Weather and flights of {month.run_id}", self.further, month)
+        self._chapter(f"Weather and flights of {left.run_id}, left for you", self.february)
+        self._chapter("Every invariant of the ledger, looked at again", self.check)
+
+    def _chapter(self, title: str, chapter: Callable[..., None], *which: Any) -> None:
+        self.teller.chapter(title)
+        began = self.teller.seconds
+        chapter(*which)
+        self.took[title] = self.teller.seconds - began
+
+    def check(self) -> None:
+        """What a person would run who does not believe it."""
+        answer = self.commands.run("fsck", codes=(DONE, 1))
+        self.told.holds("fsck finds nothing", answer.code == DONE, answer.text.strip())
+
+    # ---- before anything flows --------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """People, topics, contracts, and a token for the reader."""
+        self.people = make_people(self.commands)
+        create_topics(self.cluster)
+        self.teller.say(f"topics: {', '.join(f'{topic} ({n})' for topic, n in PARTITIONS.items())}")
+        self.commands.run("stream", "load", _contract("weather.toml"), "--as", "engineer")
+        self.commands.run("stream", "load", str(self._first_contract()), "--as", "engineer")
+        words = ("token", "create", "viewer", "--name", "flights_mart", "--act", "gate", "--as", "engineer")
+        token = self.commands.run(*words, quiet=True).text.split()[0]
+        self.reader = Reader(str(self.stack.url), token, self._env["PASSGATE_READER_URL"])
+
+    def _first_contract(self) -> Path:
+        """The flights' contract as it is at first, beside its schema, in the demo's folder."""
+        folder = self.stack.data / "contracts"
+        folder.mkdir(exist_ok=True)
+        schema = "flight.schema.json"
+        (folder / schema).write_bytes(Path(_contract(schema)).read_bytes())
+        text = Path(_contract("flights.toml")).read_bytes()
+        assert text.count(BY_HAND[0]) == 1
+        (folder / "flights.toml").write_bytes(text.replace(*BY_HAND))
+        return folder / "flights.toml"
+
+    # ---- weather ----------------------------------------------------------------------------------------------------
+
+    def weather(self, month: Month) -> None:
+        """A month of weather, sent, sealed and judged by itself; flights can then be joined with it."""
+        second = hours_to_report_twice(month, SECOND_REPORTS)
+        plan = self._plan(weather_plan(month, second))
+        self.joins[f"flights/{month.run_id}"] = expected_joins(month, second)
+        self.commands.run("run", "open", plan.name, "--as", "engineer")
+        inbox = self._inbox(plan)
+        inbox.send(plan.records)
+        hours = ", ".join(f"{origin} {hour[:13]}h" for origin, hour in second)
+        self.teller.say(f"sent {_sent(plan)}")
+        self.teller.say(f"among them a second, different report for {hours}: joins there are AMBIGUOUS")
+        self._seal(plan)
+        self._await_verdict(plan, "PASS")
+        inbox.close()
+
+    # ---- flights, with everything that happens ----------------------------------------------------------------------
+
+    def january(self) -> None:
+        """Sent with all that goes wrong; a worker killed, the broker frozen. Sealed by its producer."""
+        plan = self._plan(flights_plan(self.first, JANUARY, PARTITIONS["flights.inbox"]))
+        inbox = self._open_flights(plan)
+        self.teller.say(f"sending {_sent(plan)}")
+        left = iter(list(pieces(plan.records, PIECE)))
+        inbox.send(next(left))
+        self._kill_a_worker(inbox, left)
+        self._freeze_the_broker(inbox, left)
+        self._send_rest(inbox, left)
+        self._let_it_settle(plan, inbox)
+        self._seal(plan)
+        inbox.close()
+
+    def _kill_a_worker(self, inbox: Inbox, left: Iterator[list[Outgoing]]) -> None:
+        killed = None
+        for piece in islice(left, 3):
+            inbox.send(piece)
+            killed = kill_in_mid_batch(self.stack, self._env["DATABASE_URL"], seconds=5.0)
+            if killed:
+                break
+        killed = killed or kill_any(self.stack, self.ledger, "flights")
+        self.told.holds("a lane worker was killed in mid-batch", killed is not None and killed.in_batch)
+        if killed:
+            where = "receipts written, not committed" if killed.in_batch else "between two batches"
+            lease = self.ledger.row("leases_of", pid=str(killed.pid))
+            self.teller.say(f"SIGKILL to lane worker {killed.pid}, {where}: that batch never happened")
+            self.teller.say(
+                f"nobody may go on with its {lease.lanes} lanes before its leases end, in {lease.seconds or 0:.0f} s"
+            )
+
+    def _freeze_the_broker(self, inbox: Inbox, left: Iterator[list[Outgoing]]) -> None:
+        """Until the publishes that it holds have timed out."""
+        caught: tuple[int, ...] = ()
+        # the killed worker may have held every lane of the inbox: then nothing is published before its leases end
+        for seconds, piece in zip((40.0, 5.0, 5.0, 5.0, 5.0), left, strict=False):
+            inbox.send(piece)
+            caught = freeze_in_mid_publish(self.stack, self.ledger, "flights", seconds)
+            if caught:
+                break
+        self.told.holds("the broker was frozen in mid-publish", bool(caught))
+        if caught:
+            self._wait_out(caught)
+
+    def _wait_out(self, caught: tuple[int, ...]) -> None:
+        self.teller.say(
+            f"SIGSTOP to the broker, {_publishes(len(caught))} on the way: it holds connections and answers nothing"
+        )
+        try:
+            timed_out = wait_until(lambda: self._attempts(caught, "UNKNOWN") == len(caught), 45.0)
+        finally:
+            self.stack.thaw("kafka")
+        self.told.holds("the publishes it held timed out as UNKNOWN", timed_out, self._states(caught))
+        self.teller.say(
+            f"SIGCONT. {_publishes(len(caught)).capitalize()} timed out: sent, and nobody knows whether it landed"
+        )
+
+    def _attempts(self, ids: tuple[int, ...], state: str) -> int:
+        return sum(row.state == state for row in self.ledger.rows("attempts", ids=list(ids)))
+
+    def _states(self, ids: tuple[int, ...]) -> str:
+        return ", ".join(f"{row.id} {row.state}" for row in self.ledger.rows("attempts", ids=list(ids)))
+
+    def _send_rest(self, inbox: Inbox, left: Iterator[list[Outgoing]]) -> None:
+        for piece in left:
+            inbox.send(piece)
+        self.teller.say(f"all {inbox.sent:,} records are in {inbox.topic}")
+
+    def _let_it_settle(self, plan: Plan, inbox: Inbox) -> None:
+        """Until every record has its receipt and every batch that can be published is."""
+        admitted = wait_until(lambda: self._all_admitted(plan.stream, inbox.ends), PATIENCE)
+        self.told.holds(f"every record of {plan.name} got its receipt", admitted, self._positions(plan.stream))
+        quiet = wait_until(lambda: self._nothing_on_the_way(plan.stream), PATIENCE)
+        self.told.holds(f"every batch of {plan.name} was published, or waits behind an unknown one", quiet)
+        unknown = {row.state: row for row in self.ledger.rows("unsettled", stream=plan.stream)}.get("UNKNOWN")
+        if unknown:
+            publishes = f"{_publishes(unknown.attempts)} ({unknown.events:,} events)"
+            self.teller.say(f"every record has its receipt; {publishes} without a known outcome")
+
+    def _all_admitted(self, stream: str, ends: Mapping[int, int]) -> bool:
+        at = {row.partition: row.next_offset for row in self.ledger.rows("admitted_to", stream=stream)}
+        return all(at.get(partition, 0) >= end for partition, end in ends.items())
+
+    def _positions(self, stream: str) -> str:
+        return ", ".join(
+            f"{row.partition} at {row.next_offset}" for row in self.ledger.rows("admitted_to", stream=stream)
+        )
+
+    def _nothing_on_the_way(self, stream: str) -> bool:
+        if self.ledger.rows("prepared", stream=stream):
+            return False
+        return int(self.ledger.row("waiting_batches", stream=stream).batches) == 0
+
+    # ---- judged, cleared, read --------------------------------------------------------------------------------------
+
+    def blocked(self) -> None:
+        """The first verdict, and what a reader is told meanwhile."""
+        plan = self.plans[f"flights/{self.first.run_id}"]
+        self.commands.run("run", "close", plan.name, "--wait", "60s", "--as", "operator", codes=(NOT_YET,))
+        verdict = self._verdicts(plan)[-1]
+        self.told.point(f"the first verdict of {plan.name}", "#1 BLOCKED", f"#{verdict.number} {verdict.state}")
+        for words in ("no known outcome", "quarantine items are open"):
+            self.told.holds(f'it says "{words}"', words in verdict.sentence, verdict.sentence)
+        self._reader_is_refused(plan)
+
+    def _reader_is_refused(self, plan: Plan) -> None:
+        answer, rows = self.reader.ask(plan.stream, plan.run_id), self.reader.rows()
+        seen = f"its login sees {rows:,} rows of truth.flights_weather"
+        self.teller.say(f"a reader: gate over HTTP {answer.status} {answer.code}; {seen}")
+        self.told.point("the gate over HTTP before", 403, answer.status)
+        self.told.point("rows the reader saw before", 0, rows)
+
+    def cleared(self) -> None:
+        """What a person does about it: reconcile, resolve with a reason, ask for the next verdict."""
+        plan = self.plans[f"flights/{self.first.run_id}"]
+        self.commands.run("quarantine", "list", plan.name, "--limit", "6")
+        self.commands.run("reconcile", plan.name, "--wait", "--as", "operator")
+        first = "Compared both payloads: later corrections that the airline sends again next month."
+        rest = "Not flights: noise of a scanner and of a broken exporter; the sender was told."
+        resolve = ("quarantine", "resolve", plan.name, "--as", "operator", "--resolution")
+        self.commands.run(*resolve, "ACCEPTED_FIRST", "--reason", "PAYLOAD_MISMATCH", "--because", first)
+        self.commands.run(*resolve, "DISCARDED", "--all", "--because", rest)
+        self.commands.run("run", "close", plan.name, "--wait", "120s", "--as", "operator", codes=(DONE, NOT_YET))
+        verdict = self._verdicts(plan)[-1]
+        self.told.point(f"the next verdict of {plan.name}", "#2 PASS", f"#{verdict.number} {verdict.state}")
+        self.told.point("items that are open", 0, len(self._open_items(plan)))
+
+    def read(self) -> None:
+        """The same reader, the same run."""
+        plan = self.plans[f"flights/{self.first.run_id}"]
+        self.commands.run("gate", plan.name, "--wait", "60s", "--as", "flights_mart", codes=(DONE, NOT_YET))
+        answer, rows = self.reader.ask(plan.stream, plan.run_id), self.reader.rows()
+        self.teller.say(f"the reader again: HTTP {answer.status}, {answer.verdict}; it sees {rows:,} rows")
+        self.told.point("the gate over HTTP after", 200, answer.status)
+        self.told.point("rows the reader sees after", plan.events, rows)
+
+    def _open_items(self, plan: Plan) -> list[Any]:
+        return self.ledger.rows("open_items", stream=plan.stream, run_id=plan.run_id)
+
+    # ---- further months, and the one that is left --------------------------------------------------------------------
+
+    def judge_by_itself(self) -> None:
+        """A second version of the contract: from the next window on, verdicts come by themselves."""
+        path = _contract("flights.toml")
+        self.commands.run("stream", "diff", path, codes=(1,))
+        self.commands.run("stream", "load", path, "--as", "engineer")
+
+    def further(self, month: Month) -> None:
+        """A month in which nothing happens but 5% resent; BLOCKED all the same where too much weather is missing."""
+        self.weather(month)
+        plan = self._plan(flights_plan(month, Recipe(), PARTITIONS["flights.inbox"]))
+        inbox = self._open_flights(plan)
+        inbox.send(plan.records)
+        self.teller.say(f"sent {_sent(plan)}")
+        self._seal(plan)
+        self._await_verdict(plan, self._without_people(plan))
+        inbox.close()
+
+    def _without_people(self, plan: Plan) -> str:
+        """The contract's bound for MISSING is 0.005: August, October and December have more."""
+        return "PASS" if self.joins[plan.name].missing / plan.events <= 0.005 else "BLOCKED"
+
+    def february(self) -> None:
+        """Left as it is for whoever opens the console."""
+        self.weather(self.left)
+        plan = self._plan(flights_plan(self.left, FEBRUARY, PARTITIONS["flights.inbox"]))
+        inbox = self._open_flights(plan)
+        self.teller.say(f"sending {_sent(plan)}")
+        left = iter(list(pieces(plan.records, PIECE)))
+        inbox.send(next(left))
+        self._freeze_the_broker(inbox, left)
+        self._send_rest(inbox, left)
+        self._let_it_settle(plan, inbox)
+        self._seal(plan)
+        self._await_verdict(plan, "BLOCKED")
+        inbox.close()
+
+    # ---- common -----------------------------------------------------------------------------------------------------
+
+    def _plan(self, plan: Plan) -> Plan:
+        self.plans[plan.name] = plan
+        return plan
+
+    def _inbox(self, plan: Plan) -> Inbox:
+        return Inbox(self.cluster, f"{plan.stream}.inbox")
+
+    def _open_flights(self, plan: Plan) -> Inbox:
+        """Pinned to what its own month's weather passed by; without saying so, the newest PASS would be taken."""
+        weather = self._verdicts(self.plans[f"weather/{plan.run_id}"])[-1]
+        pin = f"weather=weather/{plan.run_id}#{weather.number}"
+        self.commands.run("run", "open", plan.name, "--pin", pin, "--as", "engineer")
+        return self._inbox(plan)
+
+    def _seal(self, plan: Plan) -> None:
+        """The producer says how many events it sent; what else lies in the inbox it knows nothing of."""
+        of_class = "flight" if plan.stream == "flights" else plan.stream
+        self.commands.run("run", "seal", plan.name, "--totals", f"{of_class}={plan.events}", "--as", "engineer")
+
+    def _await_verdict(self, plan: Plan, state: str) -> None:
+        """The verdict that comes by itself."""
+        wait_until(lambda: bool(self._verdicts(plan)), PATIENCE, every=0.2)
+        said = self._verdicts(plan)
+        found = f"#{said[-1].number} {said[-1].state}" if said else "none"
+        self.told.point(f"the verdict of {plan.name}", f"#1 {state}", found)
+        self.teller.say(
+            f"judged by itself: {plan.name}{found}" if said else f"no verdict of {plan.name} in {PATIENCE:.0f} s"
+        )
+        if said:
+            self.teller.answer(said[-1].sentence)
+
+    def _verdicts(self, plan: Plan) -> list[Any]:
+        return self.ledger.rows("verdicts", stream=plan.stream, run_id=plan.run_id)
+
+
+def _contract(name: str) -> str:
+    return str(resources.files("trials.demo") / "contracts" / name)
+
+
+def _sent(plan: Plan) -> str:
+    """What a plan sends, in words."""
+    resent, strange = plan.decided(Decision.DUPLICATE), plan.decided(Decision.QUARANTINED)
+    words = f"{len(plan.records):,} records of {plan.name}: {plan.events:,} events, {resent:,} resent"
+    words += f" ({plan.reserialised():,} of them serialised another way)"
+    return words + (f", {strange:,} that are no events of this run or not the same" if strange else "")
+
+
+def _publishes(count: int) -> str:
+    return f"{count} publish" if count == 1 else f"{count} publishes"
