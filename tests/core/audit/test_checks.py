@@ -377,3 +377,20 @@ def test_the_bound_on_degraded_joins_is_a_share_of_all_of_them() -> None:
 def test_effects_that_say_nothing_of_their_join_are_unmeasured() -> None:
     check = judge("DEGRADED", w.changed("joins", matched=98))
     assert (check.state, check.cause) == (c.State.UNMEASURED, "2 effects say nothing of the join")
+
+
+def with_a_door() -> f.WindowFacts:
+    """The good window, with the HTTP door as one more source of its inbox: it has offsets, and no log in Kafka."""
+    door = f.SourceLedger("door/a", 0, 9, 9, 9, 0, 0, 0, 0, 0, w.CUT_AT)
+    basis = replace(w.BASIS, inbox=(*w.BASIS.inbox, f.BasisSource("door/a")))
+    return replace(w.GOOD, basis=w.seen(basis, "basis"), inbox=w.seen((w.INBOX_0, w.INBOX_3, door)))
+
+
+@pytest.mark.parametrize("name", ["COVERAGE", "CAUGHT_UP", "ACCOUNTED", "COMMITTED", "BASIS"])
+def test_a_door_is_a_source_without_a_log(name: str) -> None:
+    assert judge(name, with_a_door()).state is c.State.HOLDS
+
+
+def test_an_inbox_that_kafka_says_nothing_of_is_gone() -> None:
+    check = judge("BASIS", w.changed("broker", inbox=None))
+    assert (check.state, [cause.text for cause in check.causes][:1]) == (c.State.BROKEN, ["flights.inbox is gone"])

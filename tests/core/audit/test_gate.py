@@ -1,18 +1,37 @@
-"""What a run's gate answers from its windows' gates."""
+"""What shuts a window's gate, what neither shuts nor extends it, and what a run's gate answers from its windows'."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from audit.core.gate import Code, WindowGate, decide
+import pytest
+
+from audit.core import facts as f
+from audit.core import gate as g
+from audit.core.gate import Code, Context, Range, WindowGate, decide, holds
+from tests.core.audit import world as w
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+RANGES = [Range("flights.bus/0", "flights.bus", 0, 10, 60), Range("inbox/0", "flights.inbox", 0, 10, 70)]
 
 
-def window(number: int, seconds: float, state: str = "PASS", why: str | None = None) -> WindowGate:
+def window(number: int, seconds: float, state: str | None = "PASS", why: str | None = None, **more: Any) -> WindowGate:
     """One whose lease ends in so many seconds."""
     until, name = NOW + timedelta(seconds=seconds), f"s/r#{number}"
-    return WindowGate(number, name, state, {"sentence": name}, name, until, NOW, why)
+    return replace(WindowGate(number, name, state, {"sentence": name}, name, until, NOW, why), **more)
+
+
+def broker(name: str = "bus", partition: int = 0, **log: Any) -> f.Broker:
+    """What Kafka says now, one partition's log changed."""
+    measured = w.partition(name, partition, **log).broker
+    assert measured is not None
+    return measured.value
+
+
+# ---- a run's answer -------------------------------------------------------------------------------------------------
 
 
 def test_a_runs_yes_lasts_as_long_as_the_shortest_lease_of_its_windows() -> None:
@@ -30,3 +49,140 @@ def test_the_worst_window_is_the_answer_whatever_the_leases_of_others() -> None:
 def test_an_open_run_is_not_open_to_readers() -> None:
     assert decide([window(1, 30)], False, NOW).code is Code.NOT_CLOSED
     assert decide([], True, NOW).code is Code.NOT_FOUND
+
+
+def test_what_keeps_an_open_run_shut_is_said_before_that_it_is_open() -> None:
+    assert decide([window(1, 30), window(2, 30, "FAIL")], False, NOW).code is Code.FAILED
+
+
+@pytest.mark.parametrize("answer", [window(1, 30, "BLOCKED", open_until=None), window(1, 30, None, open_until=None)])
+def test_windows_without_a_lease_are_compared_by_their_answers(answer: WindowGate) -> None:
+    """One that never had a lease beside one of the same answer that has a later one."""
+    assert decide([answer, replace(answer, number=2, open_until=NOW)], True, NOW).retry
+
+
+@pytest.mark.parametrize(
+    ("gate", "code", "said"),
+    [
+        (window(1, 30, None, body=None), Code.NOT_CLOSED, "Window 1 is not judged yet."),
+        (window(1, 30, "FAIL"), Code.FAILED, "s/r#1"),
+        (window(1, 30, "FAIL", body=None), Code.FAILED, ""),
+        (window(1, 30, "BLOCKED"), Code.BLOCKED, "s/r#1"),
+        (window(1, 30), Code.OPEN, "s/r#1"),
+        (window(1, 30, body=None), Code.OPEN, ""),
+        (window(1, 30, why="the bus is gone"), Code.SHUT, "its gate is shut: the bus is gone"),
+        (window(1, 30, gate_verdict="s/r#0"), Code.NOT_CLOSED, "opens when every window"),
+        (window(1, 30, gate_verdict=None, open_until=None), Code.NOT_CLOSED, "opens when every window"),
+        (window(1, 30, open_until=None), Code.NOT_CLOSED, "opens when every window"),
+        (window(1, 0), Code.UNAVAILABLE, "not re-checked since"),
+        (window(1, 30, checked_at=None), Code.UNAVAILABLE, "not re-checked since"),
+    ],
+)
+def test_a_windows_answer(gate: WindowGate, code: Code, said: str) -> None:
+    answer = decide([gate], True, NOW)
+    assert (answer.code, answer.open_until) == (code, gate.open_until if code is Code.OPEN else None)
+    assert said in answer.detail and bool(answer.detail) == bool(said)
+
+
+def test_an_answer_names_the_checks_that_do_not_hold_and_the_basis() -> None:
+    held, broken = {"check": "BALANCED"}, {"check": "PUBLISHED", "severity": "BLOCKED"}
+    answer = decide([window(1, 30, "BLOCKED", body={"checks": [held, broken], "basis": {"digest": "ab"}})], True, NOW)
+    assert (answer.failed, answer.basis_digest) == ((broken,), "ab")
+    assert decide([window(1, 30, None, body=None)], True, NOW).basis_digest is None
+
+
+@pytest.mark.parametrize(
+    ("checked_at", "open_until", "open_"),
+    [
+        (NOW, NOW + SECOND, True),
+        (NOW - SECOND, NOW, False),
+        (NOW + SECOND, NOW + 2 * SECOND, False),
+        (None, NOW + SECOND, False),
+        (NOW, None, False),
+    ],
+)
+def test_a_lease_holds_from_its_measurement_until_it_ends(
+    checked_at: datetime | None, open_until: datetime | None, open_: bool
+) -> None:
+    assert holds(checked_at, open_until, NOW) is open_
+
+
+# ---- what shuts a window's gate, and what does not extend it ---------------------------------------------------------
+
+
+def test_nothing_shuts_a_gate_whose_bus_and_inbox_are_as_they_were() -> None:
+    assert g.objections(w.BASIS, w.BROKER, RANGES, 0) == []
+    assert g.objections(w.BASIS, broker(high_watermark=61, log_start=5), RANGES, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (replace(w.BROKER, cluster_id="other"), ["the Kafka cluster was cluster-a and is other"]),
+        (replace(w.BROKER, inbox=None), ["flights.inbox is gone"]),
+        (broker(high_watermark=59), ["flights.bus/0 ends at 59, before the window's 60"]),
+        (broker("inbox", high_watermark=69), ["inbox/0 ends at 69, before the window's 70"]),
+        (broker(diverged="epoch 3 ends at 40"), ["flights.bus/0 was truncated: epoch 3 ends at 40"]),
+        (broker(high_watermark=None), []),
+        (replace(w.BROKER, bus=replace(w.BROKER.bus, partitions={1: w.log(50)})), ["flights.bus/0 is gone"]),
+        (
+            replace(w.BROKER, bus=replace(w.BROKER.bus, topic_id="other", partitions={})),
+            ["flights.bus was deleted and created again"],
+        ),
+    ],
+)
+def test_what_shuts_a_gate(now: f.Broker, said: list[str]) -> None:
+    assert g.objections(w.BASIS, now, RANGES, 0) == said
+
+
+def test_a_contradiction_shuts_a_gate() -> None:
+    assert g.objections(w.BASIS, w.BROKER, RANGES, 1) == ["1 settled publish contradicted by the bus"]
+
+
+def test_a_stream_without_a_kafka_inbox_is_judged_by_its_bus() -> None:
+    basis = replace(w.BASIS, broker=replace(w.BROKER, inbox=None))
+    assert g.objections(basis, replace(w.BROKER, inbox=None), RANGES[:1], 0) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "labels"),
+    [
+        (w.BROKER, []),
+        (broker(high_watermark=None), ["flights.bus/0"]),
+        (broker(diverged=None), ["flights.bus/0"]),
+        (broker("inbox", diverged=None), ["inbox/0"]),
+        (broker(diverged="epoch 3 ends at 40"), []),
+        (replace(w.BROKER, bus=replace(w.BROKER.bus, partitions={})), []),
+        (replace(w.BROKER, inbox=None), []),
+    ],
+)
+def test_kafka_that_says_too_little_extends_no_lease(now: f.Broker, labels: list[str]) -> None:
+    assert g.unanswered(now, RANGES) == labels
+
+
+@pytest.mark.parametrize(
+    ("now", "labels"),
+    [
+        (w.BROKER, []),
+        (broker(log_start=10), []),
+        (broker(log_start=11), ["flights.bus/0"]),
+        (broker("inbox", log_start=11), ["inbox/0"]),
+        (broker(log_start=None), []),
+        (replace(w.BROKER, bus=replace(w.BROKER.bus, partitions={})), []),
+        (replace(w.BROKER, inbox=None), []),
+    ],
+)
+def test_records_that_cannot_be_read_again_are_named(now: f.Broker, labels: list[str]) -> None:
+    assert g.lost_anchors(now, RANGES) == labels
+
+
+def test_a_window_that_read_nothing_of_a_log_has_lost_nothing_of_it() -> None:
+    assert g.lost_anchors(broker(log_start=11), [replace(RANGES[0], end=10)]) == []
+
+
+def test_a_context_that_fell_shuts_and_one_that_ran_out_does_not_extend() -> None:
+    good = Context("weather/a#1", None, NOW, NOW + SECOND)
+    fell = Context("weather/b#1", "weather/b#1 fell", NOW, NOW)
+    ran_out = Context("weather/c#1", None, NOW - SECOND, NOW)
+    assert g.fallen([good, fell, ran_out]) == ["weather/b#1 fell"]
+    assert g.unsure([good, fell, ran_out], NOW) == ["weather/c#1"]

@@ -202,6 +202,27 @@ def test_what_a_waiver_does_not_reach(check: str, facts: f.WindowFacts) -> None:
     assert judged(waived(check, facts)).state is not v.State.PASS
 
 
+def test_a_waiver_reaches_the_check_it_names_and_no_other() -> None:
+    assert judged(waived("QUARANTINE", EMPTY)).state is v.State.BLOCKED
+
+
+def test_a_waiver_waits_for_what_its_check_follows_from() -> None:
+    """An inbox that was not read yet may still hold the events: that nothing was admitted is not waived before."""
+    behind = w.source("inbox/0", waived("NOT_EMPTY", EMPTY), position=60)
+    check = judged(behind).check(c.CheckName.NOT_EMPTY)
+    assert check is not None and (check.state, check.waiver) == (c.State.BROKEN, None)
+
+
+def test_a_window_that_does_not_pass_is_not_called_waived() -> None:
+    verdict = judged(w.changed("quarantine", waived("NOT_EMPTY", EMPTY), open=1))
+    assert [waiver.check for waiver in verdict.waivers] == ["NOT_EMPTY"]
+    assert (verdict.title, v.body(verdict, 1, "")["waived"]) == ("BLOCKED", False)
+
+
+def test_only_what_keeps_a_window_from_passing_has_failed() -> None:
+    assert [check.name for check in judged(EMPTY).failed()] == [c.CheckName.NOT_EMPTY]
+
+
 # ---- rendering ------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +262,11 @@ def test_the_verdict_names_what_it_was_joined_with() -> None:
     pinned = f.PinnedVerdict("weather", "weather/2013-01#1", "ab12")
     body = v.body(judged(replace(w.GOOD, context=w.seen((pinned,)))), 1, "")
     assert body["context"] == [{"name": "weather", "verdict": "weather/2013-01#1", "digest": "ab12"}]
+
+
+def test_joins_that_the_contract_does_not_ask_for_are_not_counted() -> None:
+    assert "joins" in v.body(judged(w.GOOD), 1, "")
+    assert "joins" not in v.body(judged(replace(w.GOOD, rules=replace(w.RULES, contexts=()))), 1, "")
 
 
 def test_a_single_broker_is_labelled_development() -> None:
