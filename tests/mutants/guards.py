@@ -27,11 +27,15 @@ LEAVES = (ast.Raise, ast.Return, ast.Continue, ast.Break)
 OTHER_BOUND = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 BOUNDS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 SHORT = 90
+_Found = tuple[int, int, str, str, str]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One guard changed. `start` and `end` are offsets in the file's text; `reached` names the statement around it.
+    """One guard changed. `start` and `end` are offsets in the file's text.
+
+    `reached` names what must happen for the change to make any difference: that an operand is what it is not made to
+    be, that two sides are equal, that a statement of SQL is asked for.
 
     `turn` tells equal changes in one function apart: 1 is the first of them.
     """
@@ -111,6 +115,11 @@ def _apart(node: ast.AST) -> bool:
     return isinstance(node, ast.stmt | ast.arguments | ast.ExceptHandler)
 
 
+def where(node: ast.expr) -> str:
+    """The place of an expression in its file. `a` and `a and b` begin together."""
+    return f"{node.lineno}.{node.col_offset}-{node.end_lineno}.{node.end_col_offset}"
+
+
 class _Reader:
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text = path, text
@@ -124,47 +133,46 @@ class _Reader:
             if isinstance(statement, ast.If) and "TYPE_CHECKING" in self._segment(statement.test):
                 continue
             for node in nodes:
-                for start, end, what, new in self._of(node, nodes):
-                    yield Change(self.path, function, what, start, end, new, f"{self.path}:{statement.lineno}")
+                for start, end, what, new, matters in self._of(node):
+                    yield Change(self.path, function, what, start, end, new, f"{self.path}:{matters}")
 
-    def _of(self, node: ast.AST, nodes: list[ast.AST]) -> Iterator[tuple[int, int, str, str]]:
+    def _of(self, node: ast.AST) -> Iterator[_Found]:
         match node:
             case ast.If(test=test, body=[*_, last]) if isinstance(last, LEAVES):
-                yield self._never(test, nodes)
+                yield self._becomes(test, "leaves", False)
             case ast.BoolOp(op=ast.And(), values=values):
-                yield from (self._becomes(value, "operand", "True") for value in values)
+                yield from (self._becomes(value, "operand", True) for value in values)
             case ast.BoolOp(op=ast.Or(), values=values):
-                yield from (self._becomes(value, "operand", "False") for value in values)
+                yield from (self._becomes(value, "operand", False) for value in values)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 start, end = self._span(node)
-                yield start, end, f"not: `{_short(self.text[start:end])}`", f"({self._segment(operand)})"
+                what = f"not: `{_short(self.text[start:end])}`"
+                yield start, end, what, f"({self._segment(operand)})", f"{where(node)} evaluated"
             case ast.Compare():
                 yield from self._bounds(node)
             case ast.comprehension(ifs=ifs):
-                yield from (self._becomes(test, "filter", "True") for test in ifs)
+                yield from (self._becomes(test, "filter", True) for test in ifs)
 
-    def _never(self, test: ast.expr, nodes: list[ast.AST]) -> tuple[int, int, str, str]:
-        names = any(isinstance(node, ast.NamedExpr) for node in ast.walk(test))
-        return self._becomes(test, "leaves", f"({self._segment(test)}) and False" if names else "False")
-
-    def _becomes(self, node: ast.expr, kind: str, new: str) -> tuple[int, int, str, str]:
+    def _becomes(self, node: ast.expr, kind: str, value: bool) -> _Found:
+        """It matters where the node is the opposite. A name that it binds is bound all the same."""
         start, end = self._span(node)
-        if kind != "leaves" and any(isinstance(inner, ast.NamedExpr) for inner in ast.walk(node)):
-            segment = self.text[start:end]
-            new = f"(({segment}) or True)" if new == "True" else f"(({segment}) and False)"
-        plain = "False" if new.endswith(("False", "False)")) else "True"
-        return start, end, f"{kind}: `{_short(self.text[start:end])}` is {plain}", new
+        segment = self.text[start:end]
+        new = str(value)
+        if any(isinstance(inner, ast.NamedExpr) for inner in ast.walk(node)):
+            new = f"(({segment}) or True)" if value else f"(({segment}) and False)"
+        return start, end, f"{kind}: `{_short(segment)}` is {value}", new, f"{where(node)} {not value}"
 
-    def _bounds(self, node: ast.Compare) -> Iterator[tuple[int, int, str, str]]:
+    def _bounds(self, node: ast.Compare) -> Iterator[_Found]:
+        """It matters where both sides are equal."""
         sides = [node.left, *node.comparators]
-        for left, operator, right in zip(sides, node.ops, sides[1:], strict=False):
+        for index, (left, operator, right) in enumerate(zip(sides, node.ops, sides[1:], strict=False)):
             sign = BOUNDS.get(type(operator))
             if sign is None:
                 continue
-            between = self._span(left)[1]
-            start = self.text.index(sign, between, self._span(right)[0])
+            start = self.text.index(sign, self._span(left)[1], self._span(right)[0])
             whole = _short(self.text[self._span(left)[0] : self._span(right)[1]])
-            yield start, start + len(sign), f"bound: `{sign}` is `{OTHER_BOUND[sign]}` in `{whole}`", OTHER_BOUND[sign]
+            what = f"bound: `{sign}` is `{OTHER_BOUND[sign]}` in `{whole}`"
+            yield start, start + len(sign), what, OTHER_BOUND[sign], f"{where(node)} equal {index}"
 
     def _segment(self, node: ast.expr) -> str:
         start, end = self._span(node)

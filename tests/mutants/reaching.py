@@ -1,15 +1,17 @@
-"""A plugin of pytest: writes down, a line of JSON a test, which statements with guards and which named SQL it reached.
+"""A plugin of pytest: writes down, a line of JSON a test, where a guard would have made a difference, changed.
 
-`PASSGATE_SURVEY_REACH` names the file to write. Each statement that holds a guard, in one of the files that
-`PASSGATE_SURVEY_OF` names, tells of itself when it is reached: the statement that does so stands before it in the
-module's tree, and the text stays what it is. Where no file is named nothing is written down; then the plugin only makes
-what Hypothesis draws the same each time, so that a change is tried on what was seen to pass without it.
+`PASSGATE_SURVEY_REACH` names the file to write. Each guard in the files that `PASSGATE_SURVEY_OF` names tells when it
+is evaluated, and to what; a bound tells when both its sides are equal; named SQL tells when its text is asked for. The
+calls that do so are put into the module's tree, and the text stays what it is. Where no file is named nothing is
+written down; then the plugin only makes what Hypothesis draws the same each time: a change is tried on what passed
+without it.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import importlib.abc
 import importlib.machinery
 import json
@@ -24,7 +26,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.mutants.guards import changes
+from tests.mutants.guards import changes, where
 
 ROOT = Path.cwd()
 FILE = os.environ.get("PASSGATE_SURVEY_REACH")
@@ -35,30 +37,50 @@ hypothesis.settings.register_profile("survey", deadline=None, derandomize=True, 
 
 
 def telling(path: str, text: str) -> ast.Module:
-    """The module's tree, with `__reached__("ingest/admit.py:12")` before each statement that holds a guard."""
-    tree = _Telling({change.reached for change in changes(path, text)}, path).visit(ast.parse(text))
+    """The module's tree, with `__saw__("ingest/admit.py:12.4-12.9", guard)` in the place of each guard."""
+    tree = _Telling({change.reached.split(" ")[0] for change in changes(path, text)}, path).visit(ast.parse(text))
     assert isinstance(tree, ast.Module)
-    return tree
+    return ast.fix_missing_locations(tree)
 
 
 class _Telling(ast.NodeTransformer):
     def __init__(self, names: set[str], path: str) -> None:
         self.names, self.path = names, path
 
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        for name in ("body", "orelse", "finalbody"):
-            block = getattr(node, name, None)
-            if isinstance(block, list):
-                setattr(node, name, [each for statement in block for each in self._told(statement)])
-        return node
+    def visit(self, node: ast.AST) -> Any:
+        name = f"{self.path}:{where(node)}" if isinstance(node, ast.expr) else ""
+        node = self.generic_visit(node)
+        if name not in self.names:
+            return node
+        if isinstance(node, ast.Compare):
+            sides = [_call("__side__", name, index, side) for index, side in enumerate([node.left, *node.comparators])]
+            node.left, node.comparators = sides[0], sides[1:]
+        assert isinstance(node, ast.expr)
+        return _call("__saw__", name, 0, node)
 
-    def _told(self, statement: ast.stmt) -> Iterator[ast.stmt]:
-        name = f"{self.path}:{statement.lineno}"
-        if name in self.names:
-            call = ast.Call(ast.Name("__reached__", ast.Load()), [ast.Constant(name)], [])
-            yield ast.fix_missing_locations(ast.copy_location(ast.Expr(call), statement))
-        yield statement
+
+def _call(function: str, name: str, index: int, value: ast.expr) -> ast.expr:
+    arguments: list[ast.expr] = [ast.Constant(name), ast.Constant(index), value]
+    return ast.copy_location(ast.Call(ast.Name(function, ast.Load()), arguments, []), value)
+
+
+def saw(name: str, _: int, value: Any) -> Any:
+    reached.add(f"{name} evaluated")
+    with contextlib.suppress(Exception):
+        reached.add(f"{name} {bool(value)}")
+    return value
+
+
+def side(name: str, index: int, value: Any) -> Any:
+    """Of a comparison: remembered until the next side of it is there."""
+    with contextlib.suppress(Exception):
+        if index and _sides[name, index - 1] == value:
+            reached.add(f"{name} equal {index - 1}")
+        _sides[name, index] = value
+    return value
+
+
+_sides: dict[tuple[str, int], Any] = {}
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -105,7 +127,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 if FILE:
-    builtins.__reached__ = reached.add  # type: ignore[attr-defined]
+    builtins.__saw__, builtins.__side__ = saw, side  # type: ignore[attr-defined]
     sys.meta_path.insert(0, _Finder())
 
     @pytest.hookimpl(wrapper=True)

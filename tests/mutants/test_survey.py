@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from tests.mutants import survey
 from tests.mutants.guards import Change, changes
-from tests.mutants.reaching import telling
+from tests.mutants.reaching import reached, saw, side, telling
 from tests.mutants.trying import Place, Reach, Trials, Tried
 
 PYTHON = """\
@@ -40,10 +42,15 @@ SELECT 'a AND b < c'
 """
 
 
+def made_of(source: str | ast.Module) -> Callable[..., str]:
+    made: dict[str, Any] = {"__saw__": saw, "__side__": side}
+    exec(compile(source, "sample", "exec"), made)
+    may_read: Callable[..., str] = made["may_read"]
+    return may_read
+
+
 def answers(text: str) -> list[str]:
-    made: dict[str, Any] = {}
-    exec(compile(text, "sample", "exec"), made)
-    return [made["may_read"](*case) for case in CASES]
+    return [made_of(text)(*case) for case in CASES]
 
 
 def test_it_finds_every_guard_of_a_function() -> None:
@@ -121,14 +128,19 @@ def test_what_it_changes_is_python(path: str) -> None:
         compile(change.applied(text), path, "exec")
 
 
-def test_a_statement_with_a_guard_tells_that_it_was_reached() -> None:
-    reached: set[str] = set()
-    made: dict[str, Any] = {"__reached__": reached.add}
-    exec(compile(telling("ingest/sample.py", PYTHON), "sample", "exec"), made)
-    assert made["may_read"](0, 1, [], False) == "yes"
-    assert reached == {"ingest/sample.py:3", "ingest/sample.py:5"}
-    assert made["may_read"](0, 1, ["friend"], True) == "friend"
-    assert reached == {"ingest/sample.py:3", "ingest/sample.py:5", "ingest/sample.py:6"}
+@pytest.mark.parametrize("change", changes("ingest/sample.py", PYTHON), ids=lambda change: change.what)
+def test_a_guard_tells_when_its_change_would_make_a_difference(change: Change) -> None:
+    """Exactly: where it says nothing, the changed function answers as the other does."""
+    reached.clear()
+    plain, changed, told = (
+        made_of(PYTHON),
+        made_of(change.applied(PYTHON)),
+        made_of(telling("ingest/sample.py", PYTHON)),
+    )
+    for case in CASES:
+        reached.clear()
+        assert told(*case) == plain(*case)
+        assert changed(*case) == plain(*case) or change.reached in reached
 
 
 def test_a_test_that_failed_without_a_change_is_not_asked(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tries a change on the tests that reach its guard: in a copy of the tree, on parts of its own, in a fresh process."""
+"""Tries a change on the tests in which it matters: in a copy of the tree, on parts of its own, in a fresh process."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 
 from audit.core import checks as c
 from audit.core import facts as f
+from ingest.core import stops
 from tests.core.audit import world as w
 
 JUDGES = dict(c.ALL)
@@ -394,3 +395,189 @@ def test_a_door_is_a_source_without_a_log(name: str) -> None:
 def test_an_inbox_that_kafka_says_nothing_of_is_gone() -> None:
     check = judge("BASIS", w.changed("broker", inbox=None))
     assert (check.state, [cause.text for cause in check.causes][:1]) == (c.State.BROKEN, ["flights.inbox is gone"])
+
+
+#: By fact, the checks that nobody can judge while it is old.
+READING = ["COVERAGE", "CAUGHT_UP", "PUBLISHED", "APPLIED", "DEGRADED", "BASIS"]
+RESTS_ON = {
+    "broker": READING,
+    "bus": READING,
+    "inbox": ["COVERAGE", "CAUGHT_UP", "ACCOUNTED", "BASIS"],
+    "database": ["BASIS"],
+    "counts": ["BALANCED", "EXPECTED", "NOT_EMPTY"],
+    "totals": ["EXPECTED"],
+    "publishing": ["PUBLISHED", "APPLIED"],
+    "application": ["APPLIED", "DEGRADED"],
+    "committed": ["COMMITTED"],
+    "quarantine": ["QUARANTINE"],
+    "joins": ["DEGRADED"],
+    "context": ["CONTEXT"],
+}
+
+
+@pytest.mark.parametrize("fact", [fact for fact in w.FACTS if fact != "basis"])
+def test_every_check_that_rests_on_an_old_fact_is_unmeasured(fact: str) -> None:
+    """None of them is judged by the others it rests on alone."""
+    facts = w.aged(fact, timedelta(seconds=31))
+    assert [name for name in c.CheckName if judge(name, facts).state is c.State.UNMEASURED] == RESTS_ON[fact]
+
+
+def test_a_sample_of_the_very_bound_is_young_enough_and_one_of_now_is_no_future() -> None:
+    for age in (30, 0):
+        assert judge("QUARANTINE", w.aged("quarantine", timedelta(seconds=age))).state is c.State.HOLDS
+
+
+def test_a_sample_of_the_moment_of_the_cut_counts() -> None:
+    facts = replace(w.GOOD, window=replace(w.WINDOW, cut_at=w.NOW - timedelta(seconds=2)))
+    assert judge("BALANCED", facts).state is c.State.HOLDS
+
+
+def test_a_sample_of_the_moment_of_the_newest_receipt_counts() -> None:
+    facts = w.changed("counts", newest_receipt_at=w.NOW - timedelta(seconds=2))
+    assert judge("QUARANTINE", facts).state is c.State.HOLDS
+
+
+@pytest.mark.parametrize("log", [{"lso": None}, {"lso": 45}, {"lso": 44, "high_watermark": 44}])
+def test_a_lane_is_not_held_by_a_transaction_that_nobody_saw_before_it(log: dict[str, int | None]) -> None:
+    """The LSO is not known, lies ahead of the lane, or is the end of a log that was cut short."""
+    facts = w.partition("bus", 1, w.source("flights.bus/1", position=44, moved_at=w.NOW), **log)
+    assert judge("CAUGHT_UP", facts).cause == "flights.bus/1 is 6 behind"
+
+
+def test_a_lane_that_goes_on_by_itself_in_seconds_is_behind_and_not_stopped() -> None:
+    brief = next(code for code in stops.STOPS if stops.is_brief(code))
+    stop = f.LaneStop("inbox/3", brief)
+    assert (
+        judge("CAUGHT_UP", w.source("inbox/3", position=8, moved_at=w.NOW, stop=stop)).cause == "inbox/3 is 42 behind"
+    )
+
+
+def test_a_lane_is_behind_though_kafka_says_nothing_of_its_topic() -> None:
+    facts = w.source("inbox/3", w.changed("broker", inbox=None), position=8, moved_at=w.NOW)
+    assert judge("CAUGHT_UP", facts).cause == "inbox/3 is 42 behind"
+
+
+@pytest.mark.parametrize("name", ["PUBLISHED", "APPLIED", "DEGRADED"])
+def test_what_is_good_so_far_does_not_hold_before_the_cut_is_known(name: str) -> None:
+    assert judge(name, w.source("inbox/3", cut=None)).state is c.State.UNMEASURED
+
+
+def test_offsets_of_a_window_without_a_cut_are_accounted_so_far() -> None:
+    check = judge("ACCOUNTED", w.source("inbox/3", cut=None))
+    assert (check.state, check.observed) == (c.State.UNMEASURED, "120 receipts so far")
+
+
+def test_partitions_of_another_incarnation_are_not_later_ones() -> None:
+    """A topic made again has the partitions it has, and the window's are gone."""
+    assert w.GOOD.broker is not None
+    then = replace(w.BROKER, bus=replace(w.BROKER.bus, topic_id="another"))
+    facts = w.partition("inbox", 7, replace(w.GOOD, end=w.seen(then)), high_watermark=0)
+    assert judge("COVERAGE", facts).state is c.State.BROKEN
+
+
+def test_the_basis_says_how_much_of_it_differs() -> None:
+    assert judge("BASIS", w.changed("database", timeline=2)).observed == "1 difference"
+    assert judge("BASIS", w.partition("inbox", 3, diverged=None)).observed == "1 difference"
+
+
+def test_what_a_topic_made_again_promises_is_not_held_against_the_one_before() -> None:
+    """That it is another one is all there is to say."""
+    worse = {**w.POSTURE, "cleanup.policy": "compact"}
+    check = judge("BASIS", w.topic("inbox", topic_id="another", posture=worse))
+    assert [cause.text for cause in check.causes] == ["flights.inbox was deleted and created again"]
+
+
+def test_a_topic_that_is_gone_has_no_posture_to_ask_for() -> None:
+    check = judge("BASIS", w.topic("bus", topic_id=None, posture=None))
+    assert [cause.text for cause in check.causes] == ["flights.bus is gone"]
+
+
+def test_a_promise_that_the_basis_does_not_know_is_not_compared() -> None:
+    then = {key: value for key, value in w.POSTURE.items() if key != "cleanup.policy"}
+    was = replace(w.BASIS, broker=replace(w.BROKER, bus=replace(w.BROKER.bus, posture=then)))
+    check = judge("BASIS", replace(w.GOOD, basis=w.seen(was, "basis")))
+    assert (check.state, check.cause) == (c.State.UNMEASURED, "cleanup.policy of flights.bus is not in the basis")
+
+
+def test_a_first_window_that_starts_at_nothing_did_not_begin_late() -> None:
+    assert judge("BASIS", w.source("inbox/3", first=True)).observed == "the same"
+
+
+def test_a_window_that_had_nothing_of_a_source_has_lost_no_anchor_there() -> None:
+    """The lane has gone on, in the next window."""
+    facts = w.partition("inbox", 3, w.source("inbox/3", start=40, cut=40), log_start=45)
+    assert judge("BASIS", facts).observed == "the same"
+
+
+def test_a_topic_made_again_promises_nothing_more() -> None:
+    better = {**w.POSTURE, "retention.ms": "-1"}
+    assert "promises more" in judge("BASIS", w.topic("inbox", posture=better)).observed
+    assert "promises more" not in judge("BASIS", w.topic("inbox", topic_id="another", posture=better)).observed
+
+
+def test_ends_that_nobody_could_know_yet_are_not_missing() -> None:
+    """An open window has no cut, so no bus end either: that it is not sealed is the reason."""
+    facts = w.source("flights.bus/1", w.source("inbox/3", cut=None), end=None)
+    facts = replace(facts, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))
+    assert judge("CAUGHT_UP", facts).cause == "the window is not sealed"
+
+
+def test_the_unread_end_of_the_bus_follows_from_nothing_where_nobody_counted_publishes() -> None:
+    facts = replace(w.source("flights.bus/1", end=None), publishing=None)
+    check = judge("CAUGHT_UP", facts)
+    assert (check.state, check.follows_from) == (c.State.UNMEASURED, None)
+
+
+def test_commits_follow_from_the_basis_only_where_a_topic_is_another() -> None:
+    assert judge("COMMITTED", w.GOOD).follows_from is None
+    assert judge("COMMITTED", w.topic("bus", topic_id="another")).follows_from is c.CheckName.BASIS
+    assert judge("COMMITTED", w.changed("broker", inbox=None)).follows_from is c.CheckName.BASIS
+
+
+def test_a_commit_of_ours_ahead_is_fail_though_another_topic_was_made_again() -> None:
+    pairs = tuple(replace(p, committed=90, ours=90) if p.label == "inbox/3" else p for p in w.COMMITTED)
+    facts = replace(w.topic("bus", topic_id="another"), committed=w.seen(pairs))
+    assert judge("COMMITTED", facts).severity is c.Severity.FAIL
+
+
+def test_a_stream_without_a_kafka_inbox_has_the_commits_of_its_bus() -> None:
+    """And a basis that names none."""
+    basis = replace(w.BASIS, broker=replace(w.BROKER, inbox=None), inbox=(f.BasisSource("door/a"),))
+    facts = replace(w.changed("broker", inbox=None), basis=w.seen(basis), committed=w.seen(w.COMMITTED[2:]))
+    assert judge("COMMITTED", facts).state is c.State.HOLDS
+
+
+def test_a_truth_table_that_lacks_an_effect_is_fail_at_any_moment() -> None:
+    """A row is written in the transaction of its effect: what lacks one now lacks it for good."""
+    table = f.TruthTable("truth.flights", taken=88, missing=1, surplus=0)
+    facts = w.source("flights.bus/1", w.changed("application", tables=(table,)), position=40)
+    assert judge("APPLIED", facts).severity is c.Severity.FAIL
+
+
+def test_effects_are_counted_against_events_where_none_is_named() -> None:
+    one = w.changed("application", applied=101, surplus=1)
+    assert judge("APPLIED", one).cause == "1 effect has no event"
+    assert judge("APPLIED", w.changed("application", applied=99)).cause == "99 effects for 100 events"
+
+
+def test_too_many_degraded_joins_are_broken_before_the_bus_was_read_to_its_end() -> None:
+    facts = w.source("flights.bus/1", w.changed("joins", matched=90, missing=10), position=40)
+    assert judge("DEGRADED", facts).state is c.State.BROKEN
+
+
+def test_only_contexts_that_stand_are_said_to() -> None:
+    fell = replace(w.PINNED, why="weather/2013-01#1 fell", fallen=True)
+    assert judge("CONTEXT", replace(w.GOOD, context=w.seen((fell,)))).observed == "none stands"
+    assert judge("CONTEXT", replace(w.GOOD, context=w.seen((w.PINNED, fell)))).observed == "weather/2013-01#1 stands"
+
+
+def test_as_many_discarded_as_the_contract_allows_are_allowed() -> None:
+    assert judge("QUARANTINE", w.changed("quarantine", discarded=50)).state is c.State.HOLDS
+    assert judge("QUARANTINE", w.changed("quarantine", discarded=51)).state is c.State.BROKEN
+
+
+def test_what_nobody_can_say_is_never_fail() -> None:
+    cause = c.Cause("the invariant is broken", c.Act("open a new run"), c.Severity.FAIL)
+    broken = c.Check(c.CheckName.APPLIED, c.State.BROKEN, "", "", None, None, (cause,))
+    assert broken.severity is c.Severity.FAIL
+    assert replace(broken, state=c.State.UNMEASURED).severity is c.Severity.BLOCKED
