@@ -9,7 +9,16 @@ from audit.core import words as w
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(-3, "0 s"), (0, "0 s"), (89, "89 s"), (90, "1 min"), (362, "6 min"), (3600, "1 h"), (200_000, "2 d")],
+    [
+        (-3, "0 s"),
+        (0, "0 s"),
+        (89, "89 s"),
+        (90, "1 min"),
+        (362, "6 min"),
+        (3600, "1 h"),
+        (172_799, "47 h"),
+        (172_800, "2 d"),
+    ],
 )
 def test_age(seconds: int, said: str) -> None:
     assert w.age(timedelta(seconds=seconds)) == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from ingest.core.attempt import (
     Queued,
     attempt_mark,
     choose,
+    digest_of,
     marked,
     marked_all,
     read_columns,
@@ -173,3 +175,45 @@ def test_many_events_are_marked_as_each_is() -> None:
 
 def test_two_installations_on_one_cluster_do_not_share_a_transactional_id() -> None:
     assert transactional_id(INSTALL, 5) == "passgate.0191d2a4-0000-7000-8000-000000000001.5"
+
+
+#: Each one header away from what our lanes write.
+HURT = [
+    *([*GOOD.items()][:at] + [("x", value)] + [*GOOD.items()][at + 1 :] for at, value in enumerate(GOOD.values())),
+    *([(name, None if name == hurt else value) for name, value in GOOD.items()] for hurt in GOOD),
+    *([(name, b"" if name == hurt else value) for name, value in GOOD.items()] for hurt in GOOD),
+    list({**GOOD, "pg-attempt": b"12"}.items()),
+    list({**GOOD, "pg-identity": b"zz" * 32}.items()),
+    list({**GOOD, "pg-digest": b"02" * 31}.items()),
+    list(reversed(GOOD.items())),
+]
+
+
+@pytest.mark.parametrize("headers", HURT)
+def test_no_short_way_reads_what_is_hurt_in_one_place(headers: list[tuple[str, bytes | None]]) -> None:
+    assert read_marks([headers]) == [read_mark(headers)]
+    assert read_columns([headers, headers]) is None
+    assert read_columns([list(GOOD.items()), headers]) is None
+
+
+def test_an_attempt_of_the_very_bound_in_bytes_is_one() -> None:
+    assert numbers(choose([queued(1), queued(2)], bytes_most=200)) == [1, 2]
+    assert numbers(choose([queued(1), queued(2)], bytes_most=199)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("mark", "read"),
+    [
+        (b"x/" + b"9" * 18, True),
+        (b"x/" + b"9" * 19, False),
+        (b"\xc3\xa9/12", False),
+        (None, False),
+    ],
+)
+def test_an_attempts_number_is_one_the_ledger_can_hold(mark: bytes | None, read: bool) -> None:
+    """And its installation's name is plain text."""
+    assert isinstance(read_mark(list({**GOOD, "pg-attempt": mark}.items())), Mark) is read
+
+
+def test_the_digest_of_a_value_without_headers_is_its_own() -> None:
+    assert digest_of(b"value", None) == digest_of(b"value", []) == sha256(b"value").digest()

@@ -238,3 +238,18 @@ def test_what_an_attempt_sent_is_dealt_out_by_partition_in_its_order() -> None:
         1: Sent(identity(2), digest(2)),
     }
     assert dealt_out([]) == {}
+
+
+@pytest.mark.parametrize("before", [replace(RECORD, digest=OTHER), replace(RECORD, mark=replace(MARK, digest=OTHER))])
+def test_other_bytes_under_an_identity_do_not_apply_its_event(before: BusRecord) -> None:
+    """The event's own record comes later in the same read, and is the first copy of it."""
+    said = rule([before, replace(RECORD, offset=101)], KNOWN)
+    assert [each.ruling for each in said] == [Ruling.MISMATCHING, Ruling.APPLIED]
+
+
+def test_a_record_that_was_proven_absent_does_not_apply_its_event() -> None:
+    """The event was published again, by an attempt that stands."""
+    refuted = replace(FACTS, state="ABSENT")
+    known = replace(KNOWN, attempts={ATTEMPT: refuted, ATTEMPT + 1: FACTS})
+    again = replace(RECORD, offset=101, mark=replace(MARK, attempt=ATTEMPT + 1))
+    assert [each.ruling for each in rule([RECORD, again], known)] == [Ruling.FOREIGN, Ruling.APPLIED]
