@@ -120,6 +120,27 @@ def where(node: ast.expr) -> str:
     return f"{node.lineno}.{node.col_offset}-{node.end_lineno}.{node.end_col_offset}"
 
 
+def _is_not(node: ast.AST) -> bool:
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+
+
+def _asked(nodes: list[ast.AST]) -> Iterator[ast.AST]:
+    """Those of which nothing counts but whether they are true."""
+    waiting: list[ast.AST] = []
+    for node in nodes:
+        if isinstance(node, ast.If | ast.While | ast.IfExp | ast.Assert):
+            waiting.append(node.test)
+        elif isinstance(node, ast.comprehension):
+            waiting.extend(node.ifs)
+        elif isinstance(node, ast.UnaryOp) and _is_not(node):
+            waiting.append(node.operand)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.BoolOp):
+            waiting.extend(node.values)
+
+
 class _Reader:
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text = path, text
@@ -132,18 +153,21 @@ class _Reader:
         for statement, function, nodes in statement_guards(ast.parse(self.text)):
             if isinstance(statement, ast.If) and "TYPE_CHECKING" in self._segment(statement.test):
                 continue
+            asked = set(_asked(nodes))
             for node in nodes:
-                for start, end, what, new, matters in self._of(node):
+                for start, end, what, new, matters in self._of(node, asked):
                     yield Change(self.path, function, what, start, end, new, f"{self.path}:{matters}")
 
-    def _of(self, node: ast.AST) -> Iterator[_Found]:
+    def _of(self, node: ast.AST, asked: set[ast.AST]) -> Iterator[_Found]:
         match node:
             case ast.If(test=test, body=[*_, last]) if isinstance(last, LEAVES):
                 yield self._becomes(test, "leaves", False)
             case ast.BoolOp(op=ast.And(), values=values):
-                yield from (self._becomes(value, "operand", True) for value in values)
+                yield from (self._becomes(value, "operand", True) for value in values[:-1])
+                yield self._becomes(values[-1], "operand", True, given=node not in asked)
             case ast.BoolOp(op=ast.Or(), values=values):
-                yield from (self._becomes(value, "operand", False) for value in values)
+                yield from (self._becomes(value, "operand", False) for value in values[:-1])
+                yield self._becomes(values[-1], "operand", False, given=node not in asked)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 start, end = self._span(node)
                 what = f"not: `{_short(self.text[start:end])}`"
@@ -153,14 +177,18 @@ class _Reader:
             case ast.comprehension(ifs=ifs):
                 yield from (self._becomes(test, "filter", True) for test in ifs)
 
-    def _becomes(self, node: ast.expr, kind: str, value: bool) -> _Found:
-        """It matters where the node is the opposite. A name that it binds is bound all the same."""
+    def _becomes(self, node: ast.expr, kind: str, value: bool, given: bool = False) -> _Found:
+        """It matters where the node is the opposite; anywhere where it is `given` as a value, and is none of True and
+        False. A name that it binds is bound all the same.
+        """
         start, end = self._span(node)
         segment = self.text[start:end]
         new = str(value)
         if any(isinstance(inner, ast.NamedExpr) for inner in ast.walk(node)):
             new = f"(({segment}) or True)" if value else f"(({segment}) and False)"
-        return start, end, f"{kind}: `{_short(segment)}` is {value}", new, f"{where(node)} {not value}"
+        anything = given and not isinstance(node, ast.Compare | ast.BoolOp) and not _is_not(node)
+        matters = f"{where(node)} {'evaluated' if anything else not value}"
+        return start, end, f"{kind}: `{_short(segment)}` is {value}", new, matters
 
     def _bounds(self, node: ast.Compare) -> Iterator[_Found]:
         """It matters where both sides are equal."""

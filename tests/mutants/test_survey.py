@@ -89,6 +89,20 @@ def test_a_name_that_a_guard_binds_is_bound_though_the_guard_says_nothing() -> N
     assert made["f"](5) == 5
 
 
+@pytest.mark.parametrize(
+    ("text", "matters"),
+    [
+        ("def f(x):\n    return x or {}\n", "2.16-2.18 evaluated"),
+        ("def f(x):\n    return x or x > 1\n", "2.16-2.21 True"),
+        ("def f(x):\n    return 1 if x or y else 2\n", "2.21-2.22 True"),
+        ("def f(x):\n    return [y for y in x if y and not (y or z)]\n", "2.44-2.45 True"),
+    ],
+)
+def test_a_value_that_is_given_on_matters_whatever_it_is(text: str, matters: str) -> None:
+    *_, last = (change for change in changes("a.py", text) if change.what.startswith("operand"))
+    assert last.reached == f"a.py:{matters}"
+
+
 def test_it_finds_the_conditions_of_named_sql() -> None:
     found = changes("ingest/sql/sample.sql", SQL)
     assert [change.what for change in found] == [

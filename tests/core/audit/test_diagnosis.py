@@ -191,7 +191,7 @@ def test_what_cannot_be_cleared_is_said_first() -> None:
     """Whichever check it is of: PUBLISHED comes before APPLIED, and a record of a stranger can be dealt with."""
     facts = w.changed("publishing", w.changed("application", applied=99, missing=1), foreign=1)
     said = [cause.text for cause in diagnose(verdict(facts, w.NOW)).causes]
-    assert said == ["1 event is not applied", "1 record of flights.bus is FOREIGN"]
+    assert said[:2] == ["1 event is not applied", "1 record of flights.bus is FOREIGN"]
 
 
 if __name__ == "__main__":
