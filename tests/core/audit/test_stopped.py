@@ -35,3 +35,7 @@ def test_what_a_lane_waits_for_is_not_said_beside_the_windows_own_attempts(own: 
     assert causes(WAITS, queued=0, **{own: (1, 4)}) == 0
     assert causes(WAITS) == 1
     assert causes(STOPPED, queued=0, **{own: (1, 4)}) == 1
+
+
+def test_a_lane_that_waits_for_silence_says_so_though_nobody_need_do_anything() -> None:
+    assert causes(f.LaneStop("the publish lane of inbox/0", stops.SILENCE)) == 1

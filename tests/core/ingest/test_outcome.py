@@ -154,3 +154,8 @@ def test_acked_stands_only_on_the_topic_that_was_sent_to(found: str | None, kind
     assert confirm(judge(sent(*GOOD)), "t1", found).kind is kind
     unknown = judge(sent(*GOOD, committed=False))
     assert confirm(unknown, "t1", found) is unknown
+
+
+@pytest.mark.parametrize(("found", "said"), [("t2", "found t2 afterwards"), (None, "found no answer afterwards")])
+def test_another_topic_after_the_commit_is_named(found: str | None, said: str) -> None:
+    assert confirm(judge(sent(*GOOD)), "t1", found).why.endswith(said)

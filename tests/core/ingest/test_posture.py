@@ -99,3 +99,25 @@ def test_only_what_got_better_is_taken_over() -> None:
     assert changes(GOOD, now) == {"max.message.bytes": Change.BETTER, "retention.ms": Change.WORSE}
     assert improved(GOOD, now) == GOOD | {"max.message.bytes": "9000000"}
     assert improved(GOOD, GOOD | {"retention.ms": "1"}) is None
+
+
+@pytest.mark.parametrize("gone", ["max.message.bytes", "min.insync.replicas", "replication.factor"])
+def test_what_was_not_answered_makes_no_bus_unfit(gone: str) -> None:
+    assert unfit_bus({key: value for key, value in GOOD.items() if key != gone}, LIMITS) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "was", "is_", "way"),
+    [
+        ("brokers", "3", "2", Change.SAME),
+        ("cleanup.policy", "compact", "compact,delete", Change.WORSE),
+        ("cleanup.policy", "delete", "nothing we know", Change.WORSE),
+        ("min.insync.replicas", "1", "-1", Change.WORSE),
+        ("retention.ms", "long", "5", Change.WORSE),
+        ("retention.ms", "5", "long", Change.WORSE),
+        ("retention.ms", "5", "05", Change.WORSE),
+        ("segment.ms", "5", "6", Change.WORSE),
+    ],
+)
+def test_what_is_not_understood_promises_no_more(key: str, was: str, is_: str, way: Change) -> None:
+    assert change(key, was, is_) is way

@@ -84,6 +84,7 @@ UNSOUND = [
     (replace(SOUND, grounds={0: SOUND.grounds[0]}), "PARTITION: partition 1 is gone"),
     (ground(1, earliest=51), "LOG_START: partition 1 starts at 51, after the attempt began at 50"),
     (ground(0, hi=9), "LOG_END: partition 0 ends at 9, before the attempt began at 10"),
+    (ground(0, earliest=None), "UNMEASURED: the offsets of partition 0 were not answered"),
     (ground(0, hi=None), "UNMEASURED: the offsets of partition 0 were not answered"),
     (ground(0, diverged="truncation detected"), "EPOCH: partition 0: truncation detected"),
     (ground(0, diverged=None), "UNMEASURED: the epoch probe of partition 0 was not answered"),
@@ -115,6 +116,8 @@ def test_an_anchor_without_epoch_proves_nothing() -> None:
             (READS[0], Read(1, 60, 57, 5, "beyond 5 records")),
             "SCAN: partition 1 was read to 57 of 60: beyond 5 records",
         ),
+        # It says that it broke off, whatever it says of how far it came.
+        ((READS[0], Read(1, 60, 60, 5, "it went back")), "SCAN: partition 1 was read to 60 of 60: it went back"),
     ],
 )
 def test_what_was_not_read_was_not_found_absent(reads: tuple[Read, ...], why: str) -> None:
@@ -158,3 +161,13 @@ def test_when_an_attempt_is_reconciled(
     undecidable: bool, requested: bool, automatic: bool, silent: float, expected: Due
 ) -> None:
     assert due(undecidable, requested, automatic, silent, 20.0) is expected
+
+
+def test_a_log_that_ends_where_the_attempt_began_holds_nothing_of_it() -> None:
+    assert decide(PREPARED, ground(0, hi=10, lso=10), ground(0, hi=10, lso=10), READS, []).answer is Answer.ABSENT
+
+
+def test_an_end_that_nobody_measured_is_not_waited_for() -> None:
+    """Nobody can say that something stands before it: the scan says what it lacks."""
+    assert held_back(ground(0, hi=None, lso=None)) == ()
+    assert held_back(ground(0, lso=None)) == (0,)
