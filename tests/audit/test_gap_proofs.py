@@ -12,8 +12,9 @@ from audit import gaps
 from audit.close import window_of
 from audit.core import checks as c
 from audit.core import verdict as v
+from ingest.core.errors import BrokerError
 from ingest.db import Refused, write
-from ingest.kafka import BusMessage, TransactionalProducer
+from ingest.kafka import BusMessage, Chunk, PartitionReader, TransactionalProducer
 from tests.flow.inbox import hide
 from tests.flow.world import Flow, thing
 
@@ -72,3 +73,50 @@ def test_proofs_of_this_process_are_not_read_twice(flow: Flow, monkeypatch: pyte
     gaps._seen.clear()  # another process
     assert gaps.prove(win) == {}
     assert len(reads) == 2
+
+
+def claimed(flow: Flow) -> list[str]:
+    found = flow.rows("SELECT state FROM gap WHERE source_id = %(source)s", source=flow.sources("inbox")[0])
+    return [row.state for row in found]
+
+
+def test_a_topic_made_again_neither_proves_nor_refutes(hidden: Flow) -> None:
+    """Offsets of another incarnation are nobody's, though records lie at the very same."""
+    hidden.admin.delete_topic(hidden.inbox)
+    hidden.admin.create_topic(hidden.inbox, 1)
+    hidden.produce([thing(1), thing(2), thing(3)])
+    assert gaps.prove(window_of(hidden.name, "r1")) == {}
+    assert claimed(hidden) == ["CLAIMED"]
+
+
+def test_a_second_reader_that_breaks_off_neither_proves_nor_refutes(
+    hidden: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was given before belongs to a read that nobody believes."""
+    real = PartitionReader.read
+
+    def broken(reader: PartitionReader, *most: Any) -> dict[Any, Chunk]:
+        chunks = real(reader, *most)
+        for chunk in chunks.values():
+            chunk.fault = BrokerError(found="it broke off")
+        return chunks
+
+    monkeypatch.setattr(PartitionReader, "read", broken)
+    assert gaps.prove(window_of(hidden.name, "r1")) == {}
+    assert claimed(hidden) == ["CLAIMED"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "inside"), [(4, False), (5, True), (7, True), (8, False), (11, False), (12, True), (13, False)]
+)
+def test_a_record_refutes_the_gap_that_it_lies_in(offset: int, inside: bool) -> None:
+    assert gaps._inside(offset, [(5, 8), (12, 13)]) is inside
+
+
+@pytest.mark.parametrize(
+    ("empty", "covered"),
+    [([(5, 8)], True), ([(4, 9)], True), ([(6, 8)], False), ([(5, 7)], False), ([(5, 6), (6, 8)], False), ([], False)],
+)
+def test_a_gap_is_proven_by_a_hole_that_covers_it(empty: list[gaps.Span], covered: bool) -> None:
+    """Not by one that covers a part of it."""
+    assert gaps._covered((5, 8), empty) is covered

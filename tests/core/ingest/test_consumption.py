@@ -253,3 +253,11 @@ def test_a_record_that_was_proven_absent_does_not_apply_its_event() -> None:
     known = replace(KNOWN, attempts={ATTEMPT: refuted, ATTEMPT + 1: FACTS})
     again = replace(RECORD, offset=101, mark=replace(MARK, attempt=ATTEMPT + 1))
     assert [each.ruling for each in rule([RECORD, again], known)] == [Ruling.FOREIGN, Ruling.APPLIED]
+
+
+def test_equal_payloads_do_not_make_another_identity_one_that_was_sent() -> None:
+    """Two events of one payload were sent, and a third identity comes in the place of the second."""
+    sent = {ATTEMPT: Sent(identity(1) + identity(2), DIGEST * 2)}
+    for second, answer in ((identity(2), True), (identity(3), False)):
+        said = Columns([("install", ATTEMPT, 2)], identity(1) + second, DIGEST * 2)
+        assert all_as_sent(said, DIGEST * 2, "install", {ATTEMPT: FACTS}, sent) is answer
