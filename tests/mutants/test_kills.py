@@ -176,3 +176,19 @@ def test_an_instance_that_did_not_commit_is_never_used_again(flow: Flow) -> None
     with pytest.raises(BrokerError, match="a dead one"):
         producer.send(flow.bus, [BusMessage(0, b"k", b"next", [])])
     assert sum(map(len, read_bus(flow).values())) == 0
+
+
+def test_s23_what_was_proven_absent_is_no_effect_though_it_is_read_as_it_was_sent(live: object) -> None:
+    """Nothing else of it was applied before, so nothing but the attempt's own state speaks against its record."""
+    flow = Flow()  # its invariants do not hold afterwards, by intent
+    flow.open()
+    flow.produce([thing(1), thing(2)])
+    flow.work("admission", "publish")
+    assert flow.attempts() == ["ACKED"]
+    with cheat() as superuser:
+        absent = "UPDATE attempt SET state = 'ABSENT' WHERE source_id = %s RETURNING id"
+        ((number,),) = superuser.execute(absent, (flow.sources("inbox")[0],)).fetchall()
+    flow.work("effects")
+    found = flow.rows("SELECT kind FROM contradiction WHERE attempt_id = %(attempt)s", attempt=number)
+    assert {row.kind for row in found} == {"ABSENT_APPEARED"}
+    assert flow.count("effect") == 0
