@@ -80,7 +80,7 @@ class Server:
         }  # fmt: skip
         plugins = ["-p", "no:cacheprovider", "-p", "tests.mutants.reaching", "-p", "tests.mutants.forking"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", "--tb=line", "--timeout=90", *plugins, *tests],
+            [sys.executable, "-m", "pytest", "-q", "--tb=line", "--timeout=40", *plugins, *tests],
             cwd=tree, env=environment, pass_fds=(asks, answers), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
         )  # fmt: skip
         os.close(asks)
