@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest.core.contract import Contract, EventClass, Format, Limits
 from ingest.core.pointer import Header, parse_pointer
-from ingest.core.record import Flag, Headers, NotUnderstood, Parser, Reason, Understood
+from ingest.core.record import UNREADABLE_NAME, Flag, Headers, NotUnderstood, Parser, Reason, Understood
 from tests.core.ingest.samples import FLIGHT_SCHEMA, contract, encoded, flight, flight_class
 from tests.examples import examples
 
@@ -233,6 +233,40 @@ def test_sizes_are_bounded() -> None:
         assert refused(parser, encoded(flight()), headers=[("a", b"x" * 200)]).reason is Reason.HEADERS_TOO_LARGE
         assert refused(parser, encoded(flight(carrier="x" * 20))).reason is Reason.ID_TOO_LARGE
         assert refused(parser, encoded(flight(plane={"a": [[1]]}))).reason is Reason.TOO_DEEP
+
+
+def test_what_is_as_large_as_a_limit_is_taken() -> None:
+    value = encoded(flight(note="é"))
+    small = Limits(value_bytes=len(value), key_bytes=4, id_bytes=26, headers=2)
+    for parser in (Parser(contract(limits=small)), Parser(contract(flight_class(FLIGHT_SCHEMA), limits=small))):
+        assert understood(parser, value, b"1234").value == value
+        assert understood(parser, value, headers=[("a", b"x" * (len(value) - 2)), ("b", b"")])
+        assert refused(parser, value + b" ").reason is Reason.TOO_LARGE
+        assert refused(parser, value, headers=[("a", b"x" * (len(value) - 1)), ("b", b"")]).reason is (
+            Reason.HEADERS_TOO_LARGE
+        )
+
+
+@pytest.mark.parametrize(
+    ("carrier", "taken"), [("x" * 26, True), ("x" * 27, False), ("é" * 13, True), ("é" * 14, False)]
+)
+def test_an_id_as_large_as_its_limit_in_bytes_is_taken(carrier: str, taken: bool) -> None:
+    event = EventClass(1, "flight", "flight", (parse_pointer("/carrier"),), None)
+    parser = Parser(contract(event, limits=Limits(id_bytes=26)))
+    assert isinstance(parser.parse(encoded(flight(carrier=carrier)), b"k", None), Understood) is taken
+
+
+@BOTH
+@pytest.mark.parametrize(("run", "taken"), [("x" * 200, True), ("é" * 100, True), ("é" * 101, False), ("a\0b", False)])
+def test_a_run_is_one_that_the_ledger_can_hold(parser: Parser, run: str, taken: bool) -> None:
+    """In the header, where no rule of JSON stands before it, as in the field."""
+    got = parser.parse(encoded(flight()), b"k", [("pg-run", run.encode())])
+    assert isinstance(got, Understood) is taken
+    assert taken or (isinstance(got, NotUnderstood) and got.reason is Reason.BAD_RUN)
+
+
+def test_headers_that_nobody_could_read_are_no_headers() -> None:
+    assert refused(PLAIN, encoded(flight()), headers=[(UNREADABLE_NAME, None)]).reason is Reason.HEADER_ANOMALY
 
 
 def test_ten_thousand_headers_and_a_megabyte_of_key() -> None:
