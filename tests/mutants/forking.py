@@ -139,6 +139,9 @@ class Answerer:
         if asked.get("text"):
             give(asked["path"], asked["function"], asked["text"])
         _failed.clear()
+        unknown = [test for test in asked["tests"] if test not in self.items]
+        if unknown:
+            raise Cannot(f"{unknown[0]} was not collected")
         items = [item for test in asked["tests"] for item in self.items[test]]
         for item, following in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)

@@ -64,8 +64,8 @@ FILES = [
 
 #: Which tests are asked, in two parts of about the same time. What takes long, or starts parts of its own, is not.
 TESTS = (
-    ("tests/core", "tests/contracts", "tests/model/test_model.py", "tests/flow"),
-    ("tests/audit", "tests/judging/test_schedules.py", "tests/database"),
+    ("tests/core", "tests/contracts", "tests/flow", "tests/mutants/test_kills.py"),
+    ("tests/audit", "tests/judging/test_schedules.py", "tests/database", "tests/kafka/test_guards.py", "tests/cli"),
 )
 EVERY = tuple(folder for part in TESTS for folder in part)
 
