@@ -207,3 +207,19 @@ def test_an_entry_whose_guard_is_gone_is_stale() -> None:
     here, *_ = found = changes("ingest/sample.py", PYTHON)
     gone = survey.Entry(("ingest/sample.py", "may_read", "not: `not open`", 1), "killed", "tests/a.py::b")
     assert survey.stale([survey.Entry(here.key, "killed", ""), gone], found) == [gone]
+
+
+RESULTS = {"killed", "survived", "unreached", "equivalent", "defended"}
+
+
+def test_the_list_is_about_the_code_as_it_is() -> None:
+    """A guard that was rewritten since is stale, and the tool names it; at one in ten it is time to try them again."""
+    entries = list(survey.read_list().values())
+    gone = survey.stale(entries, survey.every_change())
+    assert len(gone) * 10 <= len(entries), [entry.key for entry in gone]
+    assert {entry.result for entry in entries} <= RESULTS
+
+
+def test_what_is_explained_says_why() -> None:
+    explained = [entry for entry in survey.read_list().values() if entry.result in {"equivalent", "defended"}]
+    assert all(len(entry.by) > 10 for entry in explained)

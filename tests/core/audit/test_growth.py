@@ -26,7 +26,7 @@ def growth(**now: Any) -> _Growth:
 def test_a_partition_more_and_a_longer_promise_are_growth() -> None:
     assert growth(bus=BIGGER) == _Growth(bus=frozenset({2}))
     assert growth(bus=BETTER) == _Growth(better=frozenset({"flights.bus"}))
-    assert not growth()
+    assert growth(bus=BIGGER) and growth(bus=BETTER) and not growth()
 
 
 @pytest.mark.parametrize("topic", [BIGGER, BETTER])
