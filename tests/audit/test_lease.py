@@ -497,6 +497,9 @@ def test_a_lease_that_runs_out_ends_readers(weather: Flow, reader: psycopg.Conne
             enforce.enforce_due()  # the same lease ends nobody twice
             assert _count(later, weather) == 0
             later.rollback()
+    acts = weather.rows("SELECT reason, detail FROM audit_log WHERE act = 'gate.shut' AND subject = %(name)s || '/r1'")
+    ended = [(act.reason, act.detail["readers_ended"]) for act in acts if act.detail["readers_ended"]]
+    assert ended == [("its lease ran out and was not renewed", 1)]
 
 
 def test_a_held_cursor_reads_no_further(weather: Flow, reader: psycopg.Connection[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -130,6 +131,40 @@ def test_turns_end_when_the_time_is_over_and_go_on_where_they_ended(monkeypatch:
     assert list(late.of("blocked", [3, 5])) == [3]
 
 
+def known(state: str, verdict: v.Verdict) -> Any:
+    """A verdict that is stored: the newest of its window."""
+    return SimpleNamespace(state=state, number=1, body=v.body(verdict, 1, ""))
+
+
+BLOCKED, WORKING = judged(ITEM), judged(MOVING)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "newest", "since_cut", "worth"),
+    [
+        (BLOCKED, None, 10, True),
+        (BLOCKED, known("BLOCKED", BLOCKED), 10, False),
+        (BLOCKED, known("BLOCKED", judged(STALLED)), 10, True),
+        (BLOCKED, known("PASS", judged(w.GOOD)), 10, False),
+        (judged(w.GOOD), known("PASS", judged(w.GOOD)), 10, True),
+        (judged(FAILED), known("PASS", judged(w.GOOD)), 10, True),
+        (judged(w.GOOD), known("BLOCKED", BLOCKED), 10, True),
+        (WORKING, None, 10, False),
+        (WORKING, None, 60, False),
+        (WORKING, None, 61, True),
+        (WORKING, None, None, False),
+    ],
+)
+def test_what_is_new_is_worth_storing_once_lanes_had_the_time_to_move_it(
+    monkeypatch: pytest.MonkeyPatch, verdict: v.Verdict, newest: Any, since_cut: int | None, worth: bool
+) -> None:
+    cursor = SimpleNamespace(execute=lambda *asked: SimpleNamespace(fetchone=lambda: newest))
+    monkeypatch.setattr(close, "read", lambda: nullcontext(cursor))
+    cut_at = None if since_cut is None else w.NOW - timedelta(seconds=since_cut)
+    measured: Any = SimpleNamespace(at=w.NOW, facts=w.GOOD, row=SimpleNamespace(cut_at=cut_at))
+    assert close.worth_storing(close.Judged(7, verdict, measured)) is worth
+
+
 # ---- the enforcer ----------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +198,13 @@ def test_streams_whose_lanes_stand_at_other_places_are_looked_at_apart(monkeypat
     monkeypatch.setattr(enforce, "lanes_of", lambda wins: {win: stands[win] for win in wins})
     rounds = enforce._rounds({(1, 1): [row(1)], (1, 2): [row(2)], (2, 3): [row(3)]})
     assert [list(each.gates) for each in rounds] == [[(1, 1), (2, 3)], [(1, 2)]]
+
+
+def test_a_round_that_is_full_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enforce, "ROUND_STREAMS", 2)
+    monkeypatch.setattr(enforce, "lanes_of", lambda wins: dict.fromkeys(wins, []))
+    rounds = enforce._rounds({(n, n): [row(n)] for n in (1, 2, 3)})
+    assert [list(each.gates) for each in rounds] == [[(1, 1), (2, 2)], [(3, 3)]]
 
 
 @pytest.mark.parametrize(("gates", "full"), [((3, 3), False), ((3, 4), True), ((1, 1, 1), True), ((8,), True)])

@@ -265,6 +265,28 @@ def test_a_run_is_one_that_the_ledger_can_hold(parser: Parser, run: str, taken: 
     assert taken or (isinstance(got, NotUnderstood) and got.reason is Reason.BAD_RUN)
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("number", "taken"),
+    [(2**64 - 1, True), (-(2**63), True), (2**64, False), (-(2**64), False), (10**20, False), (2**53 + 1, True)],
+)
+def test_an_identity_is_made_of_integers_of_64_bits(parser: Parser, number: int, taken: bool) -> None:
+    """Larger ones may stand in a payload, where a double holds them."""
+    got = parser.parse(encoded(flight(flight=number)), b"k", None)
+    assert isinstance(got, Understood) is taken
+    assert taken or (isinstance(got, NotUnderstood) and got.reason is Reason.NUMBER_RANGE)
+
+
+@pytest.mark.parametrize("raw", [None, b"\xff"])
+def test_a_header_of_ours_that_nobody_reads_may_say_anything(raw: bytes | None) -> None:
+    assert understood(PLAIN, encoded(flight()), headers=[("pg-digest", raw)])
+
+
+def test_a_run_that_is_none_is_not_the_run_of_what_is_not_understood() -> None:
+    for run in (b"x" * 201, b"", b"a\x00b"):
+        assert refused(PLAIN, b"{", headers=[("pg-run", run)]).run is None
+
+
 def test_headers_that_nobody_could_read_are_no_headers() -> None:
     assert refused(PLAIN, encoded(flight()), headers=[(UNREADABLE_NAME, None)]).reason is Reason.HEADER_ANOMALY
 
