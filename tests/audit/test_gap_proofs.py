@@ -106,6 +106,27 @@ def test_a_second_reader_that_breaks_off_neither_proves_nor_refutes(
     assert claimed(hidden) == ["CLAIMED"]
 
 
+def test_a_gap_that_the_second_reader_did_not_get_to_stays_claimed(
+    hidden: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was given nothing there because its time was over, not because nothing is there."""
+    monkeypatch.setattr(gaps, "SECONDS", -1.0)
+    assert gaps.prove(window_of(hidden.name, "r1")) == {}
+    assert claimed(hidden) == ["CLAIMED"]
+
+
+def test_a_proof_that_the_second_reader_did_not_get_to_is_not_believed_the_next_time(
+    hidden: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"], options="-c role=passgate_app", autocommit=True) as other:
+        other.execute(FORGED, (hidden.sources("inbox")[0],))
+    win = window_of(hidden.name, "r1")
+    with monkeypatch.context() as patched:
+        patched.setattr(gaps, "SECONDS", -1.0)
+        assert gaps.prove(win) == {}
+    assert gaps.prove(win) == {hidden.sources("inbox")[0]: 1}
+
+
 @pytest.mark.parametrize(
     ("offset", "inside"), [(4, False), (5, True), (7, True), (8, False), (11, False), (12, True), (13, False)]
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -92,8 +92,11 @@ def test_only_its_owner_lets_go_of_a_lease(flow: Flow, source: int) -> None:
         assert leases.take("admission", source) is not None
 
 
-def test_whoever_takes_renews_or_lets_go_leaves_every_other_row_alone(flow: Flow, source: int) -> None:
-    """Those of the same owner, under the very same fence."""
+def test_whoever_takes_renews_or_lets_go_leaves_every_other_row_alone(make_flow: Callable[..., Flow]) -> None:
+    """Those of the same owner, under the very same fence, of the same lane and of others."""
+    flow = make_flow(partitions=2)
+    flow.open()
+    source = flow.sources("inbox")[0]
     held = {key: leases.take(*key) for key in rows(flow)}
     assert len(held) > 2 and len({lease.fence for lease in held.values() if lease}) == 1
     mine = held["admission", source]
