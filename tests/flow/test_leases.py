@@ -10,10 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from ingest import lease as leases
 from ingest.core.errors import LeaseError
 from ingest.core.lease import Lease
 from ingest.db import write
+from ingest.lanes import lease as leases
 from tests.flow.world import Flow
 
 

@@ -54,7 +54,7 @@ def give(path: str, function: str, text: str) -> None:
 def _give_sql(path: str, name: str, text: str) -> None:
     from ingest import db
 
-    package, _, file = path.removesuffix(".sql").split("/")
+    package, _, file = path.removesuffix(".sql").replace("/", ".").rpartition(".")
     parts = db._NAME.split(text)[1:]
     held = db.statements(package, file)
     held._texts[name] = dict(zip(parts[::2], parts[1::2], strict=True))[name].strip()

@@ -37,7 +37,7 @@ hypothesis.settings.register_profile("survey", deadline=None, derandomize=True, 
 
 
 def telling(path: str, text: str) -> ast.Module:
-    """The module's tree, with `__saw__("ingest/admit.py:12.4-12.9", guard)` in the place of each guard."""
+    """The module's tree, with `__saw__("ingest/admit/lane.py:12.4-12.9", guard)` in the place of each guard."""
     tree = _Telling({change.reached.split(" ")[0] for change in changes(path, text)}, path).visit(ast.parse(text))
     assert isinstance(tree, ast.Module)
     return ast.fix_missing_locations(tree)
@@ -102,7 +102,7 @@ def _tell_of_sql(db: Any) -> None:
 
     class Telling:
         def __init__(self, package: str, file: str) -> None:
-            self.texts, self.path = plain(package, file), f"{package}/sql/{file}.sql"
+            self.texts, self.path = plain(package, file), f"{package.replace('.', '/')}/{file}.sql"
 
         def __getattr__(self, name: str) -> Any:
             reached.add(f"{self.path}:{name}")

@@ -40,22 +40,26 @@ def _of(package: str, *names: str) -> list[str]:
     return [f"{package}/{name}.py" for name in names]
 
 
+def _sql(package: str, *names: str) -> list[str]:
+    return [f"{package}/{name}.sql" for name in names]
+
+
 FILES = [
     *_of("audit", "close", "enforce", "gate", "measure", "capture", "gaps", "partitions"),
     *_of(
         "audit/core", "verdict", "standing", "gate", "reading", "bus", "ledger", "check", "stopped", "facts", "snapshot"
     ),
-    *_of("ingest", "publish", "reconcile", "consume", "admit", "door", "group_commit", "behind", "attempts", "lease"),
-    *_of("ingest", "projecting", "reading"),
+    *_of("ingest/publish", "lane", "reconcile", "attempts"),
+    *_of("ingest/consume", "lane", "transaction", "attempt_cache"),
+    *_of("ingest/admit", "lane", "http", "group_commit"),
+    *_of("ingest", "behind", "lanes/lease", "projections/base", "lanes/partition_lane"),
     *_of("audit", "cut", "open", "now"),
     *_of("audit/fsck", "__init__", "again", "chain", "ledger", "looking", "newest", "passes", "reread", "truth"),
-    *[
-        f"audit/sql/{name}.sql"
-        for name in ("close", "enforce", "gate", "measure", "capture", "gaps", "partitions", "cut")
-    ],
-    *[f"ingest/sql/{name}.sql" for name in ("lease", "admit", "publish", "attempts", "reconcile", "consume", "door")],
-    *[f"ingest/sql/{name}.sql" for name in ("reading", "projecting")],
-    *[f"audit/sql/{name}.sql" for name in ("open", "now", "fsck", "passes", "chain", "reread")],
+    *_sql("audit", "close", "enforce", "gate", "measure", "capture", "gaps", "partitions", "cut"),
+    *_sql("ingest", "lanes/lease", "admit/lane", "publish/lane", "publish/attempts", "publish/reconcile"),
+    *_sql("ingest", "consume/lane", "consume/transaction", "consume/attempt_cache", "admit/http"),
+    *_sql("ingest", "lanes/partition_lane", "projections/base"),
+    *_sql("audit", "open", "now", "fsck/fsck", "fsck/passes", "fsck/chain", "fsck/reread"),
     *_of("ingest/core", "decide", "consumption", "attempt", "outcome", "reconciliation", "posture", "lane", "lease"),
     *_of("ingest/core", "binding", "batching", "partition", "stops", "reason", "group", "visible", "merkle", "record"),
     *_of("audit/core", "diagnosis", "words"),

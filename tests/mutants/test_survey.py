@@ -104,7 +104,7 @@ def test_a_value_that_is_given_on_matters_whatever_it_is(text: str, matters: str
 
 
 def test_it_finds_the_conditions_of_named_sql() -> None:
-    found = changes("ingest/sql/sample.sql", SQL)
+    found = changes("ingest/sample.sql", SQL)
     assert [change.what for change in found] == [
         "condition: `lane = %(lane)s` is true",
         "condition: `until <= clock_timestamp()` is true",
@@ -119,7 +119,7 @@ def test_it_finds_the_conditions_of_named_sql() -> None:
     assert live.applied(SQL) == SQL.replace("t.live", "true")
 
 
-@pytest.mark.parametrize(("path", "text"), [("ingest/sample.py", PYTHON), ("ingest/sql/sample.sql", SQL)])
+@pytest.mark.parametrize(("path", "text"), [("ingest/sample.py", PYTHON), ("ingest/sample.sql", SQL)])
 def test_each_change_is_a_diff_that_git_applies(tmp_path: Path, path: str, text: str) -> None:
     file = tmp_path / path
     file.parent.mkdir(parents=True)

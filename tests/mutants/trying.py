@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from console.stack import STORES, Stack, kafka
+from stack import STORES, Stack, kafka
 from tests.mutants.guards import Change
 from tests.mutants.run import OF_A_SESSION, copied
 

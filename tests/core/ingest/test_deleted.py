@@ -10,7 +10,7 @@ import pytest
 from ingest.core.batching import DELETED, Poll
 from ingest.core.errors import BrokerError
 from ingest.kafka import LogEnds, OffsetOutOfRange, Partition
-from ingest.reading import ReadingLane
+from ingest.lanes.partition_lane import ReadingLane
 
 HERE = Partition("inbox", 0)
 

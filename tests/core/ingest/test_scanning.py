@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ingest import reconcile
 from ingest.core.attempt import ATTEMPT, DIGEST, IDENTITY
 from ingest.core.identity import payload_digest
 from ingest.core.reconciliation import Anchor, Ground, Moment
 from ingest.kafka import BrokerUnavailable, LogEnds, Partition
-from ingest.reconcile import Reconciliation, _Scan
+from ingest.publish import reconcile
+from ingest.publish.reconcile import Reconciliation, _Scan
 
 HERE, THERE = Partition("bus", 0), Partition("bus", 1)
 MARK = b"install/7"
