@@ -1,7 +1,3 @@
--- name: waiting_permits
-SELECT count(*) AS n FROM permit
- WHERE taken_at IS NULL AND ended_at IS NULL AND issued_at > clock_timestamp() - interval '10 s'
-
 -- name: work
 -- Positions with something to do, in turns: who was taken last comes last, so that a lane that finds nothing, or fails,
 -- each time it is taken costs the others one turn and never their work. A source never sampled may have something: it is
