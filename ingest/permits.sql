@@ -12,6 +12,7 @@ SELECT count(*) AS n FROM permit
    AND (taken_at > clock_timestamp() - interval '30 s' OR taken_at IS NULL AND issued_at > clock_timestamp() - interval '10 s')
 
 -- name: issue
+-- One more permit for a slice of work.
 INSERT INTO permit (id) VALUES (gen_random_uuid())
 
 -- name: take_permit
@@ -22,7 +23,9 @@ UPDATE permit SET taken_at = clock_timestamp()
 RETURNING id
 
 -- name: end_permit
+-- The slice is over, and its permit with it.
 UPDATE permit SET ended_at = clock_timestamp() WHERE id = %(id)s
 
 -- name: forget_permits
+-- Deletes permits of more than ten minutes ago, which tell nobody anything.
 DELETE FROM permit WHERE issued_at < clock_timestamp() - interval '10 min'

@@ -9,10 +9,12 @@ SELECT owner, split_part(owner, ':', 2)::integer AS pid FROM worker_process
  ORDER BY id LIMIT %(most)s
 
 -- name: gone
+-- These processes are not there any more and did not say that they end: they were killed.
 UPDATE worker_process SET gone_at = clock_timestamp()
  WHERE owner = ANY(%(owners)s) AND ended_at IS NULL AND gone_at IS NULL
 
 -- name: end
+-- This process takes no more tasks and says so.
 UPDATE worker_process SET ended_at = clock_timestamp() WHERE owner = %(owner)s AND ended_at IS NULL AND gone_at IS NULL
 
 -- name: forget

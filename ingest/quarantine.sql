@@ -45,4 +45,5 @@ SELECT q.win, count(*) AS items
  WHERE w.run_id = %(run)s AND q.reason = %(code)s AND q.state = 'OPEN' AND q.id <= %(upto)s GROUP BY q.win ORDER BY q.win
 
 -- name: states
+-- What state each of these items is in, for the sentence that refuses to resolve them.
 SELECT id, state FROM quarantine_item WHERE id = ANY(%(ids)s::bigint[])

@@ -19,9 +19,11 @@ SELECT s.id, s.topic, f.topic_id AS now_id
  ORDER BY s.id
 
 -- name: lock_positions
+-- Locks all positions of these sources, in the order in which everybody locks them.
 SELECT source_id FROM position WHERE source_id = ANY(%(sources)s) ORDER BY source_id, lane FOR UPDATE
 
 -- name: insert
+-- Retires sources, each with its reason. Those that somebody has retired meanwhile are not returned.
 INSERT INTO retirement (source_id, why)
 SELECT * FROM unnest(%(sources)s::integer[], %(whys)s::text[])
 ON CONFLICT DO NOTHING RETURNING source_id
@@ -46,5 +48,6 @@ UNION
 SELECT b.win FROM attempt_batch ab JOIN batch b ON b.id = ab.batch_id WHERE ab.attempt_id = ANY(%(attempts)s)
 
 -- name: streams
+-- What is retired, by its names: an act of the audit log is written for each stream.
 SELECT s.id AS source_id, st.name AS stream, s.topic, s.partition
   FROM source s JOIN stream st ON st.id = s.stream_id WHERE s.id = ANY(%(sources)s) ORDER BY s.id

@@ -1,4 +1,5 @@
 -- name: stream
+-- A stream's id, by its name.
 SELECT id FROM stream WHERE name = %(name)s
 
 -- name: add_stream
@@ -6,9 +7,11 @@ SELECT id FROM stream WHERE name = %(name)s
 INSERT INTO stream (name) VALUES (%(name)s) ON CONFLICT ON CONSTRAINT stream_name_unique DO NOTHING RETURNING id
 
 -- name: newest
+-- The newest version of a stream's contract, to see whether a text that is loaded is another.
 SELECT id, version, digest FROM contract WHERE stream_id = %(stream)s ORDER BY version DESC LIMIT 1
 
 -- name: newest_of_stream
+-- The newest version of the contract, by the stream's name.
 SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s ORDER BY c.version DESC LIMIT 1
 
 -- name: insert_contract
@@ -19,10 +22,12 @@ SELECT %(stream)s, coalesce(max(version), 0) + 1, %(digest)s, %(text)s, %(files)
 RETURNING id, version
 
 -- name: contract
+-- One version of a contract with its text and files, and the stream it belongs to.
 SELECT c.id, c.stream_id, c.version, c.digest, c.source_text, c.files, s.name
   FROM contract c JOIN stream s ON s.id = c.stream_id WHERE c.id = %(id)s
 
 -- name: classes
+-- The stream's event classes and the numbers they have in receipts and events.
 SELECT id, name FROM event_class WHERE stream_id = %(stream)s
 
 -- name: add_classes

@@ -1,4 +1,5 @@
 -- name: source
+-- A partition of this very incarnation of a topic: another topic id is another source.
 SELECT id FROM source
  WHERE cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s AND partition = %(partition)s
    AND stream_id = %(stream)s AND role = %(role)s
@@ -11,18 +12,22 @@ ON CONFLICT ON CONSTRAINT source_incarnation_unique DO NOTHING
 RETURNING id
 
 -- name: known_incarnation
+-- Whether the stream has any source of this incarnation of a topic.
 SELECT id FROM source
  WHERE stream_id = %(stream)s AND role = %(role)s AND cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s LIMIT 1
 
 -- name: ensure_position
+-- A lane begins at this offset; where it has a position already, that stands.
 INSERT INTO position (lane, source_id, stream_id, next_offset) VALUES (%(lane)s, %(source)s, %(stream)s, %(start)s)
 ON CONFLICT DO NOTHING
 
 -- name: lock_position
+-- A position with its cut and its windows, locked for a change of what it is bound to.
 SELECT lane, source_id, next_offset, cut, win, next_win FROM position
  WHERE lane = %(lane)s AND source_id = %(source)s FOR UPDATE
 
 -- name: bind
+-- Which window a position's records belong to, up to the cut and from there on.
 UPDATE position SET win = %(win)s, next_win = %(next_win)s, cut = %(cut)s
  WHERE lane = %(lane)s AND source_id = %(source)s
 

@@ -18,16 +18,19 @@ UPDATE position
 RETURNING next_offset - %(records)s AS start, nextval('batch_id_seq') AS batch_id
 
 -- name: free_doors
+-- Doors of a stream that nobody holds a lease of, the first ones first.
 SELECT p.source_id FROM position p JOIN source s ON s.id = p.source_id
  WHERE p.lane = 'admission' AND p.stream_id = %(stream)s AND s.kind = 'door'
    AND (p.owner IS NULL OR p.until <= clock_timestamp())
  ORDER BY s.partition
 
 -- name: next_door
+-- The number of the next door to be made for a stream.
 SELECT coalesce(max(partition) + 1, 0) AS number FROM source
  WHERE stream_id = %(stream)s AND kind = 'door' AND role = 'inbox'
 
 -- name: add_door
+-- One more door; it has the installation's id where a topic's source has the topic's.
 INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition)
 SELECT %(stream)s, 'inbox', 'door', 'door', i.install_id::text, 'http', %(number)s FROM install i
 RETURNING id
@@ -38,7 +41,9 @@ SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id
  WHERE r.stream_id = %(stream)s AND r.state = 'OPEN' AND w.state = 'OPEN' FOR SHARE OF w
 
 -- name: bound
+-- Whether the window has a range of this source already.
 SELECT 1 FROM window_range WHERE win = %(win)s AND source_id = %(source)s
 
 -- name: insert_range
+-- Binds the source to the window, from this offset on.
 INSERT INTO window_range (win, source_id, start_offset) VALUES (%(win)s, %(source)s, %(start)s)

@@ -15,6 +15,7 @@ UPDATE position
 RETURNING nextval('batch_id_seq') AS batch_id
 
 -- name: why_not
+-- The position as it is now, where a batch's compare-and-set found no row: fenced, or cut and bound anew.
 SELECT owner, fence, next_offset, cut, win, next_win FROM position WHERE lane = 'admission' AND source_id = %(source)s
 
 -- name: known
@@ -45,13 +46,16 @@ SELECT e.identity, e.payload, e.headers
         WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
 
 -- name: ended_runs
+-- Which of these runs of the stream are not open any more.
 SELECT run_id FROM run WHERE stream_id = %(stream)s AND run_id = ANY(%(runs)s) AND state <> 'OPEN'
 
 -- name: copy_events
+-- A batch's admitted events, into the leaf of their run.
 COPY {leaf} (run_number, identity, win, class_id, source_id, "offset", batch_id, payload_digest, event_id, key, headers,
              payload) FROM STDIN (FORMAT BINARY)
 
 -- name: copy_receipts
+-- A batch's receipts: what became of each offset, and why.
 COPY receipt (source_id, "offset", batch_id, decision, reason, flags, class_id, identity, payload_digest)
 FROM STDIN (FORMAT BINARY)
 
@@ -70,12 +74,14 @@ ON CONFLICT (run_number, identity, payload_digest) WHERE reason = 50
 DO UPDATE SET seen = quarantine_item.seen + excluded.seen
 
 -- name: insert_batch
+-- The batch's own row, with the counts of its decisions and the root over its receipts.
 INSERT INTO batch (id, source_id, win, run_number, contract_id, from_offset, to_offset, leader_epoch, records, admitted,
                    duplicates, quarantined, reserialised, bytes, digest, fence, owner)
 VALUES (%(batch)s, %(source)s, %(win)s, %(run)s, %(contract)s, %(start)s, %(end)s, %(epoch)s, %(records)s, %(admitted)s,
         %(duplicates)s, %(quarantined)s, %(reserialised)s, %(bytes)s, %(digest)s, %(fence)s, %(owner)s)
 
 -- name: queue_batch
+-- What the batch admitted waits for the publish lane from here on.
 INSERT INTO publish_queue (batch_id, source_id, from_offset, events, bytes)
 VALUES (%(batch)s, %(source)s, %(start)s, %(events)s, %(bytes)s)
 

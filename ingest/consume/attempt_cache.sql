@@ -1,4 +1,5 @@
 -- name: states
+-- The states that attempts have now: all else about them is remembered.
 SELECT id, state FROM attempt WHERE id = ANY(%(attempts)b::bigint[])
 
 -- name: attempts
@@ -9,6 +10,7 @@ SELECT a.id, a.topic_id, a.source_id, b.run_number, b.win, b.contract_id, ab.bat
  WHERE a.id = ANY(%(attempts)b::bigint[])
 
 -- name: offsets
+-- Which inbox offsets each attempt carries, a row for each of its batches.
 SELECT attempt_id, offsets FROM attempt_batch WHERE attempt_id = ANY(%(attempts)b::bigint[])
 
 -- name: sent
@@ -26,6 +28,7 @@ SELECT ab.attempt_id, ab.partitions, e.identities, e.digests
  ORDER BY b.from_offset
 
 -- name: placed
+-- Of attempts that were found in part, the inbox offsets that do have a place of that attempt.
 SELECT p.attempt_id, p."offset"
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id CROSS JOIN unnest(ab.offsets) AS o("offset")
  CROSS JOIN LATERAL (

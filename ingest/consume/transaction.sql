@@ -18,21 +18,25 @@ SELECT i, e.source_id, e."offset", e.win, e.payload_digest, e.class_id
         WHERE run_number = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) e
 
 -- name: applied
+-- Which of these identities of a run have their effect already, by their index in the string of bytes.
 SELECT i FROM generate_series(0, %(count)s - 1) AS i
  CROSS JOIN LATERAL (
        SELECT FROM effect
         WHERE run_number = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) f
 
 -- name: copy_effects
+-- The effects of a bus batch, into the leaf of their run.
 COPY {leaf} (run_number, identity, win, bus_source_id, bus_offset, bus_batch_id, context_state, context_reason)
 FROM STDIN (FORMAT BINARY)
 
 -- name: insert_foreign
+-- Bus records that are set aside, each with why; the bytes are kept for people to look at.
 INSERT INTO foreign_record (source_id, "offset", why, key, value, headers)
 SELECT %(source)s, * FROM unnest(%(offsets)b::bigint[], %(whys)s::text[], %(keys)b::bytea[], %(values)b::bytea[],
                                  %(headers)b::bytea[])
 
 -- name: insert_contradictions
+-- What the bus shows against an attempt's outcome. Read again, the same contradiction is no second one.
 INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", identity, detail)
 SELECT c.win, c.attempt, c.kind, %(source)s, c."offset", c.identity, c.detail
   FROM unnest(%(wins)b::integer[], %(attempts)b::bigint[], %(kinds)s::text[], %(offsets)b::bigint[],
@@ -40,6 +44,7 @@ SELECT c.win, c.attempt, c.kind, %(source)s, c."offset", c.identity, c.detail
 ON CONFLICT ON CONSTRAINT contradiction_unique DO NOTHING
 
 -- name: insert_batch
+-- The bus batch's own row, with the counts of what its records became.
 INSERT INTO bus_batch (id, source_id, from_offset, to_offset, leader_epoch, records, applied, duplicates, foreign_records,
                        mismatching, gaps, fence, owner)
 VALUES (%(batch)s, %(source)s, %(start)s, %(end)s, %(epoch)s, %(records)s, %(applied)s, %(duplicates)s, %(foreign)s,
@@ -51,6 +56,7 @@ INSERT INTO bus_copies (bus_batch_id, win, copies, first_offset)
 SELECT %(batch)s, c.* FROM unnest(%(wins)b::integer[], %(copies)b::integer[], %(firsts)b::bigint[]) c
 
 -- name: insert_gaps
+-- Offsets without a record, claimed by this read until a second reader proves them.
 INSERT INTO gap (source_id, from_offset, to_offset, leader_epoch, isolation, why, state, fence)
 SELECT %(source)s, g.*, 'CLAIMED', %(fence)s
   FROM unnest(%(froms)b::bigint[], %(tos)b::bigint[], %(epochs)b::integer[], %(isolations)s::text[], %(whys)s::text[]) g

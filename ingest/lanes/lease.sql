@@ -20,12 +20,14 @@ UPDATE position p
 RETURNING p.fence, p.next_offset, p.leader_epoch, p.stream_id
 
 -- name: renew
+-- Prolongs a lease that is still ours and has not run out. No row: it is lost.
 UPDATE position SET until = clock_timestamp() + make_interval(secs => %(seconds)s)
  WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s
    AND until > clock_timestamp()
 RETURNING fence
 
 -- name: release
+-- Gives a lease back before it runs out; one that is not ours any more stays as it is.
 UPDATE position SET owner = NULL, until = NULL
  WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s
 
@@ -37,5 +39,6 @@ UPDATE position
  WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s
 
 -- name: clear_stop
+-- Takes back what `stop` wrote, once the lane has got beyond it.
 UPDATE position SET stopped_code = NULL, stopped_detail = NULL, stopped_at = NULL, stopped_until = NULL
  WHERE lane = %(lane)s AND source_id = %(source)s AND owner = %(owner)s AND fence = %(fence)s AND stopped_code IS NOT NULL

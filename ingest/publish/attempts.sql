@@ -16,6 +16,7 @@ UPDATE attempt
  WHERE id = %(attempt)s AND state <> %(state)s
 
 -- name: copy_places
+-- Where on the bus each event of an attempt lies.
 COPY place (source_id, "offset", attempt_id, bus_source_id, bus_offset) FROM STDIN (FORMAT BINARY)
 
 -- name: requeue
@@ -34,6 +35,7 @@ UPDATE position SET next_offset = greatest(next_offset, %(end)s), progressed_at 
  WHERE lane = 'publish' AND source_id = %(source)s AND fence = %(fence)s
 
 -- name: serve_requests
+-- People asked for this attempt to be reconciled, and now it has been.
 UPDATE reconcile_request SET served_at = clock_timestamp() WHERE attempt_id = %(attempt)s AND served_at IS NULL
 
 -- name: raise_cut_first

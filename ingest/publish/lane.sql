@@ -26,15 +26,18 @@ SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e
  WHERE e.batch_id = ANY(%(batches)b::bigint[])
 
 -- name: events_without_place
+-- The same where a PARTIAL attempt carried some of the batches: only the events that have no place yet.
 SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e.payload
   FROM {leaf} e
  WHERE e.batch_id = ANY(%(batches)b::bigint[])
    AND NOT EXISTS (SELECT FROM place p WHERE p.source_id = e.source_id AND p."offset" = e."offset")
 
 -- name: dequeue
+-- Takes batches off the queue. Fewer rows than asked for: somebody else has taken one, and nothing of it happens.
 DELETE FROM publish_queue WHERE batch_id = ANY(%(batches)b::bigint[]) AND source_id = %(source)s RETURNING batch_id
 
 -- name: insert_attempt
+-- A new attempt, before anything of it is sent.
 INSERT INTO attempt (source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events, bytes, state)
 VALUES (%(source)s, %(transactional_id)s, %(fence)s, %(owner)s, %(install)s, %(cluster_id)s, %(topic_id)s, %(topic)s,
         %(events)s, %(bytes)s, 'PREPARED')
@@ -47,9 +50,11 @@ SELECT %(attempt)s, x.batch_id, x.offsets::bigint[], x.partitions::integer[], tr
   FROM unnest(%(batches)b::bigint[], %(offsets)s::text[], %(partitions)s::text[]) AS x(batch_id, offsets, partitions)
 
 -- name: insert_attempt_partitions
+-- Where each partition of the bus stood before the attempt: a scan for its marks begins there.
 INSERT INTO attempt_partition (attempt_id, partition, bus_source_id, lo, leader_epoch)
 SELECT %(attempt)s, * FROM unnest(%(partitions)b::integer[], %(sources)b::integer[], %(los)b::bigint[], %(epochs)b::integer[])
 
 -- name: bus_sources
+-- The sources that the partitions of this incarnation of the bus are.
 SELECT partition, id FROM source
  WHERE stream_id = %(stream)s AND role = 'bus' AND cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s

@@ -19,9 +19,11 @@ SELECT a.id, a.state, a.why, a.fence, a.install_id, a.cluster_id, a.topic_id, a.
  ORDER BY a.id LIMIT 1
 
 -- name: anchors
+-- From where each partition of the bus is read again for an attempt's marks.
 SELECT partition, lo, leader_epoch, bus_source_id FROM attempt_partition WHERE attempt_id = %(attempt)s ORDER BY partition
 
 -- name: expected
+-- What an attempt sent, in offset order: a scan holds each record that it finds against it.
 SELECT x."offset", x.partition, e.identity, e.payload_digest
   FROM attempt_batch ab
   JOIN batch b ON b.id = ab.batch_id
@@ -37,12 +39,14 @@ SELECT k.n::integer - 1 AS index
  CROSS JOIN LATERAL (SELECT FROM effect f WHERE f.run_number = %(run)s AND f.identity = k.identity LIMIT 1) f
 
 -- name: insert_scan
+-- What a scan of the bus found, and its answer: the evidence by which an attempt is settled.
 INSERT INTO scan (attempt_id, fence, fenced_at, asked_by, started_at, ended_at, answer, why, expected, found, partitions)
 VALUES (%(attempt)s, %(fence)s, %(fenced_at)s, %(asked_by)s, %(started_at)s, clock_timestamp(), %(answer)s, %(why)s,
         %(expected)s, %(found)s, %(partitions)s)
 RETURNING id
 
 -- name: unsettled_of_run
+-- Attempts without outcome that carry events of this run.
 SELECT DISTINCT a.id, a.events
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id
   JOIN run r ON r.id = b.run_number JOIN stream s ON s.id = r.stream_id
@@ -51,9 +55,11 @@ SELECT DISTINCT a.id, a.events
  ORDER BY a.id
 
 -- name: run_of
+-- Whether there is such a run: one without attempts is told apart from one that is not there.
 SELECT r.id FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name = %(stream)s AND r.run_id = %(run)s
 
 -- name: attempt_named
+-- One attempt with its state and its run, by its number; `over` where the log it went to is gone.
 SELECT a.id, a.state, a.over_at IS NOT NULL AS over, s.name || '/' || r.run_id AS run
   FROM attempt a
   JOIN LATERAL (SELECT batch_id FROM attempt_batch WHERE attempt_id = a.id LIMIT 1) one ON true
