@@ -4,9 +4,11 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
        (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline
 
 -- name: insert_snapshot
+-- What the broker and the database said at this moment, as it was said.
 INSERT INTO snapshot (win, kind, taken_at, facts) VALUES (%(win)s, %(kind)s, %(at)s, %(facts)s) RETURNING id
 
 -- name: end_snapshot
+-- What was seen when the window was cut: the first such snapshot counts.
 SELECT facts, taken_at FROM snapshot WHERE win = %(win)s AND kind = 'END' ORDER BY id LIMIT 1
 
 -- name: append_basis
@@ -17,6 +19,7 @@ SELECT %(win)s, coalesce(max(generation), 0) + 1, %(snapshot)s, %(facts)s, %(dig
 RETURNING generation
 
 -- name: basis
+-- All generations of what the window stands on, the oldest first.
 SELECT generation, facts, recorded_at FROM basis WHERE win = %(win)s ORDER BY generation
 
 -- name: later_sources

@@ -1,12 +1,15 @@
 -- name: window_of
+-- A window of a run by its number, or the run's newest.
 SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
  WHERE s.name = %(stream)s AND r.run_id = %(run_id)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
  ORDER BY w.number DESC LIMIT 1
 
 -- name: failed
+-- A FAIL of this window, if there is one: it stands for good.
 SELECT number FROM verdict WHERE win = %(win)s AND state = 'FAIL' ORDER BY number LIMIT 1
 
 -- name: judge_row
+-- Makes sure that the window has a row for `judge_alone` to lock.
 INSERT INTO judging (win) VALUES (%(win)s) ON CONFLICT DO NOTHING
 
 -- name: judge_alone
@@ -44,12 +47,14 @@ SELECT w.id, w.contract_id
  ORDER BY w.id
 
 -- name: lock_bus_ranges
+-- The window's bus ranges that have no end yet, locked in source order.
 SELECT r.source_id, r.start_offset, s.topic_id, s.partition
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = %(win)s AND s.role = 'bus' AND r.end_offset IS NULL
  ORDER BY r.source_id FOR UPDATE OF r
 
 -- name: end_bus_range
+-- Where the window ends on a bus partition. It is written once.
 UPDATE window_range SET end_offset = %(end)s WHERE win = %(win)s AND source_id = %(source)s AND end_offset IS NULL
 
 -- name: chain_next
@@ -63,9 +68,11 @@ HAVING min(later.id) IS NOT NULL
 ON CONFLICT DO NOTHING
 
 -- name: bus_end_known
+-- From now on the window's end on the bus is known.
 UPDATE run_window SET bus_end_at = clock_timestamp() WHERE id = %(win)s
 
 -- name: told_unjudged
+-- What the window's page says now of why it could not be judged.
 SELECT unjudged_why FROM run_window WHERE id = %(win)s
 
 -- name: unjudged
@@ -94,6 +101,7 @@ SELECT g.shut_why, s.name || '/' || r.run_id || '#' || v.number AS verdict
  WHERE g.shut_why IS NOT NULL AND g.checked_at >= transaction_timestamp() ORDER BY g.win
 
 -- name: revision
+-- The window's revision now, after somebody was faster.
 SELECT revision FROM run_window WHERE id = %(win)s
 
 -- name: next_number
@@ -116,6 +124,7 @@ UPDATE run SET state = 'CLOSED', closed_at = clock_timestamp()
                     AND NOT EXISTS (SELECT FROM verdict v WHERE v.win = w.id))
 
 -- name: newest_verdict
+-- The window's newest verdict, as it was stored.
 SELECT id, number, state, revision, decided_by, body, digest FROM verdict WHERE win = %(win)s ORDER BY number DESC LIMIT 1
 
 -- name: unsettled

@@ -1,4 +1,5 @@
 -- name: window
+-- A run's newest window, with the run's state and its contract.
 SELECT w.id AS win, w.number, w.state, w.contract_id, r.id AS run_number, r.run_id, r.state AS run_state, s.name AS stream,
        s.id AS stream_id
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
@@ -6,14 +7,17 @@ SELECT w.id AS win, w.number, w.state, w.contract_id, r.id AS run_number, r.run_
  ORDER BY w.number DESC LIMIT 1
 
 -- name: inbox_ranges
+-- The window's range of each inbox source, and which incarnation of the topic that is.
 SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.cluster_id, s.topic_id, s.partition
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = %(win)s AND s.role = 'inbox' ORDER BY r.source_id
 
 -- name: lock_window
+-- First of the locks of a cut: doors bind their sources under a share lock on this row.
 SELECT id FROM run_window WHERE id = %(win)s FOR UPDATE
 
 -- name: lock_positions
+-- Then the admission positions of all sources of the window, in source order: nothing is admitted meanwhile.
 SELECT p.source_id FROM position p JOIN window_range r ON r.source_id = p.source_id AND r.win = %(win)s
  WHERE p.lane = 'admission' ORDER BY p.source_id FOR UPDATE OF p
 
@@ -22,13 +26,16 @@ SELECT p.source_id FROM position p JOIN window_range r ON r.source_id = p.source
 SELECT state FROM run_window WHERE id = %(win)s
 
 -- name: end_range
+-- Where the window ends on an inbox source. It is written once.
 UPDATE window_range SET end_offset = %(end)s WHERE win = %(win)s AND source_id = %(source)s AND end_offset IS NULL
 
 -- name: cut_window
+-- The window is cut. No row: somebody else has cut it.
 UPDATE run_window SET state = 'CUT', cut_at = clock_timestamp(), revision = revision + 1
  WHERE id = %(win)s AND state = 'OPEN' RETURNING id
 
 -- name: seal_run
+-- The run is sealed with its last window's cut; what lies before that is still admitted.
 UPDATE run SET state = 'SEALED', sealed_at = clock_timestamp() WHERE id = %(run)s AND state = 'OPEN'
 
 -- name: held_since
@@ -42,5 +49,6 @@ SELECT coalesce(min(at), clock_timestamp()) AS at FROM sample
 INSERT INTO control_total (win, event_class, declared, declared_by) VALUES (%(win)s, %(class)s, %(declared)s, %(actor)s)
 
 -- name: totals
+-- The declarations that count: of each class the newest.
 SELECT DISTINCT ON (event_class) event_class, declared
   FROM control_total WHERE win = %(win)s ORDER BY event_class, id DESC

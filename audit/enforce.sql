@@ -20,9 +20,11 @@ SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS ag
  ORDER BY g.win
 
 -- name: bases
+-- What these windows stand on, all generations, the oldest first.
 SELECT win, generation, facts FROM basis WHERE win = ANY(%(wins)s) ORDER BY win, generation
 
 -- name: ranges
+-- Ranges of windows on topics, both ends known: what Kafka says of these logs now is held against them.
 SELECT r.win, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = ANY(%(wins)s) AND s.kind = 'topic' AND r.end_offset IS NOT NULL
@@ -48,10 +50,12 @@ UPDATE gate_open g SET open_until = least(x.measured + x.lease, context_bound(g.
 RETURNING g.win
 
 -- name: shut
+-- Shuts one gate, with the reason. No row: it was shut already, and the first reason stands.
 UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_at = clock_timestamp(), shut_why = %(why)s
  WHERE win = %(win)s AND shut_why IS NULL RETURNING win
 
 -- name: looked
+-- When each stream was looked at last, and what came of it.
 INSERT INTO enforcement (stream_id, looked_at, outcome)
 SELECT stream, clock_timestamp(), outcome FROM unnest(%(streams)s::bigint[], %(outcomes)s::text[]) AS x(stream, outcome)
 ON CONFLICT (stream_id) DO UPDATE SET looked_at = excluded.looked_at, outcome = excluded.outcome

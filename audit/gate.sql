@@ -1,4 +1,5 @@
 -- name: window
+-- The window's run and number, and the contract that says what its gate goes by.
 SELECT run_id, number, contract_id FROM run_window WHERE id = %(win)s
 
 -- name: hold_contexts
@@ -21,11 +22,13 @@ ON CONFLICT (win) DO UPDATE
     OR gate_open.shut_why LIKE 'a newer verdict of window %%'
 
 -- name: shut
+-- Shuts the gates of a run, or of one window of it. What is shut already keeps its reason.
 UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_at = clock_timestamp(), shut_why = %(why)s
  WHERE win IN (SELECT id FROM run_window WHERE run_id = %(run)s) AND (%(win)s::integer IS NULL OR win = %(win)s)
    AND shut_why IS NULL
 
 -- name: newest_of_run
+-- The newest verdict of every window of a run: a gate on whole runs opens when each of them is PASS.
 SELECT w.id AS win, v.id AS verdict, v.state, v.decided_at
   FROM run_window w
   LEFT JOIN LATERAL (SELECT id, state, decided_at FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true

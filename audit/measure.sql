@@ -1,4 +1,5 @@
 -- name: window
+-- The window with its run, stream and contract, and the revision that a verdict would be of.
 SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_at, w.bus_end_at, w.contract_id,
        r.id AS run_number, r.run_id, r.state AS run_state, s.id AS stream_id, s.name AS stream, c.version, c.digest
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
@@ -76,12 +77,14 @@ SELECT b.source_id, s.role, s.kind, s.topic, s.partition, sum(b.records)::bigint
  GROUP BY 1, 2, 3, 4, 5
 
 -- name: batches
+-- What the window's batches say that they brought; the receipts are counted beside it.
 SELECT coalesce(sum(records), 0)::bigint AS records, coalesce(sum(admitted), 0)::bigint AS admitted,
        coalesce(sum(duplicates), 0)::bigint AS duplicates, coalesce(sum(quarantined), 0)::bigint AS quarantined,
        max(committed_at) AS newest
   FROM batch WHERE win = %(win)s
 
 -- name: classes
+-- The names of the stream's event classes, by the number that receipts have.
 SELECT id, name FROM event_class WHERE stream_id = %(stream)s
 
 -- name: bus
@@ -150,6 +153,7 @@ SELECT CASE WHEN a.over_at IS NOT NULL THEN 'OVER'
  GROUP BY 1
 
 -- name: queued
+-- How many of the window's events wait to be published.
 SELECT coalesce(sum(q.events), 0)::bigint AS events
   FROM batch b JOIN publish_queue q ON q.batch_id = b.id WHERE b.win = %(win)s
 
@@ -165,6 +169,7 @@ SELECT count(DISTINCT b.id) AS attempts, count(e.identity) AS events
    AND NOT EXISTS (SELECT FROM place p WHERE p.source_id = b.source_id AND p."offset" = e."offset")
 
 -- name: foreign_records
+-- Records in the window's ranges of the bus that were set aside: not ours, or not what they say they are.
 SELECT count(*) AS n
   FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'bus'
   JOIN foreign_record x ON x.source_id = r.source_id AND x."offset" >= r.start_offset
@@ -180,6 +185,7 @@ SELECT coalesce(sum(c.copies), 0)::bigint AS n,
  WHERE c.win = %(win)s
 
 -- name: contradictions
+-- Attempts of the window whose outcome the bus has shown to be wrong.
 SELECT count(DISTINCT attempt_id) AS n FROM contradiction WHERE win = %(win)s
 
 -- name: application
@@ -212,11 +218,13 @@ SELECT count(*) FILTER (WHERE x.identity IS NOT NULL) AS taken,
   FULL JOIN (SELECT DISTINCT identity FROM {table} WHERE win = %(win)s) t USING (identity)
 
 -- name: joins
+-- What became of the window's look-ups in its context.
 SELECT count(*) FILTER (WHERE context_state = 1) AS matched, count(*) FILTER (WHERE context_state = 2) AS missing,
        count(*) FILTER (WHERE context_state = 3) AS ambiguous
   FROM effect WHERE run_number = %(run)s AND win = %(win)s
 
 -- name: quarantine
+-- The window's items: open, resolved, discarded, and resolved without a name or a reason.
 SELECT count(*) FILTER (WHERE state = 'OPEN') AS open,
        count(*) FILTER (WHERE state = 'RESOLVED') AS resolved,
        count(*) FILTER (WHERE resolution = 'DISCARDED') AS discarded,

@@ -27,6 +27,7 @@ SELECT clock_timestamp() AS at,
   FROM run_window w JOIN run r ON r.id = w.run_id WHERE w.id = %(win)s
 
 -- name: newest
+-- When the window was cut or its newest batch committed: a sample that counts is younger.
 SELECT greatest(w.cut_at, (SELECT max(committed_at) FROM batch WHERE win = w.id)) AS at FROM run_window w WHERE w.id = %(win)s
 
 -- name: kept
@@ -44,4 +45,5 @@ ON CONFLICT (win) DO UPDATE
  WHERE k.counted_at < excluded.counted_at OR k.shape <> excluded.shape
 
 -- name: forget
+-- Drops the facts that are kept of a window, so that the next look counts anew.
 DELETE FROM kept_facts WHERE win = %(win)s

@@ -7,6 +7,7 @@ SELECT r.id, r.state, w.id AS win, w.number, c.version, c.digest
  ORDER BY w.number LIMIT 1
 
 -- name: contract
+-- A version of a stream's contract, by its number or by its digest.
 SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id
  WHERE s.name = %(stream)s AND %(contract)s IN (c.version::text, encode(c.digest, 'hex'))
  ORDER BY c.version DESC LIMIT 1
@@ -16,14 +17,17 @@ SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id
 SELECT run_id FROM run WHERE stream_id = %(stream)s AND state = 'OPEN'
 
 -- name: insert_run
+-- A new run, pinned to one version of the contract.
 INSERT INTO run (stream_id, run_id, contract_id, state, opened_by)
 VALUES (%(stream)s, %(run_id)s, %(contract)s, 'OPEN', %(actor)s) RETURNING id
 
 -- name: insert_window
+-- A new window of a run, with no facts yet.
 INSERT INTO run_window (run_id, number, contract_id, state, revision)
 VALUES (%(run)s, %(number)s, %(contract)s, 'OPEN', 0) RETURNING id
 
 -- name: insert_range
+-- Where the window begins on an inbox source.
 INSERT INTO window_range (win, source_id, start_offset) VALUES (%(win)s, %(source)s, %(start)s)
 
 -- name: lock_open_bus_ranges
@@ -42,6 +46,7 @@ SELECT %(win)s, %(source)s, coalesce(
 ON CONFLICT DO NOTHING
 
 -- name: insert_pin
+-- What the window's events are joined with: a window that has passed, by the name of its verdict.
 INSERT INTO window_pin (win, context, pinned_win, verdict) VALUES (%(win)s, %(context)s, %(pinned)s, %(verdict)s)
 
 -- name: passed

@@ -1,4 +1,5 @@
 -- name: rows
+-- The audit log in order, a page at a time.
 SELECT id, at, actor, act, subject, reason, refused, detail, previous, digest
   FROM audit_log WHERE id > %(after)s AND id <= %(upto)s ORDER BY id LIMIT %(page)s
 

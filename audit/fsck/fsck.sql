@@ -36,6 +36,7 @@ SELECT 'bus source ' || p.bus_source_id || '@' || p.bus_offset AS subject, count
  LIMIT %(most)s
 
 -- name: i2_effects_unique
+-- In a run, no identity has more than one effect.
 SELECT 'run ' || x.run_number AS subject, count(*) || ' effects of identity ' || encode(x.identity, 'hex') AS found
   FROM effect x JOIN run r ON r.id = x.run_number JOIN stream s ON s.id = r.stream_id
  WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
@@ -43,6 +44,7 @@ SELECT 'run ' || x.run_number AS subject, count(*) || ' effects of identity ' ||
  LIMIT %(most)s
 
 -- name: i3_effects_are_events
+-- Every effect is of an event of its run, and lies in that event's window.
 SELECT 'run ' || x.run_number AS subject, 'effect without event: identity ' || encode(x.identity, 'hex') AS found
   FROM effect x JOIN run r ON r.id = x.run_number JOIN stream s ON s.id = r.stream_id
   LEFT JOIN event e ON e.run_number = x.run_number AND e.identity = x.identity
@@ -126,6 +128,7 @@ SELECT lane.lane || ' lane of source ' || lane.source_id AS subject,
  LIMIT %(most)s
 
 -- name: i5_batches_beyond
+-- No batch of a lane ends beyond the lane's position.
 SELECT 'batch ' || b.id AS subject, 'ends at ' || b.to_offset || ', beyond the position ' || p.next_offset AS found
   FROM batch b JOIN position p ON p.lane = 'admission' AND p.source_id = b.source_id JOIN stream s ON s.id = p.stream_id
  WHERE b.to_offset > p.next_offset AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
@@ -167,6 +170,7 @@ SELECT 'attempt ' || a.id AS subject, 'went from UNKNOWN to ' || a.state || ' wi
  LIMIT %(most)s
 
 -- name: i7_absent
+-- Every contradiction that the effects lane wrote down: the bus shows what an attempt's outcome denies.
 SELECT 'attempt ' || c.attempt_id AS subject, c.kind || ': ' || c.detail AS found
   FROM contradiction c JOIN source b ON b.id = c.source_id JOIN stream s ON s.id = b.stream_id
  WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
@@ -350,6 +354,7 @@ SELECT q.id, q.value, q.headers, q.payload_digest, e.payload AS first_value, e.h
  ORDER BY q.id LIMIT %(page)s
 
 -- name: i13_owners
+-- Under one fence of a lane only one owner committed.
 SELECT x.lane || ' lane of source ' || x.source_id AS subject,
        count(DISTINCT x.owner) || ' owners committed under fence ' || x.fence AS found
   FROM (SELECT 'admission' AS lane, source_id, fence, owner FROM batch
@@ -475,6 +480,7 @@ SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, b.run_number, b.
  ORDER BY b.id LIMIT %(page)s
 
 -- name: again_receipts
+-- The receipts of one batch, from which its Merkle root is made again.
 SELECT "offset", decision, reason, identity, payload_digest
   FROM receipt WHERE source_id = %(source)s AND "offset" >= %(start)s AND "offset" < %(end)s AND batch_id = %(batch)s
  ORDER BY "offset"
@@ -487,6 +493,7 @@ SELECT e."offset", e.identity, e.payload_digest, e.event_id, e.key, e.headers, e
  ORDER BY e."offset"
 
 -- name: again_contracts
+-- Contracts a page at a time, whose digest is made again of text and files.
 SELECT c.id, s.name || ' v' || c.version AS subject, c.source_text, c.files, c.digest, s.name AS stream
   FROM contract c JOIN stream s ON s.id = c.stream_id
  WHERE c.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
@@ -502,6 +509,7 @@ SELECT w.id, s.name || '/' || r.run_id || ' window ' || w.number || ' generation
  ORDER BY w.id, b.generation
 
 -- name: again_verdicts
+-- Verdicts a page at a time, each with its basis' digest as it is stored and as the verdict said it.
 SELECT v.id, s.name || '/' || r.run_id || '#' || v.number AS subject, v.body, v.digest,
        encode(b.digest, 'hex') AS basis, v.body #>> '{basis,digest}' AS said
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
@@ -518,6 +526,7 @@ SELECT w.id, w.contract_id, s.name || '/' || r.run_id AS run, r.id AS run_number
  ORDER BY w.id LIMIT %(page)s
 
 -- name: truth_columns
+-- The columns of a table; none where there is no such table.
 SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass(%(table)s) AND attnum > 0 AND NOT attisdropped
 
 -- name: truth_against_effects

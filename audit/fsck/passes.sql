@@ -11,9 +11,11 @@ SELECT w.id, w.number, w.state, w.revision, w.reruns, w.cut_at, w.contract_id, r
  ORDER BY w.id LIMIT %(page)s
 
 -- name: revision
+-- Asked before and after the facts are read: where it moved meanwhile, they are not of one moment.
 SELECT w.revision, clock_timestamp() AS now FROM run_window w WHERE w.id = %(win)s
 
 -- name: database
+-- Which PostgreSQL this is, and on which timeline.
 SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
        (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline
 
@@ -78,6 +80,7 @@ SELECT source_id, sum(n)::bigint AS n
  GROUP BY 1
 
 -- name: bus
+-- The window's range of each bus source, and where its effects lane stands.
 SELECT g.source_id, c.role, c.kind, c.topic, c.partition, g.start_offset, g.end_offset, p.next_offset, p.progressed_at,
        p.leader_epoch
   FROM window_range g JOIN source c ON c.id = g.source_id AND c.role = 'bus'
@@ -107,6 +110,7 @@ SELECT coalesce(c.name, '?') AS name, count(*) AS n
  GROUP BY 1
 
 -- name: totals
+-- The declarations that count: those that no later one of their class has replaced.
 SELECT t.event_class, t.declared FROM control_total t
  WHERE t.win = %(win)s
    AND NOT EXISTS (SELECT FROM control_total n WHERE n.win = t.win AND n.event_class = t.event_class AND n.id > t.id)
@@ -125,11 +129,13 @@ SELECT count(*) AS events, count(a.id) AS placed,
  WHERE e.run_number = %(run)s AND e.win = %(win)s
 
 -- name: unsettled
+-- How many attempts without outcome carry events of the window, and how many events.
 SELECT count(DISTINCT a.id) AS attempts, coalesce(sum(cardinality(ab.offsets)), 0)::bigint AS events
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id AND b.win = %(win)s
  WHERE a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')
 
 -- name: applied
+-- Events and effects of the window, laid side by side by identity.
 SELECT count(e.identity) AS events, count(x.identity) AS applied,
        count(*) FILTER (WHERE x.identity IS NULL) AS missing, count(*) FILTER (WHERE e.identity IS NULL) AS surplus,
        count(*) FILTER (WHERE x.context_state = 1) AS matched, count(*) FILTER (WHERE x.context_state = 2) AS unmatched,
@@ -138,6 +144,7 @@ SELECT count(e.identity) AS events, count(x.identity) AS applied,
   FULL JOIN (SELECT identity, context_state FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
 
 -- name: items
+-- The window's quarantine items: open, resolved, discarded, and resolved without a name or a reason.
 SELECT count(*) FILTER (WHERE q.state <> 'RESOLVED') AS open,
        count(*) FILTER (WHERE q.state = 'RESOLVED') AS resolved,
        count(*) FILTER (WHERE q.resolution = 'DISCARDED') AS discarded,
@@ -146,12 +153,14 @@ SELECT count(*) FILTER (WHERE q.state <> 'RESOLVED') AS open,
   FROM quarantine_item q WHERE q.win = %(win)s
 
 -- name: pins
+-- What the window was joined with, and whether that stands now.
 SELECT p.context, p.verdict, v.digest, p.why, p.fallen
   FROM context_standing(%(win)s) p JOIN run_window w ON w.id = p.pinned_win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   JOIN verdict v ON v.run_id = r.id AND s.name || '/' || r.run_id || '#' || v.number = p.verdict
  ORDER BY p.context
 
 -- name: basis
+-- All generations of what the window stands on, the oldest first.
 SELECT b.generation, b.facts, b.recorded_at FROM basis b WHERE b.win = %(win)s ORDER BY b.generation
 
 -- name: later
@@ -162,4 +171,5 @@ SELECT DISTINCT c.role, c.kind, c.topic, c.partition
    AND c.id NOT IN (SELECT m.source_id FROM window_range m WHERE m.win = %(win)s)
 
 -- name: end
+-- What the broker said when the window was cut.
 SELECT n.facts, n.taken_at FROM snapshot n WHERE n.win = %(win)s AND n.kind = 'END' ORDER BY n.id LIMIT 1

@@ -9,12 +9,15 @@ SELECT c.id, c.topic, c.topic_id, c.partition, p.lane, s.name AS stream,
  ORDER BY c.id
 
 -- name: position
+-- How far a lane has read its source.
 SELECT next_offset FROM position WHERE lane = %(lane)s AND source_id = %(source)s
 
 -- name: sampled
+-- The newest sample of a source.
 SELECT n.hw, n.lso, n.log_start FROM sample n WHERE n.source_id = %(source)s ORDER BY n.at DESC LIMIT 1
 
 -- name: install
+-- The id that this installation's marks carry.
 SELECT install_id::text AS id FROM install
 
 -- name: receipts
@@ -27,10 +30,12 @@ SELECT t."offset", t.decision, t.reason, t.identity, t.payload_digest, b.contrac
  WHERE t.source_id = %(source)s AND t."offset" >= %(start)s AND t."offset" < %(end)s
 
 -- name: items
+-- What is kept of the records that were set aside in this part of a log.
 SELECT q."offset", q.key, q.headers FROM quarantine_item q
  WHERE q.source_id = %(source)s AND q."offset" >= %(start)s AND q."offset" < %(end)s
 
 -- name: gaps
+-- Gaps that reach into this part of a log.
 SELECT g.from_offset, g.to_offset, g.state FROM gap g
  WHERE g.source_id = %(source)s AND g.to_offset > %(start)s AND g.from_offset < %(end)s
 
@@ -50,7 +55,9 @@ SELECT i."offset", a.state, b.run_number, e.payload_digest, coalesce(sha256(e.pa
   LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
 
 -- name: placed
+-- How many places there are in this part of the bus.
 SELECT count(*) AS n FROM place WHERE bus_source_id = %(source)s AND bus_offset >= %(start)s AND bus_offset < %(end)s
 
 -- name: applied
+-- How many effects there are in this part of the bus.
 SELECT count(*) AS n FROM effect WHERE bus_source_id = %(source)s AND bus_offset >= %(start)s AND bus_offset < %(end)s
