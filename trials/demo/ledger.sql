@@ -12,6 +12,7 @@ SELECT a.id, a.owner FROM attempt a JOIN source c ON c.id = a.source_id JOIN str
  WHERE a.state = 'PREPARED' AND s.name = %(stream)s
 
 -- name: attempts
+-- What these attempts have come to.
 SELECT a.id, a.state, a.events, a.why FROM attempt a WHERE a.id = ANY(%(ids)s::bigint[]) ORDER BY a.id
 
 -- name: unsettled
@@ -45,6 +46,7 @@ SELECT DISTINCT split_part(p.owner, ':', 2)::integer AS pid
  WHERE p.owner IS NOT NULL AND p.until > clock_timestamp() AND s.name = %(stream)s
 
 -- name: verdicts
+-- A run's verdicts, each with its sentence.
 SELECT v.number, v.state, v.decided_by, v.body ->> 'sentence' AS sentence
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
  WHERE s.name = %(stream)s AND r.run_id = %(run_id)s ORDER BY v.number
@@ -55,6 +57,7 @@ SELECT q.id, q.reason FROM quarantine_item q JOIN run r ON r.id = q.run_number J
  WHERE s.name = %(stream)s AND r.run_id = %(run_id)s AND q.state = 'OPEN' ORDER BY q.id
 
 -- name: runs
+-- Every run, with the sums of its batches.
 SELECT r.id, s.name AS stream, r.run_id, r.state,
        coalesce(sum(b.records), 0)::bigint AS records, coalesce(sum(b.admitted), 0)::bigint AS admitted,
        coalesce(sum(b.duplicates), 0)::bigint AS duplicates, coalesce(sum(b.reserialised), 0)::bigint AS reserialised,
@@ -64,21 +67,26 @@ SELECT r.id, s.name AS stream, r.run_id, r.state,
  GROUP BY r.id, s.name ORDER BY r.id
 
 -- name: receipts
+-- How many receipts each run has, by decision and reason.
 SELECT b.run_number AS run, t.decision, t.reason, count(*) AS n
   FROM receipt t JOIN batch b ON b.id = t.batch_id GROUP BY 1, 2, 3
 
 -- name: published
+-- How many events of each run have a place on the bus.
 SELECT b.run_number AS run, count(*) AS n
   FROM place p JOIN receipt t ON t.source_id = p.source_id AND t."offset" = p."offset" JOIN batch b ON b.id = t.batch_id
  GROUP BY 1
 
 -- name: effects
+-- How many effects each run has, by what the look-up in its context gave.
 SELECT e.run_number AS run, e.context_state AS state, count(*) AS n FROM effect e GROUP BY 1, 2
 
 -- name: items
+-- How many quarantine items each run has, by state.
 SELECT q.run_number AS run, q.state, count(*) AS n FROM quarantine_item q GROUP BY 1, 2
 
 -- name: attempts_by_state
+-- How many attempts each run has, by state, and how many of their batches they carry still.
 SELECT b.run_number AS run, a.state, count(DISTINCT a.id) AS attempts, sum(CASE WHEN ab.live THEN 1 ELSE 0 END) AS live
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id GROUP BY 1, 2
 

@@ -58,6 +58,7 @@ SELECT lane, source_id, source, stream, state, rank, next_offset, behind, progre
  LIMIT %(size)s
 
 -- name: counts
+-- How many lanes are in each state, of all those of `states`.
 SELECT state, count(*) AS n FROM ranked GROUP BY state
 
 -- name: owners
