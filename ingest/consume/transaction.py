@@ -84,13 +84,8 @@ def consume(
     """
     check_dense(poll, lease.next_offset)
     read = _Read(poll)
-    tries = count()
-
-    def transact() -> Consumed:
-        looks = next(tries) > 0  # for effects that are there already: the try before this one met some
-        return EffectsTransaction(source, lease, install, read, cache, looks, meanwhile).transact()
-
-    return again(transact)
+    tries = count()  # every one but the first looks for effects that are there already: the one before it met some
+    return again(lambda: EffectsTransaction(source, lease, install, read, cache, next(tries) > 0, meanwhile).transact())
 
 
 class _Read:

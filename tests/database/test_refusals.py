@@ -280,6 +280,7 @@ def test_every_ledger_table_has_a_guard(live: object) -> None:
         "token_scope",
         "kept_facts",
         "refusal",
+        "worker_process",
     }
     with as_role("owner") as cur:
         cur.execute(
