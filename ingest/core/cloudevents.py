@@ -134,6 +134,11 @@ def _bad(attributes: Mapping[str, Any]) -> Fault | None:
     return next(filter(None, map(_bad_attribute, attributes.items())), None) or _bad_optional(attributes)
 
 
+def is_type(name: Any) -> bool:
+    """Whether an event's `type` could say this, wherever it is said: what names a class is stored, and in an index."""
+    return type(name) is str and 0 < len(name.encode()) <= _TYPE_BYTES and not _CONTROL.search(name)
+
+
 def _bad_attribute(attribute: tuple[str, Any]) -> Fault | None:
     name, value = attribute
     if not _NAME.fullmatch(name):

@@ -58,7 +58,7 @@ class Reason(IntEnum):
     NO_CLASS = 30
     """The place named by [class] is not there."""
     UNKNOWN_CLASS = 31
-    """No [event.*] of the contract matches the class."""
+    """No [event.*] of the contract matches the class; where it lists none, no CloudEvents type could say it."""
     NO_ID = 32
     """A part of the id is not there."""
     ID_TYPE = 33

@@ -298,8 +298,8 @@ class Parser:
             return NotUnderstood(Reason.BAD_RUN, bad, None, None, flags)
         match = self._match(document, texts)
         found = self._classes.get(match) if type(match) is str else None
-        if found is None and not (self._any_class and type(match) is str):
-            return _refusal(_no_class(match, self._class_from), run, flags)
+        if found is None and not (self._any_class and cloudevents.is_type(match)):
+            return _refusal(_no_class(match, self._class_from, self._any_class), run, flags)
         parts = self._parts(found, document)
         if fault := self._bad_id(parts, found, value, flags):
             return _refusal(fault, run, flags, found.name if found else match)
@@ -474,11 +474,13 @@ def _id_fault(parts: tuple[Any, ...], found: _Class | None) -> Fault:
     return Fault(Reason.ID_TYPE, f"{shown(name)} is part of the id and is neither a string nor an integer")
 
 
-def _no_class(match: Any, place: Header | Pointer | None) -> Fault:
+def _no_class(match: Any, place: Header | Pointer | None, any_class: bool) -> Fault:
     if match is MISSING:
         return Fault(Reason.NO_CLASS, f"{place or '/type'} names the class and is not there")
     if type(match) is not str:
         return Fault(Reason.UNKNOWN_CLASS, f"{place or '/type'} names the class and is not a string")
+    if any_class:
+        return Fault(Reason.UNKNOWN_CLASS, f"{place} names the class and is no type of CloudEvents: {shown(match)}")
     return Fault(Reason.UNKNOWN_CLASS, f"no event class of the contract matches {shown(match)}")
 
 

@@ -62,11 +62,8 @@ class Fast:
     """Places that hold a string or an integer in whatever the struct takes."""
     constants: Mapping[tuple[str, ...], str]
     """What a place holds in whatever the struct takes."""
-
-    @property
-    def depth(self) -> int:
-        """No event the struct takes nests deeper than this (an array counts as one level more)."""
-        return max(map(len, self.fields)) + 1
+    depth: int
+    """No event the struct takes nests deeper than this: 1 where all that it holds is scalar."""
 
     def proves(self, document: Any) -> bool:
         """Whether the struct alone shows a decoded document valid; False: ask the validator."""
@@ -175,6 +172,7 @@ def fast(schema: Schema, sample: Mapping[str, Any] | None = None) -> Fast | None
         quotes=_quotes(leaves),
         sure=frozenset(leaf.tokens for leaf in leaves if leaf.always and leaf.kinds <= _ID_KINDS),
         constants={leaf.tokens: leaf.constant for leaf in leaves if leaf.always and leaf.constant is not None},
+        depth=_depth(schema.document),
     )  # fmt: skip
 
 
@@ -213,6 +211,13 @@ def _leaves(schema: Any, tokens: tuple[str, ...], path: str, always: bool = True
         if kinds == "object":
             found += _leaves(rule, leaf.tokens, leaf.path + ".", is_there)
     return found
+
+
+def _depth(schema: Any) -> int:
+    """How deep the events of a schema that `_object` took may nest; places do not tell, they end at an array."""
+    if schema.get("type") == "object":
+        return 1 + max(map(_depth, schema["properties"].values()))
+    return 1 + _depth(schema["items"]) if schema.get("type") == "array" else 0
 
 
 def _quotes(leaves: list[_Leaf]) -> Callable[[Any], int] | None:

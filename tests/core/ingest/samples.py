@@ -17,6 +17,7 @@ from ingest.core.contract.shape import (
     Schema,
 )
 from ingest.core.pointer import Header, Place, Pointer, parse_pointer
+from ingest.core.record import Parser
 
 FLIGHT_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -72,3 +73,12 @@ def flight(**changed: Any) -> dict[str, Any]:
 
 def encoded(document: Any) -> bytes:
     return json.dumps(document).encode()
+
+
+def without_fast_path(made: Contract) -> Parser:
+    """What every record must come to, whichever way it goes."""
+    parser = Parser(made)
+    parser._fast = {}
+    for found in parser._classes.values():
+        found.fast = None
+    return parser

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.core.contract import EventClass, Format
-from ingest.core.pointer import parse_pointer
+from ingest.core.pointer import Header, parse_pointer
 from ingest.core.record import Flag, Headers, NotUnderstood, Parser, Reason, Understood
 from tests.core.ingest.samples import contract, encoded, schema
 
@@ -135,6 +135,9 @@ def test_declared_classes_bind_type_schema_and_id() -> None:
     broken = plain.parse(encoded(event(data={})), b"k", STRUCTURED)
     assert isinstance(broken, NotUnderstood)
     assert (broken.reason, broken.class_name) == (Reason.SCHEMA, "paid")
+    own = plain.parse(encoded(event()), b"k", STRUCTURED)
+    assert isinstance(own, Understood)
+    assert own.parts == ("/orders", "7")
 
 
 def test_a_schema_needs_json_data() -> None:
@@ -144,6 +147,42 @@ def test_a_schema_needs_json_data() -> None:
         got = parser.parse(encoded(event(**changed)), b"k", STRUCTURED)
         assert isinstance(got, NotUnderstood)
         assert got.reason is Reason.SCHEMA
+
+
+def of_class(kind: Any, *, in_header: bool) -> Understood | NotUnderstood:
+    """An event whose class is named beside its type, in a stream that lists no classes."""
+    if in_header:
+        by_header = Parser(contract(kind=Format.CLOUDEVENTS, class_from=Header("kind")))
+        return by_header.parse(encoded(event()), b"k", [*STRUCTURED, ("kind", kind.encode())])
+    by_pointer = Parser(contract(kind=Format.CLOUDEVENTS, class_from=parse_pointer("/data/kind")))
+    return by_pointer.parse(encoded(event(data={"kind": kind} if kind else {})), b"k", STRUCTURED)
+
+
+@pytest.mark.parametrize("in_header", [True, False])
+@pytest.mark.parametrize("kind", ["paid", "é" * 100, "x" * 200])
+def test_a_class_may_be_named_beside_the_type(kind: str, in_header: bool) -> None:
+    got = of_class(kind, in_header=in_header)
+    assert isinstance(got, Understood)
+    assert (got.class_name, got.class_number) == (kind, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_header", "reason"),
+    [
+        ("", True, Reason.UNKNOWN_CLASS), ("a\0b", True, Reason.UNKNOWN_CLASS), ("a\0b", False, Reason.NUL),
+        ("a\x07", True, Reason.UNKNOWN_CLASS), ("a\x07", False, Reason.UNKNOWN_CLASS),
+        ("é" * 101, True, Reason.UNKNOWN_CLASS), ("x" * 201, True, Reason.UNKNOWN_CLASS),
+        ("x" * 9_000, False, Reason.UNKNOWN_CLASS), (7, False, Reason.UNKNOWN_CLASS), (None, False, Reason.NO_CLASS),
+    ],
+)  # fmt: skip
+def test_it_is_held_to_what_a_type_may_say(kind: Any, in_header: bool, reason: Reason) -> None:
+    """No contract bounds it, and it is stored: PostgreSQL takes no NUL, and an index nothing of thousands of bytes."""
+    got = of_class(kind, in_header=in_header)
+    assert isinstance(got, NotUnderstood)
+    assert got.reason is reason
+    assert got.detail.isprintable()
+    assert len(got.detail) < 600
+    assert "of the contract" not in got.detail
 
 
 def test_ids_in_headers_are_bounded_too() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.core.contract import Contract, EventClass, Format, Limits
+from ingest.core.contract import EventClass, Format, Limits
 from ingest.core.pointer import Header, parse_pointer
 from ingest.core.record import UNREADABLE_NAME, Flag, Headers, NotUnderstood, Parser, Reason, Understood
-from tests.core.ingest.samples import FLIGHT_SCHEMA, contract, encoded, flight, flight_class
+from tests.core.ingest.samples import FLIGHT_SCHEMA, contract, encoded, flight, flight_class, without_fast_path
 from tests.examples import examples
 
 ID = ("UA", 1545, "2013-01-01T10:00:00Z")
@@ -178,6 +179,7 @@ def test_a_run_the_schema_knows_is_read_on_the_fast_path() -> None:
     assert understood(parser, encoded(flight(run=None))).run is None
     assert understood(parser, encoded(flight())).run is None
     assert refused(parser, encoded(flight(run=""))).reason is Reason.BAD_RUN
+    assert understood(parser, encoded(flight(run="2013-01")), headers=[("pg-run", b"2013-02")]).run == "2013-02"
 
 
 @BOTH
@@ -203,6 +205,8 @@ def test_the_run_in_a_header_is_known_even_of_what_is_not_understood(parser: Par
         (b"k", [("a", b"\xff")], Flag.HEADER_NOT_UTF8),
         (b"k", [("a", b"\xc3\xa9")], 0),
         (b"k", [("a", b"1"), ("a", b"2")], Flag.REPEATED_HEADER),
+        (b"k", [("content-type", b"text/json")] * 2, Flag.REPEATED_HEADER),
+        (b"k", [("ce_id", None), ("content-type", b"\xff")], Flag.NULL_HEADER | Flag.HEADER_NOT_UTF8),
         (None, [("", None), ("", b"\xff")], 1 | 4 | 8 | 16 | 32),
     ],
 )
@@ -240,7 +244,7 @@ def test_what_is_as_large_as_a_limit_is_taken() -> None:
     small = Limits(value_bytes=len(value), key_bytes=4, id_bytes=26, headers=2)
     for parser in (Parser(contract(limits=small)), Parser(contract(flight_class(FLIGHT_SCHEMA), limits=small))):
         assert understood(parser, value, b"1234").value == value
-        assert understood(parser, value, headers=[("a", b"x" * (len(value) - 2)), ("b", b"")])
+        assert understood(parser, value, b"1234", [("a", b"x" * (len(value) - 2)), ("b", b"")])
         assert refused(parser, value + b" ").reason is Reason.TOO_LARGE
         assert refused(parser, value, headers=[("a", b"x" * (len(value) - 1)), ("b", b"")]).reason is (
             Reason.HEADERS_TOO_LARGE
@@ -275,6 +279,12 @@ def test_an_identity_is_made_of_integers_of_64_bits(parser: Parser, number: int,
     got = parser.parse(encoded(flight(flight=number)), b"k", None)
     assert isinstance(got, Understood) is taken
     assert taken or (isinstance(got, NotUnderstood) and got.reason is Reason.NUMBER_RANGE)
+
+
+@BOTH
+def test_an_id_is_measured_where_a_number_is_inexact_too(parser: Parser) -> None:
+    value = encoded(flight(carrier="x" * 600, delay=2**53 + 1))
+    assert refused(parser, value).reason is Reason.ID_TOO_LARGE
 
 
 @pytest.mark.parametrize("raw", [None, b"\xff"])
@@ -337,6 +347,21 @@ def test_several_classes_and_a_class_from_a_header() -> None:
     )
 
 
+def test_what_names_no_class_is_said_with_its_place() -> None:
+    by_header = Parser(contract(class_from=Header("kind")))
+    assert refused(by_header, encoded(flight())).detail == "header:kind names the class and is not there"
+    by_field = Parser(contract(class_from=parse_pointer("/kind")))
+    assert refused(by_field, encoded(flight())).detail == "/kind names the class and is not there"
+    assert refused(by_field, encoded(flight(kind=7))).detail == "/kind names the class and is not a string"
+    assert refused(PLAIN, encoded(flight(type="boat"))).detail == 'no event class of the contract matches "boat"'
+
+
+def test_a_contract_that_lists_no_class_understands_nothing_unless_it_is_for_cloudevents() -> None:
+    parser = Parser(replace(contract(), events=()))
+    assert not parser.takes_any_class
+    assert refused(parser, encoded(flight())).reason is Reason.UNKNOWN_CLASS
+
+
 def test_a_nested_id_on_the_fast_path() -> None:
     event = EventClass(1, "flight", "flight", (parse_pointer("/plane/tail"),), flight_class(FLIGHT_SCHEMA).schema)
     parser = Parser(contract(event))
@@ -347,14 +372,6 @@ def test_a_nested_id_on_the_fast_path() -> None:
 
 
 # The fast path against the slow one
-
-
-def without_fast_path(made: Contract) -> Parser:
-    parser = Parser(made)
-    parser._fast = {}
-    for found in parser._classes.values():
-        found.fast = None
-    return parser
 
 
 SCHEMED = contract(flight_class(FLIGHT_SCHEMA))
