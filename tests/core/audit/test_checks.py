@@ -354,6 +354,19 @@ def test_an_attempt_whose_log_is_gone_is_named_and_can_not_be_cleared() -> None:
     assert check.cause == "attempt 17 (7 events) went to a flights.bus that is gone"
 
 
+@pytest.mark.parametrize(
+    ("copies", "first", "said"),
+    [
+        (0, None, ""),
+        (1, (2, 7), ", and 1 further copy by somebody else, at partition 2, offset 7"),
+        (3, (0, 9), ", and 3 further copies by somebody else, the first at partition 0, offset 9"),
+    ],
+)
+def test_copies_are_said_and_break_nothing(copies: int, first: tuple[int, int] | None, said: str) -> None:
+    check = judge("PUBLISHED", w.changed("publishing", copies=copies, first_copy=first))
+    assert (check.state, check.observed) == (c.State.HOLDS, f"100 of 100 events at one place{said}")
+
+
 def test_checks_nobody_asked_for_are_not_listed() -> None:
     assert c.expected(replace(w.GOOD, totals=w.seen({})), w.NOW) is None
     assert c.degraded(replace(w.GOOD, rules=replace(w.RULES, contexts=())), w.NOW) is None
