@@ -143,6 +143,7 @@ def test_two_thousand_holes_are_one_statement(make_flow: MakeFlow, monkeypatch: 
         " WHERE g.source_id = ANY(%(sources)s) GROUP BY g.state",
         sources=flow.sources("inbox"),
     )
-    assert [row.state for row in holes] == ["PROVEN"] * 3
+    # an aborted transaction's marker may come after the next record: then it is a hole of its own
+    assert len(holes) in (3, 4) and {row.state for row in holes} == {"PROVEN"}, holes
     assert sum("INSERT INTO gap" in text for text in told) <= sum("INSERT INTO batch" in text for text in told) + 1
     assert sum("SET state = 'PROVEN'" in text for text in told) == 1
