@@ -33,6 +33,7 @@ from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
 from ingest.db import Cursor, again, looked_up, one, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
+from ingest.lanes.gap_claims import claim_gaps
 from ingest.lanes.lease import lost
 from ingest.lanes.partition_lane import ReadingLane
 from ingest.models import Source
@@ -122,7 +123,7 @@ class Admission:
         failpoint("admit.after_receipts")
         self._write_items(cur, batch, decisions.items)
         failpoint("admit.after_items")
-        self._write_gaps(cur)
+        claim_gaps(cur, self.lease, self.poll.holes)
         failpoint("admit.after_gaps")
         done = self._write_batch(cur, batch, decisions)
         failpoint("admit.after_batch")
@@ -247,18 +248,6 @@ class Admission:
                 "seen": [i.count for i in items],
             },
         )  # fmt: skip
-
-    def _write_gaps(self, cur: Cursor) -> None:
-        holes = self.poll.holes
-        if holes:
-            cur.execute(
-                sql.insert_gaps,
-                {
-                    "source": self.lease.source, "fence": self.lease.fence, "froms": [h.start for h in holes],
-                    "tos": [h.end for h in holes], "epochs": [h.leader_epoch for h in holes],
-                    "isolations": [h.isolation for h in holes], "whys": [h.why for h in holes],
-                },
-            )  # fmt: skip
 
     def _write_batch(self, cur: Cursor, batch: int, decisions: Decisions) -> Admitted:
         """No batch row where the read brought only holes: then gap rows alone explain the move."""

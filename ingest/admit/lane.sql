@@ -85,12 +85,6 @@ VALUES (%(batch)s, %(source)s, %(win)s, %(run)s, %(contract)s, %(start)s, %(end)
 INSERT INTO publish_queue (batch_id, source_id, from_offset, events, bytes)
 VALUES (%(batch)s, %(source)s, %(start)s, %(events)s, %(bytes)s)
 
--- name: insert_gaps
--- However many holes a read brought, one statement.
-INSERT INTO gap (source_id, from_offset, to_offset, leader_epoch, isolation, why, state, fence)
-SELECT %(source)s, g.*, 'CLAIMED', %(fence)s
-  FROM unnest(%(froms)b::bigint[], %(tos)b::bigint[], %(epochs)b::integer[], %(isolations)s::text[], %(whys)s::text[]) g
-
 -- name: raise_revision
 -- Admission holds the position row that the cut locks, so what this statement sees of the window's state is settled.
 UPDATE run_window SET revision = revision + 1 WHERE id = %(win)s AND state = 'CUT'

@@ -40,6 +40,7 @@ from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import packed_headers
 from ingest.db import Cursor, again, statements, write
 from ingest.failpoints import failpoint
+from ingest.lanes.gap_claims import claim_gaps
 from ingest.models import Source
 from ingest.projections.base import (
     NOWHERE,
@@ -197,7 +198,7 @@ class EffectsTransaction:
             failpoint("consume.after_kept")
             self._write_contradictions(cur, became)
             failpoint("consume.after_contradictions")
-            self._write_gaps(cur)
+            claim_gaps(cur, self.lease, self.poll.holes)
             failpoint("consume.after_gaps")
             done = self._write_batch(cur, batch, became)
             failpoint("consume.after_batch")
@@ -374,18 +375,6 @@ class EffectsTransaction:
                 "details": [r.why for r in found],
             },
         )  # fmt: skip
-
-    def _write_gaps(self, cur: Cursor) -> None:
-        holes = self.poll.holes
-        if holes:
-            cur.execute(
-                sql.insert_gaps,
-                {
-                    "source": self.lease.source, "fence": self.lease.fence, "froms": [h.start for h in holes],
-                    "tos": [h.end for h in holes], "epochs": [h.leader_epoch for h in holes],
-                    "isolations": [h.isolation for h in holes], "whys": [h.why for h in holes],
-                },
-            )  # fmt: skip
 
     def _write_batch(self, cur: Cursor, batch: int, became: _Became) -> Consumed:
         rulings = Counter(r.ruling for r in became.kept)

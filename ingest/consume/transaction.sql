@@ -55,12 +55,6 @@ VALUES (%(batch)s, %(source)s, %(start)s, %(end)s, %(epoch)s, %(records)s, %(app
 INSERT INTO bus_copies (bus_batch_id, win, copies, first_offset)
 SELECT %(batch)s, c.* FROM unnest(%(wins)b::integer[], %(copies)b::integer[], %(firsts)b::bigint[]) c
 
--- name: insert_gaps
--- Offsets without a record, claimed by this read until a second reader proves them.
-INSERT INTO gap (source_id, from_offset, to_offset, leader_epoch, isolation, why, state, fence)
-SELECT %(source)s, g.*, 'CLAIMED', %(fence)s
-  FROM unnest(%(froms)b::bigint[], %(tos)b::bigint[], %(epochs)b::integer[], %(isolations)s::text[], %(whys)s::text[]) g
-
 -- name: windows_in_range
 -- Cut windows that this read may lie in: their CAUGHT_UP and PUBLISHED change with it.
 SELECT w.id FROM window_range r JOIN run_window w ON w.id = r.win

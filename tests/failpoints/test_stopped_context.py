@@ -48,22 +48,13 @@ def job(flow: Flow, **more: Any) -> dict[str, Any]:
     return {"stream": flow.name, "sources": flow.sources(), "run": "r1", "idle": 120, "lease": 30, **more}
 
 
-def falls(weather: Flow) -> None:
-    """The bus contradicts what weather's PASS stands on, and weather is judged again."""
-    fails(weather)
-
-
-def nobody_looks(weather: Flow) -> None:
-    lapses(weather)
-
-
 Falling = Callable[[Flow], None]
 
 
 def each_falls(points: list[str], *lapsing: str) -> list[Any]:
     """A fall at each of these points; at some, too, a context that nobody looks at."""
     assert set(lapsing) <= set(points)
-    cases = [(point, falls) for point in points] + [(point, nobody_looks) for point in lapsing]
+    cases = [(point, fails) for point in points] + [(point, lapses) for point in lapsing]
     return [pytest.param(*case, id=f"{case[0]}-{case[1].__name__}") for case in cases]
 
 
@@ -111,7 +102,7 @@ def test_a_closer_stopped_while_its_context_falls_opens_nothing(
     with meanwhile(falling, weather):
         workers.wake()
         workers.ended()
-    if falling is nobody_looks:
+    if falling is lapses:
         outlasts(flights)
     is_shut(flights)
     workers.run("enforce", **job(flights, unsure=True))
@@ -129,7 +120,7 @@ def test_a_look_stopped_while_its_context_falls_extends_nothing(
     with meanwhile(falling, weather):
         workers.wake()
         workers.ended()
-    if falling is nobody_looks:
+    if falling is lapses:
         outlasts(flights)
     is_shut(flights)
     workers.run("enforce", **job(flights, unsure=True))
@@ -140,7 +131,7 @@ def test_a_request_stopped_while_the_context_falls_is_refused(workers: Workers, 
     assert flights.judge().verdict.state == "PASS"
     workers.start("decide", "decide.after_looking:1:STOP", **job(flights, status=403))
     workers.stopped()
-    falls(weather)
+    fails(weather)
     workers.wake()
     assert workers.ended() == 0
 
@@ -155,7 +146,7 @@ def test_a_lane_stopped_while_its_context_falls_makes_no_pass(workers: Workers, 
     flow.sample()
     workers.start("work", f"{point}:1:STOP", **job(flow))
     workers.stopped()
-    falls(weather)
+    fails(weather)
     workers.wake()
     workers.ended()
     flow.work_until(lambda: flow.count("effect") == 2)
