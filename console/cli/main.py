@@ -11,13 +11,14 @@ from typing import NoReturn
 import click
 
 from console.environment import refuse_unusable
+from console.version import VERSION
 from ingest.core.errors import PassgateError
 from stack.bootstrap import BootstrapError, add_demo_data
 from stack.place import UnsafeFolder
 
 REFUSED = 3
 USAGE = 2
-ASK_FOR_NO_SETTING = {"-h", "--help", "check"}
+ASK_FOR_NO_SETTING = {"-h", "--help", "--version", "version", "check"}
 """A start with settings that cannot be used is refused, whatever was asked; `check` says it among all that it finds."""
 
 
@@ -75,6 +76,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="passgate")
 def passgate() -> None:
     """Passgate: until it says PASS, nothing downstream reads it.
 
@@ -85,6 +87,8 @@ def passgate() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code; an error of ours is one line, never a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words == ["version"]:
+        words = ["--version"]  # Django has a command of this name, which says Django's
     if words and words[0] not in ASK_FOR_NO_SETTING:
         refuse_unusable()
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
