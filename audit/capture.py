@@ -21,6 +21,7 @@ from audit.core import snapshot as s
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError
 from ingest.core.group import group_of, mark_of
+from ingest.core.ids import WindowId
 from ingest.db import Cursor, read, statements
 from ingest.install import install_id
 from ingest.kafka import (
@@ -325,7 +326,7 @@ def _listen(reader: PartitionReader, silent: set[Partition], timeout: float) -> 
 
 def store_snapshot(
     cur: Cursor,
-    win: int,
+    win: WindowId,
     kind: str,
     captured: Captured,
     database: f.DatabaseIdentity | None,
@@ -343,7 +344,7 @@ def store_snapshot(
 
 def append_basis(
     cur: Cursor,
-    win: int,
+    win: WindowId,
     snapshot: int,
     broker: f.Broker,
     sources: tuple[tuple[f.BasisSource, ...], tuple[f.BasisSource, ...]],
@@ -357,7 +358,7 @@ def append_basis(
     return int(row.generation)
 
 
-def read_basis(cur: Cursor, win: int) -> f.Measured[f.Basis] | None:
+def read_basis(cur: Cursor, win: WindowId) -> f.Measured[f.Basis] | None:
     """The window's basis, all generations folded, measured when its newest one was recorded."""
     rows = cur.execute(sql.basis, {"win": win}).fetchall()
     later = frozenset(source_label(row) for row in cur.execute(sql.later_sources, {"win": win}).fetchall())
@@ -365,7 +366,7 @@ def read_basis(cur: Cursor, win: int) -> f.Measured[f.Basis] | None:
     return f.Measured(basis, rows[-1].recorded_at, f"basis generation {basis.generation}") if basis else None
 
 
-def read_end(cur: Cursor, win: int) -> f.Measured[f.Broker] | None:
+def read_end(cur: Cursor, win: WindowId) -> f.Measured[f.Broker] | None:
     """What the broker said when the window was cut; None before, or where the shape is unknown (S15)."""
     row = cur.execute(sql.end_snapshot, {"win": win}).fetchone()
     if row is None or row.facts.get("schema") != s.SNAPSHOT or "broker" not in row.facts:
@@ -373,7 +374,7 @@ def read_end(cur: Cursor, win: int) -> f.Measured[f.Broker] | None:
     return f.Measured(s.read_broker(row.facts["broker"]), row.taken_at, "end snapshot")
 
 
-def read_behind(cur: Cursor, win: int) -> tuple[f.Behind, ...]:
+def read_behind(cur: Cursor, win: WindowId) -> tuple[f.Behind, ...]:
     """What lay behind the window's cut when it was made; nothing where nobody wrote it down."""
     row = cur.execute(sql.end_snapshot, {"win": win}).fetchone()
     return s.read_behind(row.facts) if row is not None and row.facts.get("schema") == s.SNAPSHOT else ()

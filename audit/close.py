@@ -31,6 +31,7 @@ from audit.partitions import grown, notice_partitions
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import NotFound, PassgateError, RunError
+from ingest.core.ids import SourceId, WindowId
 from ingest.db import Cursor, DatabaseGone, Refused, again, beside, one, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import compiled
@@ -87,7 +88,7 @@ class WindowFailed(RunError):
 class Judged:
     """A verdict not stored yet, and the revision it was measured at."""
 
-    win: int
+    win: WindowId
     verdict: v.Verdict
     measurement: Measurement
 
@@ -119,14 +120,14 @@ class Stored:
     new: bool = True
 
 
-def window_of(stream: str, run_id: str, window: int | None = None) -> int:
+def window_of(stream: str, run_id: str, window: int | None = None) -> WindowId:
     """The window's number in the database; None: the run's newest. Raises NotFound."""
     with read() as cur:
         row = cur.execute(sql.window_of, {"stream": stream, "run_id": run_id, "window": window}).fetchone()
     if row is None:
         name = f"{stream}/{run_id}" + (f" window {window}" if window is not None else "")
         raise NotFound(expected=name, found="none")
-    return int(row.id)
+    return WindowId(row.id)
 
 
 # ---- verbs ----------------------------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ def close_run(
         time.sleep(0.25)
 
 
-def judge(win: int) -> Judged:
+def judge(win: WindowId) -> Judged:
     """Everything up to the verdict, with nothing stored but the bus's end and gaps' proofs."""
     contract, captured, refuted = _look(win)
     measurement = measure(win, captured, refuted)
@@ -169,7 +170,7 @@ def judge(win: int) -> Judged:
     return Judged.of(measurement)
 
 
-def _look(win: int) -> tuple[Contract, look.Captured, dict[int, int]]:
+def _look(win: WindowId) -> tuple[Contract, look.Captured, dict[SourceId, int]]:
     """What Kafka says of a sealed window, and by source the offsets of gaps that a second reader found records in.
 
     What can be written down of it is: the bus's end, and gaps that are proven.
@@ -211,14 +212,14 @@ def _too_old(judged: Judged, found: str) -> FactsTooOld:
     return FactsTooOld(expected=f"facts at most {bound} old", found=found, next_step="judge it again")
 
 
-def diagnosis_now(win: int, permissions: set[str] | None = None) -> Diagnosis:
+def diagnosis_now(win: WindowId, permissions: set[str] | None = None) -> Diagnosis:
     return diagnose(checks_now(win), None, permissions)
 
 
 # ---- the bus's end --------------------------------------------------------------------------------------------------
 
 
-def read_bus_end(win: int, contract: Contract) -> bool:
+def read_bus_end(win: WindowId, contract: Contract) -> bool:
     """Once every inbox source is at its cut and every attempt settled: the high watermark of every bus partition.
 
     Raised nothing and wrote nothing where it is not time yet or Kafka did not answer; True when the end is known. An
@@ -232,7 +233,7 @@ def read_bus_end(win: int, contract: Contract) -> bool:
     return _read_end(win, contract)
 
 
-def _read_end(win: int, contract: Contract) -> bool:
+def _read_end(win: WindowId, contract: Contract) -> bool:
     with read() as cur:
         ready = cur.execute(sql.ready_for_bus_end, {"win": win}).fetchone()
     if ready is None:
@@ -249,7 +250,7 @@ def _read_end(win: int, contract: Contract) -> bool:
     return again(lambda: _write_bus_end(win, broker))
 
 
-def _write_bus_end(win: int, broker: f.Broker) -> bool:
+def _write_bus_end(win: WindowId, broker: f.Broker) -> bool:
     """All partitions or none. The next window's bus ranges begin here."""
     with write() as cur:
         ends = {}
@@ -389,7 +390,7 @@ class _Pause:
 
 #: A window that is judged for longer than this in vain rests for a multiple of it: others' turns come in between.
 LONG, REST = 2.0, 3
-_pauses: dict[int, _Pause] = {}
+_pauses: dict[WindowId, _Pause] = {}
 
 
 def evaluate_due(clock: Callable[[], float] = time.monotonic) -> list[Stored]:
@@ -404,7 +405,7 @@ def evaluate_due(clock: Callable[[], float] = time.monotonic) -> list[Stored]:
 EVALUATE_SECONDS = 3.0
 
 
-def _due(clock: Callable[[], float]) -> Iterator[int]:
+def _due(clock: Callable[[], float]) -> Iterator[WindowId]:
     """Windows that have moved come first, for somebody waits for their verdict; at last open ones are looked after,
     and Kafka is asked once for all of them. Of each kind at least one has its turn, however long the others take."""
     with read() as cur:
@@ -434,11 +435,11 @@ def _auto(contract_id: int) -> bool:
     return compiled(contract_id).contract.close.auto
 
 
-def _pause(win: int) -> _Pause:
+def _pause(win: WindowId) -> _Pause:
     return _pauses.setdefault(win, _Pause())
 
 
-def _forget_others(windows: set[int]) -> None:
+def _forget_others(windows: set[WindowId]) -> None:
     for win in _pauses.keys() - windows:
         del _pauses[win]
 
@@ -452,7 +453,7 @@ class _Turns:
         self._clock = clock
         self._until = clock() + EVALUATE_SECONDS
 
-    def of(self, kind: str, windows: list[int]) -> Iterator[int]:
+    def of(self, kind: str, windows: list[WindowId]) -> Iterator[WindowId]:
         """At least one; `windows` are in order of their numbers."""
         last = self._stood.get(kind, 0)
         first = bisect_right(windows, last)
@@ -463,7 +464,7 @@ class _Turns:
                 return
 
 
-def _evaluate(win: int, now: float) -> Stored | None:
+def _evaluate(win: WindowId, now: float) -> Stored | None:
     began = time.monotonic()
     try:
         with alone(win) as mine:
@@ -485,7 +486,7 @@ JUDGE_SECONDS = 600.0
 
 
 @contextmanager
-def alone(win: int) -> Iterator[bool]:
+def alone(win: WindowId) -> Iterator[bool]:
     """Whether this process is the one that judges the window by itself; another one goes on to another window.
 
     Not for a person's close: it is not turned away by a judge that got stuck, and of two verdicts one is stored (S12).
@@ -496,12 +497,12 @@ def alone(win: int) -> Iterator[bool]:
         yield held.execute(sql.judge_alone, {"win": win}).fetchone() is not None
 
 
-def _write_judge(win: int) -> None:
+def _write_judge(win: WindowId) -> None:
     with write() as cur:
         cur.execute(sql.judge_row, {"win": win})
 
 
-def _judged_by_itself(win: int, began: float) -> Stored | None:
+def _judged_by_itself(win: WindowId, began: float) -> Stored | None:
     if _says_the_same(_pause(win).counted):
         return None
     failpoint("evaluate.after_look")
@@ -520,7 +521,7 @@ def _judged_by_itself(win: int, began: float) -> Stored | None:
     return stored if stored.new else None
 
 
-def _say_unjudged(win: int, why: str | None) -> None:
+def _say_unjudged(win: WindowId, why: str | None) -> None:
     """On the window's row, where its page finds it."""
     with read() as cur:
         told = cur.execute(sql.told_unjudged, {"win": win}).fetchone()
@@ -528,7 +529,7 @@ def _say_unjudged(win: int, why: str | None) -> None:
         again(lambda: _write_unjudged(win, why))
 
 
-def _write_unjudged(win: int, why: str | None) -> None:
+def _write_unjudged(win: WindowId, why: str | None) -> None:
     with write() as cur:
         cur.execute(sql.unjudged, {"win": win, "why": why and why[:2000]})
 

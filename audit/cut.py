@@ -14,6 +14,7 @@ from audit.partitions import notice_partitions, take_in_doors
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract, Totals
 from ingest.core.errors import BrokerError, NotFound, RunError
+from ingest.core.ids import WindowId
 from ingest.db import Cursor, Refused, again, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import compiled
@@ -55,7 +56,7 @@ class Sealed:
     """
 
     result: str
-    win: int
+    win: WindowId
     window: int
     cuts: dict[str, int]
     behind: tuple[f.Behind, ...] = ()
@@ -136,7 +137,7 @@ def _check_same(row: Any, totals: Mapping[str, int]) -> None:
         )
 
 
-def _cuts(cur: Cursor, win: int) -> dict[str, int]:
+def _cuts(cur: Cursor, win: WindowId) -> dict[str, int]:
     rows = cur.execute(sql.inbox_ranges, {"win": win}).fetchall()
     return {look.source_label(row): row.end_offset for row in rows if row.end_offset is not None}
 
@@ -173,7 +174,7 @@ def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Se
     return Sealed("sealed", row.win, row.number, cuts, behind)
 
 
-def _cut(cur: Cursor, source: Any, win: int, broker: f.Broker) -> int:
+def _cut(cur: Cursor, source: Any, win: WindowId, broker: f.Broker) -> int:
     """Where a log is gone nothing more will be read: an earlier cut on it cannot be reached, and is not waited for."""
     if _is_gone(source, broker):
         return leave_position(cur, source.source_id, win)
@@ -260,6 +261,6 @@ def _check_totals(row: Any, totals: Mapping[str, int]) -> None:
             raise TotalsInvalid(expected=f"a count of {event_class}", found=str(declared)[:40])
 
 
-def declared_totals(win: int) -> dict[str, int]:
+def declared_totals(win: WindowId) -> dict[str, int]:
     with read() as cur:
         return {row.event_class: row.declared for row in cur.execute(sql.totals, {"win": win}).fetchall()}

@@ -22,6 +22,7 @@ from audit.core.gate import Code, GateDecision
 from audit.core.snapshot import read_basis
 from audit.measure import lanes_of
 from ingest.core.errors import PassgateError
+from ingest.core.ids import WindowId
 from ingest.db import DatabaseGone, Refused, again, prepared, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Partition, Start
@@ -37,7 +38,7 @@ sql = statements("audit", "enforce")
 class Enforced:
     """What became of one open gate: "extended", "shut" or "unmeasured", and why."""
 
-    win: int
+    win: WindowId
     outcome: str
     why: str = ""
 
@@ -139,7 +140,7 @@ def _enforced(looked: _Round) -> list[Enforced]:
     failpoint("enforce.after_capture")
     rows = [row for gates in looked.gates.values() for row in gates]
     bases, ranges = _standing([row.win for row in rows])
-    found: dict[int, Enforced] = {}
+    found: dict[WindowId, Enforced] = {}
     for depth in sorted({row.depth for row in rows}):  # a context's lease is extended before what was built on it
         some = [row for row in rows if row.depth == depth]
         contexts = _contexts([row.win for row in some]) if depth else {}
@@ -164,8 +165,8 @@ def _enforced(looked: _Round) -> list[Enforced]:
 
 
 def _follow(
-    rows: Sequence[Any], seen: dict[int, Enforced], captured: Mapping[Contracted, look.Captured]
-) -> dict[int, Enforced]:
+    rows: Sequence[Any], seen: dict[WindowId, Enforced], captured: Mapping[Contracted, look.Captured]
+) -> dict[WindowId, Enforced]:
     """What was seen becomes so: gates are shut, and the others' leases extended."""
     for row in rows:
         if seen[row.win].outcome == "shut":
@@ -180,9 +181,9 @@ def _follow(
 OVERTAKEN = "what was seen is too old, or a verdict, a contradiction or a context's end came in between"
 
 
-def _contexts(wins: list[int]) -> dict[int, list[tuple[core.Context, datetime]]]:
+def _contexts(wins: list[WindowId]) -> dict[WindowId, list[tuple[core.Context, datetime]]]:
     """What these windows were joined with, and the database's time at the look."""
-    found: dict[int, list[tuple[core.Context, datetime]]] = defaultdict(list)
+    found: dict[WindowId, list[tuple[core.Context, datetime]]] = defaultdict(list)
     with read() as cur:
         for row in cur.execute(sql.contexts, {"wins": wins}).fetchall():
             context = core.Context(row.verdict, row.fallen, row.checked_at, row.open_until)
@@ -190,10 +191,10 @@ def _contexts(wins: list[int]) -> dict[int, list[tuple[core.Context, datetime]]]
     return found
 
 
-def _standing(wins: list[int]) -> tuple[dict[int, f.Basis | None], dict[int, list[core.Range]]]:
+def _standing(wins: list[WindowId]) -> tuple[dict[WindowId, f.Basis | None], dict[WindowId, list[core.Range]]]:
     """What the gates' windows were judged against, and their ranges."""
-    generations: dict[int, list[tuple[int, Any]]] = defaultdict(list)
-    ranges: dict[int, list[core.Range]] = defaultdict(list)
+    generations: dict[WindowId, list[tuple[int, Any]]] = defaultdict(list)
+    ranges: dict[WindowId, list[core.Range]] = defaultdict(list)
     with read() as cur:
         for row in cur.execute(sql.bases, {"wins": wins}).fetchall():
             generations[row.win].append((row.generation, row.facts))
@@ -262,7 +263,7 @@ def _extended(values: Mapping[str, Any]) -> set[int]:
 
 def _write_down(rows: Sequence[Any], found: Sequence[Enforced]) -> None:
     """When each stream was looked at, and what was found."""
-    outcomes: dict[int, set[str]] = defaultdict(set)
+    outcomes: dict[WindowId, set[str]] = defaultdict(set)
     for row, answer in zip(rows, found, strict=True):
         outcomes[row.stream_id].add(f"{answer.outcome}: {answer.why}" if answer.why else answer.outcome)
     values = {"streams": list(outcomes), "outcomes": [w.listed(sorted(said)) for said in outcomes.values()]}
@@ -286,7 +287,7 @@ def _shut(row: Any, why: str) -> Enforced:
     return Enforced(row.win, "shut", why)
 
 
-def _write_shut(win: int, why: str) -> None:
+def _write_shut(win: WindowId, why: str) -> None:
     with write() as cur:
         cur.execute(sql.shut, {"win": win, "why": why})
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from audit.capture import admin
 from ingest.core.errors import BrokerError
+from ingest.core.ids import SourceId, WindowId
 from ingest.db import again, read, statements, write_apart
 from ingest.failpoints import failpoint
 from ingest.kafka import Cluster, Partition, PartitionReader, Start
@@ -53,7 +54,7 @@ def _proofs(rows: Iterable[Any]) -> _Proofs:
 _seen: OrderedDict[tuple[int, int], _Proofs] = OrderedDict()
 
 
-def prove(win: int) -> dict[int, int]:
+def prove(win: WindowId) -> dict[SourceId, int]:
     """Turns CLAIMED gaps of the window's inbox ranges into PROVEN ones where a second reader says so too.
 
     Returns, by source, how many offsets of a gap turned out to hold records, in those that others proved, too. A broker
@@ -61,7 +62,7 @@ def prove(win: int) -> dict[int, int]:
     """
     with read() as cur:
         rows = cur.execute(sql.gaps, {"win": win}).fetchall()
-    by_source: dict[int, list[Any]] = defaultdict(list)
+    by_source: dict[SourceId, list[Any]] = defaultdict(list)
     for row in rows:
         by_source[row.source_id].append(row)
     until = time.monotonic() + SECONDS_IN_ALL
@@ -74,7 +75,7 @@ def prove(win: int) -> dict[int, int]:
     return {source: n for source, n in refuted.items() if n}
 
 
-def _look_at(win: int, source: int, rows: Sequence[Any]) -> int:
+def _look_at(win: WindowId, source: SourceId, rows: Sequence[Any]) -> int:
     """Claimed gaps of one source, and proven ones where not all of them are known here."""
     claimed = [row for row in rows if row.state == "CLAIMED"]
     proven = _proofs(row for row in rows if row.state == "PROVEN")
@@ -85,14 +86,14 @@ def _look_at(win: int, source: int, rows: Sequence[Any]) -> int:
     return refuted
 
 
-def _remember(win: int, source: int, proofs: _Proofs) -> None:
+def _remember(win: WindowId, source: SourceId, proofs: _Proofs) -> None:
     _seen[win, source] = proofs
     _seen.move_to_end((win, source))
     if len(_seen) > MOST_SEEN:
         _seen.popitem(last=False)
 
 
-def _prove_source(win: int, source: int, rows: Sequence[Any], proven: _Proofs) -> int:
+def _prove_source(win: WindowId, source: SourceId, rows: Sequence[Any], proven: _Proofs) -> int:
     """Offsets of another incarnation of the topic are nobody's: they prove nothing (K5)."""
     spans = [(row.from_offset, row.to_offset) for row in rows]
     try:
@@ -143,7 +144,7 @@ def _covered(span: Span, empty: Iterable[Span]) -> bool:
     return any(start <= span[0] and span[1] <= end for start, end in empty)
 
 
-def _write(win: int, source: int, rows: Sequence[Any], ended: int) -> _Proofs:
+def _write(win: WindowId, source: SourceId, rows: Sequence[Any], ended: int) -> _Proofs:
     """On a connection of its own: in one process the lane that claimed a gap may have written through ours."""
     with write_apart() as cur:
         values: Mapping[str, object] = {"source": source, "starts": [row.from_offset for row in rows], "read_to": ended}

@@ -14,6 +14,7 @@ from django.db import connection
 
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract, GateUnit
+from ingest.core.ids import RunId, WindowId
 from ingest.core.lease import RECHECKS_A_LEASE
 from ingest.db import Cursor, again, one, read, statements, write
 from ingest.failpoints import failpoint
@@ -30,7 +31,7 @@ def lease(contract: Contract) -> timedelta:
     return contract.gate.recheck * RECHECKS_A_LEASE
 
 
-def follow(cur: Cursor, win: int, verdict: int, passed: bool, measured_at: datetime) -> None:
+def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: datetime) -> None:
     """In the verdict's own transaction: a PASS opens the gate, anything else shuts it.
 
     `measured_at`: when Kafka was asked for what the verdict rests on; the lease counts from there.
@@ -48,13 +49,13 @@ def follow(cur: Cursor, win: int, verdict: int, passed: bool, measured_at: datet
         _open_run(cur, row.run_id, {win: measured_at}, lease(contract))
 
 
-def _open(cur: Cursor, win: int, verdict: int, measured_at: datetime, length: timedelta) -> None:
+def _open(cur: Cursor, win: WindowId, verdict: int, measured_at: datetime, length: timedelta) -> None:
     cur.execute(sql.hold_contexts, {"win": win})
     failpoint("gate.after_contexts")
     cur.execute(sql.open, {"win": win, "verdict": verdict, "measured": measured_at, "lease": length})
 
 
-def _open_run(cur: Cursor, run: int, measured: Mapping[int, datetime], length: timedelta) -> None:
+def _open_run(cur: Cursor, run: RunId, measured: Mapping[int, datetime], length: timedelta) -> None:
     """All or nothing: readers see the run's windows once every one of them has passed.
 
     What the others rest on was asked for when they were judged: the enforcer looks again before they open for longer.

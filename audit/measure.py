@@ -18,6 +18,7 @@ from audit import capture as look
 from audit.core import facts as f
 from ingest.core.contract import Contract, Empty, Totals
 from ingest.core.errors import NotFound
+from ingest.core.ids import SourceId, WindowId
 from ingest.core.leaf import leaf_of
 from ingest.core.reason import Decision
 from ingest.db import Cursor, read, read_snapshot, statements
@@ -46,29 +47,29 @@ class Measurement:
         return self.at - (self.facts.oldest() or self.at) > self.facts.rules.sample_max_age / 2
 
 
-def window_row(cur: Cursor, win: int) -> Any:
+def window_row(cur: Cursor, win: WindowId) -> Any:
     row = cur.execute(sql.window, {"win": win}).fetchone()
     if row is None:
         raise NotFound(expected=f"window {win}", found="none")
     return row
 
 
-def lanes(win: int) -> list[Start]:
+def lanes(win: WindowId) -> list[Start]:
     """Where the lanes of a window stand: what an epoch probe asks about."""
     return lanes_of([win])[win]
 
 
-def lanes_of(wins: Sequence[int]) -> dict[int, list[Start]]:
+def lanes_of(wins: Sequence[WindowId]) -> dict[WindowId, list[Start]]:
     """The same of many windows at once."""
     with read() as cur:
         rows = cur.execute(sql.positions, {"wins": list(wins)}).fetchall()
-    found: dict[int, list[Start]] = {win: [] for win in wins}
+    found: dict[WindowId, list[Start]] = {win: [] for win in wins}
     for row in rows:
         found[row.win].append(Start(row.topic, row.partition, row.next_offset, row.leader_epoch, row.anchor))
     return found
 
 
-def measure(win: int, captured: look.Captured, refuted: Mapping[int, int] | None = None) -> Measurement:
+def measure(win: WindowId, captured: look.Captured, refuted: Mapping[SourceId, int] | None = None) -> Measurement:
     """`captured` was asked of Kafka before; `refuted` are offsets by source that a second reader found in gaps."""
     with read_snapshot() as cur:
         cur.execute(sql.room)
@@ -130,7 +131,7 @@ def _stop(row: Any, label: str = "{}") -> f.LaneStop | None:
     return f.LaneStop(label.format(look.source_label(row)), row.stopped_code, row.stopped_detail or "")
 
 
-def _stopped_publishing(cur: Cursor, win: int) -> tuple[f.LaneStop, ...]:
+def _stopped_publishing(cur: Cursor, win: WindowId) -> tuple[f.LaneStop, ...]:
     rows = cur.execute(sql.stopped_publishing, {"win": win}).fetchall()
     return tuple(stop for row in rows if (stop := _stop(row, "the publish lane of {}")))
 
@@ -184,7 +185,7 @@ class _Reading:
         self._at = at
         self._keys = {"win": row.id, "run": row.run_number, "stream": row.stream_id}
 
-    def facts(self, contract: Contract, captured: look.Captured, refuted: Mapping[int, int]) -> f.WindowFacts:
+    def facts(self, contract: Contract, captured: look.Captured, refuted: Mapping[SourceId, int]) -> f.WindowFacts:
         basis = look.read_basis(self._cur, self._row.id)
         receipts = self._rows(sql.receipts)
         inbox = self._seen(self._inbox(receipts, captured, refuted))
@@ -238,7 +239,7 @@ class _Reading:
         )
 
     def _inbox(
-        self, receipts: list[Any], captured: look.Captured, refuted: Mapping[int, int]
+        self, receipts: list[Any], captured: look.Captured, refuted: Mapping[SourceId, int]
     ) -> tuple[f.SourceLedger, ...]:
         strays = {row.source_id: row for row in self._rows(sql.strays)}
         ends = _ends(captured)
@@ -341,7 +342,7 @@ class _Reading:
         return f.Quarantine(row.open, row.resolved, row.discarded, row.unsigned)
 
 
-def _pins(cur: Cursor, win: int) -> tuple[f.PinnedVerdict, ...]:
+def _pins(cur: Cursor, win: WindowId) -> tuple[f.PinnedVerdict, ...]:
     """What the window was joined with, and whether that stands."""
     rows = cur.execute(sql.pins, {"win": win}).fetchall()
     return tuple(

@@ -22,6 +22,7 @@ from audit import capture as look
 from audit import measure as m
 from audit.core import facts as f
 from audit.core import verdict as v
+from ingest.core.ids import WindowId
 from ingest.db import Cursor, again, read, statements, write
 from ingest.streams import compiled
 
@@ -53,7 +54,7 @@ class Kept:
         return v.verdict(self.facts, self.counted_at)
 
 
-def checks_now(win: int) -> v.Verdict:
+def checks_now(win: WindowId) -> v.Verdict:
     """What a verdict would say now. Nothing is judged by it, and Kafka gets little time to answer. Raises NotFound."""
     with read() as cur:
         row = m.window_row(cur, win)
@@ -77,26 +78,26 @@ def checks_now(win: int) -> v.Verdict:
     return v.verdict(measurement.facts, measurement.at)
 
 
-def kept_checks(win: int) -> tuple[Kept, bool] | None:
+def kept_checks(win: WindowId) -> tuple[Kept, bool] | None:
     """What was counted last, by whichever process, and whether every fact of the ledger is still as it was then."""
     with read() as cur:
         kept = _kept(cur, win)
     return (kept, kept.fingerprint == _fingerprint(win)[0]) if kept is not None else None
 
 
-def forget(win: int) -> None:
+def forget(win: WindowId) -> None:
     """The next look counts anew: somebody has just acted on the window."""
     again(lambda: _write(sql.forget, {"win": win}))
 
 
-def _newest(win: int) -> datetime | None:
+def _newest(win: WindowId) -> datetime | None:
     """A cut window's sample must be younger than its cut and its newest receipt."""
     with read() as cur:
         row: Any = cur.execute(sql.newest, {"win": win}).fetchone()
     return row.at  # type: ignore[no-any-return]
 
 
-def _fingerprint(win: int) -> tuple[str, datetime]:
+def _fingerprint(win: WindowId) -> tuple[str, datetime]:
     with read() as cur:
         row: Any = cur.execute(sql.fingerprint, {"win": win}).fetchone()
     return row.fingerprint, row.at
@@ -116,7 +117,7 @@ def _decoder() -> msgspec.json.Decoder[f.WindowFacts]:
     return msgspec.json.Decoder(f.WindowFacts)
 
 
-def _kept(cur: Cursor, win: int) -> Kept | None:
+def _kept(cur: Cursor, win: WindowId) -> Kept | None:
     row = cur.execute(sql.kept, {"win": win, "shape": _shape()}).fetchone()
     if row is None:
         return None
@@ -124,7 +125,7 @@ def _kept(cur: Cursor, win: int) -> Kept | None:
     return Kept(row.fingerprint, facts, row.counted_at, (row.now - row.counted_at).total_seconds(), row.took)
 
 
-def _keep(win: int, fingerprint: str, facts: f.WindowFacts, at: datetime, took: float) -> None:
+def _keep(win: WindowId, fingerprint: str, facts: f.WindowFacts, at: datetime, took: float) -> None:
     values = {"win": win, "shape": _shape(), "fingerprint": fingerprint, "facts": msgspec.json.encode(facts)}
     again(lambda: _write(sql.keep, values | {"at": at, "took": took}))
 

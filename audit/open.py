@@ -16,6 +16,7 @@ from audit.core import facts as f
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, NotFound, RunError
+from ingest.core.ids import RunId, StreamId, WindowId
 from ingest.core.posture import Unfit, unfit_bus, unfit_inbox, unmeasured
 from ingest.core.visible import is_printable
 from ingest.db import Cursor, Refused, again, one, read, statements, write
@@ -73,8 +74,8 @@ class Opened:
     result: str
     stream: str
     run_id: str
-    run_number: int
-    win: int
+    run_number: RunId
+    win: WindowId
     window: int
     contract_version: int
     contract_digest: bytes
@@ -252,21 +253,21 @@ def _inbox(broker: f.Broker) -> f.Topic:
     return broker.inbox or f.Topic("", None)
 
 
-def _retire(cur: Cursor, stream: int, broker: f.Broker) -> None:
+def _retire(cur: Cursor, stream: StreamId, broker: f.Broker) -> None:
     """What the stream knew under these names before, and is not there any more, is waited for by nobody."""
     for role, topic in (("inbox", broker.inbox), ("bus", broker.bus)):
         if topic is not None:
             retire_others(cur, stream, role, topic.name, broker.cluster_id, topic.topic_id or "")
 
 
-def _bind_inboxes(cur: Cursor, stream: int, win: int, broker: f.Broker) -> list[f.BasisSource]:
+def _bind_inboxes(cur: Cursor, stream: StreamId, win: WindowId, broker: f.Broker) -> list[f.BasisSource]:
     topic = _inbox(broker)
     first = not is_known(cur, stream, "inbox", broker.cluster_id, topic.topic_id or "")
     return [bind_inbox(cur, stream, win, broker, p, first=first) for p in sorted(topic.partitions)]
 
 
 def bind_inbox(
-    cur: Cursor, stream: int, win: int, broker: f.Broker, partition: int, *, first: bool = False
+    cur: Cursor, stream: StreamId, win: WindowId, broker: f.Broker, partition: int, *, first: bool = False
 ) -> f.BasisSource:
     """`first`: the very first window of this incarnation of the topic, which may start at the log's earliest offset.
 
@@ -284,7 +285,7 @@ def bind_inbox(
 
 
 def bind_bus(
-    cur: Cursor, stream: int, win: int, broker: f.Broker, only: Collection[int] | None = None
+    cur: Cursor, stream: StreamId, win: WindowId, broker: f.Broker, only: Collection[int] | None = None
 ) -> tuple[f.BasisSource, ...]:
     """Binds the bus's partitions, or `only` these. Bus ranges chain: this window's starts where the earlier one's ends.
 
@@ -309,7 +310,7 @@ def bind_bus(
 # ---- pins -----------------------------------------------------------------------------------------------------------
 
 
-def _pin(cur: Cursor, win: int, contract: Contract, pins: Mapping[str, str]) -> None:
+def _pin(cur: Cursor, win: WindowId, contract: Contract, pins: Mapping[str, str]) -> None:
     """Gated truth only: a verdict that is the newest of its window, and PASS."""
     unknown = sorted(set(pins) - {context.name for context in contract.contexts})
     if unknown:

@@ -17,6 +17,7 @@ from audit.core import words as w
 from audit.open import bind_bus, bind_inbox, is_measured
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
+from ingest.core.ids import WindowId
 from ingest.core.posture import improved
 from ingest.db import Cursor, again, read, statements, write
 from ingest.kafka import TopicFacts
@@ -26,7 +27,7 @@ sql = statements("audit", "partitions")
 QUICK = 2.0  # seconds: it is asked again soon
 
 
-def grown(windows: Sequence[int]) -> list[int]:
+def grown(windows: Sequence[WindowId]) -> list[WindowId]:
     """Which of these windows' topics have partitions that their bases do not know: `notice_partitions` takes them in.
 
     One question to the database and one to Kafka, however many windows are open. Without an answer: none.
@@ -48,7 +49,7 @@ def _has_more(row: Any, found: look.Said) -> bool:
     )
 
 
-def notice_partitions(win: int, contract: Contract) -> int:
+def notice_partitions(win: WindowId, contract: Contract) -> int:
     """Looks whether inbox or bus have grown since the basis, or promise more; returns how many partitions were new.
 
     Only growth of the very topics of the basis is taken in: it never changes a start, a topic id or a range. Any other
@@ -103,7 +104,7 @@ def _promises_more(was: f.Topic, is_: f.Topic) -> bool:
     return known and improved(was.posture or {}, is_.posture or {}) is not None
 
 
-def _take_in(win: int, captured: look.Captured, broker: f.Broker) -> int:
+def _take_in(win: WindowId, captured: look.Captured, broker: f.Broker) -> int:
     with write() as cur:
         row: Any = cur.execute(sql.lock_window, {"win": win}).fetchone()
         basis = look.read_basis(cur, win)
@@ -119,7 +120,7 @@ def _take_in(win: int, captured: look.Captured, broker: f.Broker) -> int:
     return len(growth.inbox) + len(growth.bus)
 
 
-def take_in_doors(cur: Cursor, win: int, captured: look.Captured) -> int:
+def take_in_doors(cur: Cursor, win: WindowId, captured: look.Captured) -> int:
     """Doors bound since the newest generation become part of the next one; the caller has locked the window's row."""
     basis = look.read_basis(cur, win)
     labels = [look.source_label(row) for row in cur.execute(sql.doors, {"win": win}).fetchall()]
@@ -135,7 +136,7 @@ def take_in_doors(cur: Cursor, win: int, captured: look.Captured) -> int:
 
 def _append(
     cur: Cursor,
-    win: int,
+    win: WindowId,
     captured: look.Captured,
     basis: f.Basis,
     broker: f.Broker,

@@ -14,6 +14,7 @@ from django.db import connection
 
 from ingest.core.errors import LedgerError
 from ingest.core.group import group_of, ledger_group_of, mark_of
+from ingest.core.ids import StreamId
 from ingest.db import one, read, statements
 from ingest.install import install_id
 from ingest.kafka import Admin, BrokerUnavailable, Committed, Partition
@@ -34,7 +35,7 @@ class LedgerBehind(LedgerError):
 _current: WeakKeyDictionary[Any, set[int]] = WeakKeyDictionary()
 
 
-def is_current(stream: int) -> bool:
+def is_current(stream: StreamId) -> bool:
     """Whether this thread's connection was looked at already: a database is not put back under one."""
     return stream in _current.get(connection.connection, ())
 
@@ -44,7 +45,7 @@ def check_current(stream: Stream, admin: Admin) -> None:
 
     Raises LedgerBehind, or BrokerUnavailable where Kafka does not say what it was told.
     """
-    if is_current(stream.id):
+    if is_current(StreamId(stream.id)):
         return
     with read() as cur:
         looked_at = cur.connection
@@ -61,7 +62,7 @@ def check_current(stream: Stream, admin: Admin) -> None:
         raise LedgerBehind(
             expected="positions at or beyond Kafka's commits", found="; ".join(ahead[:5]), next_step=_PUT_BACK
         )
-    if newer := newer_generation(stream.id, admin):
+    if newer := newer_generation(StreamId(stream.id), admin):
         raise LedgerBehind(expected="the newest generation of the ledger", found=newer, next_step=_PUT_BACK)
     _current.setdefault(looked_at, set()).add(stream.id)
 
@@ -93,7 +94,7 @@ def tell_generation(admin: Admin) -> None:
         admin.tell(group, dict.fromkeys(places, generation), mark)
 
 
-def newer_generation(stream: int, admin: Admin) -> str:
+def newer_generation(stream: StreamId, admin: Admin) -> str:
     """What Kafka was told of a newer one than this; empty where it was not. Raises BrokerUnavailable."""
     places, install = _places(stream), install_id()
     until = time.monotonic() + COORDINATOR_SECONDS
@@ -107,7 +108,7 @@ def newer_generation(stream: int, admin: Admin) -> str:
     return f"Kafka was told of sample {told:,}, and the newest here is {here:,}"
 
 
-def _places(stream: int | None) -> list[Partition]:
+def _places(stream: StreamId | None) -> list[Partition]:
     with read() as cur:
         rows = cur.execute(sql.generation_places, {"stream": stream}).fetchall()
     return [Partition(row.topic, row.partition) for row in rows]

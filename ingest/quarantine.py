@@ -12,6 +12,7 @@ from typing import Any
 
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
+from ingest.core.ids import RunId, WindowId
 from ingest.core.reason import Reason
 from ingest.db import Cursor, again, read, statements, write
 from ingest.models import Resolution
@@ -41,14 +42,14 @@ class DiscardBeyondBound(PassgateError):
 @dataclass(frozen=True)
 class Resolved:
     items: int
-    windows: tuple[int, ...]
+    windows: tuple[WindowId, ...]
 
 
 @dataclass(frozen=True)
 class Discards:
     """What discarding a selection means for one window. `run` is `flights/2013-01`."""
 
-    win: int
+    win: WindowId
     window: int
     run: str
     allowed: int
@@ -67,7 +68,7 @@ class Discards:
 class Group:
     """The open items of one reason in one run (by its number), up to the last one a person was shown."""
 
-    run: int
+    run: RunId
     reason: Reason
     upto: int
 
@@ -92,7 +93,7 @@ def _counted(cur: Cursor, rows: Sequence[Any]) -> tuple[Discards, ...]:
     return tuple(_discards(cur, {row.win: row.items for row in rows}))
 
 
-def _discards(cur: Cursor, more: Mapping[int, int], counted: bool = False) -> list[Discards]:
+def _discards(cur: Cursor, more: Mapping[WindowId, int], counted: bool = False) -> list[Discards]:
     """`counted`: the items are discarded already, in this transaction."""
     found = []
     for row in cur.execute(sql.discarded, {"windows": list(more)}).fetchall():
@@ -127,7 +128,7 @@ def resolve_group(
     because = _because(reason)
     if resolution is Resolution.DISCARDED:
         refuse_beyond(discards_of_group(group), beyond)
-    total, windows = 0, set[int]()
+    total, windows = 0, set[WindowId]()
     while True:
         part = again(lambda: _resolve_part(group, actor, resolution, because, beyond))
         total += part.items
@@ -176,8 +177,8 @@ def _finish(
     return Resolved(len(rows), windows)
 
 
-def _by_window(rows: Sequence[Any]) -> dict[int, int]:
-    more: dict[int, int] = {}
+def _by_window(rows: Sequence[Any]) -> dict[WindowId, int]:
+    more: dict[WindowId, int] = {}
     for row in rows:
         more[row.win] = more.get(row.win, 0) + 1
     return more

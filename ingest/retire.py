@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingest.auditlog import record_act
+from ingest.core.ids import StreamId
 from ingest.db import Cursor, again, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.windows import raise_revisions
@@ -22,7 +23,7 @@ sql = statements("ingest", "retire")
 ACTOR = "passgate"
 
 
-def retire_others(cur: Cursor, stream: int, role: str, topic: str, cluster_id: str, topic_id: str) -> list[int]:
+def retire_others(cur: Cursor, stream: StreamId, role: str, topic: str, cluster_id: str, topic_id: str) -> list[int]:
     """A run opens on this incarnation: whatever else the stream knew under the topic's name is retired.
 
     A step of opening, in its transaction: somebody wants the stream to go on here. Returns the sources retired.

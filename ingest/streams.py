@@ -14,6 +14,7 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract, contract_digest, parse_contract
 from ingest.core.contract.shape import Republish
 from ingest.core.errors import NotFound, PassgateError
+from ingest.core.ids import StreamId
 from ingest.core.lease import LONGEST_ATTEMPT, RECHECKS_A_LEASE
 from ingest.core.record import Parser
 from ingest.db import Cursor, NeverThere, again, found_or_made, one, read, statements, write
@@ -29,8 +30,8 @@ OTHER_CLASSES = "(other)"
 class Loaded:
     """A stored version of a contract, parsed; `class_ids` are the classes known when it was."""
 
-    id: int
-    stream_id: int
+    id: StreamId
+    stream_id: StreamId
     version: int
     digest: bytes
     contract: Contract
@@ -169,7 +170,7 @@ def compiled(contract_id: int) -> Loaded:
     )
 
 
-def ensure_classes(cur: Cursor, stream: int, names: Iterable[str]) -> dict[str, int]:
+def ensure_classes(cur: Cursor, stream: StreamId, names: Iterable[str]) -> dict[str, int]:
     """The numbers of these class names, made where they are new.
 
     A CloudEvents stream that lists no classes takes whatever type a producer names; beyond MOST_CLASSES of them the
@@ -193,11 +194,11 @@ def ensure_classes(cur: Cursor, stream: int, names: Iterable[str]) -> dict[str, 
     return {name: known[name] if name in known else known[OTHER_CLASSES] for name in wanted}
 
 
-def known_classes(cur: Cursor, stream: int) -> dict[str, int]:
+def known_classes(cur: Cursor, stream: StreamId) -> dict[str, int]:
     """The stream's classes by name: at most MOST_CLASSES and a few that were added at once."""
     return {row.name: int(row.id) for row in cur.execute(sql.classes, {"stream": stream}).fetchall()}
 
 
-def ensure_stream(cur: Cursor, name: str) -> int:
+def ensure_stream(cur: Cursor, name: str) -> StreamId:
     """The stream's number, made where it is new."""
-    return int(found_or_made(cur, sql.stream, sql.add_stream, {"name": name}).id)
+    return StreamId(found_or_made(cur, sql.stream, sql.add_stream, {"name": name}).id)

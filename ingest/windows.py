@@ -11,6 +11,7 @@ from typing import Any
 
 from ingest.core.binding import Bound, CutPending, bind, cut, leave
 from ingest.core.errors import RunError
+from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.db import Cursor, found_or_made, read, statements
 from ingest.failpoints import failpoint
 
@@ -24,29 +25,29 @@ sql = statements("ingest", "windows")
 class Binding:
     """The window that a source's next batch belongs to; `cut` bounds that batch where it lies ahead."""
 
-    source: int
+    source: SourceId
     next_offset: int
     cut: int | None
-    win: int
-    run_number: int
+    win: WindowId
+    run_number: RunId
     run_id: str
     contract: int
 
 
 def ensure_source(
-    cur: Cursor, stream: int, role: str, cluster_id: str, topic_id: str, topic: str, partition: int
-) -> int:
+    cur: Cursor, stream: StreamId, role: str, cluster_id: str, topic_id: str, topic: str, partition: int
+) -> SourceId:
     """The source's number; a new row for a new incarnation (K5)."""
     keys = {"stream": stream, "role": role, "cluster_id": cluster_id, "topic_id": topic_id, "topic": topic}
-    return int(found_or_made(cur, sql.source, sql.add_source, keys | {"partition": partition}).id)
+    return SourceId(found_or_made(cur, sql.source, sql.add_source, keys | {"partition": partition}).id)
 
 
-def ensure_position(cur: Cursor, lane: str, source: int, stream: int, start: int) -> None:
+def ensure_position(cur: Cursor, lane: str, source: SourceId, stream: StreamId, start: int) -> None:
     """A position at `start`, unless the lane already has one: positions never move back."""
     cur.execute(sql.ensure_position, {"lane": lane, "source": source, "stream": stream, "start": start})
 
 
-def bind_window(cur: Cursor, source: int, win: int) -> int:
+def bind_window(cur: Cursor, source: SourceId, win: WindowId) -> int:
     """Gives the admission lane's next offsets of `source` to window `win`; returns the first of them.
 
     Behind a cut not yet reached the window starts at that cut; else at the position (S19).
@@ -57,7 +58,7 @@ def bind_window(cur: Cursor, source: int, win: int) -> int:
     return start
 
 
-def cut_position(cur: Cursor, source: int, win: int, lso: int) -> int:
+def cut_position(cur: Cursor, source: SourceId, win: WindowId, lso: int) -> int:
     """Cuts window `win` at max(position, LSO) and returns the cut. Raises CutPending behind an unreached cut."""
     bound = cut(_lock(cur, source), win, lso, source)
     failpoint("windows.before_cut")
@@ -65,7 +66,7 @@ def cut_position(cur: Cursor, source: int, win: int, lso: int) -> int:
     return int(bound.cut or 0)
 
 
-def leave_position(cur: Cursor, source: int, win: int) -> int:
+def leave_position(cur: Cursor, source: SourceId, win: WindowId) -> int:
     """Cuts window `win` on a source whose log is gone, and returns its end: an earlier cut is not waited for."""
     bound, end = leave(_lock(cur, source), win)
     failpoint("windows.before_leaving")
@@ -73,20 +74,20 @@ def leave_position(cur: Cursor, source: int, win: int) -> int:
     return end
 
 
-def is_known(cur: Cursor, stream: int, role: str, cluster_id: str, topic_id: str) -> bool:
+def is_known(cur: Cursor, stream: StreamId, role: str, cluster_id: str, topic_id: str) -> bool:
     """Whether the stream has sources of this incarnation of a topic already."""
     keys = {"stream": stream, "role": role, "cluster_id": cluster_id, "topic_id": topic_id}
     return cur.execute(sql.known_incarnation, keys).fetchone() is not None
 
 
-def bindings(lane: str, sources: Iterable[int]) -> dict[int, Binding]:
+def bindings(lane: str, sources: Iterable[SourceId]) -> dict[int, Binding]:
     """The binding of each source that has one now; a source without one stands still."""
     with read() as cur:
         rows = cur.execute(sql.bindings, {"lane": lane, "sources": list(sources)}).fetchall()
     return {row.source_id: _binding(row) for row in rows if row.win is not None}
 
 
-def raise_revisions(cur: Cursor, windows: Iterable[int]) -> None:
+def raise_revisions(cur: Cursor, windows: Iterable[WindowId]) -> None:
     """Tells the cut ones among `windows` that a fact of theirs has changed."""
     cur.execute(sql.raise_revisions, {"windows": sorted(set(windows))})
 
@@ -96,13 +97,13 @@ def _binding(row: Any) -> Binding:
     return Binding(row.source_id, row.next_offset, ahead, row.win, row.run_number, row.run_id, row.contract_id)
 
 
-def _lock(cur: Cursor, source: int) -> Bound:
+def _lock(cur: Cursor, source: SourceId) -> Bound:
     row = cur.execute(sql.lock_position, {"lane": "admission", "source": source}).fetchone()
     if row is None:
         raise RunError(expected=f"a position of source {source}", found="none", next_step="open the run first")
     return Bound(row.next_offset, row.cut, row.win, row.next_win)
 
 
-def _write(cur: Cursor, source: int, bound: Bound) -> None:
+def _write(cur: Cursor, source: SourceId, bound: Bound) -> None:
     keys = {"lane": "admission", "source": source, "win": bound.win, "next_win": bound.next_win, "cut": bound.cut}
     cur.execute(sql.bind, keys)

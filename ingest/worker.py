@@ -14,6 +14,7 @@ from typing import Any
 
 from ingest.admit.lane import AdmissionLane
 from ingest.core.errors import LeaseError, PassgateError
+from ingest.core.ids import SourceId
 from ingest.core.lane import Lane, LaneWaits, Meanwhile
 from ingest.core.lease import Lease
 from ingest.core.stops import WAITS
@@ -90,8 +91,8 @@ class Worker:
     lanes: dict[str, Factory]
     admin: Admin
     only: frozenset[int] | None = None  # sources it may take; None: any
-    held: dict[tuple[str, int], Held] = field(default_factory=dict)
-    resting: dict[tuple[str, int], float] = field(default_factory=dict)
+    held: dict[tuple[str, SourceId], Held] = field(default_factory=dict)
+    resting: dict[tuple[str, SourceId], float] = field(default_factory=dict)
     unreturned: list[Lease] = field(default_factory=list)  # held when the database went
     _end: float = float("inf")  # of the slice under way
 
@@ -147,7 +148,7 @@ class Worker:
         with no_collecting():
             return sum(self._step(key, wait) for key in list(self.held) if time.monotonic() < self._end)
 
-    def _step(self, key: tuple[str, int], wait: float) -> int:
+    def _step(self, key: tuple[str, SourceId], wait: float) -> int:
         held = self.held[key]
         begun = time.monotonic()
         try:
@@ -169,7 +170,7 @@ class Worker:
             return step.records or int(not step.idle)
         return 0
 
-    def _meanwhile(self, key: tuple[str, int]) -> Meanwhile:
+    def _meanwhile(self, key: tuple[str, SourceId]) -> Meanwhile:
         """While PostgreSQL works on this lane's batch, the lane whose turn comes next goes on, or the one after it.
 
         Whatever lanes a process holds, about one batch is there ahead of its turn. Were it each lane's own, memory
@@ -214,7 +215,7 @@ class Worker:
             self._let_go_of_idle(IDLE_CROWDED, wanted)
         return len(self.held) < held
 
-    def _take(self, free: list[tuple[str, int]]) -> None:
+    def _take(self, free: list[tuple[str, SourceId]]) -> None:
         for key in free:
             lease = take(*key)
             if lease is None:
@@ -222,21 +223,21 @@ class Worker:
             failpoint("lane.after_lease")
             self._open(key, lease)
 
-    def _free(self, rows: Sequence[Any]) -> list[tuple[str, int]]:
+    def _free(self, rows: Sequence[Any]) -> list[tuple[str, SourceId]]:
         now = time.monotonic()
         self.resting = {key: until for key, until in self.resting.items() if until > now}
         keys = [(row.lane, row.source_id) for row in rows if row.owner is None or row.expired]
         return [key for key in keys if key not in self.held and key not in self.resting and self._may_take(*key)]
 
-    def _give_back(self, key: tuple[str, int]) -> None:
+    def _give_back(self, key: tuple[str, SourceId]) -> None:
         if not self.held[key].was_busy:
             self.resting[key] = time.monotonic() + REST_EMPTY
         self._drop(key, give_back=True)
 
-    def _may_take(self, lane: str, source: int) -> bool:
+    def _may_take(self, lane: str, source: SourceId) -> bool:
         return lane in self.lanes and (self.only is None or source in self.only)
 
-    def _open(self, key: tuple[str, int], lease: Lease) -> None:
+    def _open(self, key: tuple[str, SourceId], lease: Lease) -> None:
         begun = time.monotonic()
         try:
             lane = self.lanes[key[0]](lease, self.cluster, self.admin)
@@ -248,7 +249,7 @@ class Worker:
             return
         self.held[key] = Held(lease, lane, time.monotonic())
 
-    def _stop(self, key: tuple[str, int], code: str, detail: str, rest: float) -> None:
+    def _stop(self, key: tuple[str, SourceId], code: str, detail: str, rest: float) -> None:
         log.log(logging.INFO if code in WAITS else logging.WARNING, "lane %s/%s stopped: %s %s", *key, code, detail)
         try:
             stop(self.held[key].lease, code, detail, rest)
@@ -263,7 +264,7 @@ class Worker:
             self._give_back(key)
             failpoint("lane.after_release")
 
-    def _drop(self, key: tuple[str, int], give_back: bool) -> None:
+    def _drop(self, key: tuple[str, SourceId], give_back: bool) -> None:
         held = self.held.pop(key)
         try:
             held.lane.close()

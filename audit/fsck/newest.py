@@ -9,6 +9,7 @@ from audit.core.finding import Finding, Said, Unseen
 from audit.fsck.looking import Check, Scope
 from ingest.behind import newer_generation
 from ingest.core.errors import BrokerError
+from ingest.core.ids import StreamId
 from ingest.models import Stream
 
 
@@ -16,7 +17,7 @@ def _newest(scope: Scope) -> Iterator[Said]:
     streams = Stream.objects.all() if scope.stream is None else Stream.objects.filter(name=scope.stream)
     for stream in streams.order_by("id").iterator():
         try:
-            found = newer_generation(stream.id, look.admin())
+            found = newer_generation(StreamId(stream.id), look.admin())
         except BrokerError as error:
             yield Unseen(f"whether {stream.name} is of the newest copy", str(error))
             return  # Kafka is away: it would not tell of the others, either

@@ -17,6 +17,7 @@ from console.api.problems import BadRequest
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
 from console.people import Act
 from ingest.core.errors import PublishError
+from ingest.core.ids import AttemptId
 from ingest.models import Attempt, AttemptBatch, AttemptState, Run
 from ingest.publish.reconcile import request as ask_to_reconcile
 
@@ -95,6 +96,6 @@ class Reconcile(Endpoint):
         found = attempt_numbered(attempt)
         if found.state not in UNSETTLED:
             raise AttemptSettled(expected="an attempt whose outcome nobody knows", found=found.state)
-        ask_to_reconcile(found.pk, actor_of(request))
+        ask_to_reconcile(AttemptId(found.pk), actor_of(request))
         place = request.path.removesuffix("/reconcile")
         return Response(attempt_documents([attempt_numbered(attempt)])[0], status=202, headers={"Location": place})

@@ -28,6 +28,7 @@ from console.pages.paths import run_segment
 from console.people import Act, permissions
 from console.whole import LARGEST
 from ingest.core.errors import NotFound
+from ingest.core.ids import WindowId
 from ingest.models import ControlTotal, Run, RunState
 
 
@@ -207,7 +208,7 @@ class Checks(Endpoint):
         found = run_named(stream, run)
         number = number_of(request, "window", 0)
         window = window_numbered(found, number) if number else newest_window(found)
-        now = checks_now(window.pk)
+        now = checks_now(WindowId(window.pk))
         sentence = diagnose(now, None, set(permissions(request.user))).sentence
         return Response({"window": window.number, "sentence": sentence, "body": v.body(now, None, sentence)})
 

@@ -39,6 +39,7 @@ from console.cli.base import (
     said,
     table,
 )
+from ingest.core.ids import WindowId
 from ingest.models import RunState
 
 EXIT = {"PASS": DONE, "FAIL": NO, "BLOCKED": NOT_YET}
@@ -207,7 +208,7 @@ def show(name: tuple[str, str], window: int | None, as_json: bool) -> None:
     """Show a run: what would be judged now, and what was judged. Stores nothing."""
     found = run_written("/".join(name))
     shown = window_numbered(found, window) if window else newest_window(found)
-    now = checks_now(shown.pk)
+    now = checks_now(WindowId(shown.pk))
     diagnosis = diagnose(now)
     if as_json:
         emit(run_document(found) | {"checks_now": v.body(now, None, diagnosis.sentence)})

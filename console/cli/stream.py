@@ -19,6 +19,7 @@ from ingest.core.cloudevents import event_digest, structured_form
 from ingest.core.contract import Contract, contract_digest, diff, not_in_force, who_reads
 from ingest.core.decide import Outcome, arrive, as_it_is, decide
 from ingest.core.errors import PassgateError
+from ingest.core.ids import SourceId
 from ingest.core.record import Decision, Headers, Parser, Reason, Understood
 from ingest.streams import load, newest_contract, parse, schema_files
 
@@ -120,7 +121,7 @@ def judge(
         return structured_form(value, headers)
 
     form = structured if parser.is_cloudevents else as_it_is
-    decisions = decide(arrivals, {}, run, 0, lambda _: False, form)
+    decisions = decide(arrivals, {}, run, SourceId(0), lambda _: False, form)
     details = {item.offset: item.detail for item in decisions.items}
     for outcome, found in zip(decisions.outcomes, parsed, strict=True):
         event = found if isinstance(found, Understood) else None

@@ -17,6 +17,7 @@ from console.pages.runs import evidence, number_in, scope_or_404
 from console.pages.shell import needs, page
 from console.people import Act, Answer, may, permissions
 from ingest.core.errors import PassgateError
+from ingest.core.ids import WindowId
 from ingest.models import WindowState
 
 
@@ -42,13 +43,13 @@ def _judge(request: HttpRequest, seen: runs.Scope, answer: Answer) -> Errors:
     except PassgateError as error:
         return failed(error)
     if seen.window:
-        measuring.forget(seen.window.id)
+        measuring.forget(WindowId(seen.window.id))
     messages.success(request, f"{stored.name} is {stored.verdict.title}.")
     return Errors()
 
 
 def _page(request: HttpRequest, seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.JudgePage:
-    now = judged.now(seen.window.id, evidence(seen), permissions(request.user)) if seen.window else None
+    now = judged.now(WindowId(seen.window.id), evidence(seen), permissions(request.user)) if seen.window else None
     name = f"{seen.stream}/{seen.run.run_id}"
     segment = paths.run_segment(seen.run.run_id)
     window = seen.window.number if seen.window and seen.window != seen.windows[-1] else None

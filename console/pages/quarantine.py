@@ -31,6 +31,7 @@ from ingest import quarantine as verbs
 from ingest.core.cloudevents import structured_form
 from ingest.core.contract import Contract, Format
 from ingest.core.errors import PassgateError
+from ingest.core.ids import RunId
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.masking import Masks, masked
 from ingest.core.reason import Reason
@@ -505,7 +506,7 @@ def _group_subject(named: reads.GroupKey, upto: str) -> _Subject:
         f"passgate quarantine resolve {shlex.quote(name)} --reason {named.reason.name}",
         "POST /api/v1/quarantine/resolve",
         '"items": [...], ',
-        verbs.Group(named.run, named.reason, last),
+        verbs.Group(RunId(named.run), named.reason, last),
         count,
     )
 

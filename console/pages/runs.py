@@ -17,6 +17,7 @@ from console.pages.shell import ENDED, RUNNING, STEADY, needs, page
 from console.people import Act, may, permissions
 from console.whole import whole
 from ingest.core.errors import PassgateError
+from ingest.core.ids import WindowId
 from ingest.models import RunState, Stream, WindowPin, WindowState
 
 MOST_STREAMS = 100
@@ -88,7 +89,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     standing = None if "now" in request.GET else _standing(seen, verdicts)
     now = None
     if standing is None and seen.window is not None:
-        now = judged.now(seen.window.id, evidence(seen), permissions(request.user))
+        now = judged.now(WindowId(seen.window.id), evidence(seen), permissions(request.user))
     trouble = str(now) if isinstance(now, PassgateError) else _unjudged(seen)
     live = now if isinstance(now, judged.Judged) else None
     measuring = isinstance(now, judged.Measuring)

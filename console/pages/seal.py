@@ -19,6 +19,7 @@ from console.pages.shell import needs, page
 from console.people import Act, Answer, may
 from ingest.core.contract import Totals
 from ingest.core.errors import PassgateError
+from ingest.core.ids import WindowId
 from ingest.models import ControlTotal, Lane, WindowRange, WindowState
 
 
@@ -43,7 +44,7 @@ def _seal(request: HttpRequest, seen: runs.Scope, answer: Answer) -> Errors:
     except PassgateError as error:
         return failed(error)
     if seen.window:
-        measuring.forget(seen.window.id)
+        measuring.forget(WindowId(seen.window.id))
     words = "was sealed before; nothing changed" if done.result == "same" else "is sealed; it is judged by itself"
     left = left_behind(done.behind)
     messages.success(request, f"Window {done.window} {words}.{f' {left}.' if left else ''}")

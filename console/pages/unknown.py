@@ -22,6 +22,7 @@ from console.people import Act, Answer, may
 from console.templatetags.passgate import span_words
 from console.whole import whole
 from ingest.core.errors import PassgateError
+from ingest.core.ids import AttemptId
 from ingest.models import AttemptState, Scan
 from ingest.publish import reconcile as verbs
 
@@ -332,7 +333,7 @@ def _request(request: HttpRequest, chosen: Sequence[reads.Listed]) -> Errors:
         if each.attempt.state not in LOST:
             continue
         try:
-            asked = verbs.request(each.attempt.id, request.user.get_username())
+            asked = verbs.request(AttemptId(each.attempt.id), request.user.get_username())
         except PassgateError as error:
             errors.append(f"Attempt {each.attempt.id}: {error}")
             continue

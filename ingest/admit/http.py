@@ -28,6 +28,7 @@ from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Poll, sized, weight
 from ingest.core.contract import Contract
 from ingest.core.decide import Arrival, Outcome
 from ingest.core.errors import BrokerError, LeaseError, PassgateError, RunError
+from ingest.core.ids import RunId, SourceId, StreamId
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import (
     NOT_GIVEN,
@@ -92,7 +93,7 @@ class DoorRecord(msgspec.Struct, frozen=True, gc=False):
 class Received:
     """What became of each record, in input order; (source, offset) names a receipt."""
 
-    source: int
+    source: SourceId
     run: str
     outcomes: Sequence[Outcome]
 
@@ -143,7 +144,7 @@ _asking = threading.Lock()
 _silent_until = 0.0
 
 
-def _check_ledger(stream: int) -> None:
+def _check_ledger(stream: StreamId) -> None:
     """What an older copy of the database admits would be admitted once more by the newest. Raises LedgerBehind."""
     global _silent_until
     if is_current(stream) or time.monotonic() < _silent_until:
@@ -247,12 +248,12 @@ TURNS_SECONDS = 10.0
 #: How long it waits for one. Whoever has the turn may be frozen: then nobody takes turns for TURNS_SECONDS.
 TURN_SECONDS = 2.0
 
-_turns_until: dict[int, float] = {}
-_left_until: dict[int, float] = {}
+_turns_until: dict[RunId, float] = {}
+_left_until: dict[RunId, float] = {}
 
 
 @contextmanager
-def _turns(run: int) -> Iterator[bool]:
+def _turns(run: RunId) -> Iterator[bool]:
     """Whether this transaction waits for its turn among those of the run's doors.
 
     Where requests bring the same event at once they meet at the unique index: one waits for the other, and then does
@@ -266,7 +267,7 @@ def _turns(run: int) -> Iterator[bool]:
         raise
 
 
-def _remember(until: dict[int, float], run: int) -> None:
+def _remember(until: dict[RunId, float], run: RunId) -> None:
     now = time.monotonic()
     for over in [number for number, end in list(until.items()) if end <= now]:
         until.pop(over, None)
@@ -289,7 +290,7 @@ _doors: dict[tuple[str, int], _Door] = {}
 _lock = threading.Lock()
 
 
-def _held(stream: int) -> _Door:
+def _held(stream: StreamId) -> _Door:
     """This process's door of the stream."""
     key = (leases.owner(), stream)
     held = _doors.get(key)
@@ -302,7 +303,7 @@ def _held(stream: int) -> _Door:
         return _doors[key]
 
 
-def _drop_if_lost(stream: int, door: _Door) -> None:
+def _drop_if_lost(stream: StreamId, door: _Door) -> None:
     """After an idle time longer than the lease another process may have the door; then this one takes a free one."""
     try:
         leases.renew(door.lease)
@@ -313,7 +314,7 @@ def _drop_if_lost(stream: int, door: _Door) -> None:
                 del _doors[key]
 
 
-def _take(stream: int) -> Lease:
+def _take(stream: StreamId) -> Lease:
     """A free door of the stream, or a new one."""
     with read() as cur:
         free = [row.source_id for row in cur.execute(sql.free_doors, {"stream": stream}).fetchall()]
@@ -331,13 +332,13 @@ def _take(stream: int) -> Lease:
     raise LeaseError(expected="a free door", found="none", next_step="try again")
 
 
-def _add(stream: int) -> int:
-    def add() -> int:
+def _add(stream: StreamId) -> SourceId:
+    def add() -> SourceId:
         with write() as cur:
             number = int(one(cur.execute(sql.next_door, {"stream": stream})).number)
             if number >= MOST_DOORS:
                 raise LeaseError(expected=f"at most {MOST_DOORS} doors a stream", found=str(number))
-            source = int(one(cur.execute(sql.add_door, {"stream": stream, "number": number})).id)
+            source = SourceId(one(cur.execute(sql.add_door, {"stream": stream, "number": number})).id)
             failpoint("door.after_source")
             ensure_position(cur, "admission", source, stream, 0)
             failpoint("door.after_position")
@@ -360,7 +361,7 @@ def _binding(loaded: Loaded, lease: Lease) -> Binding:
     return found
 
 
-def _bind(stream: int, source: int) -> None:
+def _bind(stream: StreamId, source: SourceId) -> None:
     with write() as cur:
         window = cur.execute(sql.open_window, {"stream": stream}).fetchone()
         if window is None or cur.execute(sql.bound, {"win": window.id, "source": source}).fetchone() is not None:

@@ -24,6 +24,7 @@ from ingest.core.batching import (
 from ingest.core.cloudevents import structured_form
 from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, as_it_is, decide, disputed
 from ingest.core.errors import BrokerError, PassgateError
+from ingest.core.ids import BatchId
 from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
@@ -60,7 +61,7 @@ class Crowded(PassgateError):
 class Admitted:
     """What one batch became. `again_from` is where the next batch of the source starts."""
 
-    batch_id: int | None
+    batch_id: BatchId | None
     records: int
     admitted: int
     duplicates: int
@@ -114,7 +115,7 @@ class Admission:
         self.class_ids = loaded.class_ids
         self._root: bytes | None = None
 
-    def write_all(self, cur: Cursor, batch: int) -> tuple[Decisions, Admitted]:
+    def write_all(self, cur: Cursor, batch: BatchId) -> tuple[Decisions, Admitted]:
         """Everything a batch is, in the order of locks (docs/design.md#postgresql): the position's comes before it."""
         decisions = self._decide(cur)
         self._write_events(cur, batch, decisions)
@@ -194,7 +195,7 @@ class Admission:
             if names - self.class_ids.keys():
                 self.class_ids = known_classes(cur, self.loaded.stream_id) | self.class_ids
 
-    def _write_events(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
+    def _write_events(self, cur: Cursor, batch: BatchId, decisions: Decisions) -> None:
         """Sorted by identity, into the leaf: two workers that race meet in one order and do not deadlock."""
         events = decisions.events
         if not events:
@@ -215,14 +216,14 @@ class Admission:
             copy.write(part)
             self.meanwhile()
 
-    def _write_receipts(self, cur: Cursor, batch: int, decisions: Decisions) -> None:
+    def _write_receipts(self, cur: Cursor, batch: BatchId, decisions: Decisions) -> None:
         self._look_at_classes(cur, decisions)
         known = self.class_ids.get
         numbers = [known(a.parsed.class_name) if type(a.parsed) is Understood else None for a in self.arrivals]
         with cur.copy(sql.copy_receipts) as copy:
             self._send(copy, receipt_rows(self.lease.source, batch, decisions.outcomes, numbers))
 
-    def _write_items(self, cur: Cursor, batch: int, items: Sequence[Item]) -> None:
+    def _write_items(self, cur: Cursor, batch: BatchId, items: Sequence[Item]) -> None:
         if not items:
             return
         parsed = {a.offset: a.parsed for a in self.arrivals}
@@ -249,7 +250,7 @@ class Admission:
             },
         )  # fmt: skip
 
-    def _write_batch(self, cur: Cursor, batch: int, decisions: Decisions) -> Admitted:
+    def _write_batch(self, cur: Cursor, batch: BatchId, decisions: Decisions) -> Admitted:
         """No batch row where the read brought only holes: then gap rows alone explain the move."""
         if not decisions.outcomes:
             return Admitted(None, 0, 0, 0, 0, self.poll.end)
@@ -292,7 +293,7 @@ class _KafkaAdmission(Admission):
             failpoint("admit.before_commit")
         return done
 
-    def _advance(self, cur: Cursor) -> int | None:
+    def _advance(self, cur: Cursor) -> BatchId | None:
         row = cur.execute(
             sql.advance,
             {
@@ -301,7 +302,7 @@ class _KafkaAdmission(Admission):
                 "fence": self.lease.fence, "owner": self.lease.owner,
             },
         ).fetchone()  # fmt: skip
-        return None if row is None else int(row.batch_id)
+        return None if row is None else BatchId(row.batch_id)
 
     def _raise_if_fenced(self, cur: Cursor) -> None:
         """Fenced: stop. Moved under our own fence: impossible, so stop too. Else cut or bound anew: look again."""

@@ -16,6 +16,7 @@ from ingest.core.consumption import (
     dealt_out,
 )
 from ingest.core.identity import DIGEST_BYTES
+from ingest.core.ids import AttemptId, BatchId
 from ingest.core.leaf import leaf_of
 from ingest.db import Cursor, statements
 
@@ -34,7 +35,7 @@ class CachedAttempt:
     """An attempt's facts, without its offsets; its batches, and how many partitions it sent to."""
 
     facts: AttemptFacts
-    batches: list[int]
+    batches: list[BatchId]
     partitions: int
 
 
@@ -49,13 +50,13 @@ class AttemptCache:
 
     def __init__(self) -> None:
         self.copies = 0
-        self._known: dict[int, CachedAttempt] = {}
-        self._offsets: dict[int, set[int]] = {}
+        self._known: dict[AttemptId, CachedAttempt] = {}
+        self._offsets: dict[AttemptId, set[int]] = {}
         self._events: dict[EventKey, EventFacts] = {}
-        self._loaded: dict[int, list[EventKey]] = {}
-        self._sent: dict[int, Mapping[int, Sent]] = {}
+        self._loaded: dict[AttemptId, list[EventKey]] = {}
+        self._sent: dict[AttemptId, Mapping[int, Sent]] = {}
 
-    def recall(self, cur: Cursor, numbers: Iterable[int]) -> dict[int, AttemptFacts]:
+    def recall(self, cur: Cursor, numbers: Iterable[AttemptId]) -> dict[AttemptId, AttemptFacts]:
         """Facts of these attempts, with the state they have now; those not in the ledger are left out."""
         wanted = sorted(set(numbers))
         states = {row.id: row.state for row in cur.execute(sql.states, {"attempts": wanted}).fetchall()}
@@ -65,7 +66,7 @@ class AttemptCache:
             self._offsets = {number: some for number, some in self._offsets.items() if number in self._known}
         return {n: replace(self._known[n].facts, state=state) for n, state in states.items() if n in self._known}
 
-    def whole(self, cur: Cursor, facts: Mapping[int, AttemptFacts]) -> dict[int, AttemptFacts]:
+    def whole(self, cur: Cursor, facts: Mapping[AttemptId, AttemptFacts]) -> dict[AttemptId, AttemptFacts]:
         """The same with the offsets that each attempt carries, and those that a PARTIAL one's scan found."""
         missing = [number for number in facts if number not in self._offsets]
         if missing:
@@ -88,14 +89,16 @@ class AttemptCache:
                 return
             total -= len(self._offsets.pop(number))
 
-    def sent(self, cur: Cursor, facts: Mapping[int, AttemptFacts], partition: int) -> Mapping[int, Sent] | None:
+    def sent(
+        self, cur: Cursor, facts: Mapping[AttemptId, AttemptFacts], partition: int
+    ) -> Mapping[AttemptId, Sent] | None:
         """What these attempts sent to the partition.
 
         None where one sent to so many that its share of each is small: each of its records is looked up by itself.
         """
         if any(self._known[number].partitions > MOST_PARTITIONS for number in facts):
             return None
-        by_leaf: dict[str, list[int]] = defaultdict(list)
+        by_leaf: dict[str, list[AttemptId]] = defaultdict(list)
         for number in facts:
             if number not in self._sent:
                 by_leaf[leaf_of("event", facts[number].run_number)].append(number)
@@ -105,9 +108,9 @@ class AttemptCache:
             self._forget_sent(facts.keys())
         return {number: self._sent[number][partition] for number in facts if partition in self._sent[number]}
 
-    def _load_sent(self, cur: Cursor, leaf: str, numbers: Sequence[int]) -> None:
+    def _load_sent(self, cur: Cursor, leaf: str, numbers: Sequence[AttemptId]) -> None:
         """All that these attempts sent, whose runs lie in this leaf: the other partitions' lanes need it, too."""
-        batches: dict[int, list[tuple[Sequence[int], bytes, bytes]]] = {number: [] for number in numbers}
+        batches: dict[AttemptId, list[tuple[Sequence[int], bytes, bytes]]] = {number: [] for number in numbers}
         for row in cur.execute(sql.sent.format(leaf=leaf), {"attempts": list(numbers)}, binary=True).fetchall():
             batches[row.attempt_id].append((row.partitions, row.identities, row.digests))
         self._sent |= {number: dealt_out(some) for number, some in batches.items()}
@@ -123,7 +126,7 @@ class AttemptCache:
             del self._sent[number]
 
     def events(
-        self, cur: Cursor, facts: Mapping[int, AttemptFacts], carried: Mapping[int, int]
+        self, cur: Cursor, facts: Mapping[AttemptId, AttemptFacts], carried: Mapping[AttemptId, int]
     ) -> Mapping[EventKey, EventFacts]:
         """Events of the attempts that this read carries much of (`carried` records of each), and what is still known.
 
@@ -132,16 +135,16 @@ class AttemptCache:
         much = [n for n, count in carried.items() if n in facts and 8 * count >= len(facts[n].offsets)]
         missing = [number for number in much if number not in self._loaded]
         self._forget(much, sum(len(facts[number].offsets) for number in missing))
-        by_leaf: dict[str, list[int]] = defaultdict(list)
+        by_leaf: dict[str, list[AttemptId]] = defaultdict(list)
         for number in missing:
             by_leaf[leaf_of("event", facts[number].run_number)].append(number)
         for leaf, numbers in by_leaf.items():
             self._load(cur, leaf, numbers)
         return self._events
 
-    def _load(self, cur: Cursor, leaf: str, numbers: Sequence[int]) -> None:
+    def _load(self, cur: Cursor, leaf: str, numbers: Sequence[AttemptId]) -> None:
         """All events of these attempts, whose runs lie in this leaf. A cursor of plain tuples."""
-        keys: dict[int, list[EventKey]] = {number: [] for number in numbers}
+        keys: dict[AttemptId, list[EventKey]] = {number: [] for number in numbers}
         keys_of = {batch: keys[number] for number in numbers for batch in self._known[number].batches}
         statement = sql.events_of_batches.format(leaf=leaf)
         for row in cur.execute(statement, {"batches": list(keys_of)}, binary=True).fetchall():
@@ -173,8 +176,8 @@ class AttemptCache:
 event_facts: Callable[[Iterable[Any]], EventFacts] = partial(tuple.__new__, EventFacts)
 
 
-def _placed(cur: Cursor, partial: Sequence[int]) -> dict[int, set[int]]:
-    found: dict[int, set[int]] = defaultdict(set)
+def _placed(cur: Cursor, partial: Sequence[AttemptId]) -> dict[AttemptId, set[int]]:
+    found: dict[AttemptId, set[int]] = defaultdict(set)
     for row in cur.execute(sql.placed, {"attempts": list(partial)}).fetchall():
         found[row.attempt_id].add(row.offset)
     return found

@@ -12,6 +12,7 @@ from ingest.consume.attempt_cache import cache_of
 from ingest.consume.transaction import consume
 from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS
 from ingest.core.errors import BrokerError
+from ingest.core.ids import StreamId
 from ingest.core.lane import Meanwhile, Step, nothing
 from ingest.core.lease import Lease
 from ingest.db import read, statements
@@ -34,7 +35,7 @@ class EffectsLane(ReadingLane):
         super().__init__(lease, cluster, admin)
         self.gathering = Gathering(lease.next_offset, lease.leader_epoch, self._read)
         self._cache = cache_of(os.getpid())
-        _check_guarded(self.source.stream_id)
+        _check_guarded(StreamId(self.source.stream_id))
 
     def close(self) -> None:
         super().close()
@@ -76,7 +77,7 @@ class EffectsLane(ReadingLane):
         return Step(0, idle=False)
 
 
-def _check_guarded(stream: int) -> None:
+def _check_guarded(stream: StreamId) -> None:
     """No lane writes into a table that readers read past the gate. Raises TruthUnguarded."""
     with read() as cur:
         for row in cur.execute(sql.contracts, {"stream": stream}).fetchall():

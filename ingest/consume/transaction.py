@@ -34,6 +34,7 @@ from ingest.core.consumption import (
 from ingest.core.copying import int4, int8
 from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.identity import payload_digest
+from ingest.core.ids import AttemptId, BatchId, WindowId
 from ingest.core.lane import Meanwhile, nothing
 from ingest.core.leaf import leaf_of
 from ingest.core.lease import LEASE_SECONDS, Lease
@@ -123,7 +124,7 @@ class _Effects:
 
     runs: Sequence[int]
     identities: Sequence[bytes]
-    wins: Sequence[int]
+    wins: Sequence[WindowId]
     offsets: Sequence[int]
     joined: Mapping[int, Joined]
 
@@ -157,8 +158,8 @@ class _Became:
     """What becomes of a read: its effects, what is kept raw, what contradicts, and the attempts it belongs to."""
 
     effects: _Effects
-    attempts: Mapping[int, AttemptFacts]
-    ours: Set[int]
+    attempts: Mapping[AttemptId, AttemptFacts]
+    ours: Set[AttemptId]
     duplicates: Sequence[Ruled] = ()
     kept: Sequence[Ruled] = ()
     contradicting: Sequence[Ruled] = ()
@@ -208,7 +209,7 @@ class EffectsTransaction:
             failpoint("consume.before_commit")
         return done
 
-    def _advance(self, cur: Cursor) -> int:
+    def _advance(self, cur: Cursor) -> BatchId:
         row = cur.execute(
             sql.advance,
             {
@@ -223,7 +224,7 @@ class EffectsTransaction:
                 found="another owner, fence or position",
                 next_step="nothing: the new owner goes on from its position",
             )
-        return int(row.batch_id)
+        return BatchId(row.batch_id)
 
     def _as_sent(self, cur: Cursor) -> _Became | None:
         """The short way for what nearly all reads are: what our attempts sent to here, in its order and nothing else.
@@ -319,7 +320,7 @@ class EffectsTransaction:
         payload = self.read.by_offset[ruled.offset].value or b""
         return AppliedEvent(ruled.key[1], names.get(known.events[ruled.key].class_id, ""), payload)
 
-    def _write_effects(self, cur: Cursor, batch: int, effects: _Effects) -> None:
+    def _write_effects(self, cur: Cursor, batch: BatchId, effects: _Effects) -> None:
         """Sorted by (run, identity), into the leaves: two lanes that race meet in one order."""
         for leaf, some in effects.by_leaf():
             with cur.copy(sql.copy_effects.format(leaf=leaf)) as copy:
@@ -334,7 +335,7 @@ class EffectsTransaction:
                         self.meanwhile()
             failpoint("consume.after_leaf")
 
-    def _plain_rows(self, batch: int, effects: _Effects) -> bytes:
+    def _plain_rows(self, batch: BatchId, effects: _Effects) -> bytes:
         """Effects without context, as COPY data."""
         fields = (
             int4(effects.runs), copying.digests(effects.identities), int4(effects.wins), int4(self.lease.source),
@@ -342,7 +343,7 @@ class EffectsTransaction:
         )  # fmt: skip
         return copying.rows(len(effects), fields)
 
-    def _joined_rows(self, batch: int, effects: _Effects) -> Iterator[tuple[Any, ...]]:
+    def _joined_rows(self, batch: BatchId, effects: _Effects) -> Iterator[tuple[Any, ...]]:
         columns = (effects.runs, effects.identities, effects.wins, effects.offsets)
         for run, identity, win, offset in zip(*columns, strict=True):
             answer = effects.joined.get(offset)
@@ -369,14 +370,14 @@ class EffectsTransaction:
         cur.execute(
             sql.insert_contradictions,
             {
-                "source": self.lease.source, "wins": [became.attempts[r.attempt or 0].win for r in found],
+                "source": self.lease.source, "wins": [became.attempts[AttemptId(r.attempt or 0)].win for r in found],
                 "attempts": [r.attempt for r in found], "kinds": [r.contradiction for r in found],
                 "offsets": [r.offset for r in found], "identities": [r.key[1] if r.key else None for r in found],
                 "details": [r.why for r in found],
             },
         )  # fmt: skip
 
-    def _write_batch(self, cur: Cursor, batch: int, became: _Became) -> Consumed:
+    def _write_batch(self, cur: Cursor, batch: BatchId, became: _Became) -> Consumed:
         rulings = Counter(r.ruling for r in became.kept)
         done = Consumed(
             len(self.read.offsets), len(became.effects), len(became.duplicates),
@@ -393,11 +394,11 @@ class EffectsTransaction:
         )  # fmt: skip
         return done
 
-    def _write_copies(self, cur: Cursor, batch: int, became: _Became) -> None:
+    def _write_copies(self, cur: Cursor, batch: BatchId, became: _Became) -> None:
         """By the window whose events they are: its verdict names them."""
-        offsets: dict[int, list[int]] = defaultdict(list)
+        offsets: dict[WindowId, list[int]] = defaultdict(list)
         for ruled in became.duplicates:
-            offsets[became.attempts[ruled.attempt or 0].win].append(ruled.offset)
+            offsets[became.attempts[AttemptId(ruled.attempt or 0)].win].append(ruled.offset)
         if offsets:
             cur.execute(
                 sql.insert_copies,
@@ -445,10 +446,10 @@ def _applied(cur: Cursor, keys: Iterable[EventKey]) -> set[EventKey]:
     return found
 
 
-def _by_window(known: Known, applied: Sequence[Ruled]) -> list[tuple[int, int, list[Ruled]]]:
+def _by_window(known: Known, applied: Sequence[Ruled]) -> list[tuple[WindowId, int, list[Ruled]]]:
     """(window, contract, its rulings), in window order."""
     belongs = {number: (facts.win, facts.contract) for number, facts in known.attempts.items()}
-    groups: dict[tuple[int, int], list[Ruled]] = defaultdict(list)
+    groups: dict[tuple[WindowId, int], list[Ruled]] = defaultdict(list)
     for ruled in applied:
         assert ruled.attempt is not None
         groups[belongs[ruled.attempt]].append(ruled)
@@ -466,7 +467,7 @@ def _pin(row: Any) -> Pin:
     )
 
 
-def _run(cur: Cursor, class_path: str, win: int, events: Sequence[AppliedEvent]) -> Sequence[Joined | None]:
+def _run(cur: Cursor, class_path: str, win: WindowId, events: Sequence[AppliedEvent]) -> Sequence[Joined | None]:
     """The projection's answers. What it raises on its own account stops the lane with its name and words."""
     projection = load_projection(class_path)
     pins = {row.context: _pin(row) for row in cur.execute(sql.pins, {"win": win}).fetchall()}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ingest.core.cloudevents import digest_as_said
+from ingest.core.ids import AttemptId, BatchId, RunId, SourceId, WindowId
 
 EVENTS_MOST = 5_000
 BYTES_MOST = 8 * 1024 * 1024
@@ -25,13 +26,13 @@ RawHeaders = Iterable[tuple[str, bytes | None]]
 class Queued:
     """A batch that waits for an attempt. `partly` says that an earlier attempt placed some of its events."""
 
-    batch: int
+    batch: BatchId
     from_offset: int
     to_offset: int
     events: int
     bytes: int
-    win: int
-    run_number: int
+    win: WindowId
+    run_number: RunId
     contract: int
     partly: bool = False
 
@@ -56,12 +57,12 @@ def choose(queued: Sequence[Queued], events_most: int = EVENTS_MOST, bytes_most:
     return chosen
 
 
-def transactional_id(install: UUID, source: int) -> str:
+def transactional_id(install: UUID, source: SourceId) -> str:
     """One per publish lane; the install keeps two installations on one cluster from fencing each other."""
     return f"passgate.{install}.{source}"
 
 
-def attempt_mark(install: UUID, attempt: int) -> bytes:
+def attempt_mark(install: UUID, attempt: AttemptId) -> bytes:
     """The value of pg-attempt: attempts are numbered per installation, and a bus may outlive one."""
     return f"{install}/{attempt}".encode()
 
@@ -94,7 +95,7 @@ class Mark(NamedTuple):
     """What a record on the bus says about itself."""
 
     install: str
-    attempt: int
+    attempt: AttemptId
     identity: bytes
     digest: bytes
 
@@ -126,12 +127,12 @@ def read_mark(headers: Sequence[tuple[str, bytes | None]] | None) -> Mark | str:
 
 
 @lru_cache(maxsize=1024)
-def _sender(mark: bytes) -> tuple[str, int] | None:
+def _sender(mark: bytes) -> tuple[str, AttemptId] | None:
     """(install, attempt): thousands of records in a row carry the same one."""
     install, _, number = mark.partition(b"/")
     if not number.isdigit() or len(number) > 18 or not install.isascii():
         return None
-    return install.decode(), int(number)
+    return install.decode(), AttemptId(int(number))
 
 
 def _digest(text: bytes | None) -> bytes | None:
@@ -173,7 +174,7 @@ class Columns:
     `senders` are (install, attempt, how many records in a row say so), in the records' order.
     """
 
-    senders: Sequence[tuple[str, int, int]]
+    senders: Sequence[tuple[str, AttemptId, int]]
     identities: bytes
     digests: bytes
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ingest.core.errors import RunError
+from ingest.core.ids import SourceId, WindowId
+
+UNNAMED = SourceId(0)
 
 
 class CutPending(RunError):
@@ -27,8 +30,8 @@ class Bound:
 
     next_offset: int
     cut: int | None = None
-    win: int | None = None
-    next_win: int | None = None
+    win: WindowId | None = None
+    next_win: WindowId | None = None
 
     @property
     def ahead(self) -> int | None:
@@ -41,7 +44,7 @@ class Bound:
         return self.next_win if self.cut is not None and self.ahead is None else self.win
 
 
-def bind(at: Bound, win: int) -> tuple[Bound, int]:
+def bind(at: Bound, win: WindowId) -> tuple[Bound, int]:
     """Gives the next offsets to window `win`, and says which is its first: the cut if that lies ahead, else the
     position (S19)."""
     if at.ahead is not None:
@@ -49,7 +52,7 @@ def bind(at: Bound, win: int) -> tuple[Bound, int]:
     return Bound(at.next_offset, None, win, None), at.next_offset
 
 
-def cut(at: Bound, win: int, lso: int, source: int = 0) -> Bound:
+def cut(at: Bound, win: WindowId, lso: int, source: SourceId = UNNAMED) -> Bound:
     """Cuts window `win` at max(position, LSO). Raises CutPending where the position is not in that window yet."""
     if at.current != win:
         raise CutPending(
@@ -60,7 +63,7 @@ def cut(at: Bound, win: int, lso: int, source: int = 0) -> Bound:
     return Bound(at.next_offset, max(at.next_offset, lso), win, None)
 
 
-def leave(at: Bound, win: int) -> tuple[Bound, int]:
+def leave(at: Bound, win: WindowId) -> tuple[Bound, int]:
     """Cuts window `win` where the source's log is gone, and says at which offset: nothing more will be read of it.
 
     Where an earlier cut was not reached, window `win` has none of its offsets; they are nobody's from then on.

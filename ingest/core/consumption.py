@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ingest.core.attempt import Columns, Mark
 from ingest.core.identity import DIGEST_BYTES
+from ingest.core.ids import AttemptId, RunId, SourceId, WindowId
 
 #: An event by (run number, identity).
 EventKey = tuple[int, bytes]
@@ -44,9 +45,9 @@ class AttemptFacts:
 
     state: str
     topic_id: str
-    source: int
-    run_number: int
-    win: int
+    source: SourceId
+    run_number: RunId
+    win: WindowId
     contract: int
     offsets: Set[int]
     placed: Set[int] = frozenset()
@@ -55,9 +56,9 @@ class AttemptFacts:
 class EventFacts(NamedTuple):
     """An admitted event: where it came from, its window, its digest and class."""
 
-    source: int
+    source: SourceId
     offset: int
-    win: int
+    win: WindowId
     digest: bytes
     class_id: int
 
@@ -75,7 +76,7 @@ class Known:
 
     install: str
     topic_id: str
-    attempts: Mapping[int, AttemptFacts]
+    attempts: Mapping[AttemptId, AttemptFacts]
     events: Mapping[EventKey, EventFacts]
     applied: Set[EventKey]
 
@@ -87,7 +88,7 @@ class Ruled(NamedTuple):
     ruling: Ruling
     why: str = ""
     key: EventKey | None = None
-    attempt: int | None = None
+    attempt: AttemptId | None = None
     contradiction: str = ""
 
 
@@ -115,7 +116,7 @@ def rule(records: Sequence[BusRecord], known: Known) -> list[Ruled]:
 
 
 def all_as_sent(
-    said: Columns, digests: bytes, install: str, plain: Mapping[int, AttemptFacts], sent: Mapping[int, Sent]
+    said: Columns, digests: bytes, install: str, plain: Mapping[AttemptId, AttemptFacts], sent: Mapping[AttemptId, Sent]
 ) -> bool:
     """Whether these records are events of ours, each once, in the order they were sent, with the ledger's bytes.
 
@@ -168,7 +169,7 @@ def is_plain(facts: AttemptFacts, topic_id: str) -> bool:
 
 
 def _rule_plain(
-    record: BusRecord, plain: Mapping[int, AttemptFacts], known: Known, applied: Set[EventKey]
+    record: BusRecord, plain: Mapping[AttemptId, AttemptFacts], known: Known, applied: Set[EventKey]
 ) -> Ruled | None:
     """The short way for what nearly all records are. None: not one of those, `_rule` has the word."""
     offset, mark, digest = record

@@ -9,6 +9,7 @@ import msgspec
 
 from ingest.core.canonical import same_event
 from ingest.core.identity import Parts, identifier
+from ingest.core.ids import SourceId
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.core.record import NotUnderstood, Parsed, Understood
 
@@ -41,7 +42,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     """
 
     payload_digest: bytes
-    source: int
+    source: SourceId
     offset: int
     payload: bytes | None = None
 
@@ -145,7 +146,7 @@ def decide(
     arrivals: Sequence[Arrival],
     known: Mapping[bytes, Known],
     run_id: str,
-    source: int,
+    source: SourceId,
     is_closed: Callable[[str], bool],
     form: Form = as_it_is,
 ) -> Decisions:
@@ -161,7 +162,7 @@ def decide(
     return batch.decisions()
 
 
-def admitted(decisions: Decisions, source: int) -> dict[bytes, Known]:
+def admitted(decisions: Decisions, source: SourceId) -> dict[bytes, Known]:
     """What a batch of `source` adds to `known`, for the next batch of the same transaction."""
     events = decisions.events
     return {event.identity: Known(event.payload_digest, source, event.offset, event.value) for event in events}
@@ -170,7 +171,9 @@ def admitted(decisions: Decisions, source: int) -> dict[bytes, Known]:
 class _Batch:
     """The decisions of one batch as they grow: the one place here that changes in place, for speed."""
 
-    def __init__(self, known: Mapping[bytes, Known], source: int, is_closed: Callable[[str], bool], form: Form) -> None:
+    def __init__(
+        self, known: Mapping[bytes, Known], source: SourceId, is_closed: Callable[[str], bool], form: Form
+    ) -> None:
         self._known = known
         self._source = source
         self._is_closed = is_closed

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from ingest.core.ids import RunId
+
 RUNS = 16
 
 
 @lru_cache(maxsize=256)  # asked for every effect
-def leaf_of(table: str, run_number: int) -> str:
+def leaf_of(table: str, run_number: RunId) -> str:
     """The partition of `table` that COPY and look-ups go to at once, without asking the partitioned table."""
     return f"{table}_p{run_number // RUNS}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ingest.core.ids import SourceId, StreamId
+
 LEASE_SECONDS = 30
 #: An attempt ends well inside its lease and those of the process's other lanes (s).
 LONGEST_ATTEMPT = LEASE_SECONDS / 2
@@ -16,8 +18,8 @@ class Lease:
     """Held by `owner` (host:pid:boot nonce). `next_offset` and `leader_epoch` are as last committed under it."""
 
     lane: str
-    source: int
-    stream: int
+    source: SourceId
+    stream: StreamId
     owner: str
     fence: int
     next_offset: int

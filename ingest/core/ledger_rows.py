@@ -16,6 +16,7 @@ from ingest.core.batching import Held
 from ingest.core.copying import END, HEAD
 from ingest.core.decide import NewEvent, Outcome
 from ingest.core.identity import DIGEST_BYTES
+from ingest.core.ids import BatchId, RunId, SourceId, WindowId
 
 ROWS = 250
 """Given to the server at once: it stores them while the next are made."""
@@ -46,10 +47,10 @@ def event_id(parts: tuple[str | int, ...]) -> str:
 
 
 def event_rows(
-    run: int,
-    win: int,
-    source: int,
-    batch: int,
+    run: RunId,
+    win: WindowId,
+    source: SourceId,
+    batch: BatchId,
     class_ids: Mapping[str, int],
     events: Iterable[tuple[NewEvent, Held]],
 ) -> Iterator[bytes]:
@@ -75,7 +76,7 @@ def event_rows(
 
 
 def receipt_rows(
-    source: int, batch: int, outcomes: Iterable[Outcome], class_ids: Iterable[int | None]
+    source: SourceId, batch: BatchId, outcomes: Iterable[Outcome], class_ids: Iterable[int | None]
 ) -> Iterator[bytes]:
     """(source_id, offset, batch_id, decision, reason, flags, class_id, identity, payload_digest) of each outcome."""
     before, length = pack(">hiii", 9, 4, source, 8), _length(DIGEST_BYTES)
@@ -95,7 +96,7 @@ def receipt_rows(
             yield b"".join((start, middle, identity or b"", length, outcome.payload_digest))
 
 
-def _middle(batch: int, decision: int, reason: int, flags: int, number: int | None, unnamed: bool) -> bytes:
+def _middle(batch: BatchId, decision: int, reason: int, flags: int, number: int | None, unnamed: bool) -> bytes:
     """A receipt from its batch to the length of its identity."""
     said = pack(">iqihihih", 8, batch, 2, decision, 2, reason, 2, flags)
     return said + (_NULL if number is None else pack(">ii", 4, number)) + (_NULL if unnamed else _length(DIGEST_BYTES))

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from ingest.core.errors import LeaseError
+from ingest.core.ids import SourceId
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import again, read, statements, write
 
@@ -25,7 +26,7 @@ def owner() -> str:
     return _owner_of(os.getpid())
 
 
-def take(lane: str, source: int, seconds: int = LEASE_SECONDS) -> Lease | None:
+def take(lane: str, source: SourceId, seconds: int = LEASE_SECONDS) -> Lease | None:
     """The lease under a new fence, or None while somebody else's has not expired."""
     who = owner()
     keys = {"lane": lane, "source": source, "owner": who, "seconds": seconds}

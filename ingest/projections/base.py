@@ -20,6 +20,7 @@ from django.conf import settings
 
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError, SettingsError
+from ingest.core.ids import WindowId
 from ingest.db import Cursor, read, statements
 from ingest.models import ContextState
 
@@ -71,12 +72,12 @@ class Pin:
     `fallen`: why that does not stand any more. Its rows are nobody's then: `win` is NOWHERE, where nothing is found.
     """
 
-    win: int
+    win: WindowId
     verdict: str
     fallen: str = ""
 
 
-NOWHERE = 0
+NOWHERE = WindowId(0)
 
 
 class Joined(NamedTuple):
@@ -100,7 +101,7 @@ class Projection(ABC):
 
     @abstractmethod
     def apply(
-        self, cur: Cursor, win: int, events: Sequence[AppliedEvent], pins: Mapping[str, Pin]
+        self, cur: Cursor, win: WindowId, events: Sequence[AppliedEvent], pins: Mapping[str, Pin]
     ) -> Sequence[Joined | None]:
         """Write the rows of these events of window `win`, set-based, in the caller's transaction."""
 
@@ -173,7 +174,7 @@ def check_projection(class_path: str, tables: Sequence[str] = ()) -> Projection:
 _MISSING = "SELECT name FROM unnest(%(tables)s::text[]) AS t(name) WHERE to_regclass(name) IS NULL ORDER BY name"
 
 
-def check_pins(projection: Projection, win: int, pins: Mapping[str, Pin]) -> None:
+def check_pins(projection: Projection, win: WindowId, pins: Mapping[str, Pin]) -> None:
     missing = [name for name in projection.contexts if name not in pins]
     if missing:
         raise NotPinned(

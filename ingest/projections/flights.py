@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from ingest.core.ids import WindowId
 from ingest.db import Cursor
 from ingest.models import ContextState
 from ingest.projections import AppliedEvent, Joined, Pin, Projection, as_integer, as_text, fields
@@ -89,7 +90,7 @@ CREATE TABLE truth.flights_weather (
     contexts: ClassVar[tuple[str, ...]] = ("weather",)
 
     def apply(
-        self, cur: Cursor, win: int, events: Sequence[AppliedEvent], pins: Mapping[str, Pin]
+        self, cur: Cursor, win: WindowId, events: Sequence[AppliedEvent], pins: Mapping[str, Pin]
     ) -> Sequence[Joined | None]:
         pin = pins["weather"]
         flights = [fields(event.payload) for event in events]

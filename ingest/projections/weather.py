@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from ingest.core.ids import WindowId
 from ingest.db import Cursor
 from ingest.projections import AppliedEvent, Joined, Pin, Projection, as_integer, as_number, as_text, fields
 
@@ -47,7 +48,7 @@ CREATE INDEX truth_weather_hour ON truth.weather (win, origin, time_hour);
     tables: ClassVar[tuple[str, ...]] = ("truth.weather",)
 
     def apply(
-        self, cur: Cursor, win: int, events: Sequence[AppliedEvent], pins: Mapping[str, Pin]
+        self, cur: Cursor, win: WindowId, events: Sequence[AppliedEvent], pins: Mapping[str, Pin]
     ) -> Sequence[Joined | None]:
         """INSERT from arrays: COPY is not allowed where row security applies."""
         columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}

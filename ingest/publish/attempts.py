@@ -12,6 +12,7 @@ from datetime import datetime
 from ingest.core import copying
 from ingest.core.copying import int4, int8
 from ingest.core.errors import LeaseError
+from ingest.core.ids import AttemptId, SourceId, WindowId
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import Cursor, read, statements
 from ingest.failpoints import failpoint
@@ -46,12 +47,12 @@ def clock() -> datetime:
     return now
 
 
-def end(cur: Cursor, attempt: int, state: str, why: str | None = None) -> None:
+def end(cur: Cursor, attempt: AttemptId, state: str, why: str | None = None) -> None:
     """Moves the attempt to `state`; the database refuses a move that no state allows. The same state is no move."""
     cur.execute(sql.end_attempt, {"attempt": attempt, "state": state, "why": why})
 
 
-def write_places(cur: Cursor, source: int, attempt: int, places: Iterable[PlaceRow]) -> None:
+def write_places(cur: Cursor, source: SourceId, attempt: AttemptId, places: Iterable[PlaceRow]) -> None:
     rows = list(places)
     if rows:
         offsets, sources, bus_offsets = zip(*rows, strict=True)
@@ -60,7 +61,7 @@ def write_places(cur: Cursor, source: int, attempt: int, places: Iterable[PlaceR
             copy.write(copying.rows(len(rows), fields))
 
 
-def requeue(cur: Cursor, attempt: int) -> None:
+def requeue(cur: Cursor, attempt: AttemptId) -> None:
     """Queues the attempt's batches again, as far as their events have no place."""
     cur.execute(sql.requeue, {"attempt": attempt})
 
@@ -69,11 +70,11 @@ def progress(cur: Cursor, lease: Lease, end_offset: int) -> None:
     cur.execute(sql.progress, {"source": lease.source, "fence": lease.fence, "end": end_offset})
 
 
-def serve_requests(cur: Cursor, attempt: int) -> None:
+def serve_requests(cur: Cursor, attempt: AttemptId) -> None:
     cur.execute(sql.serve_requests, {"attempt": attempt})
 
 
-def touch(cur: Cursor, windows: Iterable[int]) -> None:
+def touch(cur: Cursor, windows: Iterable[WindowId]) -> None:
     """A fact of these windows changed: the cut ones rise now, and a cut under way is waited for."""
     wanted = sorted(set(windows))
     raised = {row.id for row in cur.execute(sql.raise_cut_first, {"windows": wanted}).fetchall()}

@@ -22,6 +22,7 @@ from ingest.behind import check_current
 from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
+from ingest.core.ids import AttemptId, BatchId, SourceId, WindowId
 from ingest.core.lane import (
     Meanwhile,
     Step,
@@ -131,7 +132,7 @@ class Bus:
     topic: str
     topic_id: str
     partitions: int
-    sources: dict[int, int]
+    sources: dict[int, SourceId]
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Letters:
     """The events on their way to the bus, by columns, in offset order."""
 
     offsets: Sequence[int]
-    batches: Sequence[int]
+    batches: Sequence[BatchId]
     identities: Sequence[bytes]
     digests: Sequence[bytes]
     keys: Sequence[bytes | None]
@@ -155,13 +156,13 @@ class Letters:
 class PreparedAttempt:
     """PREPARED is durable."""
 
-    id: int
+    id: AttemptId
     bus: Bus
     batches: Sequence[Queued]
     letters: Letters
 
     @property
-    def win(self) -> int:
+    def win(self) -> WindowId:
         return self.batches[0].win
 
 
@@ -311,7 +312,7 @@ class PublishLane:
 
     def _write_prepared(
         self, bus: Bus, batches: Sequence[Queued], letters: Letters, marks: dict[int, tuple[int, int]]
-    ) -> int:
+    ) -> AttemptId:
         with write() as cur:
             attempts.hold(cur, self.lease)
             failpoint("prepare.after_hold")
@@ -328,7 +329,7 @@ class PublishLane:
         batches: Sequence[Queued],
         letters: Letters,
         marks: dict[int, tuple[int, int]],
-    ) -> int:
+    ) -> AttemptId:
         numbers = [batch.batch for batch in batches]
         taken = cur.execute(sql.dequeue, {"batches": numbers, "source": self.lease.source}).fetchall()
         if len(taken) != len(numbers):
@@ -336,7 +337,7 @@ class PublishLane:
         failpoint("prepare.after_dequeue")
         row = cur.execute(sql.insert_attempt, self._attempt_row(bus, letters)).fetchone()
         assert row is not None
-        attempt = int(row.id)
+        attempt = AttemptId(row.id)
         failpoint("prepare.after_attempt_row")
         cur.execute(sql.insert_attempt_batches, {"attempt": attempt, **_by_batch(letters)})
         failpoint("prepare.after_attempt_batches")
@@ -414,7 +415,7 @@ class PublishLane:
             attempts.touch(cur, [prepared.win])
             failpoint("not_sent.before_commit")
 
-    def _write_unknown(self, attempt: int, win: int, why: str) -> None:
+    def _write_unknown(self, attempt: AttemptId, win: WindowId, why: str) -> None:
         with write() as cur:
             attempts.hold(cur, self.lease)
             failpoint("unknown.after_hold")

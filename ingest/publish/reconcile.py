@@ -19,6 +19,7 @@ from ingest.auditlog import record_act
 from ingest.core.attempt import ATTEMPT, IDENTITY, attempt_mark, digest_of
 from ingest.core.contract.shape import Reconcile, Republish
 from ingest.core.errors import NotFound, RunError
+from ingest.core.ids import AttemptId, RunId, SourceId, WindowId
 from ingest.core.lease import Lease
 from ingest.core.reconciliation import (
     Anchor,
@@ -60,12 +61,12 @@ class AttemptOver(RunError):
 # --- asking for it
 
 
-def request(attempt: int, actor: str) -> bool:
+def request(attempt: AttemptId, actor: str) -> bool:
     """A person's *Reconcile* of one attempt: a row that the lane's owner serves. False: it was asked for already."""
     return again(lambda: _request(attempt, actor))
 
 
-def _request(attempt: int, actor: str) -> bool:
+def _request(attempt: AttemptId, actor: str) -> bool:
     with write() as cur:
         row = cur.execute(sql.attempt_named, {"attempt": attempt}).fetchone()
         if row is None:
@@ -105,12 +106,12 @@ def _request_run(stream: str, run: str, actor: str) -> list[int]:
 class Unsettled:
     """An attempt without outcome, as stored."""
 
-    id: int
+    id: AttemptId
     state: str
     topic: str
     mark: bytes
-    win: int
-    run_number: int
+    win: WindowId
+    run_number: RunId
     contract: int
     to_offset: int
     silent_for: float
@@ -131,7 +132,7 @@ class Unsettled:
         return due(undecidable, asked, automatic, silent_for, after), max(after - silent_for, 0.0)
 
 
-def unsettled_of(source: int) -> Unsettled | None:
+def unsettled_of(source: SourceId) -> Unsettled | None:
     """The one unsettled attempt of a lane, if there is one."""
     with read() as cur:
         row = cur.execute(sql.unsettled, {"source": source}).fetchone()

@@ -15,6 +15,7 @@ from console.pages import contexts as c
 from console.pages import paths
 from console.pages.reads import measuring
 from ingest.core.errors import PassgateError
+from ingest.core.ids import WindowId
 
 Linker = Callable[[str], c.Link | None]
 
@@ -53,7 +54,7 @@ class Measuring:
     """The checks are being measured: a first look at a window of millions of receipts takes longer than a page may."""
 
 
-def now(window: int, link: Linker, permissions: Collection[str]) -> Judged | Measuring | PassgateError:
+def now(window: WindowId, link: Linker, permissions: Collection[str]) -> Judged | Measuring | PassgateError:
     """What audit says about a window now. An error is an answer too: the page shows it instead of checks."""
     try:
         shown = measuring.measured(window)

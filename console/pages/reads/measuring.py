@@ -18,6 +18,7 @@ from django.db import connection
 
 from audit import now
 from audit.core.verdict import Verdict
+from ingest.core.ids import WindowId
 
 FRESH = 2.0  # seconds; what took longer to measure is fresh for five times as long, up to ANEW
 ANEW = 10.0  # what is older than this is shown as being measured anew
@@ -44,12 +45,12 @@ class _Asked:
 
 
 _lock = threading.Lock()
-_under_way: dict[int, _Asked] = {}
+_under_way: dict[WindowId, _Asked] = {}
 # Two at most: measuring must not take the web process, or the database, from everybody else.
 _places = threading.Semaphore(2)
 
 
-def measured(window: int) -> Shown | None:
+def measured(window: WindowId) -> Shown | None:
     """The checks as counted last; None while nothing can be shown yet. Raises what measuring raised."""
     found = now.kept_checks(window)
     kept, unchanged = found if found is not None else (None, False)
@@ -72,14 +73,14 @@ def _patience(kept: now.Kept) -> float:
     return MOMENT if kept.took <= MOMENT else 0.0
 
 
-def forget(window: int) -> None:
+def forget(window: WindowId) -> None:
     """After an act on a window its next page is measured anew, by whichever process."""
     with _lock:
         _under_way.pop(window, None)  # what is under way began before the act
     now.forget(window)
 
 
-def _asked(window: int) -> _Asked:
+def _asked(window: WindowId) -> _Asked:
     """The measurement under way, begun if there is none."""
     with _lock:
         found = _under_way.get(window)
@@ -90,7 +91,7 @@ def _asked(window: int) -> _Asked:
         return found
 
 
-def _measure(window: int, asked: _Asked) -> None:
+def _measure(window: WindowId, asked: _Asked) -> None:
     with _places:
         try:
             verdict = now.checks_now(window)
@@ -105,7 +106,7 @@ def _measure(window: int, asked: _Asked) -> None:
             connection.close()
 
 
-def _end(window: int, asked: _Asked) -> None:
+def _end(window: WindowId, asked: _Asked) -> None:
     with _lock:
         if _under_way.get(window) is asked:
             del _under_way[window]
