@@ -219,7 +219,9 @@ class _Seen:
         return Captured(f.Measured(f.Broker(self.cluster_id, bus=bus, inbox=inbox), at, "kafka"), probed=self.probed)
 
     def _topic(self, name: str) -> f.Topic:
-        """Offsets of another incarnation are nobody's (K5)."""
+        """The topic, if its id was the same before and after its offsets were asked for: another incarnation's would be
+        judged as the old one's (K5).
+        """
         found, again = _credible(self.before.get(name)), _credible(self.after.get(name))
         if (found and found.topic_id) != (again and again.topic_id):
             raise created_meanwhile()

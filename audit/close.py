@@ -454,7 +454,10 @@ class _Turns:
         self._until = clock() + EVALUATE_SECONDS
 
     def of(self, kind: str, windows: list[WindowId]) -> Iterator[WindowId]:
-        """At least one; `windows` are in order of their numbers."""
+        """Yields windows, which must be sorted, from behind the one that the last turn ended with, round to it again.
+
+        One is yielded even where the time is over already: each kind of window gets on, however long the others take.
+        """
         last = self._stood.get(kind, 0)
         first = bisect_right(windows, last)
         for win in windows[first:] + windows[:first]:
@@ -522,7 +525,7 @@ def _judged_by_itself(win: WindowId, began: float) -> Stored | None:
 
 
 def _say_unjudged(win: WindowId, why: str | None) -> None:
-    """On the window's row, where its page finds it."""
+    """Notes on the window's row why it could not be judged, for its page; None takes the note away."""
     with read() as cur:
         told = cur.execute(sql.told_unjudged, {"win": win}).fetchone()
     if told is not None and told.unjudged_why != why:

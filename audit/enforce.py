@@ -22,7 +22,7 @@ from audit.core.gate import Code, GateDecision
 from audit.core.snapshot import read_basis
 from audit.measure import lanes_of
 from ingest.core.errors import PassgateError
-from ingest.core.ids import WindowId
+from ingest.core.ids import StreamId, WindowId
 from ingest.db import DatabaseGone, Refused, again, prepared, read, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Partition, Start
@@ -214,7 +214,7 @@ def _seen(
     ranges: Sequence[core.Range],
     contexts: Sequence[tuple[core.Context, datetime]],
 ) -> Enforced:
-    """What is to become of a gate: nothing is written yet."""
+    """Decides on what was asked of Kafka and read of the ledger whether a gate is extended or shut. Writes nothing."""
     fallen = core.fallen([context for context, _ in contexts])
     if fallen:  # whatever Kafka says
         return Enforced(row.win, "shut", w.listed(fallen))
@@ -262,8 +262,8 @@ def _extended(values: Mapping[str, Any]) -> set[int]:
 
 
 def _write_down(rows: Sequence[Any], found: Sequence[Enforced]) -> None:
-    """When each stream was looked at, and what was found."""
-    outcomes: dict[WindowId, set[str]] = defaultdict(set)
+    """Notes on each stream's row when its gates were re-checked and with what outcome: System shows it."""
+    outcomes: dict[StreamId, set[str]] = defaultdict(set)
     for row, answer in zip(rows, found, strict=True):
         outcomes[row.stream_id].add(f"{answer.outcome}: {answer.why}" if answer.why else answer.outcome)
     values = {"streams": list(outcomes), "outcomes": [w.listed(sorted(said)) for said in outcomes.values()]}

@@ -135,7 +135,7 @@ def _read(topic: str, partition: int, spans: Sequence[Span]) -> tuple[list[Span]
 
 
 def _inside(offset: int, spans: Sequence[Span]) -> bool:
-    """Spans are sorted and lie apart."""
+    """Whether one of the spans holds the offset. They must be sorted by their start and must not overlap."""
     index = bisect.bisect_right(spans, (offset, END)) - 1
     return index >= 0 and offset < spans[index][1]
 

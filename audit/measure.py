@@ -39,7 +39,7 @@ class Measurement:
     row: Any
 
     def at_revision(self, revision: int) -> Measurement:
-        """The same, known to stand at another revision."""
+        """This measurement for a later revision of the window, where it is known that its facts did not change."""
         return replace(self, row=self.row._replace(revision=revision))
 
     def ages(self) -> bool:
@@ -60,7 +60,7 @@ def lanes(win: WindowId) -> list[Start]:
 
 
 def lanes_of(wins: Sequence[WindowId]) -> dict[WindowId, list[Start]]:
-    """The same of many windows at once."""
+    """`lanes` for many windows, with one statement."""
     with read() as cur:
         rows = cur.execute(sql.positions, {"wins": list(wins)}).fetchall()
     found: dict[WindowId, list[Start]] = {win: [] for win in wins}
@@ -221,7 +221,7 @@ class _Reading:
         return self._rows(statement)[0]
 
     def _in_leaf(self, statement: str) -> str:
-        """The statement on the table that holds this run's events."""
+        """The statement with the name of the table partition that holds this run's events filled in for {leaf}."""
         return statement.format(leaf=leaf_of("event", self._row.run_number))
 
     def _name(self) -> f.WindowName:

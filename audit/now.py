@@ -50,7 +50,7 @@ class Kept:
         return self.took > QUICK and self.age < min(self.took * SHARE, bound)
 
     def verdict(self) -> v.Verdict:
-        """What they said when they were counted."""
+        """The facts judged as of the time at which they were counted, not as of now."""
         return v.verdict(self.facts, self.counted_at)
 
 

@@ -133,7 +133,7 @@ def _shown(table: f.TruthTable) -> str:
 
 
 def _applied_root(facts: f.WindowFacts, now: datetime) -> CheckName | None:
-    """Which check must hold before APPLIED can be judged at all."""
+    """The check that APPLIED waits for: None where all was published, read and admitted."""
     if facts.publishing and facts.publishing.value.unsettled:
         return CheckName.PUBLISHED
     return None if bus_caught_up(facts, now) and all_admitted(facts) else CheckName.CAUGHT_UP
@@ -161,7 +161,7 @@ def _untrue(table: f.TruthTable) -> Iterable[Cause]:
 
 
 def degraded(facts: f.WindowFacts, now: datetime) -> Check | None:
-    """None without a projection that joins: then it is not listed."""
+    """The check DEGRADED; None, and so not in the list, where the contract's projection joins nothing."""
     if not facts.rules.joins:
         return None
     name = CheckName.DEGRADED

@@ -171,7 +171,7 @@ def following(check: Check, root: CheckName) -> Check:
 
 
 def unfinished(check: Check, text: str, root: CheckName = CheckName.CAUGHT_UP) -> Check:
-    """So far so good is not HOLDS."""
+    """A check whose lanes are still at work: nothing is wrong so far, which is UNMEASURED and never HOLDS."""
     return replace(check, state=State.UNMEASURED, causes=(Cause(text, WAIT_LANES),), follows_from=root)
 
 

@@ -47,7 +47,7 @@ class Context:
 
 
 def fallen(contexts: Sequence[Context]) -> list[str]:
-    """Contexts that shut what was built on them, by name."""
+    """Why each context that fell shuts the gates of windows joined with it; empty where all of them stand."""
     return [context.fallen for context in contexts if context.fallen is not None]
 
 

@@ -21,7 +21,7 @@ def snapshot_body(
     committed: Mapping[str, int | None] | None,
     behind: Sequence[f.Behind] = (),
 ) -> dict[str, Any]:
-    """What was measured; a key that is absent was not."""
+    """The stored form of one look: only what was measured has a key."""
     out: dict[str, Any] = {"schema": SNAPSHOT}
     if broker is not None:
         out["broker"] = broker_body(broker)
@@ -40,7 +40,7 @@ def stamp(at: datetime) -> str:
 
 
 def behind_body(behind: f.Behind) -> dict[str, Any]:
-    """What lies behind one source's cut. No key is ever null."""
+    """Records of one source that lay behind its cut when the cut was made; no `since` where it is not known."""
     out: dict[str, Any] = {"source": behind.label, "from": behind.start, "to": behind.end}
     return out | ({"since": stamp(behind.since)} if behind.since else {})
 

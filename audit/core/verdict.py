@@ -168,7 +168,7 @@ def body(v: Verdict, number: int | None, sentence: str) -> dict[str, Any]:
 
 
 def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
-    """Keys whose absence says "not measured"."""
+    """Keys that a body has only where they were measured: a missing key says "not measured", never 0."""
     out: dict[str, Any] = {}
     if number is not None:
         out["number"] = number

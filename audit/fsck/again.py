@@ -25,7 +25,7 @@ sql = statements("audit.fsck", "fsck")
 
 
 def _contracts(scope: Scope) -> Iterator[Said]:
-    """A contract's digest is of what its text and its files say."""
+    """Parses each stored contract again and compares its digest with the stored one."""
     for row in paged(sql.again_contracts, scope.values):
         if why := _contract_fault(row):
             yield Finding("I9", row.subject, why)
@@ -55,7 +55,7 @@ def _events(scope: Scope) -> Iterator[Said]:
 
 
 def record_of(row: Any) -> Record:
-    """A stored event as the record that it was."""
+    """Builds a record from a stored event's bytes, for the parser to read it as admission did."""
     return Record(row.offset, None, row.key, row.payload, unpacked_headers(row.headers), None)
 
 

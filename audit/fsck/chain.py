@@ -14,7 +14,7 @@ from ingest.db import statements
 sql = statements("audit.fsck", "chain")
 
 FIRST = bytes(32)
-"""What stands before the first row."""
+"""The digest that the first row of the audit log names as the one before it: 32 zero bytes."""
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,7 @@ class _Bus(_Compared):
             yield from self._say(check, row.offset, "the ledger keeps another key than the record has")
 
     def rest(self, start: int, end: int) -> Iterator[Finding]:
-        """Places and effects whose record was not met at all."""
+        """A finding where the ledger has more places or effects in [start, end) than were met in the log."""
         for check, what, statement, met in (
             ("places_on_the_bus", "places", sql.placed, self._placed),
             ("effects_on_the_bus", "effects", sql.applied, self._applied),

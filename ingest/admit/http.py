@@ -161,7 +161,7 @@ def _check_ledger(stream: StreamId) -> None:
 
 @lru_cache(maxsize=1)
 def _admin(pid: int) -> Admin:
-    """This process's: none goes over a fork."""
+    """The admin client of this process: librdkafka's threads do not survive a fork, so the process id is the key."""
     return Admin(Cluster.from_settings())
 
 

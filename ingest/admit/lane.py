@@ -46,7 +46,9 @@ sql = statements("ingest.admit", "lane")
 RESERIALISED = Flag.RESERIALISED.value
 DISPUTED_BYTES = 2 * BATCH_BYTES
 KEPT_BYTES = 4 * BATCH_BYTES
-"""Of what is set aside. Only what a packed batch blows up is larger; PostgreSQL would refuse it, and so the batch."""
+"""Most bytes of one record that a quarantine item stores. A compressed batch can expand past the fetch limit, and
+PostgreSQL would refuse such a row, and with it the whole batch.
+"""
 
 
 class Crowded(PassgateError):

@@ -82,7 +82,7 @@ class AttemptCache:
         }
 
     def _forget_offsets(self, needed: Set[int]) -> None:
-        """The oldest first."""
+        """Forgets attempts in the order they came, but none of `needed`, until what is left is within the bound."""
         total = sum(map(len, self._offsets.values()))
         for number in [number for number in self._offsets if number not in needed]:
             if total <= OFFSETS_REMEMBERED:
@@ -116,7 +116,7 @@ class AttemptCache:
         self._sent |= {number: dealt_out(some) for number, some in batches.items()}
 
     def _forget_sent(self, needed: Set[int]) -> None:
-        """The oldest first."""
+        """Forgets attempts in the order they came, but none of `needed`, until what is left is within the bound."""
         held = {number: sum(len(sent.digests) for sent in dealt.values()) for number, dealt in self._sent.items()}
         total = sum(held.values())
         for number in [number for number in self._sent if number not in needed]:

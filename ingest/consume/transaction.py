@@ -86,7 +86,9 @@ def consume(
     """
     check_dense(poll, lease.next_offset)
     read = _Read(poll)
-    tries = count()  # every one but the first looks for effects that are there already: the one before it met some
+    # The first try takes it that no event has an effect yet, which costs no look-up. Where one has, its key refuses the
+    # whole transaction, and every later try looks first.
+    tries = count()
     return again(lambda: EffectsTransaction(source, lease, install, read, cache, next(tries) > 0, meanwhile).transact())
 
 
@@ -102,7 +104,7 @@ class _Read:
 
     @cached_property
     def records(self) -> list[BusRecord]:
-        """One by one."""
+        """The records as objects, made only where comparing whole columns did not do."""
         return bus_records(self.offsets, read_marks(self._headers), self.digests)
 
     @cached_property
@@ -429,7 +431,7 @@ def _by_run(keys: Iterable[EventKey]) -> Iterator[tuple[list[EventKey], dict[str
 
 
 def _look_up(cur: Cursor, keys: Iterable[EventKey]) -> dict[EventKey, EventFacts]:
-    """Events by identity. A cursor of plain tuples."""
+    """What the ledger knows of these events. The cursor must return plain tuples."""
     found: dict[EventKey, EventFacts] = {}
     for mine, asked in _by_run(keys):
         found.update(
@@ -439,7 +441,7 @@ def _look_up(cur: Cursor, keys: Iterable[EventKey]) -> dict[EventKey, EventFacts
 
 
 def _applied(cur: Cursor, keys: Iterable[EventKey]) -> set[EventKey]:
-    """Those that have an effect already. A cursor of plain tuples."""
+    """Those of these events that have an effect already. The cursor must return plain tuples."""
     found: set[EventKey] = set()
     for mine, asked in _by_run(keys):
         found.update(mine[index] for (index,) in cur.execute(sql.applied, asked, binary=True).fetchall())

@@ -23,7 +23,7 @@ _decode = msgspec.json.Decoder().decode
 # Admitted payloads hold no NUL, so a string that begins with one cannot be a producer's.
 _NUMBER = "\x00number:"
 _SAFE_INTEGER = 2**53 - 1
-"""Up to here RFC 8785 writes integers as they are."""
+"""The largest integer that a double holds exactly: RFC 8785 writes integers up to here digit by digit."""
 
 
 @dataclass(frozen=True, slots=True)

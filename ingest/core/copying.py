@@ -63,7 +63,7 @@ def rows(count: int, fields: Sequence[Field]) -> bytes:
 
 
 def _some(template: bytearray, columns: Sequence[tuple[int, int, bytes]], first: int, end: int) -> bytearray:
-    """Rows [first, end)."""
+    """COPY data of rows [first, end): the template once a row, then each column's bytes into all of them."""
     made, size = template * (end - first), len(template)
     for start, width, column in columns:
         here = column[first * width : end * width]

@@ -21,7 +21,7 @@ Form = Callable[[int, bytes], bytes]
 
 
 def as_it_is(offset: int, value: bytes) -> bytes:
-    """The form of all that is no CloudEvent."""
+    """The value itself, for streams whose records are no CloudEvents and have one form only."""
     return value
 
 

@@ -65,7 +65,7 @@ Meanwhile = Callable[[], bool]
 
 
 def nothing() -> bool:
-    """What there is to do meanwhile, where there is nothing."""
+    """The background work of a lane that has none: PostgreSQL is then simply waited for."""
     return False
 
 

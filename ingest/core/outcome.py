@@ -36,7 +36,7 @@ class Report(NamedTuple):
 
 
 class Step(StrEnum):
-    """Where in the attempt a call raised."""
+    """The producer's call that raised: what may have landed on the bus depends on it."""
 
     BEGIN = "begin_transaction"
     PRODUCE = "produce"

@@ -57,7 +57,7 @@ class _Walk:
         return path
 
     def _resolve(self, keys: list[str]) -> Path:
-        """`[a.b]` below `[[a]]` means the latest `a`."""
+        """The path of a table's name: in TOML `[a.b]` below `[[a]]` belongs to the latest `a`, and gets its number."""
         path: Path = ()
         for number, key in enumerate(keys):
             path = (*path, key)

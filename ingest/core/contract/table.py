@@ -87,7 +87,7 @@ class Table:
         return [names.table(name) for name in names._values]
 
     def array(self, key: str) -> list[Table]:
-        """[[key]]."""
+        """The tables of an array of tables, `[[key]]`. An item that is no table is a fault and left out."""
         found = self._get(key, list, f"[[{self._name(key)}]]") or []
         for number, item in enumerate(found):
             if not isinstance(item, dict):
