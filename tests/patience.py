@@ -7,6 +7,8 @@ point, say nothing about the code when the machine had no time for it. They are 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 
 MOST = 4.0
 
@@ -18,3 +20,11 @@ def stretched(seconds: float) -> float:
     except OSError:
         return seconds
     return seconds * min(MOST, max(1.0, load / (os.cpu_count() or 1)))
+
+
+def until(holds: Callable[[], object], seconds: float = 30.0, pause: float = 0.001) -> None:
+    """Waits for what other threads and processes do; fails after `seconds`, stretched as above."""
+    ends = time.monotonic() + stretched(seconds)
+    while not holds():
+        assert time.monotonic() < ends, "waited in vain"
+        time.sleep(pause)

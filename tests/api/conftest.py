@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.fixtures import flow, make_flow, quick_slices
 
 if TYPE_CHECKING:  # a conftest is read before Django is set up
     from tests.api.caller import Caller
     from tests.flow.world import Flow
 
-
-@pytest.fixture(autouse=True)
-def quick_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slice that finds nothing ends sooner than a worker's would."""
-    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
+__all__ = ["flow", "make_flow", "quick_slices"]
 
 
 @pytest.fixture
@@ -24,18 +22,6 @@ def call(live: object) -> Callable[..., Caller]:
     from tests.api.caller import caller
 
     return caller
-
-
-@pytest.fixture
-def make_flow(live: object) -> Iterator[Callable[..., Flow]]:
-    from tests.flow.world import Flow
-
-    yield Flow
-
-
-@pytest.fixture
-def flow(make_flow: Callable[..., Flow]) -> Flow:
-    return make_flow()
 
 
 _scenes: dict[str, Flow] = {}

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fixtures import flow, make_flow, quick_slices
+
 if TYPE_CHECKING:
-    from tests.flow.world import Flow
+    pass
 
-
-@pytest.fixture(autouse=True)
-def quick_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slice that finds nothing ends sooner than a worker's would."""
-    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
-
-
-@pytest.fixture
-def make_flow(live: object) -> Iterator[Callable[..., Flow]]:
-    from tests.flow.world import Flow
-
-    made: list[Flow] = []
-
-    def make(**settings: Any) -> Flow:
-        made.append(Flow(**settings))
-        return made[-1]
-
-    yield make
-    for flow in made:
-        flow.check()
-
-
-@pytest.fixture
-def flow(make_flow: Callable[..., Flow]) -> Flow:
-    return make_flow()
+__all__ = ["flow", "make_flow", "quick_slices"]
 
 
 @pytest.fixture(autouse=True)

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fixtures import flow, make_flow, quick_slices
+
 if TYPE_CHECKING:  # a conftest is read before Django is set up
     from tests.cli.typed import Typed
-    from tests.flow.world import Flow
 
-
-@pytest.fixture(autouse=True)
-def quick_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slice that finds nothing ends sooner than a worker's would."""
-    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
+__all__ = ["flow", "make_flow", "quick_slices"]
 
 
 @pytest.fixture
@@ -24,10 +21,3 @@ def passgate(live: object) -> Callable[..., Typed]:
     from tests.cli.typed import typed
 
     return typed
-
-
-@pytest.fixture
-def flow(live: object) -> Flow:
-    from tests.flow.world import Flow
-
-    return Flow()

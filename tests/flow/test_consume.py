@@ -20,8 +20,8 @@ from ingest.kafka import BusMessage, Record
 from ingest.lanes.lease import take
 from ingest.models import Source
 from tests.flow.bus import bus_counts, contradictions, kept, lease_runs_out, never_sent, once, read_bus
-from tests.flow.waiting import until
 from tests.flow.world import Flow, thing
+from tests.patience import until
 
 MakeFlow = Callable[..., Flow]
 

@@ -25,8 +25,8 @@ from ingest.admit import http as door
 from ingest.admit.http import DoorRecord, receive
 from ingest.db import DatabaseGone
 from tests.api.caller import person
-from tests.flow.waiting import until
 from tests.flow.world import CLOUDEVENTS, CONTRACT, Flow, thing
+from tests.patience import until
 
 MakeFlow = Callable[..., Flow]
 GZIP = {"HTTP_CONTENT_ENCODING": "gzip"}

@@ -13,8 +13,8 @@ from django.db import connection
 from ingest.admit import http as door
 from ingest.admit.http import DoorRecord, receive
 from tests.flow.test_door import OPEN_DOOR, Waiting
-from tests.flow.waiting import until
 from tests.flow.world import Flow, thing
+from tests.patience import until
 
 
 def test_a_group_never_holds_requests_that_were_read_under_two_runs(

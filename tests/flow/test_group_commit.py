@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from ingest.admit.group_commit import GroupCommit
-from tests.flow.waiting import until
+from tests.patience import until
 
 
 class Gone(Exception):

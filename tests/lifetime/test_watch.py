@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from console.celery import app
 from stack import Stack
 from tests.flow.world import Flow, thing
+from tests.patience import until
 
 WATCHED = {"passgate.sample", "passgate.dispatch", "passgate.enforce"}
 
@@ -20,22 +18,15 @@ def test_what_gates_and_lanes_live_by_has_a_queue_of_its_own() -> None:
     assert queue("passgate.evaluate") == "control" and queue("passgate.slice") == "lanes"
 
 
-def until(holds: Callable[[], bool], seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.2)
-
-
 def test_lanes_go_on_while_judging_is_held_up(serving: Stack, flow: Flow) -> None:
     """Both processes that judge stand still, as they do for the time of a long count."""
     serving.freeze("control")
     try:
         flow.open()
         flow.produce([thing(n) for n in range(10)])
-        until(lambda: flow.count("effect") == 10)
+        until(lambda: flow.count("effect") == 10, 90.0, 0.2)
         newest = "SELECT max(at) AS at FROM sample WHERE source_id = ANY(%(s)s)"
         before = flow.rows(newest, s=flow.sources())[0].at
-        until(lambda: flow.rows(newest, s=flow.sources())[0].at > before)
+        until(lambda: flow.rows(newest, s=flow.sources())[0].at > before, 90.0, 0.2)
     finally:
         serving.thaw("control")

@@ -66,7 +66,9 @@ def leave_unknown(flow: Flow, run: str = "r1", events: Iterable[bytes] | None = 
         cur.execute(
             """
             INSERT INTO attempt_batch (attempt_id, batch_id, offsets, partitions)
-            SELECT %s, q.batch_id, ARRAY[q.from_offset], ARRAY[0] FROM publish_queue q WHERE q.source_id = %s
+            SELECT %s, q.batch_id, array_agg(e."offset" ORDER BY e."offset"), array_agg(0)
+              FROM publish_queue q JOIN event e ON e.source_id = q.source_id AND e.batch_id = q.batch_id
+             WHERE q.source_id = %s GROUP BY q.batch_id
             """,
             (row.id, row.source_id),
         )

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -31,15 +31,9 @@ from stack.errors import (
 from stack.place import PROJECT
 from stack.ports import is_free
 from stack.process import LOG_KEPT, LOG_LIMIT, bound_log
+from tests.patience import until
 
 ALONE = ("valkey",)
-
-
-def wait_until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -95,7 +89,7 @@ def test_a_part_that_dies_is_said_and_started_again(alone: Stack, said: list[str
 @pytest.mark.usefixtures("own_services")
 def test_a_part_that_keeps_dying_stops_the_stack(tmp_path: Path) -> None:
     with Stack(tmp_path / "data", ALONE, restart_limit=2) as stack:
-        wait_until(lambda: _kill_if_up(stack))
+        until(lambda: _kill_if_up(stack), 20, 0.05)
         assert stack.wait(5)
         assert isinstance(stack.failure, PartFailed)
         assert stack.failure.code == "stack_part_failed"
@@ -306,7 +300,7 @@ def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
     assert len(pids) > 5
     supervisor.send_signal(signal.SIGKILL)
     supervisor.wait()
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 15)
+    until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 15, 0.05)
     with Stack(data, ("postgres", "valkey")) as again:
         assert again.is_up("postgres")
         again.stop()
