@@ -1,9 +1,10 @@
-"""Every path of the console. Names are what templates and console/pages/paths.py use."""
+"""Every path of the console. Names are what templates and console/links.py use."""
 
 from __future__ import annotations
 
 from django.urls import include, path, register_converter
 
+from console.links import RunConverter
 from console.pages import (
     find,
     gate,
@@ -21,7 +22,6 @@ from console.pages import (
     unknown,
     verdicts,
 )
-from console.pages.paths import RunConverter
 from console.whole import WholeConverter
 
 register_converter(RunConverter, "run")

@@ -15,7 +15,7 @@ from console.api.named import attempt_numbered, run_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.problems import BadRequest
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
-from console.people import Act
+from console.permissions import Act
 from ingest.core.errors import PublishError
 from ingest.core.ids import AttemptId
 from ingest.models import Attempt, AttemptBatch, AttemptState, Run

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from audit.models import GateOpen, Verdict
-from console.people import Role
+from console.permissions import Role
 from ingest.core.contract import Contract, Format
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.masking import Masks, masked, masks_of
@@ -252,7 +252,7 @@ def _resolution(item: QuarantineItem) -> Document | None:
 
 
 def hidden_because(contract: Contract, roles: Iterable[Role], may_see: str) -> str:
-    """Why these roles do not see payloads of this contract; "" when they do. `may_see` is console.people's reason."""
+    """Why these roles do not see payloads of this contract; "" when they do. `may_see` is may()'s reason."""
     if may_see:
         return may_see
     if not {role.value for role in roles} & set(contract.payload.visible_to):

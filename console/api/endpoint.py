@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 
 from console.api.problems import MAX_BODY, REQUEST_ID, BadRequest, OutOfScope, refusal, request_id
 from console.bodies import length_of, read_body
-from console.people import NOT_KNOWN, Act, may, roles_named
+from console.permissions import NOT_KNOWN, Act, may, roles_named
 from console.refusals import refused
 from ingest.core.errors import NotFound
 from ingest.core.pointer import escape
@@ -123,7 +123,7 @@ def _no_constant(name: str) -> Any:
 
 
 class MayAct(BasePermission):
-    """Asks console.people about the act the endpoint names for this method. A refused act goes into the audit log."""
+    """Asks may() about the act the endpoint names for this method. A refused act goes into the audit log."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         act = view.act_of(request.method)
@@ -152,7 +152,7 @@ class MayAct(BasePermission):
 
 
 class Endpoint(APIView):
-    """Base of the API's views. `acts` names the act that console.people is asked about, for every method there is."""
+    """Base of the API's views. `acts` names the act that may() is asked about, for every method there is."""
 
     acts: ClassVar[Mapping[str, Act]] = {}
     authentication_classes: Sequence[type[BaseAuthentication]] = (Token, SessionAuthentication)

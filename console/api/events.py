@@ -24,7 +24,7 @@ from console.api.endpoint import Endpoint
 from console.api.idempotency import once
 from console.api.schema import BODY, IDEMPOTENCY, answers
 from console.bodies import BodyUnreadable, read_body
-from console.people import Act
+from console.permissions import Act
 from ingest.admit.http import DoorRecord, Received, TooManyEvents, receive
 from ingest.core.batching import BATCH_BYTES
 from ingest.core.decide import Outcome

@@ -15,8 +15,8 @@ from console.api.endpoint import Endpoint, actor_of
 from console.api.named import plain
 from console.api.problems import MEDIA_TYPE, problem
 from console.api.schema import answers
-from console.pages.paths import find_run
-from console.people import Act
+from console.links import find_run
+from console.permissions import Act
 
 TITLES = {
     Code.NOT_FOUND: "there is no such run or window",

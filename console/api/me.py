@@ -10,7 +10,7 @@ from console.api import shapes
 from console.api.endpoint import Endpoint
 from console.api.schema import answers
 from console.models import TokenScope
-from console.people import Act, permissions, roles_of
+from console.permissions import Act, permitted, roles_of
 
 
 class Me(Endpoint):
@@ -21,7 +21,7 @@ class Me(Endpoint):
     def get(self, request: Request) -> Response:
         """The caller, their roles, and the acts this token may do."""
         scope = TokenScope.objects.filter(token=request.auth).first() if request.auth else None
-        acts = permissions(request.user)
+        acts = permitted(request.user)
         if scope is not None and scope.acts:
             acts &= set(scope.acts)
         return Response(

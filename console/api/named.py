@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django.db.models.functions import Length
 
-from console.pages.paths import find_run, run_segment
+from console.links import find_run, run_segment
 from ingest.core.errors import NotFound
 from ingest.models import Attempt, QuarantineItem, Receipt, Run, Stream, Window
 

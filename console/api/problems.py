@@ -17,8 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from console.pages.shown import pieces
-from console.people import Answer
+from console.permissions import Answer
+from console.safe_text import pieces
 from ingest.admit.http import NoOpenRun
 from ingest.behind import LedgerBehind
 from ingest.core.errors import (
@@ -279,7 +279,7 @@ def pointers(detail: Any, at: str = "") -> list[tuple[str, str]]:
 
 
 def refusal(answer: Answer) -> PassgateError:
-    """A no of console.people as the error the API raises."""
+    """A no of console.permissions as the error the API raises."""
     if answer.code == "not_signed_in":
         return Unauthenticated(next_step="send Authorization: Token …, or sign in")
     if answer.code == "permission_unknown":

@@ -18,7 +18,7 @@ from console.api.named import item_numbered, run_named, sized_items, stream_name
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.problems import BadRequest
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
-from console.people import Act, may, roles_of
+from console.permissions import Act, may, roles_of
 from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Resolution, Run
 from ingest.quarantine import resolve

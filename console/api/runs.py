@@ -24,8 +24,8 @@ from console.api.named import newest_window, run_named, stream_named, window_num
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.problems import BadRequest
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query, whole_number
-from console.pages.paths import run_segment
-from console.people import Act, permissions
+from console.links import run_segment
+from console.permissions import Act, permitted
 from console.whole import LARGEST
 from ingest.core.errors import NotFound
 from ingest.core.ids import WindowId
@@ -209,7 +209,7 @@ class Checks(Endpoint):
         number = number_of(request, "window", 0)
         window = window_numbered(found, number) if number else newest_window(found)
         now = checks_now(WindowId(window.pk))
-        sentence = diagnose(now, None, set(permissions(request.user))).sentence
+        sentence = diagnose(now, None, set(permitted(request.user))).sentence
         return Response({"window": window.number, "sentence": sentence, "body": v.body(now, None, sentence)})
 
 

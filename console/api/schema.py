@@ -17,7 +17,7 @@ from console.api import shapes
 from console.api.endpoint import Endpoint
 from console.api.paging import MOST
 from console.api.problems import MEDIA_TYPE
-from console.people import Act
+from console.permissions import Act
 from console.whole import LARGEST
 
 _ALWAYS = (400, 401, 403, 415, 503)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rest_framework import serializers as s
 
-from console.people import Act
+from console.permissions import Act
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, ItemState, Resolution, RunState, WindowState
 from ingest.quarantine import MOST_ITEMS

@@ -15,7 +15,7 @@ from console.api.endpoint import Endpoint
 from console.api.named import stream_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import PAGING, answers
-from console.people import Act
+from console.permissions import Act
 from ingest.core.errors import NotFound
 from ingest.models import Contract, Run, RunState, Source
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from knox.models import AuthToken
 
 from console.models import TokenScope
-from console.people import Act
+from console.permissions import Act
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
 from ingest.db import again, write

@@ -27,7 +27,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 from django.db import InterfaceError, OperationalError
 
-from console.pages.shown import plainly
+from console.safe_text import plainly
 from ingest.core.errors import ContractErrors, PassgateError
 from ingest.core.visible import is_printable
 from ingest.db import DatabaseGone

@@ -19,7 +19,7 @@ from django.db import connections
 from audit.enforce import Code, GateDecision, decide_gate
 from console.api.gate import gate_document
 from console.cli.base import DURATION, RUN, Command, acting, as_json, emit
-from console.pages.shown import plainly
+from console.safe_text import plainly
 
 PAUSES = (1.0, 2.0, 3.0)
 LONGEST_PAUSE = 5.0

@@ -19,7 +19,7 @@ from django.core.exceptions import ValidationError
 
 from console.api.documents import stamp
 from console.cli.base import Command, Group, acting, as_json, emit, moment, said, table
-from console.people import Role, make_groups, roles_named
+from console.permissions import Role, make_groups, roles_named
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
 from ingest.db import again, write

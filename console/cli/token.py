@@ -14,7 +14,7 @@ from console.api.documents import stamp
 from console.api.tokens import issue, listed, revoke
 from console.cli.base import DURATION, Command, Group, acting, as_json, counted, emit, moment, said, table
 from console.cli.people import user_named
-from console.people import Act
+from console.permissions import Act
 
 ACTS = [act.value for act in Act]
 

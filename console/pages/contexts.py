@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from console.pages.charts import LedgerBar, LineChart
-from console.people import Answer
+from console.permissions import Answer
 
 # --- around every page
 

@@ -9,11 +9,11 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from audit.models import Verdict
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.search import readings
 from console.pages.shell import needs, page
-from console.people import Act
+from console.permissions import Act
 from console.whole import whole
 from ingest.core.identity import Parts, identity_digest
 from ingest.models import Batch, Event, EventClass, QuarantineItem, Receipt, Run, Source, Stream
@@ -70,17 +70,17 @@ def _by_name(q: str) -> Iterable[c.Hit]:
         ).first()
         if found:
             yield c.Hit(
-                "verdict", q, paths.verdict_url(verdict["stream"], verdict["run"], found.number), state=found.state
+                "verdict", q, links.verdict_url(verdict["stream"], verdict["run"], found.number), state=found.state
             )
     named = _RUN.fullmatch(q)
     runs = Run.objects.select_related("stream")
     wanted = runs.filter(stream__name=named["stream"], run_id=named["run"]) if named else runs.filter(run_id=q)
     for run in wanted.order_by("-id")[:20]:
         yield c.Hit(
-            "run", f"{run.stream.name}/{run.run_id}", paths.run_url(run.stream.name, run.run_id), state=run.state
+            "run", f"{run.stream.name}/{run.run_id}", links.run_url(run.stream.name, run.run_id), state=run.state
         )
     for stream in Stream.objects.filter(name=q):
-        yield c.Hit("stream", stream.name, paths.stream_url(stream.name))
+        yield c.Hit("stream", stream.name, links.stream_url(stream.name))
 
 
 def _by_place(q: str) -> Iterable[c.Hit]:
@@ -101,7 +101,7 @@ def _by_place(q: str) -> Iterable[c.Hit]:
         return
     names = {each.id: each.name for each in sources[:20]}
     for receipt in Receipt.objects.filter(source_id__in=names, offset=offset).order_by("-source_id"):
-        yield c.Hit("receipt", f"{names[receipt.source_id]}@{offset:,}", paths.receipt_url(receipt.source_id, offset))
+        yield c.Hit("receipt", f"{names[receipt.source_id]}@{offset:,}", links.receipt_url(receipt.source_id, offset))
 
 
 def _people(q: str) -> Iterable[c.Hit]:
@@ -140,12 +140,12 @@ def _hits_of(wanted: list[tuple[int, bytes]], runs: dict[int, Run]) -> list[c.Hi
         "run_number", "id", "reason", "state", "event_id"
     )[:MOST_HITS]
     hits = [
-        c.Hit("event", event_id, paths.receipt_url(source, offset), _where(runs[number]), "ADMITTED")
+        c.Hit("event", event_id, links.receipt_url(source, offset), _where(runs[number]), "ADMITTED")
         for number, identity, source, offset, event_id in events
         if (number, bytes(identity)) in pairs
     ]
     hits += [
-        c.Hit("quarantine item", event_id or f"item {item}", paths.item_url(item), _where(runs[number]), "QUARANTINED")
+        c.Hit("quarantine item", event_id or f"item {item}", links.item_url(item), _where(runs[number]), "QUARANTINED")
         for number, item, _, _, event_id in items
     ]
     return hits
@@ -164,7 +164,7 @@ def _by_digest(digest: bytes) -> list[c.Hit]:
             c.Hit(
                 "verdict",
                 f"{_where(run)}#{verdict.number}",
-                paths.verdict_url(run.stream.name, run.run_id, verdict.number),
+                links.verdict_url(run.stream.name, run.run_id, verdict.number),
                 state=verdict.state,
             )
         )
@@ -175,11 +175,11 @@ def _by_digest(digest: bytes) -> list[c.Hit]:
             c.Hit(
                 "quarantine item",
                 f"item {item.id}",
-                paths.item_url(item.id),
+                links.item_url(item.id),
                 _where(runs[item.run_number]),
                 "QUARANTINED",
             )
         )
     for batch in Batch.objects.filter(digest=digest).only("id", "source_id", "from_offset")[:5]:
-        hits.append(c.Hit("batch", f"batch {batch.id}", paths.receipt_url(batch.source_id, batch.from_offset)))
+        hits.append(c.Hit("batch", f"batch {batch.id}", links.receipt_url(batch.source_id, batch.from_offset)))
     return hits[:MOST_HITS]

@@ -9,7 +9,7 @@ from console.pages import contexts as c
 from console.pages.reads import runs
 from console.pages.runs import gate_line, scope_or_404
 from console.pages.shell import STEADY, needs, page
-from console.people import Act
+from console.permissions import Act
 from ingest.models import RunState
 
 MOST_DECISIONS = 30

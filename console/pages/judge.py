@@ -9,13 +9,13 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
 from audit.close import close_run
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.acting import Errors, failed, refuse
 from console.pages.reads import judged, measuring, runs
 from console.pages.runs import evidence, number_in, scope_or_404
 from console.pages.shell import needs, page
-from console.people import Act, Answer, may, permissions
+from console.permissions import Act, Answer, may, permitted
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
 from ingest.models import WindowState
@@ -30,7 +30,7 @@ def judge(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     if request.method == "POST":
         errors = _judge(request, seen, answer)
         if not errors:
-            return HttpResponseRedirect(paths.run_url(seen.stream, seen.run.run_id))
+            return HttpResponseRedirect(links.run_url(seen.stream, seen.run.run_id))
     return page(request, "judge", _page(request, seen, answer, errors), here="runs", status=errors.status)
 
 
@@ -49,13 +49,13 @@ def _judge(request: HttpRequest, seen: runs.Scope, answer: Answer) -> Errors:
 
 
 def _page(request: HttpRequest, seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.JudgePage:
-    now = judged.now(WindowId(seen.window.id), evidence(seen), permissions(request.user)) if seen.window else None
+    now = judged.now(WindowId(seen.window.id), evidence(seen), permitted(request.user)) if seen.window else None
     name = f"{seen.stream}/{seen.run.run_id}"
-    segment = paths.run_segment(seen.run.run_id)
+    segment = links.run_segment(seen.run.run_id)
     window = seen.window.number if seen.window and seen.window != seen.windows[-1] else None
     return c.JudgePage(
         strip=runs.strip(seen),
-        url=paths.with_query(reverse("judge", args=[seen.stream, seen.run.run_id]), window=window),
+        url=links.with_query(reverse("judge", args=[seen.stream, seen.run.run_id]), window=window),
         said=now.said if isinstance(now, judged.Judged) and now.verdict.state != "PASS" else None,
         errors=errors,
         answer=answer,
@@ -63,7 +63,7 @@ def _page(request: HttpRequest, seen: runs.Scope, answer: Answer, errors: tuple[
             f"passgate run close {shlex.quote(name)}{f' --window {window}' if window else ''}",
             f"POST /api/v1/streams/{seen.stream}/runs/{segment}/close",
         ),
-        back=paths.run_url(seen.stream, seen.run.run_id),
+        back=links.run_url(seen.stream, seen.run.run_id),
         by_itself=bool(seen.contract and seen.contract.close.auto),
         done=_done(seen),
     )

@@ -9,12 +9,12 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from audit.models import Verdict
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.reads import needs as waiting
 from console.pages.reads import runs
 from console.pages.shell import STEADY, needs, page, waiting_for
-from console.people import Act, may
+from console.permissions import Act, may
 from ingest.core.stops import why
 from ingest.models import Run, RunState
 
@@ -62,7 +62,7 @@ def _unsettled() -> list[Run]:
 
 
 def _where(run: waiting.RunName | None) -> tuple[str, str]:
-    return (f"{run.stream}/{run.run_id}", paths.run_url(run.stream, run.run_id)) if run else ("no run", "")
+    return (f"{run.stream}/{run.run_id}", links.run_url(run.stream, run.run_id)) if run else ("no run", "")
 
 
 def _unknown(request: HttpRequest, groups: Sequence[waiting.UnknownOf]) -> list[c.Todo]:
@@ -72,8 +72,8 @@ def _unknown(request: HttpRequest, groups: Sequence[waiting.UnknownOf]) -> list[
 def _unknown_todo(request: HttpRequest, group: waiting.UnknownOf) -> c.Todo:
     where, _ = _where(group.run)
     what = f"{group.attempts} publish{'' if group.attempts == 1 else 'es'} ({group.events:,} events)"
-    listed = paths.with_query(reverse("unknown"), run=where if group.run else "")
-    confirm = paths.with_query(reverse("reconcile"), run=where) if group.run else paths.attempt_url(group.first)
+    listed = links.with_query(reverse("unknown"), run=where if group.run else "")
+    confirm = links.with_query(reverse("reconcile"), run=where) if group.run else links.attempt_url(group.first)
     button = c.Button(f"Reconcile {group.attempts}", confirm, may(request.user, Act.RECONCILE), main=True)
     has = "has" if group.attempts == 1 else "have"
     return c.Todo(f"{what} of {where} {has} no known outcome.", listed, "UNKNOWN", where, group.since, button)
@@ -83,7 +83,7 @@ def _quarantine(request: HttpRequest, groups: Sequence[waiting.QuarantineOf]) ->
     found = []
     for group in groups:
         where, _ = _where(group.run)
-        url = paths.with_query(reverse("quarantine"), run=where if group.run else "")
+        url = links.with_query(reverse("quarantine"), run=where if group.run else "")
         are = "item is" if group.items == 1 else "items are"
         button = c.Button("Triage", url, may(request.user, Act.RESOLVE))
         found.append(
@@ -152,7 +152,7 @@ def _lately() -> tuple[c.VerdictLine, ...]:
     return tuple(
         c.VerdictLine(
             name=f"{each.run.stream.name}/{each.run.run_id}#{each.number}",
-            url=paths.verdict_url(each.run.stream.name, each.run.run_id, each.number),
+            url=links.verdict_url(each.run.stream.name, each.run.run_id, each.number),
             state="PASS (waived)" if each.waived else each.state,
             window=each.win.number,
             at=each.decided_at,

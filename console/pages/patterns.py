@@ -12,7 +12,7 @@ from console.pages.charts import LedgerBar, LineChart, Sample, line_chart
 from console.pages.icons import PATHS
 from console.pages.shell import needs, page
 from console.pages.words import LOOKS
-from console.people import NOT_KNOWN, YES, Act, Role, allows
+from console.permissions import NOT_KNOWN, YES, Act, Role, allows
 
 HOSTILE = (
     "<script>alert(1)</script>",

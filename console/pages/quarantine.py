@@ -12,9 +12,9 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
+from console import links
 from console.api.documents import hidden_because, masks_for
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.acting import NO_REASON, Errors, failed, reason_in, refuse
 from console.pages.fields import difference
 from console.pages.reads import measuring, runs
@@ -23,9 +23,9 @@ from console.pages.reads.needs import RunName, run_names
 from console.pages.receipts import place
 from console.pages.runs import number_in
 from console.pages.shell import STEADY, needs, page
-from console.pages.shown import text_of
 from console.pages.words import flag_words, reason_name, reason_words
-from console.people import Act, Answer, may, roles_of
+from console.permissions import Act, Answer, may, roles_of
+from console.safe_text import text_of
 from console.whole import whole
 from ingest import quarantine as verbs
 from ingest.core.cloudevents import structured_form
@@ -90,9 +90,9 @@ def _tabs(run: str, number: int | None, grouped: bool, state: str) -> tuple[c.Ta
     url = reverse("quarantine")
     is_open = state == ItemState.OPEN
     return (
-        c.Tab("By reason", paths.with_query(url, run=run), grouped),
-        c.Tab("Open items", paths.with_query(url, by="item", run=run), is_open and not grouped, waiting),
-        c.Tab("Resolved", paths.with_query(url, state="resolved", run=run), not is_open, resolved),
+        c.Tab("By reason", links.with_query(url, run=run), grouped),
+        c.Tab("Open items", links.with_query(url, by="item", run=run), is_open and not grouped, waiting),
+        c.Tab("Resolved", links.with_query(url, state="resolved", run=run), not is_open, resolved),
     )
 
 
@@ -101,8 +101,8 @@ def _pager(request: HttpRequest, found: Sequence[QuarantineItem], shown: Sequenc
     more = len(found) > len(shown)
     return c.Pager(
         shown=len(shown),
-        first=paths.with_query(request.path, **kept) if number_in(request, "after") else "",
-        next=paths.with_query(request.path, **kept, after=shown[-1].id) if more else "",
+        first=links.with_query(request.path, **kept) if number_in(request, "after") else "",
+        next=links.with_query(request.path, **kept, after=shown[-1].id) if more else "",
     )
 
 
@@ -135,7 +135,7 @@ def _group_row(group: reads.Group, most: int) -> c.GroupRow:
         records=group.records,
         oldest=group.oldest,
         newest=group.newest,
-        first_item=paths.item_url(group.first),
+        first_item=links.item_url(group.first),
         bar=round(100 * group.items / most, 1),
     )
 
@@ -149,7 +149,7 @@ def item_rows(items: Sequence[QuarantineItem]) -> tuple[c.ItemRow, ...]:
 def _item_row(item: QuarantineItem, run: RunName | None) -> c.ItemRow:
     return c.ItemRow(
         id=item.id,
-        url=paths.item_url(item.id),
+        url=links.item_url(item.id),
         reason=reason_name(item.reason),
         detail=item.detail,
         stream=run.stream if run else "",
@@ -178,7 +178,7 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
         key=named.text,
         reason=named.reason.name,
         words=reason_words(named.reason),
-        run=c.Link(f"{run.stream}/{run.run_id}", paths.run_url(run.stream, run.run_id)),
+        run=c.Link(f"{run.stream}/{run.run_id}", links.run_url(run.stream, run.run_id)),
         count=found.items if found else 0,
         records=found.records if found else 0,
         oldest=found.oldest if found else None,
@@ -195,7 +195,7 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
 def _group_button(request: HttpRequest, named: reads.GroupKey, found: reads.Group | None) -> c.Button | None:
     if found is None:
         return None
-    url = paths.with_query(reverse("resolve-many"), group=named.text, upto=found.last)
+    url = links.with_query(reverse("resolve-many"), group=named.text, upto=found.last)
     return c.Button(f"Resolve all {found.items:,}", url, may(request.user, Act.RESOLVE))
 
 
@@ -233,7 +233,7 @@ def hidden_from(request: HttpRequest, item: QuarantineItem) -> str:
 def item(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/quarantine/{id}`: what arrived, what it disagrees with, and what was decided."""
     found = item_or_404(number)
-    seen = runs.scope(found.win.run.stream.name, paths.run_segment(found.win.run.run_id), found.win.number)
+    seen = runs.scope(found.win.run.stream.name, links.run_segment(found.win.run.run_id), found.win.number)
     if seen is None:
         raise Http404
     event = reads.first_event(found)
@@ -265,7 +265,7 @@ def item(request: HttpRequest, number: int) -> HttpResponseBase:
         raw_url="" if hidden or found.value is None else reverse("item-raw", args=[number]),
         buttons=_buttons(request, found),
         resolution=_resolution(found),
-        next_url=paths.item_url(following) if following else "",
+        next_url=links.item_url(following) if following else "",
         open_left=left,
     )
     return page(request, "item", context, here="quarantine")
@@ -285,14 +285,14 @@ def _facts(found: QuarantineItem) -> tuple[c.Fact, ...]:
         facts.append(c.Fact("id", found.event_id, "event"))
     if found.identity is not None:
         facts.append(
-            c.Fact("identity", bytes(found.identity).hex(), "digest", paths.find_url(bytes(found.identity).hex()))
+            c.Fact("identity", bytes(found.identity).hex(), "digest", links.find_url(bytes(found.identity).hex()))
         )
     facts.append(c.Fact("payload digest", bytes(found.payload_digest).hex(), "digest"))
     facts.append(c.Fact("size", len(found.value) if found.value is not None else None, "bytes"))
     facts.append(c.Fact("seen", found.seen, "number"))
     facts.append(
         c.Fact(
-            "receipt", f"{found.source.name}@{found.offset:,}", "code", paths.receipt_url(found.source_id, found.offset)
+            "receipt", f"{found.source.name}@{found.offset:,}", "code", links.receipt_url(found.source_id, found.offset)
         )
     )
     if receipt is not None and receipt.flags:
@@ -370,7 +370,7 @@ def _resolution(found: QuarantineItem) -> tuple[c.Fact, ...]:
     word = next((word for value, word, _ in CHOICES if value == found.resolution), found.resolution)
     return (
         c.Fact("resolved", word),
-        c.Fact("by", found.resolved_by, "outside", paths.find_url(found.resolved_by or "")),
+        c.Fact("by", found.resolved_by, "outside", links.find_url(found.resolved_by or "")),
         c.Fact("reason", found.resolved_reason, "outside"),
         c.Fact("at", found.resolved_at, "time"),
     )
@@ -404,14 +404,14 @@ def resolve(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/quarantine/{id}/resolve`: one item, then the next one."""
     found = item_or_404(number)
     following, _ = reads.next_open(found)
-    done = paths.item_url(following) if following else reverse("quarantine")
+    done = links.item_url(following) if following else reverse("quarantine")
     subject = _Subject(
         [found],
         f"Resolve item {number}",
         reason_name(found.reason),
         reverse("resolve", args=[number]),
-        paths.item_url(number),
-        done if request.POST.get("next") else paths.item_url(number),
+        links.item_url(number),
+        done if request.POST.get("next") else links.item_url(number),
         f"passgate quarantine resolve {number}",
         f"POST /api/v1/quarantine/{number}/resolve",
     )

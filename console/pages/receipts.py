@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 
 from django.http import Http404, HttpRequest, HttpResponseBase
 
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.reads import receipts as reads
 from console.pages.reads import runs
 from console.pages.runs import scope_or_404
 from console.pages.search import Asked, understand
 from console.pages.shell import STEADY, needs, page
 from console.pages.words import flag_words, reason_name, reason_words
-from console.people import Act
+from console.permissions import Act
 from console.whole import whole
 from ingest.core.reason import Decision, Reason
 from ingest.models import ContextState
@@ -136,7 +136,7 @@ def _rows(
 
 def place(source: int, name: str, offset: int) -> c.Place:
     """An offset as a link."""
-    return c.Place(name, offset, paths.receipt_url(source, offset))
+    return c.Place(name, offset, links.receipt_url(source, offset))
 
 
 def decision_name(number: int) -> str:
@@ -149,14 +149,14 @@ def _pager(request: HttpRequest, walked: reads.Walked, after: tuple[int, int] | 
     following = f"{walked.after[0]}@{walked.after[1]}" if walked.after else ""
     return c.Pager(
         shown=len(walked.rows),
-        first=paths.with_query(request.path, **kept) if after else "",
-        next=paths.with_query(request.path, **kept, after=following) if following else "",
+        first=links.with_query(request.path, **kept) if after else "",
+        next=links.with_query(request.path, **kept, after=following) if following else "",
     )
 
 
 def _examples(request: HttpRequest) -> tuple[c.Link, ...]:
     return tuple(
-        c.Link(q, paths.with_query(request.path, q=q))
+        c.Link(q, links.with_query(request.path, q=q))
         for q in ("decision:quarantined", "decision:duplicate", "source:inbox/0", "offset:0")
     )
 
@@ -182,7 +182,7 @@ def receipt(request: HttpRequest, source: int, offset: int) -> HttpResponseBase:
         raise Http404
     batch = found.batch
     run = batch.win.run if batch else None
-    seen = runs.scope(run.stream.name, paths.run_segment(run.run_id), batch.win.number) if run and batch else None
+    seen = runs.scope(run.stream.name, links.run_segment(run.run_id), batch.win.number) if run and batch else None
     names = reads.source_names(_sources(found))
     context = c.ReceiptPage(
         place=place(source, names.get(source, f"source {source}"), offset),
@@ -196,7 +196,7 @@ def receipt(request: HttpRequest, source: int, offset: int) -> HttpResponseBase:
         bus=_bus(found, names),
         batch=_batch(found, seen),
         flags=flag_words(found.receipt.flags),
-        item=c.Link(f"quarantine item {found.item.id}", paths.item_url(found.item.id)) if found.item else None,
+        item=c.Link(f"quarantine item {found.item.id}", links.item_url(found.item.id)) if found.item else None,
         first=_first(found, names),
         copies=_copies(found, seen),
     )
@@ -241,7 +241,7 @@ def _digests(found: reads.Whole) -> tuple[c.Fact, ...]:
     payload = bytes(receipt.payload_digest).hex()
     shown = [c.Fact("payload", payload, "digest")]
     if identity:
-        shown.insert(0, c.Fact("identity", identity, "digest", paths.find_url(identity)))
+        shown.insert(0, c.Fact("identity", identity, "digest", links.find_url(identity)))
     return tuple(shown)
 
 
@@ -252,7 +252,7 @@ def _bus(found: reads.Whole, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
         where = f"{names.get(found.place.bus_source_id, found.place.bus_source_id)}@{found.place.bus_offset:,}"
         facts += [
             c.Fact("place on the bus", where, "code"),
-            c.Fact("attempt", found.place.attempt_id, "number", paths.attempt_url(found.place.attempt_id)),
+            c.Fact("attempt", found.place.attempt_id, "number", links.attempt_url(found.place.attempt_id)),
         ]
     if found.effect:
         where = f"{names.get(found.effect.bus_source_id, found.effect.bus_source_id)}@{found.effect.bus_offset:,}"
@@ -268,7 +268,7 @@ def _batch(found: reads.Whole, seen: runs.Scope | None) -> tuple[c.Fact, ...]:
     batch = found.batch
     if batch is None:
         return ()
-    window = paths.window_url(seen.stream, seen.run.run_id, batch.win.number) if seen else ""
+    window = links.window_url(seen.stream, seen.run.run_id, batch.win.number) if seen else ""
     return (
         c.Fact("batch", batch.id, "number"),
         c.Fact("window", batch.win.number, "number", window),
@@ -298,6 +298,6 @@ def _copies(found: reads.Whole, seen: runs.Scope | None) -> str:
     event_id = _event_id(found)
     if seen is None or not event_id or found.receipt.reason not in (Reason.NONE, Reason.PAYLOAD_MISMATCH):
         return ""
-    url = paths.run_url(seen.stream, seen.run.run_id, "receipts")
+    url = links.run_url(seen.stream, seen.run.run_id, "receipts")
     q = f"class:{found.class_name} id:{event_id}" if found.class_name else f"id:{event_id}"
-    return paths.with_query(url, q=q)
+    return links.with_query(url, q=q)

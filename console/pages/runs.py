@@ -8,13 +8,13 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from audit.models import Verdict
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.charts import LedgerBar
 from console.pages.reads import attempts, judged, quarantine
 from console.pages.reads import runs as reads
 from console.pages.shell import ENDED, RUNNING, STEADY, needs, page
-from console.people import Act, may, permissions
+from console.permissions import Act, may, permitted
 from console.whole import whole
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
@@ -39,18 +39,18 @@ def runs(request: HttpRequest) -> HttpResponseBase:
     counts = reads.counts_by_state(stream)
     url = reverse("runs")
     following = (
-        paths.with_query(url, state=state, stream=stream, before=shown[-1].id) if len(found) > len(shown) else ""
+        links.with_query(url, state=state, stream=stream, before=shown[-1].id) if len(found) > len(shown) else ""
     )
     context = c.RunsPage(
         tabs=tuple(
-            c.Tab(words, paths.with_query(url, state=word, stream=stream), word == state, counts[word])
+            c.Tab(words, links.with_query(url, state=word, stream=stream), word == state, counts[word])
             for word, (words, _) in reads.STATES.items()
         ),
         rows=reads.rows(shown),
         streams=_stream_tabs(url, state, stream),
         pager=c.Pager(
             len(shown),
-            paths.with_query(url, state=state, stream=stream) if number_in(request, "before") else "",
+            links.with_query(url, state=state, stream=stream) if number_in(request, "before") else "",
             following,
         ),
         empty=_no_runs(state, stream) if not shown else (),
@@ -62,7 +62,7 @@ def runs(request: HttpRequest) -> HttpResponseBase:
 def _stream_tabs(url: str, state: str, chosen: str) -> tuple[c.Tab, ...]:
     names = Stream.objects.order_by("name").values_list("name", flat=True)[:MOST_STREAMS]
     return tuple(
-        c.Tab(name, paths.with_query(url, state=state, stream="" if name == chosen else name), name == chosen)
+        c.Tab(name, links.with_query(url, state=state, stream="" if name == chosen else name), name == chosen)
         for name in names
     )
 
@@ -89,7 +89,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     standing = None if "now" in request.GET else _standing(seen, verdicts)
     now = None
     if standing is None and seen.window is not None:
-        now = judged.now(WindowId(seen.window.id), evidence(seen), permissions(request.user))
+        now = judged.now(WindowId(seen.window.id), evidence(seen), permitted(request.user))
     trouble = str(now) if isinstance(now, PassgateError) else _unjudged(seen)
     live = now if isinstance(now, judged.Judged) else None
     measuring = isinstance(now, judged.Measuring)
@@ -186,15 +186,15 @@ def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) 
     lost, held = attempts.unknown_of_run(seen.run.id), quarantine.open_of_run(seen.run.id)
     found = []
     if lost:
-        url = paths.with_query(reverse("reconcile"), run=name)
+        url = links.with_query(reverse("reconcile"), run=name)
         found.append((f"Reconcile {lost}", url, Act.RECONCILE))
     if held:
-        found.append((f"Triage {held:,}", paths.with_query(reverse("quarantine"), run=name), Act.RESOLVE))
+        found.append((f"Triage {held:,}", links.with_query(reverse("quarantine"), run=name), Act.RESOLVE))
     if seen.window and seen.window.state == WindowState.OPEN:
         found.append(("Seal", reverse("seal", args=[seen.stream, seen.run.run_id]), Act.SEAL))
     elif seen.window and not standing:
         window = seen.window.number if seen.window != seen.windows[-1] else None
-        url = paths.with_query(reverse("judge", args=[seen.stream, seen.run.run_id]), window=window)
+        url = links.with_query(reverse("judge", args=[seen.stream, seen.run.run_id]), window=window)
         found.append(("Judge", url, Act.CLOSE))
     return tuple(
         c.Button(words, url, may(request.user, act), main=at == 0) for at, (words, url, act) in enumerate(found)
@@ -233,8 +233,8 @@ def _pin(pin: WindowPin) -> c.Link:
     run = pin.pinned_win.run
     number = whole(pin.verdict.rpartition("#")[2])
     if number is None:
-        return c.Link(pin.verdict, paths.run_url(run.stream.name, run.run_id))
-    return c.Link(pin.verdict, paths.verdict_url(run.stream.name, run.run_id, number))
+        return c.Link(pin.verdict, links.run_url(run.stream.name, run.run_id))
+    return c.Link(pin.verdict, links.verdict_url(run.stream.name, run.run_id, number))
 
 
 def gate_line(seen: reads.Scope, win: int | None = None) -> c.GateLine:
@@ -251,7 +251,7 @@ def gate_line(seen: reads.Scope, win: int | None = None) -> c.GateLine:
         why = f"The latest verdict is {verdict.title}. Nothing downstream can read it."
     link = None
     if verdict:
-        link = c.Link(f"{seen.name}#{verdict.number}", paths.verdict_url(seen.stream, seen.run.run_id, verdict.number))
+        link = c.Link(f"{seen.name}#{verdict.number}", links.verdict_url(seen.stream, seen.run.run_id, verdict.number))
     word = "GATE OPEN" if reads.is_open(gate) else "GATE SHUT"
     checked, until = (gate.checked_at, gate.open_until) if gate else (None, None)
     return c.GateLine(word, word, why, until, checked, link, reads.lease_left([gate]))
@@ -264,7 +264,7 @@ def evidence(seen: reads.Scope) -> judged.Linker:
     """Links to what stands behind each check of the window that is looked at."""
     number = seen.window.number if seen.window else 1
     newest = bool(seen.windows) and seen.windows[-1].number == number
-    return judged.links(seen.stream, seen.run.run_id, number, newest)
+    return judged.evidence_links(seen.stream, seen.run.run_id, number, newest)
 
 
 def bar_of(seen: reads.Scope) -> LedgerBar:

@@ -10,13 +10,13 @@ from django.urls import reverse
 
 from audit.core.diagnosis import left_behind
 from audit.cut import seal_run
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.acting import Errors, failed, refuse
 from console.pages.reads import lanes, measuring, runs
 from console.pages.runs import scope_or_404
 from console.pages.shell import needs, page
-from console.people import Act, Answer, may
+from console.permissions import Act, Answer, may
 from ingest.core.contract import Totals
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
@@ -32,7 +32,7 @@ def seal(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     if request.method == "POST":
         errors = _seal(request, seen, answer)
         if not errors:
-            return HttpResponseRedirect(paths.run_url(seen.stream, seen.run.run_id))
+            return HttpResponseRedirect(links.run_url(seen.stream, seen.run.run_id))
     return page(request, "seal", _page(seen, answer, errors), here="runs", status=errors.status)
 
 
@@ -65,9 +65,9 @@ def _page(seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.SealPa
         answer=answer,
         same=c.SameAct(
             f"passgate run seal {shlex.quote(name)}",
-            f"POST /api/v1/streams/{seen.stream}/runs/{paths.run_segment(seen.run.run_id)}/seal",
+            f"POST /api/v1/streams/{seen.stream}/runs/{links.run_segment(seen.run.run_id)}/seal",
         ),
-        back=paths.run_url(seen.stream, seen.run.run_id),
+        back=links.run_url(seen.stream, seen.run.run_id),
         done=_done(seen),
     )
 

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from console.pages.contexts import MePage
 from console.pages.shell import SHEETS, THEME_COOKIE, THEMES, page, theme_of
-from console.people import WORDS, Act, either, may, roles_of
+from console.permissions import WORDS, Act, either, may, roles_of
 
 A_YEAR = 365 * 24 * 3600
 

@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from console.pages.contexts import Entry, Person, Problem, Shell
 from console.pages.reads import needs as reads
-from console.people import NOT_KNOWN, Act, Answer, either, may, roles_of
+from console.permissions import NOT_KNOWN, Act, Answer, either, may, roles_of
 
 P = ParamSpec("P")
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 from django.http import HttpRequest, HttpResponseBase
 
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.charts import line_chart
 from console.pages.reads import lanes, runs
 from console.pages.runs import scope_or_404
 from console.pages.shell import STEADY, needs, page
-from console.people import Act
+from console.permissions import Act
 from console.templatetags.passgate import span_words
 from ingest.models import Gap, Lane, Position, Sample, WindowRange
 
@@ -108,8 +108,8 @@ def _row(
     stale = lanes.is_stale(position, sample, now, max_age)
     behind = lanes.lag(position, None if stale else sample, reached)
     since = lanes.stands_since(position) if behind else None
-    receipts = paths.with_query(
-        paths.run_url(seen.stream, seen.run.run_id, "receipts"), q=f"source:{position.source.name}"
+    receipts = links.with_query(
+        links.run_url(seen.stream, seen.run.run_id, "receipts"), q=f"source:{position.source.name}"
     )
     return c.SourceRow(
         name=position.source.name,

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponseBase
 
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.gate import snippets
 from console.pages.reads import runs
 from console.pages.runs import number_in
 from console.pages.shell import STEADY, needs, page
-from console.people import Act
+from console.permissions import Act
 from console.templatetags.passgate import span_words
 from ingest.core import contract as core
 from ingest.core.contract import Contract
@@ -49,13 +49,13 @@ def _row(stream: Stream, stored: StoredContract | None, run: Run | None) -> c.St
     terms, _ = _terms(stored)
     return c.StreamRow(
         name=stream.name,
-        url=paths.stream_url(stream.name),
+        url=links.stream_url(stream.name),
         contract=f"v{stored.version}" if stored else "none",
         digest=bytes(stored.digest).hex()[:12] if stored else "",
         owner=(terms.owner or "") if terms else "",
         inbox=terms.inbox.kafka.topic if terms else "",
         bus=terms.bus.topic if terms else "",
-        open_run=c.Link(run.run_id, paths.run_url(stream.name, run.run_id)) if run else None,
+        open_run=c.Link(run.run_id, links.run_url(stream.name, run.run_id)) if run else None,
         runs=stream.runs,  # type: ignore[attr-defined]
     )
 
@@ -119,7 +119,7 @@ def _web(url: str | None) -> str:
 def _version(stream: str, each: StoredContract, chosen: StoredContract | None) -> tuple[c.Tab, str, str, datetime]:
     tab = c.Tab(
         f"v{each.version}",
-        paths.with_query(paths.stream_url(stream), version=each.version),
+        links.with_query(links.stream_url(stream), version=each.version),
         chosen is not None and each.id == chosen.id,
     )
     return tab, bytes(each.digest).hex()[:12], each.loaded_by, each.loaded_at

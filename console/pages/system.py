@@ -11,11 +11,11 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from audit.models import Enforcement
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.reads import lanes as reads
 from console.pages.shell import STEADY, needs, page
-from console.people import Act
+from console.permissions import Act
 from ingest.models import Permit, PublishQueue, WorkerProcess
 
 MOST_OWNERS = 100
@@ -33,7 +33,7 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
     more = [_of_lost_slices(lost)] * bool(lost) + [_of_dead(dead)] * bool(dead)
     said, well = " ".join([said, *more]), well and not more
     url = reverse("lanes")
-    following = paths.with_query(url, after=shown[-1].key) if len(found) > len(shown) else ""
+    following = links.with_query(url, after=shown[-1].key) if len(found) > len(shown) else ""
     context = c.LanesPage(
         said=said,
         well=well,

@@ -10,15 +10,15 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.acting import Errors, refuse
 from console.pages.reads import attempts as reads
 from console.pages.reads import quarantine
 from console.pages.reads.needs import LOST, RunName
 from console.pages.runs import number_in
 from console.pages.shell import RUNNING, STEADY, needs, page
-from console.people import Act, Answer, may
+from console.permissions import Act, Answer, may
 from console.templatetags.passgate import span_words
 from console.whole import whole
 from ingest.core.errors import PassgateError
@@ -44,18 +44,18 @@ def unknown(request: HttpRequest) -> HttpResponseBase:
     counts = reads.counts(number)
     url = reverse("unknown")
     following = (
-        paths.with_query(url, state=state, run=name, after=shown[-1].attempt.id) if len(found) > len(shown) else ""
+        links.with_query(url, state=state, run=name, after=shown[-1].attempt.id) if len(found) > len(shown) else ""
     )
     lost = reads.lost_of_run(run.id) if run and state == "" else []
     context = c.UnknownPage(
         tabs=tuple(
-            c.Tab(words, paths.with_query(url, state=word, run=name), word == state, counts.get(word))
+            c.Tab(words, links.with_query(url, state=word, run=name), word == state, counts.get(word))
             for word, (words, _) in reads.STATES.items()
         ),
         rows=rows(shown),
         button=_all_button(request, name, len(lost)),
         pager=c.Pager(
-            len(shown), paths.with_query(url, state=state, run=name) if number_in(request, "after") else "", following
+            len(shown), links.with_query(url, state=state, run=name) if number_in(request, "after") else "", following
         ),
         empty=_nothing(state, counts["flight"]) if not shown else (),
         rows_key=" ".join(str(each.attempt.id) for each in shown),
@@ -66,7 +66,7 @@ def unknown(request: HttpRequest) -> HttpResponseBase:
 def _all_button(request: HttpRequest, run: str, lost: int) -> c.Button | None:
     if not lost:
         return None
-    url = paths.with_query(reverse("reconcile"), run=run)
+    url = links.with_query(reverse("reconcile"), run=run)
     return c.Button(f"Reconcile all {lost}", url, may(request.user, Act.RECONCILE), main=True)
 
 
@@ -85,11 +85,11 @@ def _row(listed: reads.Listed) -> c.AttemptRow:
     attempt, run = listed.attempt, listed.run
     return c.AttemptRow(
         id=attempt.id,
-        url=paths.attempt_url(attempt.id),
+        url=links.attempt_url(attempt.id),
         source=attempt.source.name,
         stream=run.stream if run else "",
         run=run.run_id if run else "",
-        run_url=paths.run_url(run.stream, run.run_id) if run else "",
+        run_url=links.run_url(run.stream, run.run_id) if run else "",
         state=attempt.state,
         why=attempt.why or "",
         events=attempt.events,
@@ -126,7 +126,7 @@ def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
             for each in around.partitions
         ),
         batches=tuple(
-            (each.from_offset, each.to_offset, each.admitted, paths.receipt_url(each.source_id, each.from_offset))
+            (each.from_offset, each.to_offset, each.admitted, links.receipt_url(each.source_id, each.from_offset))
             for each in around.batches
         ),
         blocks=_blocks(found),
@@ -208,7 +208,7 @@ def _blocks(found: reads.Listed) -> tuple[c.Link, ...]:
     if run is None or not found.window or found.attempt.state not in (*LOST, AttemptState.PREPARED):
         return ()
     words = f"{run.stream}/{run.run_id}, window {found.window}"
-    return (c.Link(words, paths.window_url(run.stream, run.run_id, found.window)),)
+    return (c.Link(words, links.window_url(run.stream, run.run_id, found.window)),)
 
 
 def _moments(found: reads.Listed, around: reads.Around) -> tuple[c.Moment, ...]:
@@ -280,7 +280,7 @@ def reconcile_one(request: HttpRequest, number: int) -> HttpResponseBase:
         found.run,
         f"Reconcile attempt {number}",
         reverse("reconcile-one", args=[number]),
-        paths.attempt_url(number),
+        links.attempt_url(number),
     )
 
 
@@ -293,8 +293,8 @@ def reconcile(request: HttpRequest) -> HttpResponseBase:
         raise Http404
     named = RunName(run.id, run.stream.name, run.run_id)
     found = reads.lost_of_run(run.id)
-    url = paths.with_query(reverse("reconcile"), run=name)
-    return _confirm(request, found, named, f"Reconcile all of {name}", url, paths.run_url(run.stream.name, run.run_id))
+    url = links.with_query(reverse("reconcile"), run=name)
+    return _confirm(request, found, named, f"Reconcile all of {name}", url, links.run_url(run.stream.name, run.run_id))
 
 
 def _confirm(

@@ -9,14 +9,14 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 from audit.models import Basis, Verdict
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.charts import LedgerBar
 from console.pages.reads import judged
 from console.pages.reads import runs as reads
 from console.pages.runs import bar_of, evidence, number_in, scope_or_404, verdict_said, verdict_title
 from console.pages.shell import STEADY, needs, page
-from console.people import Act
+from console.permissions import Act
 from console.whole import whole
 from ingest.models import ControlTotal, WindowRange
 
@@ -58,7 +58,7 @@ def _window_facts(seen: reads.Scope) -> tuple[c.Fact, ...]:
         c.Fact(
             "contract",
             f"v{win.contract.version}",
-            url=paths.with_query(paths.stream_url(seen.stream), version=win.contract.version),
+            url=links.with_query(links.stream_url(seen.stream), version=win.contract.version),
         ),
         c.Fact("contract digest", bytes(win.contract.digest), "digest"),
         c.Fact("revision", win.revision, "number"),
@@ -103,7 +103,7 @@ def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpRes
         since=tuple(reads.changes(before.body, found.body)) if before else (),
         compare=f"#{before.number}" if before else "",
         others=tuple(
-            c.Link(f"#{each}", paths.verdict_url(seen.stream, seen.run.run_id, each))
+            c.Link(f"#{each}", links.verdict_url(seen.stream, seen.run.run_id, each))
             for each in verdicts
             if each != number
         ),
@@ -130,9 +130,9 @@ def _verdict_facts(seen: reads.Scope, found: Verdict) -> tuple[c.Fact, ...]:
     context: Sequence[dict[str, str]] = found.body.get("context", ())
     decided: datetime = found.decided_at
     return (
-        c.Fact("window", found.win.number, "number", paths.window_url(seen.stream, seen.run.run_id, found.win.number)),
+        c.Fact("window", found.win.number, "number", links.window_url(seen.stream, seen.run.run_id, found.win.number)),
         c.Fact("decided", decided, "time"),
-        c.Fact("decided by", found.decided_by, "outside", paths.find_url(found.decided_by)),
+        c.Fact("decided by", found.decided_by, "outside", links.find_url(found.decided_by)),
         c.Fact("at revision", found.revision, "number"),
         c.Fact("basis generation", found.basis_generation, "number"),
         c.Fact("contract digest", bytes(found.contract_digest), "digest"),
@@ -148,4 +148,4 @@ def _named_verdict_url(name: str) -> str:
     head, _, number = name.rpartition("#")
     stream, _, run_id = head.partition("/")
     found = whole(number)
-    return paths.verdict_url(stream, run_id, found) if found is not None and stream and run_id else ""
+    return links.verdict_url(stream, run_id, found) if found is not None and stream and run_id else ""

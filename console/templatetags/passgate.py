@@ -10,8 +10,8 @@ from django.utils.html import conditional_escape, escape, format_html, format_ht
 from django.utils.safestring import SafeString, mark_safe
 
 from console.pages import icons
-from console.pages.shown import MAX_CHARACTERS, pieces, text_of
 from console.pages.words import look
+from console.safe_text import MAX_CHARACTERS, pieces, text_of
 
 register = template.Library()
 

@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from console.api.schema import SETTINGS
 from console.api.tokens import issue
-from console.people import make_groups
+from console.permissions import make_groups
 
 
 @cache

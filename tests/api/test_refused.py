@@ -83,7 +83,7 @@ def test_a_token_for_one_act_may_ask_what_it_may(call: Call) -> None:
 @pytest.mark.parametrize("run_id", NAMES_OF_PATHS)
 def test_a_run_whose_id_cannot_stand_in_a_path(call: Call, flow: Flow, run_id: str) -> None:
     """It is opened, looked at, sealed and asked about under the name that the pages give it."""
-    from console.pages.paths import run_segment
+    from console.links import run_segment
 
     ana = call("operator")
     segment = run_segment(run_id)
@@ -174,7 +174,7 @@ def test_a_form_whose_permission_cannot_be_looked_up_may_be_sent_again(
 ) -> None:
     from django.test import Client
 
-    from console.people import NOT_KNOWN
+    from console.permissions import NOT_KNOWN
     from tests.api.caller import person
 
     flow.open()

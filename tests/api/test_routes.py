@@ -95,7 +95,7 @@ def test_nobody_is_let_in(call: Call, route: str) -> None:
 @pytest.mark.parametrize("role", ["none", "viewer", "operator", "approver", "auditor", "data engineer"])
 def test_a_role_may_do_what_people_says(call: Call, role: str) -> None:
     """Whoever may, gets beyond the permission: to a 404, a 400 or a 200. Whoever may not, never does."""
-    from console.people import ALLOWED, Act, Role
+    from console.permissions import ALLOWED, Act, Role
 
     somebody = call(role)
     for route, act in ROUTES.items():
@@ -139,7 +139,7 @@ def test_permissions_that_cannot_be_looked_up_are_a_no(call: Call, monkeypatch: 
         raise OperationalError("gone")
 
     ana = call("operator")
-    monkeypatch.setattr("console.people.roles_of", gone)
+    monkeypatch.setattr("console.permissions.roles_of", gone)
     answer = ana.get("streams/")
     assert (answer.status_code, answer.json()["code"], answer.json()["retry"]) == (503, "permission_unknown", True)
     assert answer.headers["Retry-After"]

@@ -72,7 +72,7 @@ def test_a_run_id_that_cannot_be_one_is_refused(call: Call, flow: Flow, run: str
 
 
 def test_an_odd_run_id_is_found_by_its_digest_too(call: Call, flow: Flow) -> None:
-    from console.pages.paths import run_segment
+    from console.links import run_segment
 
     ana = call("operator")
     assert ana.put(f"streams/{flow.name}/runs/January 2013").status_code == 201

@@ -31,7 +31,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 @pytest.fixture
 def schema(call: Call) -> Any:
     """The document as it is served, asked with the token of a person who may do everything."""
-    from console.people import Role
+    from console.permissions import Role
     from console.wsgi import application
 
     token = call(*(role.value for role in Role)).client._credentials["HTTP_AUTHORIZATION"]

@@ -18,7 +18,7 @@ from trials.demo.ledger import Ledger
 MODULES = sorted((PROJECT / "trials" / "demo").glob("*.py"))
 OURS = ("trials", "stack", "console", "audit", "ingest")
 ALLOWED = (
-    "trials.demo", "stack", "stack.place", "console.people", "console.cli.main", "ingest.core",
+    "trials.demo", "stack", "stack.place", "console.permissions", "console.cli.main", "ingest.core",
     "ingest.kafka", "ingest.db.statements",
 )  # fmt: skip
 WRITES = re.compile(

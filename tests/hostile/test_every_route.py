@@ -140,7 +140,7 @@ def known(stack: object, django_db_blocker: Any) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def client(stack: object, django_db_blocker: Any) -> Client:
     """A person in every role, who does not see our exceptions but what a browser gets."""
-    from console.people import Role
+    from console.permissions import Role
     from tests.api.caller import person
 
     with django_db_blocker.unblock():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from pytest_django import DjangoDbBlocker
 
-    from console.people import Role
+    from console.permissions import Role
     from stack import Stack
 
 # Playwright's synchronous API keeps an event loop in this thread; nothing of Django's runs in it.
@@ -43,9 +43,9 @@ def user(name: str, *roles: Role) -> User:
     """A person with these roles."""
     from django.contrib.auth.models import Group, User
 
-    from console import people
+    from console import permissions
 
-    people.make_groups()
+    permissions.make_groups()
     found, _ = User.objects.get_or_create(username=name)
     found.set_password(PASSWORD)
     found.save()
@@ -78,14 +78,14 @@ def signed_in(name: str, *roles: Role) -> Client:
 
 @pytest.fixture
 def operator(live: Stack) -> Client:
-    from console.people import Role
+    from console.permissions import Role
 
     return signed_in("olga", Role.OPERATOR)
 
 
 @pytest.fixture
 def viewer(live: Stack) -> Client:
-    from console.people import Role
+    from console.permissions import Role
 
     return signed_in("vera", Role.VIEWER)
 

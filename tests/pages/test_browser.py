@@ -28,7 +28,7 @@ def sign_in(page: Page, web: str, name: str) -> None:
 
 def opened(browser: Browser, web: str, **how: object) -> BrowserContext:
     """A window of somebody who may do what operators do."""
-    from console.people import Role
+    from console.permissions import Role
 
     user("bo", Role.OPERATOR)
     context = browser.new_context(**how)  # type: ignore[arg-type]

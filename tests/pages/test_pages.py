@@ -23,7 +23,7 @@ from django.urls import Resolver404, get_resolver, resolve
 from console.cli.main import passgate
 from console.pages.reads import measuring
 from console.pages.reads import quarantine as held
-from console.people import Role
+from console.permissions import Role
 from ingest.core.reason import Reason
 from ingest.models import AuditLog, ItemState, QuarantineItem, Receipt, ReconcileRequest
 from stack import Stack
@@ -240,12 +240,12 @@ def test_permissions_that_cannot_be_looked_up_refuse_everything(
 ) -> None:
     from django.db import DatabaseError
 
-    from console import people
+    from console import permissions
 
     def broken(_: Any) -> Any:
         raise DatabaseError("gone")
 
-    monkeypatch.setattr(people, "roles_of", broken)
+    monkeypatch.setattr(permissions, "roles_of", broken)
     answer = operator.get(f"/quarantine/{stage.items[0]}")
     assert answer.status_code == 503
     assert "everything is refused" in answer.content.decode()

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from audit.core import verdict as v
 from audit.core.checks import State
 from audit.core.verdict import State as VerdictState
-from console import people
-from console.pages import charts, fields, icons, paths, search, shown, words
+from console import links, permissions, safe_text
+from console.pages import charts, fields, icons, search, words
 from console.pages.reads import judged
 from console.templatetags.passgate import age_words, event_id
 from ingest.core.masking import Masks
@@ -47,17 +47,17 @@ NOW = datetime(2026, 1, 31, 2, 14, 7, 12_000, UTC)
     ],
 )
 def test_what_does_not_print_stands_as_its_code(text: str, expected: str) -> None:
-    assert shown.plainly(text) == expected
+    assert safe_text.plainly(text) == expected
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_can_be_shown(raw: bytes) -> None:
-    text = "".join(piece.text for piece in shown.pieces(shown.text_of(raw)))
+    text = "".join(piece.text for piece in safe_text.pieces(safe_text.text_of(raw)))
     assert text.isprintable()
 
 
 def test_text_is_cut_and_the_rest_is_counted() -> None:
-    assert shown.plainly("x" * 5_000, limit=10) == "xxxxxxxxxx… 4,990 more characters"
+    assert safe_text.plainly("x" * 5_000, limit=10) == "xxxxxxxxxx… 4,990 more characters"
 
 
 def test_html_is_escaped_and_direction_isolated() -> None:
@@ -247,22 +247,22 @@ def test_a_difference_is_bounded() -> None:
     assert found.left_out == 2_001 - fields.MOST_FIELDS
 
 
-# ---- paths
+# ---- links
 
 
 @pytest.mark.parametrize("run", ["2013-01", "A.b_c-9"])
 def test_plain_runs_stand_in_paths_as_they_are(run: str) -> None:
-    assert paths.run_segment(run) == run
+    assert links.run_segment(run) == run
 
 
 @given(st.text(min_size=1, max_size=40))
 def test_every_run_has_a_segment_that_its_converter_takes(run: str) -> None:
     import re
 
-    assert re.fullmatch(paths.RunConverter.regex, paths.run_segment(run))
+    assert re.fullmatch(links.RunConverter.regex, links.run_segment(run))
 
 
-# ---- people
+# ---- permissions
 
 
 class Broken:
@@ -281,24 +281,24 @@ class Stranger:
 
 
 def test_a_permission_that_cannot_be_looked_up_is_a_no() -> None:
-    for act in people.Act:
-        assert people.may(Broken(), act) == people.NOT_KNOWN
-    assert people.permissions(Broken()) == frozenset()
+    for act in permissions.Act:
+        assert permissions.may(Broken(), act) == permissions.NOT_KNOWN
+    assert permissions.permitted(Broken()) == frozenset()
 
 
 def test_strangers_and_unknown_acts_are_refused() -> None:
-    assert people.may(Stranger(), people.Act.LOOK) == people.SIGN_IN
-    assert not people.allows(frozenset(people.Role), "drop the ledger")
+    assert permissions.may(Stranger(), permissions.Act.LOOK) == permissions.SIGN_IN
+    assert not permissions.allows(frozenset(permissions.Role), "drop the ledger")
 
 
 def test_every_act_has_words_and_roles_and_nobody_without_a_role_may_anything() -> None:
-    assert set(people.ALLOWED) == set(people.WORDS) == set(people.Act)
-    for act in people.Act:
-        answer = people.allows(frozenset(), act)
+    assert set(permissions.ALLOWED) == set(permissions.WORDS) == set(permissions.Act)
+    for act in permissions.Act:
+        answer = permissions.allows(frozenset(), act)
         assert not answer
         assert answer.reason.endswith("you have no role.")
 
 
 def test_the_second_signature_is_not_the_operators() -> None:
-    assert not people.allows(frozenset({people.Role.OPERATOR}), people.Act.APPROVE)
-    assert people.allows(frozenset({people.Role.APPROVER}), people.Act.APPROVE)
+    assert not permissions.allows(frozenset({permissions.Role.OPERATOR}), permissions.Act.APPROVE)
+    assert permissions.allows(frozenset({permissions.Role.APPROVER}), permissions.Act.APPROVE)

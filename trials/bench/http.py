@@ -147,7 +147,7 @@ def _person(*roles: str) -> Any:
 
     from django.contrib.auth.models import Group, User
 
-    from console.people import make_groups
+    from console.permissions import make_groups
 
     make_groups()
     made = User.objects.create_user(f"bench-{uuid.uuid4().hex[:8]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from console.people import Role
+from console.permissions import Role
 from trials.demo.acts import Commands
 
 NAMES = {

@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from audit.core.diagnosis import diagnose
 from audit.core.verdict import Verdict
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.reads import measuring
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
@@ -143,7 +143,7 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
 
 
-def links(stream: str, run_id: str, window: int, newest: bool) -> Linker:
+def evidence_links(stream: str, run_id: str, window: int, newest: bool) -> Linker:
     """Where the evidence of each check of this window is."""
 
     def link(check: str) -> c.Link | None:
@@ -151,12 +151,12 @@ def links(stream: str, run_id: str, window: int, newest: bool) -> Linker:
             return None
         words, where = EVIDENCE[check]
         if where == "unknown":
-            return c.Link(words, paths.with_query(reverse("unknown"), run=f"{stream}/{run_id}", state="all"))
+            return c.Link(words, links.with_query(reverse("unknown"), run=f"{stream}/{run_id}", state="all"))
         if where == "quarantine":
-            return c.Link(words, paths.with_query(reverse("quarantine"), run=f"{stream}/{run_id}", by="item"))
+            return c.Link(words, links.with_query(reverse("quarantine"), run=f"{stream}/{run_id}", by="item"))
         if where == "window":
-            return c.Link(words, paths.window_url(stream, run_id, window))
-        url = paths.run_url(stream, run_id, where)
-        return c.Link(words, url if newest else paths.with_query(url, window=window))
+            return c.Link(words, links.window_url(stream, run_id, window))
+        url = links.run_url(stream, run_id, where)
+        return c.Link(words, url if newest else links.with_query(url, window=window))
 
     return link

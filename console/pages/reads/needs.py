@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import OuterRef, Subquery
 
 from console.pages.reads import lanes
-from console.people import Act, may
+from console.permissions import Act, may
 from ingest.models import Attempt, AttemptBatch, AttemptState, Run
 
 LOOKED_AT = 500  # attempts and runs at most: the header counts, it does not list

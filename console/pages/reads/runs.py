@@ -24,8 +24,8 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Now
 
 from audit.models import GateOpen, Verdict
+from console import links
 from console.pages import contexts as c
-from console.pages import paths
 from console.pages.charts import LedgerBar
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
@@ -103,7 +103,7 @@ class Scope:
 
 def scope(stream: str, segment: str, window: int | None = None) -> Scope | None:
     """Everything a page of a run needs around it: four queries. None where there is no such run or window."""
-    run = paths.find_run(stream, segment)
+    run = links.find_run(stream, segment)
     if run is None:
         return None
     windows = tuple(Window.objects.filter(run=run).select_related("contract").order_by("-number")[:MOST_WINDOWS])[::-1]
@@ -159,19 +159,19 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
     here = window.number if window else None
     return c.Strip(
         stream=seen.stream,
-        stream_url=paths.stream_url(seen.stream),
+        stream_url=links.stream_url(seen.stream),
         run=run.run_id,
-        run_url=paths.run_url(seen.stream, run.run_id),
+        run_url=links.run_url(seen.stream, run.run_id),
         state=run.state,
         contract=f"v{contract.version}",
-        contract_url=paths.with_query(paths.stream_url(seen.stream), version=contract.version),
+        contract_url=links.with_query(links.stream_url(seen.stream), version=contract.version),
         owner=(terms.owner or "") if terms else "",
         verdict=seen.verdict.title if seen.verdict else "NOT JUDGED",
         gate="GATE OPEN" if is_open(seen.gate) else "GATE SHUT",
         gate_left=lease_left([seen.gate]),
         durability=durability,
         windows=tuple(
-            c.Tab(str(each.number), paths.window_url(seen.stream, run.run_id, each.number), each.number == here)
+            c.Tab(str(each.number), links.window_url(seen.stream, run.run_id, each.number), each.number == here)
             for each in seen.windows
         ),
         window=here,
@@ -184,7 +184,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
     window = seen.window.number if seen.window and seen.window.number != newest else None
 
     def tab(text: str, part: str, count: int | None = None) -> c.Tab:
-        url = paths.with_query(paths.run_url(seen.stream, seen.run.run_id, part), window=window)
+        url = links.with_query(links.run_url(seen.stream, seen.run.run_id, part), window=window)
         return c.Tab(text, url, part == here, count)
 
     found = [
@@ -194,7 +194,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
         tab("Gate", "gate"),
     ]
     if seen.window:
-        url = paths.window_url(seen.stream, seen.run.run_id, seen.window.number)
+        url = links.window_url(seen.stream, seen.run.run_id, seen.window.number)
         found.append(c.Tab(f"Window {seen.window.number}", url, here == "window"))
     return tuple(found)
 
@@ -273,7 +273,7 @@ def _row(
     return c.RunRow(
         stream=run.stream.name,
         run=run.run_id,
-        url=paths.run_url(run.stream.name, run.run_id),
+        url=links.run_url(run.stream.name, run.run_id),
         state=run.state,
         verdict=latest.title if latest else "NOT JUDGED",
         why=cause_words(latest.sentence) if latest else _unjudged(windows),
@@ -315,7 +315,7 @@ def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLi
         found.append(
             c.VerdictLine(
                 name=f"{seen.name}#{verdict.number}",
-                url=paths.verdict_url(seen.stream, seen.run.run_id, verdict.number),
+                url=links.verdict_url(seen.stream, seen.run.run_id, verdict.number),
                 state="PASS (waived)" if verdict.waived else verdict.state,
                 window=verdict.win.number,
                 at=verdict.decided_at,

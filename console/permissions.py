@@ -156,7 +156,7 @@ def allows(roles: frozenset[Role], act: Act | str) -> Answer:
     return Answer(False, f"You cannot {WORDS[known]}: it needs {either(needed)}, you have {had}.", "permission_denied")
 
 
-def permissions(user: Any) -> frozenset[str]:
+def permitted(user: Any) -> frozenset[str]:
     """The values of every act this user may do; empty when they cannot be looked up. What the diagnosis asks for."""
     return frozenset(act.value for act in Act if may(user, act))
 
