@@ -11,20 +11,15 @@ one. Whatever acts asks here, so nothing acts on bytes that were not read to the
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from io import IOBase
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
-from console.api.problems import BadRequest, TooLarge, status_of
-from console.pages.problems import problem
+from console.problems import BadRequest, TooLarge
 from ingest.core.batching import BATCH_BYTES
-
-SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-API = "/api/"
 
 MOST_CHUNKED = BATCH_BYTES
 """Bytes of a body in chunks: the largest that anything here takes. Each endpoint's own limit counts after that."""
@@ -101,41 +96,14 @@ def _read(source: Any, size: int) -> bytes:
         raise BodyCut(expected="a body to its end", found=type(error).__name__) from error
 
 
-class BodyMiddleware:
-    """Puts a stream under every request that acts which cannot end early unnoticed.
-
-    A page's form is read here, before anything looks at it: Django's check of the CSRF token takes a form that cannot
-    be read for one without a token. The API reads when it knows who asks; what is wrong is kept until then.
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        is_api = request.path_info.startswith(API)
-        try:
-            _check_charset(request)
-            if request.method not in SAFE:
-                _put_stream(request)
-                if not is_api:
-                    _read_form(request)
-        except BadRequest as error:
-            # Never the one that was asked for. The public setter would decode the query by that one first.
-            request._encoding = "utf-8"  # type: ignore[attr-defined]
-            if not is_api:
-                return problem(request, status_of(error))
-            request.passgate_refused = error  # type: ignore[attr-defined]  # Endpoint.initial raises it
-        return self._get_response(request)
-
-
-def _check_charset(request: HttpRequest) -> None:
+def check_charset(request: HttpRequest) -> None:
     """UTF-8 only. Django would decode even the query by the charset of a body that is not there."""
     charset = (request.content_params or {}).get("charset", "utf-8")
     if charset.strip().strip('"').lower() not in {"utf-8", "utf8"}:
         raise MediaRefused(("Content-Type", "UTF-8 is the only charset"), found=charset.strip())
 
 
-def _put_stream(request: HttpRequest) -> None:
+def put_stream(request: HttpRequest) -> None:
     source = request.META["wsgi.input"]
     coding = request.META.pop("HTTP_TRANSFER_ENCODING", "")
     if not coding:
@@ -163,7 +131,7 @@ def _unchunked(source: Any) -> tuple[SpooledTemporaryFile[bytes], int]:
     return kept, length
 
 
-def _read_form(request: HttpRequest) -> None:
+def read_form(request: HttpRequest) -> None:
     if length_of(request) > MOST_FORM:
         raise TooLarge(expected=f"a form of at most {MOST_FORM} bytes")
     if _packing(request) not in {"", "identity"}:

@@ -13,9 +13,9 @@ from console.api.endpoint import Endpoint, actor_of, body_of
 from console.api.idempotency import once
 from console.api.named import attempt_numbered, run_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
-from console.api.problems import BadRequest
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
 from console.permissions import Act
+from console.problems import BadRequest
 from ingest.core.errors import PublishError
 from ingest.core.ids import AttemptId
 from ingest.models import Attempt, AttemptBatch, AttemptState, Run

@@ -21,9 +21,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console.api.problems import MAX_BODY, REQUEST_ID, BadRequest, OutOfScope, refusal, request_id
+from console.api.problems import MAX_BODY, refusal
 from console.bodies import length_of, read_body
 from console.permissions import NOT_KNOWN, Act, may, roles_named
+from console.problems import REQUEST_ID, BadRequest, OutOfScope, request_id
 from console.refusals import refused
 from ingest.core.errors import NotFound
 from ingest.core.pointer import escape

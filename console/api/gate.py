@@ -13,10 +13,11 @@ from console.api import shapes
 from console.api.documents import Document, stamp
 from console.api.endpoint import Endpoint, actor_of
 from console.api.named import plain
-from console.api.problems import MEDIA_TYPE, problem
+from console.api.problems import problem
 from console.api.schema import answers
 from console.links import find_run
 from console.permissions import Act
+from console.problems import MEDIA_TYPE
 
 TITLES = {
     Code.NOT_FOUND: "there is no such run or window",

@@ -22,8 +22,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.api.endpoint import Endpoint
-from console.api.problems import MEDIA_TYPE, BadRequest, as_problem
+from console.api.problems import as_problem
 from console.models import IdempotencyKey
+from console.problems import MEDIA_TYPE, BadRequest
 from ingest.core.errors import PassgateError
 
 HEADER = "Idempotency-Key"

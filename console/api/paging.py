@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from rest_framework.request import Request
 
-from console.api.problems import BadRequest
+from console.problems import BadRequest
 from console.whole import LARGEST, whole
 
 T = TypeVar("T")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,128 +16,26 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from console.permissions import Answer
-from console.safe_text import pieces
-from ingest.admit.http import NoOpenRun
-from ingest.behind import LedgerBehind
-from ingest.core.errors import (
-    BrokerError,
-    ContractErrors,
-    GateError,
-    NotFound,
-    PassgateError,
-    PermissionRefused,
-    RecordError,
-    SettingsError,
+from console.problems import (
+    MEDIA_TYPE,
+    BadRequest,
+    PermissionUnknown,
+    TooLarge,
+    Unauthenticated,
+    ValueRefused,
+    problem_body,
+    request_id,
+    status_of,
 )
+from ingest.core.errors import ContractErrors, NotFound, PassgateError, PermissionRefused
 from ingest.core.pointer import escape
 from ingest.db import DatabaseGone
 
 log = logging.getLogger(__name__)
 
-MEDIA_TYPE = "application/problem+json"
-REQUEST_ID = "X-Request-Id"
 RETRY_SECONDS = 5
 MAX_BODY = 1_048_576
 """Bytes of a request body; the largest useful one names 10,000 quarantine items."""
-
-_OUR_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-
-
-class BadRequest(PassgateError):
-    """The request itself is wrong: `errors` says where (a JSON Pointer into the body, or `?name` for a parameter)."""
-
-    code = "request_invalid"
-    what = "the request is not valid"
-
-    def __init__(self, *errors: tuple[str, str], expected: str = "", found: str = "", next_step: str = "") -> None:
-        self.errors = errors
-        super().__init__(expected=expected, found=found, next_step=next_step)
-
-
-class TooLarge(BadRequest):
-    code = "request_too_large"
-    what = "the request body is too large"
-
-
-class ValueRefused(BadRequest):
-    """A value that no column holds: PostgreSQL refused it, so nothing was done with it."""
-
-    code = "value_refused"
-    what = "a value of the request cannot be stored or compared"
-
-
-class Unauthenticated(PassgateError):
-    code = "not_signed_in"
-    what = "the caller is not known"
-
-
-class OutOfScope(PermissionRefused):
-    """The person may do this, but not with this token."""
-
-    code = "out_of_scope"
-    what = "the token may not do this"
-
-
-class PermissionUnknown(PassgateError):
-    """The permission could not be looked up, which is a no for now."""
-
-    code = "permission_unknown"
-    what = "permissions could not be looked up, so everything is refused"
-    retry = True
-
-
-# The first that fits counts; every other named error is a refusal of what was asked: 409.
-_STATUS: tuple[tuple[type[PassgateError], int], ...] = (
-    (TooLarge, 413),
-    (BadRequest, 400),
-    (Unauthenticated, 401),
-    (PermissionRefused, 403),
-    (PermissionUnknown, 503),
-    (NotFound, 404),
-    (ContractErrors, 422),
-    (RecordError, 422),
-    (DatabaseGone, 503),
-    (NoOpenRun, 503),
-    (LedgerBehind, 503),
-    (BrokerError, 503),
-    (GateError, 503),
-    (SettingsError, 500),
-)
-
-
-# Where the area of an error says less than its code.
-_STATUS_OF_CODE = {
-    "run_id_invalid": 400,
-    "idempotency_key_reused": 422,
-    "media_type_unsupported": 415,
-    "too_many_events": 413,
-    "length_required": 411,
-}
-
-MOST_WORDS = 1_000
-"""Characters of any text in a problem. What was sent may stand in it, and comes back no longer than this."""
-
-MOST_ERRORS = 50
-"""Faults that are named one by one."""
-
-
-def status_of(error: PassgateError) -> int:
-    """The HTTP status that a named error is answered with."""
-    own = _STATUS_OF_CODE.get(error.code)
-    return own or next((status for kind, status in _STATUS if isinstance(error, kind)), 409)
-
-
-def request_id(request: Request | HttpRequest | None) -> str:
-    """The caller's own id where it is a plain one, else a new one; the same for the whole request."""
-    plain: Any = getattr(request, "_request", request)
-    if plain is None:
-        return uuid.uuid4().hex
-    known: str | None = getattr(plain, "passgate_request_id", None)
-    if known is None:
-        sent = plain.headers.get(REQUEST_ID, "")
-        known = sent if _OUR_ID.fullmatch(sent) else uuid.uuid4().hex
-        plain.passgate_request_id = known
-    return known
 
 
 def problem(
@@ -153,34 +49,12 @@ def problem(
     request: Request | HttpRequest | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Response:
-    """One problem document. `type` is stable like `code`; members without a value are left out."""
-    body: dict[str, Any] = {
-        "type": f"urn:passgate:problem:{code}",
-        "title": title,
-        "status": status,
-        "code": code,
-        "retry": retry,
-        "request_id": request_id(request),
-    }
-    if detail:
-        body["detail"] = detail
-    if errors:
-        body["errors"] = [{"pointer": pointer, "detail": said} for pointer, said in errors[:MOST_ERRORS]]
-    body.update(extra or {})
-    body = _plain(body)
+    """One problem document as an answer."""
+    body = problem_body(status, code, title, detail=detail, retry=retry, errors=errors, request=request, extra=extra)
     headers = {"Cache-Control": "no-store"}
     if status == 503:
         headers["Retry-After"] = str(RETRY_SECONDS)
     return Response(body, status=status, headers=headers, content_type=MEDIA_TYPE)
-
-
-def _plain(value: Any) -> Any:
-    """Text that is bounded, prints, and can be stored: NUL and half a surrogate pair stand as their codes."""
-    if isinstance(value, str):
-        return "".join(piece.text for piece in pieces(value, MOST_WORDS, lines=True))
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def as_problem(exc: Exception, context: Mapping[str, Any]) -> Response:

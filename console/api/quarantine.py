@@ -16,9 +16,9 @@ from console.api.endpoint import Endpoint, actor_of, body_of
 from console.api.idempotency import once
 from console.api.named import item_numbered, run_named, sized_items, stream_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
-from console.api.problems import BadRequest
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
 from console.permissions import Act, may, roles_of
+from console.problems import BadRequest
 from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Resolution, Run
 from ingest.quarantine import resolve

@@ -14,9 +14,9 @@ from console.api.documents import receipt_documents
 from console.api.endpoint import Endpoint
 from console.api.named import receipt_at, run_named, window_numbered
 from console.api.paging import PARAMETERS, limit_of, number_of, page, place_of
-from console.api.problems import BadRequest
 from console.api.schema import PAGING, answers, query, whole_number
 from console.permissions import Act
+from console.problems import BadRequest
 from console.whole import LARGEST
 from ingest.core.reason import Decision
 from ingest.models import Receipt, Window, WindowRange

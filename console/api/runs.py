@@ -22,10 +22,10 @@ from console.api.endpoint import Endpoint, actor_of, body_of
 from console.api.idempotency import once
 from console.api.named import newest_window, run_named, stream_named, window_numbered
 from console.api.paging import PARAMETERS, limit_of, number_of, page
-from console.api.problems import BadRequest
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query, whole_number
 from console.links import run_segment
 from console.permissions import Act, permitted
+from console.problems import BadRequest
 from console.whole import LARGEST
 from ingest.core.errors import NotFound
 from ingest.core.ids import WindowId

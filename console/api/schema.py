@@ -16,8 +16,8 @@ from rest_framework.response import Response
 from console.api import shapes
 from console.api.endpoint import Endpoint
 from console.api.paging import MOST
-from console.api.problems import MEDIA_TYPE
 from console.permissions import Act
+from console.problems import MEDIA_TYPE
 from console.whole import LARGEST
 
 _ALWAYS = (400, 401, 403, 415, 503)

@@ -16,7 +16,7 @@ from console.api.named import stream_named
 from console.cli.base import DONE, NO, Command, as_json, emit, said, table
 from console.pages.reads.lanes import TROUBLE, LaneLine, counts, lines
 from console.pages.system import said_of
-from console.templatetags.passgate import span_words
+from console.phrases import span_words
 
 MOST = 1_000
 PAGE = 200

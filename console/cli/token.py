@@ -11,10 +11,10 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 
 # isort: split
 from console.api.documents import stamp
-from console.api.tokens import issue, listed, revoke
 from console.cli.base import DURATION, Command, Group, acting, as_json, counted, emit, moment, said, table
 from console.cli.people import user_named
 from console.permissions import Act
+from console.tokens import issue, listed, revoke
 
 ACTS = [act.value for act in Act]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from django.http import HttpRequest
 
-from console.api.problems import status_of
 from console.permissions import NOT_KNOWN, Act, Answer
+from console.problems import status_of
 from console.refusals import refused
 from ingest.core.errors import PassgateError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
-from console.api import problems as api
 from console.pages.shell import SHEETS, theme_of
+from console.problems import MEDIA_TYPE, problem_body
 
 WORDS = {
     400: ("This request cannot be understood", "Something in its address or form is not what the page sends."),
@@ -36,8 +36,8 @@ def problem(request: HttpRequest, status: int) -> HttpResponse:
 
 def _document(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:
     """What goes wrong before a view of the API is reached (a host that is not ours) is a problem document, too."""
-    made = api.problem(status, CODES[status], title, detail=words, request=request)
-    found = JsonResponse(made.data, status=status, content_type=api.MEDIA_TYPE)
+    body = problem_body(status, CODES[status], title, detail=words, request=request)
+    found = JsonResponse(body, status=status, content_type=MEDIA_TYPE)
     found["Cache-Control"] = "no-store"
     return found
 

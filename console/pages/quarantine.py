@@ -23,8 +23,8 @@ from console.pages.reads.needs import RunName, run_names
 from console.pages.receipts import place
 from console.pages.runs import number_in
 from console.pages.shell import STEADY, needs, page
-from console.pages.words import flag_words, reason_name, reason_words
 from console.permissions import Act, Answer, may, roles_of
+from console.phrases import flag_words, reason_name, reason_words
 from console.safe_text import text_of
 from console.whole import whole
 from ingest import quarantine as verbs

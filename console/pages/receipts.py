@@ -14,8 +14,8 @@ from console.pages.reads import runs
 from console.pages.runs import scope_or_404
 from console.pages.search import Asked, understand
 from console.pages.shell import STEADY, needs, page
-from console.pages.words import flag_words, reason_name, reason_words
 from console.permissions import Act
+from console.phrases import flag_words, reason_name, reason_words
 from console.whole import whole
 from ingest.core.reason import Decision, Reason
 from ingest.models import ContextState

@@ -14,7 +14,7 @@ from console.pages.reads import lanes, runs
 from console.pages.runs import scope_or_404
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
-from console.templatetags.passgate import span_words
+from console.phrases import span_words
 from ingest.models import Gap, Lane, Position, Sample, WindowRange
 
 DEFAULT_MAX_AGE = timedelta(seconds=30)

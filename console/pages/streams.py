@@ -15,7 +15,7 @@ from console.pages.reads import runs
 from console.pages.runs import number_in
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
-from console.templatetags.passgate import span_words
+from console.phrases import span_words
 from ingest.core import contract as core
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError

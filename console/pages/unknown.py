@@ -19,7 +19,7 @@ from console.pages.reads.needs import LOST, RunName
 from console.pages.runs import number_in
 from console.pages.shell import RUNNING, STEADY, needs, page
 from console.permissions import Act, Answer, may
-from console.templatetags.passgate import span_words
+from console.phrases import span_words
 from console.whole import whole
 from ingest.core.errors import PassgateError
 from ingest.core.ids import AttemptId

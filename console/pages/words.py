@@ -9,8 +9,6 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ingest.core.reason import Flag, Reason
-
 
 class Tone(enum.StrEnum):
     """The colour, as a CSS class suffix."""
@@ -120,65 +118,3 @@ LOOKS: Mapping[str, Look] = {
 def look(state: str) -> Look:
     """How a state looks. A state nobody described is hatched, with its own word."""
     return LOOKS.get(state) or Look(state, "hatch", Tone.UNMEASURED, Shape.HATCH)
-
-
-REASONS: Mapping[Reason, str] = {
-    Reason.NONE: "Nothing to explain.",
-    Reason.NOT_JSON: "The value is not JSON.",
-    Reason.NOT_UTF8: "The value is not UTF-8.",
-    Reason.BOM: "The value begins with a byte order mark.",
-    Reason.EMPTY: "The value is empty, or white space only.",
-    Reason.NOT_OBJECT: "The value is JSON, but not an object.",
-    Reason.TRAILING: "Something stands behind the end of the object.",
-    Reason.DUPLICATE_KEY: "An object names one key twice.",
-    Reason.TOO_DEEP: "Nested deeper than the contract allows.",
-    Reason.NUMBER_RANGE: "A number that cannot be kept exactly.",
-    Reason.NUL: "A NUL character.",
-    Reason.SURROGATE: "Half of a surrogate pair.",
-    Reason.TOMBSTONE: "The record has no value at all.",
-    Reason.TOO_LARGE: "The value is larger than the contract allows.",
-    Reason.KEY_TOO_LARGE: "The key is larger than the contract allows.",
-    Reason.TOO_MANY_HEADERS: "More headers than the contract allows.",
-    Reason.HEADERS_TOO_LARGE: "The headers together are larger than the contract allows.",
-    Reason.ID_TOO_LARGE: "The id is larger than the contract allows.",
-    Reason.NO_CLASS: "The place that names the class is not there.",
-    Reason.UNKNOWN_CLASS: "The contract has no such class.",
-    Reason.NO_ID: "A part of the id is not there.",
-    Reason.ID_TYPE: "A part of the id is neither a string nor an integer.",
-    Reason.SCHEMA: "The event does not satisfy its class's schema.",
-    Reason.BAD_RUN: "The run that the record names cannot be one.",
-    Reason.HEADER_ANOMALY: "A header we read is repeated, empty or not UTF-8.",
-    Reason.NO_CONTENT_TYPE: "Neither a structured nor a binary CloudEvent.",
-    Reason.CONTENT_TYPE: "A content type, or charset, that we do not read.",
-    Reason.CLOUDEVENTS: "The CloudEvents envelope breaks the specification.",
-    Reason.PAYLOAD_MISMATCH: "Same identity, different payload. The first one stands; this one was set aside.",
-    Reason.OTHER_RUN: "The record names a run that is not the open one.",
-    Reason.LATE: "The record names a run that is closed.",
-}
-
-FLAGS: Mapping[Flag, str] = {
-    Flag.NO_KEY: "no key",
-    Flag.EMPTY_KEY: "empty key",
-    Flag.NULL_HEADER: "a header without a value",
-    Flag.REPEATED_HEADER: "a repeated header",
-    Flag.EMPTY_HEADER_NAME: "a header with an empty name",
-    Flag.HEADER_NOT_UTF8: "a header that is not UTF-8",
-    Flag.INEXACT_NUMBER: "a number that others would round",
-    Flag.RESERIALISED: "the same event, written differently",
-    Flag.FIRST_ERASED: "compared by digest only: the first payload is erased",
-}
-
-
-def reason_name(number: int) -> str:
-    """A stored reason by name; a number this version does not know keeps its number."""
-    return Reason(number).name if number in Reason.__members__.values() else f"reason {number}"
-
-
-def reason_words(number: int) -> str:
-    """A stored reason as a sentence."""
-    return REASONS[Reason(number)] if number in Reason.__members__.values() else "A reason this console does not know."
-
-
-def flag_words(flags: int) -> tuple[str, ...]:
-    """The flags of a receipt in words."""
-    return tuple(words for flag, words in FLAGS.items() if flags & flag)

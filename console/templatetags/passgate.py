@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from console.pages import icons
 from console.pages.words import look
+from console.phrases import age_words
 from console.safe_text import MAX_CHARACTERS, pieces, text_of
 
 register = template.Library()
@@ -112,26 +113,6 @@ def _time(moment: datetime, words: str) -> SafeString:
     utc = moment.astimezone(UTC)
     exact = f"{utc:%Y-%m-%d %H:%M:%S}.{utc.microsecond // 1000:03d} UTC"
     return format_html('<time datetime="{}" title="{}">{}</time>', utc.isoformat(), exact, words)
-
-
-def age_words(seconds: float) -> str:
-    """An age as people say it: "4 s ago", "6 min 02 s ago", "3 h 12 min ago", "2 d 4 h ago", "in 4 s"."""
-    words = span_words(abs(seconds))
-    return f"in {words}" if seconds <= -1 else f"{words} ago"
-
-
-def span_words(seconds: float) -> str:
-    """A stretch of time in at most two units."""
-    whole = int(seconds)
-    if seconds < 10:
-        return f"{seconds:.1f} s" if seconds < 1 else f"{whole} s"
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3_600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3_600} h {whole % 3_600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"
 
 
 @register.simple_tag

@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
 from console.api.schema import SETTINGS
-from console.api.tokens import issue
 from console.permissions import make_groups
+from console.tokens import issue
 
 
 @cache

@@ -35,7 +35,7 @@ def test_a_scope_narrows_and_never_widens(call: Call, flow: Flow) -> None:
 def test_an_ended_token_is_nobody(call: Call) -> None:
     from knox.models import AuthToken
 
-    from console.api.tokens import revoke
+    from console.tokens import revoke
 
     late = call("operator", expires=timedelta(microseconds=1))
     assert late.get("me").status_code == 401
@@ -48,8 +48,8 @@ def test_an_ended_token_is_nobody(call: Call) -> None:
 def test_nothing_stored_is_a_token(call: Call) -> None:
     from knox.models import AuthToken
 
-    from console.api.tokens import issue
     from console.models import TokenScope
+    from console.tokens import issue
     from ingest.models import AuditLog
     from tests.api.caller import person
 
@@ -74,7 +74,7 @@ def test_a_wrong_token_is_nobody(call: Call, sent: str) -> None:
     ("name", "days", "acts"), [(" ", 1, []), ("ci", 0, []), ("ci", -1, []), ("ci", 401, []), ("ci", 1, ["everything"])]
 )
 def test_a_token_that_cannot_be_made(call: Call, name: str, days: int, acts: list[str]) -> None:
-    from console.api.tokens import TokenRefused, issue
+    from console.tokens import TokenRefused, issue
     from tests.api.caller import person
 
     with pytest.raises(TokenRefused):

@@ -15,7 +15,7 @@ import pytest
 from django.db import connection, connections
 
 from audit.fsck import examine
-from console.api.problems import status_of
+from console.problems import status_of
 from ingest import behind
 from ingest.admit import http as door
 from ingest.admit.http import DoorRecord, receive

@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 
 from console.api import events
 from console.api.events import MOST_EVENTS
-from console.api.tokens import issue
+from console.tokens import issue
 from ingest.admit import Crowded
 from ingest.admit import http as door
 from ingest.admit.http import DoorRecord, receive

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from rest_framework.test import APIClient
 
-from console.api.tokens import issue
+from console.tokens import issue
 from ingest.core.reason import Decision, Reason
 from tests.api.caller import person
 from tests.flow.world import CLOUDEVENTS, Flow

@@ -43,7 +43,7 @@ def headers(live: object) -> dict[str, object]:
     """Of a person who may do all that is asked here."""
     from datetime import timedelta
 
-    from console.api.tokens import issue
+    from console.tokens import issue
 
     secret = issue(person(), "test", timedelta(hours=1), (), "test").secret
     return {"Authorization": f"Token {secret}", "Content-Type": "application/json"}

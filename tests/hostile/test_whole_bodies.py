@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from console.api.problems import TooLarge
 from console.bodies import MOST_MEMBERS, BodyCut, BodyUnreadable, Promised, unpacked
+from console.problems import TooLarge
 from tests.flow.world import Flow, thing
 from tests.hostile.sent import JSON
 
@@ -25,7 +25,7 @@ def flow(live: object) -> Flow:
 
 def post(path: str, body: bytes, length: int, **more: str) -> tuple[int, Any]:
     """(status, document): a request that says `length` and sends `body`."""
-    from console.api.tokens import issue
+    from console.tokens import issue
     from console.wsgi import application
     from tests.api.caller import person
 

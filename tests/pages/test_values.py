@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from audit.core import verdict as v
 from audit.core.checks import State
 from audit.core.verdict import State as VerdictState
-from console import links, permissions, safe_text
+from console import links, permissions, phrases, safe_text
 from console.pages import charts, fields, icons, search, words
 from console.pages.reads import judged
-from console.templatetags.passgate import age_words, event_id
+from console.phrases import age_words
+from console.templatetags.passgate import event_id
 from ingest.core.masking import Masks
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, ContextState, GapState, ItemState, RunState, WindowState
@@ -155,13 +156,13 @@ def test_every_icon_of_a_look_is_drawn() -> None:
 
 
 def test_every_reason_and_flag_has_words() -> None:
-    assert set(words.REASONS) == set(Reason)
-    assert set(words.FLAGS) == {flag for flag in Flag if flag}
+    assert set(phrases.REASONS) == set(Reason)
+    assert set(phrases.FLAGS) == {flag for flag in Flag if flag}
     assert set(ItemState.values) == {"OPEN", "RESOLVED"}
 
 
 def test_a_reason_of_a_later_version_does_not_break_a_page() -> None:
-    assert words.reason_name(9_999) == "reason 9999"
+    assert phrases.reason_name(9_999) == "reason 9999"
 
 
 def test_a_verdict_of_another_shape_shows_no_checks() -> None:

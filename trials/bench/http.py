@@ -126,7 +126,7 @@ def _sent(connection: http.client.HTTPConnection, request: Request) -> tuple[str
 
 def token(*roles: str) -> dict[str, str]:
     """The header of somebody with these roles."""
-    from console.api.tokens import issue
+    from console.tokens import issue
 
     issued = issue(_person(*roles), "bench", timedelta(days=1), (), "bench")
     return {"Authorization": f"Token {issued.secret}"}

@@ -13,7 +13,7 @@ from django.urls import reverse
 from console.api.documents import pairs_of
 from console.pages.reads.needs import RunName, run_names
 from console.pages.reads.receipts import source_names
-from console.pages.words import reason_name
+from console.phrases import reason_name
 from console.whole import whole
 from ingest.core.reason import Reason
 from ingest.models import Batch, Event, ItemState, QuarantineItem, Run
