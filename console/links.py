@@ -69,6 +69,11 @@ def item_url(item: int) -> str:
     return reverse("item", args=[item])
 
 
+def group_url(run: int, reason: str) -> str:
+    """The open items of one run (by its number) and one reason (by its name)."""
+    return reverse("group", args=[f"{run}-{reason}"])
+
+
 def attempt_url(attempt: int) -> str:
     return reverse("attempt", args=[attempt])
 

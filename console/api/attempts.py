@@ -8,20 +8,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.api import shapes
-from console.api.documents import attempt_documents
 from console.api.endpoint import Endpoint, actor_of, body_of
 from console.api.idempotency import once
-from console.api.named import attempt_numbered, run_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
+from console.documents.attempts import attempt_documents
 from console.permissions import Act
 from console.problems import BadRequest
+from console.reads.attempts import UNSETTLED, attempts_of
+from console.reads.named import attempt_numbered, run_named
 from ingest.core.errors import PublishError
 from ingest.core.ids import AttemptId
-from ingest.models import Attempt, AttemptBatch, AttemptState, Run
+from ingest.models import Attempt, AttemptState
 from ingest.publish.reconcile import request as ask_to_reconcile
-
-UNSETTLED = (AttemptState.PREPARED, AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
 
 
 class AttemptSettled(PublishError):
@@ -29,13 +28,6 @@ class AttemptSettled(PublishError):
 
     code = "attempt_settled"
     what = "the attempt is settled"
-
-
-def attempts_of(run: Run) -> QuerySet[Attempt]:
-    """The attempts that carry batches of a run."""
-    windows = list(run.window_set.values_list("pk", flat=True))
-    carried = AttemptBatch.objects.filter(batch__win__in=windows).values("attempt_id")
-    return Attempt.objects.filter(pk__in=carried)
 
 
 class Attempts(Endpoint):

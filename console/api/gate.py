@@ -10,14 +10,14 @@ from rest_framework.response import Response
 
 from audit.enforce import Code, GateDecision, decide_gate
 from console.api import shapes
-from console.api.documents import Document, stamp
 from console.api.endpoint import Endpoint, actor_of
-from console.api.named import plain
 from console.api.problems import problem
 from console.api.schema import answers
+from console.documents.gate import basis_of, gate_document
 from console.links import find_run
 from console.permissions import Act
 from console.problems import MEDIA_TYPE
+from console.reads.named import plain
 
 TITLES = {
     Code.NOT_FOUND: "there is no such run or window",
@@ -30,32 +30,6 @@ TITLES = {
 ANSWERS = answers(shapes.GateAnswer, 404) | {
     (403, MEDIA_TYPE): OpenApiResponse(shapes.GateProblem, description="Shut, or not permitted: `code` tells which."),
 }
-
-
-def basis_of(decision: GateDecision) -> Document:
-    """What the answer rests on, granted or not."""
-    return {
-        "verdict": decision.verdict,
-        "failed_checks": [
-            {name: check.get(name) for name in ("check", "state", "required", "observed")} for check in decision.failed
-        ],
-        "basis_digest": decision.basis_digest,
-        "checked_at": stamp(decision.checked_at),
-    }
-
-
-def gate_document(decision: GateDecision, stream: str, run_id: str, window: int | None) -> Document:
-    """An answer as `passgate gate --json` prints it, whatever it is; a granted one as the API gives it."""
-    return {
-        "open": decision.granted,
-        "code": str(decision.code),
-        "stream": stream,
-        "run": run_id,
-        "window": window,
-        "detail": decision.detail,
-        "retry": decision.retry,
-        "open_until": stamp(decision.open_until),
-    } | basis_of(decision)
 
 
 def answer(request: Request, stream: str, segment: str, window: int | None) -> Response:

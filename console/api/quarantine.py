@@ -5,41 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.api import shapes
-from console.api.documents import hidden_because, item_document, payload_document
 from console.api.endpoint import Endpoint, actor_of, body_of
 from console.api.idempotency import once
-from console.api.named import item_numbered, run_named, sized_items, stream_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
+from console.documents.quarantine import document, hidden_because, payloads
 from console.permissions import Act, may, roles_of
 from console.problems import BadRequest
-from ingest.core.reason import Reason
-from ingest.models import Event, ItemState, QuarantineItem, Resolution, Run
+from console.reads.named import item_numbered, run_named, stream_named
+from console.reads.quarantine import REASONS, sized
+from ingest.models import ItemState, QuarantineItem, Resolution, Run
 from ingest.quarantine import resolve
 from ingest.streams import compiled
 
-REASONS = [reason.name for reason in Reason if reason]
 FILTERS = PARAMETERS | {"stream", "run", "reason", "state"}
-
-
-def items(run: Run | None = None, reason: str | None = None, state: str | None = None) -> QuerySet[QuarantineItem]:
-    """Items in the order they arrived in the ledger, without their bytes: a page of them may be large ones."""
-    found = sized_items().defer("value", "key", "headers").order_by("pk")
-    if run is not None:
-        found = found.filter(win__in=list(run.window_set.values_list("pk", flat=True)))
-    if reason is not None:
-        found = found.filter(reason=Reason[reason])
-    return found.filter(state=state) if state is not None else found
-
-
-def document(item: QuarantineItem) -> dict[str, Any]:
-    return item_document(item, item.win.run, item.win.number)
 
 
 def whole(item: QuarantineItem, user: Any) -> dict[str, Any]:
@@ -47,32 +31,6 @@ def whole(item: QuarantineItem, user: Any) -> dict[str, Any]:
     contract = compiled(item.win.contract_id).contract
     hidden = hidden_because(contract, roles_of(user), may(user, Act.SEE_PAYLOADS).reason)
     return document(item) | payloads(item, hidden)
-
-
-def payloads(item: QuarantineItem, hidden: str = "") -> dict[str, Any]:
-    """What arrived and, where it disagrees with an admitted event, that one. `hidden` says why nothing is shown."""
-    first = first_event(item)
-    if hidden:
-        nothing: dict[str, Any] = {"value": None, "text": None, "key": None, "headers": [], "hidden": hidden}
-        return {"payload": nothing, "first_payload": nothing if first else None}
-    contract = compiled(item.win.contract_id).contract
-    return {
-        "payload": payload_document(_bytes(item.value), _bytes(item.key), _bytes(item.headers), contract),
-        "first_payload": payload_document(_bytes(first.payload), _bytes(first.key), _bytes(first.headers), contract)
-        if first
-        else None,
-    }
-
-
-def first_event(item: QuarantineItem) -> Event | None:
-    """The admitted event that a mismatch disagrees with."""
-    if item.reason != Reason.PAYLOAD_MISMATCH or item.identity is None:
-        return None
-    return Event.objects.filter(run_number=item.run_number, identity=bytes(item.identity)).first()
-
-
-def _bytes(value: bytes | memoryview | None) -> bytes | None:
-    return None if value is None else bytes(value)
 
 
 class Items(Endpoint):
@@ -94,7 +52,7 @@ class Items(Endpoint):
         """Quarantined records, without their bytes."""
         limit, after = limit_of(request), number_of(request, "after", 0)
         reason, state = _one_of(request, "reason", REASONS), _one_of(request, "state", list(ItemState.values))
-        rows = list(items(_run(request), reason, state).filter(pk__gt=after)[: limit + 1])
+        rows = list(sized(_run(request), reason, state).filter(pk__gt=after)[: limit + 1])
         return Response(page(request, rows, limit, lambda row: row.pk, [document(row) for row in rows[:limit]]))
 
 

@@ -10,13 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.api import shapes
-from console.api.documents import receipt_documents
 from console.api.endpoint import Endpoint
-from console.api.named import receipt_at, run_named, window_numbered
 from console.api.paging import PARAMETERS, limit_of, number_of, page, place_of
 from console.api.schema import PAGING, answers, query, whole_number
+from console.documents.receipts import receipt_documents
 from console.permissions import Act
 from console.problems import BadRequest
+from console.reads.named import receipt_at, run_named, window_numbered
 from console.whole import LARGEST
 from ingest.core.reason import Decision
 from ingest.models import Receipt, Window, WindowRange

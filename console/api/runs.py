@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -12,54 +10,31 @@ from rest_framework.response import Response
 from audit.close import checks_now, close_run
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose
-from audit.core.snapshot import behind_body
-from audit.cut import Sealed, declare_totals, seal_run
+from audit.cut import declare_totals, seal_run
 from audit.models import Verdict
 from audit.open import open_run
 from console.api import shapes
-from console.api.documents import run_documents, stamp, verdict_document, verdict_line
 from console.api.endpoint import Endpoint, actor_of, body_of
 from console.api.idempotency import once
-from console.api.named import newest_window, run_named, stream_named, window_numbered
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query, whole_number
+from console.documents.runs import (
+    run_document,
+    run_documents,
+    sealed_members,
+    totals_document,
+    verdict_document,
+    verdict_line,
+)
 from console.links import run_segment
 from console.permissions import Act, permitted
 from console.problems import BadRequest
+from console.reads.named import newest_window, run_named, window_numbered
+from console.reads.runs import runs_of
 from console.whole import LARGEST
 from ingest.core.errors import NotFound
 from ingest.core.ids import WindowId
-from ingest.models import ControlTotal, Run, RunState
-
-
-def runs_of(stream: str, state: str | None = None) -> Any:
-    """The runs of a stream, the newest first."""
-    runs = Run.objects.select_related("stream", "contract").filter(stream=stream_named(stream))
-    return (runs.filter(state=state) if state else runs).order_by("-pk")
-
-
-def run_document(run: Run) -> dict[str, Any]:
-    return run_documents([Run.objects.select_related("stream", "contract").get(pk=run.pk)])[0]
-
-
-def totals_document(run: Run) -> dict[str, Any]:
-    """The declared totals of a run: the newest of each class and window counts."""
-    newest = ControlTotal.objects.filter(win__run=run).select_related("win")
-    rows = newest.order_by("win_id", "event_class", "-pk").distinct("win_id", "event_class")
-    return {
-        "stream": run.stream.name,
-        "run": run.run_id,
-        "totals": [
-            {
-                "window": row.win.number,
-                "event_class": row.event_class,
-                "declared": row.declared,
-                "declared_by": row.declared_by,
-                "declared_at": stamp(row.declared_at),
-            }
-            for row in rows
-        ],
-    }
+from ingest.models import RunState
 
 
 class Runs(Endpoint):
@@ -149,11 +124,6 @@ class OneVerdict(Endpoint):
         if verdict is None:
             raise NotFound(expected=f"verdict {stream}/{run}#{number}", found="none")
         return Response(verdict_document(verdict, found.stream.name, found.run_id))
-
-
-def sealed_members(sealed: Sealed) -> dict[str, Any]:
-    """What the answer to sealing says beyond the run."""
-    return {"cuts": sealed.cuts, "behind": [behind_body(each) for each in sealed.behind]}
 
 
 class Seal(Endpoint):

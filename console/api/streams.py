@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.api import shapes
-from console.api.documents import source_document, stream_document
 from console.api.endpoint import Endpoint
-from console.api.named import stream_named
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import PAGING, answers
+from console.documents.streams import source_document, stream_documents
 from console.permissions import Act
+from console.reads.named import stream_named
+from console.reads.streams import newest_contracts
 from ingest.core.errors import NotFound
-from ingest.models import Contract, Run, RunState, Source
-
-
-def newest_contracts() -> QuerySet[Contract]:
-    """The newest version of every stream's contract, in the order of the streams' names."""
-    return Contract.objects.select_related("stream").order_by("stream__name", "-version").distinct("stream__name")
-
-
-def stream_documents(contracts: list[Contract]) -> list[dict[str, Any]]:
-    streams = [contract.stream_id for contract in contracts]
-    runs = Run.objects.filter(stream__in=streams, state=RunState.OPEN).values_list("stream_id", "run_id")
-    opened = dict(runs)
-    return [stream_document(contract, opened.get(contract.stream_id)) for contract in contracts]
+from ingest.models import Source
 
 
 class Streams(Endpoint):

@@ -13,8 +13,8 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 from audit.fsck import NOT_IN_FORCE, Report, examine
 from audit.fsck.chain import Head, walk
 from audit.fsck.invariants import INVARIANTS, PAGE
-from console.api.named import stream_named
 from console.cli.base import CANNOT, DONE, NO, Command, Group, as_json, counted, emit, said
+from console.reads.named import stream_named
 
 
 @click.command(cls=Command)

@@ -17,8 +17,8 @@ from console.cli.ready import BEFORE
 from django.db import connections
 
 from audit.enforce import Code, GateDecision, decide_gate
-from console.api.gate import gate_document
 from console.cli.base import DURATION, RUN, Command, acting, as_json, emit
+from console.documents.gate import gate_document
 from console.safe_text import plainly
 
 PAUSES = (1.0, 2.0, 3.0)

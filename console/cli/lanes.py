@@ -12,11 +12,10 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
-from console.api.named import stream_named
 from console.cli.base import DONE, NO, Command, as_json, emit, said, table
-from console.pages.reads.lanes import TROUBLE, LaneLine, counts, lines
-from console.pages.system import said_of
 from console.phrases import span_words
+from console.reads.lanes import TROUBLE, LaneLine, counts, lines, said_of
+from console.reads.named import stream_named
 
 MOST = 1_000
 PAGE = 200

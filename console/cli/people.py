@@ -17,8 +17,8 @@ from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 
-from console.api.documents import stamp
 from console.cli.base import Command, Group, acting, as_json, emit, moment, said, table
+from console.documents import stamp
 from console.permissions import Role, make_groups, roles_named
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError

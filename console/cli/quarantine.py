@@ -11,9 +11,10 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
-from console.api.named import item_numbered, run_written
-from console.api.quarantine import REASONS, document, items, payloads
 from console.cli.base import RUN, Command, Group, acting, as_json, counted, emit, moment, said, table
+from console.documents.quarantine import document, payloads
+from console.reads.named import item_numbered, run_written
+from console.reads.quarantine import REASONS, sized
 from ingest.models import ItemState, Resolution
 from ingest.quarantine import MOST_ITEMS, discards_of, refuse_beyond, resolve
 
@@ -38,7 +39,7 @@ def quarantine() -> None:
 def list_items(name: tuple[str, str], reason: str | None, state: str, limit: int, after: int, as_json: bool) -> None:
     """List a run's items."""
     run = run_written("/".join(name))
-    rows = list(items(run, reason, None if state == "ALL" else state).filter(pk__gt=after)[: limit + 1])
+    rows = list(sized(run, reason, None if state == "ALL" else state).filter(pk__gt=after)[: limit + 1])
     documents = [document(row) for row in rows[:limit]]
     following = documents[-1]["item"] if len(rows) > limit else None
     if as_json:
@@ -143,4 +144,4 @@ def _chosen(targets: Sequence[str], every: bool, reason: str | None) -> list[int
     if not (every or reason):
         raise click.UsageError("with STREAM/RUN, say which items: --all, or --reason REASON")
     run = run_written("/".join(RUN.convert(targets[0], None, None)))
-    return list(items(run, reason, ItemState.OPEN).values_list("pk", flat=True))
+    return list(sized(run, reason, ItemState.OPEN).values_list("pk", flat=True))

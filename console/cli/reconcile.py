@@ -12,9 +12,9 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
-from console.api.attempts import UNSETTLED
-from console.api.documents import attempt_documents
 from console.cli.base import DONE, DURATION, NOT_YET, RUN, Command, acting, as_json, counted, emit, said
+from console.documents.attempts import attempt_documents
+from console.reads.attempts import UNSETTLED
 from ingest.models import Attempt
 from ingest.publish.reconcile import request_run
 

@@ -19,10 +19,6 @@ from audit.core.diagnosis import diagnose, left_behind
 from audit.cut import declare_totals, seal_run
 from audit.models import Verdict
 from audit.open import open_run
-from console.api.documents import run_documents, verdict_document, verdict_line
-from console.api.named import newest_window, run_written, window_numbered
-from console.api.runs import run_document, runs_of, sealed_members, totals_document
-from console.api.streams import newest_contracts
 from console.cli.base import (
     DONE,
     DURATION,
@@ -39,6 +35,17 @@ from console.cli.base import (
     said,
     table,
 )
+from console.documents.runs import (
+    run_document,
+    run_documents,
+    sealed_members,
+    totals_document,
+    verdict_document,
+    verdict_line,
+)
+from console.reads.named import newest_window, run_written, window_numbered
+from console.reads.runs import runs_of
+from console.reads.streams import newest_contracts
 from ingest.core.ids import WindowId
 from ingest.models import RunState
 

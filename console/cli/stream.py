@@ -13,8 +13,9 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
-from console.api.streams import newest_contracts, stream_documents
 from console.cli.base import DONE, NO, Command, Group, acting, as_json, counted, emit, moment, said, table
+from console.documents.streams import stream_documents
+from console.reads.streams import newest_contracts
 from ingest.core.cloudevents import event_digest, structured_form
 from ingest.core.contract import Contract, contract_digest, diff, not_in_force, who_reads
 from ingest.core.decide import Outcome, arrive, as_it_is, decide

@@ -10,9 +10,9 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
-from console.api.documents import stamp
 from console.cli.base import DURATION, Command, Group, acting, as_json, counted, emit, moment, said, table
 from console.cli.people import user_named
+from console.documents import stamp
 from console.permissions import Act
 from console.tokens import issue, listed, revoke
 

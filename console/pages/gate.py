@@ -6,10 +6,11 @@ from django.http import HttpRequest, HttpResponseBase
 
 from audit.models import Enforcement, GateDecision
 from console.pages import contexts as c
-from console.pages.reads import runs
+from console.pages import run_parts
 from console.pages.runs import gate_line, scope_or_404
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
+from console.reads import runs
 from ingest.models import RunState
 
 MOST_DECISIONS = 30
@@ -22,8 +23,8 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     enforced = Enforcement.objects.filter(stream=seen.run.stream).first()
     terms = seen.contract
     context = c.GatePage(
-        strip=runs.strip(seen),
-        tabs=runs.tabs(seen, "gate"),
+        strip=run_parts.strip(seen),
+        tabs=run_parts.tabs(seen, "gate"),
         run=_of_run(seen),
         windows=tuple((each.number, gate_line(seen, each.id)) for each in reversed(seen.windows)),
         readers=terms.gate.readers if terms else (),

@@ -10,12 +10,13 @@ from django.urls import reverse
 
 from audit.close import close_run
 from console import links
+from console.pages import checks, run_parts
 from console.pages import contexts as c
 from console.pages.acting import Errors, failed, refuse
-from console.pages.reads import judged, measuring, runs
 from console.pages.runs import evidence, number_in, scope_or_404
 from console.pages.shell import needs, page
 from console.permissions import Act, Answer, may, permitted
+from console.reads import measuring, runs
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
 from ingest.models import WindowState
@@ -49,14 +50,14 @@ def _judge(request: HttpRequest, seen: runs.Scope, answer: Answer) -> Errors:
 
 
 def _page(request: HttpRequest, seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.JudgePage:
-    now = judged.now(WindowId(seen.window.id), evidence(seen), permitted(request.user)) if seen.window else None
+    now = checks.now(WindowId(seen.window.id), evidence(seen), permitted(request.user)) if seen.window else None
     name = f"{seen.stream}/{seen.run.run_id}"
     segment = links.run_segment(seen.run.run_id)
     window = seen.window.number if seen.window and seen.window != seen.windows[-1] else None
     return c.JudgePage(
-        strip=runs.strip(seen),
+        strip=run_parts.strip(seen),
         url=links.with_query(reverse("judge", args=[seen.stream, seen.run.run_id]), window=window),
-        said=now.said if isinstance(now, judged.Judged) and now.verdict.state != "PASS" else None,
+        said=now.said if isinstance(now, checks.Judged) and now.verdict.state != "PASS" else None,
         errors=errors,
         answer=answer,
         same=c.SameAct(

@@ -11,10 +11,12 @@ from django.urls import reverse
 from audit.models import Verdict
 from console import links
 from console.pages import contexts as c
-from console.pages.reads import needs as waiting
-from console.pages.reads import runs
+from console.pages import run_parts
 from console.pages.shell import STEADY, needs, page, waiting_for
 from console.permissions import Act, may
+from console.reads import needs as waiting
+from console.reads import runs
+from console.reads.named import RunName
 from ingest.core.stops import why
 from ingest.models import Run, RunState
 
@@ -38,7 +40,7 @@ def now(request: HttpRequest) -> HttpResponseBase:
     context = c.NowPage(
         needs=mine,
         others=others,
-        going_on=runs.rows(unsettled),
+        going_on=run_parts.rows(unsettled),
         lately=_lately(),
         empty=_nothing(len(others)) if not mine else (),
     )
@@ -61,7 +63,7 @@ def _unsettled() -> list[Run]:
     return going[:GOING_ON]
 
 
-def _where(run: waiting.RunName | None) -> tuple[str, str]:
+def _where(run: RunName | None) -> tuple[str, str]:
     return (f"{run.stream}/{run.run_id}", links.run_url(run.stream, run.run_id)) if run else ("no run", "")
 
 
@@ -135,7 +137,7 @@ def _fallen(request: HttpRequest, found: waiting.Needs) -> list[c.Todo]:
 def _is_shut(fallen: waiting.FallenRun, where: str) -> str:
     name = f"{where}#{fallen.verdict}"
     if fallen.state == "FAIL":
-        return f"{name} is FAIL: {runs.cause_words(fallen.why)}"
+        return f"{name} is FAIL: {run_parts.cause_words(fallen.why)}"
     if fallen.why:
         return f"{name} is PASS, and its gate is shut: {fallen.why}."
     return f"{name} is PASS, and nobody has looked again since its lease ran out: its gate is shut."
@@ -157,7 +159,7 @@ def _lately() -> tuple[c.VerdictLine, ...]:
             window=each.win.number,
             at=each.decided_at,
             by=each.decided_by,
-            since=runs.cause_words(each.sentence),
+            since=run_parts.cause_words(each.sentence),
         )
         for each in found
     )

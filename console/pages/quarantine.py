@@ -13,18 +13,19 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.urls import reverse
 
 from console import links
-from console.api.documents import hidden_because, masks_for
+from console.documents.quarantine import hidden_because, masks_for
 from console.pages import contexts as c
+from console.pages import run_parts
 from console.pages.acting import NO_REASON, Errors, failed, reason_in, refuse
 from console.pages.fields import difference
-from console.pages.reads import measuring, runs
-from console.pages.reads import quarantine as reads
-from console.pages.reads.needs import RunName, run_names
 from console.pages.receipts import place
 from console.pages.runs import number_in
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act, Answer, may, roles_of
 from console.phrases import flag_words, reason_name, reason_words
+from console.reads import measuring, runs
+from console.reads import quarantine as reads
+from console.reads.named import RunName, run_names
 from console.safe_text import text_of
 from console.whole import whole
 from ingest import quarantine as verbs
@@ -244,7 +245,7 @@ def item(request: HttpRequest, number: int) -> HttpResponseBase:
     headers = tuple((name, None if name.lower() in unseen else value) for name, value in headers)
     context = c.ItemPage(
         id=number,
-        strip=runs.strip(seen),
+        strip=run_parts.strip(seen),
         reason=reason_name(found.reason),
         headline=_headline(found),
         detail=found.detail,

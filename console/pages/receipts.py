@@ -9,13 +9,14 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 
 from console import links
 from console.pages import contexts as c
-from console.pages.reads import receipts as reads
-from console.pages.reads import runs
+from console.pages import run_parts
 from console.pages.runs import scope_or_404
 from console.pages.search import Asked, understand
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
 from console.phrases import flag_words, reason_name, reason_words
+from console.reads import receipts as reads
+from console.reads import runs
 from console.whole import whole
 from ingest.core.reason import Decision, Reason
 from ingest.models import ContextState
@@ -33,8 +34,8 @@ def receipts(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     after = _place_in(request.GET.get("after", ""))
     walked = _searched(seen, asked, ranges, classes, after)
     context = c.ReceiptsPage(
-        strip=runs.strip(seen),
-        tabs=runs.tabs(seen, "receipts"),
+        strip=run_parts.strip(seen),
+        tabs=run_parts.tabs(seen, "receipts"),
         q=request.GET.get("q", "")[:1_200],
         searched=_searched_words(asked, ranges, seen, walked),
         wrong=(*asked.wrong, *wrong),
@@ -186,7 +187,7 @@ def receipt(request: HttpRequest, source: int, offset: int) -> HttpResponseBase:
     names = reads.source_names(_sources(found))
     context = c.ReceiptPage(
         place=place(source, names.get(source, f"source {source}"), offset),
-        strip=runs.strip(seen) if seen else None,
+        strip=run_parts.strip(seen) if seen else None,
         decision=decision_name(found.receipt.decision),
         reason=reason_name(found.receipt.reason) if found.receipt.reason else "",
         reason_words=reason_words(found.receipt.reason) if found.receipt.reason else "",

@@ -9,15 +9,17 @@ from django.urls import reverse
 
 from audit.models import Verdict
 from console import links
+from console.pages import checks, run_parts
 from console.pages import contexts as c
 from console.pages.charts import LedgerBar
-from console.pages.reads import attempts, judged, quarantine
-from console.pages.reads import runs as reads
 from console.pages.shell import ENDED, RUNNING, STEADY, needs, page
 from console.permissions import Act, may, permitted
+from console.reads import attempts, quarantine
+from console.reads import runs as reads
 from console.whole import whole
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
+from ingest.core.reason import Reason
 from ingest.models import RunState, Stream, WindowPin, WindowState
 
 MOST_STREAMS = 100
@@ -46,7 +48,7 @@ def runs(request: HttpRequest) -> HttpResponseBase:
             c.Tab(words, links.with_query(url, state=word, stream=stream), word == state, counts[word])
             for word, (words, _) in reads.STATES.items()
         ),
-        rows=reads.rows(shown),
+        rows=run_parts.rows(shown),
         streams=_stream_tabs(url, state, stream),
         pager=c.Pager(
             len(shown),
@@ -89,15 +91,15 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     standing = None if "now" in request.GET else _standing(seen, verdicts)
     now = None
     if standing is None and seen.window is not None:
-        now = judged.now(WindowId(seen.window.id), evidence(seen), permitted(request.user))
+        now = checks.now(WindowId(seen.window.id), evidence(seen), permitted(request.user))
     trouble = str(now) if isinstance(now, PassgateError) else _unjudged(seen)
-    live = now if isinstance(now, judged.Judged) else None
-    measuring = isinstance(now, judged.Measuring)
+    live = now if isinstance(now, checks.Judged) else None
+    measuring = isinstance(now, checks.Measuring)
     anew = live is not None and live.anew
     shown = standing or (_newest(seen, verdicts) if measuring else None)
     context = c.RunPage(
-        strip=reads.strip(seen, _durability(live, shown)),
-        tabs=reads.tabs(seen, "run"),
+        strip=run_parts.strip(seen, _durability(live, shown)),
+        tabs=run_parts.tabs(seen, "run"),
         said=verdict_said(shown) if shown else _said(seen, live, trouble),
         buttons=_buttons(request, seen, standing),
         runbook=_runbook(seen),
@@ -105,7 +107,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         checks=_checks(live, shown, evidence(seen)),
         stands=standing is not None,
         gate=gate_line(seen),
-        verdicts=reads.verdict_lines(seen, verdicts),
+        verdicts=run_parts.verdict_lines(seen, verdicts),
         reasons=_reasons(seen),
         joins=_joins(live, shown),
         pins=_pins(seen),
@@ -144,20 +146,20 @@ def _standing(seen: reads.Scope, verdicts: Sequence[Verdict]) -> Verdict | None:
     return newest if newest.state == "FAIL" or win.revision == win.judged_revision else None
 
 
-def _durability(live: judged.Judged | None, standing: Verdict | None) -> str:
+def _durability(live: checks.Judged | None, standing: Verdict | None) -> str:
     if standing is not None:
         return str(standing.body.get("durability", ""))
     return live.verdict.durability if live else ""
 
 
-def _checks(live: judged.Judged | None, standing: Verdict | None, link: judged.Linker) -> c.Checks | None:
+def _checks(live: checks.Judged | None, standing: Verdict | None, link: checks.Linker) -> c.Checks | None:
     """A verdict that stands shows what it was decided on; what is measured now is one click away."""
     if standing is not None:
-        return judged.checks_of_body(standing.body, verdict_title(standing), link)
+        return checks.checks_of_body(standing.body, verdict_title(standing), link)
     return live.checks if live else None
 
 
-def _said(seen: reads.Scope, live: judged.Judged | None, trouble: str) -> c.Said:
+def _said(seen: reads.Scope, live: checks.Judged | None, trouble: str) -> c.Said:
     """What is known now; without that, that it is being found out."""
     if live is not None:
         return _all_hold(seen, live) if live.verdict.state == "PASS" else live.said
@@ -169,12 +171,12 @@ def _said(seen: reads.Scope, live: judged.Judged | None, trouble: str) -> c.Said
     return c.Said("No window yet: this run has not begun.")
 
 
-def _all_hold(seen: reads.Scope, live: judged.Judged) -> c.Said:
+def _all_hold(seen: reads.Scope, live: checks.Judged) -> c.Said:
     """Checks that hold now are not a PASS, and the page must not say the word before a verdict does."""
     latest = f"the latest one, #{seen.verdict.number}, is {seen.verdict.title}" if seen.verdict else "there is none yet"
     words = f"All {len(live.checks.holding)} checks hold now. That is not a verdict: {latest}."
     if live.anew:
-        return c.Said(words, judged.anew_words(live.verdict))
+        return c.Said(words, checks.anew_words(live.verdict))
     if seen.contract and seen.contract.close.auto:
         return c.Said(words, "wait; the window is judged by itself.")
     return c.Said(words, "judge the window.", "This contract closes when somebody asks.")
@@ -210,10 +212,13 @@ def _runbook(seen: reads.Scope) -> str:
 def _reasons(seen: reads.Scope) -> tuple[tuple[str, int, str], ...]:
     if seen.window is None:
         return ()
-    return quarantine.reasons_of_window(seen.window.id, seen.run.id)
+    return tuple(
+        (name, items, links.group_url(seen.run.id, name) if name in Reason.__members__ else "")
+        for name, items in quarantine.reasons_of_window(seen.window.id)
+    )
 
 
-def _joins(live: judged.Judged | None, standing: Verdict | None) -> tuple[c.Fact, ...]:
+def _joins(live: checks.Judged | None, standing: Verdict | None) -> tuple[c.Fact, ...]:
     """How the projection's joins came out: now, or as the standing verdict has them."""
     found = live.verdict.joins if live else None
     counts = {"MATCHED": found.matched, "MISSING": found.missing, "AMBIGUOUS": found.ambiguous} if found else {}
@@ -260,16 +265,16 @@ def gate_line(seen: reads.Scope, win: int | None = None) -> c.GateLine:
 # --- what pages of a run share
 
 
-def evidence(seen: reads.Scope) -> judged.Linker:
+def evidence(seen: reads.Scope) -> checks.Linker:
     """Links to what stands behind each check of the window that is looked at."""
     number = seen.window.number if seen.window else 1
     newest = bool(seen.windows) and seen.windows[-1].number == number
-    return judged.evidence_links(seen.stream, seen.run.run_id, number, newest)
+    return checks.evidence_links(seen.stream, seen.run.run_id, number, newest)
 
 
 def bar_of(seen: reads.Scope) -> LedgerBar:
     """The ledger bar of the window that is looked at."""
-    return reads.ledger_of_windows([seen.window.id]) if seen.window else LedgerBar(0, 0, 0, 0)
+    return LedgerBar(*(reads.ledger_of_windows([seen.window.id]) if seen.window else reads.Ledger()))
 
 
 def verdict_title(found: Verdict) -> str:

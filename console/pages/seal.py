@@ -12,11 +12,12 @@ from audit.core.diagnosis import left_behind
 from audit.cut import seal_run
 from console import links
 from console.pages import contexts as c
+from console.pages import run_parts
 from console.pages.acting import Errors, failed, refuse
-from console.pages.reads import lanes, measuring, runs
 from console.pages.runs import scope_or_404
 from console.pages.shell import needs, page
 from console.permissions import Act, Answer, may
+from console.reads import lanes, measuring, runs
 from ingest.core.contract import Totals
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
@@ -55,7 +56,7 @@ def _page(seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.SealPa
     name = f"{seen.stream}/{seen.run.run_id}"
     ranges, behind, hidden = _ranges(seen)
     return c.SealPage(
-        strip=runs.strip(seen),
+        strip=run_parts.strip(seen),
         url=reverse("seal", args=[seen.stream, seen.run.run_id]),
         ranges=ranges,
         behind=behind,

@@ -16,8 +16,8 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from console.pages.contexts import Entry, Person, Problem, Shell
-from console.pages.reads import needs as reads
 from console.permissions import NOT_KNOWN, Act, Answer, either, may, roles_of
+from console.reads import needs as reads
 
 P = ParamSpec("P")
 

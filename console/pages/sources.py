@@ -9,16 +9,19 @@ from django.http import HttpRequest, HttpResponseBase
 
 from console import links
 from console.pages import contexts as c
-from console.pages.charts import line_chart
-from console.pages.reads import lanes, runs
+from console.pages import run_parts
+from console.pages.charts import LineChart, line_chart
+from console.pages.charts import Sample as Step
 from console.pages.runs import scope_or_404
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
 from console.phrases import span_words
+from console.reads import lanes, runs
 from ingest.models import Gap, Lane, Position, Sample, WindowRange
 
 DEFAULT_MAX_AGE = timedelta(seconds=30)
 MOST_GAPS = 50
+POINTS = 120  # of one line
 
 
 @needs(Act.LOOK)
@@ -40,10 +43,10 @@ def sources(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         seen,
     )
     inbox = {each.source_id for each in found if each.lane == Lane.ADMISSION}
-    steps = lanes.total({source: measures for source, measures in series.items() if source in inbox})
+    steps = _total({source: measures for source, measures in series.items() if source in inbox})
     context = c.SourcesPage(
-        strip=runs.strip(seen),
-        tabs=runs.tabs(seen, "sources"),
+        strip=run_parts.strip(seen),
+        tabs=run_parts.tabs(seen, "sources"),
         rows=rows,
         chart=line_chart(steps, width=1120),
         samples=tuple((step.at, step.value) for step in steps[-12:][::-1]),
@@ -128,7 +131,7 @@ def _row(
         lag=behind,
         lag_words=_lag_words(position, behind),
         seconds=f"stands for {span_words((now - since).total_seconds())}" if since else "",
-        trend=lanes.line(measures, 96, 20) if kafka else lanes.line((), 96, 20),
+        trend=_trend(measures, 96, 20) if kafka else _trend((), 96, 20),
         moved_at=position.progressed_at,
         sampled_at=sample.at if sample and kafka else None,
         stale=stale,
@@ -148,3 +151,24 @@ def _lag_words(position: Position, behind: int | None) -> str:
     if position.lane == Lane.PUBLISH and behind:
         return "not settled on the bus"
     return ""
+
+
+def _trend(measures: Sequence[lanes.Measure], width: int = 640, height: int = 120) -> LineChart:
+    """Lag over time."""
+    thinned = measures[:: max(1, len(measures) // POINTS)]
+    return line_chart([Step(each.at, each.lag) for each in thinned], width, height)
+
+
+def _total(series: Mapping[int, Sequence[lanes.Measure]], every: int = 5) -> list[Step]:
+    """The lag of all sources together, in steps of `every` seconds. A step that one of them lacks is a hole."""
+    steps: dict[int, dict[int, int | None]] = {}
+    for source, measures in series.items():
+        for each in measures:
+            steps.setdefault(int(each.at.timestamp()) // every, {})[source] = each.lag
+    found = []
+    for step in sorted(steps):
+        lags = list(steps[step].values())
+        whole = len(lags) == len(series) and None not in lags
+        at = datetime.fromtimestamp(step * every, next(iter(series.values()))[0].at.tzinfo)
+        found.append(Step(at, sum(lag or 0 for lag in lags) if whole else None))
+    return found[-POINTS:]

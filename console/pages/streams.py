@@ -10,12 +10,13 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 
 from console import links
 from console.pages import contexts as c
+from console.pages import run_parts
 from console.pages.gate import snippets
-from console.pages.reads import runs
 from console.pages.runs import number_in
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
 from console.phrases import span_words
+from console.reads import runs
 from ingest.core import contract as core
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
@@ -105,7 +106,7 @@ def stream(request: HttpRequest, stream: str) -> HttpResponseBase:
         since=f"v{before.version}" if before else "",
         text=bytes(stored.source_text) if stored else b"",
         snippets=snippets(stream, latest[0].run_id if latest else "RUN"),
-        runs=runs.rows(latest),
+        runs=run_parts.rows(latest),
         trouble=trouble,
     )
     return page(request, "stream", context, here="streams")

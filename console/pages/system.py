@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db.models import Count, Max, Min, Sum
@@ -13,9 +13,9 @@ from django.urls import reverse
 from audit.models import Enforcement
 from console import links
 from console.pages import contexts as c
-from console.pages.reads import lanes as reads
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
+from console.reads import lanes as reads
 from ingest.models import Permit, PublishQueue, WorkerProcess
 
 MOST_OWNERS = 100
@@ -28,7 +28,7 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
     found = reads.lines(after=after, size=reads.PAGE_SIZE + 1)
     shown = found[: reads.PAGE_SIZE]
     counts = reads.counts()
-    said, well = said_of(counts)
+    said, well = reads.said_of(counts)
     lost, dead = _lost_slices(), _dead()
     more = [_of_lost_slices(lost)] * bool(lost) + [_of_dead(dead)] * bool(dead)
     said, well = " ".join([said, *more]), well and not more
@@ -66,19 +66,6 @@ def _row(line: reads.LaneLine) -> c.LaneRow:
         detail=line.reason,
         next=line.act,
     )
-
-
-def said_of(counts: Mapping[str, int]) -> tuple[str, bool]:
-    """The machine in one sentence. Lanes that were not measured are not well."""
-    total = sum(counts.values())
-    if not total:
-        return "No lane yet: no stream has a source.", False
-    wrong = [f"{counts[state]:,} {words}" for state, words in reads.WORDS.items() if counts.get(state)]
-    if wrong:
-        return f"Of {total:,} lanes, {', '.join(wrong)}.", False
-    moving, retired = counts.get("MOVING", 0), counts.get("RETIRED", 0)
-    gone = f", {retired:,} retired" if retired else ""
-    return f"All {total:,} lanes are well: {moving:,} moving, {total - moving - retired:,} caught up{gone}.", True
 
 
 def _queue() -> tuple[c.Fact, ...]:

@@ -13,13 +13,14 @@ from django.urls import reverse
 from console import links
 from console.pages import contexts as c
 from console.pages.acting import Errors, refuse
-from console.pages.reads import attempts as reads
-from console.pages.reads import quarantine
-from console.pages.reads.needs import LOST, RunName
 from console.pages.runs import number_in
 from console.pages.shell import RUNNING, STEADY, needs, page
 from console.permissions import Act, Answer, may
 from console.phrases import span_words
+from console.reads import attempts as reads
+from console.reads import quarantine
+from console.reads.attempts import LOST
+from console.reads.named import RunName
 from console.whole import whole
 from ingest.core.errors import PassgateError
 from ingest.core.ids import AttemptId

@@ -10,13 +10,13 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 
 from audit.models import Basis, Verdict
 from console import links
+from console.pages import checks, run_parts
 from console.pages import contexts as c
 from console.pages.charts import LedgerBar
-from console.pages.reads import judged
-from console.pages.reads import runs as reads
 from console.pages.runs import bar_of, evidence, number_in, scope_or_404, verdict_said, verdict_title
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
+from console.reads import runs as reads
 from console.whole import whole
 from ingest.models import ControlTotal, WindowRange
 
@@ -29,12 +29,12 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
         raise Http404
     win = seen.window
     context = c.WindowPage(
-        strip=reads.strip(seen),
-        tabs=reads.tabs(seen, "window"),
+        strip=run_parts.strip(seen),
+        tabs=run_parts.tabs(seen, "window"),
         facts=_window_facts(seen),
         ranges=_ranges(win.id),
         bar=bar_of(seen),
-        verdicts=reads.verdict_lines(seen, [each for each in reads.history(seen.run) if each.win_id == win.id]),
+        verdicts=run_parts.verdict_lines(seen, [each for each in reads.history(seen.run) if each.win_id == win.id]),
         basis=tuple(
             (each.generation, bytes(each.digest).hex(), each.why, each.recorded_at)
             for each in Basis.objects.filter(win=win).order_by("generation")[:20]
@@ -90,17 +90,17 @@ def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpRes
     name = f"{seen.name}#{number}"
     sealed = bool(found.body.get("sealed"))
     context = c.VerdictPage(
-        strip=reads.strip(seen, found.body.get("durability", "")),
-        tabs=reads.tabs(seen, "verdict"),
+        strip=run_parts.strip(seen, found.body.get("durability", "")),
+        tabs=run_parts.tabs(seen, "verdict"),
         name=name,
         state="PASS (waived)" if found.waived else found.state,
         sealed=sealed,
         at=found.decided_at,
         said=verdict_said(found),
-        checks=judged.checks_of_body(found.body, verdict_title(found), evidence(seen)),
+        checks=checks.checks_of_body(found.body, verdict_title(found), evidence(seen)),
         bar=_body_bar(found.body),
         facts=_verdict_facts(seen, found),
-        since=tuple(reads.changes(before.body, found.body)) if before else (),
+        since=tuple(run_parts.changes(before.body, found.body)) if before else (),
         compare=f"#{before.number}" if before else "",
         others=tuple(
             c.Link(f"#{each}", links.verdict_url(seen.stream, seen.run.run_id, each))

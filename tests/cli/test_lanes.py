@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import transaction
 
-from console.pages.reads import lanes as reads
+from console.reads import lanes as reads
 from ingest.db import write
 from tests.cli.typed import Typed
 from tests.flow.world import Flow, thing

@@ -19,7 +19,7 @@ import pytest
 
 from audit.enforce import decide_gate, enforce_due
 from console.celery import app, steady
-from console.pages.reads.lanes import newest_samples
+from console.reads.lanes import newest_samples
 from ingest.lanes import lease as leases
 from ingest.permits import dispatch
 from stack import Stack

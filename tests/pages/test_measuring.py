@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from audit.core.verdict import Verdict
-from console.pages.reads import measuring
-from console.pages.reads.measuring import Shown
+from console.reads import measuring
+from console.reads.measuring import Shown
 
 WIN = 1
 OLD, NEW = (cast("Verdict", object()) for _ in range(2))

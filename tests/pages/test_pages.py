@@ -21,9 +21,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import Resolver404, get_resolver, resolve
 
 from console.cli.main import passgate
-from console.pages.reads import measuring
-from console.pages.reads import quarantine as held
 from console.permissions import Role
+from console.reads import measuring
+from console.reads import quarantine as held
 from ingest.core.reason import Reason
 from ingest.models import AuditLog, ItemState, QuarantineItem, Receipt, ReconcileRequest
 from stack import Stack

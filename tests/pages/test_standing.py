@@ -12,9 +12,9 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
-from console.pages.reads import lanes as reads
-from console.pages.reads.needs import LISTED, needs
-from console.pages.system import said_of
+from console.reads import lanes as reads
+from console.reads.lanes import said_of
+from console.reads.needs import LISTED, needs
 from ingest import processes
 from ingest.db import write
 from tests.audit.test_close import passed

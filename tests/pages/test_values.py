@@ -16,8 +16,7 @@ from audit.core import verdict as v
 from audit.core.checks import State
 from audit.core.verdict import State as VerdictState
 from console import links, permissions, phrases, safe_text
-from console.pages import charts, fields, icons, search, words
-from console.pages.reads import judged
+from console.pages import charts, checks, fields, icons, search, words
 from console.phrases import age_words
 from console.templatetags.passgate import event_id
 from ingest.core.masking import Masks
@@ -168,8 +167,8 @@ def test_a_reason_of_a_later_version_does_not_break_a_page() -> None:
 def test_a_verdict_of_another_shape_shows_no_checks() -> None:
     """S15: fields may have other names there, and a check that is guessed would look like one that was made."""
     body = v.body(v.verdict(w.GOOD, w.NOW), 1, "said")
-    assert [line.state for line in judged.checks_of_body(body, "#1", lambda check: None).lines].count("HOLDS") == 13
-    other = judged.checks_of_body(body | {"schema": "passgate.verdict/2"}, "#1", lambda check: None)
+    assert [line.state for line in checks.checks_of_body(body, "#1", lambda check: None).lines].count("HOLDS") == 13
+    other = checks.checks_of_body(body | {"schema": "passgate.verdict/2"}, "#1", lambda check: None)
     assert other.lines == ()
     assert other.failed is not None and "its checks are unmeasured here" in other.failed
 

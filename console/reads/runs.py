@@ -1,12 +1,11 @@
-"""Runs and their windows as pages show them: scope, strip, list, history, gate."""
+"""Runs, their windows, verdicts and gates: what a page of one, or a list of them, is made of."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from django.db.models import (
     BooleanField,
@@ -25,11 +24,10 @@ from django.db.models.functions import Now
 
 from audit.models import GateOpen, Verdict
 from console import links
-from console.pages import contexts as c
-from console.pages.charts import LedgerBar
+from console.reads.named import stream_named
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
-from ingest.models import Batch, Run, RunState, Window, WindowState
+from ingest.models import Batch, Run, RunState, Window
 from ingest.streams import compiled
 
 PAGE_SIZE = 50
@@ -44,6 +42,15 @@ STATES: Mapping[str, tuple[str, Q]] = {
     "failed": ("Failed", Q(latest="FAIL")),
     "passed": ("Passed", Q(latest="PASS")),
 }
+
+
+class Ledger(NamedTuple):
+    """READ = ADMITTED + DUPLICATE + QUARANTINED, as batches sum it up."""
+
+    read: int = 0
+    admitted: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,73 +158,25 @@ def lease_left(gates: Iterable[GateOpen | None]) -> float | None:
     return min((left for left in seconds if left is not None), default=None) if None not in seconds else None
 
 
-def strip(seen: Scope, durability: str = "") -> c.Strip:
-    """Line 2 of the header."""
-    run, window = seen.run, seen.window
-    contract = window.contract if window else run.contract
-    terms = seen.contract
-    here = window.number if window else None
-    return c.Strip(
-        stream=seen.stream,
-        stream_url=links.stream_url(seen.stream),
-        run=run.run_id,
-        run_url=links.run_url(seen.stream, run.run_id),
-        state=run.state,
-        contract=f"v{contract.version}",
-        contract_url=links.with_query(links.stream_url(seen.stream), version=contract.version),
-        owner=(terms.owner or "") if terms else "",
-        verdict=seen.verdict.title if seen.verdict else "NOT JUDGED",
-        gate="GATE OPEN" if is_open(seen.gate) else "GATE SHUT",
-        gate_left=lease_left([seen.gate]),
-        durability=durability,
-        windows=tuple(
-            c.Tab(str(each.number), links.window_url(seen.stream, run.run_id, each.number), each.number == here)
-            for each in seen.windows
-        ),
-        window=here,
-    )
-
-
-def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ...]:
-    """The tabs of a run; each keeps to the window that is looked at when it is not the newest."""
-    newest = seen.windows[-1].number if seen.windows else None
-    window = seen.window.number if seen.window and seen.window.number != newest else None
-
-    def tab(text: str, part: str, count: int | None = None) -> c.Tab:
-        url = links.with_query(links.run_url(seen.stream, seen.run.run_id, part), window=window)
-        return c.Tab(text, url, part == here, count)
-
-    found = [
-        tab("Overview", "run"),
-        tab("Sources", "sources"),
-        tab("Receipts", "receipts", receipts),
-        tab("Gate", "gate"),
-    ]
-    if seen.window:
-        url = links.window_url(seen.stream, seen.run.run_id, seen.window.number)
-        found.append(c.Tab(f"Window {seen.window.number}", url, here == "window"))
-    return tuple(found)
-
-
 # --- counts
 
 
-def ledger_of_windows(windows: Sequence[int]) -> LedgerBar:
+def ledger_of_windows(windows: Sequence[int]) -> Ledger:
     """What the batches of these windows sum up to."""
     sums = Batch.objects.filter(win__in=windows).aggregate(
         read=Sum("records"), admitted=Sum("admitted"), duplicate=Sum("duplicates"), quarantined=Sum("quarantined")
     )
-    return LedgerBar(**{name: int(value or 0) for name, value in sums.items()})
+    return Ledger(**{name: int(value or 0) for name, value in sums.items()})
 
 
-def ledgers_of_runs(runs: Iterable[int]) -> dict[int, LedgerBar]:
+def ledgers_of_runs(runs: Iterable[int]) -> dict[int, Ledger]:
     """The same for many runs at once, by run number."""
     rows = (
         Batch.objects.filter(win__run__in=list(runs))
         .values("run_number")
         .annotate(read=Sum("records"), admitted=Sum("admitted"), duplicate=Sum("duplicates"), held=Sum("quarantined"))
     )
-    return {row["run_number"]: LedgerBar(row["read"], row["admitted"], row["duplicate"], row["held"]) for row in rows}
+    return {row["run_number"]: Ledger(row["read"], row["admitted"], row["duplicate"], row["held"]) for row in rows}
 
 
 # --- the list
@@ -231,6 +190,12 @@ def listed(state: str = "", stream: str = "", before: int | None = None, size: i
     return list(runs.order_by("-id")[: size + 1])
 
 
+def runs_of(stream: str, state: str | None = None) -> QuerySet[Run]:
+    """The runs of a stream, the newest first."""
+    runs = Run.objects.select_related("stream", "contract").filter(stream=stream_named(stream))
+    return (runs.filter(state=state) if state else runs).order_by("-pk")
+
+
 def counts_by_state(stream: str = "") -> dict[str, int]:
     """How many runs stand under each tab."""
     named = {word or "all": Count("id", filter=which) if word else Count("id") for word, (_, which) in STATES.items()}
@@ -242,103 +207,3 @@ def _with_latest(stream: str) -> QuerySet[Run]:
     latest = Verdict.objects.filter(run=OuterRef("pk")).order_by("-number").values("state")[:1]
     runs = Run.objects.annotate(latest=Subquery(latest))
     return runs.filter(stream__name=stream) if stream else runs
-
-
-def rows(runs: Sequence[Run]) -> tuple[c.RunRow, ...]:
-    """Rows of a list of runs: four queries, however many runs."""
-    numbers = [run.id for run in runs]
-    windows: dict[int, list[tuple[int, int, str]]] = {}
-    for run, win, number, state in (
-        Window.objects.filter(run__in=numbers).order_by("number").values_list("run_id", "id", "number", "state")
-    ):
-        windows.setdefault(run, []).append((win, number, state))
-    ids = [win for found in windows.values() for win, _, _ in found]
-    verdicts, open_gates, bars = latest_verdicts(ids), gates(ids), ledgers_of_runs(numbers)
-    return tuple(
-        _row(run, windows.get(run.id, []), verdicts, open_gates, bars.get(run.id, LedgerBar(0, 0, 0, 0)))
-        for run in runs
-    )
-
-
-def _row(
-    run: Run,
-    windows: Sequence[tuple[int, int, str]],
-    verdicts: Mapping[int, VerdictSeen],
-    open_gates: Mapping[int, GateOpen],
-    bar: LedgerBar,
-) -> c.RunRow:
-    found = [verdicts[win] for win, _, _ in windows if win in verdicts]
-    latest = max(found, key=lambda verdict: verdict.number, default=None)
-    left = lease_left(open_gates.get(win) for win, _, _ in windows)
-    return c.RunRow(
-        stream=run.stream.name,
-        run=run.run_id,
-        url=links.run_url(run.stream.name, run.run_id),
-        state=run.state,
-        verdict=latest.title if latest else "NOT JUDGED",
-        why=cause_words(latest.sentence) if latest else _unjudged(windows),
-        bar=bar,
-        opened_at=run.opened_at,
-        by=run.opened_by,
-        gate="GATE SHUT" if left is None else "GATE OPEN",
-        gate_left=left,
-    )
-
-
-def _unjudged(windows: Sequence[tuple[int, int, str]]) -> str:
-    if not windows:
-        return "no window yet"
-    _, number, state = windows[-1]
-    return (
-        f"window {number} is open" if state == WindowState.OPEN else f"window {number} is cut, its verdict is awaited"
-    )
-
-
-_HEAD = re.compile(r"^Window \d+ is [A-Z]+(?: \(waived\))?: ")
-
-
-def cause_words(sentence: str | None) -> str:
-    """The causes of a diagnosis, without its window and its next act."""
-    if not sentence:
-        return ""
-    return _HEAD.sub("", sentence).split(" Next: ")[0]
-
-
-# --- verdicts
-
-
-def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLine, ...]:
-    """A history, newest first; each line says what changed since the verdict before it of the same window."""
-    found = []
-    for at, verdict in enumerate(verdicts):
-        before = next((each for each in verdicts[at + 1 :] if each.win_id == verdict.win_id), None)
-        found.append(
-            c.VerdictLine(
-                name=f"{seen.name}#{verdict.number}",
-                url=links.verdict_url(seen.stream, seen.run.run_id, verdict.number),
-                state="PASS (waived)" if verdict.waived else verdict.state,
-                window=verdict.win.number,
-                at=verdict.decided_at,
-                by=verdict.decided_by,
-                since="; ".join(changes(before.body, verdict.body)[:3]) if before else "first verdict of the window",
-            )
-        )
-    return tuple(found)
-
-
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What changed from one verdict's checks to the next one's, a line per check: "PUBLISHED broken → holds"."""
-    was = {check["check"]: check for check in before.get("checks", ())}
-    found = []
-    for check in after.get("checks", ()):
-        old = was.get(check["check"])
-        if old is None:
-            found.append(f"{check['check']} is new")
-        elif old["state"] != check["state"]:
-            found.append(f"{check['check']} {old['state'].lower()} → {check['state'].lower()}")
-        elif check["state"] == "BROKEN" and old["observed"] != check["observed"] and check.get("follows_from") is None:
-            found.append(f"{check['check']} {old['observed']} → {check['observed']}")
-    found += [
-        f"{name} is no longer listed" for name in was if name not in {x["check"] for x in after.get("checks", ())}
-    ]
-    return found or ["nothing changed"]

@@ -13,7 +13,7 @@ from audit.core.diagnosis import diagnose
 from audit.core.verdict import Verdict
 from console import links
 from console.pages import contexts as c
-from console.pages.reads import measuring
+from console.reads import measuring
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
 

@@ -12,9 +12,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import OuterRef, Subquery
 
-from console.pages.reads import lanes
 from console.permissions import Act, may
-from ingest.models import Attempt, AttemptBatch, AttemptState, Run
+from console.reads import lanes
+from console.reads.attempts import LOST
+from console.reads.named import RunName, run_names
+from ingest.models import Attempt, AttemptBatch, AttemptState
 
 LOOKED_AT = 500  # attempts and runs at most: the header counts, it does not list
 LISTED = 50  # lanes that stand; beyond these the number is said, and the lanes' page has them
@@ -22,17 +24,6 @@ LISTED = 50  # lanes that stand; beyond these the number is said, and the lanes'
 #: Days for which a run that nobody may read is told here; its page and the list of runs say it for ever.
 FALLEN_DAYS = 7
 LISTED_FALLEN = 20
-
-LOST = (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
-
-
-@dataclass(frozen=True, slots=True)
-class RunName:
-    """A run as pages name it."""
-
-    number: int
-    stream: str
-    run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +116,6 @@ def _stopped_in_all(listed: int) -> int:
         return listed
     found = lanes.counts()
     return sum(found.get(state, 0) for state in lanes.TROUBLE)
-
-
-def run_names(numbers: Sequence[int]) -> dict[int, RunName]:
-    """Runs by number, in one query."""
-    if not numbers:
-        return {}
-    rows = Run.objects.filter(id__in=set(numbers)).values_list("id", "stream__name", "run_id")
-    return {number: RunName(number, stream, run_id) for number, stream, run_id in rows}
 
 
 def _lost() -> list[dict[str, Any]]:

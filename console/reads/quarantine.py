@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from django.db import connection
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
-from django.urls import reverse
 
-from console.api.documents import pairs_of
-from console.pages.reads.needs import RunName, run_names
-from console.pages.reads.receipts import source_names
 from console.phrases import reason_name
+from console.reads.named import RunName, run_names, sized_items
+from console.reads.receipts import source_names
 from console.whole import whole
+from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.reason import Reason
 from ingest.models import Batch, Event, ItemState, QuarantineItem, Run
 
@@ -28,6 +28,7 @@ _LISTED = ("id", "run_number", "source", "offset", "reason", "detail", "event_id
 
 
 MOST_RUN = 2**31 - 1
+REASONS = [reason.name for reason in Reason if reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,24 +216,39 @@ def open_of_run(run: int) -> int:
     return items(ItemState.OPEN, run).count()
 
 
-def reasons_of_window(win: int, run: int) -> tuple[tuple[str, int, str], ...]:
-    """Open items of a window by reason: name, count, link to the group."""
+def reasons_of_window(win: int) -> tuple[tuple[str, int], ...]:
+    """Open items of a window by reason: name and count."""
     rows = (
         QuarantineItem.objects.filter(win=win, state=ItemState.OPEN)
         .values("reason")
         .annotate(items=Count("id"))
         .order_by("-items")
     )
-    found = []
-    for row in rows:
-        name = reason_name(row["reason"])
-        known = name in Reason.__members__
-        url = reverse("group", args=[f"{run}-{name}"]) if known else ""
-        found.append((name, row["items"], url))
-    return tuple(found)
+    return tuple((reason_name(row["reason"]), row["items"]) for row in rows)
+
+
+def pairs_of(packed: bytes | None) -> list[tuple[str, bytes | None]]:
+    """Headers in their order, repeats and nulls included."""
+    try:
+        return unpacked_headers(packed) or []
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a name that is no text makes all of them unreadable
+        return [("not readable", packed)]
 
 
 def headers_of(packed: bytes | memoryview | None) -> tuple[tuple[tuple[str, bytes | None], ...], int]:
     """Headers as they came, at most MOST_HEADERS of them, and how many are left out."""
     found = pairs_of(bytes(packed) if packed is not None else None)
     return tuple(found[:MOST_HEADERS]), max(len(found) - MOST_HEADERS, 0)
+
+
+# --- what programs list
+
+
+def sized(run: Run | None = None, reason: str | None = None, state: str | None = None) -> QuerySet[QuarantineItem]:
+    """Items in the order they arrived in the ledger, without their bytes: a page of them may be large ones."""
+    found = sized_items().defer("value", "key", "headers").order_by("pk")
+    if run is not None:
+        found = found.filter(win__in=list(run.window_set.values_list("pk", flat=True)))
+    if reason is not None:
+        found = found.filter(reason=Reason[reason])
+    return found.filter(state=state) if state is not None else found

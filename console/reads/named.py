@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from django.db.models import QuerySet
 from django.db.models.functions import Length
 
 from console.links import find_run, run_segment
 from ingest.core.errors import NotFound
 from ingest.models import Attempt, QuarantineItem, Receipt, Run, Stream, Window
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """A run as pages name it."""
+
+    number: int
+    stream: str
+    run_id: str
+
+
+def run_names(numbers: Sequence[int]) -> dict[int, RunName]:
+    """Runs by number, in one query."""
+    if not numbers:
+        return {}
+    rows = Run.objects.filter(id__in=set(numbers)).values_list("id", "stream__name", "run_id")
+    return {number: RunName(number, stream, run_id) for number, stream, run_id in rows}
 
 
 def stream_named(name: str) -> Stream:

@@ -11,22 +11,20 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Subquery
 from django.db.models.functions import Greatest, Now
 
-from console.pages import charts
+from console.reads.attempts import UNSETTLED
 from ingest.core import stops
 from ingest.db import read, statements
-from ingest.models import Attempt, AttemptState, Lane, Position, PublishQueue, Retirement, Sample, Source
+from ingest.models import Attempt, Lane, Position, PublishQueue, Retirement, Sample, Source
 
-sql = statements("console.pages.reads", "lanes")
+sql = statements("console.reads", "lanes")
 
 HISTORY = timedelta(minutes=10)
 WATCHED = timedelta(hours=1)  # a lane that stands for longer is stalled all the same
 MOST_SAMPLES = 6_000  # of one page; sources share them
 MOST_POSITIONS = 500
-POINTS = 120  # of one line
 STALLED_AFTER = timedelta(seconds=60)  # where no contract says otherwise
 SAMPLE_MAX_AGE = timedelta(seconds=30)  # the same
 PAGE_SIZE = 100
-UNSETTLED = (AttemptState.PREPARED, AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +131,19 @@ def counts(stream: str | None = None) -> dict[str, int]:
     return {row.state: row.n for row in rows}
 
 
+def said_of(counts: Mapping[str, int]) -> tuple[str, bool]:
+    """The machine in one sentence. Lanes that were not measured are not well."""
+    total = sum(counts.values())
+    if not total:
+        return "No lane yet: no stream has a source.", False
+    wrong = [f"{counts[state]:,} {words}" for state, words in WORDS.items() if counts.get(state)]
+    if wrong:
+        return f"Of {total:,} lanes, {', '.join(wrong)}.", False
+    moving, retired = counts.get("MOVING", 0), counts.get("RETIRED", 0)
+    gone = f", {retired:,} retired" if retired else ""
+    return f"All {total:,} lanes are well: {moving:,} moving, {total - moving - retired:,} caught up{gone}.", True
+
+
 def owners(size: int) -> list[tuple[str, int, datetime | None]]:
     """Processes that hold leases now: how many, and until when the last of them runs."""
     with read() as cur:
@@ -236,24 +247,3 @@ def state(position: Position, behind: int | None, now: datetime, stalled_after: 
         return "CAUGHT UP"
     since = stands_since(position)
     return "STALLED" if since is not None and now - since > stalled_after else "MOVING"
-
-
-def line(measures: Sequence[Measure], width: int = 640, height: int = 120) -> charts.LineChart:
-    """Lag over time."""
-    thinned = measures[:: max(1, len(measures) // POINTS)]
-    return charts.line_chart([charts.Sample(each.at, each.lag) for each in thinned], width, height)
-
-
-def total(series: Mapping[int, Sequence[Measure]], every: int = 5) -> list[charts.Sample]:
-    """The lag of all sources together, in steps of `every` seconds. A step that one of them lacks is a hole."""
-    steps: dict[int, dict[int, int | None]] = {}
-    for source, measures in series.items():
-        for each in measures:
-            steps.setdefault(int(each.at.timestamp()) // every, {})[source] = each.lag
-    found = []
-    for step in sorted(steps):
-        lags = list(steps[step].values())
-        whole = len(lags) == len(series) and None not in lags
-        at = datetime.fromtimestamp(step * every, next(iter(series.values()))[0].at.tzinfo)
-        found.append(charts.Sample(at, sum(lag or 0 for lag in lags) if whole else None))
-    return found[-POINTS:]

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from console.pages.reads.needs import LOST, RunName, run_names
+from console.reads.named import RunName, run_names
 from ingest.models import (
     Attempt,
     AttemptBatch,
@@ -17,11 +17,14 @@ from ingest.models import (
     Batch,
     Contradiction,
     ReconcileRequest,
+    Run,
     Scan,
     Window,
 )
 
 PAGE_SIZE = 50
+LOST = (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
+UNSETTLED = (AttemptState.PREPARED, AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
 MOST = 500
 
 # Tabs of /unknown/: the word in the URL, on the tab, and which states.
@@ -95,6 +98,13 @@ def counts(run: int | None = None) -> dict[str, int]:
         found = _with_window(found).filter(run=run)
     states = list(found.values_list("state", flat=True)[: MOST * 2])
     return {"": sum(each in LOST for each in states), "flight": sum(each == AttemptState.PREPARED for each in states)}
+
+
+def attempts_of(run: Run) -> QuerySet[Attempt]:
+    """The attempts that carry batches of a run."""
+    windows = list(run.window_set.values_list("pk", flat=True))
+    carried = AttemptBatch.objects.filter(batch__win__in=windows).values("attempt_id")
+    return Attempt.objects.filter(pk__in=carried)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,32 @@
+"""Answers of the gate as documents."""
+
+from __future__ import annotations
+
+from audit.enforce import GateDecision
+from console.documents import Document, stamp
+
+
+def basis_of(decision: GateDecision) -> Document:
+    """What the answer rests on, granted or not."""
+    return {
+        "verdict": decision.verdict,
+        "failed_checks": [
+            {name: check.get(name) for name in ("check", "state", "required", "observed")} for check in decision.failed
+        ],
+        "basis_digest": decision.basis_digest,
+        "checked_at": stamp(decision.checked_at),
+    }
+
+
+def gate_document(decision: GateDecision, stream: str, run_id: str, window: int | None) -> Document:
+    """An answer as `passgate gate --json` prints it, whatever it is; a granted one as the API gives it."""
+    return {
+        "open": decision.granted,
+        "code": str(decision.code),
+        "stream": stream,
+        "run": run_id,
+        "window": window,
+        "detail": decision.detail,
+        "retry": decision.retry,
+        "open_until": stamp(decision.open_until),
+    } | basis_of(decision)
