@@ -328,19 +328,7 @@ def _decide(stream: str, run_id: str, window: int | None) -> tuple[GateDecision,
     with read() as cur:
         values = {"stream": stream, "run_id": run_id, "window": window}
         rows = prepared(cur, sql.run_gates, values).fetchall()
-    windows = [
-        core.WindowGate(
-            row.number,
-            row.verdict,
-            row.state,
-            row.body,
-            row.gate_verdict,
-            row.open_until,
-            row.checked_at,
-            row.shut_why,
-        )
-        for row in rows
-    ]
+    windows = [gate.window_gate(row) for row in rows]
     closed = window is not None or all(row.run_state == "CLOSED" for row in rows)
     now = rows[0].now if rows else look.now()
     return core.decide(windows, closed, now), now

@@ -6,12 +6,16 @@ the end of such sessions, after its own end is committed; `end_readers` pays, an
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
+from audit.core import gate as core
+from audit.core.gate import GateDecision
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract, GateUnit
 from ingest.core.ids import RunId, WindowId
@@ -65,6 +69,58 @@ def _open_run(cur: Cursor, run: RunId, measured: Mapping[int, datetime], length:
         for row in rows:
             _open(cur, row.win, row.verdict, measured.get(row.win, row.decided_at), length)
             failpoint("gate.after_window")
+
+
+# ---- how it stands --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What whoever asked at `now` would be answered. `gate` is what is known of a single window's gate."""
+
+    decision: GateDecision
+    now: datetime
+    gate: core.WindowGate | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds for which a yes holds; None for anything else."""
+        until = self.decision.open_until
+        return (until - self.now).total_seconds() if self.decision.granted and until is not None else None
+
+
+@dataclass(frozen=True)
+class RunStanding:
+    """How a run's gate stands, and that of each of its windows, by number."""
+
+    run: Standing
+    windows: Mapping[int, Standing]
+
+
+def standing(runs: Sequence[int]) -> dict[int, RunStanding]:
+    """How the gates of these runs stand, by the rule that readers are answered by (`decide_gate`); by run.
+
+    Runs without a window are left out. For showing only: nothing is logged, and nobody may read by it.
+    """
+    with read() as cur:
+        rows = cur.execute(sql.standing, {"runs": list(runs)}).fetchall()
+    found: dict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row.run].append(row)
+    return {run: _of_run(rows) for run, rows in found.items()}
+
+
+def _of_run(rows: Sequence[Any]) -> RunStanding:
+    now, gates = rows[0].now, [window_gate(row) for row in rows]
+    windows = {gate.number: Standing(core.decide([gate], True, now), now, gate) for gate in gates}
+    return RunStanding(Standing(core.decide(gates, rows[0].run_state == "CLOSED", now), now), windows)
+
+
+def window_gate(row: Any) -> core.WindowGate:
+    """A window's gate as the pure rule takes it, of a row of `standing` or `run_gates`."""
+    return core.WindowGate(
+        row.number, row.verdict, row.state, row.body, row.gate_verdict, row.open_until, row.checked_at, row.shut_why
+    )
 
 
 # ---- readers of before ----------------------------------------------------------------------------------------------

@@ -34,6 +34,20 @@ SELECT w.id AS win, v.id AS verdict, v.state, v.decided_at
   LEFT JOIN LATERAL (SELECT id, state, decided_at FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
  WHERE w.run_id = %(run)s ORDER BY w.id
 
+-- name: standing
+-- Every window of these runs with its newest verdict and its gate's row, and the time at which this is so. Of a verdict's body
+-- the sentence alone: a list shows many runs, and no checks.
+SELECT r.id AS run, r.state AS run_state, w.number, v.state, jsonb_build_object('sentence', v.sentence) AS body,
+       g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
+       s.name || '/' || r.run_id || '#' || v.number AS verdict,
+       (SELECT s.name || '/' || r.run_id || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
+  FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
+  LEFT JOIN LATERAL (SELECT number, state, body ->> 'sentence' AS sentence
+                       FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
+  LEFT JOIN gate_open g ON g.win = w.id
+ WHERE r.id = ANY(%(runs)s)
+ ORDER BY r.id, w.number
+
 -- name: owed
 -- Gates that were shut, or whose lease ran out, and whose readers of before were not ended since. `now` is after all that
 -- this statement sees: whoever connects later sees it, too.

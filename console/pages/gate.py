@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponseBase
 
+from audit.gate import RunStanding
 from audit.models import Enforcement, GateDecision
 from console.pages import contexts as c
 from console.pages import run_parts
@@ -11,7 +12,6 @@ from console.pages.runs import gate_line, scope_or_404
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
 from console.reads import runs
-from ingest.models import RunState
 
 MOST_DECISIONS = 30
 
@@ -26,7 +26,7 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         strip=run_parts.strip(seen),
         tabs=run_parts.tabs(seen, "gate"),
         run=_of_run(seen),
-        windows=tuple((each.number, gate_line(seen, each.id)) for each in reversed(seen.windows)),
+        windows=tuple((each.number, gate_line(seen, each)) for each in reversed(seen.windows)),
         readers=terms.gate.readers if terms else (),
         tables=terms.projection.tables if terms and terms.projection else (),
         snippets=snippets(seen.stream, seen.run.run_id),
@@ -50,22 +50,21 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
 
 
 def _of_run(seen: runs.Scope) -> c.GateLine:
-    """Open only when the run is closed and the latest verdict of every window is a live PASS."""
-    gates = [seen.gates.get(each.id) for each in seen.windows]
-    waiting = [each.number for each, gate in zip(seen.windows, gates, strict=True) if not runs.is_open(gate)]
-    if not seen.windows:
+    """Of the run: what a reader who asks for all of it would be answered."""
+    standing = seen.standing
+    if standing is None:
         return c.GateLine("GATE SHUT", "GATE SHUT", "The run has no window yet.")
+    word = run_parts.gate_word(standing.run)
+    return c.GateLine(word, word, _why(standing), left=standing.run.left)
+
+
+def _why(standing: RunStanding) -> str:
+    if standing.run.decision.granted:
+        return "The run is closed and the latest verdict of every window is a live PASS."
+    waiting = [number for number, window in standing.windows.items() if not window.decision.granted]
     if waiting:
-        listed = ", ".join(str(number) for number in waiting[:10])
-        return c.GateLine("GATE SHUT", "GATE SHUT", f"Not every window is open: {listed}.")
-    if seen.run.state != RunState.CLOSED:
-        return c.GateLine("GATE SHUT", "GATE SHUT", "Every window is open, but the run is not closed yet.")
-    return c.GateLine(
-        "GATE OPEN",
-        "GATE OPEN",
-        "The run is closed and the latest verdict of every window is a live PASS.",
-        left=runs.lease_left(gates),
-    )
+        return f"Not every window is open: {', '.join(map(str, waiting[:10]))}."
+    return "Every window is open, but the run is not closed yet."
 
 
 def snippets(stream: str, run_id: str) -> tuple[tuple[str, str], ...]:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from audit.models import GateOpen, Verdict
+from audit import gate
+from audit.models import Verdict
 from console import links
 from console.pages import contexts as c
 from console.pages.charts import LedgerBar
-from console.reads.runs import Ledger, Scope, VerdictSeen, gates, is_open, latest_verdicts, lease_left, ledgers_of_runs
+from console.reads.runs import Ledger, Scope, VerdictSeen, latest_verdicts, ledgers_of_runs
 from ingest.models import Run, Window, WindowState
 
 
@@ -20,6 +21,7 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
     contract = window.contract if window else run.contract
     terms = seen.contract
     here = window.number if window else None
+    standing = seen.gate_of()
     return c.Strip(
         stream=seen.stream,
         stream_url=links.stream_url(seen.stream),
@@ -30,8 +32,8 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
         contract_url=links.with_query(links.stream_url(seen.stream), version=contract.version),
         owner=(terms.owner or "") if terms else "",
         verdict=seen.verdict.title if seen.verdict else "NOT JUDGED",
-        gate="GATE OPEN" if is_open(seen.gate) else "GATE SHUT",
-        gate_left=lease_left([seen.gate]),
+        gate=gate_word(standing),
+        gate_left=standing.left if standing else None,
         durability=durability,
         windows=tuple(
             c.Tab(str(each.number), links.window_url(seen.stream, run.run_id, each.number), each.number == here)
@@ -39,6 +41,11 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
         ),
         window=here,
     )
+
+
+def gate_word(standing: gate.Standing | None) -> str:
+    """The state that a page shows of a gate: what a reader would be answered now, and nothing in between."""
+    return "GATE OPEN" if standing and standing.decision.granted else "GATE SHUT"
 
 
 def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ...]:
@@ -71,9 +78,9 @@ def rows(runs: Sequence[Run]) -> tuple[c.RunRow, ...]:
     ):
         windows.setdefault(run, []).append((win, number, state))
     ids = [win for found in windows.values() for win, _, _ in found]
-    verdicts, open_gates, ledgers = latest_verdicts(ids), gates(ids), ledgers_of_runs(numbers)
+    verdicts, standing, ledgers = latest_verdicts(ids), gate.standing(numbers), ledgers_of_runs(numbers)
     return tuple(
-        _row(run, windows.get(run.id, []), verdicts, open_gates, LedgerBar(*ledgers.get(run.id, Ledger())))
+        _row(run, windows.get(run.id, []), verdicts, standing.get(run.id), LedgerBar(*ledgers.get(run.id, Ledger())))
         for run in runs
     )
 
@@ -82,12 +89,11 @@ def _row(
     run: Run,
     windows: Sequence[tuple[int, int, str]],
     verdicts: Mapping[int, VerdictSeen],
-    open_gates: Mapping[int, GateOpen],
+    standing: gate.RunStanding | None,
     bar: LedgerBar,
 ) -> c.RunRow:
     found = [verdicts[win] for win, _, _ in windows if win in verdicts]
     latest = max(found, key=lambda verdict: verdict.number, default=None)
-    left = lease_left(open_gates.get(win) for win, _, _ in windows)
     return c.RunRow(
         stream=run.stream.name,
         run=run.run_id,
@@ -98,8 +104,8 @@ def _row(
         bar=bar,
         opened_at=run.opened_at,
         by=run.opened_by,
-        gate="GATE SHUT" if left is None else "GATE OPEN",
-        gate_left=left,
+        gate=gate_word(standing.run if standing else None),
+        gate_left=standing.run.left if standing else None,
     )
 
 

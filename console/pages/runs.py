@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
+from audit.core.gate import Code, WindowGate
+from audit.gate import Standing
 from audit.models import Verdict
 from console import links
 from console.pages import checks, run_parts
@@ -20,7 +22,7 @@ from console.whole import whole
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
 from ingest.core.reason import Reason
-from ingest.models import RunState, Stream, WindowPin, WindowState
+from ingest.models import RunState, Stream, Window, WindowPin, WindowState
 
 MOST_STREAMS = 100
 
@@ -242,24 +244,35 @@ def _pin(pin: WindowPin) -> c.Link:
     return c.Link(pin.verdict, links.verdict_url(run.stream.name, run.run_id, number))
 
 
-def gate_line(seen: reads.Scope, win: int | None = None) -> c.GateLine:
-    """The gate of a window, with why it is shut."""
-    win = win if win is not None else (seen.window.id if seen.window else None)
-    gate, verdict = seen.gates.get(win or 0), seen.verdicts.get(win or 0)
-    if reads.is_open(gate):
-        why = "The latest verdict is PASS and its basis was checked. Readers can read."
-    elif gate is not None:
-        why = gate.shut_why or "Its lease ran out and was not renewed."
-    elif verdict is None:
-        why = "Not judged yet. Until it says PASS, nothing downstream can read it."
-    else:
-        why = f"The latest verdict is {verdict.title}. Nothing downstream can read it."
-    link = None
-    if verdict:
-        link = c.Link(f"{seen.name}#{verdict.number}", links.verdict_url(seen.stream, seen.run.run_id, verdict.number))
-    word = "GATE OPEN" if reads.is_open(gate) else "GATE SHUT"
-    checked, until = (gate.checked_at, gate.open_until) if gate else (None, None)
-    return c.GateLine(word, word, why, until, checked, link, reads.lease_left([gate]))
+def gate_line(seen: reads.Scope, window: Window | None = None) -> c.GateLine:
+    """The gate of a window, as a reader would be answered, with why it is shut."""
+    window = window or seen.window
+    standing = seen.gate_of(window.number) if window else None
+    verdict = seen.verdicts.get(window.id) if window else None
+    word = run_parts.gate_word(standing)
+    if standing is None or standing.gate is None or verdict is None:
+        return c.GateLine(word, word, "Not judged yet. Until it says PASS, nothing downstream can read it.")
+    name, url = standing.decision.verdict, links.verdict_url(seen.stream, seen.run.run_id, verdict.number)
+    return c.GateLine(
+        word,
+        word,
+        _why(standing, standing.gate, verdict),
+        standing.gate.open_until,
+        standing.gate.checked_at,
+        c.Link(name or "", url),
+        standing.left,
+    )
+
+
+def _why(standing: Standing, gate: WindowGate, verdict: reads.VerdictSeen) -> str:
+    code = standing.decision.code
+    if code is Code.OPEN:
+        return "The latest verdict is PASS and its basis was checked. Readers can read."
+    if code is Code.UNAVAILABLE:
+        return "Its lease ran out and was not renewed."
+    if code is Code.NOT_CLOSED:
+        return standing.decision.detail
+    return gate.shut_why or f"The latest verdict is {verdict.title}. Nothing downstream can read it."
 
 
 # --- what pages of a run share

@@ -8,11 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import (
-    BooleanField,
     Count,
-    DurationField,
-    ExpressionWrapper,
-    F,
     OuterRef,
     Q,
     QuerySet,
@@ -20,9 +16,9 @@ from django.db.models import (
     Sum,
 )
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Now
 
-from audit.models import GateOpen, Verdict
+from audit import gate
+from audit.models import Verdict
 from console import links
 from console.reads.named import stream_named
 from ingest.core.contract import Contract
@@ -79,7 +75,7 @@ class Scope:
     windows: tuple[Window, ...]
     window: Window | None
     verdicts: Mapping[int, VerdictSeen]
-    gates: Mapping[int, GateOpen]
+    standing: gate.RunStanding | None
 
     @property
     def stream(self) -> str:
@@ -103,9 +99,10 @@ class Scope:
         except PassgateError:
             return None
 
-    @property
-    def gate(self) -> GateOpen | None:
-        return self.gates.get(self.window.id) if self.window else None
+    def gate_of(self, number: int | None = None) -> gate.Standing | None:
+        """How the gate of a window stands, by its number: of the one that is looked at, if none is named."""
+        chosen = number if number is not None else (self.window.number if self.window else 0)
+        return self.standing.windows.get(chosen) if self.standing else None
 
 
 def scope(stream: str, segment: str, window: int | None = None) -> Scope | None:
@@ -118,7 +115,7 @@ def scope(stream: str, segment: str, window: int | None = None) -> Scope | None:
     if window and chosen is None:
         return None
     numbers = [each.id for each in windows]
-    return Scope(run, windows, chosen, latest_verdicts(numbers), gates(numbers))
+    return Scope(run, windows, chosen, latest_verdicts(numbers), gate.standing([run.id]).get(run.id))
 
 
 def latest_verdicts(windows: Sequence[int]) -> dict[int, VerdictSeen]:
@@ -137,25 +134,6 @@ def _seen(verdicts: QuerySet[Verdict]) -> list[VerdictSeen]:
         "number", "win_id", "state", "waived", "decided_at", "decided_by", "sentence", "revision"
     )
     return [VerdictSeen(*row) for row in rows]
-
-
-def gates(windows: Sequence[int]) -> dict[int, GateOpen]:
-    """The gate's rows by window id; `live` and `left` say how long the lease still holds, by the database's clock."""
-    holds = ExpressionWrapper(Q(checked_at__lte=Now(), open_until__gt=Now()), output_field=BooleanField())
-    left = ExpressionWrapper(F("open_until") - Now(), output_field=DurationField())
-    rows = GateOpen.objects.filter(win__in=windows).annotate(live=holds, left=left).select_related("verdict")
-    return {row.win_id: row for row in rows}
-
-
-def is_open(gate: GateOpen | None) -> bool:
-    """Whether readers can read: a lease that holds and was not shut."""
-    return gate is not None and bool(getattr(gate, "live", False)) and gate.shut_why is None
-
-
-def lease_left(gates: Iterable[GateOpen | None]) -> float | None:
-    """Seconds for which a page may say that all of these gates are open; None where one of them is not."""
-    seconds = [gate.left.total_seconds() if gate is not None and is_open(gate) else None for gate in gates]  # type: ignore[attr-defined]
-    return min((left for left in seconds if left is not None), default=None) if None not in seconds else None
 
 
 # --- counts
