@@ -21,7 +21,7 @@ from console.reads import lanes, measuring, runs
 from ingest.core.contract import Totals
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
-from ingest.models import ControlTotal, Lane, WindowRange, WindowState
+from ingest.models import ControlTotal, WindowRange, WindowState
 
 
 @needs(Act.LOOK, acts=True)
@@ -90,13 +90,13 @@ def _ranges(seen: runs.Scope) -> tuple[tuple[tuple[str, int, int | None, int | N
         each.source_id: each
         for each in WindowRange.objects.filter(win=seen.window, source__role="inbox").select_related("source")[:500]
     }
-    positions = {each.source_id: each for each in lanes.positions(sources=list(found)) if each.lane == Lane.ADMISSION}
+    reached = lanes.admitted_to(found)
     samples = lanes.newest_samples(found)
     rows: list[tuple[str, int, int | None, int | None]] = []
     missing: int | None = 0
     hidden = 0
     for source, covers in sorted(found.items()):
-        at = positions[source].next_offset if source in positions else None
+        at = reached.get(source)
         lso = samples[source].lso if source in samples else None
         cut = max(at, lso) if at is not None and lso is not None else None
         rows.append((covers.source.name, covers.start_offset, at, cut))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from django.http import HttpRequest, HttpResponseBase
 
@@ -17,9 +17,9 @@ from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
 from console.phrases import span_words
 from console.reads import lanes, runs
-from ingest.models import Gap, Lane, Position, Sample, WindowRange
+from ingest.models import Gap, Lane, Sample, WindowRange
 
-DEFAULT_MAX_AGE = timedelta(seconds=30)
+MOST_LANES = 500
 MOST_GAPS = 50
 POINTS = 120  # of one line
 
@@ -29,28 +29,21 @@ def sources(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """The lanes of the window that is looked at."""
     seen = scope_or_404(request, stream, run)
     ranges = _ranges(seen)
-    found = lanes.positions(sources=list(ranges)) if ranges else lanes.positions(stream=seen.run.stream_id)
+    close = seen.contract.close if seen.contract else None
+    bounds = lanes.Bounds(close.sample_max_age, close.stalled_after) if close else lanes.USUAL
+    which = {"sources": list(ranges)} if ranges else {"stream": seen.stream}
+    found = lanes.lines(**which, size=MOST_LANES, bounds=bounds)
     ids = [each.source_id for each in found]
     samples, series = lanes.newest_samples(ids), lanes.recent(ids)
-    close = seen.contract.close if seen.contract else None
-    rows = _rows(
-        found,
-        samples,
-        series,
-        ranges,
-        close.sample_max_age if close else DEFAULT_MAX_AGE,
-        close.stalled_after if close else lanes.STALLED_AFTER,
-        seen,
-    )
     inbox = {each.source_id for each in found if each.lane == Lane.ADMISSION}
     steps = _total({source: measures for source, measures in series.items() if source in inbox})
     context = c.SourcesPage(
         strip=run_parts.strip(seen),
         tabs=run_parts.tabs(seen, "sources"),
-        rows=rows,
+        rows=_rows(found, samples, series, ranges, seen),
         chart=line_chart(steps, width=1120),
         samples=tuple((step.at, step.value) for step in steps[-12:][::-1]),
-        max_age=span_words((close.sample_max_age if close else DEFAULT_MAX_AGE).total_seconds()),
+        max_age=span_words(bounds.sample_max_age.total_seconds()),
         gaps=_gaps(ids),
     )
     return page(request, "sources", context, here="runs", pace=STEADY)
@@ -68,28 +61,20 @@ def _gaps(sources: Sequence[int]) -> tuple[tuple[str, int, int, str, str], ...]:
 
 
 def _rows(
-    found: Sequence[Position],
+    found: Sequence[lanes.LaneLine],
     samples: Mapping[int, Sample],
     series: Mapping[int, Sequence[lanes.Measure]],
     ranges: Mapping[int, WindowRange],
-    max_age: timedelta,
-    stalled: timedelta,
     seen: runs.Scope,
 ) -> tuple[c.SourceRow, ...]:
-    now = datetime.now(UTC)
-    reached = lanes.admitted_to(found)
     order = {Lane.ADMISSION: 0, Lane.PUBLISH: 1, Lane.EFFECTS: 2}
-    ordered = sorted(found, key=lambda each: (order[Lane(each.lane)], each.source.name, each.source_id))
+    ordered = sorted(found, key=lambda each: (order[Lane(each.lane)], each.source, each.source_id))
     return tuple(
         _row(
             each,
             samples.get(each.source_id),
             series.get(each.source_id, ()),
             ranges.get(each.source_id),
-            reached,
-            now,
-            max_age,
-            stalled,
             seen,
         )
         for each in ordered
@@ -97,47 +82,38 @@ def _rows(
 
 
 def _row(
-    position: Position,
+    line: lanes.LaneLine,
     sample: Sample | None,
     measures: Sequence[lanes.Measure],
     covers: WindowRange | None,
-    reached: Mapping[int, int],
-    now: datetime,
-    max_age: timedelta,
-    stalled: timedelta,
     seen: runs.Scope,
 ) -> c.SourceRow:
-    kafka = position.lane != Lane.PUBLISH
-    stale = lanes.is_stale(position, sample, now, max_age)
-    behind = lanes.lag(position, None if stale else sample, reached)
-    since = lanes.stands_since(position) if behind else None
-    receipts = links.with_query(
-        links.run_url(seen.stream, seen.run.run_id, "receipts"), q=f"source:{position.source.name}"
-    )
+    kafka = line.lane != Lane.PUBLISH
+    receipts = links.with_query(links.run_url(seen.stream, seen.run.run_id, "receipts"), q=f"source:{line.source}")
     return c.SourceRow(
-        name=position.source.name,
-        role=position.source.role,
-        lane=position.lane,
-        url=receipts if position.lane == Lane.ADMISSION else "",
-        state=lanes.state(position, behind, now, stalled),
+        name=line.source,
+        role=line.role,
+        lane=line.lane,
+        url=receipts if line.lane == Lane.ADMISSION else "",
+        state=line.state,
         log_start=sample.log_start if sample and kafka else None,
         window_start=covers.start_offset if covers and kafka else None,
         cut=covers.end_offset if covers and kafka else None,
         committed=sample.kafka_committed if sample and kafka else None,
         committed_words=_committed_words(sample) if kafka else "",
-        position=position.next_offset,
+        position=line.position,
         lso=sample.lso if sample and kafka else None,
         hw=sample.hw if sample and kafka else None,
-        lag=behind,
-        lag_words=_lag_words(position, behind),
-        seconds=f"stands for {span_words((now - since).total_seconds())}" if since else "",
+        lag=line.behind,
+        lag_words=_lag_words(line),
+        seconds=f"stands for {span_words(line.stands_for.total_seconds())}" if line.stands_for else "",
         trend=_trend(measures, 96, 20) if kafka else _trend((), 96, 20),
-        moved_at=position.progressed_at,
+        moved_at=line.moved_at,
         sampled_at=sample.at if sample and kafka else None,
-        stale=stale,
-        owner=position.owner or "",
-        fence=position.fence,
-        stopped=f"{position.stopped_code}: {position.stopped_detail or ''}" if position.stopped_code else "",
+        stale=line.stale,
+        owner=line.owner,
+        fence=line.fence,
+        stopped=f"{line.code}: {line.detail}" if line.code else "",
     )
 
 
@@ -147,8 +123,8 @@ def _committed_words(sample: Sample | None) -> str:
     return {"NONE": "nothing yet", "UNMEASURED": "not measured"}.get(sample.committed_state, "")
 
 
-def _lag_words(position: Position, behind: int | None) -> str:
-    if position.lane == Lane.PUBLISH and behind:
+def _lag_words(line: lanes.LaneLine) -> str:
+    if line.lane == Lane.PUBLISH and line.behind:
         return "not settled on the bus"
     return ""
 

@@ -1,9 +1,10 @@
 -- name: states
 -- Every lane with its state and a rank, trouble first: what `page` and `counts` go on from. In SQL and over all of them: a
 -- page that looked at the first few hundred said nothing of what had stopped beyond. How long a lane has stood is asked of
--- the samples of those alone that have something before them now. The states are those of reads/lanes.py state().
+-- the samples of those alone that have something before them now. Nothing else works a lane's state out.
 WITH seen AS (
-    SELECT p.*, s.name AS source, st.name AS stream, n.lso, n.at AS sampled_at,
+    SELECT p.*, s.name AS source, s.role, st.name AS stream, n.lso, n.at AS sampled_at,
+           p.lane <> 'publish' AND (n.at > clock_timestamp() - make_interval(secs => %(sample_max_age)s)) IS NOT TRUE AS stale,
            CASE WHEN p.lane = 'publish' THEN least(q.queued_at, a.prepared_at) ELSE b.at END AS waits_since,
            CASE WHEN p.lane <> 'publish' THEN
                      CASE WHEN n.at > clock_timestamp() - make_interval(secs => %(sample_max_age)s)
@@ -13,7 +14,7 @@ WITH seen AS (
            p.lane <> 'publish' AND EXISTS (SELECT FROM retirement o WHERE o.source_id = p.source_id) AS retired
       FROM position p
       JOIN stream st ON st.id = p.stream_id
-      JOIN (SELECT id, topic || '/' || partition AS name FROM source) s ON s.id = p.source_id
+      JOIN (SELECT id, role, topic || '/' || partition AS name FROM source) s ON s.id = p.source_id
       LEFT JOIN LATERAL (SELECT m.lso, m.at FROM sample m
                           WHERE m.source_id = p.source_id AND m.at <= clock_timestamp() AND p.lane <> 'publish'
                           ORDER BY m.at DESC LIMIT 1) n ON true
@@ -29,7 +30,8 @@ WITH seen AS (
                             AND x.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE') AND x.over_at IS NULL
                           ORDER BY x.prepared_at LIMIT 1) a ON true
       LEFT JOIN position r ON p.lane = 'publish' AND r.lane = 'admission' AND r.source_id = p.source_id
-     WHERE %(stream)s::text IS NULL OR st.name = %(stream)s),
+     WHERE (%(stream)s::text IS NULL OR st.name = %(stream)s)
+       AND (%(sources)s::integer[] IS NULL OR p.source_id = ANY(%(sources)s))),
 judged AS (
     SELECT seen.*,
            CASE WHEN retired THEN 'RETIRED'
@@ -48,8 +50,9 @@ ranked AS (
 
 -- name: page
 -- Keyset by (rank, source, lane).
-SELECT lane, source_id, source, stream, state, rank, next_offset, behind, progressed_at, fence, stopped_code, stopped_detail,
+SELECT lane, source_id, source, role, stream, state, stale, rank, next_offset, behind, progressed_at, fence, stopped_code, stopped_detail,
        stopped_at, greatest(progressed_at, waits_since) AS stands_since,
+       clock_timestamp() - greatest(progressed_at, waits_since) AS stands_for,
        CASE WHEN until > clock_timestamp() THEN owner END AS owner, until
   FROM ranked
  WHERE (%(states)s::text[] IS NULL OR state = ANY(%(states)s))

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
 
 import pytest
 from django.db import transaction
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
 from console.reads import lanes as reads
@@ -84,7 +87,6 @@ def test_an_attempt_that_is_over_holds_no_publish_lane(live: object, monkeypatch
     flow.produce([thing(1)])
     once(monkeypatch, never_sent)
     flow.work_until(lambda: flow.attempts() == ["UNKNOWN"])
-    monkeypatch.setitem(reads._BOUNDS, "stalled_after", 0.0)
     with transaction.atomic():
         with write() as cur:
             cur.execute(
@@ -106,7 +108,8 @@ def test_an_attempt_that_is_over_holds_no_publish_lane(live: object, monkeypatch
 
 def publishing(flow: Flow) -> str:
     """The state of its publish lane, as lists have it."""
-    (state,) = [each.state for each in reads.lines(stream=flow.name) if (each.lane, each.position) == ("publish", 0)]
+    lines = reads.lines(stream=flow.name, bounds=reads.Bounds(stalled_after=timedelta(0)))
+    (state,) = [each.state for each in lines if (each.lane, each.position) == ("publish", 0)]
     return state
 
 
@@ -152,6 +155,38 @@ processes.begin("watch@here")
 {ends} and processes.end()
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_a_lane_stands_by_the_databases_clock_and_alike_on_every_page(
+    live: object, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        """The web process's clock, a day ahead of the database's."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Ahead:
+            return cls.fromtimestamp(time.time() + 86_400, tz)
+
+    flow = Flow(automatic="false")
+    flow.open()
+    flow.produce([thing(1)])
+    flow.sample()
+    seen: list[Any] = []
+
+    def kept(request: HttpRequest, name: str, context: Any, **_: Any) -> HttpResponse:
+        seen.append(context)
+        return HttpResponse()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("console.pages.sources.datetime", Ahead, raising=False)
+        patch.setattr("console.pages.sources.page", kept)
+        operator.get(f"/runs/{flow.name}/r1/sources")
+    (row,) = [each for each in seen[0].rows if each.lane == "admission"]
+    (line,) = [each for each in reads.lines(stream=flow.name) if each.lane == "admission"]
+    assert (row.state, row.stale) == (line.state, line.stale) == ("MOVING", False)
+    assert row.lag == line.behind == 1
+    late = reads.lines(stream=flow.name, bounds=reads.Bounds(stalled_after=timedelta(0)))
+    assert [each.state for each in late if each.lane == "admission"] == ["STALLED"]
 
 
 def test_a_run_that_failed_and_a_gate_that_shut_need_somebody(live: object, operator: Client) -> None:
