@@ -5,24 +5,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
 from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import words as w
-from audit.core.verdict import State, Verdict
+from audit.core.snapshot import read_behind
+from audit.core.verdict import SCHEMA, State, Verdict
 
 MOST_CAUSES = 3
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The sentence and its parts. `act` is None when nothing is to be done (PASS) or nothing can be (FAIL)."""
+    """The sentence and its parts. `act` is None when nothing is to be done (PASS) or nothing can be (FAIL).
+
+    `finding` is the sentence without the next act and who may do it, `why` the same without window and state, and
+    `following` what comes after it.
+    """
 
     sentence: str
     causes: tuple[c.Cause, ...]
     act: c.Act | None
+    finding: str = ""
+    why: str = ""
+    following: str = ""
 
     def __str__(self) -> str:
         return self.sentence
@@ -32,19 +42,28 @@ def diagnose(v: Verdict, number: int | None = None, permissions: Collection[str]
     """`number`: the verdict's, once it has one. `permissions`: the viewer's; None leaves out who can do it."""
     found = _diagnosed(v, number, permissions)
     left = left_behind(v.behind)
-    return replace(found, sentence=f"{found.sentence} {left}.") if left else found
+    said = f"{found.sentence} {left}." if left else found.sentence
+    finding = found.finding if found.act else said
+    following = [f"{text}." for text in (found.act.text if found.act else "", left if found.act else "") if text]
+    return replace(
+        found, sentence=said, finding=finding, why=finding.removeprefix(_head(v)), following=" ".join(following)
+    )
+
+
+def _head(v: Verdict) -> str:
+    return f"Window {v.window.number} is {v.title}: "
 
 
 def _diagnosed(v: Verdict, number: int | None, permissions: Collection[str] | None) -> Diagnosis:
     causes = ranked(v)
     if v.state is State.PASS:
         return Diagnosis(_passed(v), (), None)
-    head = f"Window {v.window.number} is {v.state}: {_listed(causes)}."
+    head = f"{_head(v)}{_listed(causes)}."
     if v.state is State.FAIL:
         stays = f"; #{number} stays" if number is not None else ""
         return Diagnosis(f"{head} This cannot be cleared. Open a new run{stays}.", causes, None)
     act = causes[0].act if causes else None
-    return Diagnosis(" ".join([head, *_next(act, permissions)]), causes, act)
+    return Diagnosis(" ".join([head, *_next(act, permissions)]), causes, act, head)
 
 
 def left_behind(behind: Sequence[f.Behind]) -> str:
@@ -109,4 +128,68 @@ def _passed(v: Verdict) -> str:
     else:
         said = f"all {holding} checks hold"
     records = w.count(v.counts.records, "record") if v.counts else "0 records"
-    return f"Window {v.window.number} is {v.title}: {said}. {w.sentence_case(records)}, every one accounted for."
+    return f"{_head(v)}{said}. {w.sentence_case(records)}, every one accounted for."
+
+
+# ---- of a stored verdict --------------------------------------------------------------------------------------------
+
+
+def told(body: Mapping[str, Any]) -> Diagnosis:
+    """What a stored verdict says, from the state, checks and causes in its body; nothing is parsed from its sentence.
+
+    Of a shape that this version does not know there is the sentence, and nothing else.
+    """
+    sentence = str(body.get("sentence", ""))
+    if body.get("schema") != SCHEMA:
+        return Diagnosis(sentence, (), None, sentence, sentence)
+    found = diagnose(_judged(body), body.get("number"))
+    return replace(found, sentence=sentence)
+
+
+def _judged(body: Mapping[str, Any]) -> Verdict:
+    """As much of a verdict as is said about it."""
+    window, counts = body["window"], body.get("counts")
+    name = f.WindowName(
+        window["stream"],
+        window["run"],
+        window["number"],
+        f.WindowState(window["state"]),
+        window["revision"],
+        window["contract"]["version"],
+        window["contract"]["digest"],
+    )
+    return Verdict(
+        state=State(body["state"]),
+        window=name,
+        checks=tuple(map(_check, body["checks"])),
+        not_listed=(),
+        judged_at=datetime.fromisoformat(body["judged_at"]),
+        counts=_counts(counts) if counts else None,
+        behind=read_behind({"behind": body.get("behind_the_cut", ())}),
+    )
+
+
+def _check(x: Mapping[str, Any]) -> c.Check:
+    waiver = x.get("waiver")
+    return c.Check(
+        c.CheckName(x["check"]),
+        c.State(x["state"]),
+        x["required"],
+        x["observed"],
+        None,
+        x.get("source"),
+        tuple(_cause(cause, x) for cause in x["causes"]),
+        c.CheckName(x["follows_from"]) if "follows_from" in x else None,
+        f.Waiver(**waiver) if waiver else None,
+    )
+
+
+def _cause(x: Mapping[str, Any], check: Mapping[str, Any]) -> c.Cause:
+    """Bodies of before say only of a whole check how bad it is."""
+    severity = x.get("severity", check.get("severity", c.Severity.BLOCKED))
+    return c.Cause(x["text"], c.Act(x["next"], x["permission"], x["needs_approver"]), c.Severity(severity))
+
+
+def _counts(x: Mapping[str, Any]) -> f.Counts:
+    sums = x["admitted"], x["duplicates"], x["quarantined"]
+    return f.Counts(x["records"], *sums, *sums, x["admitted_by_class"])

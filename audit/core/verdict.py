@@ -223,6 +223,7 @@ def cause_body(cause: c.Cause) -> dict[str, Any]:
         "next": cause.act.text,
         "permission": cause.act.permission,
         "needs_approver": cause.act.needs_approver,
+        "severity": str(cause.severity),
     }
 
 
@@ -261,3 +262,21 @@ def _gist(body: Mapping[str, Any]) -> tuple[Any, ...]:
         return ("unknown shape",)
     checks = [(x["check"], x["state"], tuple(cause["next"] for cause in x["causes"])) for x in body["checks"]]
     return (body["state"], body["waived"], tuple(checks), body.get("basis", {}).get("generation"))
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What changed from one verdict's checks to the next one's, a line per check: "PUBLISHED broken → holds"."""
+    was = {check["check"]: check for check in before.get("checks", ())}
+    found: list[str] = []
+    for check in after.get("checks", ()):
+        old = was.get(check["check"])
+        if old is None:
+            found.append(f"{check['check']} is new")
+        elif old["state"] != check["state"]:
+            found.append(f"{check['check']} {old['state'].lower()} → {check['state'].lower()}")
+        elif check["state"] == "BROKEN" and old["observed"] != check["observed"] and check.get("follows_from") is None:
+            found.append(f"{check['check']} {old['observed']} → {check['observed']}")
+    found += [
+        f"{name} is no longer listed" for name in was if name not in {x["check"] for x in after.get("checks", ())}
+    ]
+    return found or ["nothing changed"]

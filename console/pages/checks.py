@@ -69,8 +69,7 @@ def now(window: WindowId, link: Linker, permissions: Collection[str]) -> Judged 
 
 def said_before(verdict: Verdict) -> c.Said:
     """What was so when it was counted. What it asked for may be done since: nothing is offered."""
-    sentence = diagnose(verdict).sentence.split(" Next: ")[0]
-    return c.Said(sentence, anew_words(verdict))
+    return c.Said(diagnose(verdict).finding, anew_words(verdict))
 
 
 def anew_words(verdict: Verdict) -> str:
@@ -80,8 +79,7 @@ def anew_words(verdict: Verdict) -> str:
 def said_of(verdict: Verdict, permissions: Collection[str]) -> c.Said:
     """The sentence in its parts: cause, next act, whether the person looking can do it."""
     diagnosis = diagnose(verdict)
-    sentence = diagnosis.sentence.split(" Next: ")[0]
-    act = diagnosis.act
+    sentence, act = diagnosis.finding, diagnosis.act
     if act is None:
         return c.Said(sentence)
     if not act.permission:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
+from audit.core.diagnosis import told
 from audit.models import Verdict
 from console import links
 from console.pages import contexts as c
@@ -137,7 +137,7 @@ def _fallen(request: HttpRequest, found: waiting.Needs) -> list[c.Todo]:
 def _is_shut(fallen: waiting.FallenRun, where: str) -> str:
     name = f"{where}#{fallen.verdict}"
     if fallen.state == "FAIL":
-        return f"{name} is FAIL: {run_parts.cause_words(fallen.why)}"
+        return f"{name} is FAIL: {fallen.why}"
     if fallen.why:
         return f"{name} is PASS, and its gate is shut: {fallen.why}."
     return f"{name} is PASS, and nobody has looked again since its lease ran out: its gate is shut."
@@ -145,21 +145,16 @@ def _is_shut(fallen: waiting.FallenRun, where: str) -> str:
 
 def _lately() -> tuple[c.VerdictLine, ...]:
     """The newest verdicts of all runs."""
-    found = (
-        Verdict.objects.select_related("run__stream", "win")
-        .annotate(sentence=KeyTextTransform("sentence", "body"))
-        .defer("body")
-        .order_by("-id")[:LATELY]
-    )
+    found = Verdict.objects.select_related("run__stream", "win").order_by("-id")[:LATELY]
     return tuple(
         c.VerdictLine(
             name=f"{each.run.stream.name}/{each.run.run_id}#{each.number}",
             url=links.verdict_url(each.run.stream.name, each.run.run_id, each.number),
-            state="PASS (waived)" if each.waived else each.state,
+            state=run_parts.verdict_word(each),
             window=each.win.number,
             at=each.decided_at,
             by=each.decided_by,
-            since=run_parts.cause_words(each.sentence),
+            since=told(each.body).why,
         )
         for each in found
     )

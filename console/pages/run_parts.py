@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from audit import gate
+from audit.core.diagnosis import told
+from audit.core.verdict import changes
 from audit.models import Verdict
 from console import links
 from console.pages import contexts as c
 from console.pages.charts import LedgerBar
-from console.reads.runs import Ledger, Scope, VerdictSeen, latest_verdicts, ledgers_of_runs
-from ingest.models import Run, Window, WindowState
+from console.reads.runs import Ledger, Scope, ledgers_of_runs, newest_verdicts, newest_windows
+from ingest.models import Run, WindowState
 
 
 def strip(seen: Scope, durability: str = "") -> c.Strip:
@@ -72,35 +72,34 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
 def rows(runs: Sequence[Run]) -> tuple[c.RunRow, ...]:
     """Rows of a list of runs: four queries, however many runs."""
     numbers = [run.id for run in runs]
-    windows: dict[int, list[tuple[int, int, str]]] = {}
-    for run, win, number, state in (
-        Window.objects.filter(run__in=numbers).order_by("number").values_list("run_id", "id", "number", "state")
-    ):
-        windows.setdefault(run, []).append((win, number, state))
-    ids = [win for found in windows.values() for win, _, _ in found]
-    verdicts, standing, ledgers = latest_verdicts(ids), gate.standing(numbers), ledgers_of_runs(numbers)
+    windows = newest_windows(numbers)
+    verdicts, standing, ledgers = newest_verdicts(numbers), gate.standing(numbers), ledgers_of_runs(numbers)
     return tuple(
-        _row(run, windows.get(run.id, []), verdicts, standing.get(run.id), LedgerBar(*ledgers.get(run.id, Ledger())))
+        _row(
+            run,
+            windows.get(run.id),
+            verdicts.get(run.id),
+            standing.get(run.id),
+            LedgerBar(*ledgers.get(run.id, Ledger())),
+        )
         for run in runs
     )
 
 
 def _row(
     run: Run,
-    windows: Sequence[tuple[int, int, str]],
-    verdicts: Mapping[int, VerdictSeen],
+    window: tuple[int, str] | None,
+    verdict: Verdict | None,
     standing: gate.RunStanding | None,
     bar: LedgerBar,
 ) -> c.RunRow:
-    found = [verdicts[win] for win, _, _ in windows if win in verdicts]
-    latest = max(found, key=lambda verdict: verdict.number, default=None)
     return c.RunRow(
         stream=run.stream.name,
         run=run.run_id,
         url=links.run_url(run.stream.name, run.run_id),
         state=run.state,
-        verdict=latest.title if latest else "NOT JUDGED",
-        why=cause_words(latest.sentence) if latest else _unjudged(windows),
+        verdict=verdict_word(verdict) if verdict else "NOT JUDGED",
+        why=told(verdict.body).why if verdict else _unjudged(window),
         bar=bar,
         opened_at=run.opened_at,
         by=run.opened_by,
@@ -109,23 +108,18 @@ def _row(
     )
 
 
-def _unjudged(windows: Sequence[tuple[int, int, str]]) -> str:
-    if not windows:
+def verdict_word(verdict: Verdict) -> str:
+    """PASS, PASS (waived), BLOCKED or FAIL."""
+    return "PASS (waived)" if verdict.waived else verdict.state
+
+
+def _unjudged(window: tuple[int, str] | None) -> str:
+    if window is None:
         return "no window yet"
-    _, number, state = windows[-1]
+    number, state = window
     return (
         f"window {number} is open" if state == WindowState.OPEN else f"window {number} is cut, its verdict is awaited"
     )
-
-
-_HEAD = re.compile(r"^Window \d+ is [A-Z]+(?: \(waived\))?: ")
-
-
-def cause_words(sentence: str | None) -> str:
-    """The causes of a diagnosis, without its window and its next act."""
-    if not sentence:
-        return ""
-    return _HEAD.sub("", sentence).split(" Next: ")[0]
 
 
 # --- verdicts
@@ -140,7 +134,7 @@ def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLi
             c.VerdictLine(
                 name=f"{seen.name}#{verdict.number}",
                 url=links.verdict_url(seen.stream, seen.run.run_id, verdict.number),
-                state="PASS (waived)" if verdict.waived else verdict.state,
+                state=verdict_word(verdict),
                 window=verdict.win.number,
                 at=verdict.decided_at,
                 by=verdict.decided_by,
@@ -148,21 +142,3 @@ def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLi
             )
         )
     return tuple(found)
-
-
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What changed from one verdict's checks to the next one's, a line per check: "PUBLISHED broken → holds"."""
-    was = {check["check"]: check for check in before.get("checks", ())}
-    found = []
-    for check in after.get("checks", ()):
-        old = was.get(check["check"])
-        if old is None:
-            found.append(f"{check['check']} is new")
-        elif old["state"] != check["state"]:
-            found.append(f"{check['check']} {old['state'].lower()} → {check['state'].lower()}")
-        elif check["state"] == "BROKEN" and old["observed"] != check["observed"] and check.get("follows_from") is None:
-            found.append(f"{check['check']} {old['observed']} → {check['observed']}")
-    found += [
-        f"{name} is no longer listed" for name in was if name not in {x["check"] for x in after.get("checks", ())}
-    ]
-    return found or ["nothing changed"]

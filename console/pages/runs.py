@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
+from audit.core.diagnosis import told
 from audit.core.gate import Code, WindowGate
 from audit.gate import Standing
 from audit.models import Verdict
@@ -296,6 +297,6 @@ def verdict_title(found: Verdict) -> str:
 
 
 def verdict_said(found: Verdict) -> c.Said:
-    """The sentence of a verdict, as it was said then."""
-    sentence, _, following = str(found.body.get("sentence", "")).partition(" Next: ")
-    return c.Said(sentence, following)
+    """What a verdict says, with the act that it asked for then."""
+    diagnosis = told(found.body)
+    return c.Said(diagnosis.finding, diagnosis.following)

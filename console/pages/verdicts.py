@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponseBase
 
+from audit.core.verdict import changes
 from audit.models import Basis, Verdict
 from console import links
 from console.pages import checks, run_parts
@@ -93,14 +94,14 @@ def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpRes
         strip=run_parts.strip(seen, found.body.get("durability", "")),
         tabs=run_parts.tabs(seen, "verdict"),
         name=name,
-        state="PASS (waived)" if found.waived else found.state,
+        state=run_parts.verdict_word(found),
         sealed=sealed,
         at=found.decided_at,
         said=verdict_said(found),
         checks=checks.checks_of_body(found.body, verdict_title(found), evidence(seen)),
         bar=_body_bar(found.body),
         facts=_verdict_facts(seen, found),
-        since=tuple(run_parts.changes(before.body, found.body)) if before else (),
+        since=tuple(changes(before.body, found.body)) if before else (),
         compare=f"#{before.number}" if before else "",
         others=tuple(
             c.Link(f"#{each}", links.verdict_url(seen.stream, seen.run.run_id, each))

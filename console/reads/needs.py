@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import OuterRef, Subquery
 
+from audit.core.diagnosis import told
 from console.permissions import Act, may
 from console.reads import lanes
 from console.reads.attempts import LOST
@@ -216,7 +218,7 @@ newest AS (
      WHERE NOT EXISTS (SELECT FROM run_window later WHERE later.run_id = w.run_id AND later.number > w.number)
      ORDER BY x.since DESC LIMIT %(most)s)
 SELECT n.in_all, r.id, s.name, r.run_id, v.number, n.state,
-       CASE n.state WHEN 'FAIL' THEN v.body ->> 'sentence' ELSE coalesce(n.why, '') END, n.since
+       CASE n.state WHEN 'FAIL' THEN v.body END, coalesce(n.why, ''), n.since
   FROM newest n JOIN verdict v ON v.id = n.id JOIN run r ON r.id = n.run_id JOIN stream s ON s.id = r.stream_id
  ORDER BY n.since DESC
 """
@@ -228,7 +230,7 @@ def _fallen() -> tuple[tuple[FallenRun, ...], int]:
         cursor.execute(_FALLEN, {"days": FALLEN_DAYS, "most": LISTED_FALLEN})
         rows = cursor.fetchall()
     found = tuple(
-        FallenRun(RunName(run, stream, name), verdict, state, why, since)
-        for _, run, stream, name, verdict, state, why, since in rows
+        FallenRun(RunName(run, stream, name), verdict, state, told(json.loads(body)).why if body else why, since)
+        for _, run, stream, name, verdict, state, body, why, since in rows
     )
     return found, rows[0][0] if rows else 0

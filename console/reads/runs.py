@@ -15,7 +15,6 @@ from django.db.models import (
     Subquery,
     Sum,
 )
-from django.db.models.fields.json import KeyTextTransform
 
 from audit import gate
 from audit.models import Verdict
@@ -59,7 +58,6 @@ class VerdictSeen:
     waived: bool
     at: datetime
     by: str
-    sentence: str
     revision: int
 
     @property
@@ -124,15 +122,25 @@ def latest_verdicts(windows: Sequence[int]) -> dict[int, VerdictSeen]:
     return {row.win: row for row in rows}
 
 
+def newest_verdicts(runs: Sequence[int]) -> dict[int, Verdict]:
+    """The newest verdict of each run, of whichever window, with its body; by run number."""
+    found = Verdict.objects.filter(run__in=runs).order_by("run", "-number").distinct("run")
+    return {verdict.run_id: verdict for verdict in found}
+
+
+def newest_windows(runs: Sequence[int]) -> dict[int, tuple[int, str]]:
+    """Number and state of the newest window of each run, by run number."""
+    found = Window.objects.filter(run__in=runs).order_by("run", "-number").distinct("run")
+    return {run: (number, state) for run, number, state in found.values_list("run_id", "number", "state")}
+
+
 def history(run: Run) -> list[Verdict]:
     """The newest verdicts of a run, with their bodies, newest first."""
     return list(Verdict.objects.filter(run=run).select_related("win").order_by("-number")[:HISTORY])
 
 
 def _seen(verdicts: QuerySet[Verdict]) -> list[VerdictSeen]:
-    rows = verdicts.annotate(sentence=KeyTextTransform("sentence", "body")).values_list(
-        "number", "win_id", "state", "waived", "decided_at", "decided_by", "sentence", "revision"
-    )
+    rows = verdicts.values_list("number", "win_id", "state", "waived", "decided_at", "decided_by", "revision")
     return [VerdictSeen(*row) for row in rows]
 
 

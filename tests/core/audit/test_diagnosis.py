@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from audit.core import checks as c
 from audit.core import facts as f
-from audit.core.diagnosis import diagnose
-from audit.core.verdict import verdict
+from audit.core.diagnosis import diagnose, told
+from audit.core.verdict import body, verdict
 from tests.core.audit import world as w
 from tests.core.audit.test_verdict import EMPTY, waived
 
@@ -192,6 +193,39 @@ def test_what_cannot_be_cleared_is_said_first() -> None:
     facts = w.changed("publishing", w.changed("application", applied=99, missing=1), foreign=1)
     said = [cause.text for cause in diagnose(verdict(facts, w.NOW)).causes]
     assert said[:2] == ["1 event is not applied", "1 record of flights.bus is FOREIGN"]
+
+
+# ---- of a stored verdict --------------------------------------------------------------------------------------------
+
+
+def stored(name: str) -> dict[str, Any]:
+    judged = verdict(CASES[name], w.NOW)
+    return body(judged, 7, diagnose(judged, 7).sentence)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_stored_verdict_tells_what_it_said(name: str) -> None:
+    """Its causes, in their order, and its act are read from its checks, and make up the sentence that was stored."""
+    judged, told_ = diagnose(verdict(CASES[name], w.NOW), 7), told(stored(name))
+    assert (told_.causes, told_.act, told_.sentence) == (judged.causes, judged.act, say(name))
+    assert say(name) == (f"{told_.finding} Next: {told_.following}" if told_.act else told_.finding)
+    assert told_.finding.startswith("Window 1 is ") and told_.finding.endswith(f": {told_.why}")
+
+
+def test_causes_are_not_parsed_from_a_sentence() -> None:
+    """A topic may be called anything, and wording changes from version to version."""
+    spoilt = stored("issue") | {"sentence": "Window 1 is BLOCKED: Next: nothing. Window 2 is PASS: all is well."}
+    assert told(spoilt).why == "3 publishes (812 events) have no known outcome and 12 quarantine items are open."
+    assert told(spoilt).following == "reconcile the 3 publishes."
+    assert told({"schema": "passgate.verdict/2", "sentence": "As it was."}).why == "As it was."
+
+
+def test_a_body_of_before_says_of_a_whole_check_how_bad_it_is() -> None:
+    older = stored("BASIS BROKEN topic")
+    for check in older["checks"]:
+        for cause in check["causes"]:
+            del cause["severity"]
+    assert told(older) == told(stored("BASIS BROKEN topic"))
 
 
 if __name__ == "__main__":

@@ -277,3 +277,14 @@ def test_a_single_broker_is_labelled_development() -> None:
 def test_every_fact_is_one_that_the_tests_drop() -> None:
     optional = {x.name for x in fields(f.WindowFacts)} - {"window", "rules", "end", "behind", "waivers"}
     assert optional == set(w.FACTS)
+
+
+def test_what_changed_is_a_line_for_each_check() -> None:
+    before, after = v.body(judged(w.changed("quarantine", open=2)), 1, ""), v.body(judged(w.GOOD), 2, "")
+    assert v.changes(before, after) == ["QUARANTINE broken → holds"]
+    worse = v.body(judged(w.changed("quarantine", open=3)), 3, "")
+    assert v.changes(before, worse) == ["QUARANTINE 2 open, 5 resolved, 3 discarded → 3 open, 5 resolved, 3 discarded"]
+    fewer = after | {"checks": after["checks"][1:]}
+    assert v.changes(fewer, after) == ["COVERAGE is new"]
+    assert v.changes(after, fewer) == ["COVERAGE is no longer listed"]
+    assert v.changes(after, after) == ["nothing changed"]
