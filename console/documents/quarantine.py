@@ -11,7 +11,7 @@ from console.documents import Document, hexed, stamp
 from console.permissions import Role
 from console.reads.quarantine import first_event, pairs_of
 from ingest.core.contract import Contract, Format
-from ingest.core.masking import Masks, masked, masks_of
+from ingest.core.masking import Masks, masked, masked_headers, masks_of
 from ingest.core.reason import Reason
 from ingest.models import QuarantineItem, Run
 from ingest.streams import compiled
@@ -88,11 +88,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _headers(packed: bytes | None, masks: Masks) -> list[Document]:
-    """Null for a header that is masked, too: its name tells of it."""
-    return [
-        {"name": name, "value": None if name.lower() in masks.headers else _b64(value)}
-        for name, value in pairs_of(packed)
-    ]
+    return [{"name": name, "value": _b64(value)} for name, value in masked_headers(pairs_of(packed), masks)]
 
 
 def _b64(value: bytes | None) -> str | None:

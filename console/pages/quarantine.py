@@ -34,7 +34,7 @@ from ingest.core.contract import Contract, Format
 from ingest.core.errors import PassgateError
 from ingest.core.ids import RunId
 from ingest.core.ledger_rows import unpacked_headers
-from ingest.core.masking import Masks, masked
+from ingest.core.masking import Masks, masked, masked_headers
 from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Receipt, Resolution, Run
 from ingest.streams import compiled
@@ -241,8 +241,6 @@ def item(request: HttpRequest, number: int) -> HttpResponseBase:
     hidden = hidden_from(request, found)
     following, left = reads.next_open(found)
     headers, more = reads.headers_of(found.headers) if not hidden else ((), 0)
-    unseen = _masks(found.headers, contract_of(found)).headers
-    headers = tuple((name, None if name.lower() in unseen else value) for name, value in headers)
     context = c.ItemPage(
         id=number,
         strip=run_parts.strip(seen),
@@ -260,7 +258,7 @@ def item(request: HttpRequest, number: int) -> HttpResponseBase:
         payload=_payload(found, hidden),
         hidden=hidden or _masked_why(found),
         key=bytes(found.key) if found.key is not None and not hidden else None,
-        headers=headers,
+        headers=tuple(masked_headers(headers, _masks(found.headers, contract_of(found)))),
         headers_left=more,
         bytes=len(found.value) if found.value is not None else None,
         raw_url="" if hidden or found.value is None else reverse("item-raw", args=[number]),

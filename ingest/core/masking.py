@@ -86,6 +86,11 @@ def masked(value: bytes | None, masks: Masks) -> tuple[bytes | None, str]:
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"), f"masked: {', '.join(hits)}"
 
 
+def masked_headers(pairs: Iterable[Header], masks: Masks) -> list[Header]:
+    """Headers with null for the value of each that is masked, however its name is written: its name tells of it."""
+    return [(name, None if name.lower() in masks.headers else value) for name, value in pairs]
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.core.errors import RecordError
-from ingest.core.masking import Masks, covers, masked, masks_of, parse_mask, pointer_of, step
+from ingest.core.masking import Masks, covers, masked, masked_headers, masks_of, parse_mask, pointer_of, step
 from ingest.core.pointer import parse_pointer
 
 SECRET = "N14228"
@@ -84,6 +84,8 @@ def test_a_cloudevent_in_binary_mode_is_masked_as_in_structured_form() -> None:
     pointers = [parse_mask("/data/tail"), parse_mask("/subject")]
     found = masks_of(pointers, True, BINARY)
     assert found.headers >= {"ce_subject"}
+    shown_headers = masked_headers([("CE_Subject", b"N14228"), ("other", b"seen"), ("none", None)], found)
+    assert shown_headers == [("CE_Subject", None), ("other", b"seen"), ("none", None)]
     shown, why = masked(b'{"tail": "N14228"}', found)
     assert (shown, why) == (b'{"tail": "masked"}', "masked: /tail")
     structured = masks_of(pointers, True, [("Content-Type", b"application/cloudevents+json; charset=utf-8")])
