@@ -87,6 +87,22 @@ class SameAct:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirm:
+    """What every page that acts has: where its form goes and Back leads, its one button, whether this person may, what
+    went wrong, the same act elsewhere. `nothing` says why there is nothing to do; `hidden` is the selection.
+    """
+
+    url: str
+    back: str
+    button: str
+    nothing: str
+    answer: Answer
+    errors: tuple[str, ...]
+    same: SameAct
+    hidden: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Pager:
     """Keyset pages: `first` and `next` are empty where there is no such page."""
 
@@ -280,35 +296,25 @@ class RunPage:
 
 @dataclass(frozen=True, slots=True)
 class SealPage:
-    """`/runs/{s}/{run}/seal`: the confirm page of sealing. `done` says why there is nothing to seal. `hidden`: offsets
-    behind an open transaction, which would go to the next window."""
+    """`/runs/{s}/{run}/seal`: the confirm page of sealing. `hidden`: offsets behind an open transaction, which would go
+    to the next window."""
 
+    confirm: Confirm
     strip: Strip
-    url: str
     ranges: tuple[tuple[str, int, int | None, int | None], ...]
     behind: int | None
     hidden: int
     totals: str
-    errors: tuple[str, ...]
-    answer: Answer
-    same: SameAct
-    back: str
-    done: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgePage:
-    """`/runs/{s}/{run}/judge`: the confirm page of closing. `done` says why nothing can be judged."""
+    """`/runs/{s}/{run}/judge`: the confirm page of closing."""
 
+    confirm: Confirm
     strip: Strip
-    url: str
     said: Said | None
-    errors: tuple[str, ...]
-    answer: Answer
-    same: SameAct
-    back: str
     by_itself: bool
-    done: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -586,24 +592,19 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ResolvePage:
-    """`/quarantine/{id}/resolve`, or of a selection; `hidden` is the selection as the form carries it.
+    """`/quarantine/{id}/resolve`, or of a selection.
 
     `beyond` are the runs in which discarding would exceed the contract's bound: one of them is to be typed.
     """
 
+    confirm: Confirm
     title: str
-    url: str
-    back: str
     headline: str
     rows: tuple[ItemRow, ...]
     count: int
     choices: tuple[Choice, ...]
     chosen: str
     reason: str
-    errors: tuple[str, ...]
-    answer: Answer
-    same: SameAct
-    hidden: tuple[tuple[str, str], ...] = ()
     then_next: bool = True
     joined: int = 0
     beyond: tuple[str, ...] = ()
@@ -673,17 +674,13 @@ class AttemptPage:
 class ReconcilePage:
     """The confirm page of Reconcile, for one attempt or for all of a run."""
 
+    confirm: Confirm
     title: str
-    url: str
     rows: tuple[AttemptRow, ...]
     events: int
     attempts: int
     joined: int
     run: str
-    errors: tuple[str, ...]
-    answer: Answer
-    same: SameAct
-    back: str
 
 
 # --- the rest

@@ -1,38 +1,30 @@
-"""Quarantine: groups by reason, lists, one item with its difference, and resolving."""
+"""Quarantine: groups by reason, lists, one item with its difference."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 
 from console import links
 from console.documents.quarantine import hidden_because, masks_for
 from console.pages import contexts as c
 from console.pages import run_parts
-from console.pages.acting import NO_REASON, Errors, failed, reason_in, refuse
 from console.pages.fields import difference
 from console.pages.receipts import place
 from console.pages.runs import number_in
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act, Answer, may, roles_of
 from console.phrases import flag_words, reason_name, reason_words
-from console.reads import measuring, runs
 from console.reads import quarantine as reads
+from console.reads import runs
 from console.reads.named import RunName, run_names
 from console.safe_text import text_of
-from console.whole import whole
-from ingest import quarantine as verbs
 from ingest.core.cloudevents import structured_form
 from ingest.core.contract import Contract, Format
 from ingest.core.errors import PassgateError
-from ingest.core.ids import RunId
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.masking import Masks, masked, masked_headers
 from ingest.core.reason import Reason
@@ -40,10 +32,7 @@ from ingest.models import Event, ItemState, QuarantineItem, Receipt, Resolution,
 from ingest.streams import compiled
 
 MOST_SHOWN = 20_000  # characters of a payload; the raw bytes are a download away
-MOST_TICKED = 200
-MOST_NAME = 400  # characters of what somebody types to confirm
 
-WHY = "why, for whoever audits this"
 NOT_YET = "Not yet: a redrive is a plan, and plans come with a later version."
 CHOICES = (
     (
@@ -393,241 +382,3 @@ def raw(request: HttpRequest, number: int) -> HttpResponseBase:
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Cache-Control"] = "no-store"
     return answer
-
-
-# --- resolving
-
-
-@needs(Act.LOOK, acts=True)
-def resolve(request: HttpRequest, number: int) -> HttpResponseBase:
-    """`/quarantine/{id}/resolve`: one item, then the next one."""
-    found = item_or_404(number)
-    following, _ = reads.next_open(found)
-    done = links.item_url(following) if following else reverse("quarantine")
-    subject = _Subject(
-        [found],
-        f"Resolve item {number}",
-        reason_name(found.reason),
-        reverse("resolve", args=[number]),
-        links.item_url(number),
-        done if request.POST.get("next") else links.item_url(number),
-        f"passgate quarantine resolve {number}",
-        f"POST /api/v1/quarantine/{number}/resolve",
-    )
-    return _resolving(request, subject)
-
-
-@needs(Act.LOOK, acts=True)
-def resolve_many(request: HttpRequest) -> HttpResponseBase:
-    """`/quarantine/resolve?group=&upto=` or `?item=1&item=2`: a selection, frozen when the page was made."""
-    given = request.POST if request.method == "POST" else request.GET
-    named = reads.group_key(given.get("group", ""))
-    if named is not None:
-        return _resolving(request, _group_subject(named, given.get("upto", "")))
-    numbers = sorted({number for each in given.getlist("item") if (number := whole(each)) is not None})[:MOST_TICKED]
-    found = reads.some(numbers)
-    if not found:
-        raise Http404
-    ids = " ".join(str(each.id) for each in found)
-    body = f'"items": [{", ".join(str(each.id) for each in found)}], '
-    back = reverse("group", args=[f"{found[0].run_number}-{reason_name(found[0].reason)}"])
-    return _resolving(
-        request,
-        _Subject(
-            found,
-            f"Resolve {len(found)} items",
-            "",
-            reverse("resolve-many"),
-            back,
-            back,
-            f"passgate quarantine resolve {ids}",
-            "POST /api/v1/quarantine/resolve",
-            body,
-        ),
-    )
-
-
-MOST_LISTED = 20  # items that stand on a confirm page
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """What is to be resolved, and how pages, commands and the API name it. `done` is where a person goes after it.
-
-    `items` are all of it, or the first ones of a `group`, which has `count`.
-    """
-
-    items: Sequence[QuarantineItem]
-    title: str
-    reason: str
-    url: str
-    back: str
-    done: str
-    command: str
-    api: str
-    body: str = ""
-    group: verbs.Group | None = None
-    count: int = 0
-
-    @property
-    def open(self) -> list[int]:
-        return [each.id for each in self.items if each.state == ItemState.OPEN]
-
-    @property
-    def number(self) -> int:
-        """How many items the button resolves."""
-        return self.count if self.group else len(self.open)
-
-    def discards(self) -> tuple[verbs.Discards, ...]:
-        return verbs.discards_of_group(self.group) if self.group else verbs.discards_of(self.open)
-
-    def resolve(self, actor: str, resolution: Resolution, reason: str, beyond: Sequence[str]) -> verbs.Resolved:
-        if self.group:
-            return verbs.resolve_group(self.group, actor, resolution, reason, beyond)
-        return verbs.resolve(self.open, actor, resolution, reason, beyond)
-
-
-def _group_subject(named: reads.GroupKey, upto: str) -> _Subject:
-    last = whole(upto) or 0
-    run = run_names([named.run]).get(named.run)
-    if run is None or not last:
-        raise Http404
-    found, count = reads.upto(named, last, MOST_LISTED)
-    back = reverse("group", args=[named.text])
-    name = f"{run.stream}/{run.run_id}"
-    return _Subject(
-        found,
-        f"Resolve all {count:,} of {name}",
-        named.reason.name,
-        reverse("resolve-many"),
-        back,
-        back,
-        f"passgate quarantine resolve {shlex.quote(name)} --reason {named.reason.name}",
-        "POST /api/v1/quarantine/resolve",
-        '"items": [...], ',
-        verbs.Group(RunId(named.run), named.reason, last),
-        count,
-    )
-
-
-def _resolving(request: HttpRequest, subject: _Subject) -> HttpResponseBase:
-    answer = may(request.user, Act.RESOLVE)
-    chosen, reason = request.POST.get("resolution", ""), reason_in(request)
-    discards = subject.discards()
-    beyond = tuple(each.run for each in discards if each.beyond)
-    choices = _choices(subject, discards)
-    errors = Errors()
-    if request.method == "POST":
-        errors = _refusals(request, answer, subject, choices, chosen, reason) or _resolve(
-            request, subject, chosen, reason
-        )
-        if not errors:
-            return HttpResponseRedirect(subject.done)
-    resolution = chosen if chosen in Resolution.values else _only(choices)
-    context = c.ResolvePage(
-        title=subject.title,
-        url=subject.url,
-        back=subject.back,
-        headline=reason_words(Reason[subject.reason]) if subject.reason in Reason.__members__ else "",
-        rows=item_rows(subject.items[:MOST_LISTED]),
-        count=subject.number,
-        choices=choices,
-        chosen=resolution,
-        reason=reason,
-        errors=errors,
-        answer=answer,
-        same=c.SameAct(
-            f'{subject.command} --resolution {resolution} --because "{WHY}"' + _named_in_command(resolution, beyond),
-            subject.api,
-            f'{{{subject.body}"resolution": "{resolution}", "reason": "{WHY}"{_named_in_body(resolution, beyond)}}}',
-        ),
-        hidden=_hidden_inputs(subject),
-        then_next=len(subject.items) == 1 and not subject.group,
-        joined=_joined(subject),
-        beyond=beyond,
-        confirmed=request.POST.get("beyond", "")[:MOST_NAME],
-    )
-    return page(request, "resolve", context, here="quarantine", status=errors.status)
-
-
-def _hidden_inputs(subject: _Subject) -> tuple[tuple[str, str], ...]:
-    """The selection as the form carries it, so that confirming means exactly what was shown."""
-    if subject.group:
-        return (("group", _key(subject.group).text), ("upto", str(subject.group.upto)))
-    if len(subject.items) == 1:
-        return ()
-    return tuple(("item", str(each.id)) for each in subject.items)
-
-
-def _joined(subject: _Subject) -> int:
-    """How many of the same kind arrived since the selection was frozen."""
-    return reads.later(_key(subject.group), subject.group.upto) if subject.group else 0
-
-
-def _key(group: verbs.Group) -> reads.GroupKey:
-    return reads.GroupKey(group.run, group.reason)
-
-
-def _named_in_command(resolution: str, beyond: Sequence[str]) -> str:
-    meant = resolution == Resolution.DISCARDED
-    return "".join(f" --beyond-bound {shlex.quote(run)}" for run in beyond if meant)
-
-
-def _named_in_body(resolution: str, beyond: Sequence[str]) -> str:
-    return f', "beyond_bound": {json.dumps(beyond)}' if beyond and resolution == Resolution.DISCARDED else ""
-
-
-def _sums(found: verbs.Discards) -> str:
-    """ "flights/2013-01, window 1: 50 allowed, 0 used, this makes 10,000: the window can then never pass." """
-    words = f"{found.run}, window {found.window}: {found}"
-    return f"{words}: the window can then never pass." if found.beyond else f"{words}."
-
-
-def _choices(subject: _Subject, discards: Sequence[verbs.Discards]) -> tuple[c.Choice, ...]:
-    mismatch = all(each.reason == Reason.PAYLOAD_MISMATCH for each in subject.items)
-    no_first = "" if mismatch else "There is no first payload that could stand."
-    found = tuple(
-        c.Choice(
-            value,
-            word,
-            words,
-            no_first if value == Resolution.ACCEPTED_FIRST else "",
-            tuple(_sums(each) for each in discards) if value == Resolution.DISCARDED else (),
-        )
-        for value, word, words in CHOICES
-    )
-    return (*found, c.Choice("REDRIVE", "Redrive", "Send it through admission again.", NOT_YET))
-
-
-def _only(choices: Sequence[c.Choice]) -> str:
-    """The first that is allowed."""
-    return next((each.value for each in choices if not each.refused), "")
-
-
-def _refusals(
-    request: HttpRequest, answer: Answer, subject: _Subject, choices: Sequence[c.Choice], chosen: str, reason: str
-) -> Errors:
-    if not answer:
-        return refuse(request, Act.RESOLVE, answer)
-    wrong = []
-    if not any(each.value == chosen and not each.refused for each in choices):
-        wrong.append("Choose what becomes of it.")
-    if not reason:
-        wrong.append(NO_REASON)
-    if not subject.number:
-        wrong.append("Nothing of this is open any more.")
-    return Errors.of(wrong)
-
-
-def _resolve(request: HttpRequest, subject: _Subject, chosen: str, reason: str) -> Errors:
-    try:
-        typed = request.POST.get("beyond", "").replace("\x00", "").strip()
-        done = subject.resolve(request.user.get_username(), Resolution(chosen), reason, [typed])
-    except PassgateError as error:
-        return failed(error)
-    for win in done.windows:
-        measuring.forget(win)
-    messages.success(
-        request, f"Resolved {done.items:,} item{'' if done.items == 1 else 's'}. The window is judged again by itself."
-    )
-    return Errors()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
+from typing import ClassVar
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest
 from django.urls import reverse
 
 from audit.core.diagnosis import left_behind
@@ -13,64 +14,66 @@ from audit.cut import seal_run
 from console import links
 from console.pages import contexts as c
 from console.pages import run_parts
-from console.pages.acting import Errors, failed, refuse
+from console.pages.confirm import Confirmation, Done, confirmed
 from console.pages.runs import scope_or_404
-from console.pages.shell import needs, page
-from console.permissions import Act, Answer, may
-from console.reads import lanes, measuring, runs
+from console.permissions import Act
+from console.reads import lanes, runs
 from ingest.core.contract import Totals
-from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
 from ingest.models import ControlTotal, WindowRange, WindowState
 
 
-@needs(Act.LOOK, acts=True)
-def seal(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
-    """Confirm on GET, seal on POST. Sealing twice changes nothing, and the verb says so."""
+@confirmed
+def seal(request: HttpRequest, stream: str, run: str) -> Sealing:
+    """Sealing twice changes nothing, and the verb says so."""
     seen = scope_or_404(request, stream, run)
-    answer = may(request.user, Act.SEAL)
-    errors = Errors()
-    if request.method == "POST":
-        errors = _seal(request, seen, answer)
-        if not errors:
-            return HttpResponseRedirect(links.run_url(seen.stream, seen.run.run_id))
-    return page(request, "seal", _page(seen, answer, errors), here="runs", status=errors.status)
-
-
-def _seal(request: HttpRequest, seen: runs.Scope, answer: Answer) -> Errors:
-    if not answer:
-        return refuse(request, Act.SEAL, answer)
-    try:
-        done = seal_run(seen.stream, seen.run.run_id, request.user.get_username())
-    except PassgateError as error:
-        return failed(error)
-    if seen.window:
-        measuring.forget(WindowId(seen.window.id))
-    words = "was sealed before; nothing changed" if done.result == "same" else "is sealed; it is judged by itself"
-    left = left_behind(done.behind)
-    messages.success(request, f"Window {done.window} {words}.{f' {left}.' if left else ''}")
-    return Errors()
-
-
-def _page(seen: runs.Scope, answer: Answer, errors: tuple[str, ...]) -> c.SealPage:
-    name = f"{seen.stream}/{seen.run.run_id}"
-    ranges, behind, hidden = _ranges(seen)
-    return c.SealPage(
-        strip=run_parts.strip(seen),
+    return Sealing(
+        seen,
         url=reverse("seal", args=[seen.stream, seen.run.run_id]),
-        ranges=ranges,
-        behind=behind,
-        hidden=hidden,
-        totals=_totals(seen),
-        errors=errors,
-        answer=answer,
-        same=c.SameAct(
-            f"passgate run seal {shlex.quote(name)}",
-            f"POST /api/v1/streams/{seen.stream}/runs/{links.run_segment(seen.run.run_id)}/seal",
-        ),
         back=links.run_url(seen.stream, seen.run.run_id),
-        done=_done(seen),
     )
+
+
+@dataclass(frozen=True)
+class Sealing(Confirmation):
+    """Cutting the open window of a run."""
+
+    permission: ClassVar[Act] = Act.SEAL
+    template: ClassVar[str] = "seal"
+    here: ClassVar[str] = "runs"
+    button: ClassVar[str] = "Confirm: seal"
+
+    seen: runs.Scope
+    url: str
+    back: str
+
+    def nothing(self) -> str:
+        return _done(self.seen)
+
+    def same(self) -> c.SameAct:
+        run = links.run_segment(self.seen.run.run_id)
+        return c.SameAct(
+            f"passgate run seal {shlex.quote(self.seen.name)}",
+            f"POST /api/v1/streams/{self.seen.stream}/runs/{run}/seal",
+        )
+
+    def act(self, actor: str) -> Done:
+        done = seal_run(self.seen.stream, self.seen.run.run_id, actor)
+        words = "was sealed before; nothing changed" if done.result == "same" else "is sealed; it is judged by itself"
+        left = left_behind(done.behind)
+        message = f"Window {done.window} {words}.{f' {left}.' if left else ''}"
+        return Done(message, self.back, [WindowId(self.seen.window.id)] if self.seen.window else [])
+
+    def page(self, confirm: c.Confirm) -> c.SealPage:
+        ranges, behind, hidden = _ranges(self.seen)
+        return c.SealPage(
+            confirm=confirm,
+            strip=run_parts.strip(self.seen),
+            ranges=ranges,
+            behind=behind,
+            hidden=hidden,
+            totals=_totals(self.seen),
+        )
 
 
 def _done(seen: runs.Scope) -> str:

@@ -1,31 +1,23 @@
-"""Unknown publishes: the list, one attempt with its timeline, and the confirm page of Reconcile."""
+"""Unknown publishes: the list, and one attempt with its timeline."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from console import links
 from console.pages import contexts as c
-from console.pages.acting import Errors, refuse
 from console.pages.runs import number_in
 from console.pages.shell import RUNNING, STEADY, needs, page
-from console.permissions import Act, Answer, may
+from console.permissions import Act, may
 from console.phrases import span_words
 from console.reads import attempts as reads
 from console.reads import quarantine
 from console.reads.attempts import LOST
-from console.reads.named import RunName
-from console.whole import whole
-from ingest.core.errors import PassgateError
-from ingest.core.ids import AttemptId
 from ingest.models import AttemptState, Scan
-from ingest.publish import reconcile as verbs
 
 NOTHING_UNKNOWN = "No publish has an unknown outcome."
 
@@ -263,118 +255,4 @@ def _scanned(partition: dict[str, object]) -> str:
     return (
         f"partition {partition.get('partition')} [{partition.get('lo')}, {partition.get('hi')}), "
         f"{partition.get('scanned')} records"
-    )
-
-
-# --- Reconcile
-
-
-@needs(Act.LOOK, acts=True)
-def reconcile_one(request: HttpRequest, number: int) -> HttpResponseBase:
-    """`/attempts/{id}/reconcile`: confirm."""
-    found = reads.one(number)
-    if found is None:
-        raise Http404
-    return _confirm(
-        request,
-        [found],
-        found.run,
-        f"Reconcile attempt {number}",
-        reverse("reconcile-one", args=[number]),
-        links.attempt_url(number),
-    )
-
-
-@needs(Act.LOOK, acts=True)
-def reconcile(request: HttpRequest) -> HttpResponseBase:
-    """`/unknown/reconcile?run=stream/run`: confirm all of a run."""
-    name = request.GET.get("run", "")
-    run = quarantine.run_named(name)
-    if run is None:
-        raise Http404
-    named = RunName(run.id, run.stream.name, run.run_id)
-    found = reads.lost_of_run(run.id)
-    url = links.with_query(reverse("reconcile"), run=name)
-    return _confirm(request, found, named, f"Reconcile all of {name}", url, links.run_url(run.stream.name, run.run_id))
-
-
-def _confirm(
-    request: HttpRequest,
-    found: Sequence[reads.Listed],
-    run: RunName | None,
-    title: str,
-    url: str,
-    back: str,
-) -> HttpResponseBase:
-    answer = may(request.user, Act.RECONCILE)
-    named = {number for each in request.POST.getlist("attempt") if (number := whole(each)) is not None}
-    errors = Errors()
-    if request.method == "POST":
-        # What was named on the page is what is asked for; what became unknown since is said, and not part of it.
-        chosen = [each for each in found if each.attempt.id in named]
-        errors = _refusals(request, answer, chosen) or _request(request, chosen)
-        if not errors:
-            return HttpResponseRedirect(back)
-    context = _confirm_page(found, run, title, url, back, errors, answer, named)
-    return page(request, "reconcile", context, here="unknown", status=errors.status)
-
-
-def _refusals(request: HttpRequest, answer: Answer, chosen: Sequence[reads.Listed]) -> Errors:
-    if not answer:
-        return refuse(request, Act.RECONCILE, answer)
-    if not any(each.attempt.state in LOST for each in chosen):
-        return Errors.of(["None of these attempts is UNKNOWN any more. Nothing was asked for."], 409)
-    return Errors()
-
-
-def _request(request: HttpRequest, chosen: Sequence[reads.Listed]) -> Errors:
-    """Ask for each; a refusal of one leaves the others asked for."""
-    fresh, already, errors = 0, 0, []
-    for each in chosen:
-        if each.attempt.state not in LOST:
-            continue
-        try:
-            asked = verbs.request(AttemptId(each.attempt.id), request.user.get_username())
-        except PassgateError as error:
-            errors.append(f"Attempt {each.attempt.id}: {error}")
-            continue
-        fresh, already = fresh + asked, already + (not asked)
-    if not errors:
-        before = f" {already} had been asked for already." if already else ""
-        messages.success(
-            request,
-            f"Asked to reconcile {fresh} attempt{'' if fresh == 1 else 's'}.{before} The lane's owner "
-            "fences the old producer first, then looks; the run is judged again by itself.",
-        )
-    return Errors.of(errors, 409)
-
-
-def _confirm_page(
-    found: Sequence[reads.Listed],
-    run: RunName | None,
-    title: str,
-    url: str,
-    back: str,
-    errors: tuple[str, ...],
-    answer: Answer,
-    named: set[int],
-) -> c.ReconcilePage:
-    name = f"{run.stream}/{run.run_id}" if run else ""
-    waiting = [each for each in found if each.attempt.state in LOST]
-    return c.ReconcilePage(
-        title=title,
-        url=url,
-        rows=rows(found),
-        events=sum(each.attempt.events for each in waiting),
-        attempts=len(waiting),
-        joined=sum(each.attempt.id not in named for each in found) if named else 0,
-        run=name,
-        errors=errors,
-        answer=answer,
-        same=c.SameAct(
-            f"passgate reconcile {shlex.quote(name)}",
-            "\n".join(f"POST /api/v1/attempts/{each.attempt.id}/reconcile" for each in waiting[:5])
-            + (f"\n… and {len(waiting) - 5} more" if len(waiting) > 5 else ""),
-        ),
-        back=back,
     )
