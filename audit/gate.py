@@ -97,14 +97,14 @@ class RunStanding:
     windows: Mapping[int, Standing]
 
 
-def standing(runs: Sequence[int]) -> dict[int, RunStanding]:
+def standing(runs: Sequence[RunId]) -> dict[RunId, RunStanding]:
     """How the gates of these runs stand, by the rule that readers are answered by (`decide_gate`); by run.
 
     Runs without a window are left out. For showing only: nothing is logged, and nobody may read by it.
     """
     with read() as cur:
         rows = cur.execute(sql.standing, {"runs": list(runs)}).fetchall()
-    found: dict[int, list[Any]] = defaultdict(list)
+    found: dict[RunId, list[Any]] = defaultdict(list)
     for row in rows:
         found[row.run].append(row)
     return {run: _of_run(rows) for run, rows in found.items()}

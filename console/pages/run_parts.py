@@ -12,6 +12,7 @@ from console import links
 from console.pages import contexts as c
 from console.pages.charts import LedgerBar
 from console.reads.runs import Ledger, Scope, ledgers_of_runs, newest_verdicts, newest_windows
+from ingest.core.ids import RunId
 from ingest.models import Run, WindowState
 
 
@@ -73,13 +74,14 @@ def rows(runs: Sequence[Run]) -> tuple[c.RunRow, ...]:
     """Rows of a list of runs: four queries, however many runs."""
     numbers = [run.id for run in runs]
     windows = newest_windows(numbers)
-    verdicts, standing, ledgers = newest_verdicts(numbers), gate.standing(numbers), ledgers_of_runs(numbers)
+    verdicts, ledgers = newest_verdicts(numbers), ledgers_of_runs(numbers)
+    standing = gate.standing([RunId(number) for number in numbers])
     return tuple(
         _row(
             run,
             windows.get(run.id),
             verdicts.get(run.id),
-            standing.get(run.id),
+            standing.get(RunId(run.id)),
             LedgerBar(*ledgers.get(run.id, Ledger())),
         )
         for run in runs

@@ -22,6 +22,7 @@ from console import links
 from console.reads.named import stream_named
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
+from ingest.core.ids import RunId
 from ingest.models import Batch, Run, RunState, Window
 from ingest.streams import compiled
 
@@ -113,7 +114,7 @@ def scope(stream: str, segment: str, window: int | None = None) -> Scope | None:
     if window and chosen is None:
         return None
     numbers = [each.id for each in windows]
-    return Scope(run, windows, chosen, latest_verdicts(numbers), gate.standing([run.id]).get(run.id))
+    return Scope(run, windows, chosen, latest_verdicts(numbers), gate.standing([RunId(run.id)]).get(RunId(run.id)))
 
 
 def latest_verdicts(windows: Sequence[int]) -> dict[int, VerdictSeen]:

@@ -64,12 +64,13 @@ def test_lists_and_pages_say_open_where_a_reader_is_let_in_and_nowhere_else(
 
 def test_a_standing_is_what_readers_are_answered_and_logs_nothing(live: object) -> None:
     from audit.models import GateDecision
+    from ingest.core.ids import RunId
     from ingest.models import Run
 
     flow = Flow()
     passed(flow)
     run = Run.objects.get(stream__name=flow.name)
-    found = gate.standing([run.id])[run.id]
+    found = gate.standing([RunId(run.id)])[RunId(run.id)]
     assert not GateDecision.objects.filter(stream=flow.name).exists()
     asked = decide_gate(flow.name, "r1", None, "mart")
     assert (found.run.decision.code, found.run.decision.verdict) == (asked.code, asked.verdict)
