@@ -44,11 +44,11 @@ AUTO = "passgate"
 FIRST_PAUSE, LONGEST_PAUSE = 4.0, 60.0
 
 
-class NotSealed(RunError):
+class NotCut(RunError):
     """Only a cut window is judged."""
 
-    code: ClassVar[str] = "not_sealed"
-    what: ClassVar[str] = "the window is not sealed"
+    code: ClassVar[str] = "not_cut"
+    what: ClassVar[str] = "the window is not cut"
 
 
 class AnotherCloser(RunError):
@@ -120,12 +120,12 @@ class Stored:
     new: bool = True
 
 
-def window_of(stream: str, run_id: str, window: int | None = None) -> WindowId:
+def window_of(stream: str, run_name: str, window: int | None = None) -> WindowId:
     """The window's number in the database; None: the run's newest. Raises NotFound."""
     with read() as cur:
-        row = cur.execute(sql.window_of, {"stream": stream, "run_id": run_id, "window": window}).fetchone()
+        row = cur.execute(sql.window_of, {"stream": stream, "run_name": run_name, "window": window}).fetchone()
     if row is None:
-        name = f"{stream}/{run_id}" + (f" window {window}" if window is not None else "")
+        name = f"{stream}/{run_name}" + (f" window {window}" if window is not None else "")
         raise NotFound(expected=name, found="none")
     return WindowId(row.id)
 
@@ -134,14 +134,14 @@ def window_of(stream: str, run_id: str, window: int | None = None) -> WindowId:
 
 
 def close_run(
-    stream: str, run_id: str, actor: str, window: int | None = None, wait: timedelta = timedelta(0)
+    stream: str, run_name: str, actor: str, window: int | None = None, wait: timedelta = timedelta(0)
 ) -> Stored:
     """Judges the run's newest window (or one of them) and stores the verdict, whatever it says.
 
     After a PASS only a FAIL is stored: a PASS again is the one that stands, anything else raises PassStands. `wait`:
-    how long to let lanes work before judging. Raises NotFound, NotSealed, WindowFailed, AnotherCloser, FactsTooOld.
+    how long to let lanes work before judging. Raises NotFound, NotCut, WindowFailed, AnotherCloser, FactsTooOld.
     """
-    win = window_of(stream, run_id, window)
+    win = window_of(stream, run_name, window)
     until = time.monotonic() + wait.total_seconds()
     while True:
         judged = judge(win)
@@ -171,7 +171,7 @@ def judge(win: WindowId) -> Judged:
 
 
 def _look(win: WindowId) -> tuple[Contract, look.Captured, dict[SourceId, int]]:
-    """What Kafka says of a sealed window, and by source the offsets of gaps that a second reader found records in.
+    """What Kafka says of a cut window, and by source the offsets of gaps that a second reader found records in.
 
     What can be written down of it is: the bus's end, and gaps that are proven.
     """
@@ -179,7 +179,7 @@ def _look(win: WindowId) -> tuple[Contract, look.Captured, dict[SourceId, int]]:
         row = window_row(cur, win)
         failed = cur.execute(sql.failed, {"win": win}).fetchone()
     if row.state != "CUT":
-        raise NotSealed(expected="a sealed window", found=f"window {row.number} is {row.state}", next_step="seal it")
+        raise NotCut(expected="a cut window", found=f"window {row.number} is {row.state}", next_step="cut it")
     if failed is not None:
         raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="open a new run")
     contract = compiled(row.contract_id).contract
@@ -209,7 +209,7 @@ def store(judged: Judged, actor: str) -> Stored:
 
 def _too_old(judged: Judged, found: str) -> FactsTooOld:
     bound = w.age(judged.measurement.facts.rules.sample_max_age)
-    return FactsTooOld(expected=f"facts at most {bound} old", found=found, next_step="judge it again")
+    return FactsTooOld(expected=f"facts at most {bound} old", found=found, next_step="close it again")
 
 
 def diagnosis_now(win: WindowId, permissions: set[str] | None = None) -> Diagnosis:
@@ -286,17 +286,17 @@ def _store(judged: Judged, actor: str) -> Stored:
         if cur.execute(sql.judged, {"win": judged.win, "revision": judged.revision}).fetchone() is None:
             raise _moved_on(cur, judged)
         failpoint("verdict.after_revision")
-        number = int(one(cur.execute(sql.next_number, {"run": row.run_number})).number)
+        number = int(one(cur.execute(sql.next_number, {"run": row.run_id})).number)
         stored = _insert(cur, judged, number, actor)
         failpoint("verdict.after_row")
         gate.follow(cur, judged.win, stored.id, judged.verdict.state is v.State.PASS, judged.measured_at)
         failpoint("verdict.after_gate")
-        cur.execute(sql.close_run, {"run": row.run_number})
+        cur.execute(sql.close_run, {"run": row.run_id})
         failpoint("verdict.after_run")
         _record_fallen(cur, row, actor)
         failpoint("verdict.after_fallen")
         detail = {"verdict": stored.name, "state": str(judged.verdict.state), "digest": stored.digest.hex()}
-        record_act(cur, actor, "run.verdict", f"{row.stream}/{row.run_id}", stored.sentence, detail)
+        record_act(cur, actor, "run.verdict", f"{row.stream}/{row.run_name}", stored.sentence, detail)
         failpoint("verdict.before_commit")
     return stored
 
@@ -312,7 +312,7 @@ def _stands(cur: Cursor, judged: Judged, newest: Any) -> Stored:
         )
     row = judged.measurement.row
     cur.execute(sql.looked, {"win": judged.win, "revision": judged.revision})
-    name, digest = f"{row.stream}/{row.run_id}#{newest.number}", bytes(newest.digest)
+    name, digest = f"{row.stream}/{row.run_name}#{newest.number}", bytes(newest.digest)
     return Stored(newest.id, name, newest.number, judged.verdict, digest, newest.body["sentence"], new=False)
 
 
@@ -321,10 +321,10 @@ MOST_NAMED = 100
 
 def _record_fallen(cur: Cursor, row: Any, actor: str) -> None:
     """What was joined with this run is shut by the verdict's own transaction (context_falls): that is an act, too."""
-    gone = cur.execute(sql.fallen_with, {"run": row.run_number}).fetchall()
+    gone = cur.execute(sql.fallen_with, {"run": row.run_id}).fetchall()
     if gone:
         detail = {"shut": [found.verdict for found in gone[:MOST_NAMED]], "count": len(gone)}
-        record_act(cur, actor, "gate.shut", f"{row.stream}/{row.run_id}", gone[0].shut_why, detail)
+        record_act(cur, actor, "gate.shut", f"{row.stream}/{row.run_name}", gone[0].shut_why, detail)
 
 
 def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
@@ -333,7 +333,7 @@ def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
     body = v.body(verdict, number, sentence)
     digest = v.digest(body)
     values = {
-        "run": row.run_number,
+        "run": row.run_id,
         "number": number,
         "win": judged.win,
         "revision": judged.revision,
@@ -349,7 +349,7 @@ def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
         "valid": verdict.valid_until,
     }
     stored = one(cur.execute(sql.insert_verdict, values))
-    return Stored(stored.id, f"{row.stream}/{row.run_id}#{number}", number, verdict, digest, sentence)
+    return Stored(stored.id, f"{row.stream}/{row.run_name}#{number}", number, verdict, digest, sentence)
 
 
 def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:
@@ -361,7 +361,7 @@ def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:
     moved = AnotherCloser(
         expected=f"revision {judged.revision}",
         found=f"revision {row.revision}{by}",
-        next_step="judge it again if still needed",
+        next_step="close it again if still needed",
     )
     moved.verdict = beaten.number if beaten else None
     return moved
@@ -393,16 +393,16 @@ LONG, REST = 2.0, 3
 _pauses: dict[WindowId, _Pause] = {}
 
 
-def evaluate_due(clock: Callable[[], float] = time.monotonic) -> list[Stored]:
+def close_due(clock: Callable[[], float] = time.monotonic) -> list[Stored]:
     """Judges what is due, for contracts with close.auto; stores a verdict only where it says something new.
 
-    Due: a sealed window never judged, one whose revision has moved since, and, more and more rarely, a blocked one.
-    Begins nothing more after EVALUATE_SECONDS and goes on there the next time: other control work waits for it.
+    Due: a cut window never judged, one whose revision has moved since, and, more and more rarely, a blocked one.
+    Begins nothing more after CLOSE_DUE_SECONDS and goes on there the next time: other control work waits for it.
     """
-    return [stored for win in _due(clock) if (stored := _evaluate(win, clock())) is not None]
+    return [stored for win in _due(clock) if (stored := _close_due_window(win, clock())) is not None]
 
 
-EVALUATE_SECONDS = 3.0
+CLOSE_DUE_SECONDS = 3.0
 
 
 def _due(clock: Callable[[], float]) -> Iterator[WindowId]:
@@ -412,15 +412,15 @@ def _due(clock: Callable[[], float]) -> Iterator[WindowId]:
         rows = [row for row in cur.execute(sql.unsettled).fetchall() if _auto(row.contract_id)]
     _forget_others({row.id for row in rows})
     turns = _Turns(clock)
-    sealed = [row for row in rows if row.state != "OPEN"]
-    moved = [row.id for row in sealed if row.revision != row.judged_revision and _may_say_more(row, clock())]
+    cut = [row for row in rows if row.state != "OPEN"]
+    moved = [row.id for row in cut if row.revision != row.judged_revision and _may_say_more(row, clock())]
     yield from turns.of("moved", [win for win in moved if _pause(win).rests <= clock()])
-    blocked = [row.id for row in sealed if row.revision == row.judged_revision and row.verdict == "BLOCKED"]
+    blocked = [row.id for row in cut if row.revision == row.judged_revision and row.verdict == "BLOCKED"]
     yield from turns.of("blocked", [win for win in blocked if _pause(win).until <= clock()])
     contracts = {row.id: row.contract_id for row in rows if row.state == "OPEN"}
     for win in turns.of("open", grown(list(contracts))):
         notice_partitions(win, compiled(contracts[win]).contract)
-        failpoint("evaluate.after_partitions")
+        failpoint("close_due.after_partitions")
 
 
 def _may_say_more(row: Any, now: float) -> bool:
@@ -451,7 +451,7 @@ class _Turns:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._until = clock() + EVALUATE_SECONDS
+        self._until = clock() + CLOSE_DUE_SECONDS
 
     def of(self, kind: str, windows: list[WindowId]) -> Iterator[WindowId]:
         """Yields windows, which must be sorted, from behind the one that the last turn ended with, round to it again.
@@ -467,12 +467,12 @@ class _Turns:
                 return
 
 
-def _evaluate(win: WindowId, now: float) -> Stored | None:
+def _close_due_window(win: WindowId, now: float) -> Stored | None:
     began = time.monotonic()
     try:
         with alone(win) as mine:
             return _judged_by_itself(win, began) if mine else None
-    except (AnotherCloser, WindowFailed, NotSealed, PassStands):
+    except (AnotherCloser, WindowFailed, NotCut, PassStands):
         return None
     except DatabaseGone:
         raise
@@ -508,11 +508,11 @@ def _write_judge(win: WindowId) -> None:
 def _judged_by_itself(win: WindowId, began: float) -> Stored | None:
     if _says_the_same(_pause(win).counted):
         return None
-    failpoint("evaluate.after_look")
+    failpoint("close_due.after_look")
     judged = judge(win)
-    failpoint("evaluate.after_judging")
+    failpoint("close_due.after_judging")
     _say_unjudged(win, None)
-    failpoint("evaluate.after_saying")
+    failpoint("close_due.after_saying")
     counted = judged.measurement if time.monotonic() - began > LONG else None
     _pause(win).counted, _pause(win).revision = counted, judged.revision
     if not worth_storing(judged):
@@ -555,7 +555,7 @@ def _says_the_same(counted: Measurement | None) -> bool:
 def worth_storing(judged: Judged) -> bool:
     """Not while lanes merely work, and not what the newest verdict says already.
 
-    PASS and FAIL always are; after a PASS only FAIL, and a PASS again, which is noted and not stored. A window sealed
+    PASS and FAIL always are; after a PASS only FAIL, and a PASS again, which is noted and not stored. A window cut
     longer ago than `stalled_after` is judged whatever it waits for.
     """
     verdict, row = judged.verdict, judged.measurement.row
@@ -589,6 +589,6 @@ def _moves(check: c.Check) -> bool:
 
 
 __all__ = [
-    "AnotherCloser", "FactsTooOld", "Judged", "NotSealed", "PassStands", "PassgateError", "Stored", "WindowFailed",
-    "checks_now", "close_run", "diagnosis_now", "evaluate_due", "judge", "store", "window_of",
+    "AnotherCloser", "FactsTooOld", "Judged", "NotCut", "PassStands", "PassgateError", "Stored", "WindowFailed",
+    "checks_now", "close_run", "diagnosis_now", "close_due", "judge", "store", "window_of",
 ]  # fmt: skip

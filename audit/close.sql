@@ -1,7 +1,7 @@
 -- name: window_of
 -- A window of a run by its number, or the run's newest.
 SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
- WHERE s.name = %(stream)s AND r.run_id = %(run_id)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
  ORDER BY w.number DESC LIMIT 1
 
 -- name: failed
@@ -95,7 +95,7 @@ WITH RECURSIVE built AS (
     SELECT p.win FROM window_pin p JOIN run_window w ON w.id = p.pinned_win WHERE w.run_id = %(run)s
     UNION
     SELECT p.win FROM window_pin p JOIN built ON built.win = p.pinned_win)
-SELECT g.shut_why, s.name || '/' || r.run_id || '#' || v.number AS verdict
+SELECT g.shut_why, s.name || '/' || r.name || '#' || v.number AS verdict
   FROM built JOIN gate_open g ON g.win = built.win JOIN verdict v ON v.id = g.verdict_id
   JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
  WHERE g.shut_why IS NOT NULL AND g.checked_at >= transaction_timestamp() ORDER BY g.win
@@ -117,9 +117,9 @@ VALUES (%(run)s, %(number)s, %(win)s, %(revision)s, %(state)s, %(waived)s, %(gen
 RETURNING id
 
 -- name: close_run
--- A run is closed once it is sealed and every window of it has a verdict.
+-- A run is closed once it is cut and every window of it has a verdict.
 UPDATE run SET state = 'CLOSED', closed_at = clock_timestamp()
- WHERE id = %(run)s AND state = 'SEALED'
+ WHERE id = %(run)s AND state = 'CUT'
    AND NOT EXISTS (SELECT FROM run_window w WHERE w.run_id = run.id
                     AND NOT EXISTS (SELECT FROM verdict v WHERE v.win = w.id))
 

@@ -1,4 +1,4 @@
-"""Seals a run: every inbox source of its window gets a cut, and offsets from there on belong to the next window."""
+"""Cuts a run: every inbox source of its window gets a cut, and offsets from there on belong to the next window."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ sql = statements("audit", "cut")
 
 
 class TotalsRequired(RunError):
-    """The contract wants the producer's counts before the run is sealed."""
+    """The contract wants the producer's counts before the run is cut."""
 
     code: ClassVar[str] = "totals_required"
     what: ClassVar[str] = "the contract requires control totals"
@@ -49,8 +49,8 @@ WAIT_PAUSE = 0.25
 
 
 @dataclass(frozen=True)
-class Sealed:
-    """`result`: "sealed" or "same". `cuts` by source label: offsets from there on belong to the next window.
+class WindowCut:
+    """`result`: "cut" or "same". `cuts` by source label: offsets from there on belong to the next window.
 
     `behind`: what lay behind a cut already, for an open transaction hid it; it goes to the next window.
     """
@@ -62,39 +62,39 @@ class Sealed:
     behind: tuple[f.Behind, ...] = ()
 
 
-def seal_run(
+def cut_run(
     stream: str,
-    run_id: str,
+    run_name: str,
     actor: str,
     totals: Mapping[str, int] | None = None,
     wait: timedelta = timedelta(0),
     clock: Callable[[], float] = time.monotonic,
-) -> Sealed:
-    """Seals the run's open window at max(position, LSO) of each source; a second time changes nothing.
+) -> WindowCut:
+    """Cuts the run's open window at max(position, LSO) of each source; a second time changes nothing.
 
     `wait`: how long open transactions on the inbox may take to end before the cut; it is made then all the same, and
     says what lies behind it. Raises NotFound, TotalsRequired, TotalsInvalid, TotalsStand, CutPending (an earlier cut is
     not reached yet: try again) and BrokerError (an LSO was not answered: try again).
     """
-    row = _window(stream, run_id)
+    row = _window(stream, run_name)
     if row.state == "CUT":
         return _same(row, totals or {})
     if totals:
-        declare_totals(stream, run_id, totals, actor)
+        declare_totals(stream, run_name, totals, actor)
     contract = compiled(row.contract_id).contract
     if contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
-        raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then seal")
-    failpoint("seal.after_totals")
+        raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then cut")
+    failpoint("cut.after_totals")
     _wait_for_transactions(contract, clock() + wait.total_seconds(), clock)
-    failpoint("seal.after_waiting")
+    failpoint("cut.after_waiting")
     notice_partitions(row.win, contract)
-    failpoint("seal.after_partitions")
+    failpoint("cut.after_partitions")
     captured = look.capture(contract)
-    failpoint("seal.after_capture")
+    failpoint("cut.after_capture")
     if captured.broker is None:
         raise BrokerError(expected="the last stable offsets", found=captured.why, next_step="see whether Kafka is up")
     broker = captured.broker.value
-    return again(lambda: _seal(row, actor, captured, broker))
+    return again(lambda: _cut_window(row, actor, captured, broker))
 
 
 def _wait_for_transactions(contract: Contract, until: float, clock: Callable[[], float]) -> None:
@@ -107,22 +107,22 @@ def _wait_for_transactions(contract: Contract, until: float, clock: Callable[[],
         time.sleep(WAIT_PAUSE)
 
 
-def _window(stream: str, run_id: str) -> Any:
-    """The run's window that a seal is about: the newest."""
+def _window(stream: str, run_name: str) -> Any:
+    """The run's window that a cut is about: the newest."""
     with read() as cur:
-        row = cur.execute(sql.window, {"stream": stream, "run_id": run_id}).fetchone()
+        row = cur.execute(sql.window, {"stream": stream, "run_name": run_name}).fetchone()
     if row is None:
-        raise NotFound(expected=f"run {stream}/{run_id}", found="none", next_step="open it first")
+        raise NotFound(expected=f"run {stream}/{run_name}", found="none", next_step="open it first")
     return row
 
 
-def _same(row: Any, totals: Mapping[str, int]) -> Sealed:
-    """It was sealed before: totals that say something else are not taken in, nor passed over in silence."""
+def _same(row: Any, totals: Mapping[str, int]) -> WindowCut:
+    """It was cut before: totals that say something else are not taken in, nor passed over in silence."""
     if totals:
         _check_totals(row, totals)
         _check_same(row, totals)
     with read() as cur:
-        return Sealed("same", row.win, row.number, _cuts(cur, row.win), look.read_behind(cur, row.win))
+        return WindowCut("same", row.win, row.number, _cuts(cur, row.win), look.read_behind(cur, row.win))
 
 
 def _check_same(row: Any, totals: Mapping[str, int]) -> None:
@@ -142,7 +142,7 @@ def _cuts(cur: Cursor, win: WindowId) -> dict[str, int]:
     return {look.source_label(row): row.end_offset for row in rows if row.end_offset is not None}
 
 
-def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Sealed:
+def _cut_window(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> WindowCut:
     """Position rows are locked in source order, so a batch under way lands wholly on one side of its cut."""
     with write() as cur:
         cur.execute(sql.lock_window, {"win": row.win})  # a door binds its source under a share lock on this row
@@ -151,7 +151,7 @@ def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Se
         failpoint("cut.after_position_locks")
         state: Any = cur.execute(sql.state, {"win": row.win}).fetchone()
         if state.state == "CUT":
-            return Sealed("same", row.win, row.number, _cuts(cur, row.win), look.read_behind(cur, row.win))
+            return WindowCut("same", row.win, row.number, _cuts(cur, row.win), look.read_behind(cur, row.win))
         sources = cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall()
         for source in sources:
             cut = _cut(cur, source, row.win, broker)
@@ -163,15 +163,15 @@ def _seal(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> Se
         cuts = _cuts(cur, row.win)
         cur.execute(sql.cut_window, {"win": row.win})
         failpoint("cut.after_window")
-        cur.execute(sql.seal_run, {"run": row.run_number})
+        cur.execute(sql.cut_run, {"run": row.run_id})
         failpoint("cut.after_run")
         behind = _behind(cur, sources, cuts, broker)
         look.store_snapshot(cur, row.win, "END", captured, look.database_identity(cur), behind)
         failpoint("cut.after_snapshot")
         detail = {"window": row.number, "cuts": cuts, "behind": {b.label: b.offsets for b in behind}}
-        record_act(cur, actor, "run.seal", f"{row.stream}/{row.run_id}", detail=detail)
+        record_act(cur, actor, "run.cut", f"{row.stream}/{row.run_name}", detail=detail)
         failpoint("cut.before_commit")
-    return Sealed("sealed", row.win, row.number, cuts, behind)
+    return WindowCut("cut", row.win, row.number, cuts, behind)
 
 
 def _cut(cur: Cursor, source: Any, win: WindowId, broker: f.Broker) -> int:
@@ -222,12 +222,12 @@ def _held_since(cur: Cursor, source: Any, logs: Mapping[int, f.PartitionLog]) ->
 # ---- control totals -------------------------------------------------------------------------------------------------
 
 
-def declare_totals(stream: str, run_id: str, totals: Mapping[str, int], actor: str) -> None:
+def declare_totals(stream: str, run_name: str, totals: Mapping[str, int], actor: str) -> None:
     """What the producer says it sent, per class; a later declaration of a class replaces the earlier one's effect.
 
     After the cut the same again is no change, and anything else is refused: TotalsStand. TotalsInvalid, NotFound.
     """
-    row = _window(stream, run_id)
+    row = _window(stream, run_name)
     _check_totals(row, totals)
     if row.state == "CUT":
         _check_same(row, totals)
@@ -237,7 +237,7 @@ def declare_totals(stream: str, run_id: str, totals: Mapping[str, int], actor: s
     except Refused as refused:
         if refused.constraint != "control_total_before_cut":
             raise
-        _check_same(row, totals)  # somebody sealed it in between
+        _check_same(row, totals)  # somebody cut it in between
 
 
 def _declare(row: Any, totals: Mapping[str, int], actor: str) -> None:
@@ -247,7 +247,7 @@ def _declare(row: Any, totals: Mapping[str, int], actor: str) -> None:
             cur.execute(sql.insert_total, values)
             failpoint("totals.after_class")
         failpoint("totals.after_classes")
-        record_act(cur, actor, "run.totals", f"{row.stream}/{row.run_id}", detail=dict(totals))
+        record_act(cur, actor, "run.totals", f"{row.stream}/{row.run_name}", detail=dict(totals))
         failpoint("totals.before_commit")
 
 

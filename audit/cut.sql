@@ -1,9 +1,9 @@
 -- name: window
 -- A run's newest window, with the run's state and its contract.
-SELECT w.id AS win, w.number, w.state, w.contract_id, r.id AS run_number, r.run_id, r.state AS run_state, s.name AS stream,
+SELECT w.id AS win, w.number, w.state, w.contract_id, r.id AS run_id, r.name AS run_name, r.state AS run_state, s.name AS stream,
        s.id AS stream_id
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
- WHERE s.name = %(stream)s AND r.run_id = %(run_id)s
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s
  ORDER BY w.number DESC LIMIT 1
 
 -- name: inbox_ranges
@@ -34,9 +34,9 @@ UPDATE window_range SET end_offset = %(end)s WHERE win = %(win)s AND source_id =
 UPDATE run_window SET state = 'CUT', cut_at = clock_timestamp(), revision = revision + 1
  WHERE id = %(win)s AND state = 'OPEN' RETURNING id
 
--- name: seal_run
--- The run is sealed with its last window's cut; what lies before that is still admitted.
-UPDATE run SET state = 'SEALED', sealed_at = clock_timestamp() WHERE id = %(run)s AND state = 'OPEN'
+-- name: cut_run
+-- The run is cut with its last window's cut; what lies before that is still admitted.
+UPDATE run SET state = 'CUT', cut_at = clock_timestamp() WHERE id = %(run)s AND state = 'OPEN'
 
 -- name: held_since
 -- Since when an open transaction holds a source's last stable offset where it is, as far as anybody has looked. It only ever

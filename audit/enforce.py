@@ -295,7 +295,7 @@ def _write_shut(win: WindowId, why: str) -> None:
 # ---- answering ------------------------------------------------------------------------------------------------------
 
 
-def decide_gate(stream: str, run_id: str, window: int | None = None, who: str = "") -> GateDecision:
+def decide_gate(stream: str, run_name: str, window: int | None = None, who: str = "") -> GateDecision:
     """May `who` read this run (or this window of it)? Logged, granted or not; what cannot be logged is a 503.
 
     Whoever asks may be stopped between any two steps. A yes is written down only while its gates are still open, and is
@@ -304,14 +304,14 @@ def decide_gate(stream: str, run_id: str, window: int | None = None, who: str = 
     try:
         for _ in range(LOOKS):
             asked = time.monotonic()
-            decision, now = _decide(stream, run_id, window)
+            decision, now = _decide(stream, run_name, window)
             failpoint("decide.after_looking")
-            logged = _log(decision, stream, run_id, window, who)
+            logged = _log(decision, stream, run_name, window, who)
             if logged and not _is_over(decision, now, time.monotonic() - asked):
                 return decision
-        log.warning("gate %s/%s not answered: it changed at each of %s looks", stream, run_id, LOOKS)
+        log.warning("gate %s/%s not answered: it changed at each of %s looks", stream, run_name, LOOKS)
     except (PassgateError, psycopg.Error) as error:
-        log.warning("gate %s/%s not answered: %s", stream, run_id, error)
+        log.warning("gate %s/%s not answered: %s", stream, run_name, error)
     return core.refuse(Code.UNAVAILABLE, "the gate cannot evaluate or log this now")
 
 
@@ -323,10 +323,10 @@ def _is_over(decision: GateDecision, now: datetime, seconds: float) -> bool:
     return decision.open_until is not None and decision.open_until - now <= timedelta(seconds=seconds)
 
 
-def _decide(stream: str, run_id: str, window: int | None) -> tuple[GateDecision, datetime]:
+def _decide(stream: str, run_name: str, window: int | None) -> tuple[GateDecision, datetime]:
     """The answer, and the database's time of it."""
     with read() as cur:
-        values = {"stream": stream, "run_id": run_id, "window": window}
+        values = {"stream": stream, "run_name": run_name, "window": window}
         rows = prepared(cur, sql.run_gates, values).fetchall()
     windows = [gate.window_gate(row) for row in rows]
     closed = window is not None or all(row.run_state == "CLOSED" for row in rows)
@@ -334,12 +334,12 @@ def _decide(stream: str, run_id: str, window: int | None) -> tuple[GateDecision,
     return core.decide(windows, closed, now), now
 
 
-def _log(decision: GateDecision, stream: str, run_id: str, window: int | None, who: str) -> bool:
+def _log(decision: GateDecision, stream: str, run_name: str, window: int | None, who: str) -> bool:
     """False: nothing was written, for a gate that the answer says is open is not any more."""
     values = {
         "who": who[:200],
         "stream": stream[:200],
-        "run_id": run_id[:200],
+        "run_name": run_name[:200],
         "window": window,
         "status": decision.status,
         "code": str(decision.code),

@@ -9,8 +9,8 @@ built AS (
 under AS (
     SELECT b.win, max(b.depth) AS depth, array_agg(DISTINCT w.contract_id) AS contracts
       FROM built b JOIN run_window w ON w.id = b.pinned_win GROUP BY b.win)
-SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS age, w.number, w.contract_id, r.run_id,
-       s.id AS stream_id, s.name AS stream, s.name || '/' || r.run_id || '#' || v.number AS verdict,
+SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS age, w.number, w.contract_id, r.name AS run_name,
+       s.id AS stream_id, s.name AS stream, s.name || '/' || r.name || '#' || v.number AS verdict,
        coalesce(u.depth, 0) AS depth, coalesce(u.contracts, '{}') AS contracts,
        (SELECT count(DISTINCT c.attempt_id) FROM contradiction c WHERE c.win = g.win) AS contradictions
   FROM standing g
@@ -63,23 +63,23 @@ ON CONFLICT (stream_id) DO UPDATE SET looked_at = excluded.looked_at, outcome = 
 -- name: run_gates
 -- Every window of a run (or one of them) with its newest verdict and its gate's row.
 SELECT w.number, r.state AS run_state, v.state, v.body, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
-       s.name || '/' || r.run_id || '#' || v.number AS verdict,
-       (SELECT s.name || '/' || r.run_id || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
+       s.name || '/' || r.name || '#' || v.number AS verdict,
+       (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
   LEFT JOIN LATERAL (SELECT number, state, body FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
- WHERE s.name = %(stream)s AND r.run_id = %(run_id)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
  ORDER BY w.number
 
 -- name: log_decision
 -- A yes is written only while every gate it was said of is still open: whoever says it may have been stopped since it looked.
-INSERT INTO gate_decision (who, stream, run_id, window_number, status, code, verdict)
-SELECT %(who)s::text, %(stream)s::text, %(run_id)s::text, %(window)s::integer, %(status)s::smallint, %(code)s::text,
+INSERT INTO gate_decision (who, stream, run, window_number, status, code, verdict)
+SELECT %(who)s::text, %(stream)s::text, %(run_name)s::text, %(window)s::integer, %(status)s::smallint, %(code)s::text,
        %(verdict)s::text
  WHERE %(status)s::integer <> 200
     OR NOT EXISTS (SELECT FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
                      LEFT JOIN gate_open g ON g.win = w.id
-                    WHERE s.name = %(stream)s AND r.run_id = %(run_id)s
+                    WHERE s.name = %(stream)s AND r.name = %(run_name)s
                       AND (%(window)s::integer IS NULL OR w.number = %(window)s)
                       AND (g.shut_why IS NULL AND lease_holds(g.checked_at, g.open_until)) IS NOT TRUE)
 RETURNING id

@@ -39,8 +39,8 @@ SELECT w.id AS win, v.id AS verdict, v.state, v.decided_at
 -- the sentence alone: a list shows many runs, and no checks.
 SELECT r.id AS run, r.state AS run_state, w.number, v.state, jsonb_build_object('sentence', v.sentence) AS body,
        g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
-       s.name || '/' || r.run_id || '#' || v.number AS verdict,
-       (SELECT s.name || '/' || r.run_id || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
+       s.name || '/' || r.name || '#' || v.number AS verdict,
+       (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
   LEFT JOIN LATERAL (SELECT number, state, body ->> 'sentence' AS sentence
                        FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
@@ -51,8 +51,8 @@ SELECT r.id AS run, r.state AS run_state, w.number, v.state, jsonb_build_object(
 -- name: owed
 -- Gates that were shut, or whose lease ran out, and whose readers of before were not ended since. `now` is after all that
 -- this statement sees: whoever connects later sees it, too.
-SELECT g.win, g.shut_why, clock_timestamp() AS now, w.number, s.name || '/' || r.run_id AS run,
-       s.name || '/' || r.run_id || '#' || v.number AS verdict
+SELECT g.win, g.shut_why, clock_timestamp() AS now, w.number, s.name || '/' || r.name AS run,
+       s.name || '/' || r.name || '#' || v.number AS verdict
   FROM gate_open g JOIN verdict v ON v.id = g.verdict_id
   JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
  WHERE g.open_until <= clock_timestamp()

@@ -183,7 +183,7 @@ class _Reading:
         self._cur = cur
         self._row = row
         self._at = at
-        self._keys = {"win": row.id, "run": row.run_number, "stream": row.stream_id}
+        self._keys = {"win": row.id, "run": row.run_id, "stream": row.stream_id}
 
     def facts(self, contract: Contract, captured: look.Captured, refuted: Mapping[SourceId, int]) -> f.WindowFacts:
         basis = look.read_basis(self._cur, self._row.id)
@@ -222,13 +222,13 @@ class _Reading:
 
     def _in_leaf(self, statement: str) -> str:
         """The statement with the name of the table partition that holds this run's events filled in for {leaf}."""
-        return statement.format(leaf=leaf_of("event", self._row.run_number))
+        return statement.format(leaf=leaf_of("event", self._row.run_id))
 
     def _name(self) -> f.WindowName:
         row = self._row
         return f.WindowName(
             row.stream,
-            row.run_id,
+            row.run_name,
             row.number,
             f.WindowState(row.state),
             row.revision,
@@ -329,7 +329,7 @@ class _Reading:
 
     def _truth_table(self, table: str, classes: Sequence[str] | None) -> f.TruthTable:
         named = pgsql.Identifier(*table.split(".")).as_string(self._cur)
-        leaves = {"leaf": leaf_of("event", self._row.run_number), "effects": leaf_of("effect", self._row.run_number)}
+        leaves = {"leaf": leaf_of("event", self._row.run_id), "effects": leaf_of("effect", self._row.run_id)}
         (row,) = self._rows(sql.truth.format(table=named, **leaves), classes=None if classes is None else list(classes))
         return f.TruthTable(table, row.taken, row.missing, row.surplus)
 

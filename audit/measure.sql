@@ -1,7 +1,7 @@
 -- name: window
 -- The window with its run, stream and contract, and the revision that a verdict would be of.
 SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_at, w.bus_end_at, w.contract_id,
-       r.id AS run_number, r.run_id, r.state AS run_state, s.id AS stream_id, s.name AS stream, c.version, c.digest
+       r.id AS run_id, r.name AS run_name, r.state AS run_state, s.id AS stream_id, s.name AS stream, c.version, c.digest
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
  WHERE w.id = %(win)s
 
@@ -128,9 +128,9 @@ SELECT s.role, s.kind, s.topic, s.partition, p.next_offset, p.stopped_code, p.st
 SELECT coalesce(sum(n.events), 0)::bigint AS events, coalesce(sum(n.placed), 0)::bigint AS placed
   FROM batch b
  CROSS JOIN LATERAL (
-       SELECT (SELECT count(*) FROM {leaf} WHERE batch_id = b.id AND (run_number = b.run_number) IS TRUE) AS events,
+       SELECT (SELECT count(*) FROM {leaf} WHERE batch_id = b.id AND (run_id = b.run_id) IS TRUE) AS events,
               (SELECT count(*)
-                 FROM (SELECT "offset" FROM {leaf} WHERE batch_id = b.id AND (run_number = b.run_number) IS TRUE
+                 FROM (SELECT "offset" FROM {leaf} WHERE batch_id = b.id AND (run_id = b.run_id) IS TRUE
                        INTERSECT
                        SELECT "offset" FROM place
                         WHERE source_id = b.source_id AND "offset" >= b.from_offset AND "offset" < b.to_offset) x) AS placed
@@ -161,7 +161,7 @@ SELECT coalesce(sum(q.events), 0)::bigint AS events
 -- Batches whose attempt was proven ABSENT (or partly so) and that nothing carries now: a plan must bring them back.
 SELECT count(DISTINCT b.id) AS attempts, count(e.identity) AS events
   FROM batch b
-  JOIN {leaf} e ON e.batch_id = b.id AND (e.run_number = b.run_number) IS TRUE
+  JOIN {leaf} e ON e.batch_id = b.id AND (e.run_id = b.run_id) IS TRUE
  WHERE b.win = %(win)s
    AND EXISTS (SELECT FROM attempt_batch ab WHERE ab.batch_id = b.id)
    AND NOT EXISTS (SELECT FROM attempt_batch ab WHERE ab.batch_id = b.id AND ab.live)
@@ -199,9 +199,9 @@ SELECT count(*) FILTER (WHERE e.identity IS NOT NULL) AS events,
   FROM (SELECT v.identity
           FROM batch b
          CROSS JOIN LATERAL (SELECT identity FROM {leaf} WHERE batch_id = b.id
-                                AND (run_number = %(run)s AND win = %(win)s) IS TRUE OFFSET 0) v
+                                AND (run_id = %(run)s AND win = %(win)s) IS TRUE OFFSET 0) v
          WHERE b.win = %(win)s) e
-  FULL JOIN (SELECT identity FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
+  FULL JOIN (SELECT identity FROM effect WHERE run_id = %(run)s AND win = %(win)s) x USING (identity)
 
 -- name: truth
 -- What readers read of the window against the effects that the projection took: those of its classes (null: of all). Rows
@@ -210,10 +210,10 @@ SELECT count(*) FILTER (WHERE x.identity IS NOT NULL) AS taken,
        count(*) FILTER (WHERE t.identity IS NULL) AS missing,
        count(*) FILTER (WHERE x.identity IS NULL) AS surplus
   FROM (SELECT y.identity FROM {effects} y
-         WHERE y.run_number = %(run)s AND y.win = %(win)s
+         WHERE y.run_id = %(run)s AND y.win = %(win)s
            AND (%(classes)s::text[] IS NULL
                 OR EXISTS (SELECT FROM {leaf} e JOIN event_class c ON c.id = e.class_id
-                            WHERE e.run_number = y.run_number AND e.identity = y.identity
+                            WHERE e.run_id = y.run_id AND e.identity = y.identity
                               AND c.name = ANY(%(classes)s::text[])))) x
   FULL JOIN (SELECT DISTINCT identity FROM {table} WHERE win = %(win)s) t USING (identity)
 
@@ -221,7 +221,7 @@ SELECT count(*) FILTER (WHERE x.identity IS NOT NULL) AS taken,
 -- What became of the window's look-ups in its context.
 SELECT count(*) FILTER (WHERE context_state = 1) AS matched, count(*) FILTER (WHERE context_state = 2) AS missing,
        count(*) FILTER (WHERE context_state = 3) AS ambiguous
-  FROM effect WHERE run_number = %(run)s AND win = %(win)s
+  FROM effect WHERE run_id = %(run)s AND win = %(win)s
 
 -- name: quarantine
 -- The window's items: open, resolved, discarded, and resolved without a name or a reason.

@@ -120,7 +120,7 @@ class GateDecision(models.Model):
     at = models.DateTimeField(db_default=Now())
     who = models.TextField()
     stream = models.TextField()
-    run_id = models.TextField()
+    run = models.TextField()
     window_number = models.IntegerField(null=True)
     status = models.SmallIntegerField()
     code = models.TextField()
@@ -128,7 +128,7 @@ class GateDecision(models.Model):
 
     class Meta:
         db_table = "gate_decision"
-        indexes = [models.Index(fields=["stream", "run_id", "-at"], name="gate_decision_run")]
+        indexes = [models.Index(fields=["stream", "run", "-at"], name="gate_decision_run")]
 
 
 class Enforcement(models.Model):

@@ -27,7 +27,7 @@ from ingest.windows import bind_window, ensure_position, ensure_source, is_known
 
 sql = statements("audit", "open")
 
-RUN_ID_BYTES = 200
+RUN_NAME_BYTES = 200
 #: How long opening waits for an answer that an election delays (K4), and how often it asks.
 MEASURE_SECONDS, MEASURE_PAUSE = 5.0, 0.25
 
@@ -60,11 +60,11 @@ class TopicUnusable(RunError):
     what: ClassVar[str] = "the topic cannot be used"
 
 
-class RunIdInvalid(RunError):
-    """The run id is empty, too long, or carries control characters."""
+class RunNameInvalid(RunError):
+    """The run name is empty, too long, or carries control characters."""
 
-    code: ClassVar[str] = "run_id_invalid"
-    what: ClassVar[str] = "the run id cannot be used"
+    code: ClassVar[str] = "run_name_invalid"
+    what: ClassVar[str] = "the run name cannot be used"
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Opened:
 
     result: str
     stream: str
-    run_id: str
-    run_number: RunId
+    run_name: str
+    run_id: RunId
     win: WindowId
     window: int
     contract_version: int
@@ -82,20 +82,20 @@ class Opened:
 
     @property
     def name(self) -> str:
-        return f"{self.stream}/{self.run_id}"
+        return f"{self.stream}/{self.run_name}"
 
 
 def open_run(
-    stream: str, run_id: str, actor: str, contract: str | None = None, pins: Mapping[str, str] | None = None
+    stream: str, run_name: str, actor: str, contract: str | None = None, pins: Mapping[str, str] | None = None
 ) -> Opened:
-    """Opens `stream/run_id`, or finds it open. `contract`: a version or hex digest; None: the newest.
+    """Opens `stream/run_name`, or finds it open. `contract`: a version or hex digest; None: the newest.
 
     `pins` names a verdict (`weather/2013-01#1`) per context; without it the newest PASS of the context's stream is it.
-    Raises RunConflict, AnotherRunOpen, ContextNotPassed, TopicUnusable, RunIdInvalid, NotFound, SettingsError (a
+    Raises RunConflict, AnotherRunOpen, ContextNotPassed, TopicUnusable, RunNameInvalid, NotFound, SettingsError (a
     projection that cannot be imported, or whose tables are not there), BrokerError.
     """
-    _check_run_id(run_id)
-    there = _existing(stream, run_id, contract)
+    _check_run_name(run_name)
+    there = _existing(stream, run_name, contract)
     if there is not None:
         return there
     loaded = _contract(stream, contract)
@@ -104,23 +104,27 @@ def open_run(
         check_projection(projection.class_path, projection.tables)
     captured, broker = _measured(loaded.contract)
     try:
-        return again(lambda: _open(loaded, run_id, actor, captured, broker, pins or {}))
+        return again(lambda: _open(loaded, run_name, actor, captured, broker, pins or {}))
     except (Refused, AnotherRunOpen) as refused:
-        return _raced(refused, stream, run_id, contract)
+        return _raced(refused, stream, run_name, contract)
 
 
-def _check_run_id(run_id: str) -> None:
+def _check_run_name(run_name: str) -> None:
     # is_printable first: what does not print may not even have bytes
-    if not is_printable(run_id) or run_id != run_id.strip(" ") or not 0 < len(run_id.encode()) <= RUN_ID_BYTES:
-        raise RunIdInvalid(expected=f"1 to {RUN_ID_BYTES} printable bytes", found=repr(run_id)[:80])
+    if (
+        not is_printable(run_name)
+        or run_name != run_name.strip(" ")
+        or not 0 < len(run_name.encode()) <= RUN_NAME_BYTES
+    ):
+        raise RunNameInvalid(expected=f"1 to {RUN_NAME_BYTES} printable bytes", found=repr(run_name)[:80])
 
 
-def _existing(stream: str, run_id: str, contract: str | None) -> Opened | None:
+def _existing(stream: str, run_name: str, contract: str | None) -> Opened | None:
     with read() as cur:
-        row = cur.execute(sql.run, {"stream": stream, "run_id": run_id}).fetchone()
+        row = cur.execute(sql.run, {"stream": stream, "run_name": run_name}).fetchone()
     if row is None:
         return None
-    opened = Opened("same", stream, run_id, row.id, row.win, row.number, row.version, bytes(row.digest))
+    opened = Opened("same", stream, run_name, row.id, row.win, row.number, row.version, bytes(row.digest))
     if contract is not None and contract not in (str(row.version), bytes(row.digest).hex()):
         raise RunConflict(
             expected=f"contract v{row.version} ({bytes(row.digest).hex()[:12]})",
@@ -140,9 +144,9 @@ def _contract(stream: str, contract: str | None) -> Loaded:
     return compiled(row.id)
 
 
-def _raced(refused: Refused | AnotherRunOpen, stream: str, run_id: str, contract: str | None) -> Opened:
+def _raced(refused: Refused | AnotherRunOpen, stream: str, run_name: str, contract: str | None) -> Opened:
     """Whoever lost the race for the stream learns by what; if it was for the same run, it is there now."""
-    there = _existing(stream, run_id, contract)
+    there = _existing(stream, run_name, contract)
     if there is not None:
         return there
     if isinstance(refused, Refused) and refused.constraint == "run_one_open":
@@ -150,9 +154,9 @@ def _raced(refused: Refused | AnotherRunOpen, stream: str, run_id: str, contract
     raise refused
 
 
-def _another(stream: str, run_id: str) -> AnotherRunOpen:
-    name = f"{stream}/{run_id}" if run_id else f"an open run of {stream}"
-    return AnotherRunOpen(expected=f"no open run of {stream}", found=name, next_step=f"seal {name} first")
+def _another(stream: str, run_name: str) -> AnotherRunOpen:
+    name = f"{stream}/{run_name}" if run_name else f"an open run of {stream}"
+    return AnotherRunOpen(expected=f"no open run of {stream}", found=name, next_step=f"cut {name} first")
 
 
 # ---- what Kafka must be like ----------------------------------------------------------------------------------------
@@ -222,7 +226,7 @@ def _refuse(topic: f.Topic, unfit: Unfit | None) -> None:
 
 def _open(
     loaded: Loaded,
-    run_id: str,
+    run_name: str,
     actor: str,
     captured: look.Captured,
     broker: f.Broker,
@@ -232,8 +236,8 @@ def _open(
     with write() as cur:
         other = cur.execute(sql.open_run_of, {"stream": loaded.stream_id}).fetchone()
         if other is not None:
-            raise _another(stream, other.run_id)
-        values = {"stream": loaded.stream_id, "run_id": run_id, "contract": loaded.id, "actor": actor}
+            raise _another(stream, other.name)
+        values = {"stream": loaded.stream_id, "run_name": run_name, "contract": loaded.id, "actor": actor}
         run = one(cur.execute(sql.insert_run, values)).id
         win = one(cur.execute(sql.insert_window, {"run": run, "number": 1, "contract": loaded.id})).id
         cur.execute("SELECT ensure_run_partitions(%s)", (run,))
@@ -245,8 +249,8 @@ def _open(
         origin = look.store_snapshot(cur, win, "ORIGIN", captured, database)
         look.append_basis(cur, win, origin, look.unprobed(broker), (tuple(inbox), bus), "the window opened")
         detail = {"contract": loaded.version, "window": 1, "digest": loaded.digest.hex()}
-        record_act(cur, actor, "run.open", f"{stream}/{run_id}", detail=detail)
-    return Opened("created", stream, run_id, run, win, 1, loaded.version, loaded.digest)
+        record_act(cur, actor, "run.open", f"{stream}/{run_name}", detail=detail)
+    return Opened("created", stream, run_name, run, win, 1, loaded.version, loaded.digest)
 
 
 def _inbox(broker: f.Broker) -> f.Topic:

@@ -3,7 +3,7 @@
 SELECT r.id, r.state, w.id AS win, w.number, c.version, c.digest
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = r.contract_id
   JOIN run_window w ON w.run_id = r.id
- WHERE s.name = %(stream)s AND r.run_id = %(run_id)s
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s
  ORDER BY w.number LIMIT 1
 
 -- name: contract
@@ -14,12 +14,12 @@ SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id
 
 -- name: open_run_of
 -- Asked for the message's sake; the constraint run_one_open is what settles a race.
-SELECT run_id FROM run WHERE stream_id = %(stream)s AND state = 'OPEN'
+SELECT name FROM run WHERE stream_id = %(stream)s AND state = 'OPEN'
 
 -- name: insert_run
 -- A new run, pinned to one version of the contract.
-INSERT INTO run (stream_id, run_id, contract_id, state, opened_by)
-VALUES (%(stream)s, %(run_id)s, %(contract)s, 'OPEN', %(actor)s) RETURNING id
+INSERT INTO run (stream_id, name, contract_id, state, opened_by)
+VALUES (%(stream)s, %(run_name)s, %(contract)s, 'OPEN', %(actor)s) RETURNING id
 
 -- name: insert_window
 -- A new window of a run, with no facts yet.
@@ -51,9 +51,9 @@ INSERT INTO window_pin (win, context, pinned_win, verdict) VALUES (%(win)s, %(co
 
 -- name: passed
 -- Newest verdicts of their windows that are PASS, the newest first; of one name if one was given.
-SELECT v.win, s.name || '/' || r.run_id || '#' || v.number AS name
+SELECT v.win, s.name || '/' || r.name || '#' || v.number AS name
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
  WHERE s.name = %(stream)s AND v.state = 'PASS'
    AND NOT EXISTS (SELECT FROM verdict newer WHERE newer.win = v.win AND newer.number > v.number)
-   AND (%(name)s::text IS NULL OR s.name || '/' || r.run_id || '#' || v.number = %(name)s)
+   AND (%(name)s::text IS NULL OR s.name || '/' || r.name || '#' || v.number = %(name)s)
  ORDER BY v.id DESC LIMIT 1

@@ -116,7 +116,7 @@ def _take_in(win: WindowId, captured: look.Captured, broker: f.Broker) -> int:
         sources = ((*basis.value.inbox, *added), (*basis.value.bus, *more))
         _append(cur, win, captured, basis.value, broker, growth, sources)
         detail = {"inbox": sorted(growth.inbox), "bus": sorted(growth.bus), "posture": sorted(growth.better)}
-        record_act(cur, "passgate", "basis.grown", f"{row.stream}/{row.run_id}", growth.why(), detail)
+        record_act(cur, "passgate", "basis.grown", f"{row.stream}/{row.run_name}", growth.why(), detail)
     return len(growth.inbox) + len(growth.bus)
 
 

@@ -1,6 +1,6 @@
 -- name: lock_window
 -- The window with its run and stream, locked: its basis grows by one generation at a time.
-SELECT w.id, w.state, r.run_id, s.id AS stream_id, s.name AS stream
+SELECT w.id, w.state, r.name AS run_name, s.id AS stream_id, s.name AS stream
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
  WHERE w.id = %(win)s FOR UPDATE OF w
 

@@ -27,11 +27,11 @@ class RunConverter:
         return run_segment(value)
 
 
-def run_segment(run_id: str) -> str:
-    """The path segment of a run id."""
-    if PLAIN_RUN.fullmatch(run_id):
-        return run_id
-    digest = hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).digest()
+def run_segment(run_name: str) -> str:
+    """The path segment of a run name."""
+    if PLAIN_RUN.fullmatch(run_name):
+        return run_name
+    digest = hashlib.sha256(run_name.encode("utf-8", "surrogatepass")).digest()
     return "~" + base64.b32encode(digest)[:16].decode().lower()
 
 
@@ -39,26 +39,26 @@ def find_run(stream: str, segment: str) -> Run | None:
     """The run of a path, with its stream and contract, or None."""
     runs = Run.objects.select_related("stream", "contract").filter(stream__name=stream)
     if not segment.startswith("~"):
-        return runs.filter(run_id=segment).first()
-    odd = runs.exclude(run_id__regex=rf"^{PLAIN_RUN.pattern}$").order_by("id")[:LOOKED_THROUGH]
-    return next((run for run in odd if run_segment(run.run_id) == segment), None)
+        return runs.filter(name=segment).first()
+    odd = runs.exclude(name__regex=rf"^{PLAIN_RUN.pattern}$").order_by("id")[:LOOKED_THROUGH]
+    return next((run for run in odd if run_segment(run.name) == segment), None)
 
 
 def stream_url(stream: str) -> str:
     return reverse("stream", args=[stream])
 
 
-def run_url(stream: str, run_id: str, part: str = "run") -> str:
+def run_url(stream: str, run_name: str, part: str = "run") -> str:
     """A run's page, or one of its tabs: run, sources, receipts, gate."""
-    return reverse(part, args=[stream, run_id])
+    return reverse(part, args=[stream, run_name])
 
 
-def window_url(stream: str, run_id: str, window: int) -> str:
-    return reverse("window", args=[stream, run_id, window])
+def window_url(stream: str, run_name: str, window: int) -> str:
+    return reverse("window", args=[stream, run_name, window])
 
 
-def verdict_url(stream: str, run_id: str, number: int) -> str:
-    return reverse("verdict", args=[stream, run_id, number])
+def verdict_url(stream: str, run_name: str, number: int) -> str:
+    return reverse("verdict", args=[stream, run_name, number])
 
 
 def receipt_url(source: int, offset: int) -> str:

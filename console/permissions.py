@@ -35,7 +35,7 @@ class Act(enum.StrEnum):
     RECONCILE = "reconcile"
     OPERATE = "operate"
     OPEN_RUN = "open"
-    SEAL = "seal"
+    CUT = "cut"
     CLOSE = "close"
     DECLARE_TOTALS = "totals"
     LOAD_CONTRACT = "load"
@@ -56,7 +56,7 @@ WORDS: Mapping[Act, str] = {
     Act.RECONCILE: "reconcile unknown publishes",
     Act.OPERATE: "operate the machine",
     Act.OPEN_RUN: "open a run",
-    Act.SEAL: "seal a run",
+    Act.CUT: "cut a run",
     Act.CLOSE: "close a run",
     Act.DECLARE_TOTALS: "declare control totals",
     Act.LOAD_CONTRACT: "load a contract",
@@ -82,7 +82,7 @@ ALLOWED: Mapping[Act, frozenset[Role]] = {
     Act.RECONCILE: _TRIAGE,
     Act.OPERATE: frozenset({Role.OPERATOR}),
     Act.OPEN_RUN: _RUNS,
-    Act.SEAL: _RUNS,
+    Act.CUT: _RUNS,
     Act.CLOSE: frozenset({Role.OPERATOR}),
     Act.DECLARE_TOTALS: _RUNS,
     Act.LOAD_CONTRACT: frozenset({Role.DATA_ENGINEER}),

@@ -94,7 +94,7 @@ _STATUS: tuple[tuple[type[PassgateError], int], ...] = (
 
 # Where the area of an error says less than its code.
 _STATUS_OF_CODE = {
-    "run_id_invalid": 400,
+    "run_name_invalid": 400,
     "idempotency_key_reused": 422,
     "media_type_unsupported": 415,
     "too_many_events": 413,

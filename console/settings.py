@@ -217,7 +217,7 @@ CELERY: dict[str, Any] = {
     "beat_schedule": {
         "sample": {"task": "passgate.sample", "schedule": 2.0, "options": {"expires": 10}},
         "dispatch": {"task": "passgate.dispatch", "schedule": 2.0, "options": {"expires": 10}},
-        "evaluate": {"task": "passgate.evaluate", "schedule": 2.0, "options": {"expires": 10}},
+        "close": {"task": "passgate.close", "schedule": 2.0, "options": {"expires": 10}},
         "forget": {"task": "passgate.forget", "schedule": 600.0, "options": {"expires": 300}},
         "enforce": {"task": "passgate.enforce", "schedule": 5.0, "options": {"expires": 10}},
         "refusals": {"task": "passgate.refusals", "schedule": 10.0, "options": {"expires": 10}},

@@ -13,7 +13,7 @@ from celery.signals import task_prerun, worker_process_shutdown
 from django.conf import settings
 
 from audit import forget as aging
-from audit.close import evaluate_due
+from audit.close import close_due
 from audit.enforce import enforce_due
 from console.refusals import flush
 from ingest import processes
@@ -98,12 +98,12 @@ def dispatch() -> None:
         log.warning("not dispatched: %s", gone)
 
 
-@shared_task(name="passgate.evaluate")
-def evaluate() -> None:
+@shared_task(name="passgate.close")
+def close() -> None:
     try:
-        evaluate_due()
+        close_due()
     except (DatabaseGone, DatabaseFull) as gone:
-        log.warning("not evaluated: %s", gone)
+        log.warning("not closed: %s", gone)
 
 
 @shared_task(name="passgate.enforce")

@@ -6,9 +6,11 @@ from django.urls import include, path, register_converter
 
 from console.links import RunConverter
 from console.pages import (
+    close,
+    cut,
     find,
     gate,
-    judge,
+    moved,
     now,
     patterns,
     quarantine,
@@ -16,7 +18,6 @@ from console.pages import (
     reconcile,
     resolve,
     runs,
-    seal,
     session,
     sources,
     streams,
@@ -45,8 +46,10 @@ urlpatterns = [
     path(RUN, runs.run, name="run"),
     path(f"{RUN}sources", sources.sources, name="sources"),
     path(f"{RUN}receipts", receipts.receipts, name="receipts"),
-    path(f"{RUN}seal", seal.seal, name="seal"),
-    path(f"{RUN}judge", judge.judge, name="judge"),
+    path(f"{RUN}cut", cut.cut, name="cut"),
+    path(f"{RUN}seal", moved.moved_to("cut")),
+    path(f"{RUN}close", close.close, name="close"),
+    path(f"{RUN}judge", moved.moved_to("close")),
     path(f"{RUN}gate", gate.gate, name="gate"),
     path(f"{RUN}windows/<no:window>/", verdicts.window, name="window"),
     path(f"{RUN}verdicts/<no:number>", verdicts.verdict, name="verdict"),

@@ -22,8 +22,8 @@ class Lane(models.TextChoices):
 
 class RunState(models.TextChoices):
     OPEN = "OPEN", "admits events"
-    SEALED = "SEALED", "cut; waits for its verdict"
-    CLOSED = "CLOSED", "sealed, and every window has a verdict"
+    CUT = "CUT", "its last window has its cut, and waits for a verdict"
+    CLOSED = "CLOSED", "cut, and every window has a verdict"
 
 
 class WindowState(models.TextChoices):
@@ -153,22 +153,22 @@ class Retirement(models.Model):
 
 
 class Run(models.Model):
-    """The context in which identity holds. `id` is the run number that events are partitioned by."""
+    """The context in which identity holds. `id` is the `run_id` of all else: events are partitioned by it."""
 
     id = models.AutoField(primary_key=True)
     stream = models.ForeignKey(Stream, models.PROTECT)
-    run_id = models.TextField()
+    name = models.TextField()
     contract = models.ForeignKey(Contract, models.PROTECT)
     state = models.TextField(choices=RunState.choices, db_default=RunState.OPEN)
     opened_by = models.TextField()
     opened_at = models.DateTimeField(db_default=Now())
-    sealed_at = models.DateTimeField(null=True)
+    cut_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "run"
         constraints = [
-            models.UniqueConstraint(fields=["stream", "run_id"], name="run_id_unique"),
+            models.UniqueConstraint(fields=["stream", "name"], name="run_name_unique"),
             # a stream has at most one open run
             models.UniqueConstraint(fields=["stream"], condition=Q(state="OPEN"), name="run_one_open"),
         ]
@@ -285,7 +285,7 @@ class Batch(models.Model):
 
     source = models.ForeignKey(Source, models.PROTECT)
     win = models.ForeignKey(Window, models.PROTECT, db_column="win")
-    run_number = models.IntegerField()
+    run_id = models.IntegerField()
     contract = models.ForeignKey(Contract, models.PROTECT)
     from_offset = models.BigIntegerField()
     to_offset = models.BigIntegerField()
@@ -341,10 +341,10 @@ class Receipt(models.Model):
 
 
 class Event(models.Model):
-    """An admitted event. Partitioned by run number, key (run, identity); COPY goes into the leaf."""
+    """An admitted event. Partitioned by run id, key (run, identity); COPY goes into the leaf."""
 
-    pk = models.CompositePrimaryKey("run_number", "identity")
-    run_number = models.IntegerField()
+    pk = models.CompositePrimaryKey("run_id", "identity")
+    run_id = models.IntegerField()
     identity = models.BinaryField()
     win = models.IntegerField()
     class_id = models.IntegerField()
@@ -366,7 +366,7 @@ class QuarantineItem(models.Model):
     """A record kept for a person. It takes no identity. A repeated mismatch points here and raises `seen`."""
 
     win = models.ForeignKey(Window, models.PROTECT, db_column="win")
-    run_number = models.IntegerField()
+    run_id = models.IntegerField()
     source = models.ForeignKey(Source, models.PROTECT)
     offset = models.BigIntegerField()
     batch = models.ForeignKey(Batch, models.PROTECT, db_constraint=False)
@@ -395,7 +395,7 @@ class QuarantineItem(models.Model):
             models.UniqueConstraint(fields=["source", "offset"], name="quarantine_place_unique"),
             # the same mismatch again points to the same item
             models.UniqueConstraint(
-                fields=["run_number", "identity", "payload_digest"],
+                fields=["run_id", "identity", "payload_digest"],
                 condition=Q(reason=50),  # Reason.PAYLOAD_MISMATCH
                 name="quarantine_mismatch_unique",
             ),
@@ -609,8 +609,8 @@ class ContextState(models.IntegerChoices):
 class Effect(models.Model):
     """The durable result of consuming one bus record; unique per identity. Partitioned like events."""
 
-    pk = models.CompositePrimaryKey("run_number", "identity")
-    run_number = models.IntegerField()
+    pk = models.CompositePrimaryKey("run_id", "identity")
+    run_id = models.IntegerField()
     identity = models.BinaryField()
     win = models.IntegerField()
     bus_source_id = models.IntegerField()

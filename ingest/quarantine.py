@@ -99,7 +99,7 @@ def _discards(cur: Cursor, more: Mapping[WindowId, int], counted: bool = False) 
     for row in cur.execute(sql.discarded, {"windows": list(more)}).fetchall():
         allowed = compiled(row.contract_id).contract.close.discard_max
         used = row.discarded - (more[row.win] if counted else 0)
-        found.append(Discards(row.win, row.number, f"{row.stream}/{row.run_id}", allowed, used, more[row.win]))
+        found.append(Discards(row.win, row.number, f"{row.stream}/{row.run_name}", allowed, used, more[row.win]))
     return found
 
 
@@ -172,7 +172,7 @@ def _finish(
         refuse_beyond(_discards(cur, more, counted=True), beyond)
     raise_revisions(cur, windows)
     detail = {"items": [row.id for row in rows[:100]], "count": len(rows), "resolution": resolution.value}
-    for subject in sorted({f"{row.stream}/{row.run_id}" for row in rows}):
+    for subject in sorted({f"{row.stream}/{row.run_name}" for row in rows}):
         record_act(cur, actor, "quarantine.resolve", subject, reason, detail)
     return Resolved(len(rows), windows)
 

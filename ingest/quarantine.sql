@@ -6,8 +6,8 @@ UPDATE quarantine_item q
    SET state = 'RESOLVED', resolution = %(resolution)s, resolved_by = %(actor)s, resolved_reason = %(reason)s,
        resolved_at = clock_timestamp()
   FROM chosen, run r, stream s
- WHERE q.id = chosen.id AND r.id = q.run_number AND s.id = r.stream_id
-RETURNING q.id, q.win, q.reason, r.run_id, s.name AS stream
+ WHERE q.id = chosen.id AND r.id = q.run_id AND s.id = r.stream_id
+RETURNING q.id, q.win, q.reason, r.name AS run_name, s.name AS stream
 
 -- name: resolve_group
 -- The next part of a group's open items, up to the last one that was shown, in id order.
@@ -19,8 +19,8 @@ UPDATE quarantine_item q
    SET state = 'RESOLVED', resolution = %(resolution)s, resolved_by = %(actor)s, resolved_reason = %(reason)s,
        resolved_at = clock_timestamp()
   FROM chosen, run r, stream s
- WHERE q.id = chosen.id AND r.id = q.run_number AND s.id = r.stream_id
-RETURNING q.id, q.win, q.reason, r.run_id, s.name AS stream
+ WHERE q.id = chosen.id AND r.id = q.run_id AND s.id = r.stream_id
+RETURNING q.id, q.win, q.reason, r.name AS run_name, s.name AS stream
 
 -- name: lock_windows
 -- Two people who discard at the same time count one after the other, so that both cannot stay below one bound.
@@ -28,7 +28,7 @@ SELECT id FROM run_window WHERE id = ANY(%(windows)s::integer[]) ORDER BY id FOR
 
 -- name: discarded
 -- By window: how many items are discarded, and the contract that bounds them.
-SELECT w.id AS win, w.number, w.contract_id, r.run_id, s.name AS stream,
+SELECT w.id AS win, w.number, w.contract_id, r.name AS run_name, s.name AS stream,
        (SELECT count(*) FROM quarantine_item q WHERE q.win = w.id AND q.resolution = 'DISCARDED') AS discarded
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
  WHERE w.id = ANY(%(windows)s::integer[]) ORDER BY w.id

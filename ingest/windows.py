@@ -1,4 +1,4 @@
-"""Which window an offset belongs to: binding sources to a window when it opens, and cutting them when it is sealed.
+"""Which window an offset belongs to: binding sources to a window when it opens, and cutting them when it is cut.
 
 These are steps of audit's verbs (open, cut) and run in their transactions; position rows are locked in source order.
 """
@@ -29,8 +29,8 @@ class Binding:
     next_offset: int
     cut: int | None
     win: WindowId
-    run_number: RunId
-    run_id: str
+    run_id: RunId
+    run_name: str
     contract: int
 
 
@@ -94,7 +94,7 @@ def raise_revisions(cur: Cursor, windows: Iterable[WindowId]) -> None:
 
 def _binding(row: Any) -> Binding:
     ahead = Bound(row.next_offset, row.cut).ahead
-    return Binding(row.source_id, row.next_offset, ahead, row.win, row.run_number, row.run_id, row.contract_id)
+    return Binding(row.source_id, row.next_offset, ahead, row.win, row.run_id, row.run_name, row.contract_id)
 
 
 def _lock(cur: Cursor, source: SourceId) -> Bound:

@@ -34,7 +34,7 @@ UPDATE position SET win = %(win)s, next_win = %(next_win)s, cut = %(cut)s
 -- name: bindings
 -- What a worker's next batch of each source belongs to. From the cut on it is next_win's; null: nobody's, stand still.
 SELECT p.source_id, p.next_offset, p.cut,
-       w.id AS win, w.run_id AS run_number, w.contract_id, w.state AS window_state, r.run_id, r.stream_id
+       w.id AS win, w.run_id, w.contract_id, w.state AS window_state, r.name AS run_name, r.stream_id
   FROM position p
   LEFT JOIN run_window w
     ON w.id = CASE WHEN p.cut IS NOT NULL AND p.next_offset >= p.cut THEN p.next_win ELSE p.win END

@@ -109,8 +109,8 @@ def silence(facts: f.WindowFacts, fact: f.Measured[f.T] | None, subject: str, no
         return f"{subject} was not measured for {w.age(fact.age(now))}"
     if facts.window.cut_at is not None and fact.measured_at < facts.window.cut_at:
         return f"{subject} was not measured since the cut"
-    sealed = facts.window.state is f.WindowState.CUT  # an open window's receipts are newer than any sample
-    newest = facts.counts.value.newest_receipt_at if facts.counts and sealed else None
+    cut = facts.window.state is f.WindowState.CUT  # an open window's receipts are newer than any sample
+    newest = facts.counts.value.newest_receipt_at if facts.counts and cut else None
     if newest is not None and fact.measured_at < newest:
         return f"{subject} was not measured since the newest receipt"
     return None

@@ -30,7 +30,7 @@ class Measured(Generic[T]):
 
 class WindowState(StrEnum):
     OPEN = "OPEN"  # takes records; its cut is not known
-    CUT = "CUT"  # sealed by its cut; every offset from the cut on belongs to the next window
+    CUT = "CUT"  # every offset from the cut on belongs to the next window
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class WindowName:
     """Which window, and which state of it: the verdict is inserted only if `revision` still stands."""
 
     stream: str
-    run_id: str
+    run_name: str
     number: int
     state: WindowState
     revision: int

@@ -110,7 +110,7 @@ class Code(StrEnum):
 
     OPEN = "open"  # 200
     NOT_FOUND = "not_found"  # 404
-    NOT_CLOSED = "not_closed"  # 403: the run is open or sealed, or a window has no verdict
+    NOT_CLOSED = "not_closed"  # 403: the run is open or cut, or a window has no verdict
     BLOCKED = "blocked"  # 403: something can still be done
     FAILED = "failed"  # 403: only a rerun helps
     SHUT = "gate_shut"  # 403: PASS, but what it stands on has changed

@@ -192,9 +192,9 @@ def _lag_causes(lags: Sequence[Lag]) -> Iterable[Cause]:
         yield Cause(f"{w.sources([found.label for found in plain])} are {w.number(total)} behind", WAIT_LANES)
 
 
-def _not_sealed(facts: f.WindowFacts) -> Iterable[Cause]:
+def _not_cut(facts: f.WindowFacts) -> Iterable[Cause]:
     if facts.window.state is f.WindowState.OPEN:
-        yield Cause("the window is not sealed", Act("seal the window", "seal"))
+        yield Cause("the window is not cut", Act("cut the window", "cut"))
 
 
 def _ends_unread(facts: f.WindowFacts) -> list[str]:
@@ -211,9 +211,9 @@ def caught_up(facts: f.WindowFacts, now: datetime) -> Check:
         return not_measured(name, required, causes, facts.broker)
     lags = _inbox_lags(facts, now) + _bus_lags(facts, now)
     observed = f"{w.number(sum(found.behind for found in lags))} behind"
-    broken = (*_not_sealed(facts), *_lag_causes(lags))
-    sealed = facts.window.state is f.WindowState.CUT
-    unread = _ends_unread(facts) if sealed and not lags else []  # behind its cut, nobody could know the bus's end
+    broken = (*_not_cut(facts), *_lag_causes(lags))
+    cut = facts.window.state is f.WindowState.CUT
+    unread = _ends_unread(facts) if cut and not lags else []  # behind its cut, nobody could know the bus's end
     return _wait_for_publishing(facts, judged(name, required, observed, facts.broker, broken, _unread(unread)))
 
 

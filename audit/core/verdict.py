@@ -230,7 +230,7 @@ def cause_body(cause: c.Cause) -> dict[str, Any]:
 def _window(window: f.WindowName) -> dict[str, Any]:
     out: dict[str, Any] = {
         "stream": window.stream,
-        "run": window.run_id,
+        "run": window.run_name,
         "number": window.number,
         "state": str(window.state),
         "revision": window.revision,

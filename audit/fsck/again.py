@@ -46,9 +46,9 @@ def _events(scope: Scope) -> Iterator[Said]:
     """Every event is read again from its own bytes by the rules of its contract: class, id, identity and digest."""
     for batch in paged(sql.again_batches, scope.values):
         loaded = compiled(batch.contract_id)
-        keys = {"run": batch.run_number, "batch": batch.id}
+        keys = {"run": batch.run_id, "batch": batch.id}
         kept = rows(sql.again_events, keys, binary=True)
-        arrivals = arrivals_of(loaded, batch.run_id, [record_of(row) for row in kept])
+        arrivals = arrivals_of(loaded, batch.run_name, [record_of(row) for row in kept])
         for row, arrival in zip(kept, arrivals, strict=True):
             if wrong := _differs(row, arrival, loaded.class_ids):
                 yield Finding("I9", f"event {batch.source_id}@{row.offset}", f"its bytes say otherwise: {wrong}")

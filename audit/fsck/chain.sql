@@ -11,7 +11,7 @@ SELECT last_id AS id, digest, (SELECT coalesce(max(id), 0) FROM audit_log) AS ne
 -- Acts and the rows that they left, both ways: a row that no act in the audit log explains, and an act whose row is not
 -- there, or says something else. A refusal left no row.
 WITH act AS (SELECT subject, act, actor, reason, detail FROM audit_log WHERE NOT refused),
-named AS (SELECT r.id, r.stream_id, s.name || '/' || r.run_id AS name, r.contract_id, r.opened_by
+named AS (SELECT r.id, r.stream_id, s.name || '/' || r.name AS name, r.contract_id, r.opened_by
             FROM run r JOIN stream s ON s.id = r.stream_id WHERE %(stream)s::text IS NULL OR s.name = %(stream)s),
 cut AS (SELECT w.id, n.name, w.number,
                coalesce(jsonb_object_agg(CASE c.kind WHEN 'topic' THEN 'inbox' ELSE c.kind END || '/' || c.partition, g.end_offset)
@@ -35,7 +35,7 @@ UNION ALL
 UNION ALL
 (SELECT 'run ' || x.name, 'no act cut window ' || x.number || ' where it ends'
    FROM cut x
-  WHERE NOT EXISTS (SELECT FROM act a WHERE a.act = 'run.seal' AND a.subject = x.name
+  WHERE NOT EXISTS (SELECT FROM act a WHERE a.act IN ('run.cut', 'run.seal') AND a.subject = x.name
                        AND a.detail ->> 'window' = x.number::text AND a.detail -> 'cuts' = x.cuts)
   LIMIT %(most)s)
 UNION ALL
@@ -52,7 +52,7 @@ UNION ALL
   LIMIT %(most)s)
 UNION ALL
 (SELECT 'item ' || q.id, 'no act resolved it'
-   FROM named n JOIN quarantine_item q ON q.run_number = n.id
+   FROM named n JOIN quarantine_item q ON q.run_id = n.id
   WHERE q.state = 'RESOLVED'
     AND NOT EXISTS (SELECT FROM act a WHERE a.act = 'quarantine.resolve' AND a.subject = n.name AND a.actor = q.resolved_by
                        AND a.reason = q.resolved_reason AND a.detail ->> 'resolution' = q.resolution
@@ -84,14 +84,14 @@ UNION ALL
 (SELECT 'act ' || a.act || ' of ' || a.subject, 'its run is not there'
    FROM act a
   WHERE a.act LIKE 'run.%%' AND (%(stream)s::text IS NULL OR split_part(a.subject, '/', 1) = %(stream)s)
-    AND NOT EXISTS (SELECT FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name || '/' || r.run_id = a.subject)
+    AND NOT EXISTS (SELECT FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name || '/' || r.name = a.subject)
   LIMIT %(most)s)
 UNION ALL
 (SELECT 'act run.verdict of ' || a.subject, 'its verdict, ' || (a.detail ->> 'verdict') || ', is not there'
    FROM act a
   WHERE a.act = 'run.verdict' AND (%(stream)s::text IS NULL OR split_part(a.subject, '/', 1) = %(stream)s)
     AND NOT EXISTS (SELECT FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
-                     WHERE s.name || '/' || r.run_id || '#' || v.number = a.detail ->> 'verdict'
+                     WHERE s.name || '/' || r.name || '#' || v.number = a.detail ->> 'verdict'
                        AND encode(v.digest, 'hex') = a.detail ->> 'digest')
   LIMIT %(most)s)
 UNION ALL

@@ -37,17 +37,17 @@ SELECT 'bus source ' || p.bus_source_id || '@' || p.bus_offset AS subject, count
 
 -- name: i2_effects_unique
 -- In a run, no identity has more than one effect.
-SELECT 'run ' || x.run_number AS subject, count(*) || ' effects of identity ' || encode(x.identity, 'hex') AS found
-  FROM effect x JOIN run r ON r.id = x.run_number JOIN stream s ON s.id = r.stream_id
+SELECT 'run ' || x.run_id AS subject, count(*) || ' effects of identity ' || encode(x.identity, 'hex') AS found
+  FROM effect x JOIN run r ON r.id = x.run_id JOIN stream s ON s.id = r.stream_id
  WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
- GROUP BY x.run_number, x.identity HAVING count(*) > 1
+ GROUP BY x.run_id, x.identity HAVING count(*) > 1
  LIMIT %(most)s
 
 -- name: i3_effects_are_events
 -- Every effect is of an event of its run, and lies in that event's window.
-SELECT 'run ' || x.run_number AS subject, 'effect without event: identity ' || encode(x.identity, 'hex') AS found
-  FROM effect x JOIN run r ON r.id = x.run_number JOIN stream s ON s.id = r.stream_id
-  LEFT JOIN event e ON e.run_number = x.run_number AND e.identity = x.identity
+SELECT 'run ' || x.run_id AS subject, 'effect without event: identity ' || encode(x.identity, 'hex') AS found
+  FROM effect x JOIN run r ON r.id = x.run_id JOIN stream s ON s.id = r.stream_id
+  LEFT JOIN event e ON e.run_id = x.run_id AND e.identity = x.identity
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s) AND (e.identity IS NULL OR e.win <> x.win)
  LIMIT %(most)s
 
@@ -60,18 +60,18 @@ SELECT 'source ' || p.source_id || ' offset ' || p."offset" AS subject,
   JOIN position lane ON lane.lane = 'effects' AND lane.source_id = p.bus_source_id AND p.bus_offset < lane.next_offset
   JOIN receipt t ON t.source_id = p.source_id AND t."offset" = p."offset"
   JOIN batch b ON b.id = t.batch_id
-  LEFT JOIN effect x ON x.run_number = b.run_number AND x.identity = t.identity
+  LEFT JOIN effect x ON x.run_id = b.run_id AND x.identity = t.identity
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s) AND x.identity IS NULL
  LIMIT %(most)s
 
 -- name: i3_effects_at_places
 -- An effect lies at the ACKED place of its event. Elsewhere only where a copy was read first: then the record at the place
 -- was counted a duplicate once it was read. Without a place only while its attempt has no outcome.
-SELECT 'run ' || x.run_number || ' effect at ' || x.bus_source_id || '@' || x.bus_offset AS subject,
+SELECT 'run ' || x.run_id || ' effect at ' || x.bus_source_id || '@' || x.bus_offset AS subject,
        CASE WHEN p.source_id IS NULL THEN 'its event has no place'
             ELSE 'its event''s place is ' || p.bus_source_id || '@' || p.bus_offset END AS found
-  FROM effect x JOIN run r ON r.id = x.run_number JOIN stream s ON s.id = r.stream_id
-  JOIN event e ON e.run_number = x.run_number AND e.identity = x.identity
+  FROM effect x JOIN run r ON r.id = x.run_id JOIN stream s ON s.id = r.stream_id
+  JOIN event e ON e.run_id = x.run_id AND e.identity = x.identity
   LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND CASE WHEN p.source_id IS NULL
@@ -178,7 +178,7 @@ SELECT 'attempt ' || c.attempt_id AS subject, c.kind || ': ' || c.detail AS foun
 
 -- name: i8_order
 -- A FAIL is the last word about a window. A PASS is of a window that was cut, and takes no later revision than the window's.
-SELECT s.name || '/' || r.run_id || '#' || v.number AS subject,
+SELECT s.name || '/' || r.name || '#' || v.number AS subject,
        CASE WHEN w.state <> 'CUT' THEN 'PASS of a window that is not cut'
             WHEN v.revision >= w.revision THEN 'PASS at revision ' || v.revision || ' of a window at ' || w.revision
             ELSE 'PASS after a FAIL of the same window' END AS found
@@ -190,7 +190,7 @@ SELECT s.name || '/' || r.run_id || '#' || v.number AS subject,
 
 -- name: i9_verdicts
 -- A verdict's columns say what its body says, about the window, the run and the contract that they name.
-SELECT s.name || '/' || r.run_id || '#' || v.number AS subject, 'its row and its body disagree about ' || d.names AS found
+SELECT s.name || '/' || r.name || '#' || v.number AS subject, 'its row and its body disagree about ' || d.names AS found
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
   JOIN run_window w ON w.id = v.win JOIN contract c ON c.id = w.contract_id
  CROSS JOIN LATERAL (
@@ -199,7 +199,7 @@ SELECT s.name || '/' || r.run_id || '#' || v.number AS subject, 'its row and its
                       ('waived', v.waived::text, v.body ->> 'waived'),
                       ('number', v.number::text, v.body ->> 'number'),
                       ('stream', s.name, v.body #>> '{window,stream}'),
-                      ('run', r.run_id, v.body #>> '{window,run}'),
+                      ('run', r.name, v.body #>> '{window,run}'),
                       ('window', w.number::text, v.body #>> '{window,number}'),
                       ('the window''s run', w.run_id::text, v.run_id::text),
                       ('revision', v.revision::text, v.body #>> '{window,revision}'),
@@ -213,10 +213,10 @@ SELECT s.name || '/' || r.run_id || '#' || v.number AS subject, 'its row and its
 
 -- name: i9_numbers
 -- Verdicts are numbered from 1 without a hole: none was taken away.
-SELECT s.name || '/' || r.run_id AS subject, 'verdicts up to #' || max(v.number) || ', of which there are ' || count(*) AS found
+SELECT s.name || '/' || r.name AS subject, 'verdicts up to #' || max(v.number) || ', of which there are ' || count(*) AS found
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
  WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
- GROUP BY s.name, r.run_id HAVING max(v.number) <> count(*)
+ GROUP BY s.name, r.name HAVING max(v.number) <> count(*)
  LIMIT %(most)s
 
 -- name: i9_snapshots
@@ -280,23 +280,23 @@ SELECT 'decision ' || d.id AS subject, 'granted ' || d.who || ' without a PASS: 
   FROM gate_decision d
  WHERE d.status = 200 AND (%(stream)s::text IS NULL OR d.stream = %(stream)s)
    AND NOT EXISTS (SELECT FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
-                    WHERE s.name = d.stream AND r.run_id = d.run_id AND v.state = 'PASS' AND v.decided_at <= d.at
-                      AND s.name || '/' || r.run_id || '#' || v.number = d.verdict)
+                    WHERE s.name = d.stream AND r.name = d.run AND v.state = 'PASS' AND v.decided_at <= d.at
+                      AND s.name || '/' || r.name || '#' || v.number = d.verdict)
  LIMIT %(most)s
 
 -- name: i10_granted_after
 -- Nobody is let in after a verdict that is no PASS. When a verdict was stored is what its row in the audit log says; a
 -- question under way in that very moment saw the one before it, hence the seconds.
 WITH judged AS (
-    SELECT s.name AS stream, r.run_id, w.id AS win, w.number AS window_number, v.number, v.state, a.at
+    SELECT s.name AS stream, r.name AS run_name, w.id AS win, w.number AS window_number, v.number, v.state, a.at
       FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.id = v.win
-      JOIN audit_log a ON a.subject = s.name || '/' || r.run_id AND a.act = 'run.verdict' AND NOT a.refused
+      JOIN audit_log a ON a.subject = s.name || '/' || r.name AND a.act = 'run.verdict' AND NOT a.refused
                       AND a.detail ->> 'digest' = encode(v.digest, 'hex')
      WHERE %(stream)s::text IS NULL OR s.name = %(stream)s),
 stood AS (SELECT *, coalesce(lead(at) OVER (PARTITION BY win ORDER BY number), 'infinity') AS upto FROM judged)
 SELECT 'decision ' || d.id AS subject,
        'granted ' || d.who || ' while window ' || x.window_number || ' stood on #' || x.number || ' ' || x.state AS found
-  FROM stood x JOIN gate_decision d ON d.stream = x.stream AND d.run_id = x.run_id AND d.status = 200
+  FROM stood x JOIN gate_decision d ON d.stream = x.stream AND d.run = x.run_name AND d.status = 200
    AND (d.window_number IS NULL OR d.window_number = x.window_number)
    AND d.at > x.at + interval '5 seconds' AND d.at < x.upto
  WHERE x.state <> 'PASS'
@@ -324,7 +324,7 @@ SELECT 'truth.' || t.relname AS subject, 'readers of it do not stand before the 
 SELECT 'item ' || q.id AS subject, 'its first payload is not at ' || q.first_source_id || '@' || q.first_offset AS found
   FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id
  WHERE q.first_offset IS NOT NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND NOT EXISTS (SELECT FROM event e WHERE e.run_number = q.run_number AND e.identity = q.identity
+   AND NOT EXISTS (SELECT FROM event e WHERE e.run_id = q.run_id AND e.identity = q.identity
                     AND e.source_id = q.first_source_id AND e."offset" = q.first_offset
                     AND e.payload_digest <> q.payload_digest
                     AND (e.payload IS NULL OR sha256(e.payload) = e.payload_digest
@@ -346,7 +346,7 @@ SELECT 'item ' || q.id AS subject, 'its raw bytes do not have its digest' AS fou
 SELECT q.id, q.value, q.headers, q.payload_digest, e.payload AS first_value, e.headers AS first_headers,
        e.payload_digest AS first_digest
   FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id
-  LEFT JOIN event e ON e.run_number = q.run_number AND e.identity = q.identity AND q.first_offset IS NOT NULL
+  LEFT JOIN event e ON e.run_id = q.run_id AND e.identity = q.identity AND q.first_offset IS NOT NULL
    AND position('ce_'::bytea IN e.headers) > 0 AND sha256(e.payload) <> e.payload_digest
  WHERE q.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND ((q.value IS NOT NULL AND position('ce_'::bytea IN q.headers) > 0 AND sha256(q.value) <> q.payload_digest
@@ -385,14 +385,14 @@ SELECT 'receipt ' || t.source_id || '@' || t."offset" AS subject, 'no batch ' ||
    AND t."offset" >= b.from_offset AND t."offset" < b.to_offset
  WHERE b.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
 UNION ALL
-SELECT 'event of run ' || e.run_number || ' at ' || e.source_id || '@' || e."offset", 'no ADMITTED receipt of this identity'
-  FROM event e JOIN run r ON r.id = e.run_number JOIN stream s ON s.id = r.stream_id
+SELECT 'event of run ' || e.run_id || ' at ' || e.source_id || '@' || e."offset", 'no ADMITTED receipt of this identity'
+  FROM event e JOIN run r ON r.id = e.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN receipt t ON t.source_id = e.source_id AND t."offset" = e."offset" AND t.batch_id = e.batch_id
    AND t.decision = 1 AND t.identity = e.identity AND t.payload_digest = e.payload_digest
  WHERE t.batch_id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
 UNION ALL
-SELECT 'effect of run ' || x.run_number || ' at ' || x.bus_source_id || '@' || x.bus_offset, 'no bus batch that reaches there'
-  FROM effect x JOIN run r ON r.id = x.run_number JOIN stream s ON s.id = r.stream_id
+SELECT 'effect of run ' || x.run_id || ' at ' || x.bus_source_id || '@' || x.bus_offset, 'no bus batch that reaches there'
+  FROM effect x JOIN run r ON r.id = x.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN bus_batch b ON b.id = x.bus_batch_id AND b.source_id = x.bus_source_id
    AND x.bus_offset >= b.from_offset AND x.bus_offset < b.to_offset
  WHERE b.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
@@ -408,7 +408,7 @@ SELECT 'place of ' || p.source_id || '@' || p."offset", 'no ADMITTED receipt the
 SELECT 'receipt ' || t.source_id || '@' || t."offset" AS subject,
        CASE t.decision WHEN 1 THEN 'ADMITTED, and its event is not there' ELSE 'DUPLICATE of no event' END AS found
   FROM receipt t JOIN batch b ON b.id = t.batch_id JOIN source c ON c.id = t.source_id JOIN stream s ON s.id = c.stream_id
-  LEFT JOIN event e ON e.run_number = b.run_number AND e.identity = t.identity
+  LEFT JOIN event e ON e.run_id = b.run_id AND e.identity = t.identity
  WHERE t.decision IN (1, 2) AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND (e.identity IS NULL OR e.class_id IS DISTINCT FROM t.class_id
         OR t.decision = 1 AND (e.source_id, e."offset", e.batch_id, e.win) IS DISTINCT FROM (t.source_id, t."offset", b.id, b.win)
@@ -420,7 +420,7 @@ SELECT 'receipt ' || t.source_id || '@' || t."offset", 'QUARANTINED, and its ite
  WHERE t.decision = 3 AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND NOT EXISTS (SELECT FROM quarantine_item q WHERE q.source_id = t.source_id AND q."offset" = t."offset"
                       AND q.reason = t.reason AND q.payload_digest = t.payload_digest)
-   AND NOT (t.reason = 50 AND EXISTS (SELECT FROM quarantine_item q WHERE q.run_number = b.run_number AND q.reason = 50
+   AND NOT (t.reason = 50 AND EXISTS (SELECT FROM quarantine_item q WHERE q.run_id = b.run_id AND q.reason = 50
                                          AND q.identity = t.identity AND q.payload_digest = t.payload_digest))
 UNION ALL
 SELECT 'item ' || q.id, 'no QUARANTINED receipt of its window at ' || q.source_id || '@' || q."offset"
@@ -473,9 +473,9 @@ SELECT 'attempt ' || a.id AS subject, a.events || ' events, ' || n.offsets || ' 
 
 -- name: again_batches
 -- Batches a page at a time: their number is not bounded, each of them is.
-SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, b.run_number, b.contract_id, r.run_id,
+SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, b.run_id, b.contract_id, r.name AS run_name,
        c.cluster_id, c.topic_id, c.partition
-  FROM batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id JOIN run r ON r.id = b.run_number
+  FROM batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id JOIN run r ON r.id = b.run_id
  WHERE b.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  ORDER BY b.id LIMIT %(page)s
 
@@ -489,7 +489,7 @@ SELECT "offset", decision, reason, identity, payload_digest
 -- The records that a batch admitted, as they are kept. An erased payload has nothing to be digested again.
 SELECT e."offset", e.identity, e.payload_digest, e.event_id, e.key, e.headers, e.payload, c.name AS class_name
   FROM event e LEFT JOIN event_class c ON c.id = e.class_id
- WHERE e.run_number = %(run)s AND e.batch_id = %(batch)s AND e.payload IS NOT NULL
+ WHERE e.run_id = %(run)s AND e.batch_id = %(batch)s AND e.payload IS NOT NULL
  ORDER BY e."offset"
 
 -- name: again_contracts
@@ -501,7 +501,7 @@ SELECT c.id, s.name || ' v' || c.version AS subject, c.source_text, c.files, c.d
 
 -- name: again_bases
 -- Bases have no number of their own: windows are paged, whose generations are few.
-SELECT w.id, s.name || '/' || r.run_id || ' window ' || w.number || ' generation ' || b.generation AS subject, b.facts, b.digest
+SELECT w.id, s.name || '/' || r.name || ' window ' || w.number || ' generation ' || b.generation AS subject, b.facts, b.digest
   FROM (SELECT w.* FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
          WHERE w.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s) ORDER BY w.id LIMIT %(page)s) w
   JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
@@ -510,7 +510,7 @@ SELECT w.id, s.name || '/' || r.run_id || ' window ' || w.number || ' generation
 
 -- name: again_verdicts
 -- Verdicts a page at a time, each with its basis' digest as it is stored and as the verdict said it.
-SELECT v.id, s.name || '/' || r.run_id || '#' || v.number AS subject, v.body, v.digest,
+SELECT v.id, s.name || '/' || r.name || '#' || v.number AS subject, v.body, v.digest,
        encode(b.digest, 'hex') AS basis, v.body #>> '{basis,digest}' AS said
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN basis b ON b.win = v.win AND b.generation = v.basis_generation
@@ -519,7 +519,7 @@ SELECT v.id, s.name || '/' || r.run_id || '#' || v.number AS subject, v.body, v.
 
 -- name: truth_windows
 -- Windows whose contract names a projection.
-SELECT w.id, w.contract_id, s.name || '/' || r.run_id AS run, r.id AS run_number
+SELECT w.id, w.contract_id, s.name || '/' || r.name AS run, r.id AS run_id
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
  WHERE w.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND position('projection' IN convert_from(c.source_text, 'UTF8')) > 0
@@ -533,6 +533,6 @@ SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass(%(table)s)
 -- Both ways, by identity: rows that no effect of the window explains, and effects without a row.
 SELECT encode(coalesce(t.identity, x.identity), 'hex') AS identity, x.identity IS NULL AS surplus
   FROM (SELECT identity FROM {table} WHERE win = %(win)s) t
-  FULL JOIN (SELECT identity FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
+  FULL JOIN (SELECT identity FROM effect WHERE run_id = %(run)s AND win = %(win)s) x USING (identity)
  WHERE t.identity IS NULL OR x.identity IS NULL
  LIMIT %(most)s

@@ -110,7 +110,7 @@ class _Facts:
 
     def __init__(self, row: Any) -> None:
         self._row = row
-        self._keys = {"win": row.id, "run": row.run_number, "stream_id": row.stream_id}
+        self._keys = {"win": row.id, "run": row.run_id, "stream_id": row.stream_id}
 
     def read(self, answers: _Kafka) -> f.WindowFacts:
         row, contract = self._row, compiled(self._row.contract_id).contract
@@ -151,7 +151,7 @@ class _Facts:
         row = self._row
         state, digest = f.WindowState(row.state), bytes(row.digest).hex()
         return f.WindowName(
-            row.stream, row.run_id, row.number, state, row.revision, row.version, digest, row.cut_at, row.reruns
+            row.stream, row.run_name, row.number, state, row.revision, row.version, digest, row.cut_at, row.reruns
         )
 
     def _inbox(self, found: list[Any]) -> tuple[f.SourceLedger, ...]:

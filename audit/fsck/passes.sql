@@ -3,8 +3,8 @@
 
 -- name: standing
 -- Windows whose newest verdict is PASS.
-SELECT w.id, w.number, w.state, w.revision, w.reruns, w.cut_at, w.contract_id, r.id AS run_number, r.run_id, s.id AS stream_id,
-       s.name AS stream, c.version, c.digest, v.body, s.name || '/' || r.run_id || '#' || v.number AS verdict
+SELECT w.id, w.number, w.state, w.revision, w.reruns, w.cut_at, w.contract_id, r.id AS run_id, r.name AS run_name, s.id AS stream_id,
+       s.name AS stream, c.version, c.digest, v.body, s.name || '/' || r.name || '#' || v.number AS verdict
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
   JOIN LATERAL (SELECT * FROM verdict x WHERE x.win = w.id ORDER BY x.number DESC LIMIT 1) v ON v.state = 'PASS'
  WHERE w.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
@@ -106,7 +106,7 @@ SELECT (SELECT coalesce(sum(b.records), 0) FROM batch b WHERE b.win = %(win)s)::
 -- Admitted events by class: the events, not their receipts.
 SELECT coalesce(c.name, '?') AS name, count(*) AS n
   FROM event e LEFT JOIN event_class c ON c.id = e.class_id AND c.stream_id = %(stream_id)s
- WHERE e.run_number = %(run)s AND e.win = %(win)s
+ WHERE e.run_id = %(run)s AND e.win = %(win)s
  GROUP BY 1
 
 -- name: totals
@@ -126,7 +126,7 @@ SELECT count(*) AS events, count(a.id) AS placed,
   LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
   LEFT JOIN attempt a ON a.id = p.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
   LEFT JOIN publish_queue q ON q.batch_id = e.batch_id
- WHERE e.run_number = %(run)s AND e.win = %(win)s
+ WHERE e.run_id = %(run)s AND e.win = %(win)s
 
 -- name: unsettled
 -- How many attempts without outcome carry events of the window, and how many events.
@@ -140,8 +140,8 @@ SELECT count(e.identity) AS events, count(x.identity) AS applied,
        count(*) FILTER (WHERE x.identity IS NULL) AS missing, count(*) FILTER (WHERE e.identity IS NULL) AS surplus,
        count(*) FILTER (WHERE x.context_state = 1) AS matched, count(*) FILTER (WHERE x.context_state = 2) AS unmatched,
        count(*) FILTER (WHERE x.context_state = 3) AS ambiguous
-  FROM (SELECT identity FROM event WHERE run_number = %(run)s AND win = %(win)s) e
-  FULL JOIN (SELECT identity, context_state FROM effect WHERE run_number = %(run)s AND win = %(win)s) x USING (identity)
+  FROM (SELECT identity FROM event WHERE run_id = %(run)s AND win = %(win)s) e
+  FULL JOIN (SELECT identity, context_state FROM effect WHERE run_id = %(run)s AND win = %(win)s) x USING (identity)
 
 -- name: items
 -- The window's quarantine items: open, resolved, discarded, and resolved without a name or a reason.
@@ -156,7 +156,7 @@ SELECT count(*) FILTER (WHERE q.state <> 'RESOLVED') AS open,
 -- What the window was joined with, and whether that stands now.
 SELECT p.context, p.verdict, v.digest, p.why, p.fallen
   FROM context_standing(%(win)s) p JOIN run_window w ON w.id = p.pinned_win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
-  JOIN verdict v ON v.run_id = r.id AND s.name || '/' || r.run_id || '#' || v.number = p.verdict
+  JOIN verdict v ON v.run_id = r.id AND s.name || '/' || r.name || '#' || v.number = p.verdict
  ORDER BY p.context
 
 -- name: basis

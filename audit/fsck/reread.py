@@ -190,7 +190,7 @@ class _Inbox(_Compared):
         batches: dict[tuple[int, str], list[Record]] = defaultdict(list)
         for offset, row in sorted(receipts.items()):
             if offset in given and row.contract_id is not None:
-                batches[row.contract_id, row.run_id].append(given[offset].record)
+                batches[row.contract_id, row.run_name].append(given[offset].record)
         for (contract, run), records in batches.items():
             for arrival in arrivals_of(compiled(contract), run, records):
                 if wrong := _misread(receipts[arrival.offset], arrival):

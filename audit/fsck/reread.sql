@@ -22,11 +22,11 @@ SELECT install_id::text AS id FROM install
 
 -- name: receipts
 -- What became of these offsets, under which contract and run; and of what was admitted, the key and headers that are kept.
-SELECT t."offset", t.decision, t.reason, t.identity, t.payload_digest, b.contract_id, r.run_id,
+SELECT t."offset", t.decision, t.reason, t.identity, t.payload_digest, b.contract_id, r.name AS run_name,
        e.identity IS NOT NULL AS kept, e.key, e.headers
   FROM receipt t
-  LEFT JOIN batch b ON b.id = t.batch_id LEFT JOIN run r ON r.id = b.run_number
-  LEFT JOIN event e ON t.decision = 1 AND e.run_number = b.run_number AND e.identity = t.identity
+  LEFT JOIN batch b ON b.id = t.batch_id LEFT JOIN run r ON r.id = b.run_id
+  LEFT JOIN event e ON t.decision = 1 AND e.run_id = b.run_id AND e.identity = t.identity
  WHERE t.source_id = %(source)s AND t."offset" >= %(start)s AND t."offset" < %(end)s
 
 -- name: items
@@ -42,16 +42,16 @@ SELECT g.from_offset, g.to_offset, g.state FROM gap g
 -- name: sent
 -- Of records that carry our marks: their attempt as it is known, the event they say they are, where that event's place and
 -- effect are. By (attempt, identity): places and effects have no index by their spot on the bus.
-SELECT i."offset", a.state, b.run_number, e.payload_digest, coalesce(sha256(e.payload), e.payload_digest) AS value_digest,
+SELECT i."offset", a.state, b.run_id, e.payload_digest, coalesce(sha256(e.payload), e.payload_digest) AS value_digest,
        e.key, e.headers,
        (p.bus_source_id, p.bus_offset) = (%(bus)s, i."offset") IS TRUE AS placed,
        (x.bus_source_id, x.bus_offset) = (%(bus)s, i."offset") IS TRUE AS applied
   FROM unnest(%(offsets)s::bigint[], %(attempts)s::bigint[], %(identities)s::bytea[]) AS i("offset", attempt, identity)
   LEFT JOIN attempt a ON a.id = i.attempt
-  LEFT JOIN LATERAL (SELECT n.run_number FROM attempt_batch ab JOIN batch n ON n.id = ab.batch_id
+  LEFT JOIN LATERAL (SELECT n.run_id FROM attempt_batch ab JOIN batch n ON n.id = ab.batch_id
                       WHERE ab.attempt_id = a.id LIMIT 1) b ON true
-  LEFT JOIN event e ON e.run_number = b.run_number AND e.identity = i.identity
-  LEFT JOIN effect x ON x.run_number = b.run_number AND x.identity = i.identity
+  LEFT JOIN event e ON e.run_id = b.run_id AND e.identity = i.identity
+  LEFT JOIN effect x ON x.run_id = b.run_id AND x.identity = i.identity
   LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
 
 -- name: placed

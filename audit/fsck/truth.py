@@ -24,7 +24,7 @@ def _truth(scope: Scope) -> Iterator[Said]:
             if not _TABLE.match(table) or not _comparable(table):
                 yield Unseen(f"{table} of {row.run}", "it has no columns win and identity to compare by")
                 continue
-            keys = scope.values | {"win": row.id, "run": row.run_number}
+            keys = scope.values | {"win": row.id, "run": row.run_id}
             for other in rows(sql.truth_against_effects.format(table=table), keys):
                 what = "a row that no effect explains" if other.surplus else "no row for an effect"
                 yield Finding("I3", f"{table} of {row.run}", f"{what}: identity {other.identity}")

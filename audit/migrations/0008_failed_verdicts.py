@@ -8,6 +8,7 @@ class Migration(migrations.Migration):
         ("audit", "0007_retention"),
         ("ingest", "0011_gaps_and_log"),
     ]
+    run_before = [("ingest", "0014_words")]  # earlier functions here name columns that it renames
 
     operations = [
         migrations.AddIndex(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, resolve, reverse
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
 from knox.models import AuthToken
@@ -31,6 +31,9 @@ from ingest.core.pointer import escape
 from ingest.db import prepared, read
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+DEPRECATED = "@1796083200"
+"""Since when the paths and words of before are deprecated: 2026-12-01, as RFC 9745 has it (a Date of RFC 9651)."""
 
 
 class JSON(JSONRenderer):
@@ -164,6 +167,9 @@ class Endpoint(APIView):
     filters: ClassVar[frozenset[str]] = frozenset()
     """Names of the query parameters that are understood; another one is an error, never ignored."""
 
+    successor: ClassVar[str] = ""
+    """The name of the path that stands in place of this one, where this one only answers for one version more."""
+
     any_token: ClassVar[bool] = False
     """Whether a token that is limited to other acts may ask, too."""
 
@@ -184,6 +190,9 @@ class Endpoint(APIView):
         answer = super().finalize_response(request, response, *args, **kwargs)
         answer.headers[REQUEST_ID] = request_id(request)
         answer.headers.setdefault("Cache-Control", "no-store")
+        if self.successor:
+            where = reverse(f"api:{self.successor}", kwargs=kwargs)
+            answer.headers["Deprecation"], answer.headers["Link"] = DEPRECATED, f'<{where}>; rel="successor-version"'
         return answer
 
 

@@ -36,10 +36,10 @@ def answer(request: Request, stream: str, segment: str, window: int | None) -> R
     """Asks, and lets the log be written before anything is answered."""
     stream, segment = plain(stream), plain(segment)
     run = find_run(stream, segment) if segment.startswith("~") else None
-    run_id = run.run_id if run else segment
-    decision = decide_gate(stream, run_id, window, actor_of(request))
+    run_name = run.name if run else segment
+    decision = decide_gate(stream, run_name, window, actor_of(request))
     if decision.granted:
-        return Response(gate_document(decision, stream, run_id, window))
+        return Response(gate_document(decision, stream, run_name, window))
     return _refused(request, decision)
 
 

@@ -69,7 +69,7 @@ def _run(request: Request) -> Run | None:
         return None
     if stream is None or run is None:
         missing = "?stream" if stream is None else "?run"
-        raise BadRequest((missing, "stream and run go together: a run's id holds within its stream"))
+        raise BadRequest((missing, "stream and run go together: a run's name holds within its stream"))
     stream_named(stream)
     return run_named(stream, run)
 

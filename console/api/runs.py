@@ -1,27 +1,27 @@
-"""Opening, sealing, closing and looking at runs."""
+"""Opening, cutting, closing and looking at runs."""
 
 from __future__ import annotations
 
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.close import checks_now, close_run
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose
-from audit.cut import declare_totals, seal_run
+from audit.cut import cut_run, declare_totals
 from audit.models import Verdict
 from audit.open import open_run
 from console.api import shapes
-from console.api.endpoint import Endpoint, actor_of, body_of
+from console.api.endpoint import DEPRECATED, Endpoint, actor_of, body_of
 from console.api.idempotency import once
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query, whole_number
 from console.documents.runs import (
+    cut_members,
     run_document,
     run_documents,
-    sealed_members,
     totals_document,
     verdict_document,
     verdict_line,
@@ -49,11 +49,14 @@ class Runs(Endpoint):
     def get(self, request: Request, stream: str) -> Response:
         """The runs of a stream, the newest first."""
         state = request.query_params.get("state")
+        old = state == "SEALED"
+        state = RunState.CUT if old else state
         if state is not None and state not in RunState.values:
             raise BadRequest(("?state", f"one of {', '.join(RunState.values)} is expected"))
         limit, before = limit_of(request), number_of(request, "after", 2**31 - 1)
         rows = list(runs_of(stream, state).filter(pk__lt=before)[: limit + 1])
-        return Response(page(request, rows, limit, lambda run: run.pk, run_documents(rows[:limit])))
+        found = page(request, rows, limit, lambda run: run.pk, run_documents(rows[:limit]))
+        return Response(found, headers={"Deprecation": DEPRECATED} if old else None)
 
 
 class OneRun(Endpoint):
@@ -72,7 +75,7 @@ class OneRun(Endpoint):
     def put(self, request: Request, stream: str, run: str) -> Response:
         """Opens a run: 201 when it is new, 200 when it is there already, 409 when it is there with another contract."""
         body = body_of(request, shapes.OpenRun)
-        run = _run_id(stream, run, body.get("run"))
+        run = _run_name(stream, run, body.get("run"))
         named = body.get("contract", {}).values()
         contract = next((str(value) for value in named), None)
         opened = open_run(stream, run, actor_of(request), contract, body.get("pins"))
@@ -82,17 +85,17 @@ class OneRun(Endpoint):
         )
 
 
-def _run_id(stream: str, segment: str, said: str | None) -> str:
+def _run_name(stream: str, segment: str, said: str | None) -> str:
     """The id that a path and a body name together; the path alone says it where it can."""
     if said is None:
-        return run_named(stream, segment).run_id if segment.startswith("~") else segment
+        return run_named(stream, segment).name if segment.startswith("~") else segment
     if segment not in (said, run_segment(said)):
         raise BadRequest(("/run", f"another run than the path names: this one stands there as {run_segment(said)}"))
     return said
 
 
-def _place(stream: str, run_id: str) -> str:
-    return reverse("api:run", kwargs={"stream": stream, "run": run_segment(run_id)})
+def _place(stream: str, run_name: str) -> str:
+    return reverse("api:run", kwargs={"stream": stream, "run": run_segment(run_name)})
 
 
 class Verdicts(Endpoint):
@@ -108,7 +111,7 @@ class Verdicts(Endpoint):
         limit, before = limit_of(request), number_of(request, "after", 2**31 - 1)
         verdicts = Verdict.objects.filter(run=found, number__lt=before).order_by("-number")
         rows = list(verdicts[: limit + 1])
-        documents = [verdict_line(row, found.stream.name, found.run_id) for row in rows[:limit]]
+        documents = [verdict_line(row, found.stream.name, found.name) for row in rows[:limit]]
         return Response(page(request, rows, limit, lambda row: row.number, documents))
 
 
@@ -123,27 +126,34 @@ class OneVerdict(Endpoint):
         verdict = verdicts.first()
         if verdict is None:
             raise NotFound(expected=f"verdict {stream}/{run}#{number}", found="none")
-        return Response(verdict_document(verdict, found.stream.name, found.run_id))
+        return Response(verdict_document(verdict, found.stream.name, found.name))
 
 
-class Seal(Endpoint):
-    acts = {"POST": Act.SEAL}
+class Cut(Endpoint):
+    acts = {"POST": Act.CUT}
 
     @extend_schema(
-        operation_id="seal_run",
-        request=shapes.SealRun,
+        operation_id="cut_run",
+        request=shapes.CutRun,
         parameters=[IDEMPOTENCY],
-        responses=answers(shapes.SealAnswer, *BODY, 404, 409, 422),
+        responses=answers(shapes.CutAnswer, *BODY, 404, 409, 422),
     )
     @once
     def post(self, request: Request, stream: str, run: str) -> Response:
-        """Seals the run's window: every source gets its cut. A second time changes nothing.
+        """Cuts the run's window: every source gets its cut. A second time changes nothing.
 
         `behind` says what lay behind a cut already, hidden by an open transaction: it goes to the next window.
         """
-        body, found = body_of(request, shapes.SealRun), run_named(stream, run)
-        sealed = seal_run(stream, found.run_id, actor_of(request), body.get("totals"))
-        return Response(run_document(found) | sealed_members(sealed))
+        body, found = body_of(request, shapes.CutRun), run_named(stream, run)
+        done = cut_run(stream, found.name, actor_of(request), body.get("totals"))
+        return Response(run_document(found) | cut_members(done))
+
+
+@extend_schema_view(post=extend_schema(operation_id="seal_run", deprecated=True))
+class Seal(Cut):
+    """The path of before."""
+
+    successor = "cut"
 
 
 class Close(Endpoint):
@@ -157,11 +167,11 @@ class Close(Endpoint):
     )
     @once
     def post(self, request: Request, stream: str, run: str) -> Response:
-        """Judges a sealed window now, the newest or the one named, and stores the verdict, whatever it says."""
+        """Judges a cut window now, the newest or the one named, and stores the verdict, whatever it says."""
         body, found = body_of(request, shapes.CloseRun), run_named(stream, run)
-        stored = close_run(stream, found.run_id, actor_of(request), body.get("window"))
+        stored = close_run(stream, found.name, actor_of(request), body.get("window"))
         verdict = Verdict.objects.select_related("win").get(pk=stored.id)
-        return Response(verdict_document(verdict, stream, found.run_id))
+        return Response(verdict_document(verdict, stream, found.name))
 
 
 class Checks(Endpoint):
@@ -197,5 +207,5 @@ class Totals(Endpoint):
     def put(self, request: Request, stream: str, run: str) -> Response:
         """Declares what was sent, per event class, in the run's newest window. The newest declaration counts."""
         body, found = body_of(request, shapes.Totals), run_named(stream, run)
-        declare_totals(stream, found.run_id, body["totals"], actor_of(request))
+        declare_totals(stream, found.name, body["totals"], actor_of(request))
         return Response(totals_document(found))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers as s
 
 from console.permissions import Act
@@ -89,7 +90,7 @@ class Totals(Body):
         return totals
 
 
-class SealRun(Totals):
+class CutRun(Totals):
     totals = totals_field(required=False)
 
 
@@ -203,6 +204,7 @@ class WindowAnswer(s.Serializer[Any]):
     gate = GateLease(allow_null=True)
 
 
+@extend_schema_serializer(deprecate_fields=["sealed_at"])
 class RunAnswer(s.Serializer[Any]):
     stream = s.CharField()
     run = s.CharField()
@@ -210,7 +212,8 @@ class RunAnswer(s.Serializer[Any]):
     contract = ContractNumber()
     opened_by = s.CharField()
     opened_at = s.DateTimeField()
-    sealed_at = s.DateTimeField(allow_null=True)
+    cut_at = s.DateTimeField(allow_null=True)
+    sealed_at = s.DateTimeField(allow_null=True, help_text="The same as cut_at: its name of before.")
     closed_at = s.DateTimeField(allow_null=True)
     windows = WindowAnswer(many=True)
 
@@ -226,7 +229,7 @@ class BehindAnswer(s.Serializer[Any]):
         return {**super().get_fields(), "from": s.IntegerField()}  # no name for an attribute
 
 
-class SealAnswer(RunAnswer):
+class CutAnswer(RunAnswer):
     """`cuts`: by source, the first offset of the next window."""
 
     cuts = s.DictField(child=s.IntegerField())

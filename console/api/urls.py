@@ -11,7 +11,7 @@ from console.api.gate import RunGate, WindowGate
 from console.api.me import Me
 from console.api.quarantine import Items, OneItem, ResolveMany, ResolveOne
 from console.api.receipts import OneReceipt, Receipts, RunReceipts
-from console.api.runs import Checks, Close, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts
+from console.api.runs import Checks, Close, Cut, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts
 from console.api.schema import Schema
 from console.api.streams import OneStream, Sources, Streams
 from console.whole import WholeConverter
@@ -30,6 +30,7 @@ urlpatterns = [
     path("streams/<str:stream>/events", Events.as_view(), name="events"),
     path("streams/<str:stream>/runs/", Runs.as_view(), name="runs"),
     path(RUN, OneRun.as_view(), name="run"),
+    path(f"{RUN}/cut", Cut.as_view(), name="cut"),
     path(f"{RUN}/seal", Seal.as_view(), name="seal"),
     path(f"{RUN}/close", Close.as_view(), name="close"),
     path(f"{RUN}/totals", Totals.as_view(), name="totals"),

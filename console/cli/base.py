@@ -148,7 +148,7 @@ def _user() -> str:
 
 
 class RunName(click.ParamType[tuple[str, str]]):
-    """STREAM/RUN, split at the first slash: a run's id may hold more of them, a stream's name none."""
+    """STREAM/RUN, split at the first slash: a run's name may hold more of them, a stream's name none."""
 
     name = "STREAM/RUN"
 

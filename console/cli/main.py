@@ -39,7 +39,7 @@ COMMANDS = {
     "test": Entry("console.cli.test", "test", "Run all checks and tests."),
     "check": Entry("console.cli.check", "check", "Look at the code without running it, and at the settings."),
     "stream": Entry("console.cli.stream", "stream", "Check, load and compare contracts."),
-    "run": Entry("console.cli.run", "run", "Open, seal and close runs."),
+    "run": Entry("console.cli.run", "run", "Open, cut and close runs."),
     "gate": Entry("console.cli.gate", "gate", "Ask a run's gate, and run a command only on PASS."),
     "quarantine": Entry("console.cli.quarantine", "quarantine", "List, show and resolve quarantined records."),
     "lanes": Entry("console.cli.lanes", "lanes", "Every lane: how far it is, why it stands, and what ends that."),

@@ -1,4 +1,4 @@
-"""`passgate run`: opening, sealing, closing and looking at runs."""
+"""`passgate run`: opening, cutting, closing and looking at runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 from audit.close import AnotherCloser, Stored, WindowFailed, checks_now, close_run
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose, left_behind
-from audit.cut import declare_totals, seal_run
+from audit.cut import cut_run, declare_totals
 from audit.models import Verdict
 from audit.open import open_run
 from console.cli.base import (
@@ -36,9 +36,9 @@ from console.cli.base import (
     table,
 )
 from console.documents.runs import (
+    cut_members,
     run_document,
     run_documents,
-    sealed_members,
     totals_document,
     verdict_document,
     verdict_line,
@@ -59,7 +59,7 @@ WINDOW = click.option("--window", type=click.IntRange(1, 2**31 - 1), help="The w
 
 @click.group(cls=Group)
 def run() -> None:
-    """Open, seal and close runs."""
+    """Open, cut and close runs."""
 
 
 @run.command("open", cls=Command)
@@ -108,17 +108,28 @@ def totals_of(texts: Sequence[str], option: str) -> dict[str, int]:
 )
 @acting
 @as_json
-def seal(name: tuple[str, str], totals: tuple[str, ...], wait: timedelta, actor: str, as_json: bool) -> None:
-    """Seal a run: what lies beyond its cut belongs to the next window. A second time changes nothing."""
-    sealed = seal_run(*name, actor, totals_of(totals, "--totals") or None, wait)
+def cut(name: tuple[str, str], totals: tuple[str, ...], wait: timedelta, actor: str, as_json: bool) -> None:
+    """Cut a run: what lies beyond its cut belongs to the next window. A second time changes nothing."""
+    done = cut_run(*name, actor, totals_of(totals, "--totals") or None, wait)
     if as_json:
-        emit(run_document(run_written("/".join(name))) | {"result": sealed.result} | sealed_members(sealed))
+        emit(run_document(run_written("/".join(name))) | {"result": done.result} | cut_members(done))
         return
-    word = "is sealed" if sealed.result == "sealed" else "was sealed already"
-    cuts = ", ".join(f"{source} at {cut:,}" for source, cut in sorted(sealed.cuts.items()))
-    said(f"{'/'.join(name)} {word}: window {sealed.window} is cut, {cuts or 'no source'}.")
-    if sealed.behind:
-        said(f"{left_behind(sealed.behind)}.")
+    word = "is cut" if done.result == "cut" else "was cut already"
+    cuts = ", ".join(f"{source} at {offset:,}" for source, offset in sorted(done.cuts.items()))
+    said(f"{'/'.join(name)} {word}: window {done.window}, {cuts or 'no source'}.")
+    if done.behind:
+        said(f"{left_behind(done.behind)}.")
+
+
+def _seal(name: tuple[str, str], **options: Any) -> None:
+    """The command's name of before. Use `passgate run cut`."""
+    new = f"passgate run cut {'/'.join(name)}"
+    said(f"passgate: `run seal` is deprecated and goes with the next version. Type: {new}", err=True)
+    assert cut.callback
+    cut.callback(name=name, **options)
+
+
+run.add_command(Command("seal", params=cut.params, callback=_seal, help=_seal.__doc__, hidden=True))
 
 
 @run.command(cls=Command)
@@ -152,7 +163,7 @@ def totals(name: tuple[str, str], counts: tuple[str, ...], actor: str, as_json: 
 @acting
 @as_json
 def close(name: tuple[str, str], window: int | None, wait: timedelta, actor: str, as_json: bool) -> None:
-    """Judge a sealed window now and store the verdict. Exit code 0: PASS; 1: FAIL; 4: BLOCKED; 3: not judged."""
+    """Judge a cut window now and store the verdict. Exit code 0: PASS; 1: FAIL; 4: BLOCKED; 3: not judged."""
     try:
         stored = judged(name, actor, window, wait)
     except WindowFailed as failed:
@@ -242,7 +253,7 @@ def _say_checks(now: v.Verdict) -> None:
 def _say_verdicts(verdicts: Sequence[Verdict], name: tuple[str, str]) -> None:
     click.echo()
     if not verdicts:
-        said(f"Not judged yet. Seal it, and it is: passgate run seal {'/'.join(name)}")
+        said(f"Not judged yet. Cut it, and it is: passgate run cut {'/'.join(name)}")
     for verdict in verdicts:
         line = verdict_line(verdict, *name)
         said(f"{line['verdict']} {line['state']}, {moment(line['decided_at'])} by {line['decided_by']}")

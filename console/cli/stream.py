@@ -70,16 +70,16 @@ def stream() -> None:
 @stream.command(cls=Command)
 @FILE
 @click.option("--sample", type=click.File("rb"), help="Lines, each a record's value; - reads stdin.")
-@click.option("--run", "run_id", help="The run that is open. [default: the first one a record names]")
+@click.option("--run", "run_name", help="The run that is open. [default: the first one a record names]")
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="A header that every record has.")
 @as_json
-def check(file: Path, sample: Any, run_id: str | None, headers: tuple[str, ...], as_json: bool) -> None:
+def check(file: Path, sample: Any, run_name: str | None, headers: tuple[str, ...], as_json: bool) -> None:
     """Check a contract, and say what each record of a sample would become. Stores nothing and needs no database.
 
     Exit code 0: the contract is valid; 1: it is not, and every fault is named with its line.
     """
     _, contract = read_contract(file)
-    rows = list(judge(contract, lines(sample), pairs(headers), run_id)) if sample else []
+    rows = list(judge(contract, lines(sample), pairs(headers), run_name)) if sample else []
     if as_json:
         emit(contract_line(contract) | ({"sample": rows} if sample else {}))
         return
@@ -108,12 +108,12 @@ def pairs(headers: Sequence[str]) -> Headers | None:
 
 
 def judge(
-    contract: Contract, values: Sequence[bytes], headers: Headers | None, run_id: str | None
+    contract: Contract, values: Sequence[bytes], headers: Headers | None, run_name: str | None
 ) -> Iterator[dict[str, Any]]:
     """What admission would decide about the records, in an empty run. Pure."""
     parser = Parser(contract)
     parsed = [parser.parse(value, None, headers) for value in values]
-    run = run_id or next((found.run for found in parsed if found.run), SAMPLE_RUN)
+    run = run_name or next((found.run for found in parsed if found.run), SAMPLE_RUN)
     offsets = range(1, len(values) + 1)
     digests = [event_digest(value, headers) for value in values] if parser.is_cloudevents else None
     arrivals = arrive(contract.stream, run, offsets, values, parsed, digests)

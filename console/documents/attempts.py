@@ -24,7 +24,7 @@ def attempt_documents(attempts: Sequence[Attempt]) -> list[Document]:
 def _windows_of(attempts: Sequence[Attempt]) -> dict[int, list[str]]:
     pairs = (
         AttemptBatch.objects.filter(attempt__in=attempts)
-        .values_list("attempt_id", "batch__win__run__stream__name", "batch__win__run__run_id", "batch__win__number")
+        .values_list("attempt_id", "batch__win__run__stream__name", "batch__win__run__name", "batch__win__number")
         .distinct()
     )
     found: dict[int, list[str]] = {}

@@ -18,13 +18,13 @@ def basis_of(decision: GateDecision) -> Document:
     }
 
 
-def gate_document(decision: GateDecision, stream: str, run_id: str, window: int | None) -> Document:
+def gate_document(decision: GateDecision, stream: str, run_name: str, window: int | None) -> Document:
     """An answer as `passgate gate --json` prints it, whatever it is; a granted one as the API gives it."""
     return {
         "open": decision.granted,
         "code": str(decision.code),
         "stream": stream,
-        "run": run_id,
+        "run": run_name,
         "window": window,
         "detail": decision.detail,
         "retry": decision.retry,

@@ -22,7 +22,7 @@ def item_document(item: QuarantineItem, run: Run, window: int) -> Document:
     return {
         "item": item.pk,
         "stream": run.stream.name,
-        "run": run.run_id,
+        "run": run.name,
         "window": window,
         "source": item.source_id,
         "source_name": item.source.name,

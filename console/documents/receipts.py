@@ -38,7 +38,7 @@ def _receipt_document(receipt: Receipt, window: Window | None) -> Document:
         "payload_digest": hexed(receipt.payload_digest),
         "batch": receipt.batch_id,
         "stream": window.run.stream.name if window else None,
-        "run": window.run.run_id if window else None,
+        "run": window.run.name if window else None,
         "window": window.number if window else None,
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audit.core.snapshot import behind_body
-from audit.cut import Sealed
+from audit.cut import WindowCut
 from audit.models import GateOpen, Verdict
 from console.documents import Document, hexed, stamp
 from ingest.models import ControlTotal, Run, Window
@@ -19,7 +19,7 @@ def run_documents(runs: Sequence[Run]) -> list[Document]:
     verdicts = {verdict.win_id: verdict for verdict in newest}
     gates = {gate.win_id: gate for gate in GateOpen.objects.filter(win__in=windows)}
     by_run: dict[int, list[Document]] = {run.pk: [] for run in runs}
-    names = {run.pk: run.run_id for run in runs}
+    names = {run.pk: run.name for run in runs}
     streams = {run.pk: run.stream.name for run in runs}
     for window in windows:
         name = (streams[window.run_id], names[window.run_id])
@@ -31,12 +31,13 @@ def run_documents(runs: Sequence[Run]) -> list[Document]:
 def _run_document(run: Run, windows: list[Document]) -> Document:
     return {
         "stream": run.stream.name,
-        "run": run.run_id,
+        "run": run.name,
         "state": run.state,
         "contract": {"version": run.contract.version, "digest": hexed(run.contract.digest)},
         "opened_by": run.opened_by,
         "opened_at": stamp(run.opened_at),
-        "sealed_at": stamp(run.sealed_at),
+        "cut_at": stamp(run.cut_at),
+        "sealed_at": stamp(run.cut_at),  # its name of before, for one version
         "closed_at": stamp(run.closed_at),
         "windows": windows,
     }
@@ -56,15 +57,15 @@ def _window_document(window: Window, run: tuple[str, str], verdict: Verdict | No
     }
 
 
-def verdict_name(stream: str, run_id: str, number: int) -> str:
+def verdict_name(stream: str, run_name: str, number: int) -> str:
     """flights/2013-01#7"""
-    return f"{stream}/{run_id}#{number}"
+    return f"{stream}/{run_name}#{number}"
 
 
-def verdict_line(verdict: Verdict, stream: str, run_id: str) -> Document:
+def verdict_line(verdict: Verdict, stream: str, run_name: str) -> Document:
     """A verdict in a list: what it says, without its checks."""
     return {
-        "verdict": verdict_name(stream, run_id, verdict.number),
+        "verdict": verdict_name(stream, run_name, verdict.number),
         "number": verdict.number,
         "state": verdict.state,
         "waived": verdict.waived,
@@ -77,9 +78,9 @@ def verdict_line(verdict: Verdict, stream: str, run_id: str) -> Document:
     }
 
 
-def verdict_document(verdict: Verdict, stream: str, run_id: str) -> Document:
+def verdict_document(verdict: Verdict, stream: str, run_name: str) -> Document:
     """A verdict whole. `body` is exactly what its digest is over (RFC 8785)."""
-    return verdict_line(verdict, stream, run_id) | {"window": verdict.win.number, "body": verdict.body}
+    return verdict_line(verdict, stream, run_name) | {"window": verdict.win.number, "body": verdict.body}
 
 
 def run_document(run: Run) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def totals_document(run: Run) -> dict[str, Any]:
     rows = newest.order_by("win_id", "event_class", "-pk").distinct("win_id", "event_class")
     return {
         "stream": run.stream.name,
-        "run": run.run_id,
+        "run": run.name,
         "totals": [
             {
                 "window": row.win.number,
@@ -106,6 +107,6 @@ def totals_document(run: Run) -> dict[str, Any]:
     }
 
 
-def sealed_members(sealed: Sealed) -> dict[str, Any]:
-    """What the answer to sealing says beyond the run."""
-    return {"cuts": sealed.cuts, "behind": [behind_body(each) for each in sealed.behind]}
+def cut_members(cut: WindowCut) -> dict[str, Any]:
+    """What the answer to cutting says beyond the run."""
+    return {"cuts": cut.cuts, "behind": [behind_body(each) for each in cut.behind]}

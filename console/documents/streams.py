@@ -36,7 +36,7 @@ def stream_document(row: ContractRow, open_run: str | None) -> Document:
 
 def stream_documents(contracts: list[ContractRow]) -> list[dict[str, Any]]:
     streams = [contract.stream_id for contract in contracts]
-    runs = Run.objects.filter(stream__in=streams, state=RunState.OPEN).values_list("stream_id", "run_id")
+    runs = Run.objects.filter(stream__in=streams, state=RunState.OPEN).values_list("stream_id", "name")
     opened = dict(runs)
     return [stream_document(contract, opened.get(contract.stream_id)) for contract in contracts]
 

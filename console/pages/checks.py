@@ -141,7 +141,7 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
 
 
-def evidence_links(stream: str, run_id: str, window: int, newest: bool) -> Linker:
+def evidence_links(stream: str, run_name: str, window: int, newest: bool) -> Linker:
     """Where the evidence of each check of this window is."""
 
     def link(check: str) -> c.Link | None:
@@ -149,12 +149,12 @@ def evidence_links(stream: str, run_id: str, window: int, newest: bool) -> Linke
             return None
         words, where = EVIDENCE[check]
         if where == "unknown":
-            return c.Link(words, links.with_query(reverse("unknown"), run=f"{stream}/{run_id}", state="all"))
+            return c.Link(words, links.with_query(reverse("unknown"), run=f"{stream}/{run_name}", state="all"))
         if where == "quarantine":
-            return c.Link(words, links.with_query(reverse("quarantine"), run=f"{stream}/{run_id}", by="item"))
+            return c.Link(words, links.with_query(reverse("quarantine"), run=f"{stream}/{run_name}", by="item"))
         if where == "window":
-            return c.Link(words, links.window_url(stream, run_id, window))
-        url = links.run_url(stream, run_id, where)
+            return c.Link(words, links.window_url(stream, run_name, window))
+        url = links.run_url(stream, run_name, where)
         return c.Link(words, url if newest else links.with_query(url, window=window))
 
     return link

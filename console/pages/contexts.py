@@ -295,8 +295,8 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True)
-class SealPage:
-    """`/runs/{s}/{run}/seal`: the confirm page of sealing. `hidden`: offsets behind an open transaction, which would go
+class CutPage:
+    """`/runs/{s}/{run}/cut`: the confirm page of cutting. `hidden`: offsets behind an open transaction, which would go
     to the next window."""
 
     confirm: Confirm
@@ -308,8 +308,8 @@ class SealPage:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgePage:
-    """`/runs/{s}/{run}/judge`: the confirm page of closing."""
+class ClosePage:
+    """`/runs/{s}/{run}/close`: the confirm page of closing."""
 
     confirm: Confirm
     strip: Strip

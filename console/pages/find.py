@@ -66,7 +66,7 @@ def _by_name(q: str) -> Iterable[c.Hit]:
     verdict = _VERDICT.fullmatch(q)
     if verdict:
         found = Verdict.objects.filter(
-            run__stream__name=verdict["stream"], run__run_id=verdict["run"], number=int(verdict["number"])
+            run__stream__name=verdict["stream"], run__name=verdict["run"], number=int(verdict["number"])
         ).first()
         if found:
             yield c.Hit(
@@ -74,11 +74,9 @@ def _by_name(q: str) -> Iterable[c.Hit]:
             )
     named = _RUN.fullmatch(q)
     runs = Run.objects.select_related("stream")
-    wanted = runs.filter(stream__name=named["stream"], run_id=named["run"]) if named else runs.filter(run_id=q)
+    wanted = runs.filter(stream__name=named["stream"], name=named["run"]) if named else runs.filter(name=q)
     for run in wanted.order_by("-id")[:20]:
-        yield c.Hit(
-            "run", f"{run.stream.name}/{run.run_id}", links.run_url(run.stream.name, run.run_id), state=run.state
-        )
+        yield c.Hit("run", f"{run.stream.name}/{run.name}", links.run_url(run.stream.name, run.name), state=run.state)
     for stream in Stream.objects.filter(name=q):
         yield c.Hit("stream", stream.name, links.stream_url(stream.name))
 
@@ -127,17 +125,17 @@ def _events(q: str) -> tuple[list[c.Hit], int]:
 
 def _digests(run: Run, classes: Iterable[str], ids: Iterable[Parts]) -> list[bytes]:
     wanted = list(ids)
-    return [identity_digest(run.stream.name, run.run_id, name, parts) for name in classes for parts in wanted]
+    return [identity_digest(run.stream.name, run.name, name, parts) for name in classes for parts in wanted]
 
 
 def _hits_of(wanted: list[tuple[int, bytes]], runs: dict[int, Run]) -> list[c.Hit]:
     numbers, digests = {number for number, _ in wanted}, [digest for _, digest in wanted]
     pairs = set(wanted)
-    events = Event.objects.filter(run_number__in=numbers, identity__in=digests).values_list(
-        "run_number", "identity", "source_id", "offset", "event_id"
+    events = Event.objects.filter(run_id__in=numbers, identity__in=digests).values_list(
+        "run_id", "identity", "source_id", "offset", "event_id"
     )[:MOST_HITS]
-    items = QuarantineItem.objects.filter(run_number__in=numbers, identity__in=digests).values_list(
-        "run_number", "id", "reason", "state", "event_id"
+    items = QuarantineItem.objects.filter(run_id__in=numbers, identity__in=digests).values_list(
+        "run_id", "id", "reason", "state", "event_id"
     )[:MOST_HITS]
     hits = [
         c.Hit("event", event_id, links.receipt_url(source, offset), _where(runs[number]), "ADMITTED")
@@ -152,7 +150,7 @@ def _hits_of(wanted: list[tuple[int, bytes]], runs: dict[int, Run]) -> list[c.Hi
 
 
 def _where(run: Run) -> str:
-    return f"{run.stream.name}/{run.run_id}"
+    return f"{run.stream.name}/{run.name}"
 
 
 def _by_digest(digest: bytes) -> list[c.Hit]:
@@ -164,19 +162,17 @@ def _by_digest(digest: bytes) -> list[c.Hit]:
             c.Hit(
                 "verdict",
                 f"{_where(run)}#{verdict.number}",
-                links.verdict_url(run.stream.name, run.run_id, verdict.number),
+                links.verdict_url(run.stream.name, run.name, verdict.number),
                 state=verdict.state,
             )
         )
-    for item in QuarantineItem.objects.filter(payload_digest=digest, run_number__in=list(runs)).only(
-        "id", "run_number"
-    )[:20]:
+    for item in QuarantineItem.objects.filter(payload_digest=digest, run_id__in=list(runs)).only("id", "run_id")[:20]:
         hits.append(
             c.Hit(
                 "quarantine item",
                 f"item {item.id}",
                 links.item_url(item.id),
-                _where(runs[item.run_number]),
+                _where(runs[item.run_id]),
                 "QUARANTINED",
             )
         )

@@ -29,7 +29,7 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         windows=tuple((each.number, gate_line(seen, each)) for each in reversed(seen.windows)),
         readers=terms.gate.readers if terms else (),
         tables=terms.projection.tables if terms and terms.projection else (),
-        snippets=snippets(seen.stream, seen.run.run_id),
+        snippets=snippets(seen.stream, seen.run.name),
         decisions=tuple(
             (
                 each.at,
@@ -39,7 +39,7 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
                 each.code,
                 each.verdict or "",
             )
-            for each in GateDecision.objects.filter(stream=seen.stream, run_id=seen.run.run_id).order_by("-at")[
+            for each in GateDecision.objects.filter(stream=seen.stream, run=seen.run.name).order_by("-at")[
                 :MOST_DECISIONS
             ]
         ),
@@ -67,10 +67,10 @@ def _why(standing: RunStanding) -> str:
     return "Every window is open, but the run is not closed yet."
 
 
-def snippets(stream: str, run_id: str) -> tuple[tuple[str, str], ...]:
+def snippets(stream: str, run_name: str) -> tuple[tuple[str, str], ...]:
     """How to ask before reading."""
     return (
-        ("Shell: the command runs only on PASS", f"passgate gate {stream}/{run_id} --wait 30m -- ./read.sh"),
-        ("HTTP: 200 only on an open gate", f"GET /api/v1/gate/{stream}/{run_id}\nAuthorization: Token …"),
+        ("Shell: the command runs only on PASS", f"passgate gate {stream}/{run_name} --wait 30m -- ./read.sh"),
+        ("HTTP: 200 only on an open gate", f"GET /api/v1/gate/{stream}/{run_name}\nAuthorization: Token …"),
         ("SQL: role passgate_reader sees open windows only", "SET ROLE passgate_reader;\nSELECT … FROM truth.…;"),
     )

@@ -57,14 +57,14 @@ def _nothing(others: int) -> tuple[str, ...]:
 
 
 def _unsettled() -> list[Run]:
-    """Runs that are open, sealed, or blocked."""
+    """Runs that are open, cut, or blocked."""
     recent = runs.listed(size=GOING_ON * 3)
     going = [run for run in recent if run.state != RunState.CLOSED or getattr(run, "latest", None) == "BLOCKED"]
     return going[:GOING_ON]
 
 
 def _where(run: RunName | None) -> tuple[str, str]:
-    return (f"{run.stream}/{run.run_id}", links.run_url(run.stream, run.run_id)) if run else ("no run", "")
+    return (f"{run.stream}/{run.name}", links.run_url(run.stream, run.name)) if run else ("no run", "")
 
 
 def _unknown(request: HttpRequest, groups: Sequence[waiting.UnknownOf]) -> list[c.Todo]:
@@ -148,8 +148,8 @@ def _lately() -> tuple[c.VerdictLine, ...]:
     found = Verdict.objects.select_related("run__stream", "win").order_by("-id")[:LATELY]
     return tuple(
         c.VerdictLine(
-            name=f"{each.run.stream.name}/{each.run.run_id}#{each.number}",
-            url=links.verdict_url(each.run.stream.name, each.run.run_id, each.number),
+            name=f"{each.run.stream.name}/{each.run.name}#{each.number}",
+            url=links.verdict_url(each.run.stream.name, each.run.name, each.number),
             state=run_parts.verdict_word(each),
             window=each.win.number,
             at=each.decided_at,

@@ -146,7 +146,7 @@ def _buttons() -> tuple[c.Button, ...]:
     refused = allows(frozenset({Role.VIEWER}), Act.RESOLVE)
     return (
         c.Button("Reconcile 3", "#", YES, main=True),
-        c.Button("Seal", "#", YES),
+        c.Button("Cut", "#", YES),
         c.Button("Resolve", "#", refused),
         c.Button("Approve exactly this", "#", NOT_KNOWN),
     )

@@ -119,7 +119,7 @@ def _group_row(group: reads.Group, most: int) -> c.GroupRow:
         reason=name,
         words=reason_words(group.reason),
         stream=run.stream if run else "",
-        run=run.run_id if run else "",
+        run=run.name if run else "",
         url=reverse("group", args=[f"{run.number}-{name}"]) if known and run else "",
         open=group.items,
         records=group.records,
@@ -132,8 +132,8 @@ def _group_row(group: reads.Group, most: int) -> c.GroupRow:
 
 def item_rows(items: Sequence[QuarantineItem]) -> tuple[c.ItemRow, ...]:
     """Items as a table has them: one query for the names of their runs."""
-    names = run_names([item.run_number for item in items])
-    return tuple(_item_row(item, names.get(item.run_number)) for item in items)
+    names = run_names([item.run_id for item in items])
+    return tuple(_item_row(item, names.get(item.run_id)) for item in items)
 
 
 def _item_row(item: QuarantineItem, run: RunName | None) -> c.ItemRow:
@@ -143,7 +143,7 @@ def _item_row(item: QuarantineItem, run: RunName | None) -> c.ItemRow:
         reason=reason_name(item.reason),
         detail=item.detail,
         stream=run.stream if run else "",
-        run=run.run_id if run else "",
+        run=run.name if run else "",
         place=place(item.source_id, item.source.name, item.offset),
         event_id=item.event_id or "",
         seen=item.seen,
@@ -168,7 +168,7 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
         key=named.text,
         reason=named.reason.name,
         words=reason_words(named.reason),
-        run=c.Link(f"{run.stream}/{run.run_id}", links.run_url(run.stream, run.run_id)),
+        run=c.Link(f"{run.stream}/{run.name}", links.run_url(run.stream, run.name)),
         count=found.items if found else 0,
         records=found.records if found else 0,
         oldest=found.oldest if found else None,
@@ -223,7 +223,7 @@ def hidden_from(request: HttpRequest, item: QuarantineItem) -> str:
 def item(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/quarantine/{id}`: what arrived, what it disagrees with, and what was decided."""
     found = item_or_404(number)
-    seen = runs.scope(found.win.run.stream.name, links.run_segment(found.win.run.run_id), found.win.number)
+    seen = runs.scope(found.win.run.stream.name, links.run_segment(found.win.run.name), found.win.number)
     if seen is None:
         raise Http404
     event = reads.first_event(found)

@@ -86,7 +86,7 @@ def _searched(
     numbers = {name: number for number, name in classes.items()}
     if asked.ids:
         names = [asked.class_name] if asked.class_name else list(numbers)
-        digests = reads.identities(seen.stream, seen.run.run_id, names, asked.ids)
+        digests = reads.identities(seen.stream, seen.run.name, names, asked.ids)
         rows = [
             row
             for row in reads.of_identities(seen.run.id, digests)
@@ -183,7 +183,7 @@ def receipt(request: HttpRequest, source: int, offset: int) -> HttpResponseBase:
         raise Http404
     batch = found.batch
     run = batch.win.run if batch else None
-    seen = runs.scope(run.stream.name, links.run_segment(run.run_id), batch.win.number) if run and batch else None
+    seen = runs.scope(run.stream.name, links.run_segment(run.name), batch.win.number) if run and batch else None
     names = reads.source_names(_sources(found))
     context = c.ReceiptPage(
         place=place(source, names.get(source, f"source {source}"), offset),
@@ -269,7 +269,7 @@ def _batch(found: reads.Whole, seen: runs.Scope | None) -> tuple[c.Fact, ...]:
     batch = found.batch
     if batch is None:
         return ()
-    window = links.window_url(seen.stream, seen.run.run_id, batch.win.number) if seen else ""
+    window = links.window_url(seen.stream, seen.run.name, batch.win.number) if seen else ""
     return (
         c.Fact("batch", batch.id, "number"),
         c.Fact("window", batch.win.number, "number", window),
@@ -299,6 +299,6 @@ def _copies(found: reads.Whole, seen: runs.Scope | None) -> str:
     event_id = _event_id(found)
     if seen is None or not event_id or found.receipt.reason not in (Reason.NONE, Reason.PAYLOAD_MISMATCH):
         return ""
-    url = links.run_url(seen.stream, seen.run.run_id, "receipts")
+    url = links.run_url(seen.stream, seen.run.name, "receipts")
     q = f"class:{found.class_name} id:{event_id}" if found.class_name else f"id:{event_id}"
     return links.with_query(url, q=q)

@@ -50,11 +50,11 @@ def reconcile(request: HttpRequest) -> Reconciling:
         raise Http404
     return Reconciling(
         reads.lost_of_run(run.id),
-        RunName(run.id, run.stream.name, run.run_id),
+        RunName(run.id, run.stream.name, run.name),
         f"Reconcile all of {name}",
         _named(request),
         url=links.with_query(reverse("reconcile"), run=name),
-        back=links.run_url(run.stream.name, run.run_id),
+        back=links.run_url(run.stream.name, run.name),
     )
 
 
@@ -113,7 +113,7 @@ class Reconciling(Confirmation):
 
     @property
     def _run_name(self) -> str:
-        return f"{self.run.stream}/{self.run.run_id}" if self.run else ""
+        return f"{self.run.stream}/{self.run.name}" if self.run else ""
 
     def act(self, actor: str) -> Done | Errors:
         """Ask for each; a refusal of one leaves the others asked for."""

@@ -92,7 +92,7 @@ def resolve_many(request: HttpRequest) -> Resolving:
     if not found:
         raise Http404
     ids = [str(each.id) for each in found]
-    back = links.group_url(found[0].run_number, reason_name(found[0].reason))
+    back = links.group_url(found[0].run_id, reason_name(found[0].reason))
     return Resolving(
         found,
         Names(
@@ -117,7 +117,7 @@ def _of_group(request: HttpRequest, named: reads.GroupKey, upto: str) -> Resolvi
         raise Http404
     found, count = reads.upto(named, last, MOST_LISTED)
     back = reverse("group", args=[named.text])
-    name = f"{run.stream}/{run.run_id}"
+    name = f"{run.stream}/{run.name}"
     return Resolving(
         found,
         Names(

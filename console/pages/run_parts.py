@@ -26,8 +26,8 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
     return c.Strip(
         stream=seen.stream,
         stream_url=links.stream_url(seen.stream),
-        run=run.run_id,
-        run_url=links.run_url(seen.stream, run.run_id),
+        run=run.name,
+        run_url=links.run_url(seen.stream, run.name),
         state=run.state,
         contract=f"v{contract.version}",
         contract_url=links.with_query(links.stream_url(seen.stream), version=contract.version),
@@ -37,7 +37,7 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
         gate_left=standing.left if standing else None,
         durability=durability,
         windows=tuple(
-            c.Tab(str(each.number), links.window_url(seen.stream, run.run_id, each.number), each.number == here)
+            c.Tab(str(each.number), links.window_url(seen.stream, run.name, each.number), each.number == here)
             for each in seen.windows
         ),
         window=here,
@@ -55,7 +55,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
     window = seen.window.number if seen.window and seen.window.number != newest else None
 
     def tab(text: str, part: str, count: int | None = None) -> c.Tab:
-        url = links.with_query(links.run_url(seen.stream, seen.run.run_id, part), window=window)
+        url = links.with_query(links.run_url(seen.stream, seen.run.name, part), window=window)
         return c.Tab(text, url, part == here, count)
 
     found = [
@@ -65,7 +65,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
         tab("Gate", "gate"),
     ]
     if seen.window:
-        url = links.window_url(seen.stream, seen.run.run_id, seen.window.number)
+        url = links.window_url(seen.stream, seen.run.name, seen.window.number)
         found.append(c.Tab(f"Window {seen.window.number}", url, here == "window"))
     return tuple(found)
 
@@ -97,8 +97,8 @@ def _row(
 ) -> c.RunRow:
     return c.RunRow(
         stream=run.stream.name,
-        run=run.run_id,
-        url=links.run_url(run.stream.name, run.run_id),
+        run=run.name,
+        url=links.run_url(run.stream.name, run.name),
         state=run.state,
         verdict=verdict_word(verdict) if verdict else "NOT JUDGED",
         why=told(verdict.body).why if verdict else _unjudged(window),
@@ -135,7 +135,7 @@ def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLi
         found.append(
             c.VerdictLine(
                 name=f"{seen.name}#{verdict.number}",
-                url=links.verdict_url(seen.stream, seen.run.run_id, verdict.number),
+                url=links.verdict_url(seen.stream, seen.run.name, verdict.number),
                 state=verdict_word(verdict),
                 window=verdict.win.number,
                 at=verdict.decided_at,

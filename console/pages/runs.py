@@ -133,7 +133,7 @@ def _pace(seen: reads.Scope, standing: Verdict | None) -> int:
     """Faster while something runs; no more after a FAIL, which nothing changes. A PASS ends, its gate does not."""
     if standing is not None:
         return ENDED if standing.state == "FAIL" else STEADY
-    return RUNNING if seen.run.state == RunState.SEALED else STEADY
+    return RUNNING if seen.run.state == RunState.CUT else STEADY
 
 
 def _newest(seen: reads.Scope, verdicts: Sequence[Verdict]) -> Verdict | None:
@@ -182,12 +182,12 @@ def _all_hold(seen: reads.Scope, live: checks.Judged) -> c.Said:
         return c.Said(words, checks.anew_words(live.verdict))
     if seen.contract and seen.contract.close.auto:
         return c.Said(words, "wait; the window is judged by itself.")
-    return c.Said(words, "judge the window.", "This contract closes when somebody asks.")
+    return c.Said(words, "close the window.", "This contract closes when somebody asks.")
 
 
 def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) -> tuple[c.Button, ...]:
     """What can be done here, the most urgent one first."""
-    name = f"{seen.stream}/{seen.run.run_id}"
+    name = f"{seen.stream}/{seen.run.name}"
     lost, held = attempts.unknown_of_run(seen.run.id), quarantine.open_of_run(seen.run.id)
     found = []
     if lost:
@@ -196,11 +196,11 @@ def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) 
     if held:
         found.append((f"Triage {held:,}", links.with_query(reverse("quarantine"), run=name), Act.RESOLVE))
     if seen.window and seen.window.state == WindowState.OPEN:
-        found.append(("Seal", reverse("seal", args=[seen.stream, seen.run.run_id]), Act.SEAL))
+        found.append(("Cut", reverse("cut", args=[seen.stream, seen.run.name]), Act.CUT))
     elif seen.window and not standing:
         window = seen.window.number if seen.window != seen.windows[-1] else None
-        url = links.with_query(reverse("judge", args=[seen.stream, seen.run.run_id]), window=window)
-        found.append(("Judge", url, Act.CLOSE))
+        url = links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=window)
+        found.append(("Close", url, Act.CLOSE))
     return tuple(
         c.Button(words, url, may(request.user, act), main=at == 0) for at, (words, url, act) in enumerate(found)
     )
@@ -241,8 +241,8 @@ def _pin(pin: WindowPin) -> c.Link:
     run = pin.pinned_win.run
     number = whole(pin.verdict.rpartition("#")[2])
     if number is None:
-        return c.Link(pin.verdict, links.run_url(run.stream.name, run.run_id))
-    return c.Link(pin.verdict, links.verdict_url(run.stream.name, run.run_id, number))
+        return c.Link(pin.verdict, links.run_url(run.stream.name, run.name))
+    return c.Link(pin.verdict, links.verdict_url(run.stream.name, run.name, number))
 
 
 def gate_line(seen: reads.Scope, window: Window | None = None) -> c.GateLine:
@@ -253,7 +253,7 @@ def gate_line(seen: reads.Scope, window: Window | None = None) -> c.GateLine:
     word = run_parts.gate_word(standing)
     if standing is None or standing.gate is None or verdict is None:
         return c.GateLine(word, word, "Not judged yet. Until it says PASS, nothing downstream can read it.")
-    name, url = standing.decision.verdict, links.verdict_url(seen.stream, seen.run.run_id, verdict.number)
+    name, url = standing.decision.verdict, links.verdict_url(seen.stream, seen.run.name, verdict.number)
     return c.GateLine(
         word,
         word,
@@ -283,7 +283,7 @@ def evidence(seen: reads.Scope) -> checks.Linker:
     """Links to what stands behind each check of the window that is looked at."""
     number = seen.window.number if seen.window else 1
     newest = bool(seen.windows) and seen.windows[-1].number == number
-    return checks.evidence_links(seen.stream, seen.run.run_id, number, newest)
+    return checks.evidence_links(seen.stream, seen.run.name, number, newest)
 
 
 def bar_of(seen: reads.Scope) -> LedgerBar:

@@ -89,7 +89,7 @@ def _row(
     seen: runs.Scope,
 ) -> c.SourceRow:
     kafka = line.lane != Lane.PUBLISH
-    receipts = links.with_query(links.run_url(seen.stream, seen.run.run_id, "receipts"), q=f"source:{line.source}")
+    receipts = links.with_query(links.run_url(seen.stream, seen.run.name, "receipts"), q=f"source:{line.source}")
     return c.SourceRow(
         name=line.source,
         role=line.role,

@@ -56,7 +56,7 @@ def _row(stream: Stream, stored: StoredContract | None, run: Run | None) -> c.St
         owner=(terms.owner or "") if terms else "",
         inbox=terms.inbox.kafka.topic if terms else "",
         bus=terms.bus.topic if terms else "",
-        open_run=c.Link(run.run_id, links.run_url(stream.name, run.run_id)) if run else None,
+        open_run=c.Link(run.name, links.run_url(stream.name, run.name)) if run else None,
         runs=stream.runs,  # type: ignore[attr-defined]
     )
 
@@ -105,7 +105,7 @@ def stream(request: HttpRequest, stream: str) -> HttpResponseBase:
         changes=_changes(before, terms),
         since=f"v{before.version}" if before else "",
         text=bytes(stored.source_text) if stored else b"",
-        snippets=snippets(stream, latest[0].run_id if latest else "RUN"),
+        snippets=snippets(stream, latest[0].name if latest else "RUN"),
         runs=run_parts.rows(latest),
         trouble=trouble,
     )

@@ -81,8 +81,8 @@ def _row(listed: reads.Listed) -> c.AttemptRow:
         url=links.attempt_url(attempt.id),
         source=attempt.source.name,
         stream=run.stream if run else "",
-        run=run.run_id if run else "",
-        run_url=links.run_url(run.stream, run.run_id) if run else "",
+        run=run.name if run else "",
+        run_url=links.run_url(run.stream, run.name) if run else "",
         state=attempt.state,
         why=attempt.why or "",
         events=attempt.events,
@@ -200,8 +200,8 @@ def _blocks(found: reads.Listed) -> tuple[c.Link, ...]:
     run = found.run
     if run is None or not found.window or found.attempt.state not in (*LOST, AttemptState.PREPARED):
         return ()
-    words = f"{run.stream}/{run.run_id}, window {found.window}"
-    return (c.Link(words, links.window_url(run.stream, run.run_id, found.window)),)
+    words = f"{run.stream}/{run.name}, window {found.window}"
+    return (c.Link(words, links.window_url(run.stream, run.name, found.window)),)
 
 
 def _moments(found: reads.Listed, around: reads.Around) -> tuple[c.Moment, ...]:

@@ -104,7 +104,7 @@ def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpRes
         since=tuple(changes(before.body, found.body)) if before else (),
         compare=f"#{before.number}" if before else "",
         others=tuple(
-            c.Link(f"#{each}", links.verdict_url(seen.stream, seen.run.run_id, each))
+            c.Link(f"#{each}", links.verdict_url(seen.stream, seen.run.name, each))
             for each in verdicts
             if each != number
         ),
@@ -131,7 +131,7 @@ def _verdict_facts(seen: reads.Scope, found: Verdict) -> tuple[c.Fact, ...]:
     context: Sequence[dict[str, str]] = found.body.get("context", ())
     decided: datetime = found.decided_at
     return (
-        c.Fact("window", found.win.number, "number", links.window_url(seen.stream, seen.run.run_id, found.win.number)),
+        c.Fact("window", found.win.number, "number", links.window_url(seen.stream, seen.run.name, found.win.number)),
         c.Fact("decided", decided, "time"),
         c.Fact("decided by", found.decided_by, "outside", links.find_url(found.decided_by)),
         c.Fact("at revision", found.revision, "number"),
@@ -147,6 +147,6 @@ def _verdict_facts(seen: reads.Scope, found: Verdict) -> tuple[c.Fact, ...]:
 
 def _named_verdict_url(name: str) -> str:
     head, _, number = name.rpartition("#")
-    stream, _, run_id = head.partition("/")
+    stream, _, run_name = head.partition("/")
     found = whole(number)
-    return links.verdict_url(stream, run_id, found) if found is not None and stream and run_id else ""
+    return links.verdict_url(stream, run_name, found) if found is not None and stream and run_name else ""

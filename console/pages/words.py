@@ -59,14 +59,13 @@ LOOKS: Mapping[str, Look] = {
     "NOT JUDGED": Look("not judged", "ring", Tone.MUTED, Shape.DASHED),
     # checks
     "HOLDS": Look("holds", "check", Tone.PASS, Shape.PLAIN),
-    # "Twelve holding checks are not green before the seal": the same word, without the colour of a verdict
+    # checks that hold now are no verdict: the same word, without a verdict's colour
     "HOLDS NOW": Look("holds", "check", Tone.INK, Shape.PLAIN),
     "BROKEN": Look("broken", "cross", Tone.FAIL, Shape.PLAIN),
     "UNMEASURED": Look("unmeasured", "hatch", Tone.UNMEASURED, Shape.HATCH),
     "WAIVED": Look("waived", "waived", Tone.ACCENT, Shape.DASHED),
     # runs and windows
     "OPEN": Look("open", "ring", Tone.RUNNING, Shape.TINT),
-    "SEALED": Look("sealed", "lock", Tone.RUNNING, Shape.OUTLINE),
     "CUT": Look("cut", "cut", Tone.RUNNING, Shape.OUTLINE),
     "CLOSED": Look("closed", "lock", Tone.INK, Shape.OUTLINE),
     # the gate

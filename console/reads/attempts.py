@@ -49,7 +49,7 @@ class Listed:
 def _with_window(found: QuerySet[Attempt]) -> QuerySet[Any]:
     carried = AttemptBatch.objects.filter(attempt=OuterRef("pk"))
     return found.select_related("source").annotate(
-        win=Subquery(carried.values("batch__win")[:1]), run=Subquery(carried.values("batch__run_number")[:1])
+        win=Subquery(carried.values("batch__win")[:1]), run=Subquery(carried.values("batch__run_id")[:1])
     )
 
 

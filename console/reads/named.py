@@ -19,15 +19,15 @@ class RunName:
 
     number: int
     stream: str
-    run_id: str
+    name: str
 
 
 def run_names(numbers: Sequence[int]) -> dict[int, RunName]:
     """Runs by number, in one query."""
     if not numbers:
         return {}
-    rows = Run.objects.filter(id__in=set(numbers)).values_list("id", "stream__name", "run_id")
-    return {number: RunName(number, stream, run_id) for number, stream, run_id in rows}
+    rows = Run.objects.filter(id__in=set(numbers)).values_list("id", "stream__name", "name")
+    return {number: RunName(number, stream, run_name) for number, stream, run_name in rows}
 
 
 def stream_named(name: str) -> Stream:
@@ -52,18 +52,18 @@ def run_named(stream: str, segment: str) -> Run:
 
 def run_written(name: str) -> Run:
     """The run that a person wrote as STREAM/RUN."""
-    stream, slash, run_id = name.partition("/")
-    if not (stream and slash and run_id):
+    stream, slash, run_name = name.partition("/")
+    if not (stream and slash and run_name):
         raise NotFound(expected="STREAM/RUN, as in flights/2013-01", found=name)
     runs = Run.objects.select_related("stream", "contract")
-    found = runs.filter(stream__name=plain(stream), run_id=plain(run_id)).first()
-    return found or run_named(stream, run_id)
+    found = runs.filter(stream__name=plain(stream), name=plain(run_name)).first()
+    return found or run_named(stream, run_name)
 
 
 def window_numbered(run: Run, number: int) -> Window:
     found = Window.objects.filter(run=run, number=number).first() if number < 2**31 else None
     if found is None:
-        raise NotFound(expected=f"window {number} of {run.stream.name}/{run.run_id}", found="none")
+        raise NotFound(expected=f"window {number} of {run.stream.name}/{run.name}", found="none")
     return found
 
 
@@ -102,7 +102,7 @@ def receipt_at(source: int, offset: int) -> Receipt:
 
 
 def segment_of(run: Run) -> str:
-    return run_segment(run.run_id)
+    return run_segment(run.name)
 
 
 def plain(name: str) -> str:

@@ -121,7 +121,7 @@ def _stopped_in_all(listed: int) -> int:
 
 
 def _lost() -> list[dict[str, Any]]:
-    carried = AttemptBatch.objects.filter(attempt=OuterRef("pk")).values("batch__run_number")[:1]
+    carried = AttemptBatch.objects.filter(attempt=OuterRef("pk")).values("batch__run_id")[:1]
     rows = (
         Attempt.objects.filter(state__in=LOST, over_at=None)
         .annotate(run=Subquery(carried))
@@ -166,10 +166,10 @@ def _waiting() -> tuple[QuarantineOf, ...]:
 
 
 _OPEN = """
-SELECT r.id, s.name, r.run_id, sum(g.items)::bigint AS items, min(f.arrived_at) AS since
+SELECT r.id, s.name, r.name AS run_name, sum(g.items)::bigint AS items, min(f.arrived_at) AS since
   FROM (SELECT win, count(*) AS items, min(id) AS first FROM quarantine_item WHERE state = 'OPEN' GROUP BY win) g
-  JOIN quarantine_item f ON f.id = g.first JOIN run r ON r.id = f.run_number JOIN stream s ON s.id = r.stream_id
- GROUP BY r.id, s.name, r.run_id ORDER BY since LIMIT %s
+  JOIN quarantine_item f ON f.id = g.first JOIN run r ON r.id = f.run_id JOIN stream s ON s.id = r.stream_id
+ GROUP BY r.id, s.name, r.name ORDER BY since LIMIT %s
 """
 
 
@@ -217,7 +217,7 @@ newest AS (
       FROM (SELECT * FROM failed UNION ALL SELECT * FROM shut) x JOIN run_window w ON w.id = x.win
      WHERE NOT EXISTS (SELECT FROM run_window later WHERE later.run_id = w.run_id AND later.number > w.number)
      ORDER BY x.since DESC LIMIT %(most)s)
-SELECT n.in_all, r.id, s.name, r.run_id, v.number, n.state,
+SELECT n.in_all, r.id, s.name, r.name AS run_name, v.number, n.state,
        CASE n.state WHEN 'FAIL' THEN v.body END, coalesce(n.why, ''), n.since
   FROM newest n JOIN verdict v ON v.id = n.id JOIN run r ON r.id = n.run_id JOIN stream s ON s.id = r.stream_id
  ORDER BY n.since DESC

@@ -24,7 +24,7 @@ MOST_HEADERS = 100
 
 # A list needs no bytes of any payload.
 __all__ = ["source_names"]  # what an item's first event needs a name for
-_LISTED = ("id", "run_number", "source", "offset", "reason", "detail", "event_id", "seen", "arrived_at", "state")
+_LISTED = ("id", "run_id", "source", "offset", "reason", "detail", "event_id", "seen", "arrived_at", "state")
 
 
 MOST_RUN = 2**31 - 1
@@ -47,7 +47,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """A group in a path: `{run number}-{REASON}`."""
+    """A group in a path: `{run id}-{REASON}`."""
 
     run: int
     reason: Reason
@@ -69,8 +69,8 @@ def group_key(text: str) -> GroupKey | None:
 
 def run_named(name: str) -> Run | None:
     """A run by `stream/run`, as links and filters name it."""
-    stream, _, run_id = name.partition("/")
-    return Run.objects.select_related("stream").filter(stream__name=stream, run_id=run_id).first() if run_id else None
+    stream, _, run_name = name.partition("/")
+    return Run.objects.select_related("stream").filter(stream__name=stream, name=run_name).first() if run_name else None
 
 
 def items(state: str, run: int | None = None, reason: Reason | None = None) -> QuerySet[QuarantineItem]:
@@ -100,7 +100,7 @@ def groups(state: str, run: int | None = None) -> list[Group]:
     """Groups, the largest first."""
     rows = list(
         items(state, run)
-        .values("run_number", "reason")
+        .values("run_id", "reason")
         .annotate(
             items=Count("id"),
             records=Sum("seen"),
@@ -109,12 +109,12 @@ def groups(state: str, run: int | None = None) -> list[Group]:
             first=Min("id"),
             last=Max("id"),
         )
-        .order_by("-items", "run_number", "reason")[:MOST_GROUPS]
+        .order_by("-items", "run_id", "reason")[:MOST_GROUPS]
     )
-    names = run_names([row["run_number"] for row in rows])
+    names = run_names([row["run_id"] for row in rows])
     return [
         Group(
-            names.get(row["run_number"]),
+            names.get(row["run_id"]),
             row["reason"],
             row["items"],
             row["records"],
@@ -178,12 +178,12 @@ def first_event(item: QuarantineItem) -> Event | None:
     """The event whose identity this item disputes."""
     if item.reason != Reason.PAYLOAD_MISMATCH or item.identity is None:
         return None
-    return Event.objects.filter(run_number=item.run_number, identity=item.identity).first()
+    return Event.objects.filter(run_id=item.run_id, identity=item.identity).first()
 
 
 def next_open(item: QuarantineItem) -> tuple[int | None, int]:
     """The open item to take on after this one, of the same reason first, and how many of the run are open."""
-    found = items(ItemState.OPEN, item.run_number).exclude(id=item.id)
+    found = items(ItemState.OPEN, item.run_id).exclude(id=item.id)
     alike = found.filter(reason=item.reason, id__gt=item.id).order_by("id").values_list("id", flat=True).first()
     if alike is None:
         alike = found.order_by("id").values_list("id", flat=True).first()

@@ -135,18 +135,16 @@ def _page(rows: Sequence[Row], kept: Sequence[Row], limit: int) -> Walked:
 # --- by identity
 
 
-def identities(stream: str, run_id: str, classes: Iterable[str], ids: Iterable[Parts]) -> list[bytes]:
+def identities(stream: str, run_name: str, classes: Iterable[str], ids: Iterable[Parts]) -> list[bytes]:
     """The digests an id may have in a run: one per class and reading. No index of ids is needed."""
     wanted = list(ids)
-    return [identity_digest(stream, run_id, name, parts) for name in classes for parts in wanted][:500]
+    return [identity_digest(stream, run_name, name, parts) for name in classes for parts in wanted][:500]
 
 
 def of_identities(run: int, digests: Sequence[bytes]) -> list[Row]:
     """The receipts an identity is known by: its admission, and what was set aside under it."""
-    places = list(Event.objects.filter(run_number=run, identity__in=digests).values_list("source_id", "offset")[:100])
-    places += QuarantineItem.objects.filter(run_number=run, identity__in=digests).values_list("source_id", "offset")[
-        :100
-    ]
+    places = list(Event.objects.filter(run_id=run, identity__in=digests).values_list("source_id", "offset")[:100])
+    places += QuarantineItem.objects.filter(run_id=run, identity__in=digests).values_list("source_id", "offset")[:100]
     return at(places)
 
 
@@ -174,7 +172,7 @@ def at(places: Sequence[tuple[int, int]]) -> list[Row]:
 def event_ids(run: int, rows: Sequence[Row]) -> dict[bytes, str]:
     """The ids of the events these receipts are about, by identity."""
     wanted = [row.digest for row in rows if row.digest is not None]
-    found = Event.objects.filter(run_number=run, identity__in=wanted).values_list("identity", "event_id")
+    found = Event.objects.filter(run_id=run, identity__in=wanted).values_list("identity", "event_id")
     return {bytes(identity): event_id for identity, event_id in found} if wanted else {}
 
 
@@ -209,7 +207,7 @@ def whole(source: int, offset: int) -> Whole | None:
     )
     event = effect = None
     if receipt.identity is not None and batch is not None:
-        key = {"run_number": batch.run_number, "identity": receipt.identity}
+        key = {"run_id": batch.run_id, "identity": receipt.identity}
         event = Event.objects.defer("payload", "headers", "key").filter(**key).first()
         effect = Effect.objects.filter(**key).first()
     held = receipt.decision == Decision.QUARANTINED
@@ -225,9 +223,7 @@ def _item(receipt: Receipt, batch: Batch | None) -> QuarantineItem | None:
     own = items.filter(source=receipt.source_id, offset=receipt.offset).first()
     if own is not None or receipt.identity is None or batch is None:
         return own
-    return items.filter(
-        run_number=batch.run_number, identity=receipt.identity, payload_digest=receipt.payload_digest
-    ).first()
+    return items.filter(run_id=batch.run_id, identity=receipt.identity, payload_digest=receipt.payload_digest).first()
 
 
 def source_names(numbers: Iterable[int]) -> Mapping[int, str]:

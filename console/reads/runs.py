@@ -82,7 +82,7 @@ class Scope:
 
     @property
     def name(self) -> str:
-        return f"{self.stream}/{self.run.run_id}"
+        return f"{self.stream}/{self.run.name}"
 
     @property
     def verdict(self) -> VerdictSeen | None:
@@ -124,13 +124,13 @@ def latest_verdicts(windows: Sequence[int]) -> dict[int, VerdictSeen]:
 
 
 def newest_verdicts(runs: Sequence[int]) -> dict[int, Verdict]:
-    """The newest verdict of each run, of whichever window, with its body; by run number."""
+    """The newest verdict of each run, of whichever window, with its body; by run id."""
     found = Verdict.objects.filter(run__in=runs).order_by("run", "-number").distinct("run")
     return {verdict.run_id: verdict for verdict in found}
 
 
 def newest_windows(runs: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """Number and state of the newest window of each run, by run number."""
+    """Number and state of the newest window of each run, by run id."""
     found = Window.objects.filter(run__in=runs).order_by("run", "-number").distinct("run")
     return {run: (number, state) for run, number, state in found.values_list("run_id", "number", "state")}
 
@@ -157,20 +157,20 @@ def ledger_of_windows(windows: Sequence[int]) -> Ledger:
 
 
 def ledgers_of_runs(runs: Iterable[int]) -> dict[int, Ledger]:
-    """The same for many runs at once, by run number."""
+    """The same for many runs at once, by run id."""
     rows = (
         Batch.objects.filter(win__run__in=list(runs))
-        .values("run_number")
+        .values("run_id")
         .annotate(read=Sum("records"), admitted=Sum("admitted"), duplicate=Sum("duplicates"), held=Sum("quarantined"))
     )
-    return {row["run_number"]: Ledger(row["read"], row["admitted"], row["duplicate"], row["held"]) for row in rows}
+    return {row["run_id"]: Ledger(row["read"], row["admitted"], row["duplicate"], row["held"]) for row in rows}
 
 
 # --- the list
 
 
 def listed(state: str = "", stream: str = "", before: int | None = None, size: int = PAGE_SIZE) -> list[Run]:
-    """Runs, newest first, below run number `before`; one more than `size` when there is a next page."""
+    """Runs, newest first, below run id `before`; one more than `size` when there is a next page."""
     runs = _with_latest(stream).filter(STATES[state][1]).select_related("stream")
     if before is not None:
         runs = runs.filter(id__lt=before)

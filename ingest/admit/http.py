@@ -183,8 +183,8 @@ class _Request:
 def _admit(door: _Door, binding: Binding, loaded: Loaded, records: Sequence[DoorRecord]) -> Received | None:
     """None where the lease or the binding no longer holds: nothing happened."""
     if not records:
-        return Received(door.lease.source, binding.run_id, ())
-    arrivals = arrivals_of(loaded, binding.run_id, records)
+        return Received(door.lease.source, binding.run_name, ())
+    arrivals = arrivals_of(loaded, binding.run_name, records)
     request = _Request(door, binding, loaded, records, arrivals, sum(map(weight, records)))
     try:
         if connection.in_atomic_block:  # a caller's own transaction: nobody else's events belong in it
@@ -213,7 +213,7 @@ def _admit_all(requests: Sequence[_Request]) -> list[Received | None]:
     understood = [arrival for request in requests for arrival in request.arrivals]
 
     def transact() -> Sequence[Outcome] | None:
-        with _turns(binding.run_number) as turn, write() as cur:
+        with _turns(binding.run_id) as turn, write() as cur:
             row = _take_offsets(cur, lease, binding, len(records), turn)
             if row is None:
                 return None
@@ -231,12 +231,12 @@ def _admit_all(requests: Sequence[_Request]) -> list[Received | None]:
     if outcomes is None:
         return [None] * len(requests)
     each = iter(outcomes)
-    return [Received(lease.source, binding.run_id, [*islice(each, len(r.records))]) for r in requests]
+    return [Received(lease.source, binding.run_name, [*islice(each, len(r.records))]) for r in requests]
 
 
 def _take_offsets(cur: Cursor, lease: Lease, binding: Binding, records: int, turn: bool) -> Any:
     keys = {"records": records, "seconds": LEASE_SECONDS, "win": binding.win, "source": lease.source}
-    whose = {"fence": lease.fence, "owner": lease.owner, "run": binding.run_number}
+    whose = {"fence": lease.fence, "owner": lease.owner, "run": binding.run_id}
     whose |= {"turn": turn, "patience": f"{TURN_SECONDS * 1000:.0f}ms"}
     return prepared(cur, sql.advance, keys | whose).fetchone()
 

@@ -36,7 +36,7 @@ SELECT %(stream)s, 'inbox', 'door', 'door', i.install_id::text, 'http', %(number
 RETURNING id
 
 -- name: open_window
--- Share-locked: whoever seals the window locks this row first, so a door is bound before the cut or not at all.
+-- Share-locked: whoever cuts the window locks this row first, so a door is bound before the cut or not at all.
 SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id
  WHERE r.stream_id = %(stream)s AND r.state = 'OPEN' AND w.state = 'OPEN' FOR SHARE OF w
 

@@ -89,7 +89,7 @@ def admit(
     check_dense(poll, lease.next_offset)
     loaded = compiled(binding.contract)
     if arrivals is None:
-        arrivals = arrivals_of(loaded, binding.run_id, poll.records)
+        arrivals = arrivals_of(loaded, binding.run_name, poll.records)
     return again(lambda: _KafkaAdmission(source, lease, binding, loaded, poll, arrivals, meanwhile).transact())
 
 
@@ -137,7 +137,7 @@ class Admission:
         known = self._known(cur)
         ended = self._ended_runs(cur)
         form = self._structured if self.loaded.parser.is_cloudevents else as_it_is
-        return decide(self.arrivals, known, self.binding.run_id, self.lease.source, ended.__contains__, form)
+        return decide(self.arrivals, known, self.binding.run_name, self.lease.source, ended.__contains__, form)
 
     def _structured(self, offset: int, value: bytes) -> bytes:
         """CloudEvents are compared in one form, whichever mode each came in."""
@@ -170,19 +170,19 @@ class Admission:
             )
 
     def _look_up(self, cur: Cursor, statement: str, identities: Sequence[bytes]) -> list[Any]:
-        keys = {"identities": b"".join(identities), "n": len(identities), "run": self.binding.run_number}
+        keys = {"identities": b"".join(identities), "n": len(identities), "run": self.binding.run_id}
         return looked_up(cur, statement.format(leaf=self._leaf), keys, self.meanwhile)
 
     @property
     def _leaf(self) -> str:
-        return leaf_of("event", self.binding.run_number)
+        return leaf_of("event", self.binding.run_id)
 
     def _ended_runs(self, cur: Cursor) -> set[str]:
-        named = {a.parsed.run for a in self.arrivals if a.parsed.run is not None} - {self.binding.run_id}
+        named = {a.parsed.run for a in self.arrivals if a.parsed.run is not None} - {self.binding.run_name}
         if not named:
             return set()
         rows = cur.execute(sql.ended_runs, {"stream": self.loaded.stream_id, "runs": list(named)}).fetchall()
-        return {row.run_id for row in rows}
+        return {row.name for row in rows}
 
     def _know_classes(self, cur: Cursor, names: set[str]) -> None:
         """A CloudEvents stream may show a class its contract does not list; it gets its number in this transaction."""
@@ -206,7 +206,7 @@ class Admission:
         self._know_classes(cur, names)
         failpoint("admit.after_classes")
         ids, records = {name: self.class_ids[name] for name in names}, self.records
-        run, win, source = self.binding.run_number, self.binding.win, self.lease.source
+        run, win, source = self.binding.run_id, self.binding.win, self.lease.source
         found = [(e, records[e.offset]) for e in sorted(events, key=_by_identity)]
         with cur.copy(sql.copy_events.format(leaf=self._leaf)) as copy:
             self._send(copy, event_rows(run, win, source, batch, ids, found))
@@ -235,7 +235,7 @@ class Admission:
         cur.execute(
             sql.insert_items,
             {
-                "win": self.binding.win, "run": self.binding.run_number, "source": self.lease.source, "batch": batch,
+                "win": self.binding.win, "run": self.binding.run_id, "source": self.lease.source, "batch": batch,
                 "offsets": [i.offset for i in items],
                 "reasons": [int(i.reason) for i in items],
                 "details": [_detail(i) + _cut(r.value) for i, r in zip(items, kept, strict=True)],
@@ -259,7 +259,7 @@ class Admission:
         by_decision = [o.decision for o in decisions.outcomes]
         admitted, duplicates, quarantined = (by_decision.count(d) for d in Decision)
         keys = {
-            "batch": batch, "source": self.lease.source, "win": self.binding.win, "run": self.binding.run_number,
+            "batch": batch, "source": self.lease.source, "win": self.binding.win, "run": self.binding.run_id,
             "contract": self.binding.contract, "start": self.poll.start, "end": self.poll.end,
             "epoch": self.poll.leader_epoch, "records": len(by_decision),
             "admitted": admitted, "duplicates": duplicates, "quarantined": quarantined,
@@ -366,7 +366,7 @@ class AdmissionLane(ReadingLane):
         if self._binding is not None:
             return Step(0, idle=False)
         self._check_topic()
-        batch, arrivals = ahead.take(compiled(binding.contract), binding.run_id, binding.cut, *limits)
+        batch, arrivals = ahead.take(compiled(binding.contract), binding.run_name, binding.cut, *limits)
         try:
             done = admit(self.source, self.lease, binding, batch, arrivals, meanwhile)
         except Crowded:

@@ -25,7 +25,7 @@ SELECT e.identity, e.payload_digest, e.source_id, e."offset"
   FROM generate_series(0, %(n)s - 1) AS i
  CROSS JOIN LATERAL (
        SELECT identity, payload_digest, source_id, "offset" FROM {leaf}
-        WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
+        WHERE run_id = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
 
 -- name: first_sizes
 -- The lengths alone are read, not the payloads.
@@ -33,7 +33,7 @@ SELECT octet_length(e.payload) + coalesce(octet_length(e.headers), 0) AS bytes
   FROM generate_series(0, %(n)s - 1) AS i
  CROSS JOIN LATERAL (
        SELECT payload, headers FROM {leaf}
-        WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
+        WHERE run_id = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
  WHERE e.payload IS NOT NULL
 
 -- name: first_payloads
@@ -43,15 +43,15 @@ SELECT e.identity, e.payload, e.headers
   FROM generate_series(0, %(n)s - 1) AS i
  CROSS JOIN LATERAL (
        SELECT identity, payload, headers FROM {leaf}
-        WHERE run_number = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
+        WHERE run_id = %(run)s AND identity = substring(%(identities)s::bytea FROM 32 * i + 1 FOR 32) LIMIT 1) e
 
 -- name: ended_runs
 -- Which of these runs of the stream are not open any more.
-SELECT run_id FROM run WHERE stream_id = %(stream)s AND run_id = ANY(%(runs)s) AND state <> 'OPEN'
+SELECT name FROM run WHERE stream_id = %(stream)s AND name = ANY(%(runs)s) AND state <> 'OPEN'
 
 -- name: copy_events
 -- A batch's admitted events, into the leaf of their run.
-COPY {leaf} (run_number, identity, win, class_id, source_id, "offset", batch_id, payload_digest, event_id, key, headers,
+COPY {leaf} (run_id, identity, win, class_id, source_id, "offset", batch_id, payload_digest, event_id, key, headers,
              payload) FROM STDIN (FORMAT BINARY)
 
 -- name: copy_receipts
@@ -61,7 +61,7 @@ FROM STDIN (FORMAT BINARY)
 
 -- name: insert_items
 -- The same mismatch again points to the same item and raises its count; any other item is one of its own.
-INSERT INTO quarantine_item (win, run_number, source_id, "offset", batch_id, reason, detail, class_id, identity, event_id,
+INSERT INTO quarantine_item (win, run_id, source_id, "offset", batch_id, reason, detail, class_id, identity, event_id,
                              payload_digest, value, key, headers, first_source_id, first_offset, seen, state, arrived_at)
 SELECT %(win)s, %(run)s, %(source)s, i."offset", %(batch)s, i.reason, i.detail, i.class_id, i.identity, i.event_id,
        i.payload_digest, i.value, i.key, i.headers, i.first_source, i.first_offset, i.seen, 'OPEN', clock_timestamp()
@@ -70,12 +70,12 @@ SELECT %(win)s, %(run)s, %(source)s, i."offset", %(batch)s, i.reason, i.detail, 
               %(headers)s::bytea[], %(first_sources)s::integer[], %(first_offsets)s::bigint[], %(seen)s::bigint[])
     AS i("offset", reason, detail, class_id, identity, event_id, payload_digest, value, key, headers, first_source,
          first_offset, seen)
-ON CONFLICT (run_number, identity, payload_digest) WHERE reason = 50
+ON CONFLICT (run_id, identity, payload_digest) WHERE reason = 50
 DO UPDATE SET seen = quarantine_item.seen + excluded.seen
 
 -- name: insert_batch
 -- The batch's own row, with the counts of its decisions and the root over its receipts.
-INSERT INTO batch (id, source_id, win, run_number, contract_id, from_offset, to_offset, leader_epoch, records, admitted,
+INSERT INTO batch (id, source_id, win, run_id, contract_id, from_offset, to_offset, leader_epoch, records, admitted,
                    duplicates, quarantined, reserialised, bytes, digest, fence, owner)
 VALUES (%(batch)s, %(source)s, %(win)s, %(run)s, %(contract)s, %(start)s, %(end)s, %(epoch)s, %(records)s, %(admitted)s,
         %(duplicates)s, %(quarantined)s, %(reserialised)s, %(bytes)s, %(digest)s, %(fence)s, %(owner)s)

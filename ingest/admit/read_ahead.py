@@ -18,7 +18,7 @@ from ingest.streams import Loaded
 STEP_RECORDS = 150
 
 
-def arrivals_of(loaded: Loaded, run_id: str, records: Sequence[Held]) -> list[Arrival]:
+def arrivals_of(loaded: Loaded, run_name: str, records: Sequence[Held]) -> list[Arrival]:
     """What each record says, with its digests, ready to be decided.
 
     Strict, bounded, and never an exception for anything a producer can send.
@@ -26,7 +26,7 @@ def arrivals_of(loaded: Loaded, run_id: str, records: Sequence[Held]) -> list[Ar
     parsed = [loaded.parser.parse(r.value, r.key, r.headers) for r in records]
     offsets, values = [r.offset for r in records], [r.value for r in records]
     digests = [event_digest(r.value, r.headers) for r in records] if loaded.parser.is_cloudevents else None
-    return arrive(loaded.contract.stream, run_id, offsets, values, parsed, digests)
+    return arrive(loaded.contract.stream, run_name, offsets, values, parsed, digests)
 
 
 class Ahead(Gathering):
@@ -39,10 +39,12 @@ class Ahead(Gathering):
         self._run = ""
         self._limits = (0, 0)
 
-    def take(self, loaded: Loaded, run_id: str, cut: int | None, records: int, size: int) -> tuple[Poll, list[Arrival]]:
+    def take(
+        self, loaded: Loaded, run_name: str, cut: int | None, records: int, size: int
+    ) -> tuple[Poll, list[Arrival]]:
         """The next batch, understood. Not kept here: admitted, it is gone as soon as its transaction is."""
-        if loaded is not self._loaded or run_id != self._run:
-            self._loaded, self._run, self._arrivals = loaded, run_id, []
+        if loaded is not self._loaded or run_name != self._run:
+            self._loaded, self._run, self._arrivals = loaded, run_name, []
         self._limits = records, size
         batch = self.next_batch(cut, records, size)
         self._understand(batch.records, len(batch.records))

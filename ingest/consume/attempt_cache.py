@@ -101,7 +101,7 @@ class AttemptCache:
         by_leaf: dict[str, list[AttemptId]] = defaultdict(list)
         for number in facts:
             if number not in self._sent:
-                by_leaf[leaf_of("event", facts[number].run_number)].append(number)
+                by_leaf[leaf_of("event", facts[number].run_id)].append(number)
         for leaf, numbers in by_leaf.items():
             self._load_sent(cur, leaf, numbers)
         if by_leaf:
@@ -137,7 +137,7 @@ class AttemptCache:
         self._forget(much, sum(len(facts[number].offsets) for number in missing))
         by_leaf: dict[str, list[AttemptId]] = defaultdict(list)
         for number in missing:
-            by_leaf[leaf_of("event", facts[number].run_number)].append(number)
+            by_leaf[leaf_of("event", facts[number].run_id)].append(number)
         for leaf, numbers in by_leaf.items():
             self._load(cur, leaf, numbers)
         return self._events

@@ -4,7 +4,7 @@ SELECT id, state FROM attempt WHERE id = ANY(%(attempts)b::bigint[])
 
 -- name: attempts
 -- What never changes about an attempt, once per attempt and process; `partitions` is how many it sent to.
-SELECT a.id, a.topic_id, a.source_id, b.run_number, b.win, b.contract_id, ab.batch_id,
+SELECT a.id, a.topic_id, a.source_id, b.run_id, b.win, b.contract_id, ab.batch_id,
        (SELECT count(*) FROM attempt_partition p WHERE p.attempt_id = a.id) AS partitions
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id
  WHERE a.id = ANY(%(attempts)b::bigint[])
@@ -37,5 +37,5 @@ SELECT p.attempt_id, p."offset"
 
 -- name: events_of_batches
 -- Whole attempts at once, a tenth of what looking each identity up takes; by batch alone, in the leaf of their run.
-SELECT run_number, identity, batch_id, source_id, "offset", win, payload_digest, class_id
+SELECT run_id, identity, batch_id, source_id, "offset", win, payload_digest, class_id
   FROM {leaf} WHERE batch_id = ANY(%(batches)b::bigint[])

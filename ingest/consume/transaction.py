@@ -246,7 +246,7 @@ class EffectsTransaction:
             return None
         of = [(plain[number], count) for _, number, count in said.senders]
         effects = _Effects(
-            [facts.run_number for facts, count in of for _ in range(count)],
+            [facts.run_id for facts, count in of for _ in range(count)],
             each_digest(said.identities),
             [facts.win for facts, count in of for _ in range(count)],
             self.read.offsets,
@@ -291,7 +291,7 @@ class EffectsTransaction:
         facts = self.cache.whole(cur, self.cache.recall(cur, carried))
         cur.row_factory = tuple_row
         events = self.cache.events(cur, facts, carried)
-        runs = {number: known.run_number for number, known in facts.items()}
+        runs = {number: known.run_id for number, known in facts.items()}
         keys = [(runs[mark[1]], mark[2]) for mark in marks if mark[1] in runs]
         unknown = {key for key in keys if key not in events}
         if unknown:

@@ -15,18 +15,18 @@ SELECT i, e.source_id, e."offset", e.win, e.payload_digest, e.class_id
   FROM generate_series(0, %(count)s - 1) AS i
  CROSS JOIN LATERAL (
        SELECT source_id, "offset", win, payload_digest, class_id FROM event
-        WHERE run_number = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) e
+        WHERE run_id = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) e
 
 -- name: applied
 -- Which of these identities of a run have their effect already, by their index in the string of bytes.
 SELECT i FROM generate_series(0, %(count)s - 1) AS i
  CROSS JOIN LATERAL (
        SELECT FROM effect
-        WHERE run_number = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) f
+        WHERE run_id = %(run)s AND identity = substr(%(identities)b::bytea, i * 32 + 1, 32) LIMIT 1) f
 
 -- name: copy_effects
 -- The effects of a bus batch, into the leaf of their run.
-COPY {leaf} (run_number, identity, win, bus_source_id, bus_offset, bus_batch_id, context_state, context_reason)
+COPY {leaf} (run_id, identity, win, bus_source_id, bus_offset, bus_batch_id, context_state, context_reason)
 FROM STDIN (FORMAT BINARY)
 
 -- name: insert_foreign

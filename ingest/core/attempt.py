@@ -32,7 +32,7 @@ class Queued:
     events: int
     bytes: int
     win: WindowId
-    run_number: RunId
+    run_id: RunId
     contract: int
     partly: bool = False
 

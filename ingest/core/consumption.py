@@ -17,7 +17,7 @@ from ingest.core.attempt import Columns, Mark
 from ingest.core.identity import DIGEST_BYTES
 from ingest.core.ids import AttemptId, RunId, SourceId, WindowId
 
-#: An event by (run number, identity).
+#: An event by (run id, identity).
 EventKey = tuple[int, bytes]
 
 #: States in which an attempt's record on the bus contradicts what was proven (I7).
@@ -46,7 +46,7 @@ class AttemptFacts:
     state: str
     topic_id: str
     source: SourceId
-    run_number: RunId
+    run_id: RunId
     win: WindowId
     contract: int
     offsets: Set[int]
@@ -179,7 +179,7 @@ def _rule_plain(
     facts = plain.get(number)
     if facts is None:
         return None
-    key = (facts.run_number, identity)
+    key = (facts.run_id, identity)
     event = known.events.get(key)
     if event is None or event[3] != digest or digest != said:
         return None
@@ -204,7 +204,7 @@ def _rule(record: BusRecord, known: Known, applied: Set[EventKey]) -> Ruled:
 
 
 def _of_attempt(record: BusRecord, mark: Mark, attempt: AttemptFacts, known: Known, applied: Set[EventKey]) -> Ruled:
-    key = (attempt.run_number, mark.identity)
+    key = (attempt.run_id, mark.identity)
     event = known.events.get(key)
     if event is None or event.source != attempt.source or event.offset not in attempt.offsets:
         why = f"NOT_IN_ATTEMPT: attempt {mark.attempt} does not contain this identity"

@@ -106,7 +106,7 @@ class Decisions(msgspec.Struct, frozen=True):
 
 def arrive(
     stream: str,
-    run_id: str,
+    run_name: str,
     offsets: Sequence[int],
     values: Sequence[bytes | None],
     parsed: Sequence[Parsed],
@@ -122,10 +122,10 @@ def arrive(
     arrivals = []
     for offset, payload, record in zip(offsets, digests, parsed, strict=True):
         identity = None
-        if type(record) is Understood and (record.run is None or record.run == run_id):
+        if type(record) is Understood and (record.run is None or record.run == run_name):
             digest = identify.get(record.class_name)
             if digest is None:
-                digest = identify[record.class_name] = identifier(stream, run_id, record.class_name)
+                digest = identify[record.class_name] = identifier(stream, run_name, record.class_name)
             identity = digest(record.parts)
         arrivals.append(Arrival(offset, record, payload, identity))
     return arrivals
@@ -145,7 +145,7 @@ def disputed(arrivals: Sequence[Arrival], known: Mapping[bytes, Known]) -> set[b
 def decide(
     arrivals: Sequence[Arrival],
     known: Mapping[bytes, Known],
-    run_id: str,
+    run_name: str,
     source: SourceId,
     is_closed: Callable[[str], bool],
     form: Form = as_it_is,

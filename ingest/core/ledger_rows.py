@@ -54,7 +54,7 @@ def event_rows(
     class_ids: Mapping[str, int],
     events: Iterable[tuple[NewEvent, Held]],
 ) -> Iterator[bytes]:
-    """(run_number, identity, win, class_id, source_id, offset, batch_id, payload_digest, event_id, key, headers,
+    """(run_id, identity, win, class_id, source_id, offset, batch_id, payload_digest, event_id, key, headers,
     payload) of each event, given with its record.
     """  # fmt: skip
     before = pack(">hiii", 12, 4, run, DIGEST_BYTES)

@@ -66,7 +66,7 @@ class Reason(IntEnum):
     SCHEMA = 34
     """The event does not satisfy its class's schema."""
     BAD_RUN = 35
-    """The run the record names is not a usable run id."""
+    """The run the record names is not a usable run name."""
     HEADER_ANOMALY = 40
     """One of the headers we read is repeated, has no value, or is not UTF-8."""
     NO_CONTENT_TYPE = 41

@@ -286,7 +286,7 @@ class PublishLane:
     def _letters(self, batches: Sequence[Queued], bus: Bus, meanwhile: Meanwhile) -> Letters:
         """The events of these batches that have no place yet, in offset order, each with its partition."""
         statement = sql.events_without_place if any(batch.partly for batch in batches) else sql.events
-        leaf = leaf_of("event", batches[0].run_number)
+        leaf = leaf_of("event", batches[0].run_id)
         with read() as cur:
             cur.row_factory = tuple_row
             keys = {"batches": [batch.batch for batch in batches]}

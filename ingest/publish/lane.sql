@@ -1,6 +1,6 @@
 -- name: queued
 -- The queue, never "id > last seen": batches commit out of order. `partly`: a PARTIAL attempt placed some of its events.
-SELECT q.batch_id, q.from_offset, b.to_offset, q.events, q.bytes, b.win, b.run_number, b.contract_id,
+SELECT q.batch_id, q.from_offset, b.to_offset, q.events, q.bytes, b.win, b.run_id, b.contract_id,
        EXISTS (SELECT FROM attempt_batch ab JOIN attempt a ON a.id = ab.attempt_id
                 WHERE ab.batch_id = q.batch_id AND a.state = 'PARTIAL') AS partly
   FROM publish_queue q JOIN batch b ON b.id = q.batch_id

@@ -111,7 +111,7 @@ class Unsettled:
     topic: str
     mark: bytes
     win: WindowId
-    run_number: RunId
+    run_id: RunId
     contract: int
     to_offset: int
     silent_for: float
@@ -139,7 +139,7 @@ def unsettled_of(source: SourceId) -> Unsettled | None:
     if row is None:
         return None
     return Unsettled(
-        row.id, row.state, row.topic, attempt_mark(row.install_id, row.id), row.win, row.run_number, row.contract_id,
+        row.id, row.state, row.topic, attempt_mark(row.install_id, row.id), row.win, row.run_id, row.contract_id,
         row.to_offset, row.silent_for, row.requested_by, row.cluster_id, row.topic_id,
         row.scan_why or "", row.scans or 0, row.scanned_for or 0.0,
     )  # fmt: skip
@@ -261,7 +261,7 @@ class Reconciliation:
     def _applied(self) -> list[int]:
         identities = [event.identity for event in self.prepared.expected]
         with read() as cur:
-            keys = {"identities": identities, "run": self.attempt.run_number}
+            keys = {"identities": identities, "run": self.attempt.run_id}
             return [row.index for row in cur.execute(sql.applied, keys).fetchall()]
 
     def _settle(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> ScanAnswer:

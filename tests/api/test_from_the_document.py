@@ -1,4 +1,4 @@
-"""A client that knows nothing but the OpenAPI document does the whole flow: open, send, seal, look, ask the gate.
+"""A client that knows nothing but the OpenAPI document does the whole flow: open, send, cut, look, ask the gate.
 
 It stands for a generated one: operations by their id, parameters where the document puts them, bodies of the kinds that
 it lists, and each body is held against its schema before it is sent.
@@ -93,7 +93,7 @@ def test_the_whole_flow(client: Client) -> None:
     assert decisions == [["ADMITTED"] * 3, ["DUPLICATE"], ["DUPLICATE"] * 3]
     declared = client("declare_totals", {"totals": {"thing": 3}}, stream=stream, run="r1")
     assert declared.status_code == 200
-    assert client("seal_run", {}, stream=stream, run="r1").json()["windows"][0]["state"] != "OPEN"
+    assert client("cut_run", {}, stream=stream, run="r1").json()["windows"][0]["state"] != "OPEN"
     assert client("get_checks", stream=stream, run="r1").json()["body"]
     assert client("ask_gate", stream=stream, run="r1").status_code == 403
     page = client("list_run_receipts", stream=stream, run="r1", limit=2).json()

@@ -29,7 +29,7 @@ def test_a_gate_opens_on_pass_only(call: Call, flow: Flow) -> None:
     settle(flow)
     early = reader.get(gate)
     assert (early.status_code, early.json()["code"], early.json()["retry"]) == (403, "not_closed", True)
-    flow.seal("r1")
+    flow.cut("r1")
     settle(flow)
     assert flow.judge("r1").verdict.state == "BLOCKED"
     blocked = reader.get(gate)
@@ -80,7 +80,7 @@ def test_every_question_is_logged_with_who_asked(call: Call, flow: Flow) -> None
     rows = (
         GateDecision.objects.filter(stream=flow.name)
         .order_by("pk")
-        .values_list("who", "run_id", "window_number", "status")
+        .values_list("who", "run", "window_number", "status")
     )
     assert list(rows) == [(reader.name, "r1", None, 403), (reader.name, "r1", 1, 403)]
 

@@ -54,9 +54,9 @@ def test_a_refusal_is_kept_and_what_may_change_is_not(call: Call, flow: Flow, mo
     ana = call("operator")
     flow.open("r1")
     path = f"streams/{flow.name}/runs/r1"
-    assert ana.post(f"{path}/close", key="early").json()["code"] == "not_sealed"
-    ana.post(f"{path}/seal")
-    assert ana.post(f"{path}/close", key="early").json()["code"] == "not_sealed"
+    assert ana.post(f"{path}/close", key="early").json()["code"] == "not_cut"
+    ana.post(f"{path}/cut")
+    assert ana.post(f"{path}/close", key="early").json()["code"] == "not_cut"
 
     from ingest.core.errors import BrokerError
 
@@ -85,30 +85,30 @@ def test_while_the_first_is_running_the_second_is_refused(
     ana = call("operator")
     flow.open("r1")
     started, go_on, answers = threading.Event(), threading.Event(), list[int]()
-    real = runs.seal_run
+    real = runs.cut_run
 
     def slow(*given: Any) -> Any:
         started.set()
         assert go_on.wait(10)
         return real(*given)
 
-    monkeypatch.setattr(runs, "seal_run", slow)
+    monkeypatch.setattr(runs, "cut_run", slow)
 
     def first() -> None:
         from django.db import connection
 
-        answers.append(ana.post(f"streams/{flow.name}/runs/r1/seal", key="one").status_code)
+        answers.append(ana.post(f"streams/{flow.name}/runs/r1/cut", key="one").status_code)
         connection.close()
 
     thread = threading.Thread(target=first)
     thread.start()
     assert started.wait(10)
-    second = ana.post(f"streams/{flow.name}/runs/r1/seal", key="one")
+    second = ana.post(f"streams/{flow.name}/runs/r1/cut", key="one")
     go_on.set()
     thread.join(20)
     assert (second.status_code, second.json()["code"], second.json()["retry"]) == (409, "idempotency_key_running", True)
     assert answers == [200]
-    assert ana.post(f"streams/{flow.name}/runs/r1/seal", key="one").headers["Idempotency-Replayed"] == "true"
+    assert ana.post(f"streams/{flow.name}/runs/r1/cut", key="one").headers["Idempotency-Replayed"] == "true"
 
 
 def test_an_abandoned_key_is_taken_over(call: Call, flow: Flow) -> None:
@@ -119,12 +119,12 @@ def test_an_abandoned_key_is_taken_over(call: Call, flow: Flow) -> None:
 
     ana = call("operator")
     flow.open("r1")
-    ana.post(f"streams/{flow.name}/runs/r1/seal", key="dead")
+    ana.post(f"streams/{flow.name}/runs/r1/cut", key="dead")
     row = IdempotencyKey.objects.filter(user=ana.user, key="dead")
     row.update(status=None, body=None)
-    assert ana.post(f"streams/{flow.name}/runs/r1/seal", key="dead").status_code == 409
+    assert ana.post(f"streams/{flow.name}/runs/r1/cut", key="dead").status_code == 409
     row.update(started_at=timezone.now() - ABANDONED - timedelta(seconds=1))
-    assert ana.post(f"streams/{flow.name}/runs/r1/seal", key="dead").status_code == 200
+    assert ana.post(f"streams/{flow.name}/runs/r1/cut", key="dead").status_code == 200
 
 
 def test_keys_age(call: Call, flow: Flow) -> None:
@@ -135,9 +135,9 @@ def test_keys_age(call: Call, flow: Flow) -> None:
 
     ana = call("operator")
     flow.open("r1")
-    ana.post(f"streams/{flow.name}/runs/r1/seal", key="old")
+    ana.post(f"streams/{flow.name}/runs/r1/cut", key="old")
     IdempotencyKey.objects.filter(user=ana.user).update(started_at=timezone.now() - KEPT - timedelta(seconds=1))
-    answer = ana.post(f"streams/{flow.name}/runs/r1/seal", key="old")
+    answer = ana.post(f"streams/{flow.name}/runs/r1/cut", key="old")
     assert answer.status_code == 200
     assert "Idempotency-Replayed" not in answer.headers
     assert IdempotencyKey.objects.filter(user=ana.user).count() == 1
@@ -146,7 +146,7 @@ def test_keys_age(call: Call, flow: Flow) -> None:
 @pytest.mark.parametrize("key", [" ", "a b", "x" * 256])
 def test_a_key_that_cannot_be_one(call: Call, flow: Flow, key: str) -> None:
     flow.open("r1")
-    refused = call("operator").post(f"streams/{flow.name}/runs/r1/seal", key=key)
+    refused = call("operator").post(f"streams/{flow.name}/runs/r1/cut", key=key)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "Idempotency-Key")
 
 
@@ -155,5 +155,5 @@ def test_a_person_without_rights_leaves_no_key(call: Call, flow: Flow) -> None:
 
     flow.open("r1")
     viewer = call("viewer")
-    assert viewer.post(f"streams/{flow.name}/runs/r1/seal", key="k").status_code == 403
+    assert viewer.post(f"streams/{flow.name}/runs/r1/cut", key="k").status_code == 403
     assert not IdempotencyKey.objects.filter(user=viewer.user).exists()

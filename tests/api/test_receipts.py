@@ -41,7 +41,7 @@ def test_receipts_belong_to_one_window(call: Call, flow: Flow) -> None:
     flow.open("r1")
     flow.produce([thing(n) for n in range(3)], run="r1")
     flow.work("admission")
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     flow.produce([thing(n) for n in range(4)], run="r2")
     flow.work("admission")

@@ -32,7 +32,7 @@ def test_refusals_that_come_fast_are_counted_in_one_row(call: Call) -> None:
     viewer = call("viewer")
     began, times = time.monotonic(), 40
     for _ in range(times):
-        assert viewer.post("streams/nope/runs/r/seal").status_code == 403
+        assert viewer.post("streams/nope/runs/r/cut").status_code == 403
     took = time.monotonic() - began
     assert rows_of(viewer.name)[0] == 1
     assert len(rows_of(viewer.name)) <= 1 + took
@@ -45,7 +45,7 @@ def test_refusals_that_come_fast_are_counted_in_one_row(call: Call) -> None:
 def test_another_act_and_another_person_are_rows_of_their_own(call: Call) -> None:
     viewer, other = call("viewer"), call("viewer")
     for somebody in (viewer, other):
-        somebody.post("streams/nope/runs/r/seal")
+        somebody.post("streams/nope/runs/r/cut")
         somebody.post("streams/nope/runs/r/close")
         assert rows_of(somebody.name) == [1, 1]
 
@@ -62,7 +62,7 @@ def test_counts_are_never_lost_between_two_that_are_refused_at_once(live: object
 
     def many() -> None:
         for _ in range(20):
-            refused(name, "api.seal", "/", "no", {})
+            refused(name, "api.cut", "/", "no", {})
         connection.close()
 
     with ThreadPoolExecutor(4) as pool:
@@ -80,27 +80,27 @@ def test_a_token_for_one_act_may_ask_what_it_may(call: Call) -> None:
     assert call("none").get("me").status_code == 403
 
 
-@pytest.mark.parametrize("run_id", NAMES_OF_PATHS)
-def test_a_run_whose_id_cannot_stand_in_a_path(call: Call, flow: Flow, run_id: str) -> None:
-    """It is opened, looked at, sealed and asked about under the name that the pages give it."""
+@pytest.mark.parametrize("run_name", NAMES_OF_PATHS)
+def test_a_run_whose_id_cannot_stand_in_a_path(call: Call, flow: Flow, run_name: str) -> None:
+    """It is opened, looked at, cut and asked about under the name that the pages give it."""
     from console.links import run_segment
 
     ana = call("operator")
-    segment = run_segment(run_id)
+    segment = run_segment(run_name)
     assert segment.startswith("~")
     place = f"streams/{flow.name}/runs/{segment}"
     missing = ana.put(place)
     assert (missing.status_code, missing.json()["next"]) == (404, "to open it, name its id in `run`")
     wrong = ana.put(place, {"run": "another"})
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (400, "/run")
-    opened = ana.put(place, {"run": run_id})
-    assert (opened.status_code, opened.json()["run"]) == (201, run_id), opened.content
+    opened = ana.put(place, {"run": run_name})
+    assert (opened.status_code, opened.json()["run"]) == (201, run_name), opened.content
     assert opened.headers["Location"] == f"/api/v1/{place}"
-    assert ana.put(place, {"run": run_id}).status_code == 200
+    assert ana.put(place, {"run": run_name}).status_code == 200
     assert ana.put(place).status_code == 200
-    assert ana.get(opened.headers["Location"]).json()["run"] == run_id
+    assert ana.get(opened.headers["Location"]).json()["run"] == run_name
     assert ana.get(f"gate/{flow.name}/{segment}").json()["code"] == "not_closed"
-    assert ana.post(f"{place}/seal").status_code == 200
+    assert ana.post(f"{place}/cut").status_code == 200
 
 
 def test_a_run_in_a_path_may_be_named_in_the_body_too(call: Call, flow: Flow) -> None:
@@ -161,10 +161,10 @@ def test_refused_forms_answer_with_the_status_of_the_reason(call: Call, flow: Fl
     viewer.force_login(person("viewer"))
     operator.force_login(person("operator"))
     run = f"/runs/{flow.name}/r1"
-    for path in (f"{run}/seal", f"{run}/judge", f"/quarantine/{item.pk}/resolve"):
+    for path in (f"{run}/cut", f"{run}/close", f"/quarantine/{item.pk}/resolve"):
         assert viewer.post(path).status_code == 403, path
     assert operator.post(f"/quarantine/{item.pk}/resolve", {"resolution": "DISCARDED"}).status_code == 422
-    assert operator.post(f"{run}/judge").status_code == 409
+    assert operator.post(f"{run}/close").status_code == 409
     whole = {"resolution": "DISCARDED", "reason": "a test"}
     assert operator.post(f"/quarantine/{item.pk}/resolve", whole).status_code == 302
 
@@ -181,4 +181,4 @@ def test_a_form_whose_permission_cannot_be_looked_up_may_be_sent_again(
     client = Client()
     client.force_login(person("operator"))
     monkeypatch.setattr("console.pages.confirm.may", lambda user, act: NOT_KNOWN)
-    assert client.post(f"/runs/{flow.name}/r1/seal").status_code == 503
+    assert client.post(f"/runs/{flow.name}/r1/cut").status_code == 503

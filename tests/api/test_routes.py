@@ -39,7 +39,8 @@ ROUTES = {
     "GET streams/{stream}/runs/{run}/checks": "look",
     "POST streams/{stream}/runs/{run}/close": "close",
     "GET streams/{stream}/runs/{run}/receipts/": "look",
-    "POST streams/{stream}/runs/{run}/seal": "seal",
+    "POST streams/{stream}/runs/{run}/cut": "cut",
+    "POST streams/{stream}/runs/{run}/seal": "cut",
     "GET streams/{stream}/runs/{run}/totals": "look",
     "PUT streams/{stream}/runs/{run}/totals": "totals",
     "GET streams/{stream}/runs/{run}/verdicts/": "look",
@@ -111,11 +112,11 @@ def test_a_refused_act_is_written_down_and_looking_is_no_act(call: Call) -> None
     from ingest.models import AuditLog
 
     viewer, nobody = call("viewer"), call("none")
-    viewer.post("streams/nope/runs/r/seal")
+    viewer.post("streams/nope/runs/r/cut")
     nobody.get("streams/")
     nobody.get("gate/nope/r")
     rows = AuditLog.objects.filter(actor=viewer.name).values_list("act", "subject", "refused")
-    assert list(rows) == [("api.seal", "/api/v1/streams/nope/runs/r/seal", True)]
+    assert list(rows) == [("api.cut", "/api/v1/streams/nope/runs/r/cut", True)]
     assert [row.act for row in AuditLog.objects.filter(actor=nobody.name)] == ["api.gate"]
 
 

@@ -1,4 +1,4 @@
-"""Opening, sealing and closing over the API, on the real stack."""
+"""Opening, cutting and closing over the API, on the real stack."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def test_a_wrong_body_is_answered_with_its_place(call: Call, flow: Flow, body: A
 
 
 @pytest.mark.parametrize("run", ["a%00b", "%20x", "a%0Ab", "x" * 201])
-def test_a_run_id_that_cannot_be_one_is_refused(call: Call, flow: Flow, run: str) -> None:
+def test_a_run_name_that_cannot_be_one_is_refused(call: Call, flow: Flow, run: str) -> None:
     refused = call("operator").put(f"streams/{flow.name}/runs/{run}")
-    assert (refused.status_code, refused.json()["code"]) == (400, "run_id_invalid")
+    assert (refused.status_code, refused.json()["code"]) == (400, "run_name_invalid")
 
 
-def test_an_odd_run_id_is_found_by_its_digest_too(call: Call, flow: Flow) -> None:
+def test_an_odd_run_name_is_found_by_its_digest_too(call: Call, flow: Flow) -> None:
     from console.links import run_segment
 
     ana = call("operator")
@@ -90,13 +90,13 @@ def test_from_open_to_a_verdict(call: Call, flow: Flow) -> None:
     flow.produce([thing(n) for n in range(5)], run="r1")
     settle(flow)
     early = ana.post(f"{path}/close")
-    assert (early.status_code, early.json()["code"]) == (409, "not_sealed")
+    assert (early.status_code, early.json()["code"]) == (409, "not_cut")
     declared = ana.put(f"{path}/totals", {"totals": {"thing": 4}}).json()
     assert [(t["event_class"], t["declared"], t["declared_by"]) for t in declared["totals"]] == [("thing", 4, ana.name)]
-    sealed = ana.post(f"{path}/seal", {"totals": {"thing": 5}}).json()
-    assert (sealed["state"], sealed["windows"][0]["state"]) == ("SEALED", "CUT")
+    cut = ana.post(f"{path}/cut", {"totals": {"thing": 5}}).json()
+    assert (cut["state"], cut["windows"][0]["state"]) == ("CUT", "CUT")
     assert [t["declared"] for t in ana.get(f"{path}/totals").json()["totals"]] == [5]
-    assert ana.post(f"{path}/seal").json()["sealed_at"] == sealed["sealed_at"]
+    assert ana.post(f"{path}/cut").json()["cut_at"] == cut["cut_at"]
     settle(flow)
     checks = ana.get(f"{path}/checks").json()
     assert {check["check"] for check in checks["body"]["checks"]} >= {"COVERAGE", "APPLIED", "EXPECTED"}
@@ -129,7 +129,7 @@ def test_runs_are_listed_newest_first_page_by_page(call: Call, flow: Flow) -> No
     ana = call("operator")
     for number in range(5):
         ana.put(f"streams/{flow.name}/runs/r{number}")
-        ana.post(f"streams/{flow.name}/runs/r{number}/seal")
+        ana.post(f"streams/{flow.name}/runs/r{number}/cut")
     found = ana.pages(f"streams/{flow.name}/runs/?limit=2")
     assert [run["run"] for run in found] == ["r4", "r3", "r2", "r1", "r0"]
     assert ana.get(f"streams/{flow.name}/runs/?state=OPEN").json() == {"items": [], "next": None}

@@ -25,10 +25,10 @@ def test_a_scope_narrows_and_never_widens(call: Call, flow: Flow) -> None:
         "acts": ["look"],
         "token": "test",
     }
-    refused = narrow.post(f"streams/{flow.name}/runs/r1/seal")
+    refused = narrow.post(f"streams/{flow.name}/runs/r1/cut")
     assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
-    wide = call("viewer", acts=["look", "seal"])
-    assert wide.post(f"streams/{flow.name}/runs/r1/seal").json()["code"] == "permission_denied"
+    wide = call("viewer", acts=["look", "cut"])
+    assert wide.post(f"streams/{flow.name}/runs/r1/cut").json()["code"] == "permission_denied"
     assert wide.get("me").json()["acts"] == ["look"]
 
 

@@ -25,7 +25,7 @@ def nobody_elses_windows(live: object, monkeypatch: pytest.MonkeyPatch) -> Itera
 
     before = len(world.MADE)
     is_auto = close._auto
-    monkeypatch.setattr("audit.close.EVALUATE_SECONDS", 120.0)
+    monkeypatch.setattr("audit.close.CLOSE_DUE_SECONDS", 120.0)
     monkeypatch.setattr(
         "audit.close._auto",
         lambda contract: is_auto(contract) and compiled(contract).contract.stream in world.MADE[before:],

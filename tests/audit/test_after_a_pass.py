@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from audit import close, gate
-from audit.close import AnotherCloser, FactsTooOld, PassStands, close_run, evaluate_due, judge, store, window_of
+from audit.close import AnotherCloser, FactsTooOld, PassStands, close_due, close_run, judge, store, window_of
 from audit.core import verdict as v
 from audit.enforce import decide_gate
 from ingest.db import beside, write
@@ -33,11 +33,11 @@ def touched(flow: Flow) -> None:
         raise_revisions(cur, [window_of(flow.name, "r1")])
 
 
-def sealed(flow: Flow) -> int:
+def cut_window(flow: Flow) -> int:
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     return window_of(flow.name, "r1")
 
@@ -48,7 +48,7 @@ def sealed(flow: Flow) -> int:
 def test_facts_that_have_aged_store_nothing(make_flow: MakeFlow) -> None:
     """The closer was held up between judging and storing for longer than a sample may be old."""
     flow = make_flow(close='sample_max_age = "4s"')
-    win = sealed(flow)
+    win = cut_window(flow)
     judge(win)
     judged = judge(win)
     assert judged.verdict.state is v.State.PASS
@@ -62,7 +62,7 @@ def test_facts_that_have_aged_store_nothing(make_flow: MakeFlow) -> None:
 
 
 def test_a_lease_counts_from_the_measurement(flow: Flow) -> None:
-    win = sealed(flow)
+    win = cut_window(flow)
     judge(win)
     judged = judge(win)
     time.sleep(2)
@@ -90,7 +90,7 @@ def test_a_broker_that_is_away_takes_no_pass_back(flow: Flow) -> None:
         with pytest.raises(PassStands) as refused:
             close_run(flow.name, "r1", "test")
         close._pauses.clear()
-        assert mine(flow, evaluate_due()) == []
+        assert mine(flow, close_due()) == []
     assert "#1 is PASS" in str(refused.value)
     assert numbers(flow) == ["PASS"]
     assert decide_gate(flow.name, "r1", who="test").status == 200
@@ -101,7 +101,7 @@ def test_an_added_partition_takes_no_pass_back(flow: Flow) -> None:
     grow(flow, 2)
     touched(flow)
     close._pauses.clear()
-    assert mine(flow, evaluate_due()) == []
+    assert mine(flow, close_due()) == []
     assert numbers(flow) == ["PASS"]
     assert decide_gate(flow.name, "r1", who="test").status == 200
 
@@ -113,7 +113,7 @@ def test_facts_that_changed_after_a_pass_still_find_the_fail(flow: Flow) -> None
     flow.admin.create_topic(flow.inbox, 1)
     touched(flow)
     close._pauses.clear()
-    (found,) = mine(flow, evaluate_due())
+    (found,) = mine(flow, close_due())
     assert found.verdict.state is v.State.FAIL
     assert numbers(flow) == ["PASS", "FAIL"]
     assert decide_gate(flow.name, "r1", who="test").status == 403
@@ -126,17 +126,17 @@ def test_what_could_not_be_measured_after_a_pass_is_judged_once_it_can(flow: Flo
     touched(flow)
     close._pauses.clear()
     with broker_away():
-        assert mine(flow, evaluate_due()) == []
+        assert mine(flow, close_due()) == []
     for pause in close._pauses.values():
         pause.until = 0.0  # its time has come
-    assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.FAIL]
+    assert [found.verdict.state for found in mine(flow, close_due())] == [v.State.FAIL]
 
 
 def test_a_pass_that_was_looked_at_again_is_not_looked_at_for_ever(flow: Flow) -> None:
     passed(flow)
     touched(flow)
     win = window_of(flow.name, "r1")
-    assert close._evaluate(win, time.monotonic()) is None
+    assert close._close_due_window(win, time.monotonic()) is None
     (row,) = flow.rows("SELECT revision, judged_revision FROM run_window WHERE id = %(win)s", win=win)
     assert row.revision == row.judged_revision
     assert numbers(flow) == ["PASS"]
@@ -146,7 +146,7 @@ def test_s12_of_two_closers_of_a_blocked_window_one_wins(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1), b"not json"])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     win = window_of(flow.name, "r1")
     judge(win)
@@ -163,19 +163,19 @@ def test_s12_of_two_closers_of_a_blocked_window_one_wins(flow: Flow) -> None:
 def test_another_process_goes_on_to_another_window(make_flow: MakeFlow) -> None:
     """One long count does not take both: whoever finds the window being judged leaves it alone."""
     busy, free = make_flow(), make_flow()
-    win = sealed(busy)
-    sealed(free)
+    win = cut_window(busy)
+    cut_window(free)
     close._pauses.clear()
     with close.alone(win) as mine_alone:
         assert mine_alone
-        stored = evaluate_due()
+        stored = close_due()
         assert (mine(busy, stored), len(mine(free, stored))) == ([], 1)
     close._pauses.clear()
-    assert [found.verdict.state for found in mine(busy, evaluate_due())] == [v.State.PASS]
+    assert [found.verdict.state for found in mine(busy, close_due())] == [v.State.PASS]
 
 
 def test_who_dies_while_judging_leaves_the_window_to_others(flow: Flow) -> None:
-    win = sealed(flow)
+    win = cut_window(flow)
     with close.alone(win):
         pass
     with close.alone(win) as again:
@@ -183,7 +183,7 @@ def test_who_dies_while_judging_leaves_the_window_to_others(flow: Flow) -> None:
 
 
 def test_a_person_is_not_turned_away_by_a_judge_that_got_stuck(flow: Flow) -> None:
-    win = sealed(flow)
+    win = cut_window(flow)
     with close.alone(win):
         assert close_run(flow.name, "r1", "ana").verdict.state is v.State.PASS
 

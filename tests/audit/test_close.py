@@ -12,11 +12,11 @@ import pytest
 from audit import capture, close, now
 from audit.close import (
     AnotherCloser,
-    NotSealed,
+    NotCut,
     WindowFailed,
     checks_now,
+    close_due,
     close_run,
-    evaluate_due,
     judge,
     store,
     window_of,
@@ -24,7 +24,7 @@ from audit.close import (
 from audit.core import checks as c
 from audit.core import verdict as v
 from audit.cut import TotalsInvalid, TotalsRequired
-from audit.open import AnotherRunOpen, ContextNotPassed, RunConflict, RunIdInvalid, TopicUnusable, open_run
+from audit.open import AnotherRunOpen, ContextNotPassed, RunConflict, RunNameInvalid, TopicUnusable, open_run
 from ingest.core.errors import BrokerError, NotFound
 from ingest.kafka import BusMessage, PlainProducer, TransactionalProducer
 from ingest.models import Resolution
@@ -35,14 +35,14 @@ MakeFlow = Callable[..., Flow]
 JOINING = CONTRACT.replace("[limits]", '[context.other]\nstream = "{name}x"\non = {{ "/id" = "/id" }}\n[limits]')
 
 
-def passed(flow: Flow, run_id: str = "r1", events: int = 5) -> close.Stored:
+def passed(flow: Flow, run_name: str = "r1", events: int = 5) -> close.Stored:
     """A run of a few events, carried through to its PASS."""
-    flow.open(run_id)
-    flow.produce([thing(f"{run_id}-{n}") for n in range(events)])
+    flow.open(run_name)
+    flow.produce([thing(f"{run_name}-{n}") for n in range(events)])
     flow.work()
-    flow.seal(run_id)
+    flow.cut(run_name)
     flow.work()
-    return flow.judge(run_id)  # type: ignore[no-any-return]
+    return flow.judge(run_name)  # type: ignore[no-any-return]
 
 
 def states(verdict: v.Verdict) -> dict[str, str]:
@@ -91,18 +91,18 @@ def test_an_open_window_is_not_judged_but_can_be_looked_at(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    with pytest.raises(NotSealed):
+    with pytest.raises(NotCut):
         close_run(flow.name, "r1", "test")
     verdict = checks_now(window_of(flow.name, "r1"))
     assert verdict.state is v.State.BLOCKED
-    assert verdict.check(c.CheckName.CAUGHT_UP).cause == "the window is not sealed"  # type: ignore[union-attr]
+    assert verdict.check(c.CheckName.CAUGHT_UP).cause == "the window is not cut"  # type: ignore[union-attr]
     assert states(verdict)["BALANCED"] == "HOLDS"
 
 
 def test_what_has_not_been_read_blocks_and_names_the_lag(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(n) for n in range(7)])
-    flow.seal()
+    flow.cut()
     stored = flow.judge()
     assert stored.sentence.startswith("Window 1 is BLOCKED: inbox/0 is 7 behind. Next: wait for the lanes.")
     assert states(stored.verdict)["ACCOUNTED"] == "UNMEASURED"
@@ -112,7 +112,7 @@ def test_a_blocked_run_passes_once_its_blocker_is_gone(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1), b"not json"])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     first = flow.judge()
     assert first.sentence == "Window 1 is BLOCKED: 1 quarantine item is open. Next: resolve the item."
@@ -130,7 +130,7 @@ def test_s6_a_run_of_duplicates_only_is_not_empty_by_name(flow: Flow) -> None:
     flow.open()
     flow.produce([b"[]", b"[]", b"[]"])
     flow.work()
-    flow.seal()
+    flow.cut()
     stored = flow.judge()
     assert "0 admitted, 3 quarantined" in stored.sentence
     assert states(stored.verdict)["NOT_EMPTY"] == "BROKEN"
@@ -140,7 +140,7 @@ def test_s12_of_two_closers_one_wins(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     win = window_of(flow.name, "r1")
     judge(win)  # the bus's end is known from here on
@@ -156,7 +156,7 @@ def test_a_fact_that_changes_while_judging_refuses_the_verdict(flow: Flow) -> No
     flow.open()
     flow.produce([thing(1), b"not json"])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     judged = judge(window_of(flow.name, "r1"))
     discard_all(flow)
@@ -176,19 +176,19 @@ def test_totals(make_flow: MakeFlow) -> None:
     flow.produce([thing(1), thing(2), thing(2)])
     flow.work()
     with pytest.raises(TotalsRequired):
-        flow.seal()
+        flow.cut()
     with pytest.raises(TotalsInvalid):
-        flow.seal(totals={"nothing": 1})
-    flow.seal(totals={"thing": 3})
+        flow.cut(totals={"nothing": 1})
+    flow.cut(totals={"thing": 3})
     flow.work()
     assert flow.judge().sentence.startswith("Window 1 is BLOCKED: 3 things declared, 2 seen.")
 
 
-def test_sealing_twice_is_the_same(flow: Flow) -> None:
+def test_cutting_twice_is_the_same(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1), thing(2)])
-    first, second = flow.seal(), flow.seal()
-    assert (first.result, second.result) == ("sealed", "same")
+    first, second = flow.cut(), flow.cut()
+    assert (first.result, second.result) == ("cut", "same")
     assert first.cuts == second.cuts == {"inbox/0": 2}
 
 
@@ -203,10 +203,10 @@ def test_opening_twice_is_the_same_and_another_contract_is_a_conflict(flow: Flow
     assert f"{flow.name}/r1" in str(refused.value)
 
 
-@pytest.mark.parametrize("run_id", ["", " a", "a\x00b", "a\nb", "x" * 201])
-def test_run_ids_that_nobody_could_type(flow: Flow, run_id: str) -> None:
-    with pytest.raises(RunIdInvalid):
-        flow.open(run_id)
+@pytest.mark.parametrize("run_name", ["", " a", "a\x00b", "a\nb", "x" * 201])
+def test_run_names_that_nobody_could_type(flow: Flow, run_name: str) -> None:
+    with pytest.raises(RunNameInvalid):
+        flow.open(run_name)
 
 
 def test_unknown_names(flow: Flow) -> None:
@@ -215,7 +215,7 @@ def test_unknown_names(flow: Flow) -> None:
     with pytest.raises(NotFound):
         close_run(flow.name, "r1", "test")
     with pytest.raises(NotFound):
-        flow.seal("nope")
+        flow.cut("nope")
 
 
 def test_a_bus_that_compacts_is_refused(make_flow: MakeFlow) -> None:
@@ -236,11 +236,11 @@ def test_s5_s9_windows_chain_and_each_run_has_its_own_verdict(flow: Flow) -> Non
     flow.open("r1")
     flow.produce([thing(1), thing(2), thing(1)])
     flow.work()
-    flow.seal("r1")
+    flow.cut("r1")
     flow.produce([thing(1), thing(2)])
     flow.open("r2")
     flow.work()
-    flow.seal("r2")
+    flow.cut("r2")
     flow.work()
     first, second = flow.judge("r1"), flow.judge("r2")
     assert first.verdict.state is second.verdict.state is v.State.PASS
@@ -269,7 +269,7 @@ def test_s8_a_receipt_outside_its_window_is_fail(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     judged = judge(window_of(flow.name, "r1"))
     inbox = judged.measurement.facts.inbox
@@ -291,7 +291,7 @@ def test_markers_in_the_inbox_are_gaps_that_closing_proves(flow: Flow) -> None:
         producer.send(flow.inbox, [BusMessage(0, b"k", thing(number), [])])
     producer.destroy()
     flow.work_until(lambda: flow.position("admission").next_offset == 6, "admission")
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state is v.State.PASS
@@ -309,7 +309,7 @@ def test_a_recreated_topic_is_fail_and_the_basis_stays(flow: Flow, role: str) ->
     topic = getattr(flow, role)
     flow.admin.delete_topic(topic)
     flow.admin.create_topic(topic, 1 if role == "inbox" else 2)
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state is v.State.FAIL
@@ -319,7 +319,7 @@ def test_a_recreated_topic_is_fail_and_the_basis_stays(flow: Flow, role: str) ->
     flow.open("r2")
     flow.produce([thing(1)])
     flow.work()
-    flow.seal("r2")
+    flow.cut("r2")
     flow.work()
     assert flow.judge("r2").verdict.state is v.State.PASS
 
@@ -331,7 +331,7 @@ def test_a_partition_added_while_open_is_taken_in(flow: Flow) -> None:
     flow.work()
     grow(flow, 2)
     flow.produce([thing(2)], partition=1)
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state is v.State.PASS
@@ -353,7 +353,7 @@ def test_records_that_retention_took_after_the_cut_do_not_block(flow: Flow) -> N
     flow.open()
     flow.produce([thing(1), thing(2)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     flow.admin.delete_records(flow.inbox, {0: 2})
     assert flow.judge().verdict.state is v.State.PASS
@@ -365,7 +365,7 @@ def test_records_that_were_read_and_then_expired_do_not_block(flow: Flow) -> Non
     flow.produce([thing(1), thing(2)])
     flow.work()
     flow.admin.delete_records(flow.inbox, {0: 1})
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state is v.State.PASS, stored.sentence
@@ -383,24 +383,24 @@ def mine(flow: Flow, stored: list[close.Stored]) -> list[close.Stored]:
 def test_it_is_judged_by_itself_and_says_nothing_twice(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1), b"not json"])
-    flow.seal()
-    assert mine(flow, evaluate_due()) == []  # lanes are at work: a verdict now would be stale in a second
+    flow.cut()
+    assert mine(flow, close_due()) == []  # lanes are at work: a verdict now would be stale in a second
     flow.work()
-    first = mine(flow, evaluate_due())
+    first = mine(flow, close_due())
     assert [found.verdict.state for found in first] == [v.State.BLOCKED]
     close._pauses.clear()
-    assert mine(flow, evaluate_due()) == []
+    assert mine(flow, close_due()) == []
     items = flow.rows("SELECT q.id FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s"
                       " ON s.id = c.stream_id WHERE s.name = %(name)s")  # fmt: skip
     resolve([item.id for item in items], "ana", Resolution.DISCARDED, "malformed")
-    assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.PASS]
-    assert mine(flow, evaluate_due()) == []
+    assert [found.verdict.state for found in mine(flow, close_due())] == [v.State.PASS]
+    assert mine(flow, close_due()) == []
 
 
 def test_a_contract_may_keep_it_from_judging_by_itself(make_flow: MakeFlow) -> None:
     flow = make_flow(close="auto = false")
     passed(flow)
-    assert mine(flow, evaluate_due()) == []
+    assert mine(flow, close_due()) == []
 
 
 def test_s18_a_lane_that_stands_still_is_stalled(make_flow: MakeFlow) -> None:
@@ -409,7 +409,7 @@ def test_s18_a_lane_that_stands_still_is_stalled(make_flow: MakeFlow) -> None:
     flow.produce([thing(1)])
     flow.work("admission")
     flow.produce([thing(2)])
-    flow.seal()
+    flow.cut()
     time.sleep(1.1)
     stored = flow.judge()
     assert "inbox/0 is 1 behind and STALLED since" in stored.sentence
@@ -422,7 +422,7 @@ def test_checks_now_see_every_change_and_do_not_count_again_without_one(
     flow.open()
     flow.produce([thing(1), b"not json"])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     flow.judge()
     win = window_of(flow.name, "r1")
@@ -466,7 +466,7 @@ def test_a_publish_nobody_knows_of_blocks_by_name(make_flow: MakeFlow) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ingest.kafka.TransactionalProducer.send", lost)
         flow.work("publish", seconds=3)
-    flow.seal()
+    flow.cut()
     flow.work("effects")
     assert flow.attempts() == ["PREPARED"]  # and no lane is left that could tell
     stored = flow.judge()

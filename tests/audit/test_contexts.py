@@ -27,7 +27,7 @@ def flights(weather: Flow) -> Iterator[Flow]:
     flow.open()
     flow.produce([p.flight(1, 1), p.flight(2, 3)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work_until(lambda: flow.count("effect") == 2)
     yield flow
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from audit.core import verdict as v
 from audit.core.diagnosis import left_behind
-from audit.cut import TotalsStand, declare_totals, seal_run
-from ingest.db import Refused, write
+from audit.cut import TotalsStand, cut_run, declare_totals
+from audit.fsck import fsck
+from ingest.auditlog import record_act
+from ingest.db import Cursor, Refused, write
 from tests.flow.strangers import strangers_transaction
 from tests.flow.world import Flow, thing
 
@@ -23,15 +26,15 @@ def test_what_lies_behind_the_cut_is_said_by_all_who_answer(flow: Flow) -> None:
     with strangers_transaction(flow, thing("strange")):
         flow.produce([thing(f"late-{n}") for n in range(4)])
         flow.sample()
-        sealed = flow.seal("r1")
-        assert sealed.cuts == {"inbox/0": 3}
-        (behind,) = sealed.behind
+        cut = flow.cut("r1")
+        assert cut.cuts == {"inbox/0": 3}
+        (behind,) = cut.behind
         assert (behind.label, behind.start, behind.end) == ("inbox/0", 3, 8)
         assert behind.since is not None
-        said = left_behind(sealed.behind)
+        said = left_behind(cut.behind)
         assert said.startswith("5 offsets of inbox/0 wait behind an open transaction since ")
         assert said.endswith(" and go to the next window")
-        assert flow.seal("r1").behind == sealed.behind, "sealed again, it says the same"
+        assert flow.cut("r1").behind == cut.behind, "cut again, it says the same"
         flow.work()
         stored = flow.judge("r1")
         assert stored.verdict.state is v.State.PASS
@@ -41,21 +44,21 @@ def test_what_lies_behind_the_cut_is_said_by_all_who_answer(flow: Flow) -> None:
         flow.open("r2")
     flow.work_until(lambda: flow.position("admission").next_offset >= 8, "admission")
     assert len(flow.receipts("r2")) == 5
-    assert flow.seal("r2").behind == ()
+    assert flow.cut("r2").behind == ()
 
 
-def test_sealing_may_wait_for_open_transactions(flow: Flow) -> None:
+def test_cutting_may_wait_for_open_transactions(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1)])
     with strangers_transaction(flow, thing(2)) as commit:
         began = time.monotonic()
         committing = threading.Timer(0.7, commit)
         committing.start()
-        sealed = seal_run(flow.name, "r1", "test", wait=timedelta(seconds=30))
+        cut = cut_run(flow.name, "r1", "test", wait=timedelta(seconds=30))
         committing.join()
     assert time.monotonic() - began < 25
-    assert sealed.behind == ()
-    assert sealed.cuts["inbox/0"] >= 3
+    assert cut.behind == ()
+    assert cut.cuts["inbox/0"] >= 3
 
 
 def test_the_wait_is_bounded_and_then_it_is_cut_all_the_same(flow: Flow) -> None:
@@ -63,10 +66,10 @@ def test_the_wait_is_bounded_and_then_it_is_cut_all_the_same(flow: Flow) -> None
     flow.produce([thing(1)])
     with strangers_transaction(flow, thing(2)):
         began = time.monotonic()
-        sealed = seal_run(flow.name, "r1", "test", wait=timedelta(seconds=1))
+        cut = cut_run(flow.name, "r1", "test", wait=timedelta(seconds=1))
         assert time.monotonic() - began >= 1
-    assert sealed.cuts == {"inbox/0": 1}
-    assert [behind.offsets for behind in sealed.behind] == [1]
+    assert cut.cuts == {"inbox/0": 1}
+    assert [behind.offsets for behind in cut.behind] == [1]
 
 
 def test_after_the_cut_totals_stand(flow: Flow) -> None:
@@ -76,13 +79,13 @@ def test_after_the_cut_totals_stand(flow: Flow) -> None:
     flow.work()
     declare_totals(flow.name, "r1", {"thing": 4}, "ana")
     declare_totals(flow.name, "r1", {"thing": 3}, "ana")
-    flow.seal(totals={"thing": 3})
+    flow.cut(totals={"thing": 3})
     flow.work()
     assert flow.judge().sentence.startswith("Window 1 is BLOCKED: 3 things declared, 2 seen.")
     declare_totals(flow.name, "r1", {"thing": 3}, "ana")
     for change in (
         lambda: declare_totals(flow.name, "r1", {"thing": 2}, "ana"),
-        lambda: flow.seal(totals={"thing": 2}),
+        lambda: flow.cut(totals={"thing": 2}),
     ):
         with pytest.raises(TotalsStand) as refused:
             change()
@@ -90,7 +93,7 @@ def test_after_the_cut_totals_stand(flow: Flow) -> None:
             "what was declared before the cut: thing=3",
             "thing=2",
         )
-    assert flow.seal(totals={"thing": 3}).result == "same"
+    assert flow.cut(totals={"thing": 3}).result == "same"
     assert flow.judge().verdict.state is v.State.BLOCKED
     rows = flow.rows("SELECT t.declared FROM control_total t JOIN run_window w ON w.id = t.win JOIN run r"
                      " ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s")  # fmt: skip
@@ -99,10 +102,28 @@ def test_after_the_cut_totals_stand(flow: Flow) -> None:
 
 def test_the_database_refuses_a_total_after_the_cut(flow: Flow) -> None:
     opened = flow.open()
-    flow.seal()
+    flow.cut()
     with pytest.raises(Refused) as refused, write() as cur:
         cur.execute(
             "INSERT INTO control_total (win, event_class, declared, declared_by) VALUES (%s, 'thing', 1, 'ana')",
             (opened.win,),
         )
     assert refused.value.constraint == "control_total_before_cut"
+
+
+def test_a_cut_that_the_audit_log_has_under_its_name_of_before_is_explained(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acts of earlier versions stand in the chain as they were written: `run.seal`."""
+
+    def as_before(cur: Cursor, actor: str, act: str, *more: Any, **rest: Any) -> None:
+        record_act(cur, actor, {"run.cut": "run.seal"}[act], *more, **rest)
+
+    monkeypatch.setattr("audit.cut.record_act", as_before)
+    flow.open()
+    flow.cut()
+    name = f"{flow.name}/r1"
+    assert {row.act for row in flow.rows("SELECT act FROM audit_log WHERE subject = %(run)s", run=name)} == {
+        "run.open", "run.seal"
+    }  # fmt: skip
+    assert fsck(stream=flow.name) == []

@@ -37,9 +37,9 @@ def posture_is(flow: Flow, topic: str, key: str, value: str) -> None:
     flow.work_until(lambda: flow.admin.posture(topic)[key] == value, "admission")
 
 
-def generations(flow: Flow, run_id: str = "r1") -> list[Any]:
+def generations(flow: Flow, run_name: str = "r1") -> list[Any]:
     where = "SELECT generation, facts, why FROM basis WHERE win = %(win)s ORDER BY generation"
-    return flow.rows(where, win=window_of(flow.name, run_id))
+    return flow.rows(where, win=window_of(flow.name, run_name))
 
 
 # ---- what opening refuses, and waits for ----------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_an_inbox_that_begins_to_compact_breaks_the_basis_by_name(flow: Flow) ->
     flow.produce([thing(1)])
     flow.work()
     posture_is(flow, flow.inbox, "cleanup.policy", "compact")
-    flow.seal()
+    flow.cut()
     flow.work()
     assert flow.judge().sentence == (
         f"Window 1 is BLOCKED: cleanup.policy of {flow.inbox} was delete and is compact."
@@ -125,7 +125,7 @@ def test_a_topic_that_promises_more_is_a_generation_and_one_that_promises_less_t
     assert second.why == f"{flow.bus} promises more"
     assert first.facts["broker"]["bus"]["posture"]["max.message.bytes"] != "2000000"
     assert second.facts["broker"]["bus"]["posture"]["max.message.bytes"] == "2000000"
-    flow.seal()
+    flow.cut()
     flow.work()
     posture_is(flow, flow.bus, "max.message.bytes", "1000000")
     sentence = flow.judge().sentence
@@ -152,7 +152,7 @@ def test_an_added_partition_starts_at_0_whatever_its_log_start(flow: Flow) -> No
     grow(flow, 2)
     flow.produce([thing(f"new-{n}") for n in range(10)], partition=1)
     flow.admin.delete_records(flow.inbox, {1: 7})
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state is v.State.FAIL
@@ -169,7 +169,7 @@ def test_an_added_bus_partition_starts_at_0(flow: Flow) -> None:
     flow.work()
     grow_topic(flow, flow.bus, 3)
     PlainProducer(flow.cluster).send(flow.bus, [BusMessage(2, b"k", b"strange", [])])
-    flow.seal()
+    flow.cut()
     flow.work()
     assert f"1 record of {flow.bus} is FOREIGN" in flow.judge().sentence
 
@@ -202,7 +202,7 @@ def test_a_topics_very_first_window_may_start_at_its_log_start_and_says_so(flow:
     flow.admin.delete_records(flow.inbox, {0: 3})
     flow.open()
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state is v.State.PASS, stored.sentence
@@ -214,7 +214,7 @@ def test_a_topics_very_first_window_may_start_at_its_log_start_and_says_so(flow:
 def test_records_deleted_below_the_cut_fail_their_window_and_the_next_one_goes_on(flow: Flow) -> None:
     flow.open("r1")
     flow.produce([thing(n) for n in range(5)])
-    flow.seal("r1")
+    flow.cut("r1")
     flow.admin.delete_records(flow.inbox, {0: 3})
     flow.open("r2")
     flow.work()
@@ -224,7 +224,7 @@ def test_records_deleted_below_the_cut_fail_their_window_and_the_next_one_goes_o
     assert "waiver" not in stored.sentence
     flow.produce([thing("next")])
     flow.work()
-    flow.seal("r2")
+    flow.cut("r2")
     flow.work()
     assert flow.judge("r2").verdict.state is v.State.PASS
 
@@ -233,12 +233,12 @@ def test_what_is_lost_on_both_sides_of_a_cut_fails_both_windows(flow: Flow) -> N
     """One move never crosses the cut: each window is told of its own."""
     flow.open("r1")
     flow.produce([thing(n) for n in range(5)])
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     flow.produce([thing(f"next-{n}") for n in range(5)])
     flow.admin.delete_records(flow.inbox, {0: 8})
     flow.work()
-    flow.seal("r2")
+    flow.cut("r2")
     flow.work()
     first, second = flow.judge("r1"), flow.judge("r2")
     assert "5 offsets of inbox/0 were deleted before anybody read them" in first.sentence
@@ -252,7 +252,7 @@ def test_records_deleted_on_the_bus_before_they_were_applied_fail_the_window(liv
     flow.produce([thing(n) for n in range(5)])
     flow.work("admission", "publish")
     flow.admin.delete_records(flow.bus, {0: 2})
-    flow.seal("r1")
+    flow.cut("r1")
     flow.work()
     stored = flow.judge("r1")
     assert stored.verdict.state is v.State.FAIL
@@ -283,12 +283,12 @@ def test_a_cut_that_can_not_be_reached_ends_with_its_incarnation(flow: Flow) -> 
     """The inbox is created anew with a backlog below the cut, and the next run is open behind it already."""
     flow.open("r1")
     flow.produce([thing(n) for n in range(5)])
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     created_anew(flow, flow.inbox, 1)
     flow.sample()
-    sealed = flow.seal("r2")
-    assert sealed.cuts == {"inbox/0": 5}, "nothing of it was ever read, and nothing will be"
+    cut = flow.cut("r2")
+    assert cut.cuts == {"inbox/0": 5}, "nothing of it was ever read, and nothing will be"
     for run in ("r1", "r2"):
         stored = flow.judge(run)
         assert stored.verdict.state is v.State.FAIL
@@ -308,7 +308,7 @@ def test_a_dead_incarnation_is_retired_once(flow: Flow, sampled: bool) -> None:
     if sampled:
         flow.sample()
         assert retired(flow) == ["inbox/0"]
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     assert retired(flow) == ["inbox/0"]
     before = flow.rows("SELECT count(*) AS n FROM sample WHERE source_id = %(old)s", old=old)[0].n
@@ -323,7 +323,7 @@ def test_a_dead_incarnation_is_retired_once(flow: Flow, sampled: bool) -> None:
 def test_an_older_incarnation_that_a_broker_still_names_retires_nothing(flow: Flow) -> None:
     flow.open("r1")
     old = flow.rows("SELECT topic_id, cluster_id FROM source WHERE id = %(id)s", id=flow.sources("inbox")[0])[0]
-    flow.seal("r1")
+    flow.cut("r1")
     created_anew(flow, flow.inbox, 1)
     flow.open("r2")
     new = flow.sources("inbox")[1]
@@ -348,7 +348,7 @@ def test_an_attempt_to_a_bus_that_is_gone_is_over_and_its_lane_is_free(make_flow
                         " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s")[0].id  # fmt: skip
     created_anew(flow, flow.bus, 2)
     flow.sample()
-    flow.seal("r1")
+    flow.cut("r1")
     flow.work("effects")
     stored = flow.judge("r1")
     assert stored.verdict.state is v.State.FAIL
@@ -365,7 +365,7 @@ def test_an_attempt_to_a_bus_that_is_gone_is_over_and_its_lane_is_free(make_flow
 def test_a_run_behind_a_backlog_is_not_broken(flow: Flow) -> None:
     flow.open("r1")
     flow.produce([thing(n) for n in range(40)])
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     verdict = checks_now(window_of(flow.name, "r2"))
     assert verdict.state is v.State.BLOCKED

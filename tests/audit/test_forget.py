@@ -19,7 +19,7 @@ MakeFlow = Callable[..., Flow]
 def asked(stream: str, days: int) -> None:
     with write() as cur:
         cur.execute(
-            "INSERT INTO gate_decision (at, who, stream, run_id, status, code)"
+            "INSERT INTO gate_decision (at, who, stream, run, status, code)"
             " VALUES (clock_timestamp() - make_interval(days => %s), 'test', %s, 'r', 403, 'blocked')",
             (days, stream),
         )

@@ -44,7 +44,7 @@ def whole(make_flow: MakeFlow, closed: dict[str, Any]) -> Flow:
         flow.open()
         flow.produce([thing(1), thing(2), thing(1), thing(2, other=True), b"not json", thing(3)])
         flow.work()
-        flow.seal()
+        flow.cut()
         flow.work()
         flow.judge()
         closed["flow"] = flow
@@ -55,12 +55,12 @@ RUN = "(SELECT r.id FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name 
 WIN = "(SELECT w.id FROM run_window w WHERE w.run_id = " + RUN + ")"
 INBOX = "(SELECT c.id FROM source c JOIN stream s ON s.id = c.stream_id WHERE s.name = '{name}' AND c.role = 'inbox')"
 
-IN_WINDOW, IN_RUN, OF_INBOX = f"WHERE win = {WIN}", f"WHERE run_number = {RUN}", f"WHERE source_id = {INBOX}"
+IN_WINDOW, IN_RUN, OF_INBOX = f"WHERE win = {WIN}", f"WHERE run_id = {RUN}", f"WHERE source_id = {INBOX}"
 OF_ADMISSION = f"{OF_INBOX} AND lane = 'admission'"
 ANOTHER_OWNER = (
-    "INSERT INTO batch (source_id, win, run_number, contract_id, from_offset, to_offset, records, admitted, duplicates,"
+    "INSERT INTO batch (source_id, win, run_id, contract_id, from_offset, to_offset, records, admitted, duplicates,"
     " quarantined, bytes, digest, fence, owner)"
-    " SELECT source_id, win, run_number, contract_id, 900, 901, 0, 0, 0, 0, 0,"
+    " SELECT source_id, win, run_id, contract_id, 900, 901, 0, 0, 0, 0, 0,"
     f" digest, fence, 'another' FROM batch {IN_WINDOW}"
 )
 WAIVED = "jsonb_set(body, '{{{{waived}}}}', '{}')"

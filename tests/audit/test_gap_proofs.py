@@ -23,14 +23,14 @@ FORGED = """UPDATE gap SET state = 'PROVEN', proof = '{"reader": "second", "read
 
 @pytest.fixture
 def hidden(live: object, monkeypatch: pytest.MonkeyPatch) -> Flow:
-    """A lane that claims a gap where a record is; its window is sealed."""
+    """A lane that claims a gap where a record is; its window is cut."""
     flow = Flow()  # its invariants do not hold, by intent
     flow.open()
     flow.produce([thing(1), thing(2), thing(3)])
     with monkeypatch.context() as patched:
         hide(patched, flow, 1)
         flow.work()
-        flow.seal()
+        flow.cut()
         flow.work()
     return flow
 
@@ -58,7 +58,7 @@ def test_proofs_of_this_process_are_not_read_twice(flow: Flow, monkeypatch: pyte
     sender.send(flow.inbox, [BusMessage(0, b"k", thing(1), [])])
     flow.produce([thing(2)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     reads: list[Any] = []
     real = gaps._read

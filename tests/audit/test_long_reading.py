@@ -10,7 +10,7 @@ import pytest
 
 from audit import capture as look
 from audit import close, measure, now
-from audit.close import AnotherCloser, checks_now, evaluate_due, judge, store, window_of
+from audit.close import AnotherCloser, checks_now, close_due, judge, store, window_of
 from audit.core import verdict as v
 from audit.core.check import CheckName
 from ingest.db import write
@@ -24,22 +24,22 @@ BOUND, READING = "1s", 1.3
 
 @pytest.fixture
 def flow(make_flow: MakeFlow) -> Flow:
-    """A run that is all there and sealed; a sample of it counts for a second."""
-    return sealed(make_flow, [thing(n) for n in range(5)])
+    """A run that is all there and cut; a sample of it counts for a second."""
+    return cut_window(make_flow, [thing(n) for n in range(5)])
 
 
 @pytest.fixture
 def blocked(make_flow: MakeFlow) -> Flow:
     """The same with an open item, which somebody may resolve."""
-    return sealed(make_flow, [*(thing(n) for n in range(5)), b"not json"])
+    return cut_window(make_flow, [*(thing(n) for n in range(5)), b"not json"])
 
 
-def sealed(make_flow: MakeFlow, values: list[bytes]) -> Flow:
+def cut_window(make_flow: MakeFlow, values: list[bytes]) -> Flow:
     flow = make_flow(close=f'sample_max_age = "{BOUND}"')
     flow.open()
     flow.produce(values)
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     flow.sample()
     return flow
@@ -148,16 +148,16 @@ def test_a_large_blocked_window_is_not_counted_again_without_a_change(
 
     monkeypatch.setattr(close, "measure", counting)
     win = window_of(flow.name, "r1")
-    assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.BLOCKED]
+    assert [found.verdict.state for found in mine(flow, close_due())] == [v.State.BLOCKED]
     assert counted.count(win) == 1
     for pause in close._pauses.values():
         pause.until = pause.rests = 0.0
-    assert mine(flow, evaluate_due()) == []
+    assert mine(flow, close_due()) == []
     assert counted.count(win) == 1
     discard_all(flow)
     for pause in close._pauses.values():
         pause.until = pause.rests = 0.0
-    assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.PASS]
+    assert [found.verdict.state for found in mine(flow, close_due())] == [v.State.PASS]
     assert counted.count(win) == 2
 
 
@@ -167,9 +167,9 @@ def test_a_large_blocked_window_passes_once_kafka_is_back(flow: Flow, monkeypatc
     judge(window_of(flow.name, "r1"))
     with monkeypatch.context() as away:
         away.setattr(look, "capture", lambda *_, **__: look.Captured(why="away"))
-        assert [found.verdict.state for found in mine(flow, evaluate_due())] == [v.State.BLOCKED]
+        assert [found.verdict.state for found in mine(flow, close_due())] == [v.State.BLOCKED]
     for pause in close._pauses.values():
         pause.until = pause.rests = 0.0
-    (passed,) = mine(flow, evaluate_due())
+    (passed,) = mine(flow, close_due())
     assert passed.verdict.state is v.State.PASS
     assert passed.verdict.check(CheckName.CAUGHT_UP).state == "HOLDS"  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Hundreds of streams: what evaluating and enforcing ask of Kafka and of the database does not grow with them."""
+"""Hundreds of streams: what closing and enforcing ask of Kafka and of the database does not grow with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from audit import capture, close, enforce
-from audit.close import evaluate_due, window_of
+from audit.close import close_due, window_of
 from audit.partitions import grown
 from ingest.core.errors import BrokerError
 from ingest.db import read, write
@@ -26,13 +26,13 @@ from tests.flow.world import Flow, thing
 MANY = 200
 _QUESTIONS = ("cluster_id", "brokers", "topics", "offsets", "ends", "ends_of", "posture", "committed")
 
-#: Copies of a stream with its open run, as far as evaluating and enforcing look at it; rolled back by the test.
+#: Copies of a stream with its open run, as far as closing and enforcing look at it; rolled back by the test.
 _COPY = """
 WITH old AS (SELECT w.id AS win, w.contract_id, r.id AS run_id, r.stream_id
                FROM run_window w JOIN run r ON r.id = w.run_id WHERE w.id = %(win)s),
 made AS (INSERT INTO stream (name) SELECT concat('many-', %(win)s::integer, '-', n)
            FROM generate_series(1, %(many)s::integer) n RETURNING id),
-run_ AS (INSERT INTO run (stream_id, run_id, contract_id, state, opened_by)
+run_ AS (INSERT INTO run (stream_id, name, contract_id, state, opened_by)
          SELECT made.id, 'r', old.contract_id, r.state, 'test'
            FROM made, old JOIN run r ON r.id = old.run_id RETURNING id, stream_id),
 win AS (INSERT INTO run_window (run_id, number, contract_id, state, revision, judged_revision)
@@ -62,9 +62,9 @@ def _verdicts_as_they_come() -> Iterator[None]:
 
 
 @contextmanager
-def many(flow: Flow, run_id: str = "r1") -> Iterator[list[int]]:
+def many(flow: Flow, run_name: str = "r1") -> Iterator[list[int]]:
     """MANY more streams like this one, until the block ends."""
-    win = window_of(flow.name, run_id)
+    win = window_of(flow.name, run_name)
     with _verdicts_as_they_come(), transaction.atomic():
         with write() as cur:
             made = [row.id for row in cur.execute(_COPY, {"win": win, "many": MANY}).fetchall()]
@@ -112,7 +112,7 @@ def test_many_idle_windows_are_one_question(flow: Flow, asked: list[str], monkey
         only(monkeypatch, windows)
         asked.clear()
         with CaptureQueriesContext(connection) as queries:
-            assert evaluate_due() == []
+            assert close_due() == []
     assert asked == ["topics"]
     assert len(queries) <= 3, [query["sql"] for query in queries]
 
@@ -134,7 +134,7 @@ def test_what_has_moved_is_judged_before_anything_else(
 
 
 def test_each_kind_has_its_turn_however_long_the_others_take(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sealed windows whose lanes work are looked at again and again: open ones must not wait for all of them."""
+    """Cut windows whose lanes work are looked at again and again: open ones must not wait for all of them."""
     flow.open()
     looked: list[int] = []
     monkeypatch.setattr(close, "grown", lambda windows: windows)
@@ -154,16 +154,16 @@ def test_a_grown_topic_among_many_is_taken_in(flow: Flow, asked: list[str], monk
     flow.open()
     only(monkeypatch, [window_of(flow.name, "r1")])
     asked.clear()
-    evaluate_due()
+    close_due()
     assert asked == ["topics"]
     grow(flow, 2)
-    evaluate_due()
+    close_due()
     generations = flow.rows(
         "SELECT max(generation) AS n FROM basis WHERE win = %(win)s", win=window_of(flow.name, "r1")
     )
     assert generations[0].n == 2
     asked.clear()
-    evaluate_due()
+    close_due()
     assert asked == ["topics"]
 
 
@@ -260,10 +260,10 @@ def test_one_contradicted_gate_among_many_is_shut_and_the_others_stay_open(flow:
 
 
 def test_mine_is_judged_in_the_first_pass(flow: Flow) -> None:
-    """A run sealed and done, among whatever else is open: one pass judges it."""
+    """A run cut and done, among whatever else is open: one pass judges it."""
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
-    assert [str(found.verdict.state) for found in mine(flow, evaluate_due())] == ["PASS"]
+    assert [str(found.verdict.state) for found in mine(flow, close_due())] == ["PASS"]

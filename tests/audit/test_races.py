@@ -12,7 +12,7 @@ from django.db import connection
 
 from audit import close, cut
 from audit.close import AnotherCloser, close_run
-from audit.cut import Sealed, seal_run
+from audit.cut import WindowCut, cut_run
 from audit.open import AnotherRunOpen, open_run
 from tests.flow.world import Flow, thing
 
@@ -36,7 +36,7 @@ def test_s12_two_close_one_run_at_once(flow: Flow, monkeypatch: pytest.MonkeyPat
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     close.judge(close.window_of(flow.name, "r1"))  # the bus's end is known from here on
     barrier, store = threading.Barrier(2), close.store
@@ -56,14 +56,14 @@ def test_s12_two_close_one_run_at_once(flow: Flow, monkeypatch: pytest.MonkeyPat
     assert [row.number for row in kept] == [1]
 
 
-def test_two_seal_one_run_at_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_cut_one_run_at_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     flow.open()
     flow.produce([thing(n) for n in range(5)])
     barrier = threading.Barrier(2)
     monkeypatch.setattr(cut, "notice_partitions", lambda *_: barrier.wait(30))
-    said = both(lambda: seal_run(flow.name, "r1", "ana"), lambda: seal_run(flow.name, "r1", "ben"))
-    assert all(isinstance(answer, Sealed) for answer in said), said
-    assert sorted(answer.result for answer in said) == ["same", "sealed"]
+    said = both(lambda: cut_run(flow.name, "r1", "ana"), lambda: cut_run(flow.name, "r1", "ben"))
+    assert all(isinstance(answer, WindowCut) for answer in said), said
+    assert sorted(answer.result for answer in said) == ["same", "cut"]
     assert said[0].cuts == said[1].cuts == {"inbox/0": 5}
 
 
@@ -75,7 +75,7 @@ def test_two_open_runs_of_one_stream_at_once(flow: Flow) -> None:
 
 
 def opened(said: list[Any]) -> str:
-    return str(next(answer.run_id for answer in said if not isinstance(answer, Exception)))
+    return str(next(answer.run_name for answer in said if not isinstance(answer, Exception)))
 
 
 def test_the_same_run_opened_twice_at_once_is_one_run(flow: Flow) -> None:

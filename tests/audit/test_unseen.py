@@ -81,7 +81,7 @@ def test_a_log_whose_start_has_moved_on(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(n) for n in range(5)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     assert flow.judge().verdict.state == "PASS"
     flow.admin.delete_records(flow.inbox, {0: 3})
@@ -107,7 +107,7 @@ def test_an_aborted_record_is_no_record_and_a_committed_one_is(flow: Flow) -> No
     sender.abort_transaction(10)
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     assert flow.judge().verdict.state == "PASS"
     assert unseen(flow) == ""

@@ -18,12 +18,12 @@ from tests.flow.world import Flow, thing
 LONG = timedelta(seconds=600)
 
 
-def sealed(flow: Flow, *values: bytes, work: bool = True) -> int:
+def cut_window(flow: Flow, *values: bytes, work: bool = True) -> int:
     flow.open()
     flow.produce(list(values))
     if work:
         flow.work()
-    flow.seal()
+    flow.cut()
     if work:
         flow.work()
     flow.sample()
@@ -50,28 +50,28 @@ def move(win: int) -> None:
 
 
 def test_it_waits_for_lanes_and_stores_what_they_came_to(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    sealed(flow, thing(1), thing(2), work=False)
+    cut_window(flow, thing(1), thing(2), work=False)
     done = meanwhile(monkeypatch, flow.work)
     stored = close_run(flow.name, "r1", "ana", wait=LONG)
     assert (stored.number, stored.verdict.state, len(done)) == (1, v.State.PASS, 1)
 
 
 def test_it_does_not_wait_for_what_a_person_has_to_do(flow: Flow) -> None:
-    sealed(flow, thing(1), b"not JSON")
+    cut_window(flow, thing(1), b"not JSON")
     begun = time.monotonic()
     assert close_run(flow.name, "r1", "ana", wait=LONG).verdict.state is v.State.BLOCKED
     assert time.monotonic() - begun < LONG.total_seconds() / 2
 
 
 def test_it_judges_again_where_a_fact_moved_while_it_waits(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    win = sealed(flow, thing(1))
+    win = cut_window(flow, thing(1))
     done = meanwhile(monkeypatch, lambda: move(win), times=2)
     assert close_run(flow.name, "r1", "ana", wait=LONG).verdict.state is v.State.PASS
     assert len(done) == 2
 
 
 def test_a_fact_that_moved_is_refused_where_it_does_not_wait(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    win = sealed(flow, thing(1))
+    win = cut_window(flow, thing(1))
     meanwhile(monkeypatch, lambda: move(win))
     with pytest.raises(AnotherCloser) as refused:
         close_run(flow.name, "r1", "ana")
@@ -79,7 +79,7 @@ def test_a_fact_that_moved_is_refused_where_it_does_not_wait(flow: Flow, monkeyp
 
 
 def test_somebody_elses_verdict_stands_though_it_waits(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    win = sealed(flow, thing(1), b"not JSON")
+    win = cut_window(flow, thing(1), b"not JSON")
     meanwhile(monkeypatch, lambda: store(judge(win), "ben"))
     with pytest.raises(AnotherCloser, match="#1 by ben stands") as refused:
         close_run(flow.name, "r1", "ana", wait=LONG)
@@ -91,7 +91,7 @@ def test_facts_too_old_are_measured_again_where_it_waits(
     flow: Flow, monkeypatch: pytest.MonkeyPatch, wait: timedelta
 ) -> None:
     """It was stopped for longer than a sample may be old."""
-    sealed(flow, thing(1))
+    cut_window(flow, thing(1))
     stopped: list[close.Judged] = []
 
     def late(judged: close.Judged, actor: str) -> close.Stored:

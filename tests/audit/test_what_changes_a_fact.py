@@ -28,7 +28,7 @@ def test_a_verdict_measured_before_effects_came_is_not_stored_after_them(flow: F
     flow.open()
     flow.produce([thing(n) for n in range(4)])
     flow.work("admission", "publish")
-    flow.seal()
+    flow.cut()
     win = window_of(flow.name, "r1")
     judge(win)  # the bus's end is known from here on
     judged = judge(win)
@@ -37,7 +37,7 @@ def test_a_verdict_measured_before_effects_came_is_not_stored_after_them(flow: F
     assert flow.count("effect") == 4
     with pytest.raises(AnotherCloser):
         store(judged, "test")
-    stored = close._evaluate(win, time.monotonic())
+    stored = close._close_due_window(win, time.monotonic())
     assert stored is not None and stored.verdict.state is v.State.PASS
 
 

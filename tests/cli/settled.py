@@ -26,7 +26,7 @@ def passed(flow: Flow, run: str = "r1") -> str:
     flow.open(run)
     flow.produce([thing(n) for n in range(5)], run=run)
     settle(flow)
-    flow.seal(run)
+    flow.cut(run)
     settle(flow)
     verdict = flow.judge(run)
     assert verdict.verdict.state == "PASS", verdict.sentence

@@ -62,7 +62,7 @@ def test_a_command_runs_on_pass_only_and_its_code_is_ours(flow: Flow, tmp_path: 
     shut = outside(run, "--", "touch", str(mark))
     assert (shut.returncode, mark.exists()) == (4, False)
     assert "not_closed" in shut.stderr
-    flow.seal("r1")
+    flow.cut("r1")
     flow.judge("r1")  # its bus range ends here, and the next run's begins
     passed(flow, "r2")
     ran = outside(f"{flow.name}/r2", "--wait", "1s", "--", "sh", "-c", 'echo "out $DATABASE_URL"; exit 42')
@@ -93,7 +93,7 @@ def test_waiting_ends_when_the_gate_opens(passgate: Passgate, flow: Flow, monkey
     settle(flow)
 
     def work() -> None:
-        flow.seal("r1")
+        flow.cut("r1")
         settle(flow)
         flow.judge("r1")
         connection.close()

@@ -26,13 +26,13 @@ def test_a_run_as_a_person_does_it(passgate: Passgate, flow: Flow) -> None:
     assert passgate(f"gate {run}").code == 4
     early = passgate(f"run close {run}")
     assert (early.code, early.out) == (3, "")
-    assert "[not_sealed]" in early.err
+    assert "[not_cut]" in early.err
     shown = passgate(f"run show {run}")
     assert "Checks now, not a verdict" in shown.out
-    assert f"Not judged yet. Seal it, and it is: passgate run seal {run}" in shown.out
-    sealed = passgate(f"run seal {run} --totals thing=2")
-    assert sealed.out == f"{run} is sealed: window 1 is cut, inbox/0 at 5.\n"
-    assert passgate(f"run seal {run}").out.startswith(f"{run} was sealed already")
+    assert f"Not judged yet. Cut it, and it is: passgate run cut {run}" in shown.out
+    cut = passgate(f"run cut {run} --totals thing=2")
+    assert cut.out == f"{run} is cut: window 1, inbox/0 at 5.\n"
+    assert passgate(f"run cut {run}").out.startswith(f"{run} was cut already")
     settle(flow)
     flow.sample()
     blocked = passgate(f"run close {run}")
@@ -77,14 +77,14 @@ def test_opening_again_and_with_another_contract(passgate: Passgate, flow: Flow)
     refused = passgate(f"run open {run} --contract 2")
     assert (refused.code, refused.out) == (3, "")
     assert refused.err.splitlines()[0] == "passgate: the run exists with another contract [run_conflict]"
-    passgate(f"run seal {run}")
-    assert "was there already and is SEALED" in passgate(f"run open {run}").out
+    passgate(f"run cut {run}")
+    assert "was there already and is CUT" in passgate(f"run open {run}").out
 
 
 RESOLVE = "--reason-code DISCARDED --because x"
 WRONG = (
     "run open flights", "run open /x", "run open flights/", "run open a/b --as ' '", "run open a/b --pin weather",
-    "run seal a/b --totals thing", "run seal a/b --totals thing=x", "run seal a/b --totals thing=1 --totals thing=2",
+    "run cut a/b --totals thing", "run cut a/b --totals thing=x", "run cut a/b --totals thing=1 --totals thing=2",
     "run close a/b --wait 5", "run close a/b --window 0", "gate", "gate a", "quarantine list a",
     "quarantine resolve 1 2 --reason-code GONE --because x", "quarantine resolve 1 --reason-code DISCARDED",
     f"quarantine resolve a/b {RESOLVE}", f"quarantine resolve a/b 3 {RESOLVE}", f"quarantine resolve 1 --all {RESOLVE}",
@@ -92,7 +92,7 @@ WRONG = (
     "user create ana", "user create ana --role king",
 )  # fmt: skip
 NOT_THERE = (
-    "run show a/b", "run seal a/b", "run close a/b", "run totals a/b", "run totals a/b x=1", "run list a",
+    "run show a/b", "run cut a/b", "run close a/b", "run totals a/b", "run totals a/b x=1", "run list a",
     "run open a/b", "quarantine list a/b", "quarantine show 999999999999", f"quarantine resolve 999999999999 {RESOLVE}",
     "reconcile a/b", "fsck a", "token create nobody-of-that-name --name x", "token list nobody-at-all",
     "token revoke nothing",
@@ -127,7 +127,7 @@ def test_totals_are_declared_and_shown(passgate: Passgate, flow: Flow) -> None:
 def test_closing_as_json_is_the_apis_document(passgate: Passgate, flow: Flow) -> None:
     run = f"{flow.name}/r1"
     passgate(f"run open {run}")
-    passgate(f"run seal {run}")
+    passgate(f"run cut {run}")
     flow.work()
     closed = passgate(f"run close {run} --window 1 --json")
     assert (closed.code, closed.json["state"], closed.json["body"]["state"]) == (4, "BLOCKED", "BLOCKED")

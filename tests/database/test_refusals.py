@@ -46,8 +46,8 @@ WORLD = f"""
 INSERT INTO stream (id, name) OVERRIDING SYSTEM VALUE VALUES (-1, 'cheat');
 INSERT INTO contract (id, stream_id, version, digest, source_text, files, loaded_by) OVERRIDING SYSTEM VALUE
     VALUES (-1, -1, 1, {D}, '', '{{}}', 'test');
-INSERT INTO run (id, stream_id, run_id, contract_id, state, opened_by) OVERRIDING SYSTEM VALUE
-    VALUES (-1, -1, 'a', -1, 'OPEN', 'test'), (-2, -1, 'b', -1, 'SEALED', 'test');
+INSERT INTO run (id, stream_id, name, contract_id, state, opened_by) OVERRIDING SYSTEM VALUE
+    VALUES (-1, -1, 'a', -1, 'OPEN', 'test'), (-2, -1, 'b', -1, 'CUT', 'test');
 INSERT INTO run_window (id, run_id, number, contract_id, state, revision) OVERRIDING SYSTEM VALUE
     VALUES (-1, -1, 1, -1, 'OPEN', 0), (-2, -2, 1, -1, 'CUT', 3);
 INSERT INTO source (id, stream_id, role, kind, cluster_id, topic_id, topic, partition) OVERRIDING SYSTEM VALUE
@@ -55,7 +55,7 @@ INSERT INTO source (id, stream_id, role, kind, cluster_id, topic_id, topic, part
 INSERT INTO window_range (win, source_id, start_offset, end_offset) VALUES (-1, -1, 0, NULL), (-2, -2, 0, 10);
 INSERT INTO position (lane, source_id, stream_id, next_offset, fence, owner, cut, win) VALUES
     ('admission', -1, -1, 5, 7, 'me', 20, -1), ('effects', -2, -1, 5, 7, 'me', NULL, NULL);
-INSERT INTO batch (id, source_id, win, run_number, contract_id, from_offset, to_offset, records, admitted, duplicates,
+INSERT INTO batch (id, source_id, win, run_id, contract_id, from_offset, to_offset, records, admitted, duplicates,
                    quarantined, reserialised, bytes, digest, fence, owner) OVERRIDING SYSTEM VALUE
     VALUES (-1, -1, -1, -1, -1, 0, 5, 5, 4, 0, 1, 0, 10, {D}, 7, 'me');
 INSERT INTO receipt (source_id, "offset", batch_id, decision, reason, flags, payload_digest) VALUES (-1, 0, -1, 1, 0, 0, {D});
@@ -63,7 +63,7 @@ INSERT INTO attempt (id, source_id, transactional_id, fence, owner, install_id, 
                      state) OVERRIDING SYSTEM VALUE
     VALUES (-1, -1, 'tx', 7, 'me', gen_random_uuid(), 'c', 'u', 'bus', 4, 10, 'PREPARED');
 INSERT INTO attempt_batch (attempt_id, batch_id, offsets, partitions, live) VALUES (-1, -1, '{{0}}', '{{0}}', true);
-INSERT INTO quarantine_item (id, win, run_number, source_id, "offset", batch_id, reason, detail, payload_digest, seen, state)
+INSERT INTO quarantine_item (id, win, run_id, source_id, "offset", batch_id, reason, detail, payload_digest, seen, state)
     OVERRIDING SYSTEM VALUE VALUES (-1, -1, -1, -1, 4, -1, 1, 'not JSON', {D}, 1, 'OPEN');
 INSERT INTO gap (source_id, from_offset, to_offset, isolation, why, state, fence)
     VALUES (-2, 0, 5, 'read_committed', 'AT_END', 'CLAIMED', 7);
@@ -112,29 +112,29 @@ def world(live: object) -> Iterator[psycopg.Cursor[Any]]:
         ("UPDATE position SET next_offset = 6 WHERE source_id = -1", "position_move_explained"),
         ("UPDATE position SET next_offset = 6 WHERE source_id = -2", "position_move_explained"),
         # runs and windows
-        ("INSERT INTO run (stream_id, run_id, contract_id, state, opened_by) VALUES (-1, 'c', -1, 'OPEN', 'x')", "run_one_open"),
-        ("INSERT INTO run (stream_id, run_id, contract_id, state, opened_by) VALUES (-1, 'b', -1, 'SEALED', 'x')", "run_id_unique"),
+        ("INSERT INTO run (stream_id, name, contract_id, state, opened_by) VALUES (-1, 'c', -1, 'OPEN', 'x')", "run_one_open"),
+        ("INSERT INTO run (stream_id, name, contract_id, state, opened_by) VALUES (-1, 'b', -1, 'CUT', 'x')", "run_name_unique"),
         ("UPDATE run SET state = 'OPEN' WHERE id = -2", "run_transition"),
-        ("UPDATE run SET run_id = 'z' WHERE id = -1", "run_fixed"),
+        ("UPDATE run SET name = 'z' WHERE id = -1", "run_fixed"),
         ("UPDATE run_window SET state = 'OPEN' WHERE id = -2", "window_transition"),
         ("UPDATE run_window SET revision = 2 WHERE id = -2", "window_revision_rises"),
         ("UPDATE window_range SET end_offset = 11 WHERE win = -2", "window_range_fixed"),
         ("UPDATE window_range SET start_offset = 1 WHERE win = -1", "window_range_fixed"),
         # S8: a batch that names run a and lies under run b's window
         (
-            "INSERT INTO batch (source_id, win, run_number, contract_id, from_offset, to_offset, records, admitted,"
+            "INSERT INTO batch (source_id, win, run_id, contract_id, from_offset, to_offset, records, admitted,"
             " duplicates, quarantined, reserialised, bytes, digest, fence, owner)"
             f" VALUES (-1, -2, -1, -1, 5, 6, 1, 1, 0, 0, 0, 1, {D}, 7, 'me')",
             "batch_window_run_fk",
         ),
         (
-            "INSERT INTO batch (source_id, win, run_number, contract_id, from_offset, to_offset, records, admitted,"
+            "INSERT INTO batch (source_id, win, run_id, contract_id, from_offset, to_offset, records, admitted,"
             " duplicates, quarantined, reserialised, bytes, digest, fence, owner)"
             f" VALUES (-1, -1, -1, -1, 5, 6, 1, 1, 1, 0, 0, 1, {D}, 7, 'me')",
             "batch_counts_balance",
         ),
         (
-            "INSERT INTO batch (source_id, win, run_number, contract_id, from_offset, to_offset, records, admitted,"
+            "INSERT INTO batch (source_id, win, run_id, contract_id, from_offset, to_offset, records, admitted,"
             " duplicates, quarantined, reserialised, bytes, digest, fence, owner)"
             f" VALUES (-1, -1, -1, -1, 0, 6, 1, 1, 0, 0, 0, 1, {D}, 7, 'me')",
             "batch_from_unique",
@@ -233,7 +233,7 @@ def test_a_batch_frees_its_attempt_only_when_absent(world: psycopg.Cursor[Any]) 
         ("app", "DELETE FROM event"),
         ("app", "TRUNCATE effect"),
         ("app", "UPDATE attempt SET events = 0"),
-        ("app", "UPDATE run SET run_id = 'other'"),
+        ("app", "UPDATE run SET name = 'other'"),
         ("app", "UPDATE quarantine_item SET value = NULL"),
         ("app", "UPDATE verdict SET state = 'PASS'"),
         ("app", "DELETE FROM audit_log"),

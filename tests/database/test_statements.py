@@ -217,7 +217,7 @@ def test_a_field_that_is_not_filled_in_is_found() -> None:
         ("SELECT nam FROM stream", "nam"),
         ("SELECT id FROM streams WHERE name = %(name)s", "streams"),
         ("SELECT id FROM stream WHERE id = %(name)s::text", "bigint = text"),
-        ("COPY {leaf} (run_numbers) FROM STDIN (FORMAT BINARY)", "run_numbers"),
+        ("COPY {leaf} (run_ids) FROM STDIN (FORMAT BINARY)", "run_ids"),
         ("UPDATE verdict SET state = 'PASS'", "permission denied"),
     ],
 )

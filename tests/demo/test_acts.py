@@ -12,7 +12,7 @@ from trials.demo.telling import Teller
 
 LATER = acts.Answer(3, f"Kafka does not answer\n  {base.CAN_SUCCEED_LATER}\n")
 NEVER = acts.Answer(3, "there is no such run\n")
-DONE = acts.Answer(0, "sealed\n")
+DONE = acts.Answer(0, "cut\n")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *given: acts.Answer) -> list[acts.A
 
 def test_what_can_succeed_later_is_run_again_and_shown(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     left = answers(monkeypatch, LATER, LATER, DONE)
-    assert acts.Commands(Teller(said)).run("run", "seal") == DONE
+    assert acts.Commands(Teller(said)).run("run", "cut") == DONE
     assert left == []
     assert said.getvalue().count("Kafka does not answer") == said.getvalue().count("again, in") == 2
 
@@ -37,14 +37,14 @@ def test_what_can_succeed_later_is_run_again_and_shown(said: io.StringIO, monkey
 def test_it_is_not_tried_for_ever(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     left = answers(monkeypatch, *[LATER] * (len(acts.PAUSES) + 1), DONE)
     with pytest.raises(acts.ActFailed, match="Kafka does not answer"):
-        acts.Commands(Teller(said)).run("run", "seal")
+        acts.Commands(Teller(said)).run("run", "cut")
     assert left == [DONE]
 
 
 def test_what_cannot_is_not_run_again(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     left = answers(monkeypatch, NEVER, DONE)
     with pytest.raises(acts.ActFailed, match="no such run"):
-        acts.Commands(Teller(said)).run("run", "seal")
+        acts.Commands(Teller(said)).run("run", "cut")
     assert left == [DONE]
 
 

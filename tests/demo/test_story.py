@@ -64,7 +64,7 @@ def test_the_package_is_never_imported() -> None:
 
 
 def test_a_month_is_as_the_issue_counts_it() -> None:
-    assert [(m.run_id, len(m.flights), len(m.weather)) for m in months()] == [
+    assert [(m.run_name, len(m.flights), len(m.weather)) for m in months()] == [
         ("2013-01", 27_004, 2_226),
         ("2013-02", 24_951, 2_010),
     ]

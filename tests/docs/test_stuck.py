@@ -82,7 +82,7 @@ ACTS = {
     "end the open transaction that holds {}": f"{STUCK}::test_an_open_transaction_that_ends",
     "look at the lane of {}": f"{STUCK}::test_a_lane_that_nobody_moves_goes_on_with_a_worker",
     "connect the stream's inbox": "tests/flow/test_door.py::test_the_whole_flow_from_the_door_to_a_pass",
-    "seal the window": f"{STUCK}::test_a_window_that_is_sealed_is_judged",
+    "cut the window": f"{STUCK}::test_a_window_that_is_cut_is_judged",
     "wait for the gaps to be proven": f"{CLOSE}::test_markers_in_the_inbox_are_gaps_that_closing_proves",
     "set Kafka's commit of {} back": f"{STUCK}::test_a_commit_that_somebody_else_moved_is_set_back",
     "set {} of {} back": f"{STUCK}::test_a_posture_that_is_set_back",

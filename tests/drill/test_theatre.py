@@ -25,7 +25,7 @@ class Acted:
 
     def conclude(self, expected: Expected, injected: str) -> Seen:
         if self.stuck:
-            raise DrillFailed(expected="the run to be sealed", found="no answer")
+            raise DrillFailed(expected="the run to be cut", found="no answer")
         return Seen(
             self.name, injected, IDS, {"1": 2 if self.name == "doubling" else 1}, strange=0, effects=1,
             verdicts=("PASS",), sentence="PASS", open_after=True,

@@ -41,15 +41,15 @@ class Ground:
         self._inbox = TransactionalProducer(self.flow.cluster, f"inbox-{self.flow.name}")
         self._inbox.init()
         self._next = 0
-        self.run_id = ""
+        self.run_name = ""
         self.admitted = 0  # different events that were sent, in all runs
 
     # ---- a run
 
     def new_run(self, events: int = 8) -> None:
         """Opens a run and puts records for it into the inbox."""
-        self.run_id = f"r{self._next}"
-        self.flow.open(self.run_id)
+        self.run_name = f"r{self._next}"
+        self.flow.open(self.run_name)
         self.produce(events)
 
     def produce(self, events: int = 8) -> None:
@@ -72,7 +72,7 @@ class Ground:
         self.flow.admin._wait_for_leaders(self.flow.inbox)
 
     def job(self, **more: Any) -> dict[str, Any]:
-        return {"stream": self.flow.name, "sources": self.flow.sources(), "run": self.run_id, **more}
+        return {"stream": self.flow.name, "sources": self.flow.sources(), "run": self.run_name, **more}
 
     def dies(self, do: str, failpoint: str, **more: Any) -> None:
         """A worker process armed with `failpoint` dies there. Then its leases run out, as 30 s would have it."""
@@ -112,13 +112,13 @@ class Ground:
     # ---- its end
 
     def passes(self) -> None:
-        """Sealed, judged: PASS, and readers may read."""
-        self.flow.seal(self.run_id)
+        """Cut, judged: PASS, and readers may read."""
+        self.flow.cut(self.run_name)
         until = time.monotonic() + 60
-        while str(self.flow.judge(self.run_id).verdict.state) != "PASS":
+        while str(self.flow.judge(self.run_name).verdict.state) != "PASS":
             assert time.monotonic() < until, self.sentence()
             self.does("work")
-        assert decide_gate(self.flow.name, self.run_id, who="test").status == 200
+        assert decide_gate(self.flow.name, self.run_name, who="test").status == 200
 
     def verdicts(self) -> list[str]:
         return [row.state for row in self._verdicts()] or ["none"]
@@ -129,8 +129,8 @@ class Ground:
     def _verdicts(self) -> list[Any]:
         return self.flow.rows(
             "SELECT v.state, v.body FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id"
-            " WHERE s.name = %(name)s AND r.run_id = %(run)s ORDER BY v.number",
-            run=self.run_id,
+            " WHERE s.name = %(name)s AND r.name = %(run)s ORDER BY v.number",
+            run=self.run_name,
         )
 
     def is_whole(self) -> None:

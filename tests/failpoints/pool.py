@@ -32,7 +32,7 @@ class Grounds:
             return Ground(self._stack, self._workers, **settings)
         key = tuple(sorted(settings.items()))
         there = self._made.get(key)
-        if there is None or (there.run_id and there.verdicts()[-1] != "PASS"):
+        if there is None or (there.run_name and there.verdicts()[-1] != "PASS"):
             self._made[key] = there = Ground(self._stack, self._workers, **settings)
         return there
 

@@ -84,25 +84,25 @@ def asking_dies(point: str, ground: GetGround) -> None:
     ends_well(stream)
 
 
-def sealing_dies(point: str, ground: GetGround) -> None:
+def cutting_dies(point: str, ground: GetGround) -> None:
     stream = ground()
     stream.new_run()
-    stream.dies("seal", point, totals={"thing": 8} if point.startswith("totals") else None)
+    stream.dies("cut", point, totals={"thing": 8} if point.startswith("totals") else None)
     ends_well(stream)
 
 
 def closing_dies(point: str, ground: GetGround) -> None:
     stream = ground()
     stream.new_run()
-    stream.does("seal")
+    stream.does("cut")
     stream.works_to_the_end()
-    stream.dies("evaluate" if point.startswith(("evaluate", "alone")) else "close", point)
+    stream.dies("close_due" if point.startswith(("close_due", "alone")) else "close", point)
     ends_well(stream)
 
 
 def opening_dies(point: str, ground: GetGround) -> None:
     stream = ground()
-    stream.run_id = f"opened-{stream.admitted}"
+    stream.run_name = f"opened-{stream.admitted}"
     stream.dies("open", point)
     stream.does("open")
     stream.produce()
@@ -112,7 +112,7 @@ def opening_dies(point: str, ground: GetGround) -> None:
 def leaving_dies(point: str, ground: GetGround) -> None:
     """The inbox is created again while its run is open: nobody passes it, and the next one goes on."""
     stream = created_anew(ground)
-    stream.dies("seal", point)
+    stream.dies("cut", point)
     begins_again(stream)
 
 
@@ -139,8 +139,8 @@ def created_anew(ground: GetGround) -> Ground:
 
 
 def begins_again(stream: Ground) -> None:
-    stream.does("seal")
-    assert str(stream.flow.judge(stream.run_id).verdict.state) == "FAIL"
+    stream.does("cut")
+    assert str(stream.flow.judge(stream.run_name).verdict.state) == "FAIL"
     stream.new_run()
     stream.works_to_the_end()
     stream.passes()
@@ -233,7 +233,7 @@ def enforcer_dies(point: str, ground: GetGround) -> None:
         stream.flow.admin.delete_topic(stream.flow.inbox)
     stream.dies("enforce", point)
     stream.does("enforce")
-    assert decide_gate(stream.flow.name, stream.run_id, who="test").status == (403 if shuts else 200)
+    assert decide_gate(stream.flow.name, stream.run_name, who="test").status == (403 if shuts else 200)
     assert [str(x) for x in fsck(stream=stream.flow.name)] == []
 
 
@@ -263,13 +263,15 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (wary_consumer_dies, ["consume.before_window"]),
     (refused_sender_dies, points("not_sent", "lane.after_stop")),
     (asking_dies, points("request", "request_run")),
-    (sealing_dies, points("seal", "cut", "totals", "windows.before_cut")),
+    (cutting_dies, points("cut", "totals", "windows.before_cut")),
     (
         closing_dies,
-        points("close", "bus_end", "gaps", "verdict", "gate", "evaluate", "alone", but=("evaluate.after_partitions",)),
+        points(
+            "close", "bus_end", "gaps", "verdict", "gate", "close_due", "alone", but=("close_due.after_partitions",)
+        ),
     ),
     (opening_dies, ["windows.before_binding"]),
-    (looking_after_dies, ["evaluate.after_partitions"]),
+    (looking_after_dies, ["close_due.after_partitions"]),
     (leaving_dies, ["windows.before_leaving"]),
     (retiring_dies, points("retire")),
     (door_dies, points("door")),

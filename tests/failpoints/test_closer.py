@@ -36,10 +36,10 @@ INSIDE = [
 
 @pytest.fixture
 def stream(live: Stack, workers: Workers) -> Ground:
-    """Sealed, read and applied to its end, and its bus's end known: only the verdict is missing."""
+    """Cut, read and applied to its end, and its bus's end known: only the verdict is missing."""
     made = Ground(live, workers, **SETTINGS)
     made.new_run()
-    made.does("seal")
+    made.does("cut")
     made.works_to_the_end()
     return made
 
@@ -67,11 +67,11 @@ def verdicts(stream: Ground) -> list[Any]:
 
 
 def window(stream: Ground) -> int:
-    return window_of(stream.flow.name, stream.run_id)
+    return window_of(stream.flow.name, stream.run_name)
 
 
 def status(stream: Ground) -> int:
-    return decide_gate(stream.flow.name, stream.run_id, who="test").status
+    return decide_gate(stream.flow.name, stream.run_name, who="test").status
 
 
 @pytest.mark.parametrize("point", [*OUTSIDE, *INSIDE])

@@ -121,15 +121,15 @@ def test_a_worker_paused_around_its_fencing_ends_what_the_new_owner_sends_and_no
     stream.passes()
 
 
-@pytest.mark.parametrize("point", ["seal.after_capture", "cut.after_position_locks", "cut.before_commit"])
-def test_a_sealer_paused_for_long_holds_nobody_up_and_changes_nothing(
+@pytest.mark.parametrize("point", ["cut.after_capture", "cut.after_position_locks", "cut.before_commit"])
+def test_a_cutter_paused_for_long_holds_nobody_up_and_changes_nothing(
     ground: GetGround, other_workers: Workers, point: str
 ) -> None:
     """S16: also where it was paused inside of its transaction, holding the positions' rows."""
     stream = ground()
     stream.new_run()
-    paused(stream, "seal", point)
-    assert other_workers.run("seal", **stream.job()) == 0
+    paused(stream, "cut", point)
+    assert other_workers.run("cut", **stream.job()) == 0
     works_elsewhere(stream, other_workers)
     before = picture(stream.flow)
     stream.workers.wake()
@@ -145,7 +145,7 @@ def test_a_closer_paused_for_long_stores_no_second_verdict(
 ) -> None:
     stream = ground()
     stream.new_run()
-    stream.does("seal")
+    stream.does("cut")
     stream.works_to_the_end()
     paused(stream, "close", point)
     assert other_workers.run("close", **stream.job()) == 0
@@ -190,8 +190,8 @@ def test_s16_contention_in_the_audit_log_never_stops_admission(
         connection.execute("SELECT FROM audit_head WHERE id = 1 FOR UPDATE")
         connection.execute(
             "SELECT FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
-            " WHERE s.name = %s AND r.run_id = %s FOR SHARE OF w",
-            (stream.flow.name, stream.run_id),
+            " WHERE s.name = %s AND r.name = %s FOR SHARE OF w",
+            (stream.flow.name, stream.run_name),
         )
         stream.works_to_the_end(seconds=30)
     stream.is_whole()
@@ -207,11 +207,11 @@ def test_s22_a_worker_that_only_looks_alive_blocks_the_window(ground: GetGround)
     )
     held = [leases.take(row.lane, row.source_id) for row in positions]
     stream.does("work", seconds=2)
-    stream.flow.seal(stream.run_id)
+    stream.flow.cut(stream.run_name)
     for lease in held:
         assert lease is not None
         leases.renew(lease)
-    stored = stream.flow.judge(stream.run_id)
+    stored = stream.flow.judge(stream.run_name)
     assert str(stored.verdict.state) == "BLOCKED"
     assert "CAUGHT_UP" in {str(check.name) for check in stored.verdict.failed()}
     for lease in held:
@@ -260,7 +260,7 @@ def test_s4_two_workers_that_race_on_one_identity_admit_it_once(
     assert (workers.ended(), other_workers.ended()) == (0, 0)
     assert [(p, d.name) for p, _, d, _ in flow.receipts()] == [(0, "ADMITTED")] * 50 + [(1, "DUPLICATE")] * 50
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     assert str(flow.judge().verdict.state) == "PASS"
     flow.check()

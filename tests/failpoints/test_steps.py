@@ -28,7 +28,7 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
         "ingest.kafka.producer._Transaction._commit",
         "ingest.publish.reconcile.Reconciliation.step",
         "ingest.lanes.partition_lane.ReadingLane._commit",
-        "audit.cut.seal_run",
+        "audit.cut.cut_run",
         "audit.close.judge",
         "audit.close.store",
     ):

@@ -38,7 +38,7 @@ def flights(weather: Flow) -> Iterator[Flow]:
     flow.open()
     flow.produce([p.flight(1, 1), p.flight(2, 3)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work_until(lambda: flow.count("effect") == 2)
     yield flow
     leave([flow.name, weather.name])
@@ -150,7 +150,7 @@ def test_a_lane_stopped_while_its_context_falls_makes_no_pass(workers: Workers, 
     workers.wake()
     workers.ended()
     flow.work_until(lambda: flow.count("effect") == 2)
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state == "BLOCKED"

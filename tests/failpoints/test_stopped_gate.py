@@ -34,7 +34,7 @@ OPENING = ["close.after_judging", "verdict.after_revision", "gate.after_contexts
 def gate_row(stream: Ground) -> Any:
     rows = stream.flow.rows(
         "SELECT open_until, checked_at, shut_why, clock_timestamp() AS now FROM gate_open WHERE win = %(win)s",
-        win=window_of(stream.flow.name, stream.run_id),
+        win=window_of(stream.flow.name, stream.run_name),
     )
     return rows[0] if rows else None
 
@@ -58,7 +58,7 @@ def contradicted(stream: Ground) -> None:
             'INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", detail)'
             " SELECT b.win, ab.attempt_id, 'ABSENT_APPEARED', %s, 0, 'by a test' FROM attempt_batch ab"
             " JOIN batch b ON b.id = ab.batch_id WHERE b.win = %s LIMIT 1",
-            (stream.flow.sources("bus")[0], window_of(stream.flow.name, stream.run_id)),
+            (stream.flow.sources("bus")[0], window_of(stream.flow.name, stream.run_name)),
         )
 
 
@@ -68,7 +68,7 @@ def context_fallen(stream: Ground) -> None:
         cur.execute(
             "INSERT INTO window_pin (win, context, pinned_win, verdict) SELECT w.id, 'x', w.id - 1, 'x/y#999'"
             " FROM run_window w WHERE w.id = %s",
-            (window_of(stream.flow.name, stream.run_id),),
+            (window_of(stream.flow.name, stream.run_name),),
         )
 
 
@@ -98,7 +98,7 @@ def test_a_look_stopped_for_long_extends_nothing(
     assert looked_anew or row.open_until <= stopped_at + LEASE
     if changes is not lease_run_out:
         time.sleep(max(0.0, (stopped_at + LEASE - row.now).total_seconds()))
-        assert decide_gate(stream.flow.name, stream.run_id, who="test").status != 200
+        assert decide_gate(stream.flow.name, stream.run_name, who="test").status != 200
 
 
 @pytest.mark.parametrize("changes", [topic_made_again, contradicted, context_fallen], ids=lambda f: f.__name__)
@@ -115,7 +115,7 @@ def test_a_closer_stopped_for_long_opens_nothing(
     stream = ground(fresh=True, contract=QUICK)
     stream.new_run()
     stream.works_to_the_end()
-    stream.does("seal")
+    stream.does("cut")
     stream.works_to_the_end()
     stream.flow.sample()
     stream.workers.start("close", f"{point}:1:STOP", **stream.job())
@@ -124,9 +124,9 @@ def test_a_closer_stopped_for_long_opens_nothing(
     time.sleep(3 * RECHECK + 0.5)
     stream.workers.wake()
     stream.workers.ended()
-    assert decide_gate(stream.flow.name, stream.run_id, who="test").status != 200
+    assert decide_gate(stream.flow.name, stream.run_name, who="test").status != 200
     stream.does("enforce", unsure=True)
-    assert decide_gate(stream.flow.name, stream.run_id, who="test").status != 200
+    assert decide_gate(stream.flow.name, stream.run_name, who="test").status != 200
 
 
 @pytest.mark.parametrize(

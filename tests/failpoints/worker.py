@@ -208,10 +208,10 @@ def open_(job: Job) -> None:
     open_run(job["stream"], job["run"], "test")
 
 
-def seal(job: Job) -> None:
-    from audit.cut import seal_run
+def cut(job: Job) -> None:
+    from audit.cut import cut_run
 
-    seal_run(job["stream"], job["run"], "test", job.get("totals"))
+    cut_run(job["stream"], job["run"], "test", job.get("totals"))
 
 
 def close(job: Job) -> None:
@@ -221,12 +221,12 @@ def close(job: Job) -> None:
     close_run(job["stream"], job["run"], "test")
 
 
-def evaluate(job: Job) -> None:
+def close_due(job: Job) -> None:
     """What beat asks for, of one window."""
     from audit import close
 
     sample(job)
-    close._evaluate(close.window_of(job["stream"], job["run"]), time.monotonic())
+    close._close_due_window(close.window_of(job["stream"], job["run"]), time.monotonic())
 
 
 def look_after(job: Job) -> None:
@@ -296,7 +296,7 @@ def sample(job: Job) -> None:
 
 
 JOBS: dict[str, Callable[[Job], None]] = {
-    "work": work, "open": open_, "seal": seal, "close": close, "evaluate": evaluate, "look_after": look_after,
+    "work": work, "open": open_, "cut": cut, "close": close, "close_due": close_due, "look_after": look_after,
     "enforce": enforce, "decide": decide, "door": door, "request": request, "request_run": request_run,
     "dispatch": dispatch, "permit": permit, "sample": sample,
 }  # fmt: skip

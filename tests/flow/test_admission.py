@@ -29,7 +29,7 @@ def test_every_record_gets_one_receipt_and_duplicates_are_told(flow: Flow) -> No
     assert flow.decisions() == ["ADMITTED", "ADMITTED", "DUPLICATE", "QUARANTINED", "ADMITTED"]
     assert flow.count("event") == 3
     batch = flow.rows(
-        "SELECT b.records, b.admitted, b.duplicates, b.quarantined FROM batch b JOIN run r ON r.id = b.run_number"
+        "SELECT b.records, b.admitted, b.duplicates, b.quarantined FROM batch b JOIN run r ON r.id = b.run_id"
         " JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
     )
     assert [sum(column) for column in zip(*batch, strict=True)] == [5, 3, 1, 1]
@@ -39,7 +39,7 @@ def test_s5_the_same_event_in_two_runs_is_admitted_in_each(flow: Flow) -> None:
     flow.open("r1")
     flow.produce([thing(1), thing(1)])
     flow.work()
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     flow.produce([thing(1)])
     flow.work()
@@ -51,7 +51,7 @@ def test_s9_receipts_of_one_identity_in_two_runs_are_both_there(flow: Flow) -> N
     flow.open("r1")
     first = flow.produce([thing(1)])
     flow.work()
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     second = flow.produce([thing(1)])
     flow.work()
@@ -84,7 +84,7 @@ def test_s25_an_event_of_another_run_is_set_aside(flow: Flow) -> None:
     flow.open("r1")
     flow.produce([thing(1)], run="r1")
     flow.work("admission")
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     flow.produce([thing(2)], run="r1")
     flow.produce([thing(3)], run="r9")
@@ -105,7 +105,7 @@ def test_s26_another_payload_is_kept_beside_the_first(flow: Flow) -> None:
     flow.work("admission")
     items = flow.rows(
         "SELECT q.value, q.seen, q.first_offset, e.payload FROM quarantine_item q JOIN event e"
-        " ON e.run_number = q.run_number AND e.identity = q.identity"
+        " ON e.run_id = q.run_id AND e.identity = q.identity"
         " JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id"
         " WHERE s.name = %(name)s ORDER BY q.offset"
     )
@@ -189,11 +189,11 @@ def _cut(flow: Flow, at: int) -> None:
             (win,),
         )
         cur.execute(
-            "UPDATE run SET state = 'SEALED', sealed_at = clock_timestamp()"
+            "UPDATE run SET state = 'CUT', cut_at = clock_timestamp()"
             " WHERE id = (SELECT run_id FROM run_window WHERE id = %s)",
             (win,),
         )
-        record_act(cur, "test", "run.seal", f"{flow.name}/r1", detail={"window": 1, "cuts": {"inbox/0": at}})
+        record_act(cur, "test", "run.cut", f"{flow.name}/r1", detail={"window": 1, "cuts": {"inbox/0": at}})
 
 
 def test_holes_are_claimed_and_the_position_moves_over_them(flow: Flow) -> None:

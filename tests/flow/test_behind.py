@@ -203,7 +203,7 @@ def test_an_older_copy_put_back_moves_nothing_although_no_lane_of_it_is_behind(
     tell(flow)
     dump = tmp_path / "copy"
     program("pg_dump", "--format=custom", f"--file={dump}", at(live, "passgate"))
-    flow.seal()
+    flow.cut()
     flow.work()
     assert flow.judge().verdict.state == "PASS"
     flow.open("r2")

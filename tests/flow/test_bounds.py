@@ -22,7 +22,7 @@ def test_what_a_task_does_ends_before_the_task_is_ended(settings: Any) -> None:
     limit = settings.CELERY[TASK]
     attempt = LONGEST_ATTEMPT + publish._FENCE_SECONDS
     assert lane_worker.SLICE_SECONDS + attempt + reconcile.STEP_SECONDS < limit / 2
-    assert limit / 2 > gaps.SECONDS_IN_ALL + gaps.SECONDS + close.EVALUATE_SECONDS
+    assert limit / 2 > gaps.SECONDS_IN_ALL + gaps.SECONDS + close.CLOSE_DUE_SECONDS
     assert settings.CELERY["broker_transport_options"]["visibility_timeout"] > limit
 
 

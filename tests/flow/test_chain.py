@@ -20,7 +20,7 @@ def test_a_window_that_failed_before_its_bus_end_was_read_does_not_hold_up_the_n
     flow.open("r1")
     flow.produce([thing(1)])
     flow.work("admission")
-    flow.seal("r1")
+    flow.cut("r1")
     judged = judge(window_of(flow.name, "r1"))  # nothing is published yet: the bus's end is not known
     inbox = judged.measurement.facts.inbox
     assert inbox is not None
@@ -30,7 +30,7 @@ def test_a_window_that_failed_before_its_bus_end_was_read_does_not_hold_up_the_n
     flow.open("r2")
     flow.produce([thing(2)])
     flow.work()
-    flow.seal("r2")
+    flow.cut("r2")
     flow.work()
     assert flow.judge("r2").verdict.state is v.State.PASS
 
@@ -42,7 +42,7 @@ def test_a_run_opened_while_the_earlier_bus_end_is_written_gets_its_beginning(
     flow.open("r1")
     flow.produce([thing(1)])
     flow.work()
-    flow.seal("r1")
+    flow.cut("r1")
     flow.work()
     real, threads = close.raise_revisions, []
 
@@ -59,7 +59,7 @@ def test_a_run_opened_while_the_earlier_bus_end_is_written_gets_its_beginning(
     bus = flow.rows(
         "SELECT g.source_id FROM window_range g JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id"
         " JOIN stream s ON s.id = r.stream_id JOIN source c ON c.id = g.source_id"
-        " WHERE s.name = %(name)s AND r.run_id = 'r2' AND c.role = 'bus'"
+        " WHERE s.name = %(name)s AND r.name = 'r2' AND c.role = 'bus'"
     )
     assert len(bus) == flow.bus_partitions
 

@@ -109,7 +109,7 @@ def test_a_binary_event_goes_all_the_way_to_a_pass(flow: Flow) -> None:
     flow.produce([DATA], headers=binary())
     flow.produce([structured(id="8")], headers=STRUCTURED)
     flow.work_until(lambda: flow.count("effect") == 2)
-    flow.seal()
+    flow.cut()
     flow.work()
     verdict = flow.judge().verdict
     assert str(verdict.state) == "PASS", verdict
@@ -144,7 +144,7 @@ def test_binary_mode_over_http_is_the_same_event(flow: Flow, client: APIClient) 
     assert became(flow).count(SAME) == 3
     assert post(client, flow, DATA, "application/vnd.order+json", **over_http(id="9")) == [ADMITTED]
     kept = flow.rows(
-        "SELECT e.headers FROM event e JOIN run r ON r.id = e.run_number JOIN stream s ON s.id = r.stream_id"
+        "SELECT e.headers FROM event e JOIN run r ON r.id = e.run_id JOIN stream s ON s.id = r.stream_id"
         ' WHERE s.name = %(name)s ORDER BY e."offset" LIMIT 1'
     )
     assert b"ce_traceparent" in bytes(kept[0].headers)

@@ -92,7 +92,7 @@ def test_a_window_with_a_foreign_record_does_not_pass(flow: Flow) -> None:
     (first, *_) = published(flow)
     again(flow, [(first[0], first[1]._replace(headers=[]))])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     assert flow.judge().verdict.state != "PASS"
 
@@ -103,7 +103,7 @@ def test_copies_that_somebody_wrote_stand_in_the_verdict(flow: Flow) -> None:
     again(flow, records[:2])
     again(flow, records[:1])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     said = body(flow.judge().verdict, None, "")
     assert (said["state"], said["published"]["copies"]) == ("PASS", 3)

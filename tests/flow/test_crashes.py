@@ -100,7 +100,7 @@ def test_whatever_dies_each_event_is_admitted_published_and_applied_once(
 ) -> None:
     flow, processes = workers
     events = produce_for(flow, processes, live)
-    flow.seal()
+    flow.cut()
     until = time.monotonic() + WAIT
     while not at_rest(flow, events):
         assert time.monotonic() < until, (events, flow.count("event"), flow.count("effect"), flow.attempts())

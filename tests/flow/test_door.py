@@ -88,7 +88,7 @@ def test_the_whole_flow_from_the_door_to_a_pass(flow: Flow, client: APIClient) -
     post(client, flow, array(*(thing(n) for n in range(100))))
     flow.produce([thing(n) for n in range(90, 110)])
     flow.work()
-    flow.seal("r1")
+    flow.cut("r1")
     flow.work()
     stored = flow.judge("r1")
     assert str(stored.verdict.state) == "PASS", stored.sentence

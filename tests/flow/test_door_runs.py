@@ -27,9 +27,9 @@ def test_a_group_never_holds_requests_that_were_read_under_two_runs(
     read, go = threading.Event(), threading.Event()
     understand = door.arrivals_of
 
-    def late(loaded: Any, run_id: str, records: Any) -> Any:
-        understood = understand(loaded, run_id, records)
-        if run_id == "r1" and records[0].value == thing("late"):
+    def late(loaded: Any, run_name: str, records: Any) -> Any:
+        understood = understand(loaded, run_name, records)
+        if run_name == "r1" and records[0].value == thing("late"):
             read.set()
             assert go.wait(30)
         return understood
@@ -38,7 +38,7 @@ def test_a_group_never_holds_requests_that_were_read_under_two_runs(
     with ThreadPoolExecutor(3) as pool:
         slow = pool.submit(sent, flow, thing("late"))
         assert read.wait(30)
-        flow.seal("r1")
+        flow.cut("r1")
         flow.open("r2")
         waiting = Waiting(flow, monkeypatch)
         leader = pool.submit(sent, flow, thing("leads"))

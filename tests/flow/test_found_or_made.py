@@ -126,7 +126,7 @@ def test_two_workers_meet_a_new_type_at_once(make_flow: MakeFlow, monkeypatch: p
         for each in both:
             each.result(120)
     rows = flow.rows(
-        "SELECT e.class_id, c.name, t.class_id AS told FROM event e JOIN run r ON r.id = e.run_number"
+        "SELECT e.class_id, c.name, t.class_id AS told FROM event e JOIN run r ON r.id = e.run_id"
         ' JOIN stream s ON s.id = r.stream_id JOIN receipt t ON t.source_id = e.source_id AND t."offset" = e."offset"'
         " LEFT JOIN event_class c ON c.id = e.class_id AND c.stream_id = s.id WHERE s.name = %(name)s"
     )

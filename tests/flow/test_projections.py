@@ -43,7 +43,7 @@ def weather(live: Stack) -> Flow:
         [report(1), report(2), report(2, 2, 41.0), report(3), report(3, 2), report(4, temp="NA", wind_dir=270)]
     )
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work_until(lambda: flow.count("effect") == 6)
     stored = flow.judge()
     assert stored.verdict.state == "PASS", stored.sentence
@@ -80,7 +80,7 @@ def test_each_flight_says_what_it_was_joined_with_or_why_not(weather: Flow) -> N
     assert found["2"].weather_reason == f"2 different weather reports for EWR at {HOUR % 2} in {pin}"
     assert found["4"].weather_reason == f"no weather report for EWR at {HOUR % 9} in {pin}"
     effects = flow.rows(
-        "SELECT f.context_state, f.context_reason FROM effect f JOIN run r ON r.id = f.run_number"
+        "SELECT f.context_state, f.context_reason FROM effect f JOIN run r ON r.id = f.run_id"
         " JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s ORDER BY 1, 2"
     )
     assert [row.context_state for row in effects] == [1, 1, 1, 2, 3]

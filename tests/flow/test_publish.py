@@ -64,7 +64,7 @@ def test_s3_the_first_attempt_of_a_new_run_makes_no_unknown(flow: Flow) -> None:
         flow.open(run)
         flow.produce([thing(n) for n in range(5)])
         flow.work("admission", "publish")  # a cold producer each time: `work` closes its worker
-        flow.seal(run)
+        flow.cut(run)
     assert set(flow.attempts()) == {"ACKED"}
     assert len(places(flow)) == 15
 
@@ -73,7 +73,7 @@ def test_attempts_are_bounded_and_belong_to_one_window(flow: Flow) -> None:
     flow.open("r1")
     flow.produce([thing(n) for n in range(6000)])
     flow.work("admission")
-    flow.seal("r1")
+    flow.cut("r1")
     flow.open("r2")
     flow.produce([thing(1)])
     flow.work("admission")
@@ -81,7 +81,7 @@ def test_attempts_are_bounded_and_belong_to_one_window(flow: Flow) -> None:
     rows = flow.rows(
         "SELECT a.id, a.events, count(DISTINCT b.win) AS windows FROM attempt a"
         " JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id"
-        " JOIN run r ON r.id = b.run_number JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
+        " JOIN run r ON r.id = b.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
         " GROUP BY 1, 2 ORDER BY 1"
     )
     assert sum(row.events for row in rows) == 6001

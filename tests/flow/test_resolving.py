@@ -22,7 +22,7 @@ def broken(flow: Flow, count: int) -> Group:
     items = QuarantineItem.objects.filter(win__run__stream__name=flow.name).order_by("id")
     last = items.last()
     assert last is not None
-    return Group(last.run_number, Reason(last.reason), last.id)
+    return Group(last.run_id, Reason(last.reason), last.id)
 
 
 def open_items(flow: Flow) -> list[int]:

@@ -191,7 +191,7 @@ def test_a_new_run_starts_on_the_inbox_that_is_there(flow: Flow, monkeypatch: py
     flow.produce([thing(2)])
     flow.step_once("admission")
     assert ("admission", code) in seen
-    flow.seal()
+    flow.cut()
     flow.open("r2")
     flow.work_until(lambda: flow.decisions("r2") == ["ADMITTED"], "admission")
 
@@ -212,7 +212,7 @@ def test_a_new_run_starts_on_the_bus_that_is_there(make_flow: MakeFlow, code: st
         flow.admin.create_topic(flow.bus, 2)
     elif code == "bus_too_narrow":
         grow(flow, flow.bus, 2)
-    flow.seal()
+    flow.cut()
     flow.open("r2")
     flow.produce([thing(2)])
     flow.work_until(lambda: flow.decisions("r2") == ["ADMITTED"], "admission")
@@ -271,7 +271,7 @@ def test_a_stopped_lanes_reason_stands_in_the_verdict_and_its_act_ends_it(flow: 
     flow.work("admission")
     bus_set_to(flow, "cleanup.policy", "compact")
     until_stopped(flow, "publish", "bus_compacts")
-    flow.seal()
+    flow.cut()
     stored = flow.judge()
     assert "the publish lane of inbox/0 stopped: bus_compacts: the bus topic compacts" in stored.sentence
     assert stored.sentence.endswith("Next: set cleanup.policy=delete on the bus.")
@@ -294,11 +294,11 @@ def test_a_run_behind_an_earlier_runs_unknown_publish_says_so(
     flow.work("admission")
     once(monkeypatch, answer_lost)
     until_stopped(flow, "publish", RECONCILE)
-    flow.seal()
+    flow.cut()
     flow.open("r2")
     flow.produce([thing(2)])
     flow.work("admission")
-    flow.seal("r2")
+    flow.cut("r2")
     said = flow.judge("r2").sentence
     assert "the publish lane of inbox/0 waits for a person: reconcile" in said
     assert said.endswith("Next: reconcile the publish.")
@@ -308,7 +308,7 @@ def test_a_run_behind_an_earlier_runs_unknown_publish_says_so(
     assert flow.judge("r2").verdict.state == "PASS"
 
 
-def test_a_window_that_is_sealed_is_judged(flow: Flow) -> None:
+def test_a_window_that_is_cut_is_judged(flow: Flow) -> None:
     from audit.close import diagnosis_now, window_of
 
     flow.open()
@@ -316,8 +316,8 @@ def test_a_window_that_is_sealed_is_judged(flow: Flow) -> None:
     flow.work()
     flow.sample()
     said = diagnosis_now(window_of(flow.name, "r1")).sentence
-    assert said.endswith("Next: seal the window.")
-    flow.seal()
+    assert said.endswith("Next: cut the window.")
+    flow.cut()
     flow.work()
     assert flow.judge().verdict.state == "PASS"
 
@@ -333,7 +333,7 @@ def test_totals_that_are_required_are_declared(make_flow: MakeFlow) -> None:
     flow.sample()
     assert "no totals are declared" in diagnosis_now(window_of(flow.name, "r1")).sentence
     declare_totals(flow.name, "r1", {"thing": 1}, "ana")
-    flow.seal()
+    flow.cut()
     flow.work()
     assert flow.judge().verdict.state == "PASS"
 
@@ -343,7 +343,7 @@ def test_an_open_transaction_that_ends(flow: Flow) -> None:
     flow.produce([thing(1)])
     flow.work()
     with open_transaction(flow):
-        flow.seal()
+        flow.cut()
         flow.work()
         flow.sample()
         said = flow.judge().sentence
@@ -357,7 +357,7 @@ def test_a_commit_that_somebody_else_moved_is_set_back(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     commit(flow, flow.inbox, 0, 5)
     said = flow.judge().sentence
@@ -371,7 +371,7 @@ def test_a_posture_that_is_set_back(flow: Flow, key: str) -> None:
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     before = flow.admin.posture(flow.bus)[key]
     bus_set_to(flow, key, "86400000")
@@ -385,13 +385,13 @@ def test_after_a_window_that_cannot_pass_a_new_run_does(flow: Flow) -> None:
     """What is broken in a window stays so; the stream is not stuck with it."""
     flow.open()
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     assert flow.judge().sentence.endswith("Next: open a new run.")
     flow.open("r2")
     flow.produce([thing(1)])
     flow.work()
-    flow.seal("r2")
+    flow.cut("r2")
     flow.work()
     flow.work()
     assert flow.judge("r2").verdict.state == "PASS"
@@ -402,7 +402,7 @@ def test_a_lane_that_nobody_moves_goes_on_with_a_worker(make_flow: MakeFlow) -> 
     flow.open()
     flow.produce([thing(1)])
     flow.sample()
-    flow.seal()
+    flow.cut()
     with write() as cur:
         cur.execute(
             "UPDATE position SET progressed_at = clock_timestamp() - interval '1 h' WHERE source_id = ANY(%s)",

@@ -1,4 +1,4 @@
-"""The whole flow on real parts: inbox to effects, sealed, judged, through the gate; then by real Celery workers."""
+"""The whole flow on real parts: inbox to effects, cut, judged, through the gate; then by real Celery workers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_events_in_verdict_out(flow: Flow) -> None:
     flow.produce([thing(n) for n in range(500)] + [thing(7)])
     flow.work()
     assert decide_gate(flow.name, "r1", who="test").status == 403
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert str(stored.verdict.state) == "PASS", stored.sentence
@@ -39,7 +39,7 @@ def test_s6_a_run_of_duplicates_only_is_not_a_pass(flow: Flow) -> None:
     """Nothing new was admitted on a reused run: NOT_EMPTY names the cause."""
     flow.open()
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert str(stored.verdict.state) == "BLOCKED"
@@ -50,7 +50,7 @@ def test_an_open_quarantine_item_blocks_and_its_resolution_lets_the_same_run_pas
     flow.open()
     flow.produce([thing(1), b"{", thing(1, other=True)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     first = flow.judge()
     assert str(first.verdict.state) == "BLOCKED"
@@ -67,7 +67,7 @@ def test_an_open_quarantine_item_blocks_and_its_resolution_lets_the_same_run_pas
 
 
 def by_workers(stack: Stack, flow: Flow, seconds: float = 90) -> None:
-    """Waits until the workers have judged the sealed run as PASS, by themselves."""
+    """Waits until the workers have judged the cut run as PASS, by themselves."""
     until = time.monotonic() + seconds
     statement = (
         "SELECT v.state, v.body->>'sentence' AS sentence FROM verdict v JOIN run r ON r.id = v.run_id"
@@ -90,7 +90,7 @@ def test_workers_do_it_by_themselves_even_when_killed(services: Stack, make_flow
         if start == 2000:
             services.kill("lanes", signal.SIGKILL)
             services.wait_up("lanes")
-    flow.seal()
+    flow.cut()
     by_workers(services, flow)
     decisions = flow.decisions()
     assert (decisions.count("ADMITTED"), decisions.count("DUPLICATE")) == (6000, 6000)
@@ -106,7 +106,7 @@ def test_a_commit_ahead_of_the_position_fails_only_if_it_is_ours(live: object, w
     flow.open()
     flow.produce([thing(1), thing(2)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     install = install_id()
     mark = {"ours": mark_of(install), "another installation": mark_of(uuid.uuid4())}.get(whose, "a mark")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audit.close import close_run
-from audit.cut import seal_run
+from audit.cut import cut_run
 from audit.fsck import fsck
 from audit.open import Opened, open_run
 from ingest.core.record import Decision, Reason
@@ -141,16 +141,16 @@ class Flow:
 
     # ---- what a person does
 
-    def open(self, run_id: str = "r1", **more: Any) -> Opened:
-        return open_run(self.name, run_id, "test", **more)
+    def open(self, run_name: str = "r1", **more: Any) -> Opened:
+        return open_run(self.name, run_name, "test", **more)
 
-    def seal(self, run_id: str = "r1", totals: Mapping[str, int] | None = None) -> Any:
-        return seal_run(self.name, run_id, "test", totals)
+    def cut(self, run_name: str = "r1", totals: Mapping[str, int] | None = None) -> Any:
+        return cut_run(self.name, run_name, "test", totals)
 
-    def judge(self, run_id: str = "r1") -> Any:
+    def judge(self, run_name: str = "r1") -> Any:
         """The verdict of now: samples are taken first, as beat does."""
         self.sample()
-        return close_run(self.name, run_id, "test")
+        return close_run(self.name, run_name, "test")
 
     # ---- what workers do
 
@@ -209,18 +209,18 @@ class Flow:
         with read() as cur:
             return cur.execute(statement, {"name": self.name, **values}).fetchall()
 
-    def receipts(self, run_id: str | None = None) -> list[tuple[int, int, Decision, Reason]]:
+    def receipts(self, run_name: str | None = None) -> list[tuple[int, int, Decision, Reason]]:
         """(partition, offset, decision, reason) in order."""
         rows = self.rows(
             'SELECT c.partition, t."offset", t.decision, t.reason FROM receipt t JOIN batch b ON b.id = t.batch_id'
-            " JOIN run r ON r.id = b.run_number JOIN stream s ON s.id = r.stream_id JOIN source c ON c.id = t.source_id"
-            " WHERE s.name = %(name)s AND (%(run)s::text IS NULL OR r.run_id = %(run)s) ORDER BY 1, 2",
-            run=run_id,
+            " JOIN run r ON r.id = b.run_id JOIN stream s ON s.id = r.stream_id JOIN source c ON c.id = t.source_id"
+            " WHERE s.name = %(name)s AND (%(run)s::text IS NULL OR r.name = %(run)s) ORDER BY 1, 2",
+            run=run_name,
         )
         return [(row.partition, row.offset, Decision(row.decision), Reason(row.reason)) for row in rows]
 
-    def decisions(self, run_id: str | None = None) -> list[str]:
-        return [decision.name for _, _, decision, _ in self.receipts(run_id)]
+    def decisions(self, run_name: str | None = None) -> list[str]:
+        return [decision.name for _, _, decision, _ in self.receipts(run_name)]
 
     def position(self, lane: str, index: int = 0) -> Any:
         role = "bus" if lane == "effects" else "inbox"
@@ -238,7 +238,7 @@ class Flow:
     def count(self, table: str) -> int:
         """Rows of event or effect of this stream."""
         rows = self.rows(
-            f"SELECT count(*) AS n FROM {table} e JOIN run r ON r.id = e.run_number JOIN stream s ON s.id = r.stream_id"
+            f"SELECT count(*) AS n FROM {table} e JOIN run r ON r.id = e.run_id JOIN stream s ON s.id = r.stream_id"
             " WHERE s.name = %(name)s"
         )
         return int(rows[0].n)

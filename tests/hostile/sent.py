@@ -107,7 +107,7 @@ def _earlier_run(door: Door) -> None:
     flow.open("r0")
     flow.produce([thing("earlier")])
     flow.work_until(lambda: flow.count("effect") == 1, seconds=60.0)
-    flow.seal("r0")
+    flow.cut("r0")
     flow.work_until(lambda: str(flow.judge("r0").verdict.state) == "PASS", seconds=60.0)
     flow.open("r1")
     door.history = history(flow)
@@ -118,14 +118,14 @@ def history(flow: Flow) -> list[Any]:
     return [
         tuple(row)
         for table in (
-            'SELECT t.* FROM receipt t JOIN batch b ON b.id = t.batch_id WHERE b.run_number = r.id ORDER BY t."offset"',
-            "SELECT b.* FROM batch b WHERE b.run_number = r.id",
-            "SELECT e.* FROM event e WHERE e.run_number = r.id",
+            'SELECT t.* FROM receipt t JOIN batch b ON b.id = t.batch_id WHERE b.run_id = r.id ORDER BY t."offset"',
+            "SELECT b.* FROM batch b WHERE b.run_id = r.id",
+            "SELECT e.* FROM event e WHERE e.run_id = r.id",
             "SELECT v.* FROM verdict v WHERE v.run_id = r.id",
             "SELECT w.id, w.state, w.revision FROM run_window w WHERE w.run_id = r.id",
         )
         for row in flow.rows(
-            f"SELECT x.* FROM stream s JOIN run r ON r.stream_id = s.id AND r.run_id = 'r0', LATERAL ({table}) x"
+            f"SELECT x.* FROM stream s JOIN run r ON r.stream_id = s.id AND r.name = 'r0', LATERAL ({table}) x"
             " WHERE s.name = %(name)s"
         )
     ]

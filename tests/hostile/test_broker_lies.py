@@ -178,7 +178,7 @@ def test_a_topic_made_again_gives_nothing_and_fails_its_window(live: object) -> 
     flow.produce([thing(n) for n in range(10, 15)])
     flow.work("admission")
     assert flow.decisions() == ["ADMITTED"] * 3
-    flow.seal()
+    flow.cut()
     stored = flow.judge()
     assert str(stored.verdict.state) == "FAIL"
     assert "deleted and created again" in stored.sentence

@@ -114,19 +114,19 @@ def test_where_a_body_is_required_none_is_an_error(web: str, headers: Mapping[st
 
 
 def test_totals_in_chunks_are_declared(web: str, flow: Flow, headers: Mapping[str, object]) -> None:
-    method, path = place("POST streams/{stream}/runs/{run}/seal", stream=flow.name, run="r1")
+    method, path = place("POST streams/{stream}/runs/{run}/cut", stream=flow.name, run="r1")
     answer = raw_http.in_chunks(web, method, path, headers, [b'{"totals": {"th', b'ing": 100}}'])
     assert answer.status == 200, answer.body
-    told = raw_http.exchange(web, "GET", path.replace("/seal", "/totals"), headers)
+    told = raw_http.exchange(web, "GET", path.replace("/cut", "/totals"), headers)
     assert [(row["event_class"], row["declared"]) for row in told.json()["totals"]] == [("thing", 100)]
 
 
-def test_half_a_seal_seals_nothing(web: str, flow: Flow, headers: Mapping[str, object]) -> None:
-    method, path = place("POST streams/{stream}/runs/{run}/seal", stream=flow.name, run="r1")
+def test_half_a_cut_cuts_nothing(web: str, flow: Flow, headers: Mapping[str, object]) -> None:
+    method, path = place("POST streams/{stream}/runs/{run}/cut", stream=flow.name, run="r1")
     for sent in (b"", b'{"totals": {"thing"'):
         assert raw_http.cut(web, method, path, headers, sent, of=30).code == "body_cut"
     assert raw_http.in_chunks(web, method, path, headers, [b"{}"], end=False).code == "body_cut"
-    run = raw_http.exchange(web, "GET", path.removesuffix("/seal"), headers).json()
+    run = raw_http.exchange(web, "GET", path.removesuffix("/cut"), headers).json()
     assert [window["state"] for window in run["windows"]] == ["OPEN"]
 
 
@@ -145,7 +145,7 @@ def test_chunks_above_the_limit_are_not_kept(web: str, flow: Flow, headers: Mapp
     method, path = place(DOOR, stream=flow.name)
     answer = raw_http.in_chunks(web, method, path, headers, [b" " * 65_536] * 130)
     assert (answer.status, answer.code) == (413, "request_too_large")
-    method, path = place("POST streams/{stream}/runs/{run}/seal", stream=flow.name, run="r1")
+    method, path = place("POST streams/{stream}/runs/{run}/cut", stream=flow.name, run="r1")
     answer = raw_http.in_chunks(web, method, path, headers, [b" " * 65_536] * 20)
     assert (answer.status, answer.code) == (413, "request_too_large")
 
@@ -203,7 +203,7 @@ def window_states(flow: Flow) -> list[str]:
 
 def test_a_form_cut_short_does_nothing(web: str, flow: Flow) -> None:
     browser, token = signed_in()
-    path = f"/runs/{flow.name}/r1/seal"
+    path = f"/runs/{flow.name}/r1/cut"
     form = f"csrfmiddlewaretoken={token}&more=abcdef".encode()
     answer = raw_http.cut(web, "POST", path, browser, form[:-3], of=len(form))
     assert answer.status == 400, answer.body[:300]
@@ -262,7 +262,7 @@ def test_a_server_that_cannot_tell_the_end_asks_for_the_length(live: object) -> 
 
     started: list[str] = []
     environ = {
-        "REQUEST_METHOD": "POST", "PATH_INFO": "/api/v1/streams/a/runs/b/seal", "SERVER_NAME": "127.0.0.1",
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/api/v1/streams/a/runs/b/cut", "SERVER_NAME": "127.0.0.1",
         "SERVER_PORT": "80", "wsgi.url_scheme": "http", "wsgi.input": BytesIO(b'{"a": 1}'), "QUERY_STRING": "",
         "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_TYPE": "application/json",
     }  # fmt: skip

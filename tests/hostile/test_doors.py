@@ -167,7 +167,7 @@ def test_lists_hold_with_all_of_it(
         _page(browser, f"/runs/{flow.name}/r1/{page}")
     assert len(api.pages(f"streams/{flow.name}/runs/r1/receipts/")) == len(flow.receipts("r1"))
     items = flow.rows(
-        "SELECT count(*) AS n FROM quarantine_item q JOIN run r ON r.id = q.run_number"
+        "SELECT count(*) AS n FROM quarantine_item q JOIN run r ON r.id = q.run_id"
         " JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
     )
     assert len(api.pages(f"quarantine/?stream={flow.name}&run=r1")) == items[0].n
@@ -210,7 +210,7 @@ def test_the_window_of_all_that_is_judged_and_only_quarantine_blocks_it(
     live: object, sent: dict[str, Door], people: tuple[Client, Caller], name: str
 ) -> None:
     flow = sent[name].json
-    flow.seal("r1")
+    flow.cut("r1")
     flow.work()
     stored = flow.judge("r1")
     assert str(stored.verdict.state) == "BLOCKED"

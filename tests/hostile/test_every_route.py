@@ -133,7 +133,7 @@ def known(stack: object, django_db_blocker: Any) -> dict[str, str]:
         return {
             "stream": flow.name, "run": "r1", "window": "1", "number": str(item.pk), "item": str(item.pk),
             "attempt": str(attempt), "source": str(item.source_id), "offset": str(item.offset),
-            "key": f"{item.run_number}-LATE",
+            "key": f"{item.run_id}-LATE",
         }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def test_a_body_shorter_than_declared_does_nothing(flow: Flow) -> None:
 
     body = json.dumps({"totals": {"thing": 1}}).encode()
     for sent in (b"", body[:10]):
-        status, document = post(f"streams/{flow.name}/runs/r1/seal", sent, len(body))
+        status, document = post(f"streams/{flow.name}/runs/r1/cut", sent, len(body))
         assert (status, document["code"]) == (400, "body_cut")
     line = thing(1)
     kind = {"CONTENT_TYPE": "application/x-ndjson"}

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from audit.close import close_run, evaluate_due
+from audit.close import close_due, close_run
 from audit.enforce import decide_gate, enforce_due
 from ingest.core.errors import PassgateError
 from tests.judging.world import FLIGHTS, STREAMS, WEATHER, Ground, Judging, schedule
@@ -86,8 +86,8 @@ class JudgingMachine(RuleBasedStateMachine):
         )
 
     @rule(at=st.sampled_from(CLOSING), happens=HAPPENS)
-    def evaluate(self, at: str, happens: list[Happening]) -> None:
-        self._verb("evaluates what is due", lambda: evaluate_due(lambda: self.world.seconds), at, happens)
+    def close_due(self, at: str, happens: list[Happening]) -> None:
+        self._verb("closes what is due", lambda: close_due(lambda: self.world.seconds), at, happens)
 
     @rule(at=st.sampled_from(ENFORCING), happens=HAPPENS)
     def enforce(self, at: str, happens: list[Happening]) -> None:

@@ -91,7 +91,7 @@ def make_ground(stack: Stack, weather: Flow) -> Ground:
     flights.open()
     flights.produce([flight(1, 1), flight(2, 3), flight(3, 4)])
     flights.work_until(lambda: flights.count("effect") == 3)
-    flights.seal()
+    flights.cut()
     flights.work()
     win = window_of(flights.name, "r1")
     flights.work_until(lambda: read_bus_end(win, newest_contract(flights.name).contract))
@@ -108,7 +108,7 @@ def make_weather(stack: Stack) -> Flow:
     flow.open()
     flow.produce([report(1), report(3), report(4)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work_until(lambda: flow.count("effect") == 3)
     stored = flow.judge()
     assert stored.verdict.state == "PASS", stored.sentence

@@ -83,7 +83,7 @@ def whole(flow: Flow, events: int) -> None:
     flow.work_until(lambda: flow.count("effect") == events)
     assert list(torn(flow)) == []
     assert sum(visible(flow).values()) == flow.count("event") == flow.count("effect") == events
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert str(stored.verdict.state) == "PASS", stored.sentence
@@ -145,7 +145,7 @@ def test_the_mutant_that_uses_an_instance_again_after_an_abort_is_seen_to_tear_a
     flow.work()
     assert flow.count("effect") == EVENTS - HALF
     assert fsck(stream=flow.name) != []
-    flow.seal()
+    flow.cut()
     flow.work()
     assert str(flow.judge().verdict.state) != "PASS"  # the rule keeps it whole; the verdict does not trust the rule
 

@@ -61,8 +61,8 @@ class Stretch:
         return [tuple(row) for row in patiently(lambda: self.flow.rows(statement))]
 
     def ends_whole(self, seconds: float = 120) -> None:
-        """Sealed; judged PASS by the workers themselves; nothing lost, nothing doubled, fsck clean."""
-        patiently(self.flow.seal)
+        """Cut; judged PASS by the workers themselves; nothing lost, nothing doubled, fsck clean."""
+        patiently(self.flow.cut)
         until = time.monotonic() + seconds
         while self.verdict() != "PASS":
             assert time.monotonic() < until, (self.verdict(), self.lanes(), patiently(self.flow.attempts))

@@ -72,7 +72,7 @@ def test_lanes_go_on(live: Stack, flow: Flow, server: psycopg.Connection[Any], b
     step(server, flow, by)
     flow.produce([thing(n) for n in range(20, 40)])
     flow.work_until(lambda: flow.count("effect") == 40, seconds=20)
-    flow.seal()
+    flow.cut()
     flow.work()
     assert str(flow.judge().verdict.state) == "PASS"
     (now,) = server.execute("SELECT clock_timestamp()").fetchone() or ()
@@ -88,7 +88,7 @@ def test_a_gate_is_looked_at_again_and_its_lease_is_as_long_as_ever(
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     assert str(flow.judge().verdict.state) == "PASS"
     step(server, flow, by)

@@ -107,7 +107,7 @@ def test_a_full_disk_under_postgresql(serving: Stack, admin: psycopg.Connection[
     finally:
         small_disk.resize(200)
         admin.execute(f"ALTER TABLE {leaf} SET TABLESPACE pg_default".encode())
-    run.flow.seal()
+    run.flow.cut()
     passes(run)
 
 
@@ -170,7 +170,7 @@ def test_a_full_disk_under_kafka(serving: Stack, kafka_disk: Disk) -> None:
         serving.wait_up("kafka", 90)
         assert [report.fault for report in sent.result() if report.fault] == []
     run.wait_applied(1500, seconds=120)
-    run.flow.seal()
+    run.flow.cut()
     passes(run)
 
 

@@ -15,7 +15,7 @@ def test_what_gates_and_lanes_live_by_has_a_queue_of_its_own() -> None:
         return str(app.amqp.router.route({}, task)["queue"].name)
 
     assert {queue(task) for task in WATCHED} == {"watch"}
-    assert queue("passgate.evaluate") == "control" and queue("passgate.slice") == "lanes"
+    assert queue("passgate.close") == "control" and queue("passgate.slice") == "lanes"
 
 
 def test_lanes_go_on_while_judging_is_held_up(serving: Stack, flow: Flow) -> None:

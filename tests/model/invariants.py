@@ -154,7 +154,7 @@ def i8_a_pass_is_true(t: Truth) -> Iterator[Broken]:
         if newest is None or newest.state != "PASS":
             continue
         for what in _untrue(t, win):
-            yield "I8", f"{ledger.windows[win].run.run_id}#{newest.number} is PASS: {what}"
+            yield "I8", f"{ledger.windows[win].run.name}#{newest.number} is PASS: {what}"
 
 
 def _untrue(t: Truth, win: int) -> Iterator[str]:
@@ -306,7 +306,7 @@ def identities_are_the_records(t: Truth) -> Iterator[Broken]:
     world, ledger = t.world, t.ledger
     for (source, offset), receipt in ledger.receipts.items():
         if receipt.decision != Decision.QUARANTINED:
-            run = ledger.windows[ledger.batches[receipt.batch].win].run.run_id
+            run = ledger.windows[ledger.batches[receipt.batch].win].run.name
             record = t.given[source].get(offset)
             if record is not None:
                 (said,) = arrive(STREAM, run, [offset], [record.value], [parse(record)])

@@ -124,7 +124,7 @@ def raise_if_fenced(world: World, lease: Lease, poll: Poll) -> None:
 
 def arrivals_of(binding: Binding, poll: Poll) -> list[Arrival]:
     offsets, values = [r.offset for r in poll.records], [r.value for r in poll.records]
-    return arrive(STREAM, binding.run_id, offsets, values, [parse(r) for r in poll.records])  # type: ignore[arg-type]
+    return arrive(STREAM, binding.run_name, offsets, values, [parse(r) for r in poll.records])  # type: ignore[arg-type]
 
 
 def known_of(world: World, binding: Binding, arrivals: list[Arrival]) -> dict[bytes, Known]:
@@ -141,8 +141,8 @@ def known_of(world: World, binding: Binding, arrivals: list[Arrival]) -> dict[by
 def decisions_of(
     world: World, lease: Lease, binding: Binding, arrivals: list[Arrival], known: dict[bytes, Known]
 ) -> Decisions:
-    ended = {w.run.run_id for w in world.ledger.windows.values() if w.run.state != "OPEN"}
-    return decide(arrivals, known, binding.run_id, lease.source, ended.__contains__)
+    ended = {w.run.name for w in world.ledger.windows.values() if w.run.state != "OPEN"}
+    return decide(arrivals, known, binding.run_name, lease.source, ended.__contains__)
 
 
 def write_batch(world: World, tx: Tx, lease: Lease, binding: Binding, poll: Poll, decided: Decisions) -> None:
@@ -463,7 +463,7 @@ def bus_known(world: World, records: list[BusRecord]) -> consumption.Known:
     ledger = world.ledger
     marks = [r.mark for r in records if isinstance(r.mark, Mark)]
     facts = {m.attempt: attempt_facts(world, m.attempt) for m in marks if m.attempt in ledger.attempts}
-    keys = {(facts[m.attempt].run_number, m.identity) for m in marks if m.attempt in facts}
+    keys = {(facts[m.attempt].run_id, m.identity) for m in marks if m.attempt in facts}
     events = {key: ledger.events[key] for key in keys if key in ledger.events}
     return consumption.Known(
         str(INSTALL), "bus", facts,

@@ -59,7 +59,7 @@ class Position:
 @dataclass(slots=True)
 class Run:
     number: int
-    run_id: str
+    name: str
     state: str = "OPEN"
 
 
@@ -88,7 +88,7 @@ class Binding:
     next_offset: int
     cut: int | None
     win: int
-    run_id: str
+    run_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +339,7 @@ class Ledger:
         win = row.bound.current
         if win is None:
             return None
-        return Binding(row.next_offset, row.bound.ahead, win, self.windows[win].run.run_id)
+        return Binding(row.next_offset, row.bound.ahead, win, self.windows[win].run.name)
 
     def unsettled_of(self, source: int) -> Attempt | None:
         found = [a for a in self.attempts.values() if a.source == source and a.state in UNSETTLED]

@@ -270,23 +270,23 @@ class Passgate(RuleBasedStateMachine):
         self._person("opener", lambda: people.open_run(self.world), effects)
 
     @precondition(lambda self: self._open_runs())
-    @rule(after=AFTER, who=st.sampled_from(("sealer", "another sealer")), effects=st.sampled_from((1, 4, 4)))
-    def seals(self, after: int, who: str, effects: int) -> None:
+    @rule(after=AFTER, who=st.sampled_from(("cutter", "another cutter")), effects=st.sampled_from((1, 4, 4)))
+    def cuts(self, after: int, who: str, effects: int) -> None:
         self._work(after)
-        self._person(who, lambda: people.seal_run(self.world), effects)
+        self._person(who, lambda: people.cut_run(self.world), effects)
 
     @precondition(lambda self: self._open_runs())
     @rule(after=AFTER, partition=PARTITIONS, events=EVENTS, meanwhile=FAR)
-    def records_come_while_it_is_sealed(
+    def records_come_while_it_is_cut(
         self, after: int, partition: int, events: list[tuple[int, str]], meanwhile: int
     ) -> None:
         """Between asking for the last stable offsets and the cut, which then lies before what lanes have read."""
         self._work(after)
-        sealing = people.seal_run(self.world)
-        self._say("sealer", next(sealing))
+        cutting = people.cut_run(self.world)
+        self._say("cutter", next(cutting))
         self.produces(partition, events)
         self._work(meanwhile)
-        self._finish("sealer", sealing)
+        self._finish("cutter", cutting)
 
     @precondition(lambda self: self._cut_windows())
     @rule(after=AFTER, who=st.sampled_from(("ana", "ben")), effects=st.sampled_from((3, 9, 9)), nth=st.integers(0, 2))
@@ -342,9 +342,9 @@ class Passgate(RuleBasedStateMachine):
     @precondition(lambda self: self._open_runs() and len(self.world.ledger.windows) < len(RUNS))
     @rule(after=AFTER)
     def one_run_follows_another(self, after: int) -> None:
-        """Sealed, and the next one opened, while lanes stand wherever they stand."""
+        """Cut, and the next one opened, while lanes stand wherever they stand."""
         self._work(after)
-        self._finish("sealer", people.seal_run(self.world))
+        self._finish("cutter", people.cut_run(self.world))
         self._finish("opener", people.open_run(self.world))
 
     def _open_runs(self) -> bool:
@@ -369,7 +369,7 @@ class Passgate(RuleBasedStateMachine):
                 self._fail(f"FAIL without a cause: {[x for x in verdict.body['checks'] if x['state'] == 'BROKEN']}")
 
     def teardown(self) -> None:
-        """And then all goes well: everything is read, published, applied, sealed, and the windows pass."""
+        """And then all goes well: everything is read, published, applied, cut, and the windows pass."""
         if not self._failed:
             self._recover()
             self.the_invariants_hold()
@@ -396,10 +396,10 @@ class Passgate(RuleBasedStateMachine):
         for doing in self.people.values():
             doing.close()
         self.people.clear()
-        for _ in range(3):  # a seal may have to wait for an earlier cut, a bus end for an earlier one
+        for _ in range(3):  # a cut may have to wait for an earlier cut, a bus end for an earlier one
             self.world.ledger.now += 40
             self._work(400)
-            self._finish("sealer", people.seal_run(self.world))
+            self._finish("cutter", people.cut_run(self.world))
             self._work(400)
             people.resolve(self.world, "ana")
             for win in self.world.ledger.windows:
@@ -422,7 +422,7 @@ class Passgate(RuleBasedStateMachine):
             if newest is None or newest.state != wanted:
                 checks = newest.body["checks"] if newest else []
                 why = [(x["check"], [c["text"] for c in x["causes"]]) for x in checks if x["state"] != "HOLDS"]
-                self._fail(f"{window.run.run_id} does not become {wanted}: {newest and newest.state} {why}")
+                self._fail(f"{window.run.name} does not become {wanted}: {newest and newest.state} {why}")
 
     # ---- how it is done
 

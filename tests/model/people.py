@@ -1,4 +1,4 @@
-"""Opening, sealing, closing and reading a run, effect by effect, judged by the real verdict and the real gate."""
+"""Opening, cutting, closing and reading a run, effect by effect, judged by the real verdict and the real gate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def at(seconds: float) -> datetime:
     return BEGINNING + timedelta(seconds=seconds)
 
 
-# ---- opening and sealing --------------------------------------------------------------------------------------------
+# ---- opening and cutting --------------------------------------------------------------------------------------------
 
 
 def open_run(world: World, door: bool = True) -> Doing:
@@ -81,7 +81,7 @@ def _chain_bus_range(world: World, win: int, bus: int) -> None:
     world.ledger.ranges[win, bus] = Range(start or 0)
 
 
-def seal_run(world: World) -> Doing:
+def cut_run(world: World) -> Doing:
     """Cuts every inbox source of the open window at max(position, LSO), in one transaction."""
     ledger = world.ledger
     window = next((w for w in ledger.windows.values() if w.run.state == "OPEN"), None)
@@ -89,16 +89,16 @@ def seal_run(world: World) -> Doing:
         return
     lsos = {source: world.logs[source].lso for source in (1, 2)}
     if not world.silent.isdisjoint(lsos):
-        yield "asks Kafka for the last stable offsets: no answer, so nothing is sealed"
+        yield "asks Kafka for the last stable offsets: no answer, so nothing is cut"
         return
     yield f"asks Kafka for the last stable offsets: {lsos}"
-    with ledger.begin("sealer") as tx:
+    with ledger.begin("cutter") as tx:
         sources = sorted(source for win, source in ledger.ranges if win == window.number and source not in BUS)
         for source in sources:
             while not tx.lock(("admission", source)):
                 yield WAITS
         if window.state == "CUT":
-            yield "finds it sealed"
+            yield "finds it cut"
             return
         rows = [ledger.positions["admission", source] for source in sources]
         try:
@@ -108,14 +108,14 @@ def seal_run(world: World) -> Doing:
             return
         tx.then(lambda: _cut(world, window, rows, bounds))
         tx.commit()
-    yield f"seals {window.run.run_id} at {[bound.cut for bound in bounds]}"
+    yield f"cuts {window.run.name} at {[bound.cut for bound in bounds]}"
 
 
 def _cut(world: World, window: Window, rows: list[Position], bounds: list[binding.Bound]) -> None:
     for row, bound in zip(rows, bounds, strict=True):
         row.bound = bound
         world.ledger.ranges[window.number, row.source].end = bound.cut
-    window.state, window.run.state = "CUT", "SEALED"
+    window.state, window.run.state = "CUT", "CUT"
     window.cut_at = world.ledger.now
     window.revision += 1
 
@@ -132,7 +132,7 @@ def close_run(world: World, win: int, who: str) -> Doing:
     for earlier in range(1, win + 1):  # bus ranges chain, whatever became of the earlier windows
         ready = not ledger.windows[earlier].bus_end_known and ready_for_bus_end(world, earlier)
         ready = ready and world.silent.isdisjoint(BUS)
-        yield f"looks whether the end of the bus can be read for {ledger.windows[earlier].run.run_id}"
+        yield f"looks whether the end of the bus can be read for {ledger.windows[earlier].run.name}"
         if ready:
             ends = {bus: world.logs[bus].hw for bus in BUS}
             yield f"reads the end of the bus: {list(ends.values())}"
@@ -159,8 +159,8 @@ def close_run(world: World, win: int, who: str) -> Doing:
         ledger.now - since > RULES.sample_max_age.total_seconds() for since in world.silent_since.values()
     )
     if (unheard or long_silent) and verdict.state is v.State.PASS:
-        world.passed_unheard.append(window.run.run_id)
-    yield f"stores {window.run.run_id}#{len(ledger.verdicts)}: {verdict.state}"
+        world.passed_unheard.append(window.run.name)
+    yield f"stores {window.run.name}#{len(ledger.verdicts)}: {verdict.state}"
 
 
 def ready_for_bus_end(world: World, win: int) -> bool:
@@ -255,7 +255,7 @@ def measure(
     counts = count(world, win)
     return f.WindowFacts(
         window=f.WindowName(
-            "things", window.run.run_id, 1, f.WindowState(window.state), window.revision, 1, "c0", cut_at
+            "things", window.run.name, 1, f.WindowState(window.state), window.revision, 1, "c0", cut_at
         ),
         rules=RULES,
         basis=f.Measured(BASES[(win, DOOR) in ledger.ranges], at(0), "basis"),

@@ -80,7 +80,7 @@ def test_a_gap_that_hides_a_record_fails_the_window(live: object, monkeypatch: p
     flow.produce([thing(1), thing(2), thing(3)])
     hide(monkeypatch, flow, 1)
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     verdict = flow.judge().verdict
     accounted = verdict.check(c.CheckName.ACCOUNTED)
@@ -145,7 +145,7 @@ def test_receipts_are_counted_apart_from_their_batch_row(live: object) -> None:
     flow.open()
     flow.produce([thing(1), thing(2), thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     with cheat() as superuser:
         turned = 'UPDATE receipt SET decision = 3 WHERE source_id = %s AND "offset" = 2'

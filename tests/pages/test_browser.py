@@ -102,7 +102,7 @@ def test_polling_is_live_pauses_and_says_when_it_is_stale(page: Page, web: str, 
 def test_a_region_with_a_ticked_box_is_not_replaced(page: Page, web: str, stage: Stage) -> None:
     from ingest.models import QuarantineItem
 
-    run = QuarantineItem.objects.get(id=stage.items[0]).run_number
+    run = QuarantineItem.objects.get(id=stage.items[0]).run_id
     page.goto(f"{web}/quarantine/groups/{run}-PAYLOAD_MISMATCH")
     page.locator("input[name=item]").first.check()
     page.evaluate("document.activeElement.blur()")
@@ -122,7 +122,7 @@ def test_rows_do_not_move_under_the_cursor(page: Page, web: str, stage: Stage) -
     from ingest.quarantine import resolve
 
     first = QuarantineItem.objects.filter(id__in=stage.items, reason=50, state="OPEN").earliest("id")
-    page.goto(f"{web}/quarantine/groups/{first.run_number}-PAYLOAD_MISMATCH")
+    page.goto(f"{web}/quarantine/groups/{first.run_id}-PAYLOAD_MISMATCH")
     rows = page.locator("tr[data-row]")
     count = rows.count()
     open_items = page.locator("[data-count-of=quarantine]")
@@ -190,7 +190,7 @@ def test_a_gate_whose_lease_ran_out_unseen_is_not_shown_as_open(page: Page, web:
     opened_run = flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     assert flow.judge().verdict.state == "PASS"
     with write() as cur:

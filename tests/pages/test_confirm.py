@@ -51,7 +51,7 @@ ACTS = sorted({act_of(view) for view in VIEWS.values() if "return" in getattr(vi
 
 def test_the_acts_of_pages_are_these() -> None:
     """A new one, of plans say, stands here by declaring itself."""
-    assert [act.__name__ for act in ACTS] == ["Judging", "Reconciling", "Resolving", "Sealing"]
+    assert [act.__name__ for act in ACTS] == ["Judging", "Reconciling", "Resolving", "Cutting"]
     assert set(ACTS) == set(Confirmation.__subclasses__()), "an act that no path leads to"
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("live")
 
 def run_not_closed(flow: Flow) -> None:
     """Every window is open, and the run is not closed: a lease holds, and whoever asks for the run is refused."""
-    spoil(flow, "UPDATE run r SET state = 'SEALED', closed_at = NULL FROM stream s"
+    spoil(flow, "UPDATE run r SET state = 'CUT', closed_at = NULL FROM stream s"
                 " WHERE s.id = r.stream_id AND s.name = %s")  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def paths_of(stage: Stage) -> list[str]:
     return [
         "/", "/runs/", f"/runs/?stream={stage.stream}&state=open", "/streams/", f"/streams/{stage.stream}/",
         run, f"{run}sources", f"{run}receipts", f"{run}receipts?q=decision:quarantined", f"{run}gate",
-        f"{run}windows/1/", f"{run}seal", f"{run}judge", f"/receipts/{stage.source}/0",
+        f"{run}windows/1/", f"{run}cut", f"{run}close", f"/receipts/{stage.source}/0",
         "/quarantine/", "/quarantine/?by=item",
         "/quarantine/?state=resolved", f"/quarantine/?run={stage.stream}/{stage.run}",
         f"/quarantine/{stage.items[0]}", f"/quarantine/{stage.items[-2]}", f"/quarantine/{stage.items[0]}/resolve",
@@ -217,7 +217,7 @@ def test_a_viewer_sees_acts_disabled_with_the_reason(viewer: Client, stage: Stag
         (f"/quarantine/{item}", "resolve quarantine items"),
         (f"/quarantine/{item}/resolve", "resolve quarantine items"),
         (f"/attempts/{stage.attempt}/reconcile", "reconcile unknown publishes"),
-        (f"{stage.path}seal", "seal a run"),
+        (f"{stage.path}cut", "cut a run"),
     ):
         text = get(viewer, path).text
         assert f"You cannot {act}: it needs" in text, path
@@ -297,9 +297,9 @@ def test_resolving_needs_a_reason_and_leads_to_the_next_item(operator: Client, s
 
 
 def test_a_group_is_resolved_as_it_was_frozen(operator: Client, stage: Stage) -> None:
-    run = QuarantineItem.objects.get(id=stage.items[0]).run_number
+    run = QuarantineItem.objects.get(id=stage.items[0]).run_id
     key = f"{run}-PAYLOAD_MISMATCH"
-    mismatches = QuarantineItem.objects.filter(run_number=run, reason=Reason.PAYLOAD_MISMATCH, state=ItemState.OPEN)
+    mismatches = QuarantineItem.objects.filter(run_id=run, reason=Reason.PAYLOAD_MISMATCH, state=ItemState.OPEN)
     alike = list(mismatches.values_list("id", flat=True))
     assert len(alike) > 2
     assert f"Resolve all {len(alike)}" in get(operator, f"/quarantine/groups/{key}").text
@@ -343,7 +343,7 @@ def test_the_theme_is_remembered_without_script(operator: Client, live: Stack) -
 # ---- from an open window to a verdict
 
 
-def test_a_window_is_sealed_and_judged_by_pages_alone(operator: Client, live: Stack) -> None:
+def test_a_window_is_cut_and_judged_by_pages_alone(operator: Client, live: Stack) -> None:
     from tests.flow.world import Flow, thing
 
     flow = Flow()
@@ -351,12 +351,12 @@ def test_a_window_is_sealed_and_judged_by_pages_alone(operator: Client, live: St
     flow.produce([*(thing(number) for number in range(20)), b"{"], run="r1")
     flow.work()
     path = f"/runs/{flow.name}/r1/"
-    assert "the window is not sealed" in get(operator, path).text
-    assert "The window is open: seal it first" in get(operator, f"{path}judge").text
-    post(operator, f"{path}seal")
-    assert "is sealed already" in get(operator, f"{path}seal").text
+    assert "the window is not cut" in get(operator, path).text
+    assert "The window is open: cut it first" in get(operator, f"{path}close").text
+    post(operator, f"{path}cut")
+    assert "is cut already" in get(operator, f"{path}cut").text
     flow.work()
-    post(operator, f"{path}judge")
+    post(operator, f"{path}close")
     assert "Window 1 is BLOCKED: 1 quarantine item is open" in get(operator, path).text
     item = QuarantineItem.objects.get(win__run__stream__name=flow.name)
     post(operator, f"/quarantine/{item.id}/resolve", resolution="DISCARDED", reason="a brace is no event")
@@ -364,7 +364,7 @@ def test_a_window_is_sealed_and_judged_by_pages_alone(operator: Client, live: St
     before = get(operator, path).text
     assert "checks hold now. That is not a verdict: the latest one, #1, is BLOCKED." in before
     assert "is PASS" not in before, "no page says PASS before a verdict does"
-    post(operator, f"{path}judge")
+    post(operator, f"{path}close")
     after = get(operator, path).text
     assert "Window 1 is PASS: all" in after
     assert "Verdict #2, decided" in after
@@ -532,10 +532,10 @@ def test_a_page_of_a_run_s_items_is_the_first_of_them_in_order(
     item = QuarantineItem.objects.get(id=stage.items[0])
     monkeypatch.setattr(held, "PAGE_SIZE", 2)
     for reason in (None, Reason(item.reason)):
-        everything = list(held.items(state, item.run_number, reason).order_by("id").values_list("id", flat=True))
+        everything = list(held.items(state, item.run_id, reason).order_by("id").values_list("id", flat=True))
         for at in range(len(everything) + 1):
             after = everything[at - 1] if at else None
-            page = held.page_of(state, item.run_number, reason, after)
+            page = held.page_of(state, item.run_id, reason, after)
             assert [each.id for each in page] == everything[at : at + 3]
 
 
@@ -577,14 +577,14 @@ def commands_of(page: Page) -> list[str]:
 
 
 def test_the_same_act_as_a_command_line_is_one_that_exists(operator: Client, stage: Stage) -> None:
-    run = QuarantineItem.objects.get(id=stage.items[0]).run_number
+    run = QuarantineItem.objects.get(id=stage.items[0]).run_id
     pages = (
         f"/quarantine/{stage.items[0]}/resolve",
         f"/quarantine/resolve?item={stage.items[0]}&item={stage.items[1]}",
         f"/quarantine/resolve?group={run}-NOT_JSON&upto={stage.items[-1]}",
         f"/unknown/reconcile?run={stage.stream}/{stage.run}",
-        f"{stage.path}seal",
-        f"{stage.path}judge",
+        f"{stage.path}cut",
+        f"{stage.path}close",
     )
     for path in pages:
         commands = commands_of(get(operator, path))
@@ -601,7 +601,7 @@ def test_the_same_act_as_a_command_line_is_one_that_exists(operator: Client, sta
 
 
 def test_the_same_act_as_an_api_call_is_one_that_exists(operator: Client, stage: Stage) -> None:
-    for path in (f"/quarantine/{stage.items[0]}/resolve", f"/attempts/{stage.attempt}/reconcile", f"{stage.path}seal"):
+    for path in (f"/quarantine/{stage.items[0]}/resolve", f"/attempts/{stage.attempt}/reconcile", f"{stage.path}cut"):
         call = re.search(r"<h3>API</h3><pre>POST ([^\s<]+)", get(operator, path).text)
         assert call, path
         assert resolve(call[1]).url_name != "unknown", call[1]

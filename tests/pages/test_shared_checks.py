@@ -29,7 +29,7 @@ def blocked(live: object) -> Flow:
     flow.open()
     flow.produce([thing(1), b"{", b"["])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     return flow
 

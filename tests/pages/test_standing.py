@@ -222,16 +222,16 @@ def test_a_window_that_cannot_be_judged_says_so_on_its_page(
     opened = flow.open()
     flow.produce([thing(1)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     with monkeypatch.context() as patch:
         patch.setattr(close, "judge", lambda win: (_ for _ in ()).throw(NotFound(expected="a basis", found="none")))
-        assert close._evaluate(opened.win, time.monotonic()) is None
+        assert close._close_due_window(opened.win, time.monotonic()) is None
     page = operator.get(f"/runs/{flow.name}/r1/").content.decode()
     assert "It could not be judged at" in page and "not_found: there is no such thing: expected a basis" in page
     close._pauses.clear()
     flow.sample()
-    stored = close._evaluate(opened.win, time.monotonic())
+    stored = close._close_due_window(opened.win, time.monotonic())
     assert stored is not None and stored.verdict.state == "PASS"
     assert "It could not be judged" not in operator.get(f"/runs/{flow.name}/r1/").content.decode()
     flow.check()

@@ -45,12 +45,12 @@ def _packed(database: psycopg.Connection[Any], source: Bound, target: Bound, tog
     """(events, receipts) of each transaction, as COPY writes and reads them in binary."""
     batches = [
         row[0]
-        for row in database.execute("SELECT id FROM batch WHERE run_number = %s ORDER BY id", (source.run,)).fetchall()
+        for row in database.execute("SELECT id FROM batch WHERE run_id = %s ORDER BY id", (source.run,)).fetchall()
     ]
     groups = [batches[n : n + together] for n in range(0, len(batches), together)]
     shift = _shift(database, batches)
     values = _values(source, target, shift)
-    event = _out(database, leaf_of("event", source.run), values, f"run_number = {source.run} AND", "identity")
+    event = _out(database, leaf_of("event", source.run), values, f"run_id = {source.run} AND", "identity")
     receipt = _out(database, RECEIPTS, values, "", 'source_id, "offset"')
     return [(_read(database, event, group), _read(database, receipt, group)) for group in groups]
 
@@ -67,7 +67,7 @@ def _values(source: Bound, target: Bound, shift: int) -> dict[str, str]:
     """Columns that name something of the run, and what stands for them in the fresh one."""
     cases = " ".join(f"WHEN {a} THEN {b}" for a, b in zip(source.inbox, target.inbox, strict=True))
     return {
-        "run_number": f"{target.run}::integer",
+        "run_id": f"{target.run}::integer",
         "win": f"{target.win}::integer",
         "source_id": f"CASE source_id {cases} END::integer",
         "batch_id": f"batch_id + {shift}",

@@ -59,7 +59,7 @@ class LongRun:
             if asked.wants("m"):
                 self._backpressure()
             if asked.wants("j", "k"):
-                self.ground.call("trials.bench.verdicts:seal", stream=self.stream)
+                self.ground.call("trials.bench.verdicts:cut", stream=self.stream)
             self._drain()
             self.ground.call("trials.bench.streams:rest")
         if asked.wants("j", "k"):

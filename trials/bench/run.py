@@ -67,7 +67,7 @@ def flow(ground: Ground, book: Notebook) -> None:
         if asked.wants("g"):
             book.note("g", answer)
     if asked.wants("j"):
-        ground.call("trials.bench.verdicts:seal", stream=stream)
+        ground.call("trials.bench.verdicts:cut", stream=stream)
         note_verdict(book, judged(ground, stream), "j1", "j1m")
 
 

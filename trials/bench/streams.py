@@ -103,7 +103,7 @@ def bound(run: Opened) -> Bound:
         ).fetchall()
     topics = {row.role: row.topic for row in rows}
     inbox, bus = ([row.id for row in rows if row.role == role] for role in ("inbox", "bus"))
-    return Bound(run.stream, topics["inbox"], topics["bus"], run.run_number, run.win, inbox, bus)
+    return Bound(run.stream, topics["inbox"], topics["bus"], run.run_id, run.win, inbox, bus)
 
 
 def found(name: str) -> Bound:
@@ -130,7 +130,7 @@ def counts(stream: Bound) -> dict[str, int]:
                 "SELECT coalesce(sum(records), 0)::bigint AS records, coalesce(sum(admitted), 0)::bigint AS admitted,"
                 " coalesce(sum(duplicates), 0)::bigint AS duplicates,"
                 " coalesce(sum(quarantined), 0)::bigint AS quarantined, count(*) AS batches"
-                " FROM batch WHERE run_number = %s",
+                " FROM batch WHERE run_id = %s",
                 (stream.run,),
             )
         )

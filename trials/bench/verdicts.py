@@ -13,12 +13,12 @@ from trials.bench.meter import Meter
 from trials.bench.streams import RUN, counts, found, look
 
 
-def seal(stream: str) -> dict[str, Any]:
+def cut(stream: str) -> dict[str, Any]:
     """Cuts the run's window where its positions are."""
-    from audit.cut import seal_run
+    from audit.cut import cut_run
 
     began = time.monotonic()
-    seal_run(stream, RUN, "bench")
+    cut_run(stream, RUN, "bench")
     return {"seconds": round(time.monotonic() - began, 2)}
 
 

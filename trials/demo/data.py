@@ -47,7 +47,7 @@ class Month:
     weather: tuple[Event, ...]
 
     @property
-    def run_id(self) -> str:
+    def run_name(self) -> str:
         return f"2013-{self.number:02d}"
 
 

@@ -35,16 +35,16 @@ class Outgoing(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A way to spoil an event: `spoil(event, run_id)` gives key, value and headers."""
+    """A way to spoil an event: `spoil(event, run_name)` gives key, value and headers."""
 
     why: str
     reason: Reason
     spoil: Callable[[Event, str], tuple[bytes | None, bytes | None, Headers]]
 
 
-def quarantined(fault: Fault, event: Event, run_id: str, partition: int) -> Outgoing:
+def quarantined(fault: Fault, event: Event, run_name: str, partition: int) -> Outgoing:
     """The spoilt event. Its partition is named, for some have no key to go by."""
-    key, value, headers = fault.spoil(event, run_id)
+    key, value, headers = fault.spoil(event, run_name)
     return Outgoing(key, value, Decision.QUARANTINED, fault.reason, fault.why, headers, partition)
 
 
@@ -53,13 +53,13 @@ def quarantined(fault: Fault, event: Event, run_id: str, partition: int) -> Outg
 
 def _value(change: Callable[[bytes], bytes | None], key: bytes | None = b"hostile") -> Callable[[Event, str], Any]:
     """A change of the event's bytes."""
-    return lambda event, run_id: (key, change(encode(event)), ())
+    return lambda event, run_name: (key, change(encode(event)), ())
 
 
 def _field(name: str, text: bytes) -> Callable[[Event, str], Any]:
     """One field's value replaced by raw JSON text, which need not be JSON at all."""
 
-    def change(event: Event, run_id: str) -> Any:
+    def change(event: Event, run_name: str) -> Any:
         rest = encode({key: value for key, value in event.items() if key != name})
         return b"hostile", b'{"%b":%b,%b' % (name.encode(), text, rest[1:]), ()
 
@@ -69,21 +69,21 @@ def _field(name: str, text: bytes) -> Callable[[Event, str], Any]:
 def _with(**fields: Any) -> Callable[[Event, str], Any]:
     """Fields added or replaced; None drops a field."""
 
-    def change(event: Event, run_id: str) -> Any:
+    def change(event: Event, run_name: str) -> Any:
         return b"hostile", encode({k: v for k, v in {**event, **fields}.items() if v is not None}), ()
 
     return change
 
 
 def _headers(*headers: tuple[str, bytes | None]) -> Callable[[Event, str], Any]:
-    return lambda event, run_id: (b"hostile", encode(event), headers)
+    return lambda event, run_name: (b"hostile", encode(event), headers)
 
 
 def _deep(levels: int) -> bytes:
     return b"[" * levels + b"]" * levels
 
 
-def _twice(event: Event, run_id: str) -> tuple[bytes, bytes, Headers]:
+def _twice(event: Event, run_name: str) -> tuple[bytes, bytes, Headers]:
     """The second value of a key that stands twice: every usual parser keeps it and forgets the first."""
     value = encode(event)
     return b"hostile", value[:-1] + b',"flight":%d}' % (int(event["flight"]) + 1), ()
@@ -124,7 +124,7 @@ HOSTILE: tuple[Fault, ...] = (
     Fault("a flight number that is no number", Reason.SCHEMA, _with(flight="=1+1")),
     Fault("a delay in words", Reason.SCHEMA, _with(dep_delay="{{ 7 * 7 }}")),
     Fault("a run with a NUL in its name", Reason.BAD_RUN, _headers(("pg-run", b"2013\x00-01"))),
-    Fault("markup in key and headers", Reason.NOT_JSON, lambda event, run_id: (
+    Fault("markup in key and headers", Reason.NOT_JSON, lambda event, run_name: (
         b"<img src=x onerror=alert(1)>", b"\x1b[31mFORGED\x1b[0m\r\n2013-01-01 INFO all is well",
         (("<b hx-get=/sign-out/>", b"javascript:alert(1)"), ("", b"\xff\xfe"), ("nothing", None)))),
 )  # fmt: skip
@@ -162,9 +162,9 @@ LOOKALIKES: tuple[tuple[str, Callable[[Event], Event]], ...] = (
 """Identities that look like another one. They are other identities: nothing is normalised."""
 
 
-def lookalikes(events: Iterable[Event], run_id: str, reason: Reason, partition: int) -> Iterable[Outgoing]:
+def lookalikes(events: Iterable[Event], run_name: str, reason: Reason, partition: int) -> Iterable[Outgoing]:
     """Look-alikes of real flights that name another run by header: set aside as `reason`, OTHER_RUN or LATE."""
     for (why, change), event in zip(LOOKALIKES, events, strict=False):
         value = encode(change(event))
         key = b"lookalike"
-        yield Outgoing(key, value, Decision.QUARANTINED, reason, why, (("pg-run", run_id.encode()),), partition)
+        yield Outgoing(key, value, Decision.QUARANTINED, reason, why, (("pg-run", run_name.encode()),), partition)

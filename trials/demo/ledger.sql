@@ -49,50 +49,50 @@ SELECT DISTINCT split_part(p.owner, ':', 2)::integer AS pid
 -- A run's verdicts, each with its sentence.
 SELECT v.number, v.state, v.decided_by, v.body ->> 'sentence' AS sentence
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
- WHERE s.name = %(stream)s AND r.run_id = %(run_id)s ORDER BY v.number
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s ORDER BY v.number
 
 -- name: open_items
 -- By what a person would say of them: a mismatch has a first payload that stands, everything else is set aside.
-SELECT q.id, q.reason FROM quarantine_item q JOIN run r ON r.id = q.run_number JOIN stream s ON s.id = r.stream_id
- WHERE s.name = %(stream)s AND r.run_id = %(run_id)s AND q.state = 'OPEN' ORDER BY q.id
+SELECT q.id, q.reason FROM quarantine_item q JOIN run r ON r.id = q.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s AND q.state = 'OPEN' ORDER BY q.id
 
 -- name: runs
 -- Every run, with the sums of its batches.
-SELECT r.id, s.name AS stream, r.run_id, r.state,
+SELECT r.id, s.name AS stream, r.name AS run_name, r.state,
        coalesce(sum(b.records), 0)::bigint AS records, coalesce(sum(b.admitted), 0)::bigint AS admitted,
        coalesce(sum(b.duplicates), 0)::bigint AS duplicates, coalesce(sum(b.reserialised), 0)::bigint AS reserialised,
        coalesce(sum(b.quarantined), 0)::bigint AS quarantined, count(b.id) AS batches,
        min(b.committed_at) AS first_at, max(b.committed_at) AS last_at
-  FROM run r JOIN stream s ON s.id = r.stream_id LEFT JOIN batch b ON b.run_number = r.id
+  FROM run r JOIN stream s ON s.id = r.stream_id LEFT JOIN batch b ON b.run_id = r.id
  GROUP BY r.id, s.name ORDER BY r.id
 
 -- name: receipts
 -- How many receipts each run has, by decision and reason.
-SELECT b.run_number AS run, t.decision, t.reason, count(*) AS n
+SELECT b.run_id AS run, t.decision, t.reason, count(*) AS n
   FROM receipt t JOIN batch b ON b.id = t.batch_id GROUP BY 1, 2, 3
 
 -- name: published
 -- How many events of each run have a place on the bus.
-SELECT b.run_number AS run, count(*) AS n
+SELECT b.run_id AS run, count(*) AS n
   FROM place p JOIN receipt t ON t.source_id = p.source_id AND t."offset" = p."offset" JOIN batch b ON b.id = t.batch_id
  GROUP BY 1
 
 -- name: effects
 -- How many effects each run has, by what the look-up in its context gave.
-SELECT e.run_number AS run, e.context_state AS state, count(*) AS n FROM effect e GROUP BY 1, 2
+SELECT e.run_id AS run, e.context_state AS state, count(*) AS n FROM effect e GROUP BY 1, 2
 
 -- name: items
 -- How many quarantine items each run has, by state.
-SELECT q.run_number AS run, q.state, count(*) AS n FROM quarantine_item q GROUP BY 1, 2
+SELECT q.run_id AS run, q.state, count(*) AS n FROM quarantine_item q GROUP BY 1, 2
 
 -- name: attempts_by_state
 -- How many attempts each run has, by state, and how many of their batches they carry still.
-SELECT b.run_number AS run, a.state, count(DISTINCT a.id) AS attempts, sum(CASE WHEN ab.live THEN 1 ELSE 0 END) AS live
+SELECT b.run_id AS run, a.state, count(DISTINCT a.id) AS attempts, sum(CASE WHEN ab.live THEN 1 ELSE 0 END) AS live
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id GROUP BY 1, 2
 
 -- name: scans
 -- What reconciliation found, and how it was asked.
-SELECT b.run_number AS run, c.answer, count(DISTINCT c.id) AS n, sum(c.found)::bigint AS found
-  FROM scan c JOIN (SELECT DISTINCT ab.attempt_id, b.run_number FROM attempt_batch ab JOIN batch b ON b.id = ab.batch_id) b
+SELECT b.run_id AS run, c.answer, count(DISTINCT c.id) AS n, sum(c.found)::bigint AS found
+  FROM scan c JOIN (SELECT DISTINCT ab.attempt_id, b.run_id FROM attempt_batch ab JOIN batch b ON b.id = ab.batch_id) b
     ON b.attempt_id = c.attempt_id
  GROUP BY 1, 2

@@ -79,16 +79,16 @@ class Demo:
         first, left, *others = self.months
         self._chapter("People, topics, contracts", self.connect)
         self._chapter(
-            f"Weather of {first.run_id}: flights are joined with nothing that has not passed", self.weather, first
+            f"Weather of {first.run_name}: flights are joined with nothing that has not passed", self.weather, first
         )
-        self._chapter(f"Flights of {first.run_id}: what really happens", self.january)
+        self._chapter(f"Flights of {first.run_name}: what really happens", self.january)
         self._chapter("Judged: BLOCKED, and by what. No PASS, no read", self.blocked)
         self._chapter("What a person does", self.cleared)
         self._chapter("PASS: the same reader, the same run", self.read)
         self._chapter("The contract's second version: from here on verdicts come by themselves", self.judge_by_itself)
         for month in others:
-            self._chapter(f"Weather and flights of {month.run_id}", self.further, month)
-        self._chapter(f"Weather and flights of {left.run_id}, left for you", self.february)
+            self._chapter(f"Weather and flights of {month.run_name}", self.further, month)
+        self._chapter(f"Weather and flights of {left.run_name}, left for you", self.february)
         self._chapter("Every invariant of the ledger, looked at again", self.check)
 
     def _chapter(self, title: str, chapter: Callable[..., None], *which: Any) -> None:
@@ -129,24 +129,24 @@ class Demo:
     # ---- weather ----------------------------------------------------------------------------------------------------
 
     def weather(self, month: Month) -> None:
-        """A month of weather, sent, sealed and judged by itself; flights can then be joined with it."""
+        """A month of weather, sent, cut and judged by itself; flights can then be joined with it."""
         second = hours_to_report_twice(month, SECOND_REPORTS)
         plan = self._plan(weather_plan(month, second))
-        self.joins[f"flights/{month.run_id}"] = expected_joins(month, second)
+        self.joins[f"flights/{month.run_name}"] = expected_joins(month, second)
         self.commands.run("run", "open", plan.name, "--as", "engineer")
         inbox = self._inbox(plan)
         inbox.send(plan.records)
         hours = ", ".join(f"{origin} {hour[:13]}h" for origin, hour in second)
         self.teller.say(f"sent {_sent(plan)}")
         self.teller.say(f"among them a second, different report for {hours}: joins there are AMBIGUOUS")
-        self._seal(plan)
+        self._cut_window(plan)
         self._await_verdict(plan, "PASS")
         inbox.close()
 
     # ---- flights, with everything that happens ----------------------------------------------------------------------
 
     def january(self) -> None:
-        """Sent with all that goes wrong; a worker killed, the broker frozen. Sealed by its producer."""
+        """Sent with all that goes wrong; a worker killed, the broker frozen. Cut by its producer."""
         plan = self._plan(flights_plan(self.first, JANUARY, PARTITIONS["flights.inbox"]))
         inbox = self._open_flights(plan)
         self.teller.say(f"sending {_sent(plan)}")
@@ -156,7 +156,7 @@ class Demo:
         self._freeze_the_broker(inbox, left)
         self._send_rest(inbox, left)
         self._let_it_settle(plan, inbox)
-        self._seal(plan)
+        self._cut_window(plan)
         inbox.close()
 
     def _kill_a_worker(self, inbox: Inbox, left: Iterator[list[Outgoing]]) -> None:
@@ -242,7 +242,7 @@ class Demo:
 
     def blocked(self) -> None:
         """The first verdict, and what a reader is told meanwhile."""
-        plan = self.plans[f"flights/{self.first.run_id}"]
+        plan = self.plans[f"flights/{self.first.run_name}"]
         self.commands.run("run", "close", plan.name, "--wait", "60s", "--as", "operator", codes=(NOT_YET,))
         verdict = self._verdicts(plan)[-1]
         self.told.point(f"the first verdict of {plan.name}", "#1 BLOCKED", f"#{verdict.number} {verdict.state}")
@@ -251,7 +251,7 @@ class Demo:
         self._reader_is_refused(plan)
 
     def _reader_is_refused(self, plan: Plan) -> None:
-        answer, rows = self.reader.ask(plan.stream, plan.run_id), self.reader.rows()
+        answer, rows = self.reader.ask(plan.stream, plan.run_name), self.reader.rows()
         seen = f"its login sees {rows:,} rows of truth.flights_weather"
         self.teller.say(f"a reader: gate over HTTP {answer.status} {answer.code}; {seen}")
         self.told.point("the gate over HTTP before", 403, answer.status)
@@ -259,7 +259,7 @@ class Demo:
 
     def cleared(self) -> None:
         """What a person does about it: reconcile, resolve with a reason, ask for the next verdict."""
-        plan = self.plans[f"flights/{self.first.run_id}"]
+        plan = self.plans[f"flights/{self.first.run_name}"]
         self.commands.run("quarantine", "list", plan.name, "--limit", "6")
         self.commands.run("reconcile", plan.name, "--wait", "--as", "operator")
         first = "Compared both payloads: later corrections that the airline sends again next month."
@@ -274,15 +274,15 @@ class Demo:
 
     def read(self) -> None:
         """The same reader, the same run."""
-        plan = self.plans[f"flights/{self.first.run_id}"]
+        plan = self.plans[f"flights/{self.first.run_name}"]
         self.commands.run("gate", plan.name, "--wait", "60s", "--as", "flights_mart", codes=(DONE, NOT_YET))
-        answer, rows = self.reader.ask(plan.stream, plan.run_id), self.reader.rows()
+        answer, rows = self.reader.ask(plan.stream, plan.run_name), self.reader.rows()
         self.teller.say(f"the reader again: HTTP {answer.status}, {answer.verdict}; it sees {rows:,} rows")
         self.told.point("the gate over HTTP after", 200, answer.status)
         self.told.point("rows the reader sees after", plan.events, rows)
 
     def _open_items(self, plan: Plan) -> list[Any]:
-        return self.ledger.rows("open_items", stream=plan.stream, run_id=plan.run_id)
+        return self.ledger.rows("open_items", stream=plan.stream, run_name=plan.run_name)
 
     # ---- further months, and the one that is left --------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class Demo:
         inbox = self._open_flights(plan)
         inbox.send(plan.records)
         self.teller.say(f"sent {_sent(plan)}")
-        self._seal(plan)
+        self._cut_window(plan)
         self._await_verdict(plan, self._without_people(plan))
         inbox.close()
 
@@ -318,7 +318,7 @@ class Demo:
         self._freeze_the_broker(inbox, left)
         self._send_rest(inbox, left)
         self._let_it_settle(plan, inbox)
-        self._seal(plan)
+        self._cut_window(plan)
         self._await_verdict(plan, "BLOCKED")
         inbox.close()
 
@@ -333,15 +333,15 @@ class Demo:
 
     def _open_flights(self, plan: Plan) -> Inbox:
         """Pinned to what its own month's weather passed by; without saying so, the newest PASS would be taken."""
-        weather = self._verdicts(self.plans[f"weather/{plan.run_id}"])[-1]
-        pin = f"weather=weather/{plan.run_id}#{weather.number}"
+        weather = self._verdicts(self.plans[f"weather/{plan.run_name}"])[-1]
+        pin = f"weather=weather/{plan.run_name}#{weather.number}"
         self.commands.run("run", "open", plan.name, "--pin", pin, "--as", "engineer")
         return self._inbox(plan)
 
-    def _seal(self, plan: Plan) -> None:
+    def _cut_window(self, plan: Plan) -> None:
         """The producer says how many events it sent; what else lies in the inbox it knows nothing of."""
         of_class = "flight" if plan.stream == "flights" else plan.stream
-        self.commands.run("run", "seal", plan.name, "--totals", f"{of_class}={plan.events}", "--as", "engineer")
+        self.commands.run("run", "cut", plan.name, "--totals", f"{of_class}={plan.events}", "--as", "engineer")
 
     def _await_verdict(self, plan: Plan, state: str) -> None:
         """The verdict that comes by itself."""
@@ -356,7 +356,7 @@ class Demo:
             self.teller.answer(said[-1].sentence)
 
     def _verdicts(self, plan: Plan) -> list[Any]:
-        return self.ledger.rows("verdicts", stream=plan.stream, run_id=plan.run_id)
+        return self.ledger.rows("verdicts", stream=plan.stream, run_name=plan.run_name)
 
 
 def _contract(name: str) -> str:

@@ -30,10 +30,10 @@ class Reader:
     token: str
     database: str
 
-    def ask(self, stream: str, run_id: str) -> GateAnswer:
+    def ask(self, stream: str, run_name: str) -> GateAnswer:
         """What the gate says now. Whoever looks at nothing but the status never reads on doubt."""
         asked = urllib.request.Request(
-            f"{self.url}/api/v1/gate/{stream}/{run_id}", headers={"Authorization": f"Token {self.token}"}
+            f"{self.url}/api/v1/gate/{stream}/{run_name}", headers={"Authorization": f"Token {self.token}"}
         )
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=TIMEOUT) as found:

@@ -45,13 +45,13 @@ class Plan:
     """The records of one run in the order they are sent."""
 
     stream: str
-    run_id: str
+    run_name: str
     events: int
     records: tuple[Outgoing, ...]
 
     @property
     def name(self) -> str:
-        return f"{self.stream}/{self.run_id}"
+        return f"{self.stream}/{self.run_name}"
 
     def expected(self) -> Counter[tuple[Decision, Reason]]:
         """How many records must become what."""
@@ -72,19 +72,19 @@ _RESERIALISED = "resent, serialised another way"
 
 def flights_plan(month: Month, recipe: Recipe, partitions: int, seed: int = 13) -> Plan:
     """A month of flights with what `recipe` asks for; `partitions` of the inbox: for records that have no key."""
-    rng = random.Random(f"{seed}:flights:{month.run_id}")
-    events = [flight_event(flight, month.run_id) for flight in month.flights]
+    rng = random.Random(f"{seed}:flights:{month.run_name}")
+    events = [flight_event(flight, month.run_name) for flight in month.flights]
     behind = [*resent(events, flight_key, rng), *mismatching(events, recipe, rng)]
     strays = [
-        *_hostile(events, month.run_id, recipe, partitions, rng),
+        *_hostile(events, month.run_name, recipe, partitions, rng),
         *_of_other_runs(events, recipe, partitions, rng),
     ]
     spread = [(rng.uniform(0, len(events)), stray) for stray in strays]
-    return Plan("flights", month.run_id, len(events), in_order(events, flight_key, [*behind, *spread]))
+    return Plan("flights", month.run_name, len(events), in_order(events, flight_key, [*behind, *spread]))
 
 
-def flight_event(flight: Event, run_id: str) -> Event:
-    return {"type": "flight", "run": run_id, **flight}
+def flight_event(flight: Event, run_name: str) -> Event:
+    return {"type": "flight", "run": run_name, **flight}
 
 
 def flight_key(event: Event) -> bytes:
@@ -130,16 +130,16 @@ def _behind(at: int, rng: random.Random) -> float:
 
 
 def _hostile(
-    events: Sequence[Event], run_id: str, recipe: Recipe, partitions: int, rng: random.Random
+    events: Sequence[Event], run_name: str, recipe: Recipe, partitions: int, rng: random.Random
 ) -> Iterator[Outgoing]:
     for number, fault in enumerate(recipe.hostile):
-        yield quarantined(fault, rng.choice(events), run_id, number % partitions)
+        yield quarantined(fault, rng.choice(events), run_name, number % partitions)
 
 
 def _of_other_runs(events: Sequence[Event], recipe: Recipe, partitions: int, rng: random.Random) -> Iterator[Outgoing]:
     if recipe.other_run:
-        run_id, reason = recipe.other_run
-        yield from lookalikes(rng.sample(events, 3), run_id, reason, rng.randrange(partitions))
+        run_name, reason = recipe.other_run
+        yield from lookalikes(rng.sample(events, 3), run_name, reason, rng.randrange(partitions))
 
 
 # ---- weather --------------------------------------------------------------------------------------------------------
@@ -147,16 +147,16 @@ def _of_other_runs(events: Sequence[Event], recipe: Recipe, partitions: int, rng
 
 def weather_plan(month: Month, second: Sequence[tuple[str, str]], seed: int = 13) -> Plan:
     """A month of weather reports, with a second, different report for the hours in `second` (origin, time_hour)."""
-    rng = random.Random(f"{seed}:weather:{month.run_id}")
-    reports = [weather_event(report, month.run_id, 1) for report in month.weather]
+    rng = random.Random(f"{seed}:weather:{month.run_name}")
+    reports = [weather_event(report, month.run_name, 1) for report in month.weather]
     chosen = set(second)
     more = [other_report(report) for report in reports if (report["origin"], report["time_hour"]) in chosen]
     events = sorted([*reports, *more], key=lambda report: str(report["time_hour"]))
-    return Plan("weather", month.run_id, len(events), in_order(events, weather_key, resent(events, weather_key, rng)))
+    return Plan("weather", month.run_name, len(events), in_order(events, weather_key, resent(events, weather_key, rng)))
 
 
-def weather_event(report: Event, run_id: str, number: int) -> Event:
-    return {"type": "weather", "run": run_id, "report": number, **report}
+def weather_event(report: Event, run_name: str, number: int) -> Event:
+    return {"type": "weather", "run": run_name, "report": number, **report}
 
 
 def other_report(report: Event) -> Event:
@@ -170,7 +170,7 @@ def weather_key(event: Event) -> bytes:
 
 def hours_to_report_twice(month: Month, hours: int, seed: int = 13) -> tuple[tuple[str, str], ...]:
     """Hours at an airport that have a report and some flights, so that their joins are AMBIGUOUS."""
-    rng = random.Random(f"{seed}:hours:{month.run_id}")
+    rng = random.Random(f"{seed}:hours:{month.run_name}")
     flights = Counter((flight["origin"], flight["time_hour"]) for flight in month.flights)
     known = {(report["origin"], report["time_hour"]) for report in month.weather}
     busy = sorted(hour for hour, count in flights.items() if count >= 10 and hour in known)

@@ -54,9 +54,9 @@ def count_runs(ledger: Ledger) -> list[RunCounts]:
 def _run(ledger: Ledger, run: Any, rows: Mapping[str, list[Any]]) -> RunCounts:
     effects = {row.state: int(row.n) for row in rows["effects"]}
     items = {row.state: int(row.n) for row in rows["items"]}
-    verdicts = ledger.rows("verdicts", stream=run.stream, run_id=run.run_id)
+    verdicts = ledger.rows("verdicts", stream=run.stream, run_name=run.run_name)
     return RunCounts(
-        name=f"{run.stream}/{run.run_id}",
+        name=f"{run.stream}/{run.run_name}",
         state=run.state,
         read=int(run.records),
         admitted=int(run.admitted),
@@ -174,7 +174,7 @@ def what_next(play: Demo, teller: Teller) -> Iterable[str]:
     yield "sign in as      password        who"
     for one in play.people:
         yield f"{one.name:<16}{one.password:<16}{one.role.value}: {WORDS[one.role]}"
-    run = f"flights/{play.left.run_id}"
+    run = f"flights/{play.left.run_name}"
     yield ""
     yield f"Try: {run} is BLOCKED. As operator, reconcile it and resolve its items: the next verdict comes by itself."
     yield "Or, in another terminal:"

@@ -17,14 +17,14 @@ SELECT a.state, count(*) AS n, count(a.unknown_at) AS unknowns
 
 -- name: effects
 -- How many effects the stream has.
-SELECT count(*) AS n FROM effect e JOIN run r ON r.id = e.run_number JOIN stream s ON s.id = r.stream_id
+SELECT count(*) AS n FROM effect e JOIN run r ON r.id = e.run_id JOIN stream s ON s.id = r.stream_id
  WHERE s.name = %(stream)s
 
 -- name: decisions
 -- What became of the stream's records, by the sums of its batches.
 SELECT coalesce(sum(b.admitted), 0)::bigint AS admitted, coalesce(sum(b.duplicates), 0)::bigint AS duplicates,
        coalesce(sum(b.quarantined), 0)::bigint AS quarantined
-  FROM batch b JOIN run r ON r.id = b.run_number JOIN stream s ON s.id = r.stream_id WHERE s.name = %(stream)s
+  FROM batch b JOIN run r ON r.id = b.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = %(stream)s
 
 -- name: verdicts
 -- The stream's verdicts, each with its sentence.

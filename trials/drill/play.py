@@ -187,9 +187,9 @@ class Stage:
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     def conclude(self, expected: Expected, injected: str) -> Seen:
-        """Seal, judge, ask the gate, read everything again."""
+        """Cut, judge, ask the gate, read everything again."""
         self.look_at_gate()
-        self.act("run", "seal", self._run)
+        self.act("run", "cut", self._run)
         for state in expected.verdicts:
             self._judge_until(state, expected.says)
             if state == "BLOCKED" and state != expected.verdicts[-1]:

@@ -34,7 +34,7 @@ class Empty(StrEnum):
 
 
 class Totals(StrEnum):
-    """Whether sealing must declare control totals."""
+    """Whether cutting must declare control totals."""
 
     OPTIONAL = "optional"
     REQUIRED = "required"

@@ -193,7 +193,7 @@ def test_several_running_lanes_are_one_cause() -> None:
     assert judge("CAUGHT_UP", facts).cause == "inbox/0 and inbox/3 are 52 behind"
 
 
-def test_a_sealed_window_does_not_look_past_its_cut() -> None:
+def test_a_cut_window_does_not_look_past_its_cut() -> None:
     """Records after the cut belong to the next window."""
     facts = w.partition("inbox", 3, lso=9_000, high_watermark=9_000)
     assert judge("CAUGHT_UP", facts).state is c.State.HOLDS
@@ -241,9 +241,9 @@ def test_claimed_gaps_are_unmeasured_not_fail() -> None:
     assert (check.state, check.cause) == (c.State.UNMEASURED, "2 offsets of inbox/3 are in a gap not proven yet")
 
 
-def test_a_window_that_is_not_sealed_is_not_caught_up() -> None:
+def test_a_window_that_is_not_cut_is_not_caught_up() -> None:
     facts = replace(w.GOOD, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))
-    assert judge("CAUGHT_UP", facts).cause == "the window is not sealed"
+    assert judge("CAUGHT_UP", facts).cause == "the window is not cut"
 
 
 def test_an_open_windows_receipts_may_be_newer_than_the_sample() -> None:
@@ -529,10 +529,10 @@ def test_a_topic_made_again_promises_nothing_more() -> None:
 
 
 def test_ends_that_nobody_could_know_yet_are_not_missing() -> None:
-    """An open window has no cut, so no bus end either: that it is not sealed is the reason."""
+    """An open window has no cut, so no bus end either: that it is not cut is the reason."""
     facts = w.source("flights.bus/1", w.source("inbox/3", cut=None), end=None)
     facts = replace(facts, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))
-    assert judge("CAUGHT_UP", facts).cause == "the window is not sealed"
+    assert judge("CAUGHT_UP", facts).cause == "the window is not cut"
 
 
 def test_the_unread_end_of_the_bus_follows_from_nothing_where_nobody_counted_publishes() -> None:

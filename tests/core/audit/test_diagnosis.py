@@ -21,7 +21,7 @@ from tests.core.audit import world as w
 from tests.core.audit.test_verdict import EMPTY, waived
 
 GOLDEN = Path(__file__).parent / "golden_sentences.txt"
-EVERYTHING = {"reconcile", "resolve", "seal", "totals", "operate"}
+EVERYTHING = {"reconcile", "resolve", "cut", "totals", "operate"}
 GONE_UNREAD = w.source("inbox/3", position=9, moved_at=w.NOW)
 UNKNOWN_3 = w.changed("publishing", events=1000, placed_once=188, unknown=(3, 812))
 UNKNOWN_3 = w.changed("application", UNKNOWN_3, events=1000, applied=188, missing=812)

@@ -121,13 +121,13 @@ def test_turns_end_when_the_time_is_over_and_go_on_where_they_ended(monkeypatch:
 
     def taken() -> Iterator[int]:
         for win in close._Turns(lambda: now[0]).of("moved", [3, 5, 8]):
-            now[0] += close.EVALUATE_SECONDS * 0.6
+            now[0] += close.CLOSE_DUE_SECONDS * 0.6
             yield win
 
     assert [list(taken()) for _ in range(3)] == [[3, 5], [8, 3], [5, 8]]
     now[0] = 0.0
     late = close._Turns(lambda: now[0])
-    now[0] = 2 * close.EVALUATE_SECONDS
+    now[0] = 2 * close.CLOSE_DUE_SECONDS
     assert list(late.of("blocked", [3, 5])) == [3]
 
 

@@ -31,7 +31,7 @@ IDENTITY, DIGEST, OTHER = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
 KEY = (RUN, IDENTITY)
 MARK = Mark("install", ATTEMPT, IDENTITY, DIGEST)
 RECORD = BusRecord(100, MARK, DIGEST)
-FACTS = AttemptFacts("ACKED", "topic", source=3, run_number=RUN, win=5, contract=1, offsets={40, 41})
+FACTS = AttemptFacts("ACKED", "topic", source=3, run_id=RUN, win=5, contract=1, offsets={40, 41})
 EVENT = EventFacts(source=3, offset=40, win=5, digest=DIGEST, class_id=1)
 KNOWN = Known("install", "topic", {ATTEMPT: FACTS}, {KEY: EVENT}, frozenset())
 

@@ -45,10 +45,10 @@ def packed(part: Part) -> bytes:
     return bytes([tag]) + part.to_bytes(width, "big", signed=True)
 
 
-def by_hand(stream: str, run_id: str, event_class: str, parts: Sequence[Part]) -> bytes:
+def by_hand(stream: str, run_name: str, event_class: str, parts: Sequence[Part]) -> bytes:
     said = (
         MAGIC
-        + b"".join(map(packed, (stream, run_id, event_class)))
+        + b"".join(map(packed, (stream, run_name, event_class)))
         + bytes([0x90 | len(parts)])
         + b"".join(map(packed, parts))
     )
@@ -56,10 +56,10 @@ def by_hand(stream: str, run_id: str, event_class: str, parts: Sequence[Part]) -
 
 
 @given(NAMES, NAMES, NAMES, PARTS)
-def test_is_what_the_docstring_says(stream: str, run_id: str, event_class: str, parts: tuple[Part, ...]) -> None:
-    digest = identity_digest(stream, run_id, event_class, parts)
-    assert digest == by_hand(stream, run_id, event_class, parts)
-    assert digest == identifier(stream, run_id, event_class)(parts)
+def test_is_what_the_docstring_says(stream: str, run_name: str, event_class: str, parts: tuple[Part, ...]) -> None:
+    digest = identity_digest(stream, run_name, event_class, parts)
+    assert digest == by_hand(stream, run_name, event_class, parts)
+    assert digest == identifier(stream, run_name, event_class)(parts)
     assert len(digest) == 32
 
 

@@ -15,16 +15,16 @@ from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 Values = dict[str, Any]
 
 D = "decode(repeat('ab', 32), 'hex')"
-ONE = '(SELECT identity FROM event WHERE run_number = %(run)s ORDER BY "offset" LIMIT 1)'
+ONE = '(SELECT identity FROM event WHERE run_id = %(run)s ORDER BY "offset" LIMIT 1)'
 FIRST = 'source_id = %(inbox)s AND "offset" = 0'
 A_PLACE = "bus_source_id = %(bus)s AND bus_offset = (SELECT min(bus_offset) FROM place WHERE bus_source_id = %(bus)s)"
-AN_EFFECT = "run_number = %(run)s AND bus_source_id = %(bus)s AND bus_offset = (SELECT min(bus_offset) FROM place WHERE bus_source_id = %(bus)s)"
+AN_EFFECT = "run_id = %(run)s AND bus_source_id = %(bus)s AND bus_offset = (SELECT min(bus_offset) FROM place WHERE bus_source_id = %(bus)s)"
 MORE_BATCH = (
-    "INSERT INTO batch (source_id, win, run_number, contract_id, from_offset, to_offset, records, admitted, duplicates, quarantined, bytes, digest, fence, owner)"
-    " SELECT source_id, win, run_number, contract_id, 900, 901, 0, 0, 0, 0, 0, digest, {}, {} FROM batch WHERE win = %(win)s ORDER BY id LIMIT 1"
+    "INSERT INTO batch (source_id, win, run_id, contract_id, from_offset, to_offset, records, admitted, duplicates, quarantined, bytes, digest, fence, owner)"
+    " SELECT source_id, win, run_id, contract_id, 900, 901, 0, 0, 0, 0, 0, digest, {}, {} FROM batch WHERE win = %(win)s ORDER BY id LIMIT 1"
 )
 A_SAMPLE = "INSERT INTO sample (source_id, log_start, lso, hw, kafka_committed, committed_state) VALUES (%(inbox)s, {}, {}, {}, {}, 'COMMITTED')"
-A_DECISION = "INSERT INTO gate_decision (who, stream, run_id, status, code, verdict, at) VALUES ('eve', %(name)s, 'r1', 200, 'open', {}, {})"
+A_DECISION = "INSERT INTO gate_decision (who, stream, run, status, code, verdict, at) VALUES ('eve', %(name)s, 'r1', 200, 'open', {}, {})"
 A_ROW = "INSERT INTO audit_log (id, at, actor, act, subject, reason, detail, previous, digest) SELECT {}, now(), 'eve', 'run.open', 'x', '', '{{}}', digest, {} FROM audit_head"
 A_GAP = "INSERT INTO gap (source_id, from_offset, to_offset, isolation, why, state, fence, proof, proven_at) VALUES (%({})s, {}, {}, 'read_committed', 'AT_END', 'PROVEN', 1, '{{\"read_to\": 99}}', now())"
 LAST_ROW = "(SELECT last_id FROM audit_head)"
@@ -62,30 +62,30 @@ CHEATS = [
     thief("a receipt names another identity", f"UPDATE receipt SET identity = sha256(identity) WHERE {FIRST}", "records_understood"),
     thief("a receipt has another digest", f"UPDATE receipt SET payload_digest = sha256(payload_digest) WHERE {FIRST}", "records_understood"),
     thief("a receipt gives another reason", 'UPDATE receipt SET reason = 2 WHERE source_id = %(inbox)s AND "offset" = 4', "records_understood"),
-    thief("an ADMITTED receipt has no event", f"DELETE FROM event WHERE run_number = %(run)s AND {FIRST}", "receipts_have_rows"),
+    thief("an ADMITTED receipt has no event", f"DELETE FROM event WHERE run_id = %(run)s AND {FIRST}", "receipts_have_rows"),
     thief("a QUARANTINED receipt has no item", 'DELETE FROM quarantine_item WHERE source_id = %(inbox)s AND "offset" = 4', "receipts_have_rows"),
     thief("an item has no receipt", 'UPDATE quarantine_item SET "offset" = 5 WHERE source_id = %(inbox)s AND "offset" = 4', "receipts_have_rows"),
     thief("a receipt is rewritten", f"UPDATE receipt SET reason = reason + 1 WHERE {FIRST}", "roots"),
     thief("a batch counts otherwise than its receipts", "UPDATE batch SET admitted = admitted - 1, duplicates = duplicates + 1 WHERE win = %(win)s AND admitted > 0", "sums"),
     # events
-    app("an event that nobody sent", f'INSERT INTO event (run_number, identity, win, class_id, source_id, "offset", batch_id, payload_digest, event_id) SELECT run_number, {D}, win, class_id, source_id, "offset", batch_id, payload_digest, event_id FROM event WHERE run_number = %(run)s LIMIT 1', "refs"),
-    thief("another payload", f"UPDATE event SET payload = payload || ' '::bytea WHERE run_number = %(run)s AND {FIRST}", "events"),
-    thief("another payload, and its digest", f"UPDATE event SET payload = payload || ' '::bytea, payload_digest = sha256(payload || ' '::bytea) WHERE run_number = %(run)s AND {FIRST}", "events_on_the_bus"),
-    thief("another id", f"UPDATE event SET event_id = '[7]' WHERE run_number = %(run)s AND {FIRST}", "events"),
-    thief("another identity", f"UPDATE event SET identity = sha256(identity) WHERE run_number = %(run)s AND {FIRST}", "events"),
-    thief("filed under no class", f"UPDATE event SET class_id = 0 WHERE run_number = %(run)s AND {FIRST}", "events"),
-    thief("another key", f"UPDATE event SET key = 'other' WHERE run_number = %(run)s AND {FIRST}", "records_kept"),
-    thief("other headers", f"UPDATE event SET headers = NULL WHERE run_number = %(run)s AND {FIRST}", "records_kept"),
-    thief("another key than the bus has", f"UPDATE event SET key = 'other' WHERE run_number = %(run)s AND identity = (SELECT identity FROM effect WHERE {AN_EFFECT})", "events_on_the_bus"),
+    app("an event that nobody sent", f'INSERT INTO event (run_id, identity, win, class_id, source_id, "offset", batch_id, payload_digest, event_id) SELECT run_id, {D}, win, class_id, source_id, "offset", batch_id, payload_digest, event_id FROM event WHERE run_id = %(run)s LIMIT 1', "refs"),
+    thief("another payload", f"UPDATE event SET payload = payload || ' '::bytea WHERE run_id = %(run)s AND {FIRST}", "events"),
+    thief("another payload, and its digest", f"UPDATE event SET payload = payload || ' '::bytea, payload_digest = sha256(payload || ' '::bytea) WHERE run_id = %(run)s AND {FIRST}", "events_on_the_bus"),
+    thief("another id", f"UPDATE event SET event_id = '[7]' WHERE run_id = %(run)s AND {FIRST}", "events"),
+    thief("another identity", f"UPDATE event SET identity = sha256(identity) WHERE run_id = %(run)s AND {FIRST}", "events"),
+    thief("filed under no class", f"UPDATE event SET class_id = 0 WHERE run_id = %(run)s AND {FIRST}", "events"),
+    thief("another key", f"UPDATE event SET key = 'other' WHERE run_id = %(run)s AND {FIRST}", "records_kept"),
+    thief("other headers", f"UPDATE event SET headers = NULL WHERE run_id = %(run)s AND {FIRST}", "records_kept"),
+    thief("another key than the bus has", f"UPDATE event SET key = 'other' WHERE run_id = %(run)s AND identity = (SELECT identity FROM effect WHERE {AN_EFFECT})", "events_on_the_bus"),
     thief("an item with another key", 'UPDATE quarantine_item SET key = \'other\' WHERE source_id = %(inbox)s AND "offset" = 4', "records_kept"),
     thief("an item with other bytes", 'UPDATE quarantine_item SET value = value || \'x\'::bytea WHERE source_id = %(inbox)s AND "offset" = 4', "kept_payloads"),
     thief("an item with other attributes", f"UPDATE quarantine_item SET headers = '\\x{ATTRIBUTES}', payload_digest = sha256('other') WHERE source_id = %(inbox)s AND \"offset\" = 4", "kept_attributes"),
-    thief("the first payload is elsewhere", 'UPDATE event SET "offset" = "offset" + 100 WHERE run_number = %(run)s AND source_id = %(inbox)s AND "offset" = 1', "first_payloads"),
+    thief("the first payload is elsewhere", 'UPDATE event SET "offset" = "offset" + 100 WHERE run_id = %(run)s AND source_id = %(inbox)s AND "offset" = 1', "first_payloads"),
     # the bus: attempts, places, effects
-    app("an effect that nobody read", f"INSERT INTO effect (run_number, identity, win, bus_source_id, bus_offset, bus_batch_id) SELECT run_number, {D}, win, bus_source_id, bus_offset, bus_batch_id FROM effect WHERE {AN_EFFECT}", "effects_are_events"),
+    app("an effect that nobody read", f"INSERT INTO effect (run_id, identity, win, bus_source_id, bus_offset, bus_batch_id) SELECT run_id, {D}, win, bus_source_id, bus_offset, bus_batch_id FROM effect WHERE {AN_EFFECT}", "effects_are_events"),
     app("a place without an attempt that sent it", 'INSERT INTO place (source_id, "offset", attempt_id, bus_source_id, bus_offset) SELECT %(inbox)s, 2, min(attempt_id), %(bus)s, 900 FROM place WHERE bus_source_id = %(bus)s', "places_in_attempts"),
     thief("an ACKED attempt lacks a place", f"DELETE FROM place WHERE {A_PLACE}", "places_of_acked"),
-    thief("two events have one place", "UPDATE place SET bus_offset = 0 WHERE bus_source_id IN (SELECT bus_source_id FROM effect WHERE run_number = %(run)s); UPDATE place SET bus_source_id = %(bus)s WHERE bus_source_id IN (SELECT bus_source_id FROM effect WHERE run_number = %(run)s)", "places_apart"),
+    thief("two events have one place", "UPDATE place SET bus_offset = 0 WHERE bus_source_id IN (SELECT bus_source_id FROM effect WHERE run_id = %(run)s); UPDATE place SET bus_source_id = %(bus)s WHERE bus_source_id IN (SELECT bus_source_id FROM effect WHERE run_id = %(run)s)", "places_apart"),
     thief("a place is moved", f"UPDATE place SET bus_offset = bus_offset + 1 WHERE {A_PLACE}", "places_on_the_bus"),
     thief("an identity has two effects", f"ALTER TABLE effect DROP CONSTRAINT effect_identity_unique; INSERT INTO effect SELECT * FROM effect WHERE {AN_EFFECT}", "effects_unique"),
     thief("an effect is gone", f"DELETE FROM effect WHERE {AN_EFFECT}", "consumed_are_effects"),
@@ -153,7 +153,7 @@ CHEATS = [
     thief("the last row is gone", f"DELETE FROM audit_log WHERE id = {LAST_ROW}", "audit_chain", of_all=True),
     thief("the head points elsewhere", f"UPDATE audit_head SET digest = {D}", "audit_chain", of_all=True),
     thief("a verdict that no act stored", "DELETE FROM audit_log WHERE act = 'run.verdict' AND subject = %(name)s || '/r1'", "acts"),
-    thief("a run is sealed elsewhere than its act says", "UPDATE window_range SET end_offset = end_offset - 1 WHERE win = %(win)s AND source_id = %(inbox)s", "acts"),
+    thief("a run is cut elsewhere than its act says", "UPDATE window_range SET end_offset = end_offset - 1 WHERE win = %(win)s AND source_id = %(inbox)s", "acts"),
     thief("an act without its verdict", "DELETE FROM verdict WHERE win = %(win)s", "acts"),
     thief("an act without its totals", "DELETE FROM control_total WHERE win = %(win)s", "acts"),
 ]  # fmt: skip

@@ -52,8 +52,8 @@ def item(flow: Flow) -> Any:
 
 def test_an_item_that_is_born_resolved(app: psycopg.Cursor[Any], mismatched: Flow) -> None:
     born = (
-        'INSERT INTO quarantine_item (win, run_number, source_id, "offset", batch_id, reason, detail, payload_digest, seen,'
-        ' state, resolution, resolved_by, resolved_reason, resolved_at) SELECT win, run_number, source_id, "offset" + 1000,'
+        'INSERT INTO quarantine_item (win, run_id, source_id, "offset", batch_id, reason, detail, payload_digest, seen,'
+        ' state, resolution, resolved_by, resolved_reason, resolved_at) SELECT win, run_id, source_id, "offset" + 1000,'
         " batch_id, 1, 'not JSON', payload_digest, 1, 'RESOLVED', 'DISCARDED', 'ana', 'x', now()"
         " FROM quarantine_item WHERE id = %s"
     )
@@ -86,7 +86,7 @@ def test_more_of_a_resolved_mismatch_opens_it_again(mismatched: Flow) -> None:
     flow.produce([thing(1, other=True)] * 500)
     flow.work()
     assert (item(flow).state, item(flow).seen, item(flow).resolved_by) == ("OPEN", 501, None)
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.sentence == "Window 1 is BLOCKED: 1 quarantine item is open. Next: resolve the item."
@@ -111,7 +111,7 @@ def weather(live: object) -> Flow:
     flow.open()
     flow.produce([report(1), report(2)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work_until(lambda: flow.count("effect") == 2)
     return flow
 

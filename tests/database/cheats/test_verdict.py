@@ -29,13 +29,13 @@ RAISE = (
 )
 
 
-def sealed(values: list[bytes], run_id: str = "r1", flow: Flow | None = None) -> Flow:
+def cut_window(values: list[bytes], run_name: str = "r1", flow: Flow | None = None) -> Flow:
     """A stream whose run is read, published and applied to its cut."""
     flow = flow or Flow()
-    flow.open(run_id)
+    flow.open(run_name)
     flow.produce(values)
     flow.work()
-    flow.seal(run_id)
+    flow.cut(run_name)
     flow.work()
     return flow
 
@@ -43,14 +43,14 @@ def sealed(values: list[bytes], run_id: str = "r1", flow: Flow | None = None) ->
 @pytest.fixture
 def blocked(live: object) -> Flow:
     """Its newest verdict is BLOCKED: an item is open."""
-    flow = sealed([thing(1), b"not json"])
+    flow = cut_window([thing(1), b"not json"])
     assert flow.judge().verdict.state is v.State.BLOCKED
     return flow
 
 
 @pytest.fixture
 def passed(live: object) -> Flow:
-    flow = sealed([thing(1), thing(2)])
+    flow = cut_window([thing(1), thing(2)])
     assert flow.judge().verdict.state is v.State.PASS
     return flow
 
@@ -64,9 +64,9 @@ def app() -> Iterator[psycopg.Cursor[Any]]:
 class Forger:
     """Writes the next verdict of a window as the verb does, the compare-and-set included, and what the forger wants."""
 
-    def __init__(self, cur: psycopg.Cursor[Any], flow: Flow, run_id: str = "r1", raises: bool = True) -> None:
+    def __init__(self, cur: psycopg.Cursor[Any], flow: Flow, run_name: str = "r1", raises: bool = True) -> None:
         self._cur = cur
-        win = window_of(flow.name, run_id)
+        win = window_of(flow.name, run_name)
         cur.execute(f"SELECT {', '.join(COLUMNS)} FROM verdict WHERE win = %s ORDER BY number DESC LIMIT 1", (win,))
         self.row = dict(zip(COLUMNS, cur.fetchone() or (), strict=True))
         self.body: Body = deepcopy(self.row["body"])
@@ -172,7 +172,7 @@ def test_a_verdict_of_an_open_window(app: psycopg.Cursor[Any], blocked: Flow) ->
 
 
 def test_a_verdict_of_another_run(app: psycopg.Cursor[Any], blocked: Flow) -> None:
-    other = sealed([thing(1), b"x"])
+    other = cut_window([thing(1), b"x"])
     other.judge()
     run = Forger(app, other).row["run_id"]
     assert Forger(app, blocked).refused(run_id=run) == "verdict_of_its_window"
@@ -225,7 +225,7 @@ def test_pass_before_the_lanes_were_at_their_end(app: psycopg.Cursor[Any], live:
     flow = Flow()
     flow.open()
     flow.produce([thing(1)])
-    flow.seal()
+    flow.cut()
     flow.judge()
     assert Forger(app, flow).says("PASS").all_hold().refused() == "verdict_pass_earned"
 
@@ -272,7 +272,7 @@ def declared(live: object) -> Flow:
     flow = Flow()
     flow.open()
     flow.produce([thing(1)])
-    flow.seal(totals={"thing": 7})
+    flow.cut(totals={"thing": 7})
     flow.work_until(lambda: flow.count("effect") == 1)
     flow.judge()
     return flow

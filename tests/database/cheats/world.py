@@ -23,7 +23,7 @@ def passed_run() -> dict[str, Any]:
     sender.destroy()
     flow.produce([thing(4)])
     flow.work()
-    flow.seal(totals={"thing": 4})
+    flow.cut(totals={"thing": 4})
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state == "PASS", stored.sentence
@@ -38,7 +38,7 @@ def projected_run() -> dict[str, Any]:
     flow.open()
     flow.produce([report(1), report(2)])
     flow.work()
-    flow.seal()
+    flow.cut()
     flow.work()
     stored = flow.judge()
     assert stored.verdict.state == "PASS", stored.sentence
@@ -54,7 +54,7 @@ def values(flow: Flow) -> dict[str, Any]:
         "   WHERE c.stream_id = s.id) AS bus,"
         " (SELECT min(g.from_offset) FROM gap g JOIN source c ON c.id = g.source_id AND c.role = 'inbox'"
         "   WHERE c.stream_id = s.id) AS gap"
-        " FROM stream s JOIN run r ON r.stream_id = s.id AND r.run_id = 'r1' JOIN run_window w ON w.run_id = r.id"
+        " FROM stream s JOIN run r ON r.stream_id = s.id AND r.name = 'r1' JOIN run_window w ON w.run_id = r.id"
         " WHERE s.name = %(name)s"
     )
     return {"name": flow.name, **row._asdict()}

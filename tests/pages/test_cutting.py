@@ -1,4 +1,4 @@
-"""The page that seals says what the cut would leave behind, and what it left."""
+"""The page that cuts says what the cut would leave behind, and what it left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stack import Stack
 
 
-def test_the_page_of_sealing_says_what_an_open_transaction_hides(operator: Client, live: Stack) -> None:
+def test_the_page_of_cutting_says_what_an_open_transaction_hides(operator: Client, live: Stack) -> None:
     from tests.flow.strangers import strangers_transaction
     from tests.flow.world import Flow, thing
 
@@ -25,6 +25,14 @@ def test_the_page_of_sealing_says_what_an_open_transaction_hides(operator: Clien
         flow.produce([thing(4)])
         flow.sample()
         words = "2 offsets wait behind an open transaction and would go to the next window."
-        assert words in get(operator, f"{path}seal").text
-        post(operator, f"{path}seal")
+        assert words in get(operator, f"{path}cut").text
+        post(operator, f"{path}cut")
         assert "2 offsets of inbox/0 wait behind an open transaction since" in get(operator, path).text
+
+
+def test_the_path_of_before_leads_on_with_its_form_and_query() -> None:
+    for method in (Client().get, Client().post):
+        for old, new in (("seal", "cut"), ("judge", "close")):
+            moved = method(f"/runs/nope/r1/{old}?window=1")
+            assert (moved.status_code, moved.headers["Location"]) == (308, f"{new}?window=1")
+            assert method(f"/runs/nope/r1/{old}").headers["Location"] == new

@@ -1,4 +1,4 @@
-"""`/runs/{s}/{run}/seal`: cut the open window. What arrives from then on belongs to the next one."""
+"""`/runs/{s}/{run}/cut`: cut the open window. What arrives from then on belongs to the next one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from audit.core.diagnosis import left_behind
-from audit.cut import seal_run
+from audit.cut import cut_run
 from console import links
 from console.pages import contexts as c
 from console.pages import run_parts
@@ -24,24 +24,24 @@ from ingest.models import ControlTotal, WindowRange, WindowState
 
 
 @confirmed
-def seal(request: HttpRequest, stream: str, run: str) -> Sealing:
-    """Sealing twice changes nothing, and the verb says so."""
+def cut(request: HttpRequest, stream: str, run: str) -> Cutting:
+    """Cutting twice changes nothing, and the verb says so."""
     seen = scope_or_404(request, stream, run)
-    return Sealing(
+    return Cutting(
         seen,
-        url=reverse("seal", args=[seen.stream, seen.run.run_id]),
-        back=links.run_url(seen.stream, seen.run.run_id),
+        url=reverse("cut", args=[seen.stream, seen.run.name]),
+        back=links.run_url(seen.stream, seen.run.name),
     )
 
 
 @dataclass(frozen=True)
-class Sealing(Confirmation):
+class Cutting(Confirmation):
     """Cutting the open window of a run."""
 
-    permission: ClassVar[Act] = Act.SEAL
-    template: ClassVar[str] = "seal"
+    permission: ClassVar[Act] = Act.CUT
+    template: ClassVar[str] = "cut"
     here: ClassVar[str] = "runs"
-    button: ClassVar[str] = "Confirm: seal"
+    button: ClassVar[str] = "Confirm: cut"
 
     seen: runs.Scope
     url: str
@@ -51,22 +51,22 @@ class Sealing(Confirmation):
         return _done(self.seen)
 
     def same(self) -> c.SameAct:
-        run = links.run_segment(self.seen.run.run_id)
+        run = links.run_segment(self.seen.run.name)
         return c.SameAct(
-            f"passgate run seal {shlex.quote(self.seen.name)}",
-            f"POST /api/v1/streams/{self.seen.stream}/runs/{run}/seal",
+            f"passgate run cut {shlex.quote(self.seen.name)}",
+            f"POST /api/v1/streams/{self.seen.stream}/runs/{run}/cut",
         )
 
     def act(self, actor: str) -> Done:
-        done = seal_run(self.seen.stream, self.seen.run.run_id, actor)
-        words = "was sealed before; nothing changed" if done.result == "same" else "is sealed; it is judged by itself"
+        done = cut_run(self.seen.stream, self.seen.run.name, actor)
+        words = "was cut before; nothing changed" if done.result == "same" else "is cut; it is judged by itself"
         left = left_behind(done.behind)
         message = f"Window {done.window} {words}.{f' {left}.' if left else ''}"
         return Done(message, self.back, [WindowId(self.seen.window.id)] if self.seen.window else [])
 
-    def page(self, confirm: c.Confirm) -> c.SealPage:
+    def page(self, confirm: c.Confirm) -> c.CutPage:
         ranges, behind, hidden = _ranges(self.seen)
-        return c.SealPage(
+        return c.CutPage(
             confirm=confirm,
             strip=run_parts.strip(self.seen),
             ranges=ranges,
@@ -80,7 +80,7 @@ def _done(seen: runs.Scope) -> str:
     if seen.window is None:
         return "This run has no window."
     if seen.window.state != WindowState.OPEN:
-        return f"Window {seen.window.number} is sealed already."
+        return f"Window {seen.window.number} is cut already."
     return ""
 
 
@@ -116,5 +116,5 @@ def _totals(seen: runs.Scope) -> str:
         return "The producer declared control totals; EXPECTED will compare them."
     terms = seen.contract
     if terms and terms.close.totals is Totals.REQUIRED:
-        return "The contract requires control totals, and none are declared: sealing will be refused until they are."
+        return "The contract requires control totals, and none are declared: cutting will be refused until they are."
     return "No control totals are declared, so EXPECTED will not be listed."

@@ -1,4 +1,4 @@
-"""`/runs/{s}/{run}/judge`: ask for a verdict now, whatever it will say."""
+"""`/runs/{s}/{run}/close`: ask for a verdict now, whatever it will say."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ingest.models import WindowState
 
 
 @confirmed
-def judge(request: HttpRequest, stream: str, run: str) -> Judging:
+def close(request: HttpRequest, stream: str, run: str) -> Judging:
     """A POST judges and stores a numbered verdict that is never edited."""
     seen = scope_or_404(request, stream, run)
     older = seen.window.number if seen.window and seen.window != seen.windows[-1] else None
@@ -32,8 +32,8 @@ def judge(request: HttpRequest, stream: str, run: str) -> Judging:
         asked=number_in(request, "window"),
         older=older,
         permitted=permitted(request.user),
-        url=links.with_query(reverse("judge", args=[seen.stream, seen.run.run_id]), window=older),
-        back=links.run_url(seen.stream, seen.run.run_id),
+        url=links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=older),
+        back=links.run_url(seen.stream, seen.run.name),
     )
 
 
@@ -44,7 +44,7 @@ class Judging(Confirmation):
     permission: ClassVar[Act] = Act.CLOSE
     template: ClassVar[str] = "judge"
     here: ClassVar[str] = "runs"
-    button: ClassVar[str] = "Confirm: judge"
+    button: ClassVar[str] = "Confirm: close"
 
     seen: runs.Scope
     asked: int | None
@@ -57,21 +57,21 @@ class Judging(Confirmation):
         return _done(self.seen)
 
     def same(self) -> c.SameAct:
-        run, window = links.run_segment(self.seen.run.run_id), f" --window {self.older}" if self.older else ""
+        run, window = links.run_segment(self.seen.run.name), f" --window {self.older}" if self.older else ""
         return c.SameAct(
             f"passgate run close {shlex.quote(self.seen.name)}{window}",
             f"POST /api/v1/streams/{self.seen.stream}/runs/{run}/close",
         )
 
     def act(self, actor: str) -> Done:
-        stored = close_run(self.seen.stream, self.seen.run.run_id, actor, self.asked)
+        stored = close_run(self.seen.stream, self.seen.run.name, actor, self.asked)
         message = f"{stored.name} is {stored.verdict.title}."
         return Done(message, self.back, [WindowId(self.seen.window.id)] if self.seen.window else [])
 
-    def page(self, confirm: c.Confirm) -> c.JudgePage:
+    def page(self, confirm: c.Confirm) -> c.ClosePage:
         seen = self.seen
         now = checks.now(WindowId(seen.window.id), evidence(seen), self.permitted) if seen.window else None
-        return c.JudgePage(
+        return c.ClosePage(
             confirm=confirm,
             strip=run_parts.strip(seen),
             said=now.said if isinstance(now, checks.Judged) and now.verdict.state != "PASS" else None,
@@ -83,7 +83,7 @@ def _done(seen: runs.Scope) -> str:
     if seen.window is None:
         return "This run has no window."
     if seen.window.state == WindowState.OPEN:
-        return "The window is open: seal it first."
+        return "The window is open: cut it first."
     if seen.verdict and seen.verdict.state == "FAIL":
         return f"#{seen.verdict.number} is FAIL. This cannot be cleared: open a new run."
     return ""
