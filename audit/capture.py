@@ -28,7 +28,7 @@ from ingest.kafka import (
     Admin,
     BrokerUnavailable,
     Cluster,
-    Committed,
+    CommittedOffset,
     LogEnds,
     LogTruncated,
     OffsetOutOfRange,
@@ -45,12 +45,12 @@ PROBE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Captured:
+class Capture:
     """One look at the broker. `why` says what went wrong where `broker` is None. `committed` is by source label, and
     `ours` are the labels whose commit carries our mark."""
 
-    broker: f.Measured[f.Broker] | None = None
-    committed: f.Measured[Mapping[str, int | None]] | None = None
+    broker: f.MeasuredValue[f.Broker] | None = None
+    committed: f.MeasuredValue[Mapping[str, int | None]] | None = None
     ours: frozenset[str] = frozenset()
     why: str = ""
     probed: Mapping[Partition, str | None] = field(default_factory=dict)
@@ -85,20 +85,22 @@ def admin(timeout: float = 5.0) -> Admin:
     return _admin(os.getpid(), Cluster.from_settings().bootstrap, timeout)
 
 
-def capture(contract: Contract, probes: Iterable[Start] | None = None, timeout: float = 5.0) -> Captured:
+def capture(contract: Contract, probes: Iterable[Start] | None = None, timeout: float = 5.0) -> Capture:
     """Ask Kafka everything a verdict needs. `probes`: where lanes stand, to be probed with their epochs (None: not)."""
     at = now()
     try:
-        asked = admin(timeout)
-        asked.cluster_id()  # a broker that is away says so here, before a consumer waits for it
+        client = admin(timeout)
+        client.cluster_id()  # a broker that is away says so here, before a consumer waits for it
         probed = probe(probes, timeout) if probes is not None else {}
-        broker = _broker(asked, contract, probed)
+        broker = _broker(client, contract, probed)
     except BrokerError as error:
-        return Captured(why=str(error))
-    committed = _committed(asked, contract, broker)
-    return Captured(
-        f.Measured(broker, at, "kafka"),
-        f.Measured({label: found.offset for label, found in committed.items()}, at, "kafka") if committed else None,
+        return Capture(why=str(error))
+    committed = _committed(client, contract, broker)
+    return Capture(
+        f.MeasuredValue(broker, at, "kafka"),
+        f.MeasuredValue({label: found.offset for label, found in committed.items()}, at, "kafka")
+        if committed
+        else None,
         frozenset(label for label, found in committed.items() if found.ours),
         probed=probed,
     )
@@ -137,9 +139,9 @@ def _posture(asked: Admin, name: str) -> Mapping[str, str] | None:
         return None
 
 
-def _committed(asked: Admin, contract: Contract, broker: f.Broker) -> dict[str, Committed]:
+def _committed(asked: Admin, contract: Contract, broker: f.Broker) -> dict[str, CommittedOffset]:
     """By label; a source whose commit was not measured is absent, one without commit is NONE (K10)."""
-    out: dict[str, Committed] = {}
+    out: dict[str, CommittedOffset] = {}
     install = install_id()
     group, mark = group_of(install, contract.stream), mark_of(install)
     for lane, topic in (("admission", broker.inbox), ("effects", broker.bus)):
@@ -181,7 +183,7 @@ def _topics(asked: Admin, names: Sequence[str]) -> dict[str, Said]:
         return _topics(asked, names[:half]) | _topics(asked, names[half:])
 
 
-def logs(contracts: Mapping[K, Contract], probes: Iterable[Start], timeout: float = 5.0) -> dict[K, Captured]:
+def logs(contracts: Mapping[K, Contract], probes: Iterable[Start], timeout: float = 5.0) -> dict[K, Capture]:
     """Topic ids, log ends and probes of many contracts, with as many questions as one takes: what gates stand on.
 
     Neither posture nor commits are asked for. `probes` name no partition twice.
@@ -198,25 +200,27 @@ def logs(contracts: Mapping[K, Contract], probes: Iterable[Start], timeout: floa
         ends = asked.ends_of({name: x.partitions for name, x in before.items() if isinstance(x, TopicFacts)})
         after = _topics(asked, names)
     except BrokerError as error:
-        return dict.fromkeys(contracts, Captured(why=str(error)))
-    seen = _Seen(cluster_id, before, after, ends, probed)
+        return dict.fromkeys(contracts, Capture(why=str(error)))
+    seen = _Readings(cluster_id, before, after, ends, probed)
     return {key: seen.captured(contract, at) for key, contract in contracts.items()}
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Readings:
     cluster_id: str
     before: Mapping[str, Said]
     after: Mapping[str, Said]
     ends: Mapping[Partition, LogEnds]
     probed: Mapping[Partition, str | None]
 
-    def captured(self, contract: Contract, at: datetime) -> Captured:
+    def captured(self, contract: Contract, at: datetime) -> Capture:
         try:
             bus, inbox = self._topic(contract.bus.topic), self._topic(contract.inbox.kafka.topic)
         except BrokerError as error:
-            return Captured(why=str(error))
-        return Captured(f.Measured(f.Broker(self.cluster_id, bus=bus, inbox=inbox), at, "kafka"), probed=self.probed)
+            return Capture(why=str(error))
+        return Capture(
+            f.MeasuredValue(f.Broker(self.cluster_id, bus=bus, inbox=inbox), at, "kafka"), probed=self.probed
+        )
 
     def _topic(self, name: str) -> f.Topic:
         """The topic, if its id was the same before and after its offsets were asked for: another incarnation's would be
@@ -243,11 +247,11 @@ def _credible(said: Said) -> TopicFacts | None:
 # ---- for pages ------------------------------------------------------------------------------------------------------
 
 _RECENT_SECONDS, _PROBED_SECONDS, _AWAY_SECONDS = 2.0, 20.0, 5.0
-_recent: dict[tuple[int, str], tuple[float, Captured]] = {}
+_recent: dict[tuple[int, str], tuple[float, Capture]] = {}
 _probed: dict[tuple[int, str], tuple[float, Mapping[Partition, str | None]]] = {}
 
 
-def recent(contract: Contract, probes: Iterable[Start], timeout: float, not_before: datetime | None = None) -> Captured:
+def recent(contract: Contract, probes: Iterable[Start], timeout: float, not_before: datetime | None = None) -> Capture:
     """A capture that may be two seconds old, so that open pages do not multiply questions; its age is what it says.
 
     `not_before`: what was sampled earlier is of no use. The epoch probe, which costs a consumer, is asked at most every
@@ -255,7 +259,7 @@ def recent(contract: Contract, probes: Iterable[Start], timeout: float, not_befo
     """
     key = (os.getpid(), contract.stream)
     now_ = time.monotonic()
-    at, kept = _recent.get(key, (0.0, Captured()))
+    at, kept = _recent.get(key, (0.0, Capture()))
     old = kept.broker is not None and not_before is not None and kept.broker.measured_at < not_before
     if at and not old and now_ - at < (_RECENT_SECONDS if kept.broker else _AWAY_SECONDS):
         return kept
@@ -270,7 +274,7 @@ def recent(contract: Contract, probes: Iterable[Start], timeout: float, not_befo
     return captured
 
 
-def _with_probe(captured: Captured, probed: Mapping[Partition, str | None]) -> Captured:
+def _with_probe(captured: Capture, probed: Mapping[Partition, str | None]) -> Capture:
     if captured.broker is None:
         return captured
     broker = captured.broker.value
@@ -293,34 +297,34 @@ def probe(starts: Iterable[Start], timeout: float = PROBE_SECONDS) -> dict[Parti
     One consumer asks for all partitions at once. A lane that never read a record has no epoch to ask for.
     """
     wanted = list(starts)
-    said: dict[Partition, str | None] = {Partition(x.topic, x.partition): None for x in wanted}
-    said.update({Partition(x.topic, x.partition): "" for x in wanted if x.leader_epoch is None})
+    answers: dict[Partition, str | None] = {Partition(x.topic, x.partition): None for x in wanted}
+    answers.update({Partition(x.topic, x.partition): "" for x in wanted if x.leader_epoch is None})
     asking = [x for x in wanted if x.leader_epoch is not None]
     if asking:
         with PartitionReader(Cluster.from_settings(), fetch_wait=0.02) as reader:
             try:
                 reader.assign(asking, timeout)
-                said.update(_listen(reader, {Partition(x.topic, x.partition) for x in asking}, timeout))
+                answers.update(_listen(reader, {Partition(x.topic, x.partition) for x in asking}, timeout))
             except BrokerError:
-                return said
-    return said
+                return answers
+    return answers
 
 
 def _listen(reader: PartitionReader, silent: set[Partition], timeout: float) -> dict[Partition, str | None]:
-    said: dict[Partition, str | None] = {}
+    answers: dict[Partition, str | None] = {}
     until = time.monotonic() + timeout
     while silent and time.monotonic() < until:
         for here, chunk in reader.read(1000, 0.1).items():
             if isinstance(chunk.fault, LogTruncated):
-                said[here] = chunk.fault.found
+                answers[here] = chunk.fault.found
             elif isinstance(chunk.fault, OffsetOutOfRange):
-                said[here] = (
+                answers[here] = (
                     ""  # its start moved on: earliest says so. An end that went back is truncation, by its epoch
                 )
             elif chunk.fault is None and (chunk.moved() or chunk.at_end):
-                said.setdefault(here, "")
+                answers.setdefault(here, "")
             silent.discard(here)
-    return said
+    return answers
 
 
 # ---- snapshots and bases --------------------------------------------------------------------------------------------
@@ -330,9 +334,9 @@ def store_snapshot(
     cur: Cursor,
     win: WindowId,
     kind: str,
-    captured: Captured,
+    captured: Capture,
     database: f.DatabaseIdentity | None,
-    behind: Sequence[f.Behind] = (),
+    behind: Sequence[f.RangeBehindCut] = (),
 ) -> int:
     """Appends a snapshot (ORIGIN, END or CHECK); returns its id. `behind` is what an END's cut leaves to the next."""
     broker = captured.broker.value if captured.broker else None
@@ -360,23 +364,23 @@ def append_basis(
     return int(row.generation)
 
 
-def read_basis(cur: Cursor, win: WindowId) -> f.Measured[f.Basis] | None:
+def read_basis(cur: Cursor, win: WindowId) -> f.MeasuredValue[f.Basis] | None:
     """The window's basis, all generations folded, measured when its newest one was recorded."""
     rows = cur.execute(sql.basis, {"win": win}).fetchall()
     later = frozenset(source_label(row) for row in cur.execute(sql.later_sources, {"win": win}).fetchall())
     basis = s.read_basis([(row.generation, row.facts) for row in rows], later)
-    return f.Measured(basis, rows[-1].recorded_at, f"basis generation {basis.generation}") if basis else None
+    return f.MeasuredValue(basis, rows[-1].recorded_at, f"basis generation {basis.generation}") if basis else None
 
 
-def read_end(cur: Cursor, win: WindowId) -> f.Measured[f.Broker] | None:
+def read_end(cur: Cursor, win: WindowId) -> f.MeasuredValue[f.Broker] | None:
     """What the broker said when the window was cut; None before, or where the shape is unknown (S15)."""
     row = cur.execute(sql.end_snapshot, {"win": win}).fetchone()
     if row is None or row.facts.get("schema") != s.SNAPSHOT or "broker" not in row.facts:
         return None
-    return f.Measured(s.read_broker(row.facts["broker"]), row.taken_at, "end snapshot")
+    return f.MeasuredValue(s.read_broker(row.facts["broker"]), row.taken_at, "end snapshot")
 
 
-def read_behind(cur: Cursor, win: WindowId) -> tuple[f.Behind, ...]:
+def read_behind(cur: Cursor, win: WindowId) -> tuple[f.RangeBehindCut, ...]:
     """What lay behind the window's cut when it was made; nothing where nobody wrote it down."""
     row = cur.execute(sql.end_snapshot, {"win": win}).fetchone()
     return s.read_behind(row.facts) if row is not None and row.facts.get("schema") == s.SNAPSHOT else ()

@@ -32,9 +32,19 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import NotFound, PassgateError, RunError
 from ingest.core.ids import SourceId, WindowId
-from ingest.db import Cursor, DatabaseGone, Refused, again, beside, one, read, statements, write
+from ingest.db import (
+    ConstraintViolated,
+    Cursor,
+    DatabaseGone,
+    beside,
+    fetch_one,
+    read,
+    retry_transaction,
+    statements,
+    write,
+)
 from ingest.failpoints import failpoint
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 from ingest.windows import raise_revisions
 
 log = logging.getLogger(__name__)
@@ -85,7 +95,7 @@ class WindowFailed(RunError):
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judgement:
     """A verdict not stored yet, and the revision it was measured at."""
 
     win: WindowId
@@ -93,7 +103,7 @@ class Judged:
     measurement: Measurement
 
     @classmethod
-    def of(cls, measurement: Measurement) -> Judged:
+    def of(cls, measurement: Measurement) -> Judgement:
         return cls(measurement.row.id, v.verdict(measurement.facts, measurement.at), measurement)
 
     @property
@@ -108,7 +118,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredVerdict:
     """A stored verdict. `name` is `flights/2013-01#7`. `new`: False for a PASS that was judged again, and stands."""
 
     id: int
@@ -135,7 +145,7 @@ def window_of(stream: str, run_name: str, window: int | None = None) -> WindowId
 
 def close_run(
     stream: str, run_name: str, actor: str, window: int | None = None, wait: timedelta = timedelta(0)
-) -> Stored:
+) -> StoredVerdict:
     """Judges the run's newest window (or one of them) and stores the verdict, whatever it says.
 
     After a PASS only a FAIL is stored: a PASS again is the one that stands, anything else raises PassStands. `wait`:
@@ -160,17 +170,17 @@ def close_run(
         time.sleep(0.25)
 
 
-def judge(win: WindowId) -> Judged:
+def judge(win: WindowId) -> Judgement:
     """Everything up to the verdict, with nothing stored but the bus's end and gaps' proofs."""
     contract, captured, refuted = _look(win)
     measurement = measure(win, captured, refuted)
     failpoint("close.after_reading")
     if measurement.ages():
         measurement = renewed(measurement, look.capture(contract, lanes(win)))
-    return Judged.of(measurement)
+    return Judgement.of(measurement)
 
 
-def _look(win: WindowId) -> tuple[Contract, look.Captured, dict[SourceId, int]]:
+def _look(win: WindowId) -> tuple[Contract, look.Capture, dict[SourceId, int]]:
     """What Kafka says of a cut window, and by source the offsets of gaps that a second reader found records in.
 
     What can be written down of it is: the bus's end, and gaps that are proven.
@@ -182,7 +192,7 @@ def _look(win: WindowId) -> tuple[Contract, look.Captured, dict[SourceId, int]]:
         raise NotCut(expected="a cut window", found=f"window {row.number} is {row.state}", next_step="cut it")
     if failed is not None:
         raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="open a new run")
-    contract = compiled(row.contract_id).contract
+    contract = compiled_contract(row.contract_id).contract
     read_bus_end(win, contract)
     failpoint("close.after_bus_end")
     refuted = gaps.prove(win)
@@ -190,14 +200,14 @@ def _look(win: WindowId) -> tuple[Contract, look.Captured, dict[SourceId, int]]:
     return contract, look.capture(contract, lanes(win)), refuted
 
 
-def store(judged: Judged, actor: str) -> Stored:
+def store(judged: Judgement, actor: str) -> StoredVerdict:
     """The verdict's transaction: it, the window's revision, the gate and the run's state, or nothing.
 
     A PASS that was judged again and is one is not stored: the one that stands is returned.
     """
     try:
-        stored = again(lambda: _store(judged, actor))
-    except Refused as refused:
+        stored = retry_transaction(lambda: _store(judged, actor))
+    except ConstraintViolated as refused:
         if refused.constraint != "verdict_facts_fresh":
             raise
         # whoever stored was stopped between the look at the age and COMMIT
@@ -207,7 +217,7 @@ def store(judged: Judged, actor: str) -> Stored:
     return stored
 
 
-def _too_old(judged: Judged, found: str) -> FactsTooOld:
+def _too_old(judged: Judgement, found: str) -> FactsTooOld:
     bound = w.age(judged.measurement.facts.rules.sample_max_age)
     return FactsTooOld(expected=f"facts at most {bound} old", found=found, next_step="close it again")
 
@@ -227,7 +237,7 @@ def read_bus_end(win: WindowId, contract: Contract) -> bool:
     """
     with read() as cur:
         earlier = cur.execute(sql.earlier_without_end, {"win": win}).fetchall()
-    if not all(_read_end(row.id, compiled(row.contract_id).contract) for row in earlier):
+    if not all(_read_end(row.id, compiled_contract(row.contract_id).contract) for row in earlier):
         return False
     failpoint("bus_end.after_earlier")
     return _read_end(win, contract)
@@ -247,7 +257,7 @@ def _read_end(win: WindowId, contract: Contract) -> bool:
         return False
     broker = captured.broker.value
     failpoint("bus_end.after_reading")
-    return again(lambda: _write_bus_end(win, broker))
+    return retry_transaction(lambda: _write_bus_end(win, broker))
 
 
 def _write_bus_end(win: WindowId, broker: f.Broker) -> bool:
@@ -277,7 +287,7 @@ def _write_bus_end(win: WindowId, broker: f.Broker) -> bool:
 # ---- storing --------------------------------------------------------------------------------------------------------
 
 
-def _store(judged: Judged, actor: str) -> Stored:
+def _store(judged: Judgement, actor: str) -> StoredVerdict:
     row = judged.measurement.row
     with write() as cur:
         newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
@@ -286,7 +296,7 @@ def _store(judged: Judged, actor: str) -> Stored:
         if cur.execute(sql.judged, {"win": judged.win, "revision": judged.revision}).fetchone() is None:
             raise _moved_on(cur, judged)
         failpoint("verdict.after_revision")
-        number = int(one(cur.execute(sql.next_number, {"run": row.run_id})).number)
+        number = int(fetch_one(cur.execute(sql.next_number, {"run": row.run_id})).number)
         stored = _insert(cur, judged, number, actor)
         failpoint("verdict.after_row")
         gate.follow(cur, judged.win, stored.id, judged.verdict.state is v.State.PASS, judged.measured_at)
@@ -301,7 +311,7 @@ def _store(judged: Judged, actor: str) -> Stored:
     return stored
 
 
-def _stands(cur: Cursor, judged: Judged, newest: Any) -> Stored:
+def _stands(cur: Cursor, judged: Judgement, newest: Any) -> StoredVerdict:
     """What shuts a gate (docs/design.md#gate) the enforcer looks for; a verdict takes nothing back but by a FAIL."""
     if newest.revision >= judged.revision:
         raise _moved_on(cur, judged)
@@ -313,7 +323,7 @@ def _stands(cur: Cursor, judged: Judged, newest: Any) -> Stored:
     row = judged.measurement.row
     cur.execute(sql.looked, {"win": judged.win, "revision": judged.revision})
     name, digest = f"{row.stream}/{row.run_name}#{newest.number}", bytes(newest.digest)
-    return Stored(newest.id, name, newest.number, judged.verdict, digest, newest.body["sentence"], new=False)
+    return StoredVerdict(newest.id, name, newest.number, judged.verdict, digest, newest.body["sentence"], new=False)
 
 
 MOST_NAMED = 100
@@ -327,7 +337,7 @@ def _record_fallen(cur: Cursor, row: Any, actor: str) -> None:
         record_act(cur, actor, "gate.shut", f"{row.stream}/{row.run_name}", gone[0].shut_why, detail)
 
 
-def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
+def _insert(cur: Cursor, judged: Judgement, number: int, actor: str) -> StoredVerdict:
     row, verdict = judged.measurement.row, judged.verdict
     sentence = diagnose(verdict, number).sentence
     body = v.body(verdict, number, sentence)
@@ -348,11 +358,11 @@ def _insert(cur: Cursor, judged: Judged, number: int, actor: str) -> Stored:
         "measured": verdict.measured_at,
         "valid": verdict.valid_until,
     }
-    stored = one(cur.execute(sql.insert_verdict, values))
-    return Stored(stored.id, f"{row.stream}/{row.run_name}#{number}", number, verdict, digest, sentence)
+    stored = fetch_one(cur.execute(sql.insert_verdict, values))
+    return StoredVerdict(stored.id, f"{row.stream}/{row.run_name}#{number}", number, verdict, digest, sentence)
 
 
-def _moved_on(cur: Cursor, judged: Judged) -> AnotherCloser:
+def _moved_on(cur: Cursor, judged: Judgement) -> AnotherCloser:
     """Names what came in between: somebody else's verdict, or only a fact."""
     newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
     beaten = newest if newest is not None and newest.revision >= judged.revision else None
@@ -393,7 +403,7 @@ LONG, REST = 2.0, 3
 _pauses: dict[WindowId, _Pause] = {}
 
 
-def close_due(clock: Callable[[], float] = time.monotonic) -> list[Stored]:
+def close_due(clock: Callable[[], float] = time.monotonic) -> list[StoredVerdict]:
     """Judges what is due, for contracts with close.auto; stores a verdict only where it says something new.
 
     Due: a cut window never judged, one whose revision has moved since, and, more and more rarely, a blocked one.
@@ -419,7 +429,7 @@ def _due(clock: Callable[[], float]) -> Iterator[WindowId]:
     yield from turns.of("blocked", [win for win in blocked if _pause(win).until <= clock()])
     contracts = {row.id: row.contract_id for row in rows if row.state == "OPEN"}
     for win in turns.of("open", grown(list(contracts))):
-        notice_partitions(win, compiled(contracts[win]).contract)
+        notice_partitions(win, compiled_contract(contracts[win]).contract)
         failpoint("close_due.after_partitions")
 
 
@@ -432,7 +442,7 @@ def _may_say_more(row: Any, now: float) -> bool:
 
 @lru_cache(maxsize=4096)
 def _auto(contract_id: int) -> bool:
-    return compiled(contract_id).contract.close.auto
+    return compiled_contract(contract_id).contract.close.auto
 
 
 def _pause(win: WindowId) -> _Pause:
@@ -467,7 +477,7 @@ class _Turns:
                 return
 
 
-def _close_due_window(win: WindowId, now: float) -> Stored | None:
+def _close_due_window(win: WindowId, now: float) -> StoredVerdict | None:
     began = time.monotonic()
     try:
         with alone(win) as mine:
@@ -494,7 +504,7 @@ def alone(win: WindowId) -> Iterator[bool]:
 
     Not for a person's close: it is not turned away by a judge that got stuck, and of two verdicts one is stored (S12).
     """
-    again(lambda: _write_judge(win))
+    retry_transaction(lambda: _write_judge(win))
     failpoint("alone.after_row")
     with beside(JUDGE_SECONDS) as held:
         yield held.execute(sql.judge_alone, {"win": win}).fetchone() is not None
@@ -505,7 +515,7 @@ def _write_judge(win: WindowId) -> None:
         cur.execute(sql.judge_row, {"win": win})
 
 
-def _judged_by_itself(win: WindowId, began: float) -> Stored | None:
+def _judged_by_itself(win: WindowId, began: float) -> StoredVerdict | None:
     if _says_the_same(_pause(win).counted):
         return None
     failpoint("close_due.after_look")
@@ -529,7 +539,7 @@ def _say_unjudged(win: WindowId, why: str | None) -> None:
     with read() as cur:
         told = cur.execute(sql.told_unjudged, {"win": win}).fetchone()
     if told is not None and told.unjudged_why != why:
-        again(lambda: _write_unjudged(win, why))
+        retry_transaction(lambda: _write_unjudged(win, why))
 
 
 def _write_unjudged(win: WindowId, why: str | None) -> None:
@@ -549,10 +559,10 @@ def _says_the_same(counted: Measurement | None) -> bool:
     measurement = renewed(counted, captured)
     if refuted or measurement is counted:
         return False
-    return not worth_storing(Judged.of(measurement))
+    return not worth_storing(Judgement.of(measurement))
 
 
-def worth_storing(judged: Judged) -> bool:
+def worth_storing(judged: Judgement) -> bool:
     """Not while lanes merely work, and not what the newest verdict says already.
 
     PASS and FAIL always are; after a PASS only FAIL, and a PASS again, which is noted and not stored. A window cut
@@ -589,6 +599,6 @@ def _moves(check: c.Check) -> bool:
 
 
 __all__ = [
-    "AnotherCloser", "FactsTooOld", "Judged", "NotCut", "PassStands", "PassgateError", "Stored", "WindowFailed",
-    "checks_now", "close_run", "diagnosis_now", "close_due", "judge", "store", "window_of",
+    "AnotherCloser", "FactsTooOld", "Judgement", "NotCut", "PassStands", "PassgateError", "StoredVerdict",
+    "WindowFailed", "checks_now", "close_run", "diagnosis_now", "close_due", "judge", "store", "window_of",
 ]  # fmt: skip

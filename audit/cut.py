@@ -15,9 +15,9 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract, Totals
 from ingest.core.errors import BrokerError, NotFound, RunError
 from ingest.core.ids import WindowId
-from ingest.db import Cursor, Refused, again, read, statements, write
+from ingest.db import ConstraintViolated, Cursor, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 from ingest.windows import cut_position, leave_position
 
 sql = statements("audit", "cut")
@@ -59,7 +59,7 @@ class WindowCut:
     win: WindowId
     window: int
     cuts: dict[str, int]
-    behind: tuple[f.Behind, ...] = ()
+    behind: tuple[f.RangeBehindCut, ...] = ()
 
 
 def cut_run(
@@ -81,7 +81,7 @@ def cut_run(
         return _same(row, totals or {})
     if totals:
         declare_totals(stream, run_name, totals, actor)
-    contract = compiled(row.contract_id).contract
+    contract = compiled_contract(row.contract_id).contract
     if contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
         raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then cut")
     failpoint("cut.after_totals")
@@ -94,7 +94,7 @@ def cut_run(
     if captured.broker is None:
         raise BrokerError(expected="the last stable offsets", found=captured.why, next_step="see whether Kafka is up")
     broker = captured.broker.value
-    return again(lambda: _cut_window(row, actor, captured, broker))
+    return retry_transaction(lambda: _cut_window(row, actor, captured, broker))
 
 
 def _wait_for_transactions(contract: Contract, until: float, clock: Callable[[], float]) -> None:
@@ -142,7 +142,7 @@ def _cuts(cur: Cursor, win: WindowId) -> dict[str, int]:
     return {look.source_label(row): row.end_offset for row in rows if row.end_offset is not None}
 
 
-def _cut_window(row: Any, actor: str, captured: look.Captured, broker: f.Broker) -> WindowCut:
+def _cut_window(row: Any, actor: str, captured: look.Capture, broker: f.Broker) -> WindowCut:
     """Position rows are locked in source order, so a batch under way lands wholly on one side of its cut."""
     with write() as cur:
         cur.execute(sql.lock_window, {"win": row.win})  # a door binds its source under a share lock on this row
@@ -199,17 +199,19 @@ def _lso(source: Any, broker: f.Broker) -> int:
     return log.lso
 
 
-def _behind(cur: Cursor, sources: Sequence[Any], cuts: Mapping[str, int], broker: f.Broker) -> tuple[f.Behind, ...]:
+def _behind(
+    cur: Cursor, sources: Sequence[Any], cuts: Mapping[str, int], broker: f.Broker
+) -> tuple[f.RangeBehindCut, ...]:
     """Acknowledged offsets that the cut leaves to the next window because an open transaction stood before them."""
     logs = broker.inbox.partitions if broker.inbox else {}
-    found = []
+    ranges_behind = []
     for source in sources:
         log, cut = logs.get(source.partition), cuts.get(look.source_label(source))
         if source.kind != "topic" or _is_gone(source, broker) or log is None or cut is None or not f.is_held(log):
             continue
         if (end := log.high_watermark or 0) > cut:
-            found.append((source, f.Behind(look.source_label(source), cut, end)))
-    return tuple(replace(behind, since=_held_since(cur, source, logs)) for source, behind in found)
+            ranges_behind.append((source, f.RangeBehindCut(look.source_label(source), cut, end)))
+    return tuple(replace(behind, since=_held_since(cur, source, logs)) for source, behind in ranges_behind)
 
 
 def _held_since(cur: Cursor, source: Any, logs: Mapping[int, f.PartitionLog]) -> Any:
@@ -233,8 +235,8 @@ def declare_totals(stream: str, run_name: str, totals: Mapping[str, int], actor:
         _check_same(row, totals)
         return
     try:
-        again(lambda: _declare(row, totals, actor))
-    except Refused as refused:
+        retry_transaction(lambda: _declare(row, totals, actor))
+    except ConstraintViolated as refused:
         if refused.constraint != "control_total_before_cut":
             raise
         _check_same(row, totals)  # somebody cut it in between
@@ -252,7 +254,7 @@ def _declare(row: Any, totals: Mapping[str, int], actor: str) -> None:
 
 
 def _check_totals(row: Any, totals: Mapping[str, int]) -> None:
-    contract = compiled(row.contract_id).contract
+    contract = compiled_contract(row.contract_id).contract
     known = {event.name for event in contract.events}
     for event_class, declared in totals.items():
         if known and event_class not in known:

@@ -23,19 +23,19 @@ from audit.core.snapshot import read_basis
 from audit.measure import lanes_of
 from ingest.core.errors import PassgateError
 from ingest.core.ids import StreamId, WindowId
-from ingest.db import DatabaseGone, Refused, again, prepared, read, statements, write
+from ingest.db import ConstraintViolated, DatabaseGone, prepared, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Partition, Start
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
-__all__ = ["Code", "Enforced", "GateDecision", "decide_gate", "enforce_due"]
+__all__ = ["Code", "GateCheck", "GateDecision", "decide_gate", "enforce_due"]
 
 log = logging.getLogger(__name__)
 sql = statements("audit", "enforce")
 
 
 @dataclass(frozen=True)
-class Enforced:
+class GateCheck:
     """What became of one open gate: "extended", "shut" or "unmeasured", and why."""
 
     win: WindowId
@@ -46,7 +46,7 @@ class Enforced:
 # ---- re-checking ----------------------------------------------------------------------------------------------------
 
 
-def enforce_due() -> list[Enforced]:
+def enforce_due() -> list[GateCheck]:
     """Re-checks gates whose `recheck` is over, or that are contradicted. Kafka and the database are asked once for all
     of them; only what has to be shut is done one by one.
 
@@ -77,7 +77,7 @@ def _by_contract(rows: Iterable[Any]) -> dict[Contracted, list[Any]]:
     return due
 
 
-def _enforce(due: Mapping[Contracted, list[Any]]) -> list[Enforced]:
+def _enforce(due: Mapping[Contracted, list[Any]]) -> list[GateCheck]:
     """`due`: gates by their stream and contract."""
     gate.end_readers()
     failpoint("enforce.after_readers")
@@ -90,7 +90,7 @@ def _enforce(due: Mapping[Contracted, list[Any]]) -> list[Enforced]:
 
 @lru_cache(maxsize=4096)
 def _recheck(contract_id: int) -> timedelta:
-    return compiled(contract_id).contract.gate.recheck
+    return compiled_contract(contract_id).contract.gate.recheck
 
 
 @dataclass
@@ -133,14 +133,14 @@ def _rounds(due: Mapping[Contracted, list[Any]]) -> list[_Round]:
     return rounds
 
 
-def _enforced(looked: _Round) -> list[Enforced]:
+def _enforced(looked: _Round) -> list[GateCheck]:
     """One stream's trouble extends none of its gates, and leaves the others' alone."""
-    contracts = {key: compiled(key[1]).contract for key in looked.gates}
+    contracts = {key: compiled_contract(key[1]).contract for key in looked.gates}
     captured = look.logs(contracts, looked.starts.values())
     failpoint("enforce.after_capture")
     rows = [row for gates in looked.gates.values() for row in gates]
     bases, ranges = _standing([row.win for row in rows])
-    found: dict[WindowId, Enforced] = {}
+    checks: dict[WindowId, GateCheck] = {}
     for depth in sorted({row.depth for row in rows}):  # a context's lease is extended before what was built on it
         some = [row for row in rows if row.depth == depth]
         contexts = _contexts([row.win for row in some]) if depth else {}
@@ -154,19 +154,19 @@ def _enforced(looked: _Round) -> list[Enforced]:
             )
             for row in some
         }
-        found |= _follow(some, seen, captured)
+        checks |= _follow(some, seen, captured)
         failpoint("enforce.after_depth")
     failpoint("enforce.after_depths")
     gate.end_readers()
     failpoint("enforce.after_ending")
-    answers = [found[row.win] for row in rows]
+    answers = [checks[row.win] for row in rows]
     _write_down(rows, answers)
     return answers
 
 
 def _follow(
-    rows: Sequence[Any], seen: dict[WindowId, Enforced], captured: Mapping[Contracted, look.Captured]
-) -> dict[WindowId, Enforced]:
+    rows: Sequence[Any], seen: dict[WindowId, GateCheck], captured: Mapping[Contracted, look.Capture]
+) -> dict[WindowId, GateCheck]:
     """What was seen becomes so: gates are shut, and the others' leases extended."""
     for row in rows:
         if seen[row.win].outcome == "shut":
@@ -175,7 +175,7 @@ def _follow(
     failpoint("enforce.after_shuts")
     holding = [row for row in rows if seen[row.win].outcome == "extended"]
     overtaken = {row.win for row in holding} - _extend(holding, captured)
-    return seen | {win: Enforced(win, "unmeasured", OVERTAKEN) for win in overtaken}
+    return seen | {win: GateCheck(win, "unmeasured", OVERTAKEN) for win in overtaken}
 
 
 OVERTAKEN = "what was seen is too old, or a verdict, a contradiction or a context's end came in between"
@@ -209,34 +209,34 @@ def _range(row: Any) -> core.Range:
 
 def _seen(
     row: Any,
-    captured: look.Captured,
+    captured: look.Capture,
     basis: f.Basis | None,
     ranges: Sequence[core.Range],
     contexts: Sequence[tuple[core.Context, datetime]],
-) -> Enforced:
+) -> GateCheck:
     """Decides on what was asked of Kafka and read of the ledger whether a gate is extended or shut. Writes nothing."""
     fallen = core.fallen([context for context, _ in contexts])
     if fallen:  # whatever Kafka says
-        return Enforced(row.win, "shut", w.listed(fallen))
+        return GateCheck(row.win, "shut", w.listed(fallen))
     if captured.broker is None:
-        return Enforced(row.win, "unmeasured", captured.why)
+        return GateCheck(row.win, "unmeasured", captured.why)
     if basis is None:
-        return Enforced(row.win, "unmeasured", "the basis has a shape this version does not know")
+        return GateCheck(row.win, "unmeasured", "the basis has a shape this version does not know")
     broker = captured.broker.value
     objections = core.objections(basis, broker, ranges, row.contradictions)
     if objections:
-        return Enforced(row.win, "shut", w.listed(objections))
+        return GateCheck(row.win, "shut", w.listed(objections))
     silent = core.unanswered(broker, ranges)
     if silent:
-        return Enforced(row.win, "unmeasured", w.sources(silent))
+        return GateCheck(row.win, "unmeasured", w.sources(silent))
     closed = [name for context, now in contexts for name in core.unsure([context], now)]
     if closed:
-        return Enforced(row.win, "unmeasured", f"its context {w.listed(closed)} is not open")
+        return GateCheck(row.win, "unmeasured", f"its context {w.listed(closed)} is not open")
     lost = core.lost_anchors(broker, ranges)
-    return Enforced(row.win, "extended", f"REPLAY_ANCHOR_LOST {w.sources(lost)}" if lost else "")
+    return GateCheck(row.win, "extended", f"REPLAY_ANCHOR_LOST {w.sources(lost)}" if lost else "")
 
 
-def _extend(rows: Sequence[Any], captured: Mapping[Contracted, look.Captured]) -> set[int]:
+def _extend(rows: Sequence[Any], captured: Mapping[Contracted, look.Capture]) -> set[int]:
     """The windows whose gates stay open: none where a verdict or a contradiction came in this very moment, and none by
     what was seen longer ago than a re-check may take."""
     looks = [captured[row.stream_id, row.contract_id].broker for row in rows]
@@ -244,14 +244,14 @@ def _extend(rows: Sequence[Any], captured: Mapping[Contracted, look.Captured]) -
         "wins": [row.win for row in rows],
         "verdicts": [row.verdict_id for row in rows],
         "measured": [seen.measured_at for seen in looks if seen is not None],
-        "leases": [gate.lease(compiled(row.contract_id).contract) for row in rows],
+        "leases": [gate.lease(compiled_contract(row.contract_id).contract) for row in rows],
         "rechecks": [_recheck(row.contract_id) for row in rows],
     }
     if not rows:
         return set()
     try:
-        return again(lambda: _extended(values))
-    except Refused as refused:
+        return retry_transaction(lambda: _extended(values))
+    except ConstraintViolated as refused:
         log.info("gates not extended, the next look will: %s", refused)
         return set()
 
@@ -261,13 +261,13 @@ def _extended(values: Mapping[str, Any]) -> set[int]:
         return {row.win for row in cur.execute(sql.extend, values).fetchall()}
 
 
-def _write_down(rows: Sequence[Any], found: Sequence[Enforced]) -> None:
+def _write_down(rows: Sequence[Any], found: Sequence[GateCheck]) -> None:
     """Notes on each stream's row when its gates were re-checked and with what outcome: System shows it."""
     outcomes: dict[StreamId, set[str]] = defaultdict(set)
     for row, answer in zip(rows, found, strict=True):
         outcomes[row.stream_id].add(f"{answer.outcome}: {answer.why}" if answer.why else answer.outcome)
     values = {"streams": list(outcomes), "outcomes": [w.listed(sorted(said)) for said in outcomes.values()]}
-    again(lambda: _write_looks(values))
+    retry_transaction(lambda: _write_looks(values))
 
 
 def _write_looks(values: dict[str, Any]) -> None:
@@ -275,16 +275,16 @@ def _write_looks(values: dict[str, Any]) -> None:
         cur.execute(sql.looked, values)
 
 
-def _shut(row: Any, why: str) -> Enforced:
+def _shut(row: Any, why: str) -> GateCheck:
     """Shuts for good. Who reads is ended after the commit, and the act's row is written then (gate.end_readers)."""
     try:
-        again(lambda: _write_shut(row.win, why))
+        retry_transaction(lambda: _write_shut(row.win, why))
     except DatabaseGone:
         raise
     except PassgateError as error:  # one gate's trouble is not another's
         log.warning("gate of window %s not shut: %s", row.win, error)
-        return Enforced(row.win, "unmeasured", str(error))
-    return Enforced(row.win, "shut", why)
+        return GateCheck(row.win, "unmeasured", str(error))
+    return GateCheck(row.win, "shut", why)
 
 
 def _write_shut(win: WindowId, why: str) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from ingest.db import again, one, statements, write
+from ingest.db import fetch_one, retry_transaction, statements, write
 
 sql = statements("audit", "forget")
 
@@ -20,19 +20,19 @@ MOST = 50_000
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class ForgottenRows:
     """Rows that were let go of."""
 
     gate_decisions: int
     foreign_bytes: int
 
 
-def forget() -> Forgotten:
+def forget() -> ForgottenRows:
     """One bounded step of each."""
     decisions = _after(settings.PASSGATE_KEEP_GATE_DECISIONS_DAYS)
     foreign = _after(settings.PASSGATE_KEEP_FOREIGN_BYTES_DAYS)
-    done = again(lambda: _run(sql.gate_decisions, decisions))
-    return Forgotten(done, again(lambda: _run(sql.foreign_bytes, foreign)))
+    done = retry_transaction(lambda: _run(sql.gate_decisions, decisions))
+    return ForgottenRows(done, retry_transaction(lambda: _run(sql.foreign_bytes, foreign)))
 
 
 def _after(days: int) -> timedelta | None:
@@ -43,4 +43,4 @@ def _run(statement: str, older: timedelta | None) -> int:
     if older is None:
         return 0
     with write() as cur:
-        return int(one(cur.execute(statement, {"older": older, "most": MOST})).n)
+        return int(fetch_one(cur.execute(statement, {"older": older, "most": MOST})).n)

@@ -17,7 +17,7 @@ from typing import Any
 from audit.capture import admin
 from ingest.core.errors import BrokerError
 from ingest.core.ids import SourceId, WindowId
-from ingest.db import again, read, statements, write_apart
+from ingest.db import read, retry_transaction, statements, write_apart
 from ingest.failpoints import failpoint
 from ingest.kafka import Cluster, Partition, PartitionReader, Start
 from ingest.windows import raise_revisions
@@ -106,7 +106,7 @@ def _prove_source(win: WindowId, source: SourceId, rows: Sequence[Any], proven: 
     covered = [row for row, span in zip(rows, spans, strict=True) if _covered(span, empty)]
     fresh = [row for row in covered if row.state == "CLAIMED"]
     if fresh:
-        proven |= again(lambda: _write(win, source, fresh, ended))
+        proven |= retry_transaction(lambda: _write(win, source, fresh, ended))
     if not filled and len(covered) == len(rows):
         _remember(win, source, proven)
     return filled

@@ -20,9 +20,9 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract, GateUnit
 from ingest.core.ids import RunId, WindowId
 from ingest.core.lease import RECHECKS_A_LEASE
-from ingest.db import Cursor, again, one, read, statements, write
+from ingest.db import Cursor, fetch_one, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 sql = statements("audit", "gate")
 
@@ -42,7 +42,7 @@ def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: 
     """
     row = cur.execute(sql.window, {"win": win}).fetchone()
     assert row is not None
-    contract = compiled(row.contract_id).contract
+    contract = compiled_contract(row.contract_id).contract
     whole_run = contract.gate.unit is GateUnit.RUN
     if not passed:
         scope = {"run": row.run_id, "win": None if whole_run else win}
@@ -139,9 +139,9 @@ def end_readers() -> int:
     if not owed:
         return 0
     with read() as cur:  # one statement is its own transaction
-        ended = int(one(cur.execute(sql.end_readers, {"before": owed[0].now})).ended)
+        ended = int(fetch_one(cur.execute(sql.end_readers, {"before": owed[0].now})).ended)
     failpoint("readers.after_ending")
-    again(lambda: _write_down(owed, ended))
+    retry_transaction(lambda: _write_down(owed, ended))
     return ended
 
 

@@ -16,15 +16,15 @@ from psycopg import sql as pgsql
 
 from audit import capture as look
 from audit.core import facts as f
-from ingest.core.contract import Contract, Empty, Totals
+from ingest.core.contract import Contract, EmptyWindowRule, Totals
 from ingest.core.errors import NotFound
 from ingest.core.ids import SourceId, WindowId
-from ingest.core.leaf import leaf_of
+from ingest.core.leaf import table_partition
 from ingest.core.reason import Decision
 from ingest.db import Cursor, read, read_snapshot, statements
 from ingest.kafka import Start
 from ingest.projections.base import load_projection
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 sql = statements("audit", "measure")
 T = TypeVar("T")
@@ -69,18 +69,18 @@ def lanes_of(wins: Sequence[WindowId]) -> dict[WindowId, list[Start]]:
     return found
 
 
-def measure(win: WindowId, captured: look.Captured, refuted: Mapping[SourceId, int] | None = None) -> Measurement:
+def measure(win: WindowId, captured: look.Capture, refuted: Mapping[SourceId, int] | None = None) -> Measurement:
     """`captured` was asked of Kafka before; `refuted` are offsets by source that a second reader found in gaps."""
     with read_snapshot() as cur:
         cur.execute(sql.room)
         row = window_row(cur, win)
-        contract = compiled(row.contract_id).contract
-        facts = _Reading(cur, row, look.clock(cur)).facts(contract, captured, refuted or {})
+        contract = compiled_contract(row.contract_id).contract
+        facts = _WindowReading(cur, row, look.clock(cur)).facts(contract, captured, refuted or {})
         at = look.clock(cur)
     return Measurement(facts, at, row)
 
 
-def renewed(measurement: Measurement, captured: look.Captured) -> Measurement:
+def renewed(measurement: Measurement, captured: look.Capture) -> Measurement:
     """The same counts at a later time, beside `captured`, which was asked of Kafka after they were made.
 
     Whatever changes a fact of a cut window raises its revision in its own transaction, so one that has not moved says
@@ -97,7 +97,7 @@ def renewed(measurement: Measurement, captured: look.Captured) -> Measurement:
     return Measurement(facts, at, before)
 
 
-def restamped(row: Any, facts: f.WindowFacts, captured: look.Captured, at: datetime) -> f.WindowFacts:
+def restamped(row: Any, facts: f.WindowFacts, captured: look.Capture, at: datetime) -> f.WindowFacts:
     """Counts that are known to be unchanged at `at`, with Kafka's new answers.
 
     Which Postgres this is, where lanes stand, and whether the context does, is read anew: nobody's revision says that a
@@ -106,7 +106,7 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Captured, at: datet
     """
     bus = facts.basis.value.broker if facts.basis else None
     with read() as cur:
-        database = f.Measured(look.database_identity(cur), at, "postgres")
+        database = f.MeasuredValue(look.database_identity(cur), at, "postgres")
         stand = _positions(cur, row, bus)
         pinned = _pins(cur, row.id)
         stopped = _stopped_publishing(cur, row.id)
@@ -153,7 +153,7 @@ def _moved(source: Standing, stand: Mapping[str, Any]) -> Standing:
     return replace(source, position=max(source.position, row.next_offset), stop=_stop(row))
 
 
-def _ends(captured: look.Captured) -> dict[str, int | None]:
+def _ends(captured: look.Capture) -> dict[str, int | None]:
     """Where an open window's lanes could be now, by label."""
     inbox = captured.broker.value.inbox if captured.broker else None
     return {f.inbox_label(number): log.lso for number, log in inbox.partitions.items()} if inbox else {}
@@ -169,14 +169,14 @@ def rules(contract: Contract) -> f.CloseRules:
         discard_max=close.discard_max,
         missing_max=Share(str(close.missing_max)),
         ambiguous_max=Share(str(close.ambiguous_max)),
-        empty_waivable=close.empty is Empty.WAIVER,
+        empty_waivable=close.empty is EmptyWindowRule.WAIVER,
         totals_required=close.totals is Totals.REQUIRED,
         required=tuple(event.name for event in contract.events if event.required),
         contexts=tuple(context.name for context in contract.contexts),
     )
 
 
-class _Reading:
+class _WindowReading:
     """One reading of one window: every value carries the time at which its transaction began to look."""
 
     def __init__(self, cur: Cursor, row: Any, at: datetime) -> None:
@@ -185,7 +185,7 @@ class _Reading:
         self._at = at
         self._keys = {"win": row.id, "run": row.run_id, "stream": row.stream_id}
 
-    def facts(self, contract: Contract, captured: look.Captured, refuted: Mapping[SourceId, int]) -> f.WindowFacts:
+    def facts(self, contract: Contract, captured: look.Capture, refuted: Mapping[SourceId, int]) -> f.WindowFacts:
         basis = look.read_basis(self._cur, self._row.id)
         receipts = self._rows(sql.receipts)
         inbox = self._seen(self._inbox(receipts, captured, refuted))
@@ -211,8 +211,8 @@ class _Reading:
             behind=look.read_behind(self._cur, self._row.id),
         )
 
-    def _seen(self, value: T, source: str = "ledger") -> f.Measured[T]:
-        return f.Measured(value, self._at, source)
+    def _seen(self, value: T, source: str = "ledger") -> f.MeasuredValue[T]:
+        return f.MeasuredValue(value, self._at, source)
 
     def _rows(self, statement: str, **more: object) -> list[Any]:
         return self._cur.execute(statement, self._keys | more).fetchall()
@@ -222,7 +222,7 @@ class _Reading:
 
     def _in_leaf(self, statement: str) -> str:
         """The statement with the name of the table partition that holds this run's events filled in for {leaf}."""
-        return statement.format(leaf=leaf_of("event", self._row.run_id))
+        return statement.format(leaf=table_partition("event", self._row.run_id))
 
     def _name(self) -> f.WindowName:
         row = self._row
@@ -239,17 +239,17 @@ class _Reading:
         )
 
     def _inbox(
-        self, receipts: list[Any], captured: look.Captured, refuted: Mapping[SourceId, int]
+        self, receipts: list[Any], captured: look.Capture, refuted: Mapping[SourceId, int]
     ) -> tuple[f.SourceLedger, ...]:
         strays = {row.source_id: row for row in self._rows(sql.strays)}
         ends = _ends(captured)
-        found = []
+        lines = []
         for row in self._rows(sql.inbox):
             mine = [x for x in receipts if x.source_id == row.source_id]
             stray = strays.pop(row.source_id, None)
             ledger = _ledger(row, mine, stray.n if stray else 0, refuted.get(row.source_id, 0))
-            found.append(replace(ledger, target=ends.get(ledger.label)))
-        return (*found, *(_only_strays(row, self._at) for row in strays.values()))
+            lines.append(replace(ledger, target=ends.get(ledger.label)))
+        return (*lines, *(_only_strays(row, self._at) for row in strays.values()))
 
     def _bus(self, broker: f.Broker) -> tuple[f.BusPosition, ...]:
         rows = self._rows(sql.bus, cluster_id=broker.cluster_id, topic_id=broker.bus.topic_id)
@@ -289,12 +289,12 @@ class _Reading:
             batches.newest,
         )
 
-    def _publishing(self) -> f.Publishing:
+    def _publishing(self) -> f.PublishFacts:
         places = self._row_of(self._in_leaf(sql.places))
         rows = self._rows(sql.attempts)
         attempts = {row.state: (row.attempts, row.events) for row in rows}
         copies = self._row_of(sql.copies)
-        return f.Publishing(
+        return f.PublishFacts(
             events=places.events,
             placed_once=places.placed,
             placed_more=0,  # the key of `place` allows one
@@ -329,7 +329,10 @@ class _Reading:
 
     def _truth_table(self, table: str, classes: Sequence[str] | None) -> f.TruthTable:
         named = pgsql.Identifier(*table.split(".")).as_string(self._cur)
-        leaves = {"leaf": leaf_of("event", self._row.run_id), "effects": leaf_of("effect", self._row.run_id)}
+        leaves = {
+            "leaf": table_partition("event", self._row.run_id),
+            "effects": table_partition("effect", self._row.run_id),
+        }
         (row,) = self._rows(sql.truth.format(table=named, **leaves), classes=None if classes is None else list(classes))
         return f.TruthTable(table, row.taken, row.missing, row.surplus)
 
@@ -351,10 +354,10 @@ def _pins(cur: Cursor, win: WindowId) -> tuple[f.PinnedVerdict, ...]:
 
 
 def committed_beside(
-    captured: look.Captured,
-    inbox: f.Measured[tuple[f.SourceLedger, ...]] | None,
-    bus: f.Measured[tuple[f.BusPosition, ...]] | None,
-) -> f.Measured[tuple[f.Committed, ...]] | None:
+    captured: look.Capture,
+    inbox: f.MeasuredValue[tuple[f.SourceLedger, ...]] | None,
+    bus: f.MeasuredValue[tuple[f.BusPosition, ...]] | None,
+) -> f.MeasuredValue[tuple[f.CommitFact, ...]] | None:
     """Positions must have been read after the commits, so that a lane at work is never seen behind its own commit."""
     if captured.committed is None:
         return None
@@ -362,11 +365,11 @@ def committed_beside(
     positions = {s.label: s.position for s in (inbox.value if inbox else ())}
     positions |= {b.label: b.position for b in (bus.value if bus else ())}
     pairs = tuple(
-        f.Committed(label, said[label], at, said[label] if label in captured.ours else None)
+        f.CommitFact(label, said[label], at, said[label] if label in captured.ours else None)
         for label, at in positions.items()
         if label in said
     )
-    return f.Measured(pairs, captured.committed.measured_at, captured.committed.source)
+    return f.MeasuredValue(pairs, captured.committed.measured_at, captured.committed.source)
 
 
 def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.SourceLedger:

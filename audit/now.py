@@ -23,8 +23,8 @@ from audit import measure as m
 from audit.core import facts as f
 from audit.core import verdict as v
 from ingest.core.ids import WindowId
-from ingest.db import Cursor, again, read, statements, write
-from ingest.streams import compiled
+from ingest.db import Cursor, read, retry_transaction, statements, write
+from ingest.streams import compiled_contract
 
 sql = statements("audit", "now")
 
@@ -35,7 +35,7 @@ QUICK, SHARE = 0.5, 20
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFacts:
     """Facts as somebody counted them. `age` is in seconds by the database's clock, `took` what counting took."""
 
     fingerprint: str
@@ -61,7 +61,7 @@ def checks_now(win: WindowId) -> v.Verdict:
         kept = _kept(cur, win)
     if kept is not None and kept.may_stand():
         return v.verdict(kept.facts, kept.counted_at + timedelta(seconds=kept.age))
-    contract = compiled(row.contract_id).contract
+    contract = compiled_contract(row.contract_id).contract
     captured = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, _newest(win) if row.state == "CUT" else None)
     fingerprint, at = _fingerprint(win)
     if kept is not None and kept.fingerprint == fingerprint:
@@ -78,7 +78,7 @@ def checks_now(win: WindowId) -> v.Verdict:
     return v.verdict(measurement.facts, measurement.at)
 
 
-def kept_checks(win: WindowId) -> tuple[Kept, bool] | None:
+def kept_checks(win: WindowId) -> tuple[KeptFacts, bool] | None:
     """What was counted last, by whichever process, and whether every fact of the ledger is still as it was then."""
     with read() as cur:
         kept = _kept(cur, win)
@@ -87,7 +87,7 @@ def kept_checks(win: WindowId) -> tuple[Kept, bool] | None:
 
 def forget(win: WindowId) -> None:
     """The next look counts anew: somebody has just acted on the window."""
-    again(lambda: _write(sql.forget, {"win": win}))
+    retry_transaction(lambda: _write(sql.forget, {"win": win}))
 
 
 def _newest(win: WindowId) -> datetime | None:
@@ -117,17 +117,17 @@ def _decoder() -> msgspec.json.Decoder[f.WindowFacts]:
     return msgspec.json.Decoder(f.WindowFacts)
 
 
-def _kept(cur: Cursor, win: WindowId) -> Kept | None:
+def _kept(cur: Cursor, win: WindowId) -> KeptFacts | None:
     row = cur.execute(sql.kept, {"win": win, "shape": _shape()}).fetchone()
     if row is None:
         return None
     facts = _decoder().decode(row.facts)
-    return Kept(row.fingerprint, facts, row.counted_at, (row.now - row.counted_at).total_seconds(), row.took)
+    return KeptFacts(row.fingerprint, facts, row.counted_at, (row.now - row.counted_at).total_seconds(), row.took)
 
 
 def _keep(win: WindowId, fingerprint: str, facts: f.WindowFacts, at: datetime, took: float) -> None:
     values = {"win": win, "shape": _shape(), "fingerprint": fingerprint, "facts": msgspec.json.encode(facts)}
-    again(lambda: _write(sql.keep, values | {"at": at, "took": took}))
+    retry_transaction(lambda: _write(sql.keep, values | {"at": at, "took": took}))
 
 
 def _write(statement: str, values: Mapping[str, object]) -> None:

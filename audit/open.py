@@ -17,12 +17,12 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, NotFound, RunError
 from ingest.core.ids import RunId, StreamId, WindowId
-from ingest.core.posture import Unfit, unfit_bus, unfit_inbox, unmeasured
+from ingest.core.posture import TopicFault, unfit_bus, unfit_inbox, unmeasured
 from ingest.core.visible import is_printable
-from ingest.db import Cursor, Refused, again, one, read, statements, write
+from ingest.db import ConstraintViolated, Cursor, fetch_one, read, retry_transaction, statements, write
 from ingest.projections.base import check_projection
 from ingest.retire import retire_others
-from ingest.streams import Loaded, compiled, newest_contract
+from ingest.streams import CompiledContract, compiled_contract, newest_contract
 from ingest.windows import bind_window, ensure_position, ensure_source, is_known
 
 sql = statements("audit", "open")
@@ -68,7 +68,7 @@ class RunNameInvalid(RunError):
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedRun:
     """`result`: "created" or "same" (it was there, with this contract). `name` is `flights/2013-01`."""
 
     result: str
@@ -87,7 +87,7 @@ class Opened:
 
 def open_run(
     stream: str, run_name: str, actor: str, contract: str | None = None, pins: Mapping[str, str] | None = None
-) -> Opened:
+) -> OpenedRun:
     """Opens `stream/run_name`, or finds it open. `contract`: a version or hex digest; None: the newest.
 
     `pins` names a verdict (`weather/2013-01#1`) per context; without it the newest PASS of the context's stream is it.
@@ -104,8 +104,8 @@ def open_run(
         check_projection(projection.class_path, projection.tables)
     captured, broker = _measured(loaded.contract)
     try:
-        return again(lambda: _open(loaded, run_name, actor, captured, broker, pins or {}))
-    except (Refused, AnotherRunOpen) as refused:
+        return retry_transaction(lambda: _open(loaded, run_name, actor, captured, broker, pins or {}))
+    except (ConstraintViolated, AnotherRunOpen) as refused:
         return _raced(refused, stream, run_name, contract)
 
 
@@ -119,12 +119,12 @@ def _check_run_name(run_name: str) -> None:
         raise RunNameInvalid(expected=f"1 to {RUN_NAME_BYTES} printable bytes", found=repr(run_name)[:80])
 
 
-def _existing(stream: str, run_name: str, contract: str | None) -> Opened | None:
+def _existing(stream: str, run_name: str, contract: str | None) -> OpenedRun | None:
     with read() as cur:
         row = cur.execute(sql.run, {"stream": stream, "run_name": run_name}).fetchone()
     if row is None:
         return None
-    opened = Opened("same", stream, run_name, row.id, row.win, row.number, row.version, bytes(row.digest))
+    opened = OpenedRun("same", stream, run_name, row.id, row.win, row.number, row.version, bytes(row.digest))
     if contract is not None and contract not in (str(row.version), bytes(row.digest).hex()):
         raise RunConflict(
             expected=f"contract v{row.version} ({bytes(row.digest).hex()[:12]})",
@@ -134,22 +134,22 @@ def _existing(stream: str, run_name: str, contract: str | None) -> Opened | None
     return opened
 
 
-def _contract(stream: str, contract: str | None) -> Loaded:
+def _contract(stream: str, contract: str | None) -> CompiledContract:
     if contract is None:
         return newest_contract(stream)
     with read() as cur:
         row = cur.execute(sql.contract, {"stream": stream, "contract": contract}).fetchone()
     if row is None:
         raise NotFound(expected=f"contract {contract} of stream {stream}", found="none", next_step="load it first")
-    return compiled(row.id)
+    return compiled_contract(row.id)
 
 
-def _raced(refused: Refused | AnotherRunOpen, stream: str, run_name: str, contract: str | None) -> Opened:
+def _raced(refused: ConstraintViolated | AnotherRunOpen, stream: str, run_name: str, contract: str | None) -> OpenedRun:
     """Whoever lost the race for the stream learns by what; if it was for the same run, it is there now."""
     there = _existing(stream, run_name, contract)
     if there is not None:
         return there
-    if isinstance(refused, Refused) and refused.constraint == "run_one_open":
+    if isinstance(refused, ConstraintViolated) and refused.constraint == "run_one_open":
         raise _another(stream, "") from refused
     raise refused
 
@@ -162,7 +162,7 @@ def _another(stream: str, run_name: str) -> AnotherRunOpen:
 # ---- what Kafka must be like ----------------------------------------------------------------------------------------
 
 
-def _measured(contract: Contract) -> tuple[look.Captured, f.Broker]:
+def _measured(contract: Contract) -> tuple[look.Capture, f.Broker]:
     """What Kafka says, whole. Raises TopicUnusable, and BrokerError where something is not measured in time."""
     until = time.monotonic() + MEASURE_SECONDS
     while True:
@@ -214,7 +214,7 @@ def _check_fit(broker: f.Broker, contract: Contract) -> None:
         )
 
 
-def _refuse(topic: f.Topic, unfit: Unfit | None) -> None:
+def _refuse(topic: f.Topic, unfit: TopicFault | None) -> None:
     if unfit is not None:
         raise TopicUnusable(
             expected=f"{topic.name} with {unfit.expected}", found=unfit.found, next_step=unfit.next_step
@@ -225,21 +225,21 @@ def _refuse(topic: f.Topic, unfit: Unfit | None) -> None:
 
 
 def _open(
-    loaded: Loaded,
+    loaded: CompiledContract,
     run_name: str,
     actor: str,
-    captured: look.Captured,
+    captured: look.Capture,
     broker: f.Broker,
     pins: Mapping[str, str],
-) -> Opened:
+) -> OpenedRun:
     stream = loaded.contract.stream
     with write() as cur:
         other = cur.execute(sql.open_run_of, {"stream": loaded.stream_id}).fetchone()
         if other is not None:
             raise _another(stream, other.name)
         values = {"stream": loaded.stream_id, "run_name": run_name, "contract": loaded.id, "actor": actor}
-        run = one(cur.execute(sql.insert_run, values)).id
-        win = one(cur.execute(sql.insert_window, {"run": run, "number": 1, "contract": loaded.id})).id
+        run = fetch_one(cur.execute(sql.insert_run, values)).id
+        win = fetch_one(cur.execute(sql.insert_window, {"run": run, "number": 1, "contract": loaded.id})).id
         cur.execute("SELECT ensure_run_partitions(%s)", (run,))
         _pin(cur, win, loaded.contract, pins)
         _retire(cur, loaded.stream_id, broker)
@@ -250,7 +250,7 @@ def _open(
         look.append_basis(cur, win, origin, look.unprobed(broker), (tuple(inbox), bus), "the window opened")
         detail = {"contract": loaded.version, "window": 1, "digest": loaded.digest.hex()}
         record_act(cur, actor, "run.open", f"{stream}/{run_name}", detail=detail)
-    return Opened("created", stream, run_name, run, win, 1, loaded.version, loaded.digest)
+    return OpenedRun("created", stream, run_name, run, win, 1, loaded.version, loaded.digest)
 
 
 def _inbox(broker: f.Broker) -> f.Topic:

@@ -19,7 +19,7 @@ from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.ids import WindowId
 from ingest.core.posture import improved
-from ingest.db import Cursor, again, read, statements, write
+from ingest.db import Cursor, read, retry_transaction, statements, write
 from ingest.kafka import TopicFacts
 
 sql = statements("audit", "partitions")
@@ -63,7 +63,7 @@ def notice_partitions(win: WindowId, contract: Contract) -> int:
         basis = look.read_basis(cur, win)
     if basis is None or not _Growth.of(basis.value, broker):
         return 0
-    return again(lambda: _take_in(win, captured, broker))
+    return retry_transaction(lambda: _take_in(win, captured, broker))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _promises_more(was: f.Topic, is_: f.Topic) -> bool:
     return known and improved(was.posture or {}, is_.posture or {}) is not None
 
 
-def _take_in(win: WindowId, captured: look.Captured, broker: f.Broker) -> int:
+def _take_in(win: WindowId, captured: look.Capture, broker: f.Broker) -> int:
     with write() as cur:
         row: Any = cur.execute(sql.lock_window, {"win": win}).fetchone()
         basis = look.read_basis(cur, win)
@@ -120,7 +120,7 @@ def _take_in(win: WindowId, captured: look.Captured, broker: f.Broker) -> int:
     return len(growth.inbox) + len(growth.bus)
 
 
-def take_in_doors(cur: Cursor, win: WindowId, captured: look.Captured) -> int:
+def take_in_doors(cur: Cursor, win: WindowId, captured: look.Capture) -> int:
     """Doors bound since the newest generation become part of the next one; the caller has locked the window's row."""
     basis = look.read_basis(cur, win)
     labels = [look.source_label(row) for row in cur.execute(sql.doors, {"win": win}).fetchall()]
@@ -137,7 +137,7 @@ def take_in_doors(cur: Cursor, win: WindowId, captured: look.Captured) -> int:
 def _append(
     cur: Cursor,
     win: WindowId,
-    captured: look.Captured,
+    captured: look.Capture,
     basis: f.Basis,
     broker: f.Broker,
     growth: _Growth,

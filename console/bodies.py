@@ -65,7 +65,7 @@ class MediaRefused(BadRequest):
     what = "the body is not encoded in a way that is read here"
 
 
-class Promised(IOBase):
+class PromisedBody(IOBase):
     """The bytes that Content-Length promises: all of them, or BodyCut."""
 
     def __init__(self, source: Any, length: int) -> None:
@@ -107,10 +107,10 @@ def put_stream(request: HttpRequest) -> None:
     source = request.META["wsgi.input"]
     coding = request.META.pop("HTTP_TRANSFER_ENCODING", "")
     if not coding:
-        request._stream = Promised(source, length_of(request))  # type: ignore[assignment]
+        request._stream = PromisedBody(source, length_of(request))  # type: ignore[assignment]
         return
     request.META["CONTENT_LENGTH"] = "0"
-    request._stream = Promised(source, 0)  # type: ignore[assignment]  # until it is known what there is
+    request._stream = PromisedBody(source, 0)  # type: ignore[assignment]  # until it is known what there is
     if coding.strip().lower() != "chunked":
         raise MediaRefused(("Transfer-Encoding", "chunked, or none"), found=coding)
     if not request.META.get("wsgi.input_terminated"):
@@ -171,7 +171,7 @@ def unpacked(raw: bytes, most: int) -> bytes:
 
     DEFLATE packs 1,032 to 1 at best, so the bound on what comes out is one on the ratio too.
     """
-    found: list[bytes] = []
+    chunks: list[bytes] = []
     unpacking, members, left = zlib.decompressobj(_WBITS_GZIP), 1, most
     for at in range(0, len(raw), _STEP):
         piece = raw[at : at + _STEP]
@@ -182,11 +182,11 @@ def unpacked(raw: bytes, most: int) -> bytes:
             left -= len(body)
             if left < 0 or members > MOST_MEMBERS:
                 raise TooLarge(expected=f"at most {most} bytes unpacked, of {MOST_MEMBERS} members")
-            found.append(body)
+            chunks.append(body)
             piece = unpacking.unused_data
     if not unpacking.eof:
         raise BodyUnreadable(("", "the gzip body ends too early"))
-    return b"".join(found)
+    return b"".join(chunks)
 
 
 def _step(unpacking: Any, piece: bytes, most: int) -> bytes:

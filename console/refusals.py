@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from ingest.auditlog import record_refusal
-from ingest.db import again, write
+from ingest.db import retry_transaction, write
 
 APART = timedelta(seconds=1)
 FLUSHED = 100
@@ -40,7 +40,7 @@ RETURNING actor, act, held
 
 def refused(actor: str, act: str, subject: str, reason: str, detail: dict[str, Any]) -> None:
     """Writes the refusal down, or counts it where the last row of this person and act is younger than APART."""
-    again(lambda: _refused(actor, act, subject, reason, detail))
+    retry_transaction(lambda: _refused(actor, act, subject, reason, detail))
 
 
 def _refused(actor: str, act: str, subject: str, reason: str, detail: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ def _refused(actor: str, act: str, subject: str, reason: str, detail: dict[str, 
 def flush() -> int:
     """Writes what was only counted, once nothing follows any more; returns how many rows that took."""
     for written in range(FLUSHED):
-        if not again(_flush_one):
+        if not retry_transaction(_flush_one):
             return written
     return FLUSHED
 

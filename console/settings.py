@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF
 
-from console.environment import Reading, table
+from console.environment import ReadEnvironment, table
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-reading = Reading(os.environ)
+reading = ReadEnvironment(os.environ)
 
 
 def database(url: str, role: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from console.models import TokenScope
 from console.permissions import Act
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
-from ingest.db import again, write
+from ingest.db import retry_transaction, write
 
 LONGEST = timedelta(days=400)
 
@@ -28,7 +28,7 @@ class TokenRefused(PassgateError):
 
 
 @dataclass(frozen=True)
-class Issued:
+class IssuedToken:
     """`secret` is the token itself: it is nowhere else."""
 
     name: str
@@ -38,7 +38,7 @@ class Issued:
     secret: str
 
 
-def issue(user: Any, name: str, expires: timedelta, acts: Collection[str], actor: str) -> Issued:
+def issue(user: Any, name: str, expires: timedelta, acts: Collection[str], actor: str) -> IssuedToken:
     """A new token of `user`; `acts` empty: whatever the user's roles allow. Raises TokenRefused."""
     if not name.strip():
         raise TokenRefused(expected="a name", found="none", next_step="say what the token is for")
@@ -48,17 +48,17 @@ def issue(user: Any, name: str, expires: timedelta, acts: Collection[str], actor
     if unknown:
         raise TokenRefused(expected=f"acts among {', '.join(act.value for act in Act)}", found=unknown[0])
     wanted = sorted(set(acts))
-    return again(lambda: _issue(user, name, expires, wanted, actor))
+    return retry_transaction(lambda: _issue(user, name, expires, wanted, actor))
 
 
-def _issue(user: Any, name: str, expires: timedelta, wanted: list[str], actor: str) -> Issued:
+def _issue(user: Any, name: str, expires: timedelta, wanted: list[str], actor: str) -> IssuedToken:
     with write() as cur:
         AuthToken.objects.filter(user=user, expiry__lt=Now()).delete()  # what is over is of no use to anybody
         token, secret = AuthToken.objects.create(user, expiry=expires)
         TokenScope.objects.create(token=token, name=name.strip(), acts=wanted, created_by=actor)
         detail = {"name": name.strip(), "acts": wanted, "expires_at": token.expiry.isoformat(), "key": token.token_key}
         record_act(cur, actor, "token.create", f"user:{user.get_username()}", detail=detail)
-    return Issued(name.strip(), user.get_username(), tuple(wanted), token.expiry, secret)
+    return IssuedToken(name.strip(), user.get_username(), tuple(wanted), token.expiry, secret)
 
 
 def listed(user: Any | None = None) -> QuerySet[Any]:
@@ -69,15 +69,15 @@ def listed(user: Any | None = None) -> QuerySet[Any]:
 
 def revoke(key: str, actor: str) -> int:
     """Ends the tokens with this key; returns how many. Raises NotFound."""
-    return again(lambda: _revoke(key, actor))
+    return retry_transaction(lambda: _revoke(key, actor))
 
 
 def _revoke(key: str, actor: str) -> int:
     with write() as cur:
-        found = list(AuthToken.objects.select_related("user").filter(token_key=key.replace("\0", "\ufffd")))
-        if not found:
+        tokens = list(AuthToken.objects.select_related("user").filter(token_key=key.replace("\0", "\ufffd")))
+        if not tokens:
             raise NotFound(expected=f"token {key}", found="none", next_step="passgate token list")
-        for token in found:
+        for token in tokens:
             token.delete()
-        record_act(cur, actor, "token.revoke", f"user:{found[0].user.get_username()}", detail={"key": key})
-    return len(found)
+        record_act(cur, actor, "token.revoke", f"user:{tokens[0].user.get_username()}", detail={"key": key})
+    return len(tokens)

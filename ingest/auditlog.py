@@ -9,7 +9,7 @@ from typing import Any
 import rfc8785
 from psycopg.types.json import Jsonb
 
-from ingest.db import Cursor, again, write
+from ingest.db import Cursor, retry_transaction, write
 
 _LOCK_HEAD = "SELECT last_id, digest FROM audit_head WHERE id = 1 FOR UPDATE"
 _APPEND = """
@@ -27,7 +27,7 @@ def record_act(
 
 def record_refusal(actor: str, act: str, subject: str, reason: str, detail: dict[str, Any] | None = None) -> int:
     """A refusal has a transaction of its own: the act's was rolled back."""
-    return again(lambda: _record_refusal(actor, act, subject, reason, detail or {}))
+    return retry_transaction(lambda: _record_refusal(actor, act, subject, reason, detail or {}))
 
 
 def _record_refusal(actor: str, act: str, subject: str, reason: str, detail: dict[str, Any]) -> int:

@@ -15,9 +15,9 @@ from django.db import connection
 from ingest.core.errors import LedgerError
 from ingest.core.group import group_of, ledger_group_of, mark_of
 from ingest.core.ids import StreamId
-from ingest.db import one, read, statements
+from ingest.db import fetch_one, read, statements
 from ingest.install import install_id
-from ingest.kafka import Admin, BrokerUnavailable, Committed, Partition
+from ingest.kafka import Admin, BrokerUnavailable, CommittedOffset, Partition
 from ingest.models import Stream
 
 sql = statements("ingest.lanes", "partition_lane")
@@ -98,14 +98,14 @@ def newer_generation(stream: StreamId, admin: Admin) -> str:
     """What Kafka was told of a newer one than this; empty where it was not. Raises BrokerUnavailable."""
     places, install = _places(stream), install_id()
     until = time.monotonic() + COORDINATOR_SECONDS
-    while places and (told := admin.told(ledger_group_of(install), places, mark_of(install))) is None:
+    while places and (generation := admin.told(ledger_group_of(install), places, mark_of(install))) is None:
         if time.monotonic() > until:
             raise BrokerUnavailable(expected=f"the ledger's generation beside {places[0]}", found="no answer")
         time.sleep(0.1)
     here = _generation()  # after what was told: it only grows
-    if not places or told is None or told <= here:
+    if not places or generation is None or generation <= here:
         return ""
-    return f"Kafka was told of sample {told:,}, and the newest here is {here:,}"
+    return f"Kafka was told of sample {generation:,}, and the newest here is {here:,}"
 
 
 def _places(stream: StreamId | None) -> list[Partition]:
@@ -116,7 +116,7 @@ def _places(stream: StreamId | None) -> list[Partition]:
 
 def _generation() -> int:
     with read() as cur:
-        return int(one(cur.execute(sql.generation)).generation)
+        return int(fetch_one(cur.execute(sql.generation)).generation)
 
 
 def _told(stream: Stream, admin: Admin, rows: list[Any]) -> dict[tuple[str, int], int]:
@@ -125,7 +125,7 @@ def _told(stream: Stream, admin: Admin, rows: list[Any]) -> dict[tuple[str, int]
     partitions: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         partitions[row.topic].append(row.partition)
-    found: dict[tuple[str, int], int] = {}
+    committed: dict[tuple[str, int], int] = {}
     install = install_id()
     group, mark = group_of(install, stream.name), mark_of(install)
     for topic, facts in admin.topics(partitions).items() if partitions else ():
@@ -133,15 +133,15 @@ def _told(stream: Stream, admin: Admin, rows: list[Any]) -> dict[tuple[str, int]
             continue  # offsets of another incarnation are nobody's (K5)
         for number, said in _answered(admin, group, topic, partitions[topic], mark).items():
             if said.ours and said.offset is not None:
-                found[topic, number] = said.offset
-    return found
+                committed[topic, number] = said.offset
+    return committed
 
 
 #: A group that is asked about for the first time may not have found its coordinator yet.
 COORDINATOR_SECONDS = 5.0
 
 
-def _answered(admin: Admin, group: str, topic: str, partitions: list[int], mark: str) -> dict[int, Committed]:
+def _answered(admin: Admin, group: str, topic: str, partitions: list[int], mark: str) -> dict[int, CommittedOffset]:
     until = time.monotonic() + COORDINATOR_SECONDS
     while True:
         found = admin.committed(group, topic, partitions, mark)

@@ -30,7 +30,7 @@ from psycopg.rows import namedtuple_row
 from psycopg.types.json import JsonbLoader
 
 from ingest.core.errors import LedgerError, PassgateError
-from ingest.core.lane import Meanwhile, nothing
+from ingest.core.lane import BackgroundWork, no_background
 
 Cursor = psycopg.Cursor[Any]
 T = TypeVar("T")
@@ -44,7 +44,7 @@ _FULL = frozenset({"53100", "53200"})
 _TRIES = 16  # each may lose to another of as many connections as write to one run at once
 
 
-class Refused(LedgerError):
+class ConstraintViolated(LedgerError):
     """A named constraint or trigger said no."""
 
     def __init__(self, constraint: str, message: str) -> None:
@@ -83,7 +83,7 @@ def cursor() -> Iterator[Cursor]:
 
 @contextmanager
 def write() -> Iterator[Cursor]:
-    """One READ COMMITTED transaction (a savepoint inside a caller's). Refusals come out as `Refused`."""
+    """One READ COMMITTED transaction (a savepoint inside a caller's). Refusals come out as `ConstraintViolated`."""
     with _named_errors(), transaction.atomic(), cursor() as cur:
         yield cur
 
@@ -143,12 +143,14 @@ def prepared(cur: Cursor, statement: str, values: Mapping[str, object]) -> Curso
 _NEVER = 2**31
 
 
-def looked_up(cur: Cursor, statement: str, values: Mapping[str, object], meanwhile: Meanwhile = nothing) -> list[Any]:
+def fetch_pipelined(
+    cur: Cursor, statement: str, values: Mapping[str, object], meanwhile: BackgroundWork = no_background
+) -> list[Any]:
     """Rows in binary. While the server looks for them, a little after the other of what there is to do is done.
 
     In a pipeline, which alone sends a query without waiting for its answer; asked to flush, the server sends that.
     """
-    if meanwhile is nothing:
+    if meanwhile is no_background:
         return cur.execute(statement, values, binary=True).fetchall()
     server = cur.connection.pgconn
     with cur.connection.pipeline():
@@ -173,7 +175,7 @@ class NeverThere(LedgerError):
     retry: ClassVar[bool] = True
 
 
-def found_or_made(cur: Cursor, find: str, make: str, values: Mapping[str, object]) -> Any:
+def find_or_insert(cur: Cursor, find: str, make: str, values: Mapping[str, object]) -> Any:
     """The row that `find` finds, made by `make` where there is none: the one pattern for looking up or inserting.
 
     Three statements, because each sees what was committed when it began. `make` (INSERT … ON CONFLICT DO NOTHING
@@ -190,7 +192,7 @@ def found_or_made(cur: Cursor, find: str, make: str, values: Mapping[str, object
     raise NeverThere(expected="a row", found="none", next_step="try again")
 
 
-def one(cur: Cursor) -> Any:
+def fetch_one(cur: Cursor) -> Any:
     """The single row that the statement cannot but return."""
     row = cur.fetchone()
     if row is None:
@@ -198,7 +200,7 @@ def one(cur: Cursor) -> Any:
     return row
 
 
-def again(verb: Callable[[], T], tries: int = _TRIES) -> T:
+def retry_transaction(verb: Callable[[], T], tries: int = _TRIES) -> T:
     """Runs `verb`, a whole transaction, again on a race that the database settled (23505, 40P01, 40001, 55P03)."""
     for left in range(tries - 1, -1, -1):
         if 0 < left < tries - 2:
@@ -208,7 +210,7 @@ def again(verb: Callable[[], T], tries: int = _TRIES) -> T:
         except psycopg.Error as error:
             if error.sqlstate not in _AGAIN or not left:
                 raise _as_refusal(error) from error
-        except Refused as refusal:
+        except ConstraintViolated as refusal:
             cause = refusal.__cause__
             if not (isinstance(cause, psycopg.Error) and cause.sqlstate in _AGAIN and left):
                 raise
@@ -238,7 +240,9 @@ def _as_refusal(error: psycopg.Error) -> Exception:
             next_step="make room on the database's disk; then everything goes on by itself",
         )
     if error.sqlstate in _AGAIN or error.sqlstate in {"23514", "23503", "23502"}:
-        return Refused(error.diag.constraint_name or error.sqlstate or "", error.diag.message_primary or str(error))
+        return ConstraintViolated(
+            error.diag.constraint_name or error.sqlstate or "", error.diag.message_primary or str(error)
+        )
     return error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.db import again, one, statements, write
+from ingest.db import fetch_one, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.worker import work
 
@@ -11,7 +11,7 @@ sql = statements("ingest", "permits")
 
 def take_permit() -> object | None:
     """One issued permit, or None: this task is a double of one already served."""
-    return again(_take_permit)
+    return retry_transaction(_take_permit)
 
 
 def _take_permit() -> object | None:
@@ -21,7 +21,7 @@ def _take_permit() -> object | None:
 
 
 def end_permit(permit: object) -> None:
-    again(lambda: _end_permit(permit))
+    retry_transaction(lambda: _end_permit(permit))
 
 
 def _end_permit(permit: object) -> None:
@@ -34,18 +34,18 @@ def dispatch(slots: int) -> int:
 
     Counted in the table: what the Celery broker lost is replaced after 10 s, and nothing is issued twice.
     """
-    return again(lambda: _dispatch(slots))
+    return retry_transaction(lambda: _dispatch(slots))
 
 
 def _dispatch(slots: int) -> int:
     with write() as cur:
-        if not one(cur.execute(sql.try_lock)).mine:
+        if not fetch_one(cur.execute(sql.try_lock)).mine:
             return 0
         failpoint("dispatch.after_lock")
         cur.execute(sql.forget_permits)
         failpoint("dispatch.after_forgetting")
         wanted = min(slots, len(work()))
-        missing = max(0, wanted - int(one(cur.execute(sql.open_permits)).n))
+        missing = max(0, wanted - int(fetch_one(cur.execute(sql.open_permits)).n))
         for _ in range(missing):
             cur.execute(sql.issue)
             failpoint("dispatch.after_permit")

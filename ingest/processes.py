@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import psutil
 
-from ingest.db import again, statements, write
+from ingest.db import retry_transaction, statements, write
 from ingest.lanes.lease import owner
 
 sql = statements("ingest", "processes")
@@ -24,12 +24,12 @@ MOST_KEPT, MOST = 10_000, 1_000
 
 def begin(node: str) -> list[str]:
     """Says that this process takes tasks of Celery's worker `node`; the owners on this host that are gone."""
-    return again(lambda: _begin(node))
+    return retry_transaction(lambda: _begin(node))
 
 
 def end() -> None:
     """Says that this process takes no more tasks."""
-    again(_end)
+    retry_transaction(_end)
 
 
 def _begin(node: str) -> list[str]:

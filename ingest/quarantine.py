@@ -14,9 +14,9 @@ from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
 from ingest.core.ids import RunId, WindowId
 from ingest.core.reason import Reason
-from ingest.db import Cursor, again, read, statements, write
+from ingest.db import Cursor, read, retry_transaction, statements, write
 from ingest.models import Resolution
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 from ingest.windows import raise_revisions
 
 sql = statements("ingest", "quarantine")
@@ -40,7 +40,7 @@ class DiscardBeyondBound(PassgateError):
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedItems:
     items: int
     windows: tuple[WindowId, ...]
 
@@ -97,7 +97,7 @@ def _discards(cur: Cursor, more: Mapping[WindowId, int], counted: bool = False) 
     """`counted`: the items are discarded already, in this transaction."""
     found = []
     for row in cur.execute(sql.discarded, {"windows": list(more)}).fetchall():
-        allowed = compiled(row.contract_id).contract.close.discard_max
+        allowed = compiled_contract(row.contract_id).contract.close.discard_max
         used = row.discarded - (more[row.win] if counted else 0)
         found.append(Discards(row.win, row.number, f"{row.stream}/{row.run_name}", allowed, used, more[row.win]))
     return found
@@ -105,7 +105,7 @@ def _discards(cur: Cursor, more: Mapping[WindowId, int], counted: bool = False) 
 
 def resolve(
     items: Iterable[int], actor: str, resolution: Resolution, reason: str, beyond: Collection[str] = ()
-) -> Resolved:
+) -> ResolvedItems:
     """Resolves all of these open items or none, at most 10,000.
 
     `beyond` names runs (`flights/2013-01`) in which more may be discarded than the contract allows. Raises NotFound,
@@ -115,12 +115,12 @@ def resolve(
     because = _because(reason)
     if not 0 < len(wanted) <= MOST_ITEMS:
         raise ResolutionRefused(expected=f"1 to {MOST_ITEMS:,} items", found=f"{len(wanted):,}")
-    return again(lambda: _resolve(wanted, actor, resolution, because, beyond))
+    return retry_transaction(lambda: _resolve(wanted, actor, resolution, because, beyond))
 
 
 def resolve_group(
     group: Group, actor: str, resolution: Resolution, reason: str, beyond: Collection[str] = ()
-) -> Resolved:
+) -> ResolvedItems:
     """Resolves every open item of a group, in transactions of 10,000; what a crash leaves is still open.
 
     The bound on discards is looked at for the whole group before the first of them. Raises as `resolve` does.
@@ -130,11 +130,11 @@ def resolve_group(
         refuse_beyond(discards_of_group(group), beyond)
     total, windows = 0, set[WindowId]()
     while True:
-        part = again(lambda: _resolve_part(group, actor, resolution, because, beyond))
+        part = retry_transaction(lambda: _resolve_part(group, actor, resolution, because, beyond))
         total += part.items
         windows |= set(part.windows)
         if part.items < MOST_ITEMS:
-            return Resolved(total, tuple(sorted(windows)))
+            return ResolvedItems(total, tuple(sorted(windows)))
 
 
 def _because(reason: str) -> str:
@@ -143,7 +143,9 @@ def _because(reason: str) -> str:
     return reason.strip()
 
 
-def _resolve(wanted: list[int], actor: str, resolution: Resolution, reason: str, beyond: Collection[str]) -> Resolved:
+def _resolve(
+    wanted: list[int], actor: str, resolution: Resolution, reason: str, beyond: Collection[str]
+) -> ResolvedItems:
     keys = {"ids": wanted, "actor": actor, "resolution": resolution.value, "reason": reason}
     with write() as cur:
         rows = cur.execute(sql.resolve, keys).fetchall()
@@ -152,7 +154,9 @@ def _resolve(wanted: list[int], actor: str, resolution: Resolution, reason: str,
         return _finish(cur, rows, actor, resolution, reason, beyond)
 
 
-def _resolve_part(group: Group, actor: str, resolution: Resolution, reason: str, beyond: Collection[str]) -> Resolved:
+def _resolve_part(
+    group: Group, actor: str, resolution: Resolution, reason: str, beyond: Collection[str]
+) -> ResolvedItems:
     keys = group.keys | {"actor": actor, "resolution": resolution.value, "reason": reason, "most": MOST_ITEMS}
     with write() as cur:
         return _finish(cur, cur.execute(sql.resolve_group, keys).fetchall(), actor, resolution, reason, beyond)
@@ -160,10 +164,10 @@ def _resolve_part(group: Group, actor: str, resolution: Resolution, reason: str,
 
 def _finish(
     cur: Cursor, rows: Sequence[Any], actor: str, resolution: Resolution, reason: str, beyond: Collection[str]
-) -> Resolved:
+) -> ResolvedItems:
     """What every resolution ends with: its bounds, its windows' revisions, its row of the audit log."""
     if not rows:
-        return Resolved(0, ())
+        return ResolvedItems(0, ())
     _check_first(rows, resolution)
     more = _by_window(rows)
     windows = tuple(sorted(more))
@@ -174,7 +178,7 @@ def _finish(
     detail = {"items": [row.id for row in rows[:100]], "count": len(rows), "resolution": resolution.value}
     for subject in sorted({f"{row.stream}/{row.run_name}" for row in rows}):
         record_act(cur, actor, "quarantine.resolve", subject, reason, detail)
-    return Resolved(len(rows), windows)
+    return ResolvedItems(len(rows), windows)
 
 
 def _by_window(rows: Sequence[Any]) -> dict[WindowId, int]:
@@ -216,6 +220,6 @@ def _refuse(found: Sequence[Any], wanted: list[int]) -> None:
 
 
 __all__ = [
-    "MOST_ITEMS", "DiscardBeyondBound", "Discards", "Group", "Resolved", "ResolutionRefused",
+    "MOST_ITEMS", "DiscardBeyondBound", "Discards", "Group", "ResolvedItems", "ResolutionRefused",
     "discards_of", "discards_of_group", "refuse_beyond", "resolve", "resolve_group",
 ]  # fmt: skip

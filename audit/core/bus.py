@@ -44,7 +44,7 @@ def published(facts: f.WindowFacts, now: datetime) -> Check:
     return check
 
 
-def _copies(p: f.Publishing) -> str:
+def _copies(p: f.PublishFacts) -> str:
     """A copy is no cause of anything: it changed nothing. But no attempt of ours writes an event twice."""
     if not p.copies or p.first_copy is None:
         return ""
@@ -53,7 +53,7 @@ def _copies(p: f.Publishing) -> str:
     return f", and {w.count(p.copies, 'further copy', 'further copies')} by somebody else, {where}"
 
 
-def _contradicted(p: f.Publishing) -> Iterable[Cause]:
+def _contradicted(p: f.PublishFacts) -> Iterable[Cause]:
     if p.contradictions:
         n = p.contradictions
         text = f"{w.count(n, 'settled publish', 'settled publishes')} {w.be(n)} contradicted by the bus"
@@ -68,7 +68,7 @@ def _the_publishes(n: int) -> str:
     return "the publish" if n == 1 else f"the {w.number(n)} publishes"
 
 
-def _over(p: f.Publishing, bus: str) -> Iterable[Cause]:
+def _over(p: f.PublishFacts, bus: str) -> Iterable[Cause]:
     """Their log is gone: nobody can look any more, so nobody can settle them."""
     if p.over[0]:
         attempts = w.listed([str(number) for number in p.over_names])
@@ -78,7 +78,7 @@ def _over(p: f.Publishing, bus: str) -> Iterable[Cause]:
         yield Cause(text, RERUN, Severity.FAIL)
 
 
-def _unsettled(p: f.Publishing) -> Iterable[Cause]:
+def _unsettled(p: f.PublishFacts) -> Iterable[Cause]:
     if p.unknown[0]:
         act = Act(f"reconcile {_the_publishes(p.unknown[0])}", "reconcile")
         yield Cause(f"{_publishes(p.unknown)} {w.have(p.unknown[0])} no known outcome", act)
@@ -94,7 +94,7 @@ def _unsettled(p: f.Publishing) -> Iterable[Cause]:
         yield Cause(f"{w.count(p.queued, 'event')} wait{'s' * (p.queued == 1)} to be published", WAIT_LANES)
 
 
-def _misplaced(p: f.Publishing, bus: str) -> Iterable[Cause]:
+def _misplaced(p: f.PublishFacts, bus: str) -> Iterable[Cause]:
     look = Act(f"find who writes to {bus}, then open a new run", "open")
     lost = p.unplaced - p.unsettled
     if lost > 0:

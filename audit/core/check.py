@@ -98,7 +98,7 @@ MEASURE_LEDGER = Act("measure again", "operate")
 RERUN = Act("open a new run", "open")
 
 
-def silence(facts: f.WindowFacts, fact: f.Measured[f.T] | None, subject: str, now: datetime) -> str | None:
+def silence(facts: f.WindowFacts, fact: f.MeasuredValue[f.T] | None, subject: str, now: datetime) -> str | None:
     """Why `fact` may not be believed, or None. A sample must be young, at or after the cut (S11), and not older than
     the newest receipt it should cover (S14)."""
     if fact is None:
@@ -148,7 +148,7 @@ def no_basis(facts: f.WindowFacts) -> tuple[Cause, ...]:
     return () if facts.basis else (Cause("the basis was not captured", Act("capture the basis", "operate")),)
 
 
-def not_measured(name: CheckName, required: str, causes: tuple[Cause, ...], fact: f.Measured[f.T] | None) -> Check:
+def not_measured(name: CheckName, required: str, causes: tuple[Cause, ...], fact: f.MeasuredValue[f.T] | None) -> Check:
     at, source = (fact.measured_at, fact.source) if fact else (None, None)
     return Check(name, State.UNMEASURED, required, "not measured", at, source, causes)
 
@@ -157,7 +157,7 @@ def judged(
     name: CheckName,
     required: str,
     observed: str,
-    fact: f.Measured[f.T],
+    fact: f.MeasuredValue[f.T],
     broken: Iterable[Cause] = (),
     unknown: Iterable[Cause] = (),
 ) -> Check:

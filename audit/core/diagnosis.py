@@ -40,13 +40,15 @@ class Diagnosis:
 
 def diagnose(v: Verdict, number: int | None = None, permissions: Collection[str] | None = None) -> Diagnosis:
     """`number`: the verdict's, once it has one. `permissions`: the viewer's; None leaves out who can do it."""
-    found = _diagnosed(v, number, permissions)
+    diagnosis = _diagnosed(v, number, permissions)
     left = left_behind(v.behind)
-    said = f"{found.sentence} {left}." if left else found.sentence
-    finding = found.finding if found.act else said
-    following = [f"{text}." for text in (found.act.text if found.act else "", left if found.act else "") if text]
+    sentence = f"{diagnosis.sentence} {left}." if left else diagnosis.sentence
+    finding = diagnosis.finding if diagnosis.act else sentence
+    following = [
+        f"{text}." for text in (diagnosis.act.text if diagnosis.act else "", left if diagnosis.act else "") if text
+    ]
     return replace(
-        found, sentence=said, finding=finding, why=finding.removeprefix(_head(v)), following=" ".join(following)
+        diagnosis, sentence=sentence, finding=finding, why=finding.removeprefix(_head(v)), following=" ".join(following)
     )
 
 
@@ -66,7 +68,7 @@ def _diagnosed(v: Verdict, number: int | None, permissions: Collection[str] | No
     return Diagnosis(" ".join([head, *_next(act, permissions)]), causes, act, head)
 
 
-def left_behind(behind: Sequence[f.Behind]) -> str:
+def left_behind(behind: Sequence[f.RangeBehindCut]) -> str:
     """What a cut left to the next window, as a sentence without its stop; "" where it left nothing."""
     if not behind:
         return ""

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Measured(Generic[T]):
+class MeasuredValue(Generic[T]):
     """A value, when it was true, and who said so ("ledger", "kafka", "flights.bus/5")."""
 
     value: T
@@ -96,7 +96,7 @@ def is_held(log: PartitionLog) -> bool:
 
 
 @dataclass(frozen=True)
-class Behind:
+class RangeBehindCut:
     """Offsets [start, end) of an inbox source that were there when its cut was made, and lie behind it: an open
     transaction hid them. They go to the next window. `since`: since when it was seen."""
 
@@ -231,7 +231,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Publishing:
+class PublishFacts:
     """Admitted events and their places on the bus. Attempts are counted as (attempts, events)."""
 
     events: int
@@ -284,7 +284,7 @@ class Application:
 
 
 @dataclass(frozen=True)
-class Committed:
+class CommitFact:
     """Kafka's committed offset beside the durable position. `None`: nothing committed (K10), which is a measurement.
 
     `ours`: the last offset our own lane committed; a higher one is somebody else's.
@@ -350,22 +350,22 @@ class WindowFacts:
 
     window: WindowName
     rules: CloseRules
-    basis: Measured[Basis] | None = None
-    broker: Measured[Broker] | None = None
-    database: Measured[DatabaseIdentity] | None = None
-    inbox: Measured[tuple[SourceLedger, ...]] | None = None
-    bus: Measured[tuple[BusPosition, ...]] | None = None
-    counts: Measured[Counts] | None = None
-    totals: Measured[Mapping[str, int]] | None = None
-    publishing: Measured[Publishing] | None = None
-    application: Measured[Application] | None = None
-    committed: Measured[tuple[Committed, ...]] | None = None
-    quarantine: Measured[Quarantine] | None = None
-    joins: Measured[Joins] | None = None
-    end: Measured[Broker] | None = None  # the snapshot taken when the window was cut
-    behind: tuple[Behind, ...] = ()  # what that cut left to the next window
+    basis: MeasuredValue[Basis] | None = None
+    broker: MeasuredValue[Broker] | None = None
+    database: MeasuredValue[DatabaseIdentity] | None = None
+    inbox: MeasuredValue[tuple[SourceLedger, ...]] | None = None
+    bus: MeasuredValue[tuple[BusPosition, ...]] | None = None
+    counts: MeasuredValue[Counts] | None = None
+    totals: MeasuredValue[Mapping[str, int]] | None = None
+    publishing: MeasuredValue[PublishFacts] | None = None
+    application: MeasuredValue[Application] | None = None
+    committed: MeasuredValue[tuple[CommitFact, ...]] | None = None
+    quarantine: MeasuredValue[Quarantine] | None = None
+    joins: MeasuredValue[Joins] | None = None
+    end: MeasuredValue[Broker] | None = None  # the snapshot taken when the window was cut
+    behind: tuple[RangeBehindCut, ...] = ()  # what that cut left to the next window
     waivers: tuple[Waiver, ...] = ()
-    context: Measured[tuple[PinnedVerdict, ...]] | None = None
+    context: MeasuredValue[tuple[PinnedVerdict, ...]] | None = None
 
     def oldest(self) -> datetime | None:
         """When the oldest of them was taken. The basis and the end are old by nature, and say when they were taken."""

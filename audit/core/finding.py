@@ -19,7 +19,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Unseen:
+class BlindSpot:
     """What a check could not look at, and why: it is neither right nor wrong."""
 
     subject: str
@@ -30,7 +30,7 @@ class Unseen:
         return f"{self.subject} was not looked at: {self.why}"
 
 
-Said = Finding | Unseen
+Said = Finding | BlindSpot
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ class Report:
     """What all checks said. Nothing found means something only beside an empty `unseen`."""
 
     findings: tuple[Finding, ...]
-    unseen: tuple[Unseen, ...]
+    unseen: tuple[BlindSpot, ...]

@@ -26,14 +26,14 @@ class Range:
 
 def objections(basis: f.Basis, broker: f.Broker, ranges: Sequence[Range], contradictions: int) -> list[str]:
     """What shuts a gate (docs/design.md#gate). A higher epoch, a moved log start or an added partition does not."""
-    found = [cause.text for cause in c.other_cluster(basis.broker, broker)]
+    reasons = [cause.text for cause in c.other_cluster(basis.broker, broker)]
     for was, is_ in _pairs(basis.broker, broker):
-        found += [cause.text for cause in c.other_topic(was, is_)]
+        reasons += [cause.text for cause in c.other_topic(was, is_)]
         if is_.topic_id == was.topic_id:
-            found += [text for r in ranges if r.topic == was.name for text in _shaken(r, is_)]
+            reasons += [text for r in ranges if r.topic == was.name for text in _shaken(r, is_)]
     if contradictions:
-        found.append(f"{w.count(contradictions, 'settled publish', 'settled publishes')} contradicted by the bus")
-    return found
+        reasons.append(f"{w.count(contradictions, 'settled publish', 'settled publishes')} contradicted by the bus")
+    return reasons
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def balanced(facts: f.WindowFacts, now: datetime) -> Check:
     return judged(name, required, observed, facts.counts, _unbalanced(c, facts.publishing))
 
 
-def _unbalanced(c: f.Counts, publishing: f.Measured[f.Publishing] | None) -> Iterable[Cause]:
+def _unbalanced(c: f.Counts, publishing: f.MeasuredValue[f.PublishFacts] | None) -> Iterable[Cause]:
     fail, total = Severity.FAIL, c.admitted + c.duplicates + c.quarantined
     if c.records != total:
         text = f"{w.count(c.records, 'record')} {w.be(c.records)} counted as {w.number(total)} decisions"

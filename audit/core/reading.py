@@ -308,7 +308,7 @@ def _of_another_log(facts: f.WindowFacts) -> frozenset[str]:
     return frozenset(gone)
 
 
-def _ahead(pair: f.Committed) -> Iterable[Cause]:
+def _ahead(pair: f.CommitFact) -> Iterable[Cause]:
     ahead = (pair.committed or 0) - pair.position
     if ahead <= 0:
         return

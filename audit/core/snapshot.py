@@ -19,7 +19,7 @@ def snapshot_body(
     broker: f.Broker | None,
     database: f.DatabaseIdentity | None,
     committed: Mapping[str, int | None] | None,
-    behind: Sequence[f.Behind] = (),
+    behind: Sequence[f.RangeBehindCut] = (),
 ) -> dict[str, Any]:
     """The stored form of one look: only what was measured has a key."""
     out: dict[str, Any] = {"schema": SNAPSHOT}
@@ -39,15 +39,15 @@ def stamp(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def behind_body(behind: f.Behind) -> dict[str, Any]:
+def behind_body(behind: f.RangeBehindCut) -> dict[str, Any]:
     """Records of one source that lay behind its cut when the cut was made; no `since` where it is not known."""
     out: dict[str, Any] = {"source": behind.label, "from": behind.start, "to": behind.end}
     return out | ({"since": stamp(behind.since)} if behind.since else {})
 
 
-def read_behind(body: Mapping[str, Any]) -> tuple[f.Behind, ...]:
+def read_behind(body: Mapping[str, Any]) -> tuple[f.RangeBehindCut, ...]:
     return tuple(
-        f.Behind(x["source"], x["from"], x["to"], datetime.fromisoformat(x["since"]) if "since" in x else None)
+        f.RangeBehindCut(x["source"], x["from"], x["to"], datetime.fromisoformat(x["since"]) if "since" in x else None)
         for x in body.get("behind", ())
     )
 

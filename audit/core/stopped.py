@@ -20,7 +20,7 @@ def lane_act(stop: f.LaneStop) -> Act:
     return Act(known.act, known.permission)
 
 
-def publish_causes(p: f.Publishing) -> Iterable[Cause]:
+def publish_causes(p: f.PublishFacts) -> Iterable[Cause]:
     """Stopped publish lanes of the window, where the window's own attempts do not say it already."""
     if not p.unsettled:
         return

@@ -32,7 +32,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class NotListed:
+class UnlistedCheck:
     """A check that the contract does not ask for: named with the reason, never shown as holding."""
 
     name: str
@@ -48,18 +48,18 @@ class Verdict:
     state: State
     window: f.WindowName
     checks: tuple[c.Check, ...]
-    not_listed: tuple[NotListed, ...]
+    not_listed: tuple[UnlistedCheck, ...]
     judged_at: datetime
     basis_generation: int | None = None
     basis_digest: str | None = None
     counts: f.Counts | None = None
-    publishing: f.Publishing | None = None
+    publishing: f.PublishFacts | None = None
     joins: f.Joins | None = None
     durability: str = "unmeasured"
     context: tuple[f.PinnedVerdict, ...] = ()
     measured_at: datetime | None = None
     valid_until: datetime | None = None
-    behind: tuple[f.Behind, ...] = ()
+    behind: tuple[f.RangeBehindCut, ...] = ()
 
     @property
     def waivers(self) -> tuple[f.Waiver, ...]:
@@ -107,9 +107,9 @@ def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
     )
 
 
-def _not_listed(names: tuple[c.CheckName, ...]) -> tuple[NotListed, ...]:
-    sealed = NotListed("SEALED", "verdicts are not sealed yet")
-    return (*(NotListed(name, c.NOT_LISTED[name]) for name in names), sealed)
+def _not_listed(names: tuple[c.CheckName, ...]) -> tuple[UnlistedCheck, ...]:
+    sealed = UnlistedCheck("SEALED", "verdicts are not sealed yet")
+    return (*(UnlistedCheck(name, c.NOT_LISTED[name]) for name in names), sealed)
 
 
 def _state(checks: tuple[c.Check, ...], facts: f.WindowFacts) -> State:
@@ -267,16 +267,16 @@ def _gist(body: Mapping[str, Any]) -> tuple[Any, ...]:
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What changed from one verdict's checks to the next one's, a line per check: "PUBLISHED broken → holds"."""
     was = {check["check"]: check for check in before.get("checks", ())}
-    found: list[str] = []
+    lines: list[str] = []
     for check in after.get("checks", ()):
         old = was.get(check["check"])
         if old is None:
-            found.append(f"{check['check']} is new")
+            lines.append(f"{check['check']} is new")
         elif old["state"] != check["state"]:
-            found.append(f"{check['check']} {old['state'].lower()} → {check['state'].lower()}")
+            lines.append(f"{check['check']} {old['state'].lower()} → {check['state'].lower()}")
         elif check["state"] == "BROKEN" and old["observed"] != check["observed"] and check.get("follows_from") is None:
-            found.append(f"{check['check']} {old['observed']} → {check['observed']}")
-    found += [
+            lines.append(f"{check['check']} {old['observed']} → {check['observed']}")
+    lines += [
         f"{name} is no longer listed" for name in was if name not in {x["check"] for x in after.get("checks", ())}
     ]
-    return found or ["nothing changed"]
+    return lines or ["nothing changed"]

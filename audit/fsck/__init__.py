@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from audit.core.finding import Finding, Report, Said, Unseen
+from audit.core.finding import BlindSpot, Finding, Report, Said
 from audit.fsck import again, chain, ledger, newest, passes, reread, truth
 from audit.fsck.looking import MOST, Check, Scope
 
@@ -27,7 +27,7 @@ CHECKS: tuple[Check, ...] = (
 #: Every check by its name, those that read Kafka again included.
 NAMES: tuple[str, ...] = (*(check.name for check in CHECKS), *reread.COMPARISONS)
 
-__all__ = ["CHECKS", "NAMES", "NOT_IN_FORCE", "Finding", "Report", "Unseen", "examine", "fsck"]
+__all__ = ["CHECKS", "NAMES", "NOT_IN_FORCE", "Finding", "Report", "BlindSpot", "examine", "fsck"]
 
 
 def fsck(stream: str | None = None, bus: bool = True) -> list[Finding]:
@@ -42,7 +42,7 @@ def examine(stream: str | None = None, bus: bool = True, names: Collection[str] 
     """
     said = [*_of_ledger(Scope(stream), names), *_of_kafka(stream, bus, names)]
     findings = tuple(x for x in said if isinstance(x, Finding))
-    return Report(findings, tuple(x for x in said if isinstance(x, Unseen)))
+    return Report(findings, tuple(x for x in said if isinstance(x, BlindSpot)))
 
 
 def _of_ledger(scope: Scope, names: Collection[str]) -> Iterator[Said]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from audit.core import snapshot as s
 from audit.core import verdict as v
-from audit.core.finding import Finding, Said, Unseen
+from audit.core.finding import BlindSpot, Finding, Said
 from audit.fsck.looking import Check, Scope, paged, rows
 from ingest.admit.read_ahead import arrivals_of
 from ingest.core.cloudevents import digest_as_said
@@ -19,7 +19,7 @@ from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.core.record import Understood
 from ingest.db import statements
 from ingest.kafka import Record
-from ingest.streams import OTHER_CLASSES, compiled
+from ingest.streams import OTHER_CLASSES, compiled_contract
 
 sql = statements("audit.fsck", "fsck")
 
@@ -45,7 +45,7 @@ def _contract_fault(row: Any) -> str:
 def _events(scope: Scope) -> Iterator[Said]:
     """Every event is read again from its own bytes by the rules of its contract: class, id, identity and digest."""
     for batch in paged(sql.again_batches, scope.values):
-        loaded = compiled(batch.contract_id)
+        loaded = compiled_contract(batch.contract_id)
         keys = {"run": batch.run_id, "batch": batch.id}
         kept = rows(sql.again_events, keys, binary=True)
         arrivals = arrivals_of(loaded, batch.run_name, [record_of(row) for row in kept])
@@ -92,7 +92,7 @@ def _roots(scope: Scope) -> Iterator[Said]:
 def _bases(scope: Scope) -> Iterator[Said]:
     for row in paged(sql.again_bases, scope.values):
         if row.facts.get("schema") != s.BASIS:
-            yield Unseen(row.subject, f"a basis of shape {row.facts.get('schema')}")
+            yield BlindSpot(row.subject, f"a basis of shape {row.facts.get('schema')}")
         elif s.digest(row.facts) != bytes(row.digest):
             yield Finding("I9", row.subject, "its facts do not have the digest stored with them")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.core.finding import Finding, Said
-from ingest.db import again, read
+from ingest.db import read, retry_transaction
 
 #: Of one check, or of one source read again, this many findings are told: the first ones say what is wrong.
 MOST = 20
@@ -37,7 +37,7 @@ class Check:
 
 def rows(statement: str, values: Mapping[str, object], binary: bool = False) -> list[Any]:
     """Asked again after a deadlock: opening a run makes partitions of tables that are read here."""
-    return again(lambda: _rows(statement, values, binary))
+    return retry_transaction(lambda: _rows(statement, values, binary))
 
 
 def _rows(statement: str, values: Mapping[str, object], binary: bool) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from audit import capture as look
-from audit.core.finding import Finding, Said, Unseen
+from audit.core.finding import BlindSpot, Finding, Said
 from audit.fsck.looking import Check, Scope
 from ingest.behind import newer_generation
 from ingest.core.errors import BrokerError
@@ -19,7 +19,7 @@ def _newest(scope: Scope) -> Iterator[Said]:
         try:
             found = newer_generation(StreamId(stream.id), look.admin())
         except BrokerError as error:
-            yield Unseen(f"whether {stream.name} is of the newest copy", str(error))
+            yield BlindSpot(f"whether {stream.name} is of the newest copy", str(error))
             return  # Kafka is away: it would not tell of the others, either
         if found:
             yield Finding("LEDGER", stream.name, f"an older copy of the database was put back: {found}")

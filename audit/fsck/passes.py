@@ -16,13 +16,13 @@ from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import snapshot as s
 from audit.core import verdict as v
-from audit.core.finding import Finding, Said, Unseen
+from audit.core.finding import BlindSpot, Finding, Said
 from audit.fsck.looking import Check, Scope, paged, rows
 from audit.measure import committed_beside, rules
 from ingest.core.contract import Contract
 from ingest.db import statements
 from ingest.kafka import Start
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 sql = statements("audit.fsck", "passes")
 
@@ -46,7 +46,7 @@ def _judged_again(row: Any, answers: _Kafka) -> Iterator[Said]:
         if before == after.revision:
             yield from _compare(row, facts, v.verdict(facts, after.now))
             return
-    yield Unseen(row.verdict, "its window moved on while it was judged again")
+    yield BlindSpot(row.verdict, "its window moved on while it was judged again")
 
 
 def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
@@ -54,7 +54,7 @@ def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
         if check.state is c.State.BROKEN and check.name not in DRIFT:
             yield Finding("I8", row.verdict, f"{check.name} does not hold: {check.cause}")
         elif check.state in (c.State.BROKEN, c.State.UNMEASURED):
-            yield Unseen(f"{check.name} of {row.verdict}", check.cause)
+            yield BlindSpot(f"{check.name} of {row.verdict}", check.cause)
     if other := _other_sources(facts):
         yield Finding("I8", row.verdict, f"its basis and the ledger differ in {', '.join(sorted(other))}")
     said = row.body.get("counts")
@@ -94,9 +94,9 @@ def _pin(row: Any) -> f.PinnedVerdict:
 class _Kafka:
     """What Kafka says of a stream, asked again once it is half as old as a sample may be."""
 
-    _asked: dict[int, look.Captured] = field(default_factory=dict)
+    _asked: dict[int, look.Capture] = field(default_factory=dict)
 
-    def of(self, contract_id: int, contract: Contract, lanes: list[Start]) -> look.Captured:
+    def of(self, contract_id: int, contract: Contract, lanes: list[Start]) -> look.Capture:
         known = self._asked.get(contract_id)
         bound = contract.close.sample_max_age / 2
         if known is None or known.broker is None or look.now() - known.broker.measured_at > bound:
@@ -113,14 +113,14 @@ class _Facts:
         self._keys = {"win": row.id, "run": row.run_id, "stream_id": row.stream_id}
 
     def read(self, answers: _Kafka) -> f.WindowFacts:
-        row, contract = self._row, compiled(self._row.contract_id).contract
+        row, contract = self._row, compiled_contract(self._row.contract_id).contract
         inbox_rows, bus_rows = self._rows(sql.inbox), self._rows(sql.bus)
         captured = answers.of(row.contract_id, contract, _lanes([*inbox_rows, *bus_rows]))
         # positions are read again after the commits they are held against: a lane at work was never behind its own
         inbox_rows, bus_rows = self._rows(sql.inbox), self._rows(sql.bus)
         at = look.now()
-        inbox = f.Measured(self._inbox(inbox_rows), at, "ledger")
-        bus = f.Measured(tuple(_position(x) for x in bus_rows), at, "ledger")
+        inbox = f.MeasuredValue(self._inbox(inbox_rows), at, "ledger")
+        bus = f.MeasuredValue(tuple(_position(x) for x in bus_rows), at, "ledger")
         applied = self._rows(sql.applied)[0]
         ours = rules(contract)
         return f.WindowFacts(
@@ -128,20 +128,20 @@ class _Facts:
             rules=ours,
             basis=self._basis(),
             broker=captured.broker,
-            database=f.Measured(self._database(), at, "postgres"),
+            database=f.MeasuredValue(self._database(), at, "postgres"),
             inbox=inbox,
             bus=bus,
-            counts=f.Measured(self._counts(), at, "ledger"),
-            totals=f.Measured({x.event_class: x.declared for x in self._rows(sql.totals)}, at, "ledger"),
-            publishing=f.Measured(self._publishing(), at, "ledger"),
-            application=f.Measured(
+            counts=f.MeasuredValue(self._counts(), at, "ledger"),
+            totals=f.MeasuredValue({x.event_class: x.declared for x in self._rows(sql.totals)}, at, "ledger"),
+            publishing=f.MeasuredValue(self._publishing(), at, "ledger"),
+            application=f.MeasuredValue(
                 f.Application(applied.events, applied.applied, applied.missing, applied.surplus), at, "ledger"
             ),
             committed=committed_beside(captured, inbox, bus),
-            quarantine=f.Measured(self._items(), at, "ledger"),
+            quarantine=f.MeasuredValue(self._items(), at, "ledger"),
             joins=self._joins(applied, at) if ours.joins else None,
             end=self._end(),
-            context=f.Measured(tuple(_pin(x) for x in self._rows(sql.pins)), at, "ledger"),
+            context=f.MeasuredValue(tuple(_pin(x) for x in self._rows(sql.pins)), at, "ledger"),
         )
 
     def _rows(self, statement: str) -> list[Any]:
@@ -170,9 +170,9 @@ class _Facts:
             d.receipts_quarantined, {row.name: row.n for row in self._rows(sql.classes)}, d.newest,
         )  # fmt: skip
 
-    def _publishing(self) -> f.Publishing:
+    def _publishing(self) -> f.PublishFacts:
         p, unsettled = self._rows(sql.published)[0], self._rows(sql.unsettled)[0]
-        return f.Publishing(
+        return f.PublishFacts(
             events=p.events, placed_once=p.placed, placed_more=0, queued=p.queued,
             unknown=(unsettled.attempts, unsettled.events), foreign=p.foreign_records, contradictions=p.contradictions,
         )  # fmt: skip
@@ -182,23 +182,23 @@ class _Facts:
         return f.Quarantine(q.open, q.resolved, q.discarded, q.unsigned)
 
     @staticmethod
-    def _joins(applied: Any, at: datetime) -> f.Measured[f.Joins]:
-        return f.Measured(f.Joins(applied.matched, applied.unmatched, applied.ambiguous), at, "ledger")
+    def _joins(applied: Any, at: datetime) -> f.MeasuredValue[f.Joins]:
+        return f.MeasuredValue(f.Joins(applied.matched, applied.unmatched, applied.ambiguous), at, "ledger")
 
     def _database(self) -> f.DatabaseIdentity:
         found = self._rows(sql.database)[0]
         return f.DatabaseIdentity(found.system_identifier, found.timeline)
 
-    def _basis(self) -> f.Measured[f.Basis] | None:
+    def _basis(self) -> f.MeasuredValue[f.Basis] | None:
         generations = self._rows(sql.basis)
         later = frozenset(look.source_label(row) for row in self._rows(sql.later))
         basis = s.read_basis([(row.generation, row.facts) for row in generations], later)
-        return f.Measured(basis, generations[-1].recorded_at, "ledger") if basis else None
+        return f.MeasuredValue(basis, generations[-1].recorded_at, "ledger") if basis else None
 
-    def _end(self) -> f.Measured[f.Broker] | None:
+    def _end(self) -> f.MeasuredValue[f.Broker] | None:
         for row in self._rows(sql.end):
             if row.facts.get("schema") == s.SNAPSHOT and "broker" in row.facts:
-                return f.Measured(s.read_broker(row.facts["broker"]), row.taken_at, "end snapshot")
+                return f.MeasuredValue(s.read_broker(row.facts["broker"]), row.taken_at, "end snapshot")
         return None
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from audit.capture import admin
-from audit.core.finding import Finding, Said, Unseen
+from audit.core.finding import BlindSpot, Finding, Said
 from audit.fsck.looking import MOST, rows
 from ingest.admit import KEPT_BYTES
 from ingest.admit.read_ahead import arrivals_of
@@ -27,8 +27,8 @@ from ingest.core.reason import Decision, Reason
 from ingest.core.record import NotUnderstood
 from ingest.db import statements
 from ingest.install import install_id
-from ingest.kafka import Cluster, LogEnds, Logged, LogWalk, Partition, Piece, Record
-from ingest.streams import compiled
+from ingest.kafka import Cluster, LogEnds, LoggedRecord, LogWalk, Partition, Piece, Record
+from ingest.streams import compiled_contract
 
 sql = statements("audit.fsck", "reread")
 
@@ -48,7 +48,7 @@ def read_again(stream: str | None, names: Collection[str] = tuple(COMPARISONS)) 
         try:
             yield from islice(_source(source, frozenset(names)), MOST)
         except BrokerError as error:
-            yield Unseen(_name(source), f"it could not be read again: {error}")
+            yield BlindSpot(_name(source), f"it could not be read again: {error}")
 
 
 def _name(row: Any) -> str:
@@ -63,7 +63,7 @@ def _source(row: Any, names: frozenset[str]) -> Iterator[Said]:
     """The commit is asked for before the position, and the log's end after it: each may only grow."""
     found = admin().topic_id(row.topic)
     if found != row.topic_id:
-        yield Unseen(
+        yield BlindSpot(
             _name(row), f"its topic has the id {found}, and had {row.topic_id}" if found else "its topic is gone"
         )
         return
@@ -72,7 +72,7 @@ def _source(row: Any, names: frozenset[str]) -> Iterator[Said]:
     sampled = _rows(sql.sampled, source=row.id)
     end = admin().ends(row.topic, [row.partition])[row.partition]
     if committed.state == "UNMEASURED":
-        yield Unseen(_name(row), "Kafka did not say what is committed")
+        yield BlindSpot(_name(row), "Kafka did not say what is committed")
     yield from _offsets(row, committed.offset, position, end, sampled, names)
     yield from _records(row, position, end, names)
 
@@ -98,14 +98,16 @@ def _offsets(
 def _records(row: Any, position: int, end: LogEnds, names: frozenset[str]) -> Iterator[Said]:
     """Whatever of [start, position) Kafka still has, and what of it it has no more or does not say."""
     if end.earliest is None or end.lso is None:
-        yield Unseen(_name(row), "Kafka did not say where its log begins and ends")
+        yield BlindSpot(_name(row), "Kafka did not say where its log begins and ends")
         return
     start, upto = max(row.start_offset, end.earliest), min(position, end.lso)
     if end.earliest > row.start_offset:
         lost = f"[{row.start_offset}, {min(end.earliest, position)})"
-        yield Unseen(f"{_name(row)} {lost}", "the log's start has moved past it")
+        yield BlindSpot(f"{_name(row)} {lost}", "the log's start has moved past it")
     if upto < position:
-        yield Unseen(f"{_name(row)} [{max(upto, start)}, {position})", "the log does not reach so far, or is held open")
+        yield BlindSpot(
+            f"{_name(row)} [{max(upto, start)}, {position})", "the log does not reach so far, or is held open"
+        )
     if start < upto:
         compare = _Inbox(row, names) if row.lane == "admission" else _Bus(row, names)
         with LogWalk(Cluster.from_settings(), Partition(row.topic, row.partition)) as walk:
@@ -114,7 +116,7 @@ def _records(row: Any, position: int, end: LogEnds, names: frozenset[str]) -> It
         yield from compare.rest(start, upto)
 
 
-class _Compared:
+class _Comparison:
     """One source against its log."""
 
     def __init__(self, row: Any, names: frozenset[str]) -> None:
@@ -145,7 +147,7 @@ class _Compared:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _KeptRecord:
     """What the ledger keeps of a record beside its value."""
 
     key: bytes | None
@@ -165,7 +167,7 @@ def _begins(given: bytes | None, kept: bytes | None) -> bool:
     return given == bytes(kept) or (len(given) > KEPT_BYTES and given.startswith(bytes(kept)))
 
 
-class _Inbox(_Compared):
+class _Inbox(_Comparison):
     """I14: each record that can be seen has its receipt, which says what the contract's rules make of its bytes."""
 
     def piece(self, piece: Piece) -> Iterator[Finding]:
@@ -176,7 +178,7 @@ class _Inbox(_Compared):
         yield from self._kept(piece, given, receipts)
         yield from self._in_gaps("gaps_again", piece)
 
-    def _pairs(self, given: Mapping[int, Logged], receipts: Mapping[int, Any]) -> Iterator[Finding]:
+    def _pairs(self, given: Mapping[int, LoggedRecord], receipts: Mapping[int, Any]) -> Iterator[Finding]:
         check = "records_have_receipts"
         for offset in sorted(given.keys() | receipts.keys()):
             logged = given.get(offset)
@@ -185,22 +187,22 @@ class _Inbox(_Compared):
             elif offset in receipts and (logged is None or not logged.visible):
                 yield from self._say(check, offset, "a receipt without record")
 
-    def _meaning(self, given: Mapping[int, Logged], receipts: Mapping[int, Any]) -> Iterator[Finding]:
+    def _meaning(self, given: Mapping[int, LoggedRecord], receipts: Mapping[int, Any]) -> Iterator[Finding]:
         """Understood again, with the contract and the run of their batches."""
         batches: dict[tuple[int, str], list[Record]] = defaultdict(list)
         for offset, row in sorted(receipts.items()):
             if offset in given and row.contract_id is not None:
                 batches[row.contract_id, row.run_name].append(given[offset].record)
         for (contract, run), records in batches.items():
-            for arrival in arrivals_of(compiled(contract), run, records):
+            for arrival in arrivals_of(compiled_contract(contract), run, records):
                 if wrong := _misread(receipts[arrival.offset], arrival):
                     yield from self._say("records_understood", arrival.offset, wrong)
 
-    def _kept(self, piece: Piece, given: Mapping[int, Logged], receipts: Mapping[int, Any]) -> Iterator[Finding]:
+    def _kept(self, piece: Piece, given: Mapping[int, LoggedRecord], receipts: Mapping[int, Any]) -> Iterator[Finding]:
         kept = {offset: row for offset, row in receipts.items() if row.kept}
         kept |= {row.offset: row for row in self._of(sql.items, piece.start, piece.end)}
         for offset, row in sorted(kept.items()):
-            if offset in given and (wrong := _Kept(row.key, row.headers).differs(given[offset].record)):
+            if offset in given and (wrong := _KeptRecord(row.key, row.headers).differs(given[offset].record)):
                 yield from self._say("records_kept", offset, f"the ledger keeps another {wrong} than the record has")
 
 
@@ -221,7 +223,7 @@ def _misread(receipt: Any, arrival: Arrival) -> str:
     return "" if receipt.reason in allowed else f"QUARANTINED for another reason than {min(allowed).name}"
 
 
-class _Bus(_Compared):
+class _Bus(_Comparison):
     """Places, effects and events against the records that are there, found by their marks."""
 
     def __init__(self, row: Any, names: frozenset[str]) -> None:
@@ -240,13 +242,13 @@ class _Bus(_Compared):
             yield from self._record(row, *ours[row.offset])
         yield from self._in_gaps("bus_gaps_again", piece)
 
-    def _marked(self, records: Iterable[Logged]) -> Iterator[tuple[Logged, Mark]]:
+    def _marked(self, records: Iterable[LoggedRecord]) -> Iterator[tuple[LoggedRecord, Mark]]:
         for logged in records:
             mark = read_mark(logged.record.headers)
             if isinstance(mark, Mark) and mark.install == self._install:
                 yield logged, mark
 
-    def _record(self, row: Any, logged: Logged, mark: Mark) -> Iterator[Finding]:
+    def _record(self, row: Any, logged: LoggedRecord, mark: Mark) -> Iterator[Finding]:
         """What is aborted was sent and is not there: neither a place nor an effect stands on it."""
         if not logged.visible:
             return

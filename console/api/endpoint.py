@@ -91,14 +91,14 @@ class StrictJSON(BaseParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         raw = read_body((parser_context or {})["request"], stream, MAX_BODY)
         try:
-            found = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_twins, parse_constant=_no_constant)
+            body = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_twins, parse_constant=_no_constant)
         except RecursionError:
             raise BadRequest(("", "nested too deep")) from None
         except (ValueError, UnicodeDecodeError) as error:
             raise BadRequest(("", str(error)), expected="a JSON document in UTF-8") from None
         if b"\\u" in raw:
-            _check_text(found)
-        return found
+            _check_text(body)
+        return body
 
 
 def _check_text(document: Any) -> None:
@@ -213,7 +213,7 @@ def body_of(request: Request, shape: type[Any]) -> dict[str, Any]:
     return dict(found.validated_data)
 
 
-class Unknown(Endpoint):
+class UnknownPath(Endpoint):
     """A path that is not there: a problem document, not a page, and to whoever asks."""
 
     permission_classes = ()

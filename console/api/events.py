@@ -25,7 +25,7 @@ from console.api.idempotency import once
 from console.api.schema import BODY, IDEMPOTENCY, answers
 from console.bodies import BodyUnreadable, read_body
 from console.permissions import Act
-from ingest.admit.http import DoorRecord, Received, TooManyEvents, receive
+from ingest.admit.http import DoorReceipts, DoorRecord, TooManyEvents, receive
 from ingest.core.batching import BATCH_BYTES
 from ingest.core.decide import Outcome
 from ingest.core.reason import Decision, Flag, Reason
@@ -41,7 +41,7 @@ _COMMA = ord(",")
 _QUOTED = re.compile(r"\\(.)")
 
 
-class Sent(NamedTuple):
+class SentEvent(NamedTuple):
     """One event of a body, its bytes as they were sent."""
 
     value: bytes
@@ -59,16 +59,16 @@ class EventsParser(BaseParser):
 
     def parse(  # type: ignore[override]  # DRF hands on whatever a parser returns; its stubs know only mappings
         self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> list[Sent]:
+    ) -> list[SentEvent]:
         request = (parser_context or {})["request"]
         attributes = binary_attributes(request.headers, media_type or "") if self.binary else None
         if attributes is None:
             self.check_media(media_type or "")
         body = read_body(request, stream, MOST_BYTES)
         if attributes is not None:
-            return [Sent(body, attributes)]
+            return [SentEvent(body, attributes)]
         named: list[tuple[str, bytes | None]] | None = [("content-type", self.envelope)] if self.envelope else None
-        return [Sent(value, named) for value in self.cut(body)]
+        return [SentEvent(value, named) for value in self.cut(body)]
 
     def check_media(self, media_type: str) -> None:
         """Raises where the media type is one this parser reads for CloudEvents in binary mode only."""
@@ -98,13 +98,13 @@ class LineEvents(EventsParser):
     def cut(self, body: bytes) -> list[bytes]:
         if body.count(b"\n") <= MOST_EVENTS:
             return [line for line in body.removesuffix(b"\r").replace(b"\r\n", b"\n").split(b"\n") if line.strip()]
-        found: list[bytes] = []  # mostly empty lines, which make no objects this way
+        lines: list[bytes] = []  # mostly empty lines, which make no objects this way
         for part in io.BytesIO(body):
             line = part.removesuffix(b"\n").removesuffix(b"\r")
             if line.strip():
-                found.append(line)
-                _check_count(len(found))
-        return found
+                lines.append(line)
+                _check_count(len(lines))
+        return lines
 
 
 class CloudEvent(EventsParser):
@@ -269,12 +269,12 @@ class Events(Endpoint):
 
         Sending the same events again is safe: each is then a DUPLICATE.
         """
-        sent: Sequence[Sent] = _sent(request)
+        sent: Sequence[SentEvent] = _sent(request)
         records = [DoorRecord(0, None, None, event.value, event.headers) for event in sent]
         return Response(admissions(stream, receive(stream, records)))
 
 
-def _sent(request: Request) -> Sequence[Sent]:
+def _sent(request: Request) -> Sequence[SentEvent]:
     """Without a body DRF asks no parser and calls it an empty form; nothing sent is not nothing to send."""
     found: Any = request.data
     if not isinstance(found, list):
@@ -282,7 +282,7 @@ def _sent(request: Request) -> Sequence[Sent]:
     return found
 
 
-def admissions(stream: str, received: Received) -> dict[str, Any]:
+def admissions(stream: str, received: DoorReceipts) -> dict[str, Any]:
     """The answer: `results` in input order."""
     own = receipts_of(received.source)
     return {

@@ -21,14 +21,14 @@ from console.reads.named import item_numbered, run_named, stream_named
 from console.reads.quarantine import REASONS, sized
 from ingest.models import ItemState, QuarantineItem, Resolution, Run
 from ingest.quarantine import resolve
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 FILTERS = PARAMETERS | {"stream", "run", "reason", "state"}
 
 
 def whole(item: QuarantineItem, user: Any) -> dict[str, Any]:
     """The item with both payloads where two disagree, for a user who may see them."""
-    contract = compiled(item.win.contract_id).contract
+    contract = compiled_contract(item.win.contract_id).contract
     hidden = hidden_because(contract, roles_of(user), may(user, Act.SEE_PAYLOADS).reason)
     return document(item) | payloads(item, hidden)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path, register_converter
 
 from console.api.attempts import Attempts, OneAttempt, Reconcile
-from console.api.endpoint import Unknown
+from console.api.endpoint import UnknownPath
 from console.api.events import Events
 from console.api.gate import RunGate, WindowGate
 from console.api.me import Me
@@ -52,5 +52,5 @@ urlpatterns = [
     path("me", Me.as_view(), name="me"),
     path("schema", Schema.as_view(), name="schema"),
     # whatever else is asked for here is answered in the API's own form
-    re_path(r"^.*", Unknown.as_view(), name="unknown"),
+    re_path(r"^.*", UnknownPath.as_view(), name="unknown"),
 ]

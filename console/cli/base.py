@@ -90,14 +90,14 @@ def _database_next() -> str:
 
 def problem(error: PassgateError) -> dict[str, Any]:
     """An error as programs read it."""
-    found: dict[str, Any] = {"code": error.code, "title": error.what, "retry": error.retry}
+    answer: dict[str, Any] = {"code": error.code, "title": error.what, "retry": error.retry}
     parts = {"expected": error.expected, "found": error.found, "next": error.next_step}
     if isinstance(error, ContractErrors):
         parts = {}
-        found["errors"] = [
+        answer["errors"] = [
             {"file": e.file, "line": e.line, "key": e.key, "found": e.found, "write": e.write} for e in error.errors
         ]
-    return found | {name: text for name, text in parts.items() if text}
+    return answer | {name: text for name, text in parts.items() if text}
 
 
 def message(error: PassgateError) -> str:

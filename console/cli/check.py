@@ -31,7 +31,7 @@ AT_ONCE = 2
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """What came of one check; `output` is all that it said."""
 
     name: str
@@ -76,8 +76,8 @@ def run_checks(names: Iterable[str], environment: Mapping[str, str]) -> list[str
     return failed
 
 
-def _run(name: str, environment: Mapping[str, str]) -> Checked:
+def _run(name: str, environment: Mapping[str, str]) -> CheckResult:
     began = time.monotonic()
     kept = {key: value for key, value in environment.items() if key not in OF_A_RUNNING_STACK}
     done = subprocess.run([sys.executable, *CHECKS[name]], cwd=PROJECT, env=kept, capture_output=True, text=True)
-    return Checked(name, done.returncode == 0, time.monotonic() - began, done.stdout + done.stderr)
+    return CheckResult(name, done.returncode == 0, time.monotonic() - began, done.stdout + done.stderr)

@@ -81,7 +81,7 @@ def audit() -> None:
     """The audit log."""
 
 
-class _Held(click.ParamType[Head]):
+class _NotedHead(click.ParamType[Head]):
     """NUMBER:DIGEST, as `passgate audit verify` says it."""
 
     name = "NUMBER:DIGEST"
@@ -96,7 +96,7 @@ class _Held(click.ParamType[Head]):
 
 
 @audit.command()
-@click.option("--head", "held", type=_Held(), help="A head that was noted before: the log must still stand on it.")
+@click.option("--head", "held", type=_NotedHead(), help="A head that was noted before: the log must still stand on it.")
 @as_json
 def verify(held: Head | None, as_json: bool) -> None:
     """Walk the audit log from its first row to its head, digesting each row again.

@@ -65,14 +65,14 @@ def ask(name: tuple[str, str], window: int | None, who: str, wait: timedelta) ->
     """The gate's answer, asked again until it is final or the time is over. Each question is logged."""
     until = time.monotonic() + wait.total_seconds()
     decision = decide_gate(*name, window, who)
-    told = ""
+    line = ""
     for pause in _pauses():
         left = until - time.monotonic()
         if decision.code not in MAY_OPEN or left <= 0:
             break
-        if decision.detail != told:
-            told = decision.detail
-            click.echo(f"waiting: {plainly(told)}", err=True)
+        if decision.detail != line:
+            line = decision.detail
+            click.echo(f"waiting: {plainly(line)}", err=True)
         time.sleep(min(pause, left))
         decision = decide_gate(*name, window, who)
     return decision

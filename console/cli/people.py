@@ -22,7 +22,7 @@ from console.documents import stamp
 from console.permissions import Role, make_groups, roles_named
 from ingest.auditlog import record_act
 from ingest.core.errors import NotFound, PassgateError
-from ingest.db import again, write
+from ingest.db import retry_transaction, write
 
 ROLES = [role.value for role in Role]
 GENERATED_BYTES = 18
@@ -95,7 +95,7 @@ def make_user(name: str, roles: Sequence[str], password: str | None, actor: str)
             validate_password(password, made)
     except ValidationError as error:
         raise UserRefused(found=" ".join(error.messages), next_step="choose another one") from None
-    again(lambda: _store_user(made, roles, actor))
+    retry_transaction(lambda: _store_user(made, roles, actor))
     return made
 
 

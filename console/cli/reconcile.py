@@ -52,13 +52,13 @@ def await_answers(attempts: list[int], longest: timedelta, quiet: bool) -> list[
     until = time.monotonic() + longest.total_seconds()
     said_of = set[int]()
     while True:
-        found = states(attempts)
-        for answer in found:
+        by_attempt = states(attempts)
+        for answer in by_attempt:
             if answered(answer) and answer["attempt"] not in said_of and not quiet:
                 said(line(answer))
                 said_of.add(answer["attempt"])
-        if all(answered(answer) for answer in found) or time.monotonic() > until:
-            return found
+        if all(answered(answer) for answer in by_attempt) or time.monotonic() > until:
+            return by_attempt
         time.sleep(PAUSE)
 
 

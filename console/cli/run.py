@@ -13,7 +13,7 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
-from audit.close import AnotherCloser, Stored, WindowFailed, checks_now, close_run
+from audit.close import AnotherCloser, StoredVerdict, WindowFailed, checks_now, close_run
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose, left_behind
 from audit.cut import cut_run, declare_totals
@@ -82,13 +82,13 @@ def open_(name: tuple[str, str], contract: str | None, pins: tuple[str, ...], ac
 
 def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     """NAME=VALUE options."""
-    found = dict[str, str]()
+    references = dict[str, str]()
     for text in texts:
         name, equals, value = text.partition("=")
-        if not (name and equals and value) or name in found:
+        if not (name and equals and value) or name in references:
             raise click.BadParameter(f"NAME=VALUE, each name once, is expected; found {text!r}", param_hint=option)
-        found[name] = value
-    return found
+        references[name] = value
+    return references
 
 
 def totals_of(texts: Sequence[str], option: str) -> dict[str, int]:
@@ -177,7 +177,7 @@ def close(name: tuple[str, str], window: int | None, wait: timedelta, actor: str
     sys.exit(EXIT[str(stored.verdict.state)])
 
 
-def judged(name: tuple[str, str], actor: str, window: int | None, wait: timedelta) -> Stored:
+def judged(name: tuple[str, str], actor: str, window: int | None, wait: timedelta) -> StoredVerdict:
     """The verdict of now. Where the window moved on meanwhile (it is judged by itself, too), it is judged once more."""
     for _ in range(TRIES - 1):
         with suppress(AnotherCloser):
@@ -224,19 +224,19 @@ def _run_row(found: Mapping[str, Any]) -> tuple[object, ...]:
 @as_json
 def show(name: tuple[str, str], window: int | None, as_json: bool) -> None:
     """Show a run: what would be judged now, and what was judged. Stores nothing."""
-    found = run_written("/".join(name))
-    shown = window_numbered(found, window) if window else newest_window(found)
+    written = run_written("/".join(name))
+    shown = window_numbered(written, window) if window else newest_window(written)
     now = checks_now(WindowId(shown.pk))
     diagnosis = diagnose(now)
     if as_json:
-        emit(run_document(found) | {"checks_now": v.body(now, None, diagnosis.sentence)})
+        emit(run_document(written) | {"checks_now": v.body(now, None, diagnosis.sentence)})
         return
-    parts = (f"{'/'.join(name)} window {shown.number}", f"run {found.state}", f"contract v{found.contract.version}")
+    parts = (f"{'/'.join(name)} window {shown.number}", f"run {written.state}", f"contract v{written.contract.version}")
     said(" · ".join(parts))
     said(diagnosis.sentence)
     click.echo()
     _say_checks(now)
-    _say_verdicts(list(Verdict.objects.filter(run=found).order_by("-number")[:10]), name)
+    _say_verdicts(list(Verdict.objects.filter(run=written).order_by("-number")[:10]), name)
 
 
 def _say_checks(now: v.Verdict) -> None:

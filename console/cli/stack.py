@@ -66,17 +66,17 @@ def down(data: Path | None, remove_data: bool) -> None:
 def status(data: Path | None, as_json: bool) -> None:
     """Show the parts of the running stack; exit code 3 when none runs."""
     there = record.live(data)
-    found = describe(there, time.time())
-    found["failure"] = None if there else record.last_failure(data or data_folder())
+    parts = describe(there, time.time())
+    parts["failure"] = None if there else record.last_failure(data or data_folder())
     if as_json:
-        click.echo(json.dumps(found, indent=1))
-    elif found["running"]:
-        _show(found)
+        click.echo(json.dumps(parts, indent=1))
+    elif parts["running"]:
+        _show(parts)
     else:
         click.echo("Passgate does not run here.")
-        if found["failure"]:
-            click.echo(f"It stopped by itself: {found['failure']}")
-    sys.exit(0 if found["running"] else NOT_RUNNING)
+        if parts["failure"]:
+            click.echo(f"It stopped by itself: {parts['failure']}")
+    sys.exit(0 if parts["running"] else NOT_RUNNING)
 
 
 def describe(there: record.Record | None, now: float) -> dict[str, Any]:

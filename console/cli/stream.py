@@ -37,7 +37,7 @@ class SampleTooLong(PassgateError):
     what = "the sample is too long"
 
 
-class Beside(Mapping[str, bytes]):
+class FilesBesideContract(Mapping[str, bytes]):
     """The files beside a contract, read when they are asked for."""
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +59,7 @@ class Beside(Mapping[str, bytes]):
 def read_contract(file: Path) -> tuple[bytes, Contract]:
     """The file's text and the contract it holds. Raises ContractErrors with every fault."""
     text = file.read_bytes()
-    return text, parse(text, str(file), Beside(file.parent))
+    return text, parse(text, str(file), FilesBesideContract(file.parent))
 
 
 @click.group(cls=Group)
@@ -113,7 +113,7 @@ def judge(
     """What admission would decide about the records, in an empty run. Pure."""
     parser = Parser(contract)
     parsed = [parser.parse(value, None, headers) for value in values]
-    run = run_name or next((found.run for found in parsed if found.run), SAMPLE_RUN)
+    run = run_name or next((parsed_record.run for parsed_record in parsed if parsed_record.run), SAMPLE_RUN)
     offsets = range(1, len(values) + 1)
     digests = [event_digest(value, headers) for value in values] if parser.is_cloudevents else None
     arrivals = arrive(contract.stream, run, offsets, values, parsed, digests)
@@ -124,8 +124,8 @@ def judge(
     form = structured if parser.is_cloudevents else as_it_is
     decisions = decide(arrivals, {}, run, SourceId(0), lambda _: False, form)
     details = {item.offset: item.detail for item in decisions.items}
-    for outcome, found in zip(decisions.outcomes, parsed, strict=True):
-        event = found if isinstance(found, Understood) else None
+    for outcome, parsed_record in zip(decisions.outcomes, parsed, strict=True):
+        event = parsed_record if isinstance(parsed_record, Understood) else None
         yield {
             "line": outcome.offset,
             "decision": outcome.decision.name,
@@ -133,7 +133,7 @@ def judge(
             "detail": details.get(outcome.offset) or _same_as(outcome, run),
             "event_class": event.class_name if event else None,
             "event_id": list(event.parts) if event else None,
-            "run": found.run or run,
+            "run": parsed_record.run or run,
         }
 
 
@@ -194,7 +194,7 @@ def load_file(file: Path, actor: str, as_json: bool) -> None:
     Exit code 0: stored, or the newest one already; 1: not valid.
     """
     text, contract = read_contract(file)
-    beside = Beside(file.parent)
+    beside = FilesBesideContract(file.parent)
     done = load(text, str(file), {name: beside[name] for name in schema_files(contract)}, actor)
     if as_json:
         emit(contract_line(contract) | {"version": done.version, "fresh": done.fresh})

@@ -113,10 +113,10 @@ def _session(number: int, folders: Sequence[str], options: Sequence[str]) -> lis
 
 def _remember_failures() -> None:
     """For --last-failed: all sessions' in one place."""
-    found: dict[str, bool] = {}
+    failures: dict[str, bool] = {}
     for kept in CACHE.glob("session-*/v/cache/lastfailed"):
-        found |= json.loads(kept.read_text(encoding="utf-8"))
+        failures |= json.loads(kept.read_text(encoding="utf-8"))
         kept.unlink()
     place = CACHE / "v" / "cache" / "lastfailed"
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    place.write_text(json.dumps(failures, indent=2), encoding="utf-8")

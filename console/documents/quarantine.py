@@ -14,7 +14,7 @@ from ingest.core.contract import Contract, Format
 from ingest.core.masking import Masks, masked, masked_headers, masks_of
 from ingest.core.reason import Reason
 from ingest.models import QuarantineItem, Run
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 
 def item_document(item: QuarantineItem, run: Run, window: int) -> Document:
@@ -105,7 +105,7 @@ def payloads(item: QuarantineItem, hidden: str = "") -> dict[str, Any]:
     if hidden:
         nothing: dict[str, Any] = {"value": None, "text": None, "key": None, "headers": [], "hidden": hidden}
         return {"payload": nothing, "first_payload": nothing if first else None}
-    contract = compiled(item.win.contract_id).contract
+    contract = compiled_contract(item.win.contract_id).contract
     return {
         "payload": payload_document(_bytes(item.value), _bytes(item.key), _bytes(item.headers), contract),
         "first_payload": payload_document(_bytes(first.payload), _bytes(first.key), _bytes(first.headers), contract)

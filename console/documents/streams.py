@@ -7,7 +7,7 @@ from typing import Any
 from console.documents import Document, hexed, stamp
 from ingest.models import Contract as ContractRow
 from ingest.models import Run, RunState, Source
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 
 def contract_document(row: ContractRow) -> Document:
@@ -21,7 +21,7 @@ def contract_document(row: ContractRow) -> Document:
 
 def stream_document(row: ContractRow, open_run: str | None) -> Document:
     """A stream by its newest contract."""
-    contract = compiled(row.pk).contract
+    contract = compiled_contract(row.pk).contract
     return {
         "stream": contract.stream,
         "owner": contract.owner,

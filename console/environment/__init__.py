@@ -4,7 +4,16 @@ Standard library only: the command line looks at it before anything else is impo
 """
 
 from console.environment import table
-from console.environment.faults import Fault, Reading, Unknown, faults, unknown
+from console.environment.faults import Fault, ReadEnvironment, UnknownSetting, faults, unknown
 from console.environment.start import UnusableSettings, refuse_unusable
 
-__all__ = ["Fault", "Reading", "Unknown", "UnusableSettings", "faults", "refuse_unusable", "table", "unknown"]
+__all__ = [
+    "Fault",
+    "ReadEnvironment",
+    "UnknownSetting",
+    "UnusableSettings",
+    "faults",
+    "refuse_unusable",
+    "table",
+    "unknown",
+]

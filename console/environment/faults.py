@@ -31,7 +31,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Unknown:
+class UnknownSetting:
     """A name that looks like a setting of ours and is none; `near` is the one that it may have been meant to be."""
 
     name: str
@@ -42,7 +42,7 @@ class Unknown:
         return f"{self.name} is no setting of Passgate{meant}"
 
 
-class Reading:
+class ReadEnvironment:
     """The typed values of an environment. One that cannot be read is its default, and a fault."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -78,7 +78,7 @@ class Reading:
 
 def faults(environment: Mapping[str, str]) -> list[Fault]:
     """Every setting that cannot be used, in the order of the table."""
-    reading = Reading(environment)
+    reading = ReadEnvironment(environment)
     found = [fault for setting in ALL if (fault := _fault(reading, setting))]
     refused = sorted(
         key for key in environment if key.startswith(KAFKA_PREFIX) and _kafka_name(key) not in ALLOWED_SETTINGS
@@ -86,7 +86,7 @@ def faults(environment: Mapping[str, str]) -> list[Fault]:
     return found + [Fault(key, "a name that is not on the list", _instead(key), BAD_KAFKA_NAME) for key in refused]
 
 
-def _fault(reading: Reading, setting: Setting[Any]) -> Fault | None:
+def _fault(reading: ReadEnvironment, setting: Setting[Any]) -> Fault | None:
     try:
         reading.checked(setting)
     except Unreadable as error:
@@ -94,10 +94,10 @@ def _fault(reading: Reading, setting: Setting[Any]) -> Fault | None:
     return None
 
 
-def unknown(environment: Mapping[str, str]) -> list[Unknown]:
+def unknown(environment: Mapping[str, str]) -> list[UnknownSetting]:
     """Names that begin as ours do and are none, in alphabetical order. A typing mistake leaves a default in force."""
     names = sorted(name for name in environment if name.startswith(PREFIX) and not _is_known(name))
-    return [Unknown(name, _nearest(name, PEOPLES, PREFIX)) for name in names]
+    return [UnknownSetting(name, _nearest(name, PEOPLES, PREFIX)) for name in names]
 
 
 def _is_known(name: str) -> bool:

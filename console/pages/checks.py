@@ -38,56 +38,56 @@ EVIDENCE: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class CheckedWindow:
     """The checks of a window as counted last, and what the diagnosis says about them.
 
     `anew`: they are older than ten seconds, and are being measured again.
     """
 
     checks: c.Checks
-    said: c.Said
+    said: c.DiagnosisBox
     verdict: Verdict
     anew: bool = False
 
 
-class Measuring:
+class PendingChecks:
     """The checks are being measured: a first look at a window of millions of receipts takes longer than a page may."""
 
 
-def now(window: WindowId, link: Linker, permissions: Collection[str]) -> Judged | Measuring | PassgateError:
+def now(window: WindowId, link: Linker, permissions: Collection[str]) -> CheckedWindow | PendingChecks | PassgateError:
     """What audit says about a window now. An error is an answer too: the page shows it instead of checks."""
     try:
         shown = measuring.measured(window)
     except PassgateError as error:
         return error
     if shown is None:
-        return Measuring()
+        return PendingChecks()
     verdict = shown.verdict
     said = said_before(verdict) if shown.anew else said_of(verdict, permissions)
-    return Judged(checks_of(verdict, link), said, verdict, shown.anew)
+    return CheckedWindow(checks_of(verdict, link), said, verdict, shown.anew)
 
 
-def said_before(verdict: Verdict) -> c.Said:
+def said_before(verdict: Verdict) -> c.DiagnosisBox:
     """What was so when it was counted. What it asked for may be done since: nothing is offered."""
-    return c.Said(diagnose(verdict).finding, anew_words(verdict))
+    return c.DiagnosisBox(diagnose(verdict).finding, anew_words(verdict))
 
 
 def anew_words(verdict: Verdict) -> str:
     return f"wait; this is what was counted at {verdict.judged_at:%H:%M:%S}, and it is being measured anew."
 
 
-def said_of(verdict: Verdict, permissions: Collection[str]) -> c.Said:
+def said_of(verdict: Verdict, permissions: Collection[str]) -> c.DiagnosisBox:
     """The sentence in its parts: cause, next act, whether the person looking can do it."""
     diagnosis = diagnose(verdict)
     sentence, act = diagnosis.finding, diagnosis.act
     if act is None:
-        return c.Said(sentence)
+        return c.DiagnosisBox(sentence)
     if not act.permission:
-        return c.Said(sentence, f"{act.text}.")
+        return c.DiagnosisBox(sentence, f"{act.text}.")
     if act.needs_approver:
-        return c.Said(sentence, f"{act.text}.", "Needs an approver.")
+        return c.DiagnosisBox(sentence, f"{act.text}.", "Needs an approver.")
     can = "You can do this." if act.permission in permissions else "Your role cannot do this."
-    return c.Said(sentence, f"{act.text}.", can)
+    return c.DiagnosisBox(sentence, f"{act.text}.", can)
 
 
 def checks_of(verdict: Verdict, link: Linker) -> c.Checks:

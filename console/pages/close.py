@@ -74,7 +74,7 @@ class Judging(Confirmation):
         return c.ClosePage(
             confirm=confirm,
             strip=run_parts.strip(seen),
-            said=now.said if isinstance(now, checks.Judged) and now.verdict.state != "PASS" else None,
+            said=now.said if isinstance(now, checks.CheckedWindow) and now.verdict.state != "PASS" else None,
             by_itself=bool(seen.contract and seen.contract.close.auto),
         )
 

@@ -187,7 +187,7 @@ class Checks:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class DiagnosisBox:
     """The diagnosis: one sentence, the next act, and whether the person looking can do it."""
 
     sentence: str
@@ -279,7 +279,7 @@ class RunPage:
 
     strip: Strip
     tabs: tuple[Tab, ...]
-    said: Said
+    said: DiagnosisBox
     buttons: tuple[Button, ...]
     runbook: str
     bar: LedgerBar
@@ -313,7 +313,7 @@ class ClosePage:
 
     confirm: Confirm
     strip: Strip
-    said: Said | None
+    said: DiagnosisBox | None
     by_itself: bool
 
 
@@ -431,7 +431,7 @@ class VerdictPage:
     state: str
     sealed: bool
     at: datetime
-    said: Said
+    said: DiagnosisBox
     checks: Checks
     bar: LedgerBar
     facts: tuple[Fact, ...]

@@ -89,16 +89,16 @@ def _ranges(seen: runs.Scope) -> tuple[tuple[tuple[str, int, int | None, int | N
     open transaction hides behind the cuts: it would go to the next window."""
     if seen.window is None:
         return (), None, 0
-    found = {
+    by_source = {
         each.source_id: each
         for each in WindowRange.objects.filter(win=seen.window, source__role="inbox").select_related("source")[:500]
     }
-    reached = lanes.admitted_to(found)
-    samples = lanes.newest_samples(found)
+    reached = lanes.admitted_to(by_source)
+    samples = lanes.newest_samples(by_source)
     rows: list[tuple[str, int, int | None, int | None]] = []
     missing: int | None = 0
     hidden = 0
-    for source, covers in sorted(found.items()):
+    for source, covers in sorted(by_source.items()):
         at = reached.get(source)
         lso = samples[source].lso if source in samples else None
         cut = max(at, lso) if at is not None and lso is not None else None

@@ -27,13 +27,13 @@ GOING_ON = 10
 @needs(Act.LOOK)
 def now(request: HttpRequest) -> HttpResponseBase:
     """What waits, split by whether this person may do something about it."""
-    found = waiting_for(request)
+    waiting = waiting_for(request)
     unsettled = _unsettled()
     lines = [
-        *_unknown(request, found.unknown),
-        *_quarantine(request, found.quarantine),
-        *_stopped(request, found),
-        *_fallen(request, found),
+        *_unknown(request, waiting.unknown),
+        *_quarantine(request, waiting.quarantine),
+        *_stopped(request, waiting),
+        *_fallen(request, waiting),
     ]
     mine = tuple(todo for todo in lines if todo.act and todo.act.answer)
     others = tuple(todo for todo in lines if not (todo.act and todo.act.answer))
@@ -82,16 +82,16 @@ def _unknown_todo(request: HttpRequest, group: waiting.UnknownOf) -> c.Todo:
 
 
 def _quarantine(request: HttpRequest, groups: Sequence[waiting.QuarantineOf]) -> list[c.Todo]:
-    found = []
+    todos = []
     for group in groups:
         where, _ = _where(group.run)
         url = links.with_query(reverse("quarantine"), run=where if group.run else "")
         are = "item is" if group.items == 1 else "items are"
         button = c.Button("Triage", url, may(request.user, Act.RESOLVE))
-        found.append(
+        todos.append(
             c.Todo(f"{group.items:,} quarantine {are} open in {where}.", url, "ITEM OPEN", where, group.since, button)
         )
-    return found
+    return todos
 
 
 def _stopped(request: HttpRequest, found: waiting.Needs) -> list[c.Todo]:

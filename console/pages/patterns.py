@@ -39,7 +39,7 @@ class PatternsPage:
     hostile: tuple[str, ...]
     strip: c.Strip
     tabs: tuple[c.Tab, ...]
-    said: c.Said
+    said: c.DiagnosisBox
     buttons: tuple[c.Button, ...]
     bars: tuple[LedgerBar, ...]
     checks: c.Checks
@@ -79,7 +79,7 @@ def example(now: datetime) -> PatternsPage:
             c.Tab("Receipts", "#", False),
             c.Tab("Gate", "#", False),
         ),
-        said=c.Said(
+        said=c.DiagnosisBox(
             "Window 1 is BLOCKED: 3 publishes (812 events) have no known outcome, 12 quarantine items are open "
             "(0 allowed) and flights.bus/5 was not measured for 6 min.",
             "reconcile the 3 publishes.",

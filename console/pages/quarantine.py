@@ -29,7 +29,7 @@ from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.masking import Masks, masked, masked_headers
 from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Receipt, Resolution, Run
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 MOST_SHOWN = 20_000  # characters of a payload; the raw bytes are a download away
 
@@ -53,13 +53,13 @@ def quarantine(request: HttpRequest) -> HttpResponseBase:
     grouped = request.GET.get("by", "reason") != "item" and state == ItemState.OPEN
     number = run.id if run else None
     groups = _group_rows(reads.groups(state, number)) if grouped else ()
-    found = [] if grouped else reads.page_of(state, number, None, number_in(request, "after"))
-    shown = found[: reads.PAGE_SIZE]
+    items = [] if grouped else reads.page_of(state, number, None, number_in(request, "after"))
+    shown = items[: reads.PAGE_SIZE]
     context = c.QuarantinePage(
         tabs=_tabs(name, number, grouped, state),
         groups=groups,
         rows=item_rows(shown),
-        pager=_pager(request, found, shown),
+        pager=_pager(request, items, shown),
         grouped=grouped,
         filtered=name,
         empty=_nothing(state, name) if not groups and not shown else (),
@@ -158,7 +158,7 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
     named = reads.group_key(key)
     if named is None:
         raise Http404
-    found = reads.group(named)
+    selection = reads.group(named)
     run = run_names([named.run]).get(named.run)
     if run is None:
         raise Http404
@@ -169,12 +169,12 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
         reason=named.reason.name,
         words=reason_words(named.reason),
         run=c.Link(f"{run.stream}/{run.name}", links.run_url(run.stream, run.name)),
-        count=found.items if found else 0,
-        records=found.records if found else 0,
-        oldest=found.oldest if found else None,
+        count=selection.items if selection else 0,
+        records=selection.records if selection else 0,
+        oldest=selection.oldest if selection else None,
         rows=item_rows(shown),
         pager=_pager(request, rows, shown),
-        button=_group_button(request, named, found),
+        button=_group_button(request, named, selection),
         tick=may(request.user, Act.RESOLVE).allowed,
         rows_key=" ".join(str(item.id) for item in shown),
         empty=("Nothing of this kind is open any more.",) if not shown else (),
@@ -202,7 +202,7 @@ def item_or_404(number: int) -> QuarantineItem:
 def contract_of(item: QuarantineItem) -> Contract | None:
     """The contract of the item's window; None where it cannot be read, and then nothing of a payload is shown."""
     try:
-        return compiled(item.win.contract_id).contract
+        return compiled_contract(item.win.contract_id).contract
     except PassgateError:
         return None
 
@@ -222,37 +222,39 @@ def hidden_from(request: HttpRequest, item: QuarantineItem) -> str:
 @needs(Act.LOOK)
 def item(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/quarantine/{id}`: what arrived, what it disagrees with, and what was decided."""
-    found = item_or_404(number)
-    seen = runs.scope(found.win.run.stream.name, links.run_segment(found.win.run.name), found.win.number)
+    stored_item = item_or_404(number)
+    seen = runs.scope(
+        stored_item.win.run.stream.name, links.run_segment(stored_item.win.run.name), stored_item.win.number
+    )
     if seen is None:
         raise Http404
-    event = reads.first_event(found)
-    hidden = hidden_from(request, found)
-    following, left = reads.next_open(found)
-    headers, more = reads.headers_of(found.headers) if not hidden else ((), 0)
+    event = reads.first_event(stored_item)
+    hidden = hidden_from(request, stored_item)
+    following, left = reads.next_open(stored_item)
+    headers, more = reads.headers_of(stored_item.headers) if not hidden else ((), 0)
     context = c.ItemPage(
         id=number,
         strip=run_parts.strip(seen),
-        reason=reason_name(found.reason),
-        headline=_headline(found),
-        detail=found.detail,
-        state="ITEM OPEN" if found.state == ItemState.OPEN else "RESOLVED",
-        facts=_facts(found),
-        first=_first(event, found),
+        reason=reason_name(stored_item.reason),
+        headline=_headline(stored_item),
+        detail=stored_item.detail,
+        state="ITEM OPEN" if stored_item.state == ItemState.OPEN else "RESOLVED",
+        facts=_facts(stored_item),
+        first=_first(event, stored_item),
         first_at=_first_at(event),
-        arrived=place(found.source_id, found.source.name, found.offset),
-        arrived_at=found.arrived_at,
-        seen=found.seen,
-        difference=_difference(found, event, hidden),
-        payload=_payload(found, hidden),
-        hidden=hidden or _masked_why(found),
-        key=bytes(found.key) if found.key is not None and not hidden else None,
-        headers=tuple(masked_headers(headers, _masks(found.headers, contract_of(found)))),
+        arrived=place(stored_item.source_id, stored_item.source.name, stored_item.offset),
+        arrived_at=stored_item.arrived_at,
+        seen=stored_item.seen,
+        difference=_difference(stored_item, event, hidden),
+        payload=_payload(stored_item, hidden),
+        hidden=hidden or _masked_why(stored_item),
+        key=bytes(stored_item.key) if stored_item.key is not None and not hidden else None,
+        headers=tuple(masked_headers(headers, _masks(stored_item.headers, contract_of(stored_item)))),
         headers_left=more,
-        bytes=len(found.value) if found.value is not None else None,
-        raw_url="" if hidden or found.value is None else reverse("item-raw", args=[number]),
-        buttons=_buttons(request, found),
-        resolution=_resolution(found),
+        bytes=len(stored_item.value) if stored_item.value is not None else None,
+        raw_url="" if hidden or stored_item.value is None else reverse("item-raw", args=[number]),
+        buttons=_buttons(request, stored_item),
+        resolution=_resolution(stored_item),
         next_url=links.item_url(following) if following else "",
         open_left=left,
     )

@@ -11,7 +11,7 @@ from console import links
 from console.pages import contexts as c
 from console.pages import run_parts
 from console.pages.runs import scope_or_404
-from console.pages.search import Asked, understand
+from console.pages.search import SearchQuery, understand
 from console.pages.shell import STEADY, needs, page
 from console.permissions import Act
 from console.phrases import flag_words, reason_name, reason_words
@@ -26,23 +26,23 @@ from ingest.models import ContextState
 def receipts(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """`…/receipts?q=&after=source@offset`: filters live in the URL."""
     seen = scope_or_404(request, stream, run)
-    asked = understand(request.GET.get("q", ""))
+    query = understand(request.GET.get("q", ""))
     chosen = [seen.window] if request.GET.get("window") and seen.window else list(seen.windows)
-    found = reads.ranges([each.id for each in chosen if each])
-    ranges, wrong = _narrowed(found, asked)
+    source_ranges = reads.ranges([each.id for each in chosen if each])
+    ranges, wrong = _narrowed(source_ranges, query)
     classes = reads.class_names(seen.run.stream_id)
     after = _place_in(request.GET.get("after", ""))
-    walked = _searched(seen, asked, ranges, classes, after)
+    walked = _searched(seen, query, ranges, classes, after)
     context = c.ReceiptsPage(
         strip=run_parts.strip(seen),
         tabs=run_parts.tabs(seen, "receipts"),
         q=request.GET.get("q", "")[:1_200],
-        searched=_searched_words(asked, ranges, seen, walked),
-        wrong=(*asked.wrong, *wrong),
-        rows=_rows(seen, walked.rows, {each.source: each.name for each in found}, classes),
+        searched=_searched_words(query, ranges, seen, walked),
+        wrong=(*query.wrong, *wrong),
+        rows=_rows(seen, walked.rows, {each.source: each.name for each in source_ranges}, classes),
         pager=_pager(request, walked, after),
         examples=_examples(request),
-        empty=_nothing(seen, asked, found) if not walked.rows else (),
+        empty=_nothing(seen, query, source_ranges) if not walked.rows else (),
     )
     # A page of a filled range never changes; only the first page may grow.
     return page(request, "receipts", context, here="runs", pace=STEADY if after is None else None)
@@ -54,7 +54,7 @@ def _place_in(text: str) -> tuple[int, int] | None:
     return numbers if at and None not in numbers else None  # type: ignore[return-value]
 
 
-def _narrowed(found: Sequence[reads.Range], asked: Asked) -> tuple[list[reads.Range], tuple[str, ...]]:
+def _narrowed(found: Sequence[reads.Range], asked: SearchQuery) -> tuple[list[reads.Range], tuple[str, ...]]:
     """The ranges a search is about. A source that does not exist is said, not searched everywhere instead."""
     ranges = list(found)
     if asked.source:
@@ -78,11 +78,11 @@ def _narrowed(found: Sequence[reads.Range], asked: Asked) -> tuple[list[reads.Ra
 
 def _searched(
     seen: runs.Scope,
-    asked: Asked,
+    asked: SearchQuery,
     ranges: Sequence[reads.Range],
     classes: Mapping[int, str],
     after: tuple[int, int] | None,
-) -> reads.Walked:
+) -> reads.ReceiptSlice:
     numbers = {name: number for number, name in classes.items()}
     if asked.ids:
         names = [asked.class_name] if asked.class_name else list(numbers)
@@ -92,14 +92,16 @@ def _searched(
             for row in reads.of_identities(seen.run.id, digests)
             if asked.decision is None or row.decision == asked.decision
         ]
-        return reads.Walked(tuple(rows[: reads.PAGE_SIZE]), None)
+        return reads.ReceiptSlice(tuple(rows[: reads.PAGE_SIZE]), None)
     if asked.class_name and asked.class_name not in numbers:
-        return reads.Walked((), None)
+        return reads.ReceiptSlice((), None)
     class_id = numbers[asked.class_name] if asked.class_name else None
     return reads.walk(reads.behind(ranges, after), asked.decision, class_id)
 
 
-def _searched_words(asked: Asked, ranges: Sequence[reads.Range], seen: runs.Scope, walked: reads.Walked) -> str:
+def _searched_words(
+    asked: SearchQuery, ranges: Sequence[reads.Range], seen: runs.Scope, walked: reads.ReceiptSlice
+) -> str:
     """What was searched and how fresh it is."""
     fresh = f"the ledger at {datetime.now(UTC):%H:%M:%S} UTC"
     if asked.ids:
@@ -145,7 +147,7 @@ def decision_name(number: int) -> str:
     return Decision(number).name if number in Decision.__members__.values() else f"decision {number}"
 
 
-def _pager(request: HttpRequest, walked: reads.Walked, after: tuple[int, int] | None) -> c.Pager:
+def _pager(request: HttpRequest, walked: reads.ReceiptSlice, after: tuple[int, int] | None) -> c.Pager:
     kept = {name: request.GET[name] for name in ("q", "window") if request.GET.get(name)}
     following = f"{walked.after[0]}@{walked.after[1]}" if walked.after else ""
     return c.Pager(
@@ -162,7 +164,7 @@ def _examples(request: HttpRequest) -> tuple[c.Link, ...]:
     )
 
 
-def _nothing(seen: runs.Scope, asked: Asked, found: Sequence[reads.Range]) -> tuple[str, ...]:
+def _nothing(seen: runs.Scope, asked: SearchQuery, found: Sequence[reads.Range]) -> tuple[str, ...]:
     if not asked.is_empty:
         return ("No receipt fits.", "What was searched stands above; the list without a filter is one click away.")
     terms = seen.contract
@@ -178,33 +180,35 @@ def _nothing(seen: runs.Scope, asked: Asked, found: Sequence[reads.Range]) -> tu
 @needs(Act.LOOK)
 def receipt(request: HttpRequest, source: int, offset: int) -> HttpResponseBase:
     """`/receipts/{source}/{offset}`: its places in inbox and bus, batch and digests."""
-    found = reads.whole(source, offset)
-    if found is None:
+    whole_receipt = reads.whole(source, offset)
+    if whole_receipt is None:
         raise Http404
-    batch = found.batch
+    batch = whole_receipt.batch
     run = batch.win.run if batch else None
     seen = runs.scope(run.stream.name, links.run_segment(run.name), batch.win.number) if run and batch else None
-    names = reads.source_names(_sources(found))
+    names = reads.source_names(_sources(whole_receipt))
     context = c.ReceiptPage(
         place=place(source, names.get(source, f"source {source}"), offset),
         strip=run_parts.strip(seen) if seen else None,
-        decision=decision_name(found.receipt.decision),
-        reason=reason_name(found.receipt.reason) if found.receipt.reason else "",
-        reason_words=reason_words(found.receipt.reason) if found.receipt.reason else "",
-        event_id=_event_id(found),
-        facts=_facts(found, names),
-        digests=_digests(found),
-        bus=_bus(found, names),
-        batch=_batch(found, seen),
-        flags=flag_words(found.receipt.flags),
-        item=c.Link(f"quarantine item {found.item.id}", links.item_url(found.item.id)) if found.item else None,
-        first=_first(found, names),
-        copies=_copies(found, seen),
+        decision=decision_name(whole_receipt.receipt.decision),
+        reason=reason_name(whole_receipt.receipt.reason) if whole_receipt.receipt.reason else "",
+        reason_words=reason_words(whole_receipt.receipt.reason) if whole_receipt.receipt.reason else "",
+        event_id=_event_id(whole_receipt),
+        facts=_facts(whole_receipt, names),
+        digests=_digests(whole_receipt),
+        bus=_bus(whole_receipt, names),
+        batch=_batch(whole_receipt, seen),
+        flags=flag_words(whole_receipt.receipt.flags),
+        item=c.Link(f"quarantine item {whole_receipt.item.id}", links.item_url(whole_receipt.item.id))
+        if whole_receipt.item
+        else None,
+        first=_first(whole_receipt, names),
+        copies=_copies(whole_receipt, seen),
     )
     return page(request, "receipt", context, here="runs")
 
 
-def _sources(found: reads.Whole) -> list[int]:
+def _sources(found: reads.ReceiptDetail) -> list[int]:
     """Every source that the page names."""
     numbers = [found.receipt.source_id]
     if found.event:
@@ -216,13 +220,13 @@ def _sources(found: reads.Whole) -> list[int]:
     return numbers
 
 
-def _event_id(found: reads.Whole) -> str:
+def _event_id(found: reads.ReceiptDetail) -> str:
     if found.event:
         return found.event.event_id
     return (found.item.event_id or "") if found.item else ""
 
 
-def _facts(found: reads.Whole, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
+def _facts(found: reads.ReceiptDetail, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
     receipt = found.receipt
     facts = [
         c.Fact("decision", decision_name(receipt.decision), "state"),
@@ -236,7 +240,7 @@ def _facts(found: reads.Whole, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
     return tuple(facts)
 
 
-def _digests(found: reads.Whole) -> tuple[c.Fact, ...]:
+def _digests(found: reads.ReceiptDetail) -> tuple[c.Fact, ...]:
     receipt = found.receipt
     identity = bytes(receipt.identity).hex() if receipt.identity is not None else None
     payload = bytes(receipt.payload_digest).hex()
@@ -246,7 +250,7 @@ def _digests(found: reads.Whole) -> tuple[c.Fact, ...]:
     return tuple(shown)
 
 
-def _bus(found: reads.Whole, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
+def _bus(found: reads.ReceiptDetail, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
     """Where the event of this receipt lies on the bus, and what consuming it came to."""
     facts = []
     if found.place:
@@ -265,7 +269,7 @@ def _bus(found: reads.Whole, names: Mapping[int, str]) -> tuple[c.Fact, ...]:
     return tuple(facts)
 
 
-def _batch(found: reads.Whole, seen: runs.Scope | None) -> tuple[c.Fact, ...]:
+def _batch(found: reads.ReceiptDetail, seen: runs.Scope | None) -> tuple[c.Fact, ...]:
     batch = found.batch
     if batch is None:
         return ()
@@ -286,7 +290,7 @@ def _batch(found: reads.Whole, seen: runs.Scope | None) -> tuple[c.Fact, ...]:
     )
 
 
-def _first(found: reads.Whole, names: Mapping[int, str]) -> c.Place | None:
+def _first(found: reads.ReceiptDetail, names: Mapping[int, str]) -> c.Place | None:
     """The first admission, where this receipt is not it."""
     event, receipt = found.event, found.receipt
     if event is None or (event.source_id, event.offset) == (receipt.source_id, receipt.offset):
@@ -294,7 +298,7 @@ def _first(found: reads.Whole, names: Mapping[int, str]) -> c.Place | None:
     return place(event.source_id, names.get(event.source_id, f"source {event.source_id}"), event.offset)
 
 
-def _copies(found: reads.Whole, seen: runs.Scope | None) -> str:
+def _copies(found: reads.ReceiptDetail, seen: runs.Scope | None) -> str:
     """Where everything about this event is listed."""
     event_id = _event_id(found)
     if seen is None or not event_id or found.receipt.reason not in (Reason.NONE, Reason.PAYLOAD_MISMATCH):

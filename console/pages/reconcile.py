@@ -71,7 +71,7 @@ class Reconciling(Confirmation):
     template: ClassVar[str] = "reconcile"
     here: ClassVar[str] = "unknown"
 
-    found: Sequence[reads.Listed]
+    found: Sequence[reads.AttemptListing]
     run: RunName | None
     title: str
     named: frozenset[int]
@@ -79,12 +79,12 @@ class Reconciling(Confirmation):
     back: str
 
     @property
-    def waiting(self) -> list[reads.Listed]:
+    def waiting(self) -> list[reads.AttemptListing]:
         """Those whose outcome nobody knows."""
         return [each for each in self.found if each.attempt.state in LOST]
 
     @property
-    def chosen(self) -> list[reads.Listed]:
+    def chosen(self) -> list[reads.AttemptListing]:
         """Those of them that were named."""
         return [each for each in self.waiting if each.attempt.id in self.named]
 

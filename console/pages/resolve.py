@@ -61,14 +61,14 @@ class Names:
 @confirmed
 def resolve(request: HttpRequest, number: int) -> Resolving:
     """`/quarantine/{id}/resolve`: one item, then the next one."""
-    found = item_or_404(number)
-    following, _ = reads.next_open(found)
+    stored_item = item_or_404(number)
+    following, _ = reads.next_open(stored_item)
     done = links.item_url(following) if following else reverse("quarantine")
     return Resolving(
-        [found],
+        [stored_item],
         Names(
             f"Resolve item {number}",
-            reason_name(found.reason),
+            reason_name(stored_item.reason),
             f"passgate quarantine resolve {number}",
             f"POST /api/v1/quarantine/{number}/resolve",
         ),
@@ -88,15 +88,15 @@ def resolve_many(request: HttpRequest) -> Resolving:
     if named is not None:
         return _of_group(request, named, given.get("upto", ""))
     numbers = sorted({number for each in given.getlist("item") if (number := whole(each)) is not None})[:MOST_TICKED]
-    found = reads.some(numbers)
-    if not found:
+    stored_items = reads.some(numbers)
+    if not stored_items:
         raise Http404
-    ids = [str(each.id) for each in found]
-    back = links.group_url(found[0].run_id, reason_name(found[0].reason))
+    ids = [str(each.id) for each in stored_items]
+    back = links.group_url(stored_items[0].run_id, reason_name(stored_items[0].reason))
     return Resolving(
-        found,
+        stored_items,
         Names(
-            f"Resolve {len(found)} items",
+            f"Resolve {len(stored_items)} items",
             "",
             f"passgate quarantine resolve {' '.join(ids)}",
             "POST /api/v1/quarantine/resolve",
@@ -183,7 +183,7 @@ class Resolving(Confirmation):
         """What may become of them."""
         mismatch = all(each.reason == Reason.PAYLOAD_MISMATCH for each in self.items)
         no_first = "" if mismatch else "There is no first payload that could stand."
-        found = tuple(
+        kinds = tuple(
             c.Choice(
                 value,
                 word,
@@ -193,7 +193,7 @@ class Resolving(Confirmation):
             )
             for value, word, words in CHOICES
         )
-        return (*found, c.Choice("REDRIVE", "Redrive", "Send it through admission again.", NOT_YET))
+        return (*kinds, c.Choice("REDRIVE", "Redrive", "Send it through admission again.", NOT_YET))
 
     @property
     def chosen(self) -> str:

@@ -58,7 +58,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
         url = links.with_query(links.run_url(seen.stream, seen.run.name, part), window=window)
         return c.Tab(text, url, part == here, count)
 
-    found = [
+    lines = [
         tab("Overview", "run"),
         tab("Sources", "sources"),
         tab("Receipts", "receipts", receipts),
@@ -66,8 +66,8 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
     ]
     if seen.window:
         url = links.window_url(seen.stream, seen.run.name, seen.window.number)
-        found.append(c.Tab(f"Window {seen.window.number}", url, here == "window"))
-    return tuple(found)
+        lines.append(c.Tab(f"Window {seen.window.number}", url, here == "window"))
+    return tuple(lines)
 
 
 def rows(runs: Sequence[Run]) -> tuple[c.RunRow, ...]:
@@ -129,10 +129,10 @@ def _unjudged(window: tuple[int, str] | None) -> str:
 
 def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLine, ...]:
     """A history, newest first; each line says what changed since the verdict before it of the same window."""
-    found = []
+    causes = []
     for at, verdict in enumerate(verdicts):
         before = next((each for each in verdicts[at + 1 :] if each.win_id == verdict.win_id), None)
-        found.append(
+        causes.append(
             c.VerdictLine(
                 name=f"{seen.name}#{verdict.number}",
                 url=links.verdict_url(seen.stream, seen.run.name, verdict.number),
@@ -143,4 +143,4 @@ def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLi
                 since="; ".join(changes(before.body, verdict.body)[:3]) if before else "first verdict of the window",
             )
         )
-    return tuple(found)
+    return tuple(causes)

@@ -96,8 +96,8 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     if standing is None and seen.window is not None:
         now = checks.now(WindowId(seen.window.id), evidence(seen), permitted(request.user))
     trouble = str(now) if isinstance(now, PassgateError) else _unjudged(seen)
-    live = now if isinstance(now, checks.Judged) else None
-    measuring = isinstance(now, checks.Measuring)
+    live = now if isinstance(now, checks.CheckedWindow) else None
+    measuring = isinstance(now, checks.PendingChecks)
     anew = live is not None and live.anew
     shown = standing or (_newest(seen, verdicts) if measuring else None)
     context = c.RunPage(
@@ -149,60 +149,60 @@ def _standing(seen: reads.Scope, verdicts: Sequence[Verdict]) -> Verdict | None:
     return newest if newest.state == "FAIL" or win.revision == win.judged_revision else None
 
 
-def _durability(live: checks.Judged | None, standing: Verdict | None) -> str:
+def _durability(live: checks.CheckedWindow | None, standing: Verdict | None) -> str:
     if standing is not None:
         return str(standing.body.get("durability", ""))
     return live.verdict.durability if live else ""
 
 
-def _checks(live: checks.Judged | None, standing: Verdict | None, link: checks.Linker) -> c.Checks | None:
+def _checks(live: checks.CheckedWindow | None, standing: Verdict | None, link: checks.Linker) -> c.Checks | None:
     """A verdict that stands shows what it was decided on; what is measured now is one click away."""
     if standing is not None:
         return checks.checks_of_body(standing.body, verdict_title(standing), link)
     return live.checks if live else None
 
 
-def _said(seen: reads.Scope, live: checks.Judged | None, trouble: str) -> c.Said:
+def _said(seen: reads.Scope, live: checks.CheckedWindow | None, trouble: str) -> c.DiagnosisBox:
     """What is known now; without that, that it is being found out."""
     if live is not None:
         return _all_hold(seen, live) if live.verdict.state == "PASS" else live.said
     if trouble and not _unjudged(seen):
-        return c.Said("The checks could not be measured.", "look again in a moment.")
+        return c.DiagnosisBox("The checks could not be measured.", "look again in a moment.")
     if seen.window is not None:
         words = f"The checks of window {seen.window.number} are being measured: every receipt is counted."
-        return c.Said(words, "wait; this page shows them as soon as they are there.")
-    return c.Said("No window yet: this run has not begun.")
+        return c.DiagnosisBox(words, "wait; this page shows them as soon as they are there.")
+    return c.DiagnosisBox("No window yet: this run has not begun.")
 
 
-def _all_hold(seen: reads.Scope, live: checks.Judged) -> c.Said:
+def _all_hold(seen: reads.Scope, live: checks.CheckedWindow) -> c.DiagnosisBox:
     """Checks that hold now are not a PASS, and the page must not say the word before a verdict does."""
     latest = f"the latest one, #{seen.verdict.number}, is {seen.verdict.title}" if seen.verdict else "there is none yet"
     words = f"All {len(live.checks.holding)} checks hold now. That is not a verdict: {latest}."
     if live.anew:
-        return c.Said(words, checks.anew_words(live.verdict))
+        return c.DiagnosisBox(words, checks.anew_words(live.verdict))
     if seen.contract and seen.contract.close.auto:
-        return c.Said(words, "wait; the window is judged by itself.")
-    return c.Said(words, "close the window.", "This contract closes when somebody asks.")
+        return c.DiagnosisBox(words, "wait; the window is judged by itself.")
+    return c.DiagnosisBox(words, "close the window.", "This contract closes when somebody asks.")
 
 
 def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) -> tuple[c.Button, ...]:
     """What can be done here, the most urgent one first."""
     name = f"{seen.stream}/{seen.run.name}"
     lost, held = attempts.unknown_of_run(seen.run.id), quarantine.open_of_run(seen.run.id)
-    found = []
+    facts = []
     if lost:
         url = links.with_query(reverse("reconcile"), run=name)
-        found.append((f"Reconcile {lost}", url, Act.RECONCILE))
+        facts.append((f"Reconcile {lost}", url, Act.RECONCILE))
     if held:
-        found.append((f"Triage {held:,}", links.with_query(reverse("quarantine"), run=name), Act.RESOLVE))
+        facts.append((f"Triage {held:,}", links.with_query(reverse("quarantine"), run=name), Act.RESOLVE))
     if seen.window and seen.window.state == WindowState.OPEN:
-        found.append(("Cut", reverse("cut", args=[seen.stream, seen.run.name]), Act.CUT))
+        facts.append(("Cut", reverse("cut", args=[seen.stream, seen.run.name]), Act.CUT))
     elif seen.window and not standing:
         window = seen.window.number if seen.window != seen.windows[-1] else None
         url = links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=window)
-        found.append(("Close", url, Act.CLOSE))
+        facts.append(("Close", url, Act.CLOSE))
     return tuple(
-        c.Button(words, url, may(request.user, act), main=at == 0) for at, (words, url, act) in enumerate(found)
+        c.Button(words, url, may(request.user, act), main=at == 0) for at, (words, url, act) in enumerate(facts)
     )
 
 
@@ -221,7 +221,7 @@ def _reasons(seen: reads.Scope) -> tuple[tuple[str, int, str], ...]:
     )
 
 
-def _joins(live: checks.Judged | None, standing: Verdict | None) -> tuple[c.Fact, ...]:
+def _joins(live: checks.CheckedWindow | None, standing: Verdict | None) -> tuple[c.Fact, ...]:
     """How the projection's joins came out: now, or as the standing verdict has them."""
     found = live.verdict.joins if live else None
     counts = {"MATCHED": found.matched, "MISSING": found.missing, "AMBIGUOUS": found.ambiguous} if found else {}
@@ -265,7 +265,7 @@ def gate_line(seen: reads.Scope, window: Window | None = None) -> c.GateLine:
     )
 
 
-def _why(standing: Standing, gate: WindowGate, verdict: reads.VerdictSeen) -> str:
+def _why(standing: Standing, gate: WindowGate, verdict: reads.VerdictSummary) -> str:
     code = standing.decision.code
     if code is Code.OPEN:
         return "The latest verdict is PASS and its basis was checked. Readers can read."
@@ -296,7 +296,7 @@ def verdict_title(found: Verdict) -> str:
     return f"Verdict #{found.number}, {'sealed' if found.body.get('sealed') else 'decided'} {found.decided_at:%H:%M}"
 
 
-def verdict_said(found: Verdict) -> c.Said:
+def verdict_said(found: Verdict) -> c.DiagnosisBox:
     """What a verdict says, with the act that it asked for then."""
     diagnosis = told(found.body)
-    return c.Said(diagnosis.finding, diagnosis.following)
+    return c.DiagnosisBox(diagnosis.finding, diagnosis.following)

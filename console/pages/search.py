@@ -23,7 +23,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SearchQuery:
     """A search, understood. `wrong` says what was not."""
 
     decision: Decision | None = None
@@ -39,10 +39,10 @@ class Asked:
         return not (self.decision or self.class_name or self.source or self.ids or self.offset is not None)
 
 
-def understand(q: str) -> Asked:
+def understand(q: str) -> SearchQuery:
     """Read a filter. Words without a qualifier are said to be not searched, never dropped in silence."""
     wrong: list[str] = []
-    found: dict[str, str] = {}
+    filters: dict[str, str] = {}
     if len(q) > MOST_CHARACTERS:
         wrong.append(f"Only the first {MOST_CHARACTERS:,} characters were read.")
     for word in _words(q[:MOST_CHARACTERS]):
@@ -53,8 +53,8 @@ def understand(q: str) -> Asked:
         elif not value:
             wrong.append(f"{name}: has no value, so it was left out.")
         else:
-            found[name.lower()] = value
-    return _asked(found, wrong)
+            filters[name.lower()] = value
+    return _asked(filters, wrong)
 
 
 def _words(q: str) -> list[str]:
@@ -75,7 +75,7 @@ def _words(q: str) -> list[str]:
     return words
 
 
-def _asked(found: dict[str, str], wrong: list[str]) -> Asked:
+def _asked(found: dict[str, str], wrong: list[str]) -> SearchQuery:
     decision = None
     if "decision" in found:
         decision = Decision.__members__.get(found["decision"].upper())
@@ -91,7 +91,7 @@ def _asked(found: dict[str, str], wrong: list[str]) -> Asked:
     ids = readings(found["id"]) if "id" in found else ()
     if "id" in found and not ids:
         wrong.append(f"id:{found['id'][:80]} has no readable parts.")
-    return Asked(
+    return SearchQuery(
         decision, found.get("class", ""), found.get("source", ""), offset, ids, found.get("id", ""), tuple(wrong)
     )
 

@@ -49,11 +49,11 @@ def me(request: HttpRequest) -> HttpResponseBase:
 def theme(request: HttpRequest) -> HttpResponse:
     """Remember light, dark or the system's choice in a cookie, and go back."""
     chosen = request.POST.get("theme", "")
-    found = HttpResponseRedirect(reverse("me"))
+    answer = HttpResponseRedirect(reverse("me"))
     if chosen in THEMES and chosen:
-        found.set_cookie(
+        answer.set_cookie(
             THEME_COOKIE, chosen, max_age=A_YEAR, httponly=True, samesite="Lax", secure=request.is_secure()
         )
     else:
-        found.delete_cookie(THEME_COOKIE, samesite="Lax")
-    return found
+        answer.delete_cookie(THEME_COOKIE, samesite="Lax")
+    return answer

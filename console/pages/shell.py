@@ -51,15 +51,15 @@ def page(
     name = f"pages/{template}.html"
     if pace is not None and _asks_for_part(request):
         name += "#live"
-    found = render(
+    rendered = render(
         request,
         name,
         {"page": context, "shell": shell(request, here, pace or 0), "sheets": SHEETS, **more},
         status=status,
     )
-    found["Cache-Control"] = "no-store"
-    found["Vary"] = "Cookie, HX-Request"
-    return found
+    rendered["Cache-Control"] = "no-store"
+    rendered["Vary"] = "Cookie, HX-Request"
+    return rendered
 
 
 def _asks_for_part(request: HttpRequest) -> bool:

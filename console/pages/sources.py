@@ -32,15 +32,15 @@ def sources(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     close = seen.contract.close if seen.contract else None
     bounds = lanes.Bounds(close.sample_max_age, close.stalled_after) if close else lanes.USUAL
     which = {"sources": list(ranges)} if ranges else {"stream": seen.stream}
-    found = lanes.lines(**which, size=MOST_LANES, bounds=bounds)
-    ids = [each.source_id for each in found]
+    lane_lines = lanes.lines(**which, size=MOST_LANES, bounds=bounds)
+    ids = [each.source_id for each in lane_lines]
     samples, series = lanes.newest_samples(ids), lanes.recent(ids)
-    inbox = {each.source_id for each in found if each.lane == Lane.ADMISSION}
+    inbox = {each.source_id for each in lane_lines if each.lane == Lane.ADMISSION}
     steps = _total({source: measures for source, measures in series.items() if source in inbox})
     context = c.SourcesPage(
         strip=run_parts.strip(seen),
         tabs=run_parts.tabs(seen, "sources"),
-        rows=_rows(found, samples, series, ranges, seen),
+        rows=_rows(lane_lines, samples, series, ranges, seen),
         chart=line_chart(steps, width=1120),
         samples=tuple((step.at, step.value) for step in steps[-12:][::-1]),
         max_age=span_words(bounds.sample_max_age.total_seconds()),
@@ -141,10 +141,10 @@ def _total(series: Mapping[int, Sequence[lanes.Measure]], every: int = 5) -> lis
     for source, measures in series.items():
         for each in measures:
             steps.setdefault(int(each.at.timestamp()) // every, {})[source] = each.lag
-    found = []
+    rows = []
     for step in sorted(steps):
         lags = list(steps[step].values())
         whole = len(lags) == len(series) and None not in lags
         at = datetime.fromtimestamp(step * every, next(iter(series.values()))[0].at.tzinfo)
-        found.append(Step(at, sum(lag or 0 for lag in lags) if whole else None))
-    return found[-POINTS:]
+        rows.append(Step(at, sum(lag or 0 for lag in lags) if whole else None))
+    return rows[-POINTS:]

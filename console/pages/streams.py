@@ -22,7 +22,7 @@ from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
 from ingest.models import Contract as StoredContract
 from ingest.models import Run, RunState, Stream
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 MOST_STREAMS = 200
 MOST_VERSIONS = 50
@@ -66,7 +66,7 @@ def _terms(stored: StoredContract | None) -> tuple[Contract | None, str]:
     if stored is None:
         return None, "No contract is loaded."
     try:
-        return compiled(stored.id).contract, ""
+        return compiled_contract(stored.id).contract, ""
     except PassgateError as error:
         return None, str(error)
 

@@ -25,17 +25,17 @@ MOST_OWNERS = 100
 def lanes(request: HttpRequest) -> HttpResponseBase:
     """Every lane of the installation, trouble first, who owns it, the queue and the permits."""
     after = request.GET.get("after", "")
-    found = reads.lines(after=after, size=reads.PAGE_SIZE + 1)
-    shown = found[: reads.PAGE_SIZE]
+    lane_lines = reads.lines(after=after, size=reads.PAGE_SIZE + 1)
+    shown = lane_lines[: reads.PAGE_SIZE]
     counts = reads.counts()
-    said, well = reads.said_of(counts)
+    sentence, well = reads.said_of(counts)
     lost, dead = _lost_slices(), _dead()
     more = [_of_lost_slices(lost)] * bool(lost) + [_of_dead(dead)] * bool(dead)
-    said, well = " ".join([said, *more]), well and not more
+    sentence, well = " ".join([sentence, *more]), well and not more
     url = reverse("lanes")
-    following = links.with_query(url, after=shown[-1].key) if len(found) > len(shown) else ""
+    following = links.with_query(url, after=shown[-1].key) if len(lane_lines) > len(shown) else ""
     context = c.LanesPage(
-        said=said,
+        said=sentence,
         well=well,
         rows=tuple(map(_row, shown)),
         pager=c.Pager(len(shown), url if after else "", following, f"{sum(counts.values()):,}"),

@@ -69,12 +69,12 @@ def _nothing(state: str, in_flight: int) -> tuple[str, ...]:
     return ("No attempt is here.",)
 
 
-def rows(found: Sequence[reads.Listed]) -> tuple[c.AttemptRow, ...]:
+def rows(found: Sequence[reads.AttemptListing]) -> tuple[c.AttemptRow, ...]:
     """Attempts as a table has them."""
     return tuple(_row(each) for each in found)
 
 
-def _row(listed: reads.Listed) -> c.AttemptRow:
+def _row(listed: reads.AttemptListing) -> c.AttemptRow:
     attempt, run = listed.attempt, listed.run
     return c.AttemptRow(
         id=attempt.id,
@@ -98,17 +98,17 @@ def _row(listed: reads.Listed) -> c.AttemptRow:
 @needs(Act.LOOK)
 def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/attempts/{id}`: the timeline, and what it blocks."""
-    found = reads.one(number)
-    if found is None:
+    stored_attempt = reads.one(number)
+    if stored_attempt is None:
         raise Http404
-    around = reads.around(found.attempt)
+    around = reads.around(stored_attempt.attempt)
     context = c.AttemptPage(
         id=number,
-        state=found.attempt.state,
-        headline=_headline(found, around),
-        next=_next(found),
-        facts=_facts(found),
-        moments=_moments(found, around),
+        state=stored_attempt.attempt.state,
+        headline=_headline(stored_attempt, around),
+        next=_next(stored_attempt),
+        facts=_facts(stored_attempt),
+        moments=_moments(stored_attempt, around),
         partitions=tuple(
             (
                 each.partition,
@@ -122,21 +122,21 @@ def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
             (each.from_offset, each.to_offset, each.admitted, links.receipt_url(each.source_id, each.from_offset))
             for each in around.batches
         ),
-        blocks=_blocks(found),
-        button=_one_button(request, found),
+        blocks=_blocks(stored_attempt),
+        button=_one_button(request, stored_attempt),
     )
-    unsettled = found.attempt.state in (*LOST, AttemptState.PREPARED)
+    unsettled = stored_attempt.attempt.state in (*LOST, AttemptState.PREPARED)
     return page(request, "attempt", context, here="unknown", pace=RUNNING if unsettled else 0)
 
 
-def _one_button(request: HttpRequest, found: reads.Listed) -> c.Button | None:
+def _one_button(request: HttpRequest, found: reads.AttemptListing) -> c.Button | None:
     if found.attempt.state not in LOST or found.attempt.over_at:
         return None
     url = reverse("reconcile-one", args=[found.attempt.id])
     return c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True)
 
 
-def _headline(found: reads.Listed, around: reads.Around) -> str:
+def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> str:
     attempt = found.attempt
     count = f"{attempt.events:,} event{'' if attempt.events == 1 else 's'}"
     scan = around.scans[-1] if around.scans else None
@@ -165,7 +165,7 @@ def _absent(scan: Scan | None) -> str:
     return f"ABSENT: fenced {scan.fenced_at:%H:%M:%S}, read to {read_to or 'the end'}, none found. Safe to republish."
 
 
-def _next(found: reads.Listed) -> str:
+def _next(found: reads.AttemptListing) -> str:
     attempt = found.attempt
     if attempt.over_at:
         return "It is over: its window has failed, and its lane goes on with later runs."
@@ -180,7 +180,7 @@ def _next(found: reads.Listed) -> str:
     }.get(AttemptState(attempt.state), "")
 
 
-def _facts(found: reads.Listed) -> tuple[c.Fact, ...]:
+def _facts(found: reads.AttemptListing) -> tuple[c.Fact, ...]:
     attempt = found.attempt
     return (
         c.Fact("state", attempt.state, "state"),
@@ -196,7 +196,7 @@ def _facts(found: reads.Listed) -> tuple[c.Fact, ...]:
     )
 
 
-def _blocks(found: reads.Listed) -> tuple[c.Link, ...]:
+def _blocks(found: reads.AttemptListing) -> tuple[c.Link, ...]:
     run = found.run
     if run is None or not found.window or found.attempt.state not in (*LOST, AttemptState.PREPARED):
         return ()
@@ -204,7 +204,7 @@ def _blocks(found: reads.Listed) -> tuple[c.Link, ...]:
     return (c.Link(words, links.window_url(run.stream, run.name, found.window)),)
 
 
-def _moments(found: reads.Listed, around: reads.Around) -> tuple[c.Moment, ...]:
+def _moments(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> tuple[c.Moment, ...]:
     """Intent, sent, silence, fence, scan, answer; in the order of their times."""
     attempt = found.attempt
     moments = [

@@ -83,25 +83,27 @@ def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpRes
     """`…/verdicts/{n}?compare=`: what was decided, as it was decided."""
     seen = scope_or_404(request, stream, run)
     verdicts = {each.number: each for each in reads.history(seen.run)}
-    found = verdicts.get(number) or Verdict.objects.select_related("win").filter(run=seen.run, number=number).first()
-    if found is None:
+    stored_verdict = (
+        verdicts.get(number) or Verdict.objects.select_related("win").filter(run=seen.run, number=number).first()
+    )
+    if stored_verdict is None:
         raise Http404
-    seen = scope_or_404(request, stream, run, found.win.number)
-    before = _compared(request, seen, found, verdicts)
+    seen = scope_or_404(request, stream, run, stored_verdict.win.number)
+    before = _compared(request, seen, stored_verdict, verdicts)
     name = f"{seen.name}#{number}"
-    sealed = bool(found.body.get("sealed"))
+    sealed = bool(stored_verdict.body.get("sealed"))
     context = c.VerdictPage(
-        strip=run_parts.strip(seen, found.body.get("durability", "")),
+        strip=run_parts.strip(seen, stored_verdict.body.get("durability", "")),
         tabs=run_parts.tabs(seen, "verdict"),
         name=name,
-        state=run_parts.verdict_word(found),
+        state=run_parts.verdict_word(stored_verdict),
         sealed=sealed,
-        at=found.decided_at,
-        said=verdict_said(found),
-        checks=checks.checks_of_body(found.body, verdict_title(found), evidence(seen)),
-        bar=_body_bar(found.body),
-        facts=_verdict_facts(seen, found),
-        since=tuple(changes(before.body, found.body)) if before else (),
+        at=stored_verdict.decided_at,
+        said=verdict_said(stored_verdict),
+        checks=checks.checks_of_body(stored_verdict.body, verdict_title(stored_verdict), evidence(seen)),
+        bar=_body_bar(stored_verdict.body),
+        facts=_verdict_facts(seen, stored_verdict),
+        since=tuple(changes(before.body, stored_verdict.body)) if before else (),
         compare=f"#{before.number}" if before else "",
         others=tuple(
             c.Link(f"#{each}", links.verdict_url(seen.stream, seen.run.name, each))

@@ -37,7 +37,7 @@ STATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class AttemptListing:
     """An attempt with the window it belongs to and whether a person's request waits."""
 
     attempt: Attempt
@@ -53,18 +53,18 @@ def _with_window(found: QuerySet[Attempt]) -> QuerySet[Any]:
     )
 
 
-def listed(state: str, run: int | None, after: int | None) -> list[Listed]:
+def listed(state: str, run: int | None, after: int | None) -> list[AttemptListing]:
     """A page of attempts: the unknown oldest first, others newest first; one more if there is more."""
-    found: QuerySet[Any] = _with_window(Attempt.objects.filter(state__in=STATES[state][1]))
+    attempts: QuerySet[Any] = _with_window(Attempt.objects.filter(state__in=STATES[state][1]))
     if run is not None:
-        found = found.filter(run=run)
+        attempts = attempts.filter(run=run)
     oldest_first = state == ""
     if after is not None:
-        found = found.filter(id__gt=after) if oldest_first else found.filter(id__lt=after)
-    return _named(found.order_by("id" if oldest_first else "-id")[: PAGE_SIZE + 1])
+        attempts = attempts.filter(id__gt=after) if oldest_first else attempts.filter(id__lt=after)
+    return _named(attempts.order_by("id" if oldest_first else "-id")[: PAGE_SIZE + 1])
 
 
-def lost_of_run(run: int) -> list[Listed]:
+def lost_of_run(run: int) -> list[AttemptListing]:
     """Every attempt of a run whose outcome nobody knows and somebody may still learn."""
     return _named(
         _with_window(Attempt.objects.filter(state__in=LOST, over_at=None)).filter(run=run).order_by("id")[:MOST]
@@ -76,19 +76,19 @@ def unknown_of_run(run: int) -> int:
     return _with_window(Attempt.objects.filter(state__in=LOST, over_at=None)).filter(run=run).count()
 
 
-def one(number: int) -> Listed | None:
+def one(number: int) -> AttemptListing | None:
     """One attempt."""
     return next(iter(_named(_with_window(Attempt.objects.filter(id=number))[:1])), None)
 
 
-def _named(found: Iterable[Any]) -> list[Listed]:
+def _named(found: Iterable[Any]) -> list[AttemptListing]:
     attempts = list(found)
     names = run_names([each.run for each in attempts if each.run])
     wins = {each.win for each in attempts if each.win}
     numbers = dict(Window.objects.filter(id__in=wins).values_list("id", "number")) if wins else {}
     waiting = ReconcileRequest.objects.filter(attempt__in=attempts, served_at__isnull=True) if attempts else ()
     asked = {each.attempt_id: each for each in waiting}
-    return [Listed(each, names.get(each.run), numbers.get(each.win), asked.get(each.id)) for each in attempts]
+    return [AttemptListing(each, names.get(each.run), numbers.get(each.win), asked.get(each.id)) for each in attempts]
 
 
 def counts(run: int | None = None) -> dict[str, int]:
@@ -108,7 +108,7 @@ def attempts_of(run: Run) -> QuerySet[Attempt]:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class AttemptSurroundings:
     """What is known about one attempt besides its own row."""
 
     partitions: tuple[AttemptPartition, ...]
@@ -118,10 +118,10 @@ class Around:
     contradictions: tuple[Contradiction, ...]
 
 
-def around(attempt: Attempt) -> Around:
+def around(attempt: Attempt) -> AttemptSurroundings:
     """Five queries, each bounded."""
     carried = Batch.objects.filter(Q(attemptbatch__attempt=attempt)).order_by("from_offset")
-    return Around(
+    return AttemptSurroundings(
         partitions=tuple(
             AttemptPartition.objects.filter(attempt=attempt).select_related("bus_source").order_by("partition")[:MOST]
         ),

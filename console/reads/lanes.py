@@ -186,12 +186,12 @@ def admitted_to(sources: Iterable[int]) -> dict[int, int]:
 def recent(sources: Iterable[int]) -> dict[int, list[Measure]]:
     """Ten minutes of samples per source, oldest first."""
     wanted = sorted(set(sources))
-    found = (
+    samples = (
         Sample.objects.filter(source__in=wanted, at__gt=Now() - HISTORY)
         .order_by("-at")
         .values_list("source_id", "at", "lso", "next_offset")[:MOST_SAMPLES]
     )
     series: dict[int, list[Measure]] = {}
-    for source, at, lso, next_offset in found:
+    for source, at, lso, next_offset in samples:
         series.setdefault(source, []).append(Measure(at, lso, next_offset))
     return {source: measures[::-1] for source, measures in series.items()}

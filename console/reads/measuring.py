@@ -27,7 +27,7 @@ MOMENT, PATIENCE = 0.1, 1.0  # how long a page waits with, and without, somethin
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownChecks:
     """Checks as they were at `verdict.judged_at`. `anew`: too old to act on, and being measured again."""
 
     verdict: Verdict
@@ -35,7 +35,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Measurement:
     answer: Future[Verdict]
     at: float
 
@@ -45,30 +45,30 @@ class _Asked:
 
 
 _lock = threading.Lock()
-_under_way: dict[WindowId, _Asked] = {}
+_under_way: dict[WindowId, _Measurement] = {}
 # Two at most: measuring must not take the web process, or the database, from everybody else.
 _places = threading.Semaphore(2)
 
 
-def measured(window: WindowId) -> Shown | None:
+def measured(window: WindowId) -> ShownChecks | None:
     """The checks as counted last; None while nothing can be shown yet. Raises what measuring raised."""
     found = now.kept_checks(window)
     kept, unchanged = found if found is not None else (None, False)
     if kept is not None and unchanged and kept.age < _fresh(kept):
-        return Shown(kept.verdict())
+        return ShownChecks(kept.verdict())
     shown = kept if kept is not None and kept.age < USABLE else None
     asked = _asked(window)
     try:
-        return Shown(asked.answer.result(timeout=_patience(shown) if shown else asked.patience(time.monotonic())))
+        return ShownChecks(asked.answer.result(timeout=_patience(shown) if shown else asked.patience(time.monotonic())))
     except NotYet:
-        return Shown(shown.verdict(), anew=shown.age > ANEW) if shown else None
+        return ShownChecks(shown.verdict(), anew=shown.age > ANEW) if shown else None
 
 
-def _fresh(kept: now.Kept) -> float:
+def _fresh(kept: now.KeptFacts) -> float:
     return max(FRESH, min(5 * kept.took, ANEW))
 
 
-def _patience(kept: now.Kept) -> float:
+def _patience(kept: now.KeptFacts) -> float:
     """The next measurement takes about as long as the last one."""
     return MOMENT if kept.took <= MOMENT else 0.0
 
@@ -80,18 +80,18 @@ def forget(window: WindowId) -> None:
     now.forget(window)
 
 
-def _asked(window: WindowId) -> _Asked:
+def _asked(window: WindowId) -> _Measurement:
     """The measurement under way, begun if there is none."""
     with _lock:
         found = _under_way.get(window)
         if found is None:
-            found = _under_way[window] = _Asked(Future(), time.monotonic())
+            found = _under_way[window] = _Measurement(Future(), time.monotonic())
             # a daemon: a process that is told to stop does not wait for a count of millions
             threading.Thread(target=_measure, args=(window, found), name="measuring", daemon=True).start()
         return found
 
 
-def _measure(window: WindowId, asked: _Asked) -> None:
+def _measure(window: WindowId, asked: _Measurement) -> None:
     with _places:
         try:
             verdict = now.checks_now(window)
@@ -106,7 +106,7 @@ def _measure(window: WindowId, asked: _Asked) -> None:
             connection.close()
 
 
-def _end(window: WindowId, asked: _Asked) -> None:
+def _end(window: WindowId, asked: _Measurement) -> None:
     with _lock:
         if _under_way.get(window) is asked:
             del _under_way[window]

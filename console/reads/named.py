@@ -39,15 +39,15 @@ def stream_named(name: str) -> Stream:
 
 def run_named(stream: str, segment: str) -> Run:
     """The run of a path: its id, or `~` and 16 characters of its digest where the id cannot stand in a path."""
-    found = find_run(plain(stream), plain(segment))
-    if found is None:
+    named_run = find_run(plain(stream), plain(segment))
+    if named_run is None:
         unread = segment.startswith("~")  # nobody can tell an id from its digest
         raise NotFound(
             expected=f"run {stream}/{segment}",
             found="none",
             next_step="to open it, name its id in `run`" if unread else f"passgate run list {stream}",
         )
-    return found
+    return named_run
 
 
 def run_written(name: str) -> Run:

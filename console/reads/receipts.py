@@ -63,7 +63,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class ReceiptSlice:
     """A page. `after` is the place the next page begins behind; None when nothing is left."""
 
     rows: tuple[Row, ...]
@@ -93,13 +93,13 @@ def behind(found: Sequence[Range], after: tuple[int, int] | None) -> list[Range]
     ]
 
 
-def walk(found: Sequence[Range], decision: Decision | None, class_id: int | None = None) -> Walked:
+def walk(found: Sequence[Range], decision: Decision | None, class_id: int | None = None) -> ReceiptSlice:
     """A page of receipts. Where no index helps, the walk looks at SCANNED receipts a page.
 
     The decision is written into the statement, for only a literal meets the partial indexes.
     """
     if not found:
-        return Walked((), None)
+        return ReceiptSlice((), None)
     only = f"AND decision = {int(decision)}" if decision in (Decision.DUPLICATE, Decision.QUARANTINED) else ""
     # ADMITTED is nearly every receipt, so skipping the others costs nothing; it is done behind the scan.
     picky = class_id is not None or decision is Decision.ADMITTED
@@ -123,13 +123,13 @@ def _fits(row: Row, decision: Decision | None, class_id: int | None) -> bool:
     return (decision is None or row.decision == decision) and (class_id is None or row.class_id == class_id)
 
 
-def _page(rows: Sequence[Row], kept: Sequence[Row], limit: int) -> Walked:
+def _page(rows: Sequence[Row], kept: Sequence[Row], limit: int) -> ReceiptSlice:
     shown = tuple(kept[:PAGE_SIZE])
     if len(kept) > PAGE_SIZE:
-        return Walked(shown, (shown[-1].source, shown[-1].offset))
+        return ReceiptSlice(shown, (shown[-1].source, shown[-1].offset))
     if len(rows) >= limit:
-        return Walked(shown, (rows[-1].source, rows[-1].offset))
-    return Walked(shown, None)
+        return ReceiptSlice(shown, (rows[-1].source, rows[-1].offset))
+    return ReceiptSlice(shown, None)
 
 
 # --- by identity
@@ -185,7 +185,7 @@ def class_names(stream: int) -> dict[int, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class ReceiptDetail:
     """One receipt and everything that hangs on it."""
 
     receipt: Receipt
@@ -197,7 +197,7 @@ class Whole:
     class_name: str
 
 
-def whole(source: int, offset: int) -> Whole | None:
+def whole(source: int, offset: int) -> ReceiptDetail | None:
     """Everything about one receipt: at most seven look-ups by key."""
     receipt = Receipt.objects.filter(source_id=source, offset=offset).first()
     if receipt is None:
@@ -214,7 +214,7 @@ def whole(source: int, offset: int) -> Whole | None:
     item = _item(receipt, batch) if held else None
     place = Place.objects.filter(source_id=event.source_id, offset=event.offset).first() if event else None
     names = dict(EventClass.objects.filter(id=receipt.class_id).values_list("id", "name")) if receipt.class_id else {}
-    return Whole(receipt, batch, event, place, effect, item, names.get(receipt.class_id or 0, ""))
+    return ReceiptDetail(receipt, batch, event, place, effect, item, names.get(receipt.class_id or 0, ""))
 
 
 def _item(receipt: Receipt, batch: Batch | None) -> QuarantineItem | None:

@@ -24,7 +24,7 @@ from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
 from ingest.core.ids import RunId
 from ingest.models import Batch, Run, RunState, Window
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 PAGE_SIZE = 50
 HISTORY = 20
@@ -50,7 +50,7 @@ class Ledger(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictSeen:
+class VerdictSummary:
     """A verdict without its body."""
 
     number: int
@@ -73,7 +73,7 @@ class Scope:
     run: Run
     windows: tuple[Window, ...]
     window: Window | None
-    verdicts: Mapping[int, VerdictSeen]
+    verdicts: Mapping[int, VerdictSummary]
     standing: gate.RunStanding | None
 
     @property
@@ -85,7 +85,7 @@ class Scope:
         return f"{self.stream}/{self.run.name}"
 
     @property
-    def verdict(self) -> VerdictSeen | None:
+    def verdict(self) -> VerdictSummary | None:
         """The latest verdict of the window that is looked at."""
         return self.verdicts.get(self.window.id) if self.window else None
 
@@ -94,7 +94,7 @@ class Scope:
         """The contract of that window; None where it can no longer be read, which a page survives."""
         stored = self.window.contract_id if self.window else self.run.contract_id
         try:
-            return compiled(stored).contract
+            return compiled_contract(stored).contract
         except PassgateError:
             return None
 
@@ -117,7 +117,7 @@ def scope(stream: str, segment: str, window: int | None = None) -> Scope | None:
     return Scope(run, windows, chosen, latest_verdicts(numbers), gate.standing([RunId(run.id)]).get(RunId(run.id)))
 
 
-def latest_verdicts(windows: Sequence[int]) -> dict[int, VerdictSeen]:
+def latest_verdicts(windows: Sequence[int]) -> dict[int, VerdictSummary]:
     """The latest verdict of each window, by window id."""
     rows = _seen(Verdict.objects.filter(win__in=windows).order_by("win", "-number").distinct("win"))
     return {row.win: row for row in rows}
@@ -140,9 +140,9 @@ def history(run: Run) -> list[Verdict]:
     return list(Verdict.objects.filter(run=run).select_related("win").order_by("-number")[:HISTORY])
 
 
-def _seen(verdicts: QuerySet[Verdict]) -> list[VerdictSeen]:
+def _seen(verdicts: QuerySet[Verdict]) -> list[VerdictSummary]:
     rows = verdicts.values_list("number", "win_id", "state", "waived", "decided_at", "decided_by", "revision")
-    return [VerdictSeen(*row) for row in rows]
+    return [VerdictSummary(*row) for row in rows]
 
 
 # --- counts

@@ -4,6 +4,6 @@
 understands what comes next while the server stores, `group_commit` lets requests that came at once share a transaction.
 """
 
-from ingest.admit.lane import KEPT_BYTES, Admission, AdmissionLane, Admitted, Crowded, admit
+from ingest.admit.lane import KEPT_BYTES, AdmissionLane, AdmissionTransaction, BatchResult, TooManyDisputed, admit
 
-__all__ = ["KEPT_BYTES", "Admission", "AdmissionLane", "Admitted", "Crowded", "admit"]
+__all__ = ["KEPT_BYTES", "AdmissionTransaction", "AdmissionLane", "BatchResult", "TooManyDisputed", "admit"]

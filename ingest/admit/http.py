@@ -21,10 +21,10 @@ import msgspec
 from django.db import connection
 
 from ingest.admit.group_commit import GroupCommit
-from ingest.admit.lane import Admission, Crowded
+from ingest.admit.lane import AdmissionTransaction, TooManyDisputed
 from ingest.admit.read_ahead import arrivals_of
 from ingest.behind import check_current, is_current
-from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, Poll, sized, weight
+from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, OffsetRange, sized, weight
 from ingest.core.contract import Contract
 from ingest.core.decide import Arrival, Outcome
 from ingest.core.errors import BrokerError, LeaseError, PassgateError, RunError
@@ -32,14 +32,14 @@ from ingest.core.ids import RunId, SourceId, StreamId
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.db import (
     NOT_GIVEN,
+    ConstraintViolated,
     Cursor,
     DatabaseFull,
     DatabaseGone,
-    Refused,
-    again,
-    one,
+    fetch_one,
     prepared,
     read,
+    retry_transaction,
     statements,
     write,
 )
@@ -47,7 +47,7 @@ from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster
 from ingest.lanes import lease as leases
 from ingest.models import Source, Stream
-from ingest.streams import Loaded, compiled, newest_contract
+from ingest.streams import CompiledContract, compiled_contract, newest_contract
 from ingest.windows import Binding, bind_window, bindings, ensure_position
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class DoorRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Received:
+class DoorReceipts:
     """What became of each record, in input order; (source, offset) names a receipt."""
 
     source: SourceId
@@ -98,7 +98,7 @@ class Received:
     outcomes: Sequence[Outcome]
 
 
-def receive(stream: str, records: Sequence[DoorRecord]) -> Received:
+def receive(stream: str, records: Sequence[DoorRecord]) -> DoorReceipts:
     """Admits the records of one request in one transaction, and returns when it is durable.
 
     Raises NotFound, DoorClosed, NoOpenRun, TooManyEvents, LedgerBehind; DatabaseGone when PostgreSQL does not answer.
@@ -112,7 +112,7 @@ def receive(stream: str, records: Sequence[DoorRecord]) -> Received:
         failpoint("door.after_lease")
         binding = _binding(newest, door.lease)
         failpoint("door.after_binding")
-        loaded = compiled(binding.contract)
+        loaded = compiled_contract(binding.contract)
         _check(loaded.contract, records)
         received = _admit(door, binding, loaded, records)
         failpoint("door.before_answer")
@@ -174,23 +174,25 @@ class _Request:
 
     door: _Door
     binding: Binding
-    loaded: Loaded
+    loaded: CompiledContract
     records: Sequence[DoorRecord]
     arrivals: Sequence[Arrival]
     size: int
 
 
-def _admit(door: _Door, binding: Binding, loaded: Loaded, records: Sequence[DoorRecord]) -> Received | None:
+def _admit(
+    door: _Door, binding: Binding, loaded: CompiledContract, records: Sequence[DoorRecord]
+) -> DoorReceipts | None:
     """None where the lease or the binding no longer holds: nothing happened."""
     if not records:
-        return Received(door.lease.source, binding.run_name, ())
+        return DoorReceipts(door.lease.source, binding.run_name, ())
     arrivals = arrivals_of(loaded, binding.run_name, records)
     request = _Request(door, binding, loaded, records, arrivals, sum(map(weight, records)))
     try:
         if connection.in_atomic_block:  # a caller's own transaction: nobody else's events belong in it
             return _admit_all([request])[0]
         return door.commits.run(request)
-    except Crowded as crowded:
+    except TooManyDisputed as crowded:
         raise TooManyEvents(expected=crowded.expected, found=crowded.found, next_step="send them in parts") from crowded
 
 
@@ -205,7 +207,7 @@ def _together(waiting: Sequence[_Request]) -> int:
     return len(waiting)
 
 
-def _admit_all(requests: Sequence[_Request]) -> list[Received | None]:
+def _admit_all(requests: Sequence[_Request]) -> list[DoorReceipts | None]:
     """One batch. To requests that came at once it is as if they had come one after the other."""
     first = requests[0]
     lease, source, binding, loaded = first.door.lease, first.door.source, first.binding, first.loaded
@@ -219,19 +221,23 @@ def _admit_all(requests: Sequence[_Request]) -> list[Received | None]:
                 return None
             failpoint("door.after_offsets")
             numbered = [DoorRecord(at, None, r.key, r.value, r.headers) for at, r in enumerate(records, row.start)]
-            poll = sized(Poll(row.start, row.start + len(numbered), None, numbered, ()), sum(r.size for r in requests))
+            poll = sized(
+                OffsetRange(row.start, row.start + len(numbered), None, numbered, ()), sum(r.size for r in requests)
+            )
             arrivals = [
                 Arrival(at, a.parsed, a.payload_digest, a.identity) for at, a in enumerate(understood, row.start)
             ]
-            decisions, _ = Admission(source, lease, binding, loaded, poll, arrivals).write_all(cur, row.batch_id)
+            decisions, _ = AdmissionTransaction(source, lease, binding, loaded, poll, arrivals).write_all(
+                cur, row.batch_id
+            )
             failpoint("door.before_commit")
         return decisions.outcomes
 
-    outcomes = again(transact)
+    outcomes = retry_transaction(transact)
     if outcomes is None:
         return [None] * len(requests)
     each = iter(outcomes)
-    return [Received(lease.source, binding.run_name, [*islice(each, len(r.records))]) for r in requests]
+    return [DoorReceipts(lease.source, binding.run_name, [*islice(each, len(r.records))]) for r in requests]
 
 
 def _take_offsets(cur: Cursor, lease: Lease, binding: Binding, records: int, turn: bool) -> Any:
@@ -262,7 +268,7 @@ def _turns(run: RunId) -> Iterator[bool]:
     """
     try:
         yield _turns_until.get(run, 0.0) > time.monotonic() > _left_until.get(run, 0.0)
-    except Refused as refused:
+    except ConstraintViolated as refused:
         _remember(_left_until if refused.constraint == NOT_GIVEN else _turns_until, run)
         raise
 
@@ -335,10 +341,10 @@ def _take(stream: StreamId) -> Lease:
 def _add(stream: StreamId) -> SourceId:
     def add() -> SourceId:
         with write() as cur:
-            number = int(one(cur.execute(sql.next_door, {"stream": stream})).number)
+            number = int(fetch_one(cur.execute(sql.next_door, {"stream": stream})).number)
             if number >= MOST_DOORS:
                 raise LeaseError(expected=f"at most {MOST_DOORS} doors a stream", found=str(number))
-            source = SourceId(one(cur.execute(sql.add_door, {"stream": stream, "number": number})).id)
+            source = SourceId(fetch_one(cur.execute(sql.add_door, {"stream": stream, "number": number})).id)
             failpoint("door.after_source")
             ensure_position(cur, "admission", source, stream, 0)
             failpoint("door.after_position")
@@ -346,19 +352,19 @@ def _add(stream: StreamId) -> SourceId:
             failpoint("door.before_source_commit")
         return source
 
-    return again(add)
+    return retry_transaction(add)
 
 
-def _binding(loaded: Loaded, lease: Lease) -> Binding:
+def _binding(loaded: CompiledContract, lease: Lease) -> Binding:
     """The open window, which this source is bound to when its first event comes."""
-    found = bindings("admission", [lease.source]).get(lease.source)
-    if found is not None:
-        return found
-    again(lambda: _bind(loaded.stream_id, lease.source))
-    found = bindings("admission", [lease.source]).get(lease.source)
-    if found is None:
+    binding = bindings("admission", [lease.source]).get(lease.source)
+    if binding is not None:
+        return binding
+    retry_transaction(lambda: _bind(loaded.stream_id, lease.source))
+    binding = bindings("admission", [lease.source]).get(lease.source)
+    if binding is None:
         raise _no_run(loaded)
-    return found
+    return binding
 
 
 def _bind(stream: StreamId, source: SourceId) -> None:
@@ -373,6 +379,6 @@ def _bind(stream: StreamId, source: SourceId) -> None:
         failpoint("door.before_binding_commit")
 
 
-def _no_run(loaded: Loaded) -> NoOpenRun:
+def _no_run(loaded: CompiledContract) -> NoOpenRun:
     name = loaded.contract.stream
     return NoOpenRun(expected=f"an open run of {name}", found="none", next_step=f"passgate run open {name}/RUN")

@@ -13,32 +13,32 @@ from typing import Any
 import msgspec
 from psycopg import Copy
 
-from ingest.admit.read_ahead import Ahead, arrivals_of
+from ingest.admit.read_ahead import ReadAhead, arrivals_of
 from ingest.core.batching import (
     BATCH_BYTES,
     BATCH_RECORDS,
-    Poll,
+    OffsetRange,
     check_dense,
     weight,
 )
 from ingest.core.cloudevents import structured_form
-from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, as_it_is, decide, disputed
+from ingest.core.decide import Arrival, Decisions, Item, KnownEvent, NewEvent, as_it_is, decide, disputed
 from ingest.core.errors import BrokerError, PassgateError
 from ingest.core.ids import BatchId
-from ingest.core.lane import Meanwhile, Step, nothing
-from ingest.core.leaf import leaf_of
+from ingest.core.lane import BackgroundWork, Step, no_background
+from ingest.core.leaf import table_partition
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import copied, event_id, event_rows, packed_headers, receipt_rows, unpacked_headers
 from ingest.core.merkle import receipts_root
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
-from ingest.db import Cursor, again, looked_up, one, statements, write
+from ingest.db import Cursor, fetch_one, fetch_pipelined, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
 from ingest.lanes.gap_claims import claim_gaps
 from ingest.lanes.lease import lost
-from ingest.lanes.partition_lane import ReadingLane
+from ingest.lanes.partition_lane import PartitionLane
 from ingest.models import Source
-from ingest.streams import Loaded, compiled, ensure_classes, known_classes
+from ingest.streams import CompiledContract, compiled_contract, ensure_classes, known_classes
 from ingest.windows import Binding, bindings
 
 sql = statements("ingest.admit", "lane")
@@ -51,7 +51,7 @@ PostgreSQL would refuse such a row, and with it the whole batch.
 """
 
 
-class Crowded(PassgateError):
+class TooManyDisputed(PassgateError):
     """A few bytes may dispute payloads of any size: comparing all at once would cost memory and outlast a lease."""
 
     code = "crowded"
@@ -60,7 +60,7 @@ class Crowded(PassgateError):
 
 
 @dataclass(frozen=True)
-class Admitted:
+class BatchResult:
     """What one batch became. `again_from` is where the next batch of the source starts."""
 
     batch_id: BatchId | None
@@ -75,10 +75,10 @@ def admit(
     source: Source,
     lease: Lease,
     binding: Binding,
-    poll: Poll,
+    poll: OffsetRange,
     arrivals: list[Arrival] | None = None,
-    meanwhile: Meanwhile = nothing,
-) -> Admitted | None:
+    meanwhile: BackgroundWork = no_background,
+) -> BatchResult | None:
     """The verb: one transaction. None where the binding is no longer what the worker thought (cut, next window).
 
     `arrivals` are the poll's, where they are made already. `meanwhile` is called often while PostgreSQL works.
@@ -87,13 +87,15 @@ def admit(
     happened: the position, read again under the next lease, tells.
     """
     check_dense(poll, lease.next_offset)
-    loaded = compiled(binding.contract)
+    loaded = compiled_contract(binding.contract)
     if arrivals is None:
         arrivals = arrivals_of(loaded, binding.run_name, poll.records)
-    return again(lambda: _KafkaAdmission(source, lease, binding, loaded, poll, arrivals, meanwhile).transact())
+    return retry_transaction(
+        lambda: _KafkaAdmission(source, lease, binding, loaded, poll, arrivals, meanwhile).transact()
+    )
 
 
-class Admission:
+class AdmissionTransaction:
     """One try at the transaction. A race that the unique index settled makes it be done again from the start."""
 
     def __init__(
@@ -101,10 +103,10 @@ class Admission:
         source: Source,
         lease: Lease,
         binding: Binding,
-        loaded: Loaded,
-        poll: Poll,
+        loaded: CompiledContract,
+        poll: OffsetRange,
         arrivals: list[Arrival],
-        meanwhile: Meanwhile = nothing,
+        meanwhile: BackgroundWork = no_background,
     ) -> None:
         self.source = source
         self.lease = lease
@@ -117,7 +119,7 @@ class Admission:
         self.class_ids = loaded.class_ids
         self._root: bytes | None = None
 
-    def write_all(self, cur: Cursor, batch: BatchId) -> tuple[Decisions, Admitted]:
+    def write_all(self, cur: Cursor, batch: BatchId) -> tuple[Decisions, BatchResult]:
         """Everything a batch is, in the order of locks (docs/design.md#postgresql): the position's comes before it."""
         decisions = self._decide(cur)
         self._write_events(cur, batch, decisions)
@@ -143,12 +145,12 @@ class Admission:
         """CloudEvents are compared in one form, whichever mode each came in."""
         return structured_form(value, self.records[offset].headers)
 
-    def _known(self, cur: Cursor) -> dict[bytes, Known]:
+    def _known(self, cur: Cursor) -> dict[bytes, KnownEvent]:
         identities = list({a.identity for a in self.arrivals if a.identity is not None})
         if not identities:
             return {}
         rows = self._look_up(cur, sql.known, identities)
-        known = {row.identity: Known(row.payload_digest, row.source_id, row.offset) for row in rows}
+        known = {row.identity: KnownEvent(row.payload_digest, row.source_id, row.offset) for row in rows}
         asked = list(disputed(self.arrivals, known))
         if asked:
             self._check_room(cur, asked)
@@ -165,17 +167,17 @@ class Admission:
     def _check_room(self, cur: Cursor, asked: Sequence[bytes]) -> None:
         size = sum(row.bytes for row in self._look_up(cur, sql.first_sizes, asked))
         if size > DISPUTED_BYTES and len(self.arrivals) > 1:
-            raise Crowded(
+            raise TooManyDisputed(
                 expected=f"at most {DISPUTED_BYTES:,} bytes", found=f"{size:,}", next_step="take fewer records at once"
             )
 
     def _look_up(self, cur: Cursor, statement: str, identities: Sequence[bytes]) -> list[Any]:
         keys = {"identities": b"".join(identities), "n": len(identities), "run": self.binding.run_id}
-        return looked_up(cur, statement.format(leaf=self._leaf), keys, self.meanwhile)
+        return fetch_pipelined(cur, statement.format(leaf=self._leaf), keys, self.meanwhile)
 
     @property
     def _leaf(self) -> str:
-        return leaf_of("event", self.binding.run_id)
+        return table_partition("event", self.binding.run_id)
 
     def _ended_runs(self, cur: Cursor) -> set[str]:
         named = {a.parsed.run for a in self.arrivals if a.parsed.run is not None} - {self.binding.run_name}
@@ -252,10 +254,10 @@ class Admission:
             },
         )  # fmt: skip
 
-    def _write_batch(self, cur: Cursor, batch: BatchId, decisions: Decisions) -> Admitted:
+    def _write_batch(self, cur: Cursor, batch: BatchId, decisions: Decisions) -> BatchResult:
         """No batch row where the read brought only holes: then gap rows alone explain the move."""
         if not decisions.outcomes:
-            return Admitted(None, 0, 0, 0, 0, self.poll.end)
+            return BatchResult(None, 0, 0, 0, 0, self.poll.end)
         by_decision = [o.decision for o in decisions.outcomes]
         admitted, duplicates, quarantined = (by_decision.count(d) for d in Decision)
         keys = {
@@ -273,7 +275,7 @@ class Admission:
             others = [o.offset for o in decisions.outcomes if o.decision is not Decision.ADMITTED]
             size = self.poll.size - sum([weight(self.records[offset]) for offset in others])
             cur.execute(sql.queue_batch, keys | {"events": len(decisions.events), "bytes": size})
-        return Admitted(batch, len(by_decision), admitted, duplicates, quarantined, self.poll.end)
+        return BatchResult(batch, len(by_decision), admitted, duplicates, quarantined, self.poll.end)
 
     def _digest(self, decisions: Decisions) -> bytes:
         if self._root is None:
@@ -281,10 +283,10 @@ class Admission:
         return self._root
 
 
-class _KafkaAdmission(Admission):
+class _KafkaAdmission(AdmissionTransaction):
     """A batch of a Kafka inbox: its offsets are the broker's."""
 
-    def transact(self) -> Admitted | None:
+    def transact(self) -> BatchResult | None:
         with write() as cur:
             batch = self._advance(cur)
             if batch is None:
@@ -308,7 +310,7 @@ class _KafkaAdmission(Admission):
 
     def _raise_if_fenced(self, cur: Cursor) -> None:
         """Fenced: stop. Moved under our own fence: impossible, so stop too. Else cut or bound anew: look again."""
-        row = one(cur.execute(sql.why_not, {"source": self.lease.source}))
+        row = fetch_one(cur.execute(sql.why_not, {"source": self.lease.source}))
         if row.fence != self.lease.fence or row.owner != self.lease.owner or row.next_offset != self.poll.start:
             raise lost(self.lease)
 
@@ -330,12 +332,12 @@ def _kept_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> bytes |
     return found if found is None or len(found) <= KEPT_BYTES else packed_headers([(UNREADABLE_NAME, None)])
 
 
-class AdmissionLane(ReadingLane):
+class AdmissionLane(PartitionLane):
     """Admits what one inbox source holds."""
 
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
         super().__init__(lease, cluster, admin)
-        self.ahead = Ahead(lease.next_offset, lease.leader_epoch, self._read)
+        self.ahead = ReadAhead(lease.next_offset, lease.leader_epoch, self._read)
         self._binding: Binding | None = None  # while a batch gathers; the transaction looks whether it still holds
         self._most = BATCH_RECORDS  # less for a while after a batch that was Crowded
 
@@ -343,13 +345,13 @@ class AdmissionLane(ReadingLane):
         super().close()
         self.ahead.close()
 
-    def go_on(self) -> bool:
-        return self.ahead.go_on()
+    def prefetch(self) -> bool:
+        return self.ahead.prefetch()
 
-    def has_batch(self) -> bool:
-        return self.ahead.has_batch()
+    def is_prefetched(self) -> bool:
+        return self.ahead.is_prefetched()
 
-    def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
+    def step(self, max_wait: float, meanwhile: BackgroundWork = no_background) -> Step:
         """Reads, decides and commits one bounded batch; idle without records, or without a window to read for."""
         binding = self._binding or bindings("admission", [self.lease.source]).get(self.lease.source)
         if binding is None:
@@ -366,10 +368,10 @@ class AdmissionLane(ReadingLane):
         if self._binding is not None:
             return Step(0, idle=False)
         self._check_topic()
-        batch, arrivals = ahead.take(compiled(binding.contract), binding.run_name, binding.cut, *limits)
+        batch, arrivals = ahead.take(compiled_contract(binding.contract), binding.run_name, binding.cut, *limits)
         try:
             done = admit(self.source, self.lease, binding, batch, arrivals, meanwhile)
-        except Crowded:
+        except TooManyDisputed:
             ahead.give_back(batch, arrivals)
             self._most = max(1, len(batch.records) // 2)
             return Step(0, idle=False)
@@ -390,10 +392,10 @@ class AdmissionLane(ReadingLane):
         if done is not None:
             self._moved(done.again_from, None)
             self.close()
-            self.ahead = Ahead(self.lease.next_offset, None, self._read)
+            self.ahead = ReadAhead(self.lease.next_offset, None, self._read)
         return Step(0, idle=False)
 
     def _limits(self, binding: Binding) -> tuple[int, int]:
         """The contract's, but never above an attempt's: a batch is published whole (decision 6)."""
-        limits = compiled(binding.contract).contract.limits
+        limits = compiled_contract(binding.contract).contract.limits
         return min(limits.batch_records, self._most), min(limits.batch_bytes, BATCH_BYTES)

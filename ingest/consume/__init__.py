@@ -5,6 +5,6 @@ never changes.
 """
 
 from ingest.consume.lane import EffectsLane
-from ingest.consume.transaction import Consumed, consume
+from ingest.consume.transaction import BusBatchResult, consume
 
-__all__ = ["Consumed", "EffectsLane", "consume"]
+__all__ = ["BusBatchResult", "EffectsLane", "consume"]

@@ -12,12 +12,12 @@ from ingest.core.consumption import (
     AttemptFacts,
     EventFacts,
     EventKey,
-    Sent,
-    dealt_out,
+    SentEvents,
+    by_partition,
 )
 from ingest.core.identity import DIGEST_BYTES
 from ingest.core.ids import AttemptId, BatchId
-from ingest.core.leaf import leaf_of
+from ingest.core.leaf import table_partition
 from ingest.db import Cursor, statements
 
 sql = statements("ingest.consume", "attempt_cache")
@@ -54,7 +54,7 @@ class AttemptCache:
         self._offsets: dict[AttemptId, set[int]] = {}
         self._events: dict[EventKey, EventFacts] = {}
         self._loaded: dict[AttemptId, list[EventKey]] = {}
-        self._sent: dict[AttemptId, Mapping[int, Sent]] = {}
+        self._sent: dict[AttemptId, Mapping[int, SentEvents]] = {}
 
     def recall(self, cur: Cursor, numbers: Iterable[AttemptId]) -> dict[AttemptId, AttemptFacts]:
         """Facts of these attempts, with the state they have now; those not in the ledger are left out."""
@@ -91,7 +91,7 @@ class AttemptCache:
 
     def sent(
         self, cur: Cursor, facts: Mapping[AttemptId, AttemptFacts], partition: int
-    ) -> Mapping[AttemptId, Sent] | None:
+    ) -> Mapping[AttemptId, SentEvents] | None:
         """What these attempts sent to the partition.
 
         None where one sent to so many that its share of each is small: each of its records is looked up by itself.
@@ -101,7 +101,7 @@ class AttemptCache:
         by_leaf: dict[str, list[AttemptId]] = defaultdict(list)
         for number in facts:
             if number not in self._sent:
-                by_leaf[leaf_of("event", facts[number].run_id)].append(number)
+                by_leaf[table_partition("event", facts[number].run_id)].append(number)
         for leaf, numbers in by_leaf.items():
             self._load_sent(cur, leaf, numbers)
         if by_leaf:
@@ -113,7 +113,7 @@ class AttemptCache:
         batches: dict[AttemptId, list[tuple[Sequence[int], bytes, bytes]]] = {number: [] for number in numbers}
         for row in cur.execute(sql.sent.format(leaf=leaf), {"attempts": list(numbers)}, binary=True).fetchall():
             batches[row.attempt_id].append((row.partitions, row.identities, row.digests))
-        self._sent |= {number: dealt_out(some) for number, some in batches.items()}
+        self._sent |= {number: by_partition(some) for number, some in batches.items()}
 
     def _forget_sent(self, needed: Set[int]) -> None:
         """Forgets attempts in the order they came, but none of `needed`, until what is left is within the bound."""
@@ -137,7 +137,7 @@ class AttemptCache:
         self._forget(much, sum(len(facts[number].offsets) for number in missing))
         by_leaf: dict[str, list[AttemptId]] = defaultdict(list)
         for number in missing:
-            by_leaf[leaf_of("event", facts[number].run_id)].append(number)
+            by_leaf[table_partition("event", facts[number].run_id)].append(number)
         for leaf, numbers in by_leaf.items():
             self._load(cur, leaf, numbers)
         return self._events

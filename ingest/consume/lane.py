@@ -13,27 +13,27 @@ from ingest.consume.transaction import consume
 from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS
 from ingest.core.errors import BrokerError
 from ingest.core.ids import StreamId
-from ingest.core.lane import Meanwhile, Step, nothing
+from ingest.core.lane import BackgroundWork, Step, no_background
 from ingest.core.lease import Lease
 from ingest.db import read, statements
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
-from ingest.lanes.partition_lane import ReadingLane
-from ingest.lanes.record_buffer import Gathering
+from ingest.lanes.partition_lane import PartitionLane
+from ingest.lanes.record_buffer import RecordBuffer
 from ingest.projections.base import (
     check_guarded,
 )
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 
 sql = statements("ingest.consume", "lane")
 
 
-class EffectsLane(ReadingLane):
+class EffectsLane(PartitionLane):
     """Makes the effects of what one bus source holds."""
 
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
         super().__init__(lease, cluster, admin)
-        self.gathering = Gathering(lease.next_offset, lease.leader_epoch, self._read)
+        self.gathering = RecordBuffer(lease.next_offset, lease.leader_epoch, self._read)
         self._cache = cache_of(os.getpid())
         _check_guarded(StreamId(self.source.stream_id))
 
@@ -41,13 +41,13 @@ class EffectsLane(ReadingLane):
         super().close()
         self.gathering.close()
 
-    def go_on(self) -> bool:
+    def prefetch(self) -> bool:
         return self._reader is not None and self.gathering.read_on(BATCH_RECORDS, BATCH_BYTES)
 
-    def has_batch(self) -> bool:
+    def is_prefetched(self) -> bool:
         return self.gathering.is_full(BATCH_RECORDS, BATCH_BYTES)
 
-    def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
+    def step(self, max_wait: float, meanwhile: BackgroundWork = no_background) -> Step:
         """Reads and commits one bounded batch."""
         gathering, limits = self.gathering, (BATCH_RECORDS, BATCH_BYTES)
         try:
@@ -73,7 +73,7 @@ class EffectsLane(ReadingLane):
         done = consume(self.source, self.lease, self._install, poll, self._cache)
         self._moved(done.next_offset, None)
         self.close()
-        self.gathering = Gathering(self.lease.next_offset, None, self._read)
+        self.gathering = RecordBuffer(self.lease.next_offset, None, self._read)
         return Step(0, idle=False)
 
 
@@ -81,4 +81,4 @@ def _check_guarded(stream: StreamId) -> None:
     """No lane writes into a table that readers read past the gate. Raises TruthUnguarded."""
     with read() as cur:
         for row in cur.execute(sql.contracts, {"stream": stream}).fetchall():
-            check_guarded(cur, compiled(row.contract_id).contract)
+            check_guarded(cur, compiled_contract(row.contract_id).contract)

@@ -16,30 +16,30 @@ from psycopg.rows import namedtuple_row, tuple_row
 from ingest.consume.attempt_cache import AttemptCache, event_facts
 from ingest.core import copying
 from ingest.core.attempt import OURS, digest_of, read_columns, read_marks
-from ingest.core.batching import Held, Poll, check_dense
+from ingest.core.batching import OffsetRange, ReaderRecord, check_dense
 from ingest.core.consumption import (
     AttemptFacts,
     BusRecord,
     EventFacts,
     EventKey,
-    Known,
-    Ruled,
+    KnownAttempts,
+    RuledRecord,
     Ruling,
-    all_as_sent,
     bus_records,
     each_digest,
-    is_plain,
+    is_undisputed,
+    matches_sent,
     rule,
 )
 from ingest.core.copying import int4, int8
 from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.identity import payload_digest
 from ingest.core.ids import AttemptId, BatchId, WindowId
-from ingest.core.lane import Meanwhile, nothing
-from ingest.core.leaf import leaf_of
+from ingest.core.lane import BackgroundWork, no_background
+from ingest.core.leaf import table_partition
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import packed_headers
-from ingest.db import Cursor, again, statements, write
+from ingest.db import Cursor, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.lanes.gap_claims import claim_gaps
 from ingest.models import Source
@@ -54,7 +54,7 @@ from ingest.projections.base import (
     load_projection,
 )
 from ingest.publish import attempts
-from ingest.streams import Loaded, compiled
+from ingest.streams import CompiledContract, compiled_contract
 
 sql = statements("ingest.consume", "transaction")
 
@@ -66,7 +66,7 @@ COPIES_EXPECTED = 50
 
 
 @dataclass(frozen=True)
-class Consumed:
+class BusBatchResult:
     """What one bus batch became."""
 
     records: int
@@ -78,24 +78,31 @@ class Consumed:
 
 
 def consume(
-    source: Source, lease: Lease, install: str, poll: Poll, cache: AttemptCache, meanwhile: Meanwhile = nothing
-) -> Consumed:
+    source: Source,
+    lease: Lease,
+    install: str,
+    poll: OffsetRange,
+    cache: AttemptCache,
+    meanwhile: BackgroundWork = no_background,
+) -> BusBatchResult:
     """The verb: one transaction. `meanwhile` is called often while PostgreSQL stores effects.
 
     Raises LeaseError when fenced, PollSkip when the read is not dense.
     """
     check_dense(poll, lease.next_offset)
-    read = _Read(poll)
+    read = _ReadColumns(poll)
     # The first try takes it that no event has an effect yet, which costs no look-up. Where one has, its key refuses the
     # whole transaction, and every later try looks first.
     tries = count()
-    return again(lambda: EffectsTransaction(source, lease, install, read, cache, next(tries) > 0, meanwhile).transact())
+    return retry_transaction(
+        lambda: EffectsTransaction(source, lease, install, read, cache, next(tries) > 0, meanwhile).transact()
+    )
 
 
-class _Read:
+class _ReadColumns:
     """What was read, by columns. `said` are the records' marks, if all are as our publish lanes write them."""
 
-    def __init__(self, poll: Poll) -> None:
+    def __init__(self, poll: OffsetRange) -> None:
         self.poll = poll
         self.offsets = [record.offset for record in poll.records]
         self.digests = [_digest_of(record) for record in poll.records]
@@ -108,11 +115,11 @@ class _Read:
         return bus_records(self.offsets, read_marks(self._headers), self.digests)
 
     @cached_property
-    def by_offset(self) -> dict[int, Held]:
+    def by_offset(self) -> dict[int, ReaderRecord]:
         return {record.offset: record for record in self.poll.records}
 
 
-def _digest_of(record: Held) -> bytes:
+def _digest_of(record: ReaderRecord) -> bytes:
     """Beside our three headers a record may have those of a CloudEvent in binary mode, which are part of the event."""
     headers = record.headers
     return (
@@ -138,7 +145,7 @@ class _Effects:
         order = sorted(range(len(self)), key=self.identities.__getitem__)
         if len(set(self.runs)) > 1:
             order.sort(key=self.runs.__getitem__)
-        leaves = {run: leaf_of("effect", run) for run in set(self.runs)}
+        leaves = {run: table_partition("effect", run) for run in set(self.runs)}
         if len(set(leaves.values())) == 1:
             yield leaves[self.runs[0]], self._of(order)
             return
@@ -156,15 +163,15 @@ class _Effects:
 
 
 @dataclass(frozen=True)
-class _Became:
+class _ReadOutcome:
     """What becomes of a read: its effects, what is kept raw, what contradicts, and the attempts it belongs to."""
 
     effects: _Effects
     attempts: Mapping[AttemptId, AttemptFacts]
     ours: Set[AttemptId]
-    duplicates: Sequence[Ruled] = ()
-    kept: Sequence[Ruled] = ()
-    contradicting: Sequence[Ruled] = ()
+    duplicates: Sequence[RuledRecord] = ()
+    kept: Sequence[RuledRecord] = ()
+    contradicting: Sequence[RuledRecord] = ()
 
 
 class EffectsTransaction:
@@ -175,10 +182,10 @@ class EffectsTransaction:
         source: Source,
         lease: Lease,
         install: str,
-        read: _Read,
+        read: _ReadColumns,
         cache: AttemptCache,
         looks: bool,
-        meanwhile: Meanwhile = nothing,
+        meanwhile: BackgroundWork = no_background,
     ) -> None:
         self.source = source
         self.lease = lease
@@ -189,7 +196,7 @@ class EffectsTransaction:
         self.looks = looks
         self.meanwhile = meanwhile
 
-    def transact(self) -> Consumed:
+    def transact(self) -> BusBatchResult:
         with write() as cur:
             batch = self._advance(cur)
             failpoint("consume.after_position")
@@ -228,33 +235,33 @@ class EffectsTransaction:
             )
         return BatchId(row.batch_id)
 
-    def _as_sent(self, cur: Cursor) -> _Became | None:
+    def _as_sent(self, cur: Cursor) -> _ReadOutcome | None:
         """The short way for what nearly all reads are: what our attempts sent to here, in its order and nothing else.
 
         Compared with the ledger's as a few strings of bytes. None: not such a read, or one that has to be looked for
         copies; each record is then looked at.
         """
-        said = self.read.said
-        if said is None or self.looks or self.cache.copies:
+        marks = self.read.said
+        if marks is None or self.looks or self.cache.copies:
             return None
-        facts = self.cache.recall(cur, [number for _, number, _ in said.senders])
-        plain = {number: found for number, found in facts.items() if is_plain(found, self.source.topic_id)}
+        facts = self.cache.recall(cur, [number for _, number, _ in marks.senders])
+        plain = {number: found for number, found in facts.items() if is_undisputed(found, self.source.topic_id)}
         if any(_projects(found) for found in plain.values()):
             return None
         sent = self.cache.sent(cur, plain, self.source.partition)
-        if sent is None or not all_as_sent(said, b"".join(self.read.digests), self.install, plain, sent):
+        if sent is None or not matches_sent(marks, b"".join(self.read.digests), self.install, plain, sent):
             return None
-        of = [(plain[number], count) for _, number, count in said.senders]
+        of = [(plain[number], count) for _, number, count in marks.senders]
         effects = _Effects(
             [facts.run_id for facts, count in of for _ in range(count)],
-            each_digest(said.identities),
+            each_digest(marks.identities),
             [facts.win for facts, count in of for _ in range(count)],
             self.read.offsets,
             {},
         )
-        return _Became(effects, plain, set(plain))
+        return _ReadOutcome(effects, plain, set(plain))
 
-    def _one_by_one(self, cur: Cursor) -> _Became:
+    def _one_by_one(self, cur: Cursor) -> _ReadOutcome:
         known = self._known(cur)
         ruled = rule(self.read.records, known)
         applied = [r for r in ruled if r.ruling is Ruling.APPLIED and r.key is not None]
@@ -267,7 +274,7 @@ class EffectsTransaction:
             [r.offset for r in applied],
             joined,
         )
-        return _Became(
+        return _ReadOutcome(
             effects,
             known.attempts,
             {r.attempt for r in ruled if r.key is not None and r.attempt is not None},
@@ -276,7 +283,7 @@ class EffectsTransaction:
             contradicting=[r for r in ruled if r.contradiction and r.attempt is not None],
         )
 
-    def _known(self, cur: Cursor) -> Known:
+    def _known(self, cur: Cursor) -> KnownAttempts:
         """What the ledger says of these records.
 
         Whether an event has its effect already is not asked first, since hardly any has: the unique index refuses a
@@ -285,7 +292,7 @@ class EffectsTransaction:
         """
         marks = [r.mark for r in self.read.records if not isinstance(r.mark, str) and r.mark.install == self.install]
         if not marks:
-            return Known(self.install, self.source.topic_id, {}, {}, set())
+            return KnownAttempts(self.install, self.source.topic_id, {}, {}, set())
         cur.row_factory = namedtuple_row
         carried = Counter(mark.attempt for mark in marks)
         facts = self.cache.whole(cur, self.cache.recall(cur, carried))
@@ -301,13 +308,13 @@ class EffectsTransaction:
             applied = _applied(cur, set(keys))
             self.cache.copies = COPIES_EXPECTED if applied else max(0, self.cache.copies - 1)
         cur.row_factory = namedtuple_row
-        return Known(self.install, self.source.topic_id, facts, events, applied)
+        return KnownAttempts(self.install, self.source.topic_id, facts, events, applied)
 
-    def _project(self, cur: Cursor, known: Known, applied: Sequence[Ruled]) -> dict[int, Joined]:
+    def _project(self, cur: Cursor, known: KnownAttempts, applied: Sequence[RuledRecord]) -> dict[int, Joined]:
         """Runs each window's projection over its events; the answers by bus offset."""
         joined: dict[int, Joined] = {}
         for win, contract, rows in _by_window(known, applied):
-            loaded = compiled(contract)
+            loaded = compiled_contract(contract)
             failpoint("consume.before_window")
             if loaded.contract.projection is None:
                 continue
@@ -316,7 +323,7 @@ class EffectsTransaction:
             joined.update((r.offset, a) for r, a in zip(rows, answers, strict=True) if a is not None)
         return joined
 
-    def _event(self, loaded: Loaded, known: Known, ruled: Ruled) -> AppliedEvent:
+    def _event(self, loaded: CompiledContract, known: KnownAttempts, ruled: RuledRecord) -> AppliedEvent:
         assert ruled.key is not None
         names = {number: name for name, number in loaded.class_ids.items()}
         payload = self.read.by_offset[ruled.offset].value or b""
@@ -352,7 +359,7 @@ class EffectsTransaction:
             state, reason = (int(answer.state), answer.reason or None) if answer else (None, None)
             yield run, identity, win, self.lease.source, offset, batch, state, reason
 
-    def _write_kept(self, cur: Cursor, kept: Sequence[Ruled]) -> None:
+    def _write_kept(self, cur: Cursor, kept: Sequence[RuledRecord]) -> None:
         if not kept:
             return
         raw = [self.read.by_offset[r.offset] for r in kept]
@@ -365,7 +372,7 @@ class EffectsTransaction:
             },
         )  # fmt: skip
 
-    def _write_contradictions(self, cur: Cursor, became: _Became) -> None:
+    def _write_contradictions(self, cur: Cursor, became: _ReadOutcome) -> None:
         found = became.contradicting
         if not found:
             return
@@ -379,9 +386,9 @@ class EffectsTransaction:
             },
         )  # fmt: skip
 
-    def _write_batch(self, cur: Cursor, batch: BatchId, became: _Became) -> Consumed:
+    def _write_batch(self, cur: Cursor, batch: BatchId, became: _ReadOutcome) -> BusBatchResult:
         rulings = Counter(r.ruling for r in became.kept)
-        done = Consumed(
+        done = BusBatchResult(
             len(self.read.offsets), len(became.effects), len(became.duplicates),
             rulings[Ruling.FOREIGN], rulings[Ruling.MISMATCHING], self.poll.end,
         )  # fmt: skip
@@ -396,7 +403,7 @@ class EffectsTransaction:
         )  # fmt: skip
         return done
 
-    def _write_copies(self, cur: Cursor, batch: BatchId, became: _Became) -> None:
+    def _write_copies(self, cur: Cursor, batch: BatchId, became: _ReadOutcome) -> None:
         """By the window whose events they are: its verdict names them."""
         offsets: dict[WindowId, list[int]] = defaultdict(list)
         for ruled in became.duplicates:
@@ -410,7 +417,7 @@ class EffectsTransaction:
                 },
             )  # fmt: skip
 
-    def _touch(self, cur: Cursor, became: _Became) -> None:
+    def _touch(self, cur: Cursor, became: _ReadOutcome) -> None:
         """Windows whose facts change: those of the events, and cut ones that wait for this range to be read."""
         keys = {"source": self.lease.source, "start": self.poll.start}
         windows = {row.id for row in cur.execute(sql.windows_in_range, keys).fetchall()}
@@ -420,7 +427,7 @@ class EffectsTransaction:
 
 
 def _projects(facts: AttemptFacts) -> bool:
-    return compiled(facts.contract).contract.projection is not None
+    return compiled_contract(facts.contract).contract.projection is not None
 
 
 def _by_run(keys: Iterable[EventKey]) -> Iterator[tuple[list[EventKey], dict[str, Any]]]:
@@ -448,10 +455,10 @@ def _applied(cur: Cursor, keys: Iterable[EventKey]) -> set[EventKey]:
     return found
 
 
-def _by_window(known: Known, applied: Sequence[Ruled]) -> list[tuple[WindowId, int, list[Ruled]]]:
+def _by_window(known: KnownAttempts, applied: Sequence[RuledRecord]) -> list[tuple[WindowId, int, list[RuledRecord]]]:
     """(window, contract, its rulings), in window order."""
     belongs = {number: (facts.win, facts.contract) for number, facts in known.attempts.items()}
-    groups: dict[tuple[WindowId, int], list[Ruled]] = defaultdict(list)
+    groups: dict[tuple[WindowId, int], list[RuledRecord]] = defaultdict(list)
     for ruled in applied:
         assert ruled.attempt is not None
         groups[belongs[ruled.attempt]].append(ruled)

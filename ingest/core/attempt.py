@@ -23,7 +23,7 @@ RawHeaders = Iterable[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Queued:
+class QueuedBatch:
     """A batch that waits for an attempt. `partly` says that an earlier attempt placed some of its events."""
 
     batch: BatchId
@@ -37,12 +37,14 @@ class Queued:
     partly: bool = False
 
 
-def choose(queued: Sequence[Queued], events_most: int = EVENTS_MOST, bytes_most: int = BYTES_MOST) -> list[Queued]:
+def choose(
+    queued: Sequence[QueuedBatch], events_most: int = EVENTS_MOST, bytes_most: int = BYTES_MOST
+) -> list[QueuedBatch]:
     """The longest beginning of the queue, in offset order, that one attempt may carry; always at least one batch.
 
     An attempt belongs to exactly one window and one contract, as its batches do.
     """
-    chosen: list[Queued] = []
+    chosen: list[QueuedBatch] = []
     events = size = 0
     for batch in sorted(queued, key=lambda batch: batch.from_offset):
         events += batch.events

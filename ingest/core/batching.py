@@ -25,7 +25,7 @@ class PollSkip(BrokerError):
     retry = True
 
 
-class Held(Protocol):
+class ReaderRecord(Protocol):
     """A record as the reader gives it."""
 
     @property
@@ -40,7 +40,7 @@ class Held(Protocol):
     def headers(self) -> list[tuple[str, bytes | None]] | None: ...
 
 
-def weight(record: Held) -> int:
+def weight(record: ReaderRecord) -> int:
     """Bytes of a record in memory: value, key and headers. What bounds a read, a batch and an attempt."""
     size = len(record.value or b"") + len(record.key or b"")
     return size + headers_weight(record.headers) if record.headers else size
@@ -65,13 +65,13 @@ class Hole(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Poll:
+class OffsetRange:
     """Records and holes of one source that tile [start, end), in offset order. `size` is reckoned once."""
 
     start: int
     end: int
     leader_epoch: int | None
-    records: Sequence[Held]
+    records: Sequence[ReaderRecord]
     holes: Sequence[Hole]
 
     @cached_property
@@ -83,25 +83,25 @@ class Poll:
 _offset = attrgetter("offset")
 
 
-def empty(at: int, leader_epoch: int | None) -> Poll:
-    return Poll(at, at, leader_epoch, (), ())
+def empty(at: int, leader_epoch: int | None) -> OffsetRange:
+    return OffsetRange(at, at, leader_epoch, (), ())
 
 
-def sized(poll: Poll, size: int) -> Poll:
+def sized(poll: OffsetRange, size: int) -> OffsetRange:
     """With the size that is known already: weighing each record again costs as much as deciding about it."""
     poll.__dict__["size"] = size
     return poll
 
 
-def joined(first: Poll, second: Poll) -> Poll:
+def joined(first: OffsetRange, second: OffsetRange) -> OffsetRange:
     """Two polls, the second where the first ended. Raises PollSkip where it does not."""
     if first.end != second.start:
         raise PollSkip(expected=f"a poll from offset {first.end}", found=f"one from {second.start}")
     records, holes = [*first.records, *second.records], [*first.holes, *second.holes]
-    return sized(Poll(first.start, second.end, second.leader_epoch, records, holes), first.size + second.size)
+    return sized(OffsetRange(first.start, second.end, second.leader_epoch, records, holes), first.size + second.size)
 
 
-def check_dense(poll: Poll, position: int) -> None:
+def check_dense(poll: OffsetRange, position: int) -> None:
     """Every offset of [start, end) is a record's or a hole's, exactly once, and start is the position."""
     if poll.start != position:
         raise PollSkip(expected=f"offset {position}", found=f"offset {poll.start}", next_step="the lane starts again")
@@ -117,7 +117,7 @@ def check_dense(poll: Poll, position: int) -> None:
         raise PollSkip(expected=f"offsets up to {poll.end}", found=f"up to {at}", next_step="the lane starts again")
 
 
-def split(poll: Poll, at: int) -> tuple[Poll, Poll]:
+def split(poll: OffsetRange, at: int) -> tuple[OffsetRange, OffsetRange]:
     """The parts of a poll below and from `at` on: a cut, or a limit. A hole across it is claimed in two parts."""
     if at >= poll.end:
         return poll, empty(poll.end, poll.leader_epoch)
@@ -126,11 +126,11 @@ def split(poll: Poll, at: int) -> tuple[Poll, Poll]:
     low = [h._replace(end=min(h.end, at)) for h in poll.holes if h.start < at]
     high = [h._replace(start=max(h.start, at)) for h in poll.holes if h.end > at]
     epoch = below[-1].leader_epoch if below else poll.leader_epoch
-    head = Poll(poll.start, at, epoch, below, low)
-    return head, sized(Poll(at, poll.end, poll.leader_epoch, above, high), poll.size - head.size)
+    head = OffsetRange(poll.start, at, epoch, below, low)
+    return head, sized(OffsetRange(at, poll.end, poll.leader_epoch, above, high), poll.size - head.size)
 
 
-def bounded(poll: Poll, records: int, size: int) -> tuple[Poll, Poll]:
+def bounded(poll: OffsetRange, records: int, size: int) -> tuple[OffsetRange, OffsetRange]:
     """The longest head within both limits (at least one record), and the rest."""
     if poll.size <= size:
         return split(poll, poll.records[records].offset) if len(poll.records) > records else split(poll, poll.end)
@@ -142,7 +142,7 @@ def bounded(poll: Poll, records: int, size: int) -> tuple[Poll, Poll]:
     return split(poll, poll.end)
 
 
-def next_batch(pending: Poll, cut: int | None, records: int, size: int) -> tuple[Poll, Poll]:
+def next_batch(pending: OffsetRange, cut: int | None, records: int, size: int) -> tuple[OffsetRange, OffsetRange]:
     """The next batch of what was read, and the rest: within both limits, and never across the cut ahead."""
     head, tail = (pending, None) if cut is None else split(pending, cut)
     batch, rest = bounded(head, records, size)

@@ -22,7 +22,7 @@ class CutPending(RunError):
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class SourceBinding:
     """A position's binding: offsets below `cut` (all, where it is None) are `win`'s, from it on `next_win`'s.
 
     A window of None is nobody's: the lane stands still there.
@@ -44,15 +44,15 @@ class Bound:
         return self.next_win if self.cut is not None and self.ahead is None else self.win
 
 
-def bind(at: Bound, win: WindowId) -> tuple[Bound, int]:
+def bind(at: SourceBinding, win: WindowId) -> tuple[SourceBinding, int]:
     """Gives the next offsets to window `win`, and says which is its first: the cut if that lies ahead, else the
     position (S19)."""
     if at.ahead is not None:
         return replace(at, next_win=win), at.ahead
-    return Bound(at.next_offset, None, win, None), at.next_offset
+    return SourceBinding(at.next_offset, None, win, None), at.next_offset
 
 
-def cut(at: Bound, win: WindowId, lso: int, source: SourceId = UNNAMED) -> Bound:
+def cut(at: SourceBinding, win: WindowId, lso: int, source: SourceId = UNNAMED) -> SourceBinding:
     """Cuts window `win` at max(position, LSO). Raises CutPending where the position is not in that window yet."""
     if at.current != win:
         raise CutPending(
@@ -60,15 +60,15 @@ def cut(at: Bound, win: WindowId, lso: int, source: SourceId = UNNAMED) -> Bound
             found=f"position {at.next_offset} before cut {at.cut}",
             next_step="wait until admission has reached it",
         )
-    return Bound(at.next_offset, max(at.next_offset, lso), win, None)
+    return SourceBinding(at.next_offset, max(at.next_offset, lso), win, None)
 
 
-def leave(at: Bound, win: WindowId) -> tuple[Bound, int]:
+def leave(at: SourceBinding, win: WindowId) -> tuple[SourceBinding, int]:
     """Cuts window `win` where the source's log is gone, and says at which offset: nothing more will be read of it.
 
     Where an earlier cut was not reached, window `win` has none of its offsets; they are nobody's from then on.
     """
     if at.current == win:
-        return Bound(at.next_offset, at.next_offset, win, None), at.next_offset
+        return SourceBinding(at.next_offset, at.next_offset, win, None), at.next_offset
     end = at.next_offset if at.cut is None else at.cut
     return (replace(at, next_win=None) if at.next_win == win else at), end

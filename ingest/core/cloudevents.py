@@ -182,13 +182,13 @@ def attribute_headers(headers: Headers | None) -> list[tuple[str, bytes | None]]
     """The headers that are part of a binary event, sorted; None of a record that is not in binary mode."""
     if not headers:
         return None
-    found = [header for header in headers if header[0] == CONTENT_TYPE or header[0].startswith(HEADER_PREFIX)]
-    media = next((raw or b"" for name, raw in found if name == CONTENT_TYPE), b"")
+    event_headers = [header for header in headers if header[0] == CONTENT_TYPE or header[0].startswith(HEADER_PREFIX)]
+    media = next((raw or b"" for name, raw in event_headers if name == CONTENT_TYPE), b"")
     if media.strip(b" \t").lower().startswith(_STRUCTURED.encode()):
         return None
-    if not any(name.startswith(HEADER_PREFIX) for name, _ in found):
+    if not any(name.startswith(HEADER_PREFIX) for name, _ in event_headers):
         return None
-    return sorted(found, key=lambda header: (header[0], header[1] or b""))
+    return sorted(event_headers, key=lambda header: (header[0], header[1] or b""))
 
 
 def event_digest(value: bytes | None, headers: Headers | None) -> bytes:

@@ -63,7 +63,7 @@ class EventFacts(NamedTuple):
     class_id: int
 
 
-class Sent(NamedTuple):
+class SentEvents(NamedTuple):
     """What an attempt sent to one partition by the ledger, in the order it was sent: 32 bytes an event and column."""
 
     identities: bytes
@@ -71,7 +71,7 @@ class Sent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownAttempts:
     """All the ledger says about the records of one read. `applied` are events that have an effect already."""
 
     install: str
@@ -81,7 +81,7 @@ class Known:
     applied: Set[EventKey]
 
 
-class Ruled(NamedTuple):
+class RuledRecord(NamedTuple):
     """One record's ruling. `contradiction` names what it contradicts, where it does; `attempt` is then set."""
 
     offset: int
@@ -94,7 +94,7 @@ class Ruled(NamedTuple):
 
 # Without the classes' own constructors, which are functions in Python called once a record.
 _as_record: Callable[[Iterable[Any]], BusRecord] = partial(tuple.__new__, BusRecord)
-_as_ruled: Callable[[Iterable[Any]], Ruled] = partial(tuple.__new__, Ruled)
+_as_ruled: Callable[[Iterable[Any]], RuledRecord] = partial(tuple.__new__, RuledRecord)
 
 
 def bus_records(offsets: Iterable[int], marks: Iterable[Mark | str], digests: Iterable[bytes]) -> list[BusRecord]:
@@ -102,11 +102,11 @@ def bus_records(offsets: Iterable[int], marks: Iterable[Mark | str], digests: It
     return list(map(_as_record, zip(offsets, marks, digests, strict=True)))
 
 
-def rule(records: Sequence[BusRecord], known: Known) -> list[Ruled]:
+def rule(records: Sequence[BusRecord], known: KnownAttempts) -> list[RuledRecord]:
     """One ruling a record, in their order; within one read the lower offset came first."""
     applied = set(known.applied)
-    plain = {number: facts for number, facts in known.attempts.items() if is_plain(facts, known.topic_id)}
-    ruled: list[Ruled] = []
+    plain = {number: facts for number, facts in known.attempts.items() if is_undisputed(facts, known.topic_id)}
+    ruled: list[RuledRecord] = []
     for record in records:
         said = _rule_plain(record, plain, known, applied) or _rule(record, known, applied)
         if said.ruling is Ruling.APPLIED and said.key is not None:
@@ -115,8 +115,12 @@ def rule(records: Sequence[BusRecord], known: Known) -> list[Ruled]:
     return ruled
 
 
-def all_as_sent(
-    said: Columns, digests: bytes, install: str, plain: Mapping[AttemptId, AttemptFacts], sent: Mapping[AttemptId, Sent]
+def matches_sent(
+    said: Columns,
+    digests: bytes,
+    install: str,
+    plain: Mapping[AttemptId, AttemptFacts],
+    sent: Mapping[AttemptId, SentEvents],
 ) -> bool:
     """Whether these records are events of ours, each once, in the order they were sent, with the ledger's bytes.
 
@@ -136,7 +140,7 @@ def all_as_sent(
     return len(set(each_digest(said.identities))) * DIGEST_BYTES == len(said.identities)
 
 
-def _continues(sent: Sent, identities: bytes, digests: bytes) -> bool:
+def _continues(sent: SentEvents, identities: bytes, digests: bytes) -> bool:
     """Whether these follow each other in what was sent."""
     first = identities[:DIGEST_BYTES]
     at = sent.identities.find(first)
@@ -153,67 +157,69 @@ def each_digest(column: bytes) -> list[bytes]:
     return [column[at : at + DIGEST_BYTES] for at in range(0, len(column), DIGEST_BYTES)]
 
 
-def dealt_out(batches: Iterable[tuple[Sequence[int], bytes, bytes]]) -> dict[int, Sent]:
+def by_partition(batches: Iterable[tuple[Sequence[int], bytes, bytes]]) -> dict[int, SentEvents]:
     """What an attempt sent, by partition; given batch by batch as (each event's partition, identities, digests)."""
     events: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
     for partitions, identities, digests in batches:
         pairs = zip(each_digest(identities), each_digest(digests), strict=True)
         for partition, pair in zip(partitions, pairs, strict=True):
             events[partition].append(pair)
-    return {partition: Sent(*map(b"".join, zip(*pairs, strict=True))) for partition, pairs in events.items()}
+    return {partition: SentEvents(*map(b"".join, zip(*pairs, strict=True))) for partition, pairs in events.items()}
 
 
-def is_plain(facts: AttemptFacts, topic_id: str) -> bool:
+def is_undisputed(facts: AttemptFacts, topic_id: str) -> bool:
     """An attempt whose records have nothing against them but what the records themselves say."""
     return facts.topic_id == topic_id and facts.state not in REFUTED and facts.state != "PARTIAL"
 
 
 def _rule_plain(
-    record: BusRecord, plain: Mapping[AttemptId, AttemptFacts], known: Known, applied: Set[EventKey]
-) -> Ruled | None:
+    record: BusRecord, plain: Mapping[AttemptId, AttemptFacts], known: KnownAttempts, applied: Set[EventKey]
+) -> RuledRecord | None:
     """The short way for what nearly all records are. None: not one of those, `_rule` has the word."""
     offset, mark, digest = record
     if isinstance(mark, str) or mark[0] != known.install:
         return None
-    _, number, identity, said = mark
+    _, number, identity, value_digest = mark
     facts = plain.get(number)
     if facts is None:
         return None
     key = (facts.run_id, identity)
     event = known.events.get(key)
-    if event is None or event[3] != digest or digest != said:
+    if event is None or event[3] != digest or digest != value_digest:
         return None
     if event[0] != facts.source or event[1] not in facts.offsets:
         return None
     return _as_ruled((offset, Ruling.DUPLICATE if key in applied else Ruling.APPLIED, "", key, number, ""))
 
 
-def _rule(record: BusRecord, known: Known, applied: Set[EventKey]) -> Ruled:
+def _rule(record: BusRecord, known: KnownAttempts, applied: Set[EventKey]) -> RuledRecord:
     mark = record.mark
     if isinstance(mark, str):
-        return Ruled(record.offset, Ruling.FOREIGN, f"NO_MARK: {mark}")
+        return RuledRecord(record.offset, Ruling.FOREIGN, f"NO_MARK: {mark}")
     if mark.install != known.install:
-        return Ruled(record.offset, Ruling.FOREIGN, f"OTHER_INSTALL: published by installation {mark.install}")
+        return RuledRecord(record.offset, Ruling.FOREIGN, f"OTHER_INSTALL: published by installation {mark.install}")
     attempt = known.attempts.get(mark.attempt)
     if attempt is None:
-        return Ruled(record.offset, Ruling.FOREIGN, f"NO_ATTEMPT: attempt {mark.attempt} is not in the ledger")
+        return RuledRecord(record.offset, Ruling.FOREIGN, f"NO_ATTEMPT: attempt {mark.attempt} is not in the ledger")
     if attempt.topic_id != known.topic_id:
         why = f"OTHER_TOPIC: attempt {mark.attempt} was sent to topic id {attempt.topic_id}"
-        return Ruled(record.offset, Ruling.FOREIGN, why)
+        return RuledRecord(record.offset, Ruling.FOREIGN, why)
     return _of_attempt(record, mark, attempt, known, applied)
 
 
-def _of_attempt(record: BusRecord, mark: Mark, attempt: AttemptFacts, known: Known, applied: Set[EventKey]) -> Ruled:
+def _of_attempt(
+    record: BusRecord, mark: Mark, attempt: AttemptFacts, known: KnownAttempts, applied: Set[EventKey]
+) -> RuledRecord:
     key = (attempt.run_id, mark.identity)
     event = known.events.get(key)
     if event is None or event.source != attempt.source or event.offset not in attempt.offsets:
         why = f"NOT_IN_ATTEMPT: attempt {mark.attempt} does not contain this identity"
-        return Ruled(record.offset, Ruling.FOREIGN, why, attempt=mark.attempt)
+        return RuledRecord(record.offset, Ruling.FOREIGN, why, attempt=mark.attempt)
     if event.digest != record.digest or event.digest != mark.digest:
         why = f"DIGEST: attempt {mark.attempt} sent other bytes under this identity"
-        return Ruled(record.offset, Ruling.MISMATCHING, why, key, mark.attempt)
+        return RuledRecord(record.offset, Ruling.MISMATCHING, why, key, mark.attempt)
     if attempt.state in REFUTED or (attempt.state == "PARTIAL" and event.offset not in attempt.placed):
         why = f"REFUTED: attempt {mark.attempt} was proven {attempt.state}, yet this record of it is here"
-        return Ruled(record.offset, Ruling.FOREIGN, why, key, mark.attempt, f"{attempt.state}_APPEARED")
+        return RuledRecord(record.offset, Ruling.FOREIGN, why, key, mark.attempt, f"{attempt.state}_APPEARED")
     ruling = Ruling.DUPLICATE if key in applied else Ruling.APPLIED
-    return Ruled(record.offset, ruling, "", key, mark.attempt)
+    return RuledRecord(record.offset, ruling, "", key, mark.attempt)

@@ -34,7 +34,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     identity: bytes | None
 
 
-class Known(msgspec.Struct, frozen=True, gc=False):
+class KnownEvent(msgspec.Struct, frozen=True, gc=False):
     """An event admitted before: `source` and `offset` of its record.
 
     `payload` is needed for `disputed` identities only, in the form they are compared in (`decide`'s `form`); None there
@@ -131,7 +131,7 @@ def arrive(
     return arrivals
 
 
-def disputed(arrivals: Sequence[Arrival], known: Mapping[bytes, Known]) -> set[bytes]:
+def disputed(arrivals: Sequence[Arrival], known: Mapping[bytes, KnownEvent]) -> set[bytes]:
     """Known identities that arrived with another payload digest: fetch their stored payload before `decide`."""
     return {
         arrival.identity
@@ -144,7 +144,7 @@ def disputed(arrivals: Sequence[Arrival], known: Mapping[bytes, Known]) -> set[b
 
 def decide(
     arrivals: Sequence[Arrival],
-    known: Mapping[bytes, Known],
+    known: Mapping[bytes, KnownEvent],
     run_name: str,
     source: SourceId,
     is_closed: Callable[[str], bool],
@@ -162,17 +162,17 @@ def decide(
     return batch.decisions()
 
 
-def admitted(decisions: Decisions, source: SourceId) -> dict[bytes, Known]:
+def admitted(decisions: Decisions, source: SourceId) -> dict[bytes, KnownEvent]:
     """What a batch of `source` adds to `known`, for the next batch of the same transaction."""
     events = decisions.events
-    return {event.identity: Known(event.payload_digest, source, event.offset, event.value) for event in events}
+    return {event.identity: KnownEvent(event.payload_digest, source, event.offset, event.value) for event in events}
 
 
 class _Batch:
     """The decisions of one batch as they grow: the one place here that changes in place, for speed."""
 
     def __init__(
-        self, known: Mapping[bytes, Known], source: SourceId, is_closed: Callable[[str], bool], form: Form
+        self, known: Mapping[bytes, KnownEvent], source: SourceId, is_closed: Callable[[str], bool], form: Form
     ) -> None:
         self._known = known
         self._source = source
@@ -207,14 +207,14 @@ class _Batch:
             Outcome(arrival.offset, _ADMITTED, _NONE, record.flags, identity, digest, None, None, None)
         )
 
-    def _duplicate(self, arrival: Arrival, first: Known | NewEvent, record: Understood, flags: int) -> None:
+    def _duplicate(self, arrival: Arrival, first: KnownEvent | NewEvent, record: Understood, flags: int) -> None:
         source, offset = self._place(first)
         digest = arrival.payload_digest
         self._outcomes.append(
             Outcome(arrival.offset, _DUPLICATE, _NONE, flags, arrival.identity, digest, source, offset, None)
         )
 
-    def _compare(self, arrival: Arrival, identity: bytes, first: Known | NewEvent, record: Understood) -> None:
+    def _compare(self, arrival: Arrival, identity: bytes, first: KnownEvent | NewEvent, record: Understood) -> None:
         """Raw digests differ: the same event written differently, or a mismatch."""
         payload = first.value if type(first) is NewEvent else first.payload  # type: ignore[union-attr]
         pair = (identity, arrival.payload_digest)
@@ -245,7 +245,7 @@ class _Batch:
         self._quarantine(arrival, reason, record.flags, len(self._items) - 1, None)
 
     def _item(
-        self, arrival: Arrival, reason: Reason, record: Parsed, flags: int, first: Known | NewEvent | None
+        self, arrival: Arrival, reason: Reason, record: Parsed, flags: int, first: KnownEvent | NewEvent | None
     ) -> Item:
         detail, at = (record.detail, record.at) if isinstance(record, NotUnderstood) else (_DETAILS[reason], None)
         source, offset = self._place(first)
@@ -255,7 +255,7 @@ class _Batch:
         )  # fmt: skip
 
     def _quarantine(
-        self, arrival: Arrival, reason: Reason, flags: int, item: int, first: Known | NewEvent | None
+        self, arrival: Arrival, reason: Reason, flags: int, item: int, first: KnownEvent | NewEvent | None
     ) -> None:
         source, offset = self._place(first)
         digest = arrival.payload_digest
@@ -263,10 +263,10 @@ class _Batch:
             Outcome(arrival.offset, Decision.QUARANTINED, reason, flags, arrival.identity, digest, source, offset, item)
         )
 
-    def _place(self, first: Known | NewEvent | None) -> tuple[int | None, int | None]:
+    def _place(self, first: KnownEvent | NewEvent | None) -> tuple[int | None, int | None]:
         if first is None:
             return None, None
-        return (first.source if isinstance(first, Known) else self._source), first.offset
+        return (first.source if isinstance(first, KnownEvent) else self._source), first.offset
 
     def decisions(self) -> Decisions:
         return Decisions(self._outcomes, list(self._own.values()), self._items)

@@ -10,7 +10,7 @@ from ingest.core import stops
 from ingest.core.errors import PassgateError
 
 #: How often Kafka is told a position while batch follows batch (s); at once when there is nothing to do.
-TELL_SECONDS = 1.0
+OFFSET_COMMIT_INTERVAL = 1.0
 #: How long records wait for more where more is coming: among many lanes each reads for a moment only, and batches of
 #: what that brings would cost a transaction each.
 GATHER_SECONDS = 0.2
@@ -60,11 +60,11 @@ class WaitsForTransaction(LaneWaits):
     what = stops.waits_for(stops.TRANSACTION)
 
 
-Meanwhile = Callable[[], bool]
+BackgroundWork = Callable[[], bool]
 """Does a little of what comes next, while PostgreSQL works. False: there is nothing to do now."""
 
 
-def nothing() -> bool:
+def no_background() -> bool:
     """The background work of a lane that has none: PostgreSQL is then simply waited for."""
     return False
 
@@ -72,15 +72,15 @@ def nothing() -> bool:
 class Lane(Protocol):
     """Holds its lease, consumers and producers between steps. Errors are PassgateErrors: LeaseError means drop it."""
 
-    def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
+    def step(self, max_wait: float, meanwhile: BackgroundWork = no_background) -> Step:
         """`meanwhile` may be called, often, while PostgreSQL looks up or stores what the step makes durable."""
         ...
 
-    def go_on(self) -> bool:
+    def prefetch(self) -> bool:
         """A little of what its next step needs, in another lane's step. False: nothing was done."""
         ...
 
-    def has_batch(self) -> bool:
+    def is_prefetched(self) -> bool:
         """Whether what its next step needs is there: no other lane has to go on in its place."""
         ...
 

@@ -10,6 +10,6 @@ RUNS = 16
 
 
 @lru_cache(maxsize=256)  # asked for every effect
-def leaf_of(table: str, run_id: RunId) -> str:
+def table_partition(table: str, run_id: RunId) -> str:
     """The partition of `table` that COPY and look-ups go to at once, without asking the partitioned table."""
     return f"{table}_p{run_id // RUNS}"

@@ -12,7 +12,7 @@ from struct import Struct, pack
 
 import msgspec
 
-from ingest.core.batching import Held
+from ingest.core.batching import ReaderRecord
 from ingest.core.copying import END, HEAD
 from ingest.core.decide import NewEvent, Outcome
 from ingest.core.identity import DIGEST_BYTES
@@ -52,7 +52,7 @@ def event_rows(
     source: SourceId,
     batch: BatchId,
     class_ids: Mapping[str, int],
-    events: Iterable[tuple[NewEvent, Held]],
+    events: Iterable[tuple[NewEvent, ReaderRecord]],
 ) -> Iterator[bytes]:
     """(run_id, identity, win, class_id, source_id, offset, batch_id, payload_digest, event_id, key, headers,
     payload) of each event, given with its record.

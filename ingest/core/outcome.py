@@ -45,7 +45,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class SendReport:
     """All that was seen of one attempt.
 
     `events` were to be sent, `handed_over` were taken by `produce()`, `undelivered` had no report after `flush()`.
@@ -100,7 +100,7 @@ def after_commit_fault(fault: Fault, seconds_left: float) -> CommitStep:
     return CommitStep.AGAIN if again else CommitStep.GIVE_UP
 
 
-def judge(sending: Sending) -> Outcome:
+def judge(sending: SendReport) -> Outcome:
     """The outcome of an attempt. The order of the questions is the order of certainty."""
     if sending.handed_over == 0 and not sending.committed:
         return Outcome(Kind.NOT_SENT, _raised(sending))
@@ -120,7 +120,7 @@ def judge(sending: Sending) -> Outcome:
 _as_place: Callable[[Iterable[int | None]], Place] = partial(tuple.__new__, Place)
 
 
-def _acked(sending: Sending) -> Outcome:
+def _acked(sending: SendReport) -> Outcome:
     """Committed. A report without an offset is on the bus at a place unknown: reconciliation finds it (PRESENT)."""
     placed = [report for report in sending.reports if report[2] is not None]
     placed.sort(key=itemgetter(0))
@@ -131,7 +131,7 @@ def _acked(sending: Sending) -> Outcome:
     return Outcome(Kind.ACKED, places=tuple(map(_as_place, zip(*columns, strict=True))))
 
 
-def _raised(sending: Sending) -> str:
+def _raised(sending: SendReport) -> str:
     if sending.raised is None:
         return "NOTHING_HANDED_OVER: no event was given to the producer"
     step, fault = sending.raised

@@ -22,7 +22,7 @@ OVERHEAD_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class TopicFault:
     """One reason why a topic cannot be used."""
 
     expected: str
@@ -37,12 +37,12 @@ def unmeasured(posture: Mapping[str, str] | None) -> list[str]:
     return [key for key in NEEDED if key not in posture]
 
 
-def unfit_inbox(posture: Mapping[str, str]) -> Unfit | None:
+def unfit_inbox(posture: Mapping[str, str]) -> TopicFault | None:
     """A log that compacts forgets records that nobody has read, and leaves holes that look like any other."""
     return _compacts(posture)
 
 
-def unfit_bus(posture: Mapping[str, str], limits: Limits) -> Unfit | None:
+def unfit_bus(posture: Mapping[str, str], limits: Limits) -> TopicFault | None:
     """A bus must keep what was published, take what the contract admits, and be writable at all."""
     return _compacts(posture) or _too_small(posture, limits) or _unwritable(posture)
 
@@ -52,28 +52,28 @@ def largest_record(limits: Limits) -> int:
     return 2 * limits.value_bytes + limits.key_bytes + OVERHEAD_BYTES
 
 
-def _compacts(posture: Mapping[str, str]) -> Unfit | None:
+def _compacts(posture: Mapping[str, str]) -> TopicFault | None:
     policy = posture.get("cleanup.policy", "")
     if "compact" not in policy:
         return None
-    return Unfit("cleanup.policy=delete", policy, "use a topic that does not compact")
+    return TopicFault("cleanup.policy=delete", policy, "use a topic that does not compact")
 
 
-def _too_small(posture: Mapping[str, str], limits: Limits) -> Unfit | None:
+def _too_small(posture: Mapping[str, str], limits: Limits) -> TopicFault | None:
     most, largest = _number(posture.get("max.message.bytes")), largest_record(limits)
     if most is None or most >= largest:
         return None
-    return Unfit(
+    return TopicFault(
         f"max.message.bytes of at least {largest:,}", f"{most:,}", "raise it, or lower the contract's [limits]"
     )
 
 
-def _unwritable(posture: Mapping[str, str]) -> Unfit | None:
+def _unwritable(posture: Mapping[str, str]) -> TopicFault | None:
     """Every write would be refused, and every attempt end as unknown."""
     wanted, there = (_number(posture.get(key)) for key in ("min.insync.replicas", "replication.factor"))
     if wanted is None or there is None or wanted <= there:
         return None
-    return Unfit(f"min.insync.replicas of at most {there}", str(wanted), "lower it, or add replicas")
+    return TopicFault(f"min.insync.replicas of at most {there}", str(wanted), "lower it, or add replicas")
 
 
 # ---- which way a change goes ----------------------------------------------------------------------------------------

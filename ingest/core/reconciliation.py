@@ -48,7 +48,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedEvent:
     """One event of the attempt: its number in it, identity and payload digest, and the partition it was sent to."""
 
     index: int
@@ -58,7 +58,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRecord:
     """A record on the bus that carries this attempt's `pg-attempt`. `digest` is of its value, not of its header."""
 
     partition: int
@@ -68,7 +68,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ScanExtent:
     """How far the scan of one partition read: offsets [lo, ended_at), `scanned` records; `fault` when it broke off."""
 
     partition: int
@@ -79,13 +79,13 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedFacts:
     """What PREPARED wrote down."""
 
     cluster_id: str
     topic_id: str
     anchors: Sequence[Anchor]
-    expected: Sequence[Expected]
+    expected: Sequence[ExpectedEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def held_back(moment: Moment) -> tuple[int, ...]:
     )
 
 
-def unsound(attempt: Prepared, moment: Moment) -> list[str]:
+def unsound(attempt: PreparedFacts, moment: Moment) -> list[str]:
     """Why a scan at this moment would prove nothing; empty when it would."""
     reasons = []
     if moment.cluster_id != attempt.cluster_id:
@@ -141,11 +141,11 @@ def _shaken(anchor: Anchor, ground: Ground | None) -> list[str]:
 
 
 def decide(
-    attempt: Prepared,
+    attempt: PreparedFacts,
     before: Moment,
     after: Moment,
-    reads: Sequence[Read],
-    found: Iterable[Found],
+    reads: Sequence[ScanExtent],
+    found: Iterable[FoundRecord],
     applied: Collection[int] = (),
 ) -> ScanAnswer:
     """The answer of one scan. Every reason it cannot be believed is named; only then is the set compared.
@@ -165,7 +165,7 @@ def decide(
     return said
 
 
-def _unread(attempt: Prepared, reads: Sequence[Read]) -> list[str]:
+def _unread(attempt: PreparedFacts, reads: Sequence[ScanExtent]) -> list[str]:
     """Partitions not read to their `hi`: what was not read was not found absent."""
     by_partition = {read.partition: read for read in reads}
     reasons = []
@@ -179,7 +179,7 @@ def _unread(attempt: Prepared, reads: Sequence[Read]) -> list[str]:
     return reasons
 
 
-def _compare(expected: Sequence[Expected], found: Iterable[Found]) -> ScanAnswer:
+def _compare(expected: Sequence[ExpectedEvent], found: Iterable[FoundRecord]) -> ScanAnswer:
     """Sets of (identity, digest), whatever the partition: a place is where it is found, lowest offset first."""
     wanted = {(event.identity, event.digest): event.index for event in expected}
     places: dict[int, tuple[int, int]] = {}
@@ -201,7 +201,7 @@ def _answer(found: int, expected: int) -> Answer:
     return Answer.ABSENT if found == 0 else Answer.PARTIAL
 
 
-class Due(StrEnum):
+class WaitReason(StrEnum):
     """What an unsettled attempt waits for."""
 
     NOW = "NOW"
@@ -231,13 +231,13 @@ def patience(silent_for: float, longest: float, shortest: float = 5.0) -> float:
     return min(max(silent_for / 4, shortest), longest)
 
 
-def due(undecidable: bool, requested: bool, automatic: bool, silent_for: float, after: float) -> Due:
+def due(undecidable: bool, requested: bool, automatic: bool, silent_for: float, after: float) -> WaitReason:
     """When an attempt is reconciled: at once where a person asked, else after `after` seconds of silence, if automatic.
 
     Waiting proves nothing (the fence does); it only leaves a slow network the time to answer by itself.
     """
     if requested:
-        return Due.NOW
+        return WaitReason.NOW
     if undecidable or not automatic:
-        return Due.REQUEST
-    return Due.NOW if silent_for >= after else Due.SILENCE
+        return WaitReason.REQUEST
+    return WaitReason.NOW if silent_for >= after else WaitReason.SILENCE

@@ -84,7 +84,7 @@ class _Class:
         fast = schema.fast(event.schema) if event.schema else None
         self.fast = fast if fast and fast.depth <= depth else None
 
-    def ordered(self, sample: Any) -> schema.Fast | None:
+    def ordered(self, sample: Any) -> schema.FastStruct | None:
         """The same fast path with its fields in the order of a sample."""
         return schema.fast(self.schema, sample) if self.schema and self.fast else None
 
@@ -297,15 +297,15 @@ class Parser:
         if run is not None and (bad := _bad_run(run)):
             return NotUnderstood(Reason.BAD_RUN, bad, None, None, flags)
         match = self._match(document, texts)
-        found = self._classes.get(match) if type(match) is str else None
-        if found is None and not (self._any_class and cloudevents.is_type(match)):
+        event_class = self._classes.get(match) if type(match) is str else None
+        if event_class is None and not (self._any_class and cloudevents.is_type(match)):
             return _refusal(_no_class(match, self._class_from, self._any_class), run, flags)
-        parts = self._parts(found, document)
-        if fault := self._bad_id(parts, found, value, flags):
-            return _refusal(fault, run, flags, found.name if found else match)
-        if found and (broken := found.breaks(None if data is MISSING else data)):
-            return NotUnderstood(Reason.SCHEMA, broken, None, run, flags, found.name)
-        name, number = (found.name, found.number) if found else (match, 0)
+        parts = self._parts(event_class, document)
+        if fault := self._bad_id(parts, event_class, value, flags):
+            return _refusal(fault, run, flags, event_class.name if event_class else match)
+        if event_class and (broken := event_class.breaks(None if data is MISSING else data)):
+            return NotUnderstood(Reason.SCHEMA, broken, None, run, flags, event_class.name)
+        name, number = (event_class.name, event_class.number) if event_class else (match, 0)
         return Understood(name, number, parts, run, value, flags)
 
     def _run(self, document: Any, texts: Mapping[str, str]) -> Any:

@@ -38,7 +38,7 @@ class _TooRich(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Fast:
+class FastStruct:
     """A struct whose decoding proves an event valid, and how to find a value of the event in it.
 
     `decode` raises msgspec.DecodeError where it cannot prove it. `getter(tokens)` is None where the struct does not
@@ -150,7 +150,7 @@ def _missing(error: ValidationError) -> str:
     return next(name for name in required if name not in present)
 
 
-def fast(schema: Schema, sample: Mapping[str, Any] | None = None) -> Fast | None:
+def fast(schema: Schema, sample: Mapping[str, Any] | None = None) -> FastStruct | None:
     """The generated struct of a schema, or None where the schema is too rich for one.
 
     With a `sample` event its fields stand in the sample's order, so that events written like it encode to the same
@@ -165,7 +165,7 @@ def fast(schema: Schema, sample: Mapping[str, Any] | None = None) -> Fast | None
         # msgspec names what it cannot model (two bounds of one kind, a union it cannot tell apart) by these two.
         return None
     leaves = _leaves(ordered, (), "")
-    return Fast(
+    return FastStruct(
         model, decode, fields,
         open=not _closed(schema.document),
         exact=not _has_floats(schema.document),
@@ -196,7 +196,7 @@ _FEW = 6
 
 def _leaves(schema: Any, tokens: tuple[str, ...], path: str, always: bool = True) -> list[_Leaf]:
     """The keys of a schema that `_object` took, with the attributes it gave them."""
-    found = []
+    attributes = []
     for number, (name, rule) in enumerate(schema["properties"].items()):
         is_there = always and name in schema.get("required", ())
         kinds = rule.get("type", "string" if "enum" in rule or "const" in rule else ())
@@ -207,10 +207,10 @@ def _leaves(schema: Any, tokens: tuple[str, ...], path: str, always: bool = True
             is_there,
             rule.get("const"),
         )
-        found.append(leaf)
+        attributes.append(leaf)
         if kinds == "object":
-            found += _leaves(rule, leaf.tokens, leaf.path + ".", is_there)
-    return found
+            attributes += _leaves(rule, leaf.tokens, leaf.path + ".", is_there)
+    return attributes
 
 
 def _depth(schema: Any) -> int:

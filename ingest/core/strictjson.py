@@ -278,14 +278,14 @@ def _escape_fault(value: bytes) -> Fault | None:
 
 def _grammar_fault(value: bytes, said: str) -> Fault:
     """The reason is how far the standard parser comes: all of it, its beginning, a word that is no number, nowhere."""
-    found = _BYTE.search(said)
-    at = int(found[1]) if found else len(value)
+    byte_named = _BYTE.search(said)
+    at = int(byte_named[1]) if byte_named else len(value)
     try:
         end = _parsed_until(value)
     except _Refused:
         return Fault(Reason.NUMBER_RANGE, "NaN and Infinity are not JSON", at)
     except ValueError:
-        what = _BYTE.sub("", said.removeprefix(_MALFORMED)).strip() if found else "the value ends in the middle"
+        what = _BYTE.sub("", said.removeprefix(_MALFORMED)).strip() if byte_named else "the value ends in the middle"
         return Fault(Reason.NOT_JSON, what, at)
     if end is None:
         return Fault(Reason.NUMBER_RANGE, "a number that no double and no 64-bit integer holds")

@@ -19,15 +19,15 @@ from ingest.kafka.errors import (
     TopicIncredible,
     fault_of,
 )
-from ingest.kafka.log_walk import Logged, LogWalk, Piece
+from ingest.kafka.log_walk import LoggedRecord, LogWalk, Piece
 from ingest.kafka.producer import BusMessage, BusMessages, PlainProducer, TransactionalProducer, partitions_for
 from ingest.kafka.reader import PartitionReader, probe_epoch
 from ingest.kafka.types import (
     READ_COMMITTED,
     READ_UNCOMMITTED,
-    Chunk,
     Clock,
-    Committed,
+    CommittedOffset,
+    FetchResult,
     GapClaim,
     Headers,
     LogEnds,
@@ -44,10 +44,10 @@ __all__ = [
     "BrokerUnavailable",
     "BusMessage",
     "BusMessages",
-    "Chunk",
+    "FetchResult",
     "Clock",
     "Cluster",
-    "Committed",
+    "CommittedOffset",
     "EpochWentBack",
     "FaultLog",
     "GapClaim",
@@ -55,7 +55,7 @@ __all__ = [
     "LogEnds",
     "LogTruncated",
     "LogWalk",
-    "Logged",
+    "LoggedRecord",
     "MOST_MEMBERS",
     "OffsetFacts",
     "OffsetOutOfRange",

@@ -36,7 +36,7 @@ from ingest.kafka.reader import T
 from ingest.kafka.types import (
     READ_COMMITTED,
     READ_UNCOMMITTED,
-    Committed,
+    CommittedOffset,
     LogEnds,
     OffsetFacts,
     Partition,
@@ -193,14 +193,16 @@ class Admin:
         """Whether every broker refuses records of an ended transaction. It can change: ask at lane start."""
         return all(self._verifies(broker) for broker in self.brokers())
 
-    def committed(self, group: str, topic: str, partitions: Iterable[int], mark: str = "") -> dict[int, Committed]:
+    def committed(
+        self, group: str, topic: str, partitions: Iterable[int], mark: str = ""
+    ) -> dict[int, CommittedOffset]:
         """What `group` committed, for other tools' eyes: Postgres is the authority (K9). `mark`: whose we call ours."""
         wanted = [TopicPartition(topic, p) for p in partitions]
         try:
             answered = self._member(group).committed(wanted, timeout=self.timeout)
         except KafkaException as raised:
             log.info("committed offsets not measured: %s", raised)
-            return {tp.partition: Committed("UNMEASURED") for tp in wanted}
+            return {tp.partition: CommittedOffset("UNMEASURED") for tp in wanted}
         return {tp.partition: _committed(tp, mark) for tp in answered}
 
     def told(self, group: str, partitions: Sequence[Partition], mark: str) -> int | None:
@@ -370,9 +372,9 @@ def _commit(config: dict[str, Any], offsets: list[TopicPartition]) -> None:
         consumer.close()
 
 
-def _committed(found: TopicPartition, mark: str) -> Committed:
+def _committed(found: TopicPartition, mark: str) -> CommittedOffset:
     if found.error is not None:
-        return Committed("UNMEASURED")
+        return CommittedOffset("UNMEASURED")
     if found.offset < 0:
-        return Committed("NONE")
-    return Committed("COMMITTED", found.offset, bool(mark) and found.metadata == mark)
+        return CommittedOffset("NONE")
+    return CommittedOffset("COMMITTED", found.offset, bool(mark) and found.metadata == mark)

@@ -17,7 +17,7 @@ from ingest.kafka.errors import FaultLog
 from ingest.kafka.types import Clock
 
 
-class _Quiet(logging.Filter):
+class _RepeatFilter(logging.Filter):
     """At most one line per kind and 10 s: librdkafka says 20 lines a second while a broker is away."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -36,7 +36,7 @@ class _Quiet(logging.Filter):
 
 log = logging.getLogger("ingest.kafka")
 _client_log = logging.getLogger("ingest.kafka.client")
-_client_log.addFilter(_Quiet())
+_client_log.addFilter(_RepeatFilter())
 
 
 @dataclass(frozen=True)

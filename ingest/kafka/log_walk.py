@@ -21,7 +21,7 @@ from ingest.kafka.reader import all_headers
 from ingest.kafka.types import READ_COMMITTED, READ_UNCOMMITTED, Partition, Record
 
 
-class Logged(NamedTuple):
+class LoggedRecord(NamedTuple):
     """A record of the log. `visible`: a reader of committed data is given it, so it is of no transaction that ended as
     aborted and of none that is open."""
 
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 
     start: int
     end: int
-    records: list[Logged]
+    records: list[LoggedRecord]
 
 
 class LogWalk:
@@ -48,8 +48,8 @@ class LogWalk:
     PIECE_RECORDS, PIECE_BYTES = 1_000, 8 * 1024 * 1024
 
     def __init__(self, cluster: Cluster, here: Partition, silence: float = 20.0) -> None:
-        self._every = _Plain(cluster, here, READ_UNCOMMITTED, silence)
-        self._committed = _Plain(cluster, here, READ_COMMITTED, silence)
+        self._every = _PlainConsumer(cluster, here, READ_UNCOMMITTED, silence)
+        self._committed = _PlainConsumer(cluster, here, READ_COMMITTED, silence)
 
     def __enter__(self) -> Self:
         return self
@@ -68,11 +68,11 @@ class LogWalk:
             full = len(taken) >= self.PIECE_RECORDS or sum(len(r.value or b"") for r in taken) >= self.PIECE_BYTES
             upto = taken[-1].offset + 1 if full else end
             visible = {record.offset for record in self._committed.upto(upto)}
-            yield Piece(at, upto, [Logged(record, record.offset in visible) for record in taken])
+            yield Piece(at, upto, [LoggedRecord(record, record.offset in visible) for record in taken])
             at = upto
 
 
-class _Plain:
+class _PlainConsumer:
     """One consumer on one partition, message by message."""
 
     def __init__(self, cluster: Cluster, here: Partition, isolation: str, silence: float) -> None:
@@ -100,16 +100,16 @@ class _Plain:
 
     def upto(self, end: int, most: int | None = None, size: int | None = None) -> list[Record]:
         """Records below `end`; stops at `most` records or `size` bytes of values."""
-        found: list[Record] = []
+        records: list[Record] = []
         held = 0
         heard = time.monotonic()
-        while (most is None or len(found) < most) and (size is None or held < size):
+        while (most is None or len(records) < most) and (size is None or held < size):
             record = self._next()
             if record is not None and record.offset >= end:
                 self._waiting = record
                 break
             if record is not None:
-                found.append(record)
+                records.append(record)
                 held += len(record.value or b"")
                 heard = time.monotonic()
             elif self._ended_at >= end:
@@ -119,7 +119,7 @@ class _Plain:
                 raise BrokerUnavailable(
                     expected=f"records of {where} up to {end}", found=f"nothing for {self._silence:g} s"
                 )
-        return found
+        return records
 
     def _next(self) -> Record | None:
         if self._waiting is not None:

@@ -17,7 +17,7 @@ from confluent_kafka import (
 )
 
 from ingest.core.errors import BrokerError
-from ingest.core.outcome import CommitStep, Fault, Outcome, Report, Sending, Step, after_commit_fault, judge
+from ingest.core.outcome import CommitStep, Fault, Outcome, Report, SendReport, Step, after_commit_fault, judge
 from ingest.core.partition import partition_for
 from ingest.failpoints import failpoint
 from ingest.kafka.cluster import Cluster, log
@@ -178,7 +178,7 @@ class _Transaction:
         self._faults: dict[int, Fault] = {}
         self.committed = False
 
-    def run(self, topic: str, messages: Sequence[BusMessage]) -> Sending:
+    def run(self, topic: str, messages: Sequence[BusMessage]) -> SendReport:
         raised: tuple[Step, Fault] | None = None
         try:
             self._producer.begin_transaction()
@@ -191,7 +191,7 @@ class _Transaction:
                 self._commit()
         except (KafkaException, BufferError, TypeError, ValueError, RuntimeError, SystemError) as error:
             raised = (self._step, fault_of_exception(error))
-        return Sending(len(messages), self._handed_over, self._reports(), self._undelivered, raised, self.committed)
+        return SendReport(len(messages), self._handed_over, self._reports(), self._undelivered, raised, self.committed)
 
     def _left(self) -> float:
         return max(0.0, self._deadline - self._clock())

@@ -34,7 +34,16 @@ from ingest.kafka.errors import (
     fault_of_exception,
     partition_error,
 )
-from ingest.kafka.types import READ_COMMITTED, Chunk, GapClaim, Headers, Partition, Start, as_record, topic_partition
+from ingest.kafka.types import (
+    READ_COMMITTED,
+    FetchResult,
+    GapClaim,
+    Headers,
+    Partition,
+    Start,
+    as_record,
+    topic_partition,
+)
 
 T = TypeVar("T")
 
@@ -137,14 +146,14 @@ class PartitionReader:
                     raise broker_error(fault) from raised
             time.sleep(0.001)
 
-    def read(self, max_records: int, max_wait: float, max_bytes: int = BATCH_BYTES) -> dict[Partition, Chunk]:
+    def read(self, max_records: int, max_wait: float, max_bytes: int = BATCH_BYTES) -> dict[Partition, FetchResult]:
         """Up to `max_records` in all within `max_wait` seconds; returns early when every partition is at its end.
 
         While one fetch follows another it reads on for `FLOWING_SECONDS`: a fetch holds a sixth of a batch, and a lane
         among many, which waits for hardly any time, took one in each of its turns. `consume()` waits out its time when
         fewer records are there, so it is asked in short turns; the turn that passes `max_bytes` is the last one.
         """
-        chunks: dict[Partition, Chunk] = {}
+        chunks: dict[Partition, FetchResult] = {}
         left, self._bytes = max_records, 0
         until = time.monotonic() + max_wait
         last = until + FLOWING_SECONDS if max_wait else until
@@ -170,7 +179,7 @@ class PartitionReader:
     def _idle(self) -> bool:
         return all(progress.at_end or progress.stopped for progress in self._progress.values())
 
-    def _take(self, messages: Sequence[Message], chunks: dict[Partition, Chunk]) -> int:
+    def _take(self, messages: Sequence[Message], chunks: dict[Partition, FetchResult]) -> int:
         """Sort messages into chunks, in the order they came; returns how many were records."""
         taken = 0
         for here, run in _runs(messages):
@@ -178,11 +187,11 @@ class PartitionReader:
             if progress is None or progress.stopped:
                 continue  # of an earlier assignment, or behind a fault
             if here not in chunks:
-                chunks[here] = Chunk(progress.next_offset, progress.next_offset, progress.leader_epoch)
+                chunks[here] = FetchResult(progress.next_offset, progress.next_offset, progress.leader_epoch)
             taken += self._take_run(run, here, progress, chunks[here])
         return taken
 
-    def _take_run(self, run: Sequence[Message], here: Partition, progress: _Progress, chunk: Chunk) -> int:
+    def _take_run(self, run: Sequence[Message], here: Partition, progress: _Progress, chunk: FetchResult) -> int:
         """What came of one partition: records, with events among them. Returns how many were records."""
         taken = start = 0
         for index in [index for index, message in enumerate(run) if message.error() is not None]:
@@ -195,14 +204,14 @@ class PartitionReader:
             start = index + 1
         return taken + self._records(run[start:] if start else run, progress, chunk)
 
-    def _records(self, messages: Sequence[Message], progress: _Progress, chunk: Chunk) -> int:
+    def _records(self, messages: Sequence[Message], progress: _Progress, chunk: FetchResult) -> int:
         """Neighbouring records, column by column: a call a record and field is most of what reading costs."""
         if not messages:
             return 0
         offsets = [message.offset() for message in messages]
         epochs = [message.leader_epoch() for message in messages]
-        told = self._follow(offsets, epochs, progress, chunk)
-        good = messages if told == len(messages) else messages[:told]
+        followed = self._follow(offsets, epochs, progress, chunk)
+        good = messages if followed == len(messages) else messages[:followed]
         keys = [message.key() for message in good]
         values = [message.value() for message in good]
         headers = all_headers(good)
@@ -211,10 +220,10 @@ class PartitionReader:
         size = _weight(keys, values, headers)
         chunk.size += size
         self._bytes += size
-        return told
+        return followed
 
     def _follow(
-        self, offsets: Sequence[int | None], epochs: Sequence[int | None], progress: _Progress, chunk: Chunk
+        self, offsets: Sequence[int | None], epochs: Sequence[int | None], progress: _Progress, chunk: FetchResult
     ) -> int:
         """Moves on over these records, claiming what lies between; returns how many of them are in front of a fault."""
         for index, (offset, epoch) in enumerate(zip(offsets, epochs, strict=True)):
@@ -234,7 +243,7 @@ class PartitionReader:
             chunk.next_offset, chunk.leader_epoch, chunk.at_end = offset + 1, epoch, False
         return len(offsets)
 
-    def _hole(self, to: int, epoch: int | None, why: str, progress: _Progress, chunk: Chunk) -> None:
+    def _hole(self, to: int, epoch: int | None, why: str, progress: _Progress, chunk: FetchResult) -> None:
         """What lies between the position and `to` was skipped by the broker: claim it, or stop where it went back."""
         if to < progress.next_offset and progress.again_until is not None:
             progress.stopped = chunk.fault = _cut(progress, f"a record at offset {to}, where there was none")
@@ -247,7 +256,9 @@ class PartitionReader:
         chunk.gaps.append(GapClaim(progress.next_offset, to, epoch, self.isolation, why))
         progress.next_offset = chunk.next_offset = to
 
-    def _event(self, message: Message, error: KafkaError, here: Partition, progress: _Progress, chunk: Chunk) -> None:
+    def _event(
+        self, message: Message, error: KafkaError, here: Partition, progress: _Progress, chunk: FetchResult
+    ) -> None:
         """The end of the partition, which proves a gap at the end (K12), or a fault that stops it."""
         if error.code() != KafkaError._PARTITION_EOF:
             fault = partition_error(fault_of(error), here, progress.next_offset)
@@ -283,12 +294,12 @@ class PartitionReader:
             return False
         return True
 
-    def _give_up_reading_again(self, chunks: dict[Partition, Chunk]) -> None:
+    def _give_up_reading_again(self, chunks: dict[Partition, FetchResult]) -> None:
         now = time.monotonic()
         for here, progress in self._progress.items():
             if progress.again_until is not None and not progress.stopped and progress.again_until < now:
                 chunk = chunks.setdefault(
-                    here, Chunk(progress.next_offset, progress.next_offset, progress.leader_epoch)
+                    here, FetchResult(progress.next_offset, progress.next_offset, progress.leader_epoch)
                 )
                 progress.stopped = chunk.fault = _cut(progress, "its end before that")
 
@@ -382,14 +393,14 @@ def all_headers(messages: Sequence[Message]) -> list[Headers | None]:
 
     None is asked twice: the client keeps the list with holes, and gives it the second time without an exception.
     """
-    found: list[Headers | None] = []
+    headers_of_all: list[Headers | None] = []
     left = map(_checked_headers, messages)
-    while len(found) < len(messages):
+    while len(headers_of_all) < len(messages):
         try:
-            found.extend(left)  # what came before an exception stays in the list
+            headers_of_all.extend(left)  # what came before an exception stays in the list
         except SystemError:
-            found.append([(UNREADABLE_NAME, None)])
-    return found
+            headers_of_all.append([(UNREADABLE_NAME, None)])
+    return headers_of_all
 
 
 def _weight(keys: Iterable[Any], values: Iterable[Any], headers: Iterable[Headers | None]) -> int:

@@ -57,7 +57,7 @@ class LogEnds:
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommittedOffset:
     """A group's committed offset. `state`: COMMITTED, NONE (Kafka's -1001, K10) or UNMEASURED.
 
     `ours`: the commit carries our lanes' mark, so no other client of the group made it.
@@ -106,7 +106,7 @@ class GapClaim:
 
 
 @dataclass(slots=True)
-class Chunk:
+class FetchResult:
     """What one read brought of one partition: records and gaps tile [start, next_offset) without overlap.
 
     `at_end` says the consumer reached the log's end (LSO when read_committed). A `fault` stops the partition: assign it

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_collecting() -> Iterator[None]:
+def paused_gc() -> Iterator[None]:
     """No collection begins within. What cycles were made there are found by the next one after it."""
     collects = gc.isenabled()
     gc.disable()

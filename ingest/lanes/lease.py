@@ -11,7 +11,7 @@ from typing import Any
 from ingest.core.errors import LeaseError
 from ingest.core.ids import SourceId
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.db import again, read, statements, write
+from ingest.db import read, retry_transaction, statements, write
 
 sql = statements("ingest.lanes", "lease")
 
@@ -30,7 +30,7 @@ def take(lane: str, source: SourceId, seconds: int = LEASE_SECONDS) -> Lease | N
     """The lease under a new fence, or None while somebody else's has not expired."""
     who = owner()
     keys = {"lane": lane, "source": source, "owner": who, "seconds": seconds}
-    row = again(lambda: _written(sql.take, keys))
+    row = retry_transaction(lambda: _written(sql.take, keys))
     if row is None:
         return None
     return Lease(lane, source, row.stream_id, who, row.fence, row.next_offset, row.leader_epoch)
@@ -38,23 +38,23 @@ def take(lane: str, source: SourceId, seconds: int = LEASE_SECONDS) -> Lease | N
 
 def renew(lease: Lease, seconds: int = LEASE_SECONDS) -> None:
     """Raises LeaseError if the lease is no longer ours: whoever holds it owns the work now."""
-    if again(lambda: _written(sql.renew, _keys(lease) | {"seconds": seconds})) is None:
+    if retry_transaction(lambda: _written(sql.renew, _keys(lease) | {"seconds": seconds})) is None:
         raise lost(lease)
 
 
 def release(lease: Lease) -> None:
-    again(lambda: _written(sql.release, _keys(lease)))
+    retry_transaction(lambda: _written(sql.release, _keys(lease)))
 
 
 def stop(lease: Lease, code: str, detail: str, seconds: float) -> None:
     """Writes down why the lane stopped, and lets go of it; nobody takes it again before `seconds` are over."""
     keys = _keys(lease) | {"code": code, "detail": detail[:2000], "seconds": seconds}
-    again(lambda: _written(sql.stop, keys))
+    retry_transaction(lambda: _written(sql.stop, keys))
 
 
 def clear_stop(lease: Lease) -> None:
     """The lane works again."""
-    again(lambda: _written(sql.clear_stop, _keys(lease)))
+    retry_transaction(lambda: _written(sql.clear_stop, _keys(lease)))
 
 
 def _written(statement: str, keys: dict[str, object]) -> Any:

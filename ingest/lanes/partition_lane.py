@@ -6,14 +6,14 @@ import logging
 import time
 
 from ingest.behind import check_current
-from ingest.core.batching import DELETED, Hole, Poll
+from ingest.core.batching import DELETED, Hole, OffsetRange
 from ingest.core.errors import BrokerError
 from ingest.core.group import group_of, mark_of
-from ingest.core.lane import TELL_SECONDS, Step
+from ingest.core.lane import OFFSET_COMMIT_INTERVAL, Step
 from ingest.core.lease import LEASE_SECONDS, Lease
-from ingest.db import one, read, statements
+from ingest.db import fetch_one, read, statements
 from ingest.install import install_id
-from ingest.kafka import READ_COMMITTED, Admin, Chunk, Cluster, Partition, PartitionReader, Start, TopicChanged
+from ingest.kafka import READ_COMMITTED, Admin, Cluster, FetchResult, Partition, PartitionReader, Start, TopicChanged
 from ingest.lanes.lease import clear_stop, renew
 from ingest.models import Source
 
@@ -23,7 +23,7 @@ sql = statements("ingest.lanes", "partition_lane")
 _RENEW_AFTER = LEASE_SECONDS / 3
 
 
-class ReadingLane:
+class PartitionLane:
     """Holds the lease of one source, with its consumer. Made in the process that uses it, after fork."""
 
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
@@ -44,10 +44,10 @@ class ReadingLane:
         """The group whose commits other tools watch; Postgres is the authority (K9)."""
         return group_of(self._install, self.source.stream.name)
 
-    def go_on(self) -> bool:
+    def prefetch(self) -> bool:
         return False
 
-    def has_batch(self) -> bool:
+    def is_prefetched(self) -> bool:
         return False
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class ReadingLane:
             self._renewed = time.monotonic()
         return Step(0, idle=True)
 
-    def _read(self, records: int, max_wait: float, size: int) -> Chunk | None:
+    def _read(self, records: int, max_wait: float, size: int) -> FetchResult | None:
         return self._open().read(records, max_wait, size).get(self.here)
 
     def _open(self) -> PartitionReader:
@@ -83,7 +83,7 @@ class ReadingLane:
     def _start(self) -> Start:
         at = self.lease.next_offset
         with read() as cur:
-            anchor = one(cur.execute(sql.anchor, {"source": self.source.id, "next": at})).at
+            anchor = fetch_one(cur.execute(sql.anchor, {"source": self.source.id, "next": at})).at
         return Start(self.here.topic, self.here.partition, at, self.lease.leader_epoch, anchor)
 
     def _check_topic(self) -> None:
@@ -96,7 +96,7 @@ class ReadingLane:
                 next_step="the window fails; the next one starts on the new topic",
             )
 
-    def _deleted(self, gone: BrokerError, cut: int | None = None) -> Poll:
+    def _deleted(self, gone: BrokerError, cut: int | None = None) -> OffsetRange:
         """The offsets from our position to where the log begins now: retention or delete-records took them (K7).
 
         Whoever waited for them would wait for ever, and lose more meanwhile; so they are passed, as a hole that nobody
@@ -110,11 +110,11 @@ class ReadingLane:
             raise gone
         upto = start if cut is None else min(start, cut)
         log.warning("%s/%s: [%s, %s) was deleted unread", *self.here, at, upto)
-        return Poll(at, upto, None, (), (Hole(at, upto, None, READ_COMMITTED, DELETED),))
+        return OffsetRange(at, upto, None, (), (Hole(at, upto, None, READ_COMMITTED, DELETED),))
 
     def _tell(self) -> None:
         """Kafka, of the position that is durable now; not for every batch of many."""
-        if self._renewed - self._told >= TELL_SECONDS:
+        if self._renewed - self._told >= OFFSET_COMMIT_INTERVAL:
             self._commit()
 
     def _commit(self) -> None:

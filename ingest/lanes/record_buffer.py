@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ingest.core.batching import BATCH_BYTES, Hole, Poll, empty, joined, next_batch, sized
+from ingest.core.batching import BATCH_BYTES, Hole, OffsetRange, empty, joined, next_batch, sized
 from ingest.core.errors import BrokerError
 from ingest.core.lane import GATHER_SECONDS
-from ingest.kafka import Chunk
+from ingest.kafka import FetchResult
 
 _FIRST_READ, _LARGEST_READ = 500, 2000
 
-Read = Callable[[int, float, int], Chunk | None]
+Read = Callable[[int, float, int], FetchResult | None]
 """(most records, seconds to wait, most bytes): what that brought, if anything."""
 
 
-class Gathering:
+class RecordBuffer:
     """Records from the position on, gathered until they are worth a transaction.
 
     A fault of the partition waits until what was read before it is durable.
@@ -63,7 +63,7 @@ class Gathering:
     def is_full(self, records: int, size: int) -> bool:
         return len(self.pending.records) >= records or self.pending.size >= size
 
-    def next_batch(self, cut: int | None, records: int, size: int) -> Poll:
+    def next_batch(self, cut: int | None, records: int, size: int) -> OffsetRange:
         """Takes it out of what is pending."""
         batch, self.pending = next_batch(self.pending, cut, records, size)
         return batch
@@ -87,7 +87,7 @@ class Gathering:
             return False
         return not chunk.at_end
 
-    def _add(self, chunk: Chunk) -> None:
+    def _add(self, chunk: FetchResult) -> None:
         if chunk.moved():
             since = self._since if self.pending.records else time.monotonic()
             self.pending, self._since = joined(self.pending, _poll(chunk)), since
@@ -96,6 +96,6 @@ class Gathering:
         self._fault, self._at_end = chunk.fault, chunk.at_end
 
 
-def _poll(chunk: Chunk) -> Poll:
+def _poll(chunk: FetchResult) -> OffsetRange:
     holes = [Hole(g.from_offset, g.to_offset, g.leader_epoch, g.isolation, g.why) for g in chunk.gaps]
-    return sized(Poll(chunk.start, chunk.next_offset, chunk.leader_epoch, chunk.records, holes), chunk.size)
+    return sized(OffsetRange(chunk.start, chunk.next_offset, chunk.leader_epoch, chunk.records, holes), chunk.size)

@@ -130,17 +130,17 @@ def load_projection(class_path: str) -> Projection:
 
 
 @dataclass(frozen=True, slots=True)
-class Unguarded:
+class UnguardedRelation:
     """A relation of schema truth (`truth.weather`), and what lets readers read more of it than the gate does."""
 
     table: str
     fault: str
 
 
-def unguarded(cur: Cursor, tables: Iterable[str] | None = None) -> list[Unguarded]:
+def unguarded(cur: Cursor, tables: Iterable[str] | None = None) -> list[UnguardedRelation]:
     """Those of `tables` that are not guarded, or not there; None: of all that lies in schema truth."""
     values = {"tables": None if tables is None else sorted(set(tables))}
-    return [Unguarded(row.name, row.fault) for row in cur.execute(sql.unguarded, values).fetchall()]
+    return [UnguardedRelation(row.name, row.fault) for row in cur.execute(sql.unguarded, values).fetchall()]
 
 
 def check_guarded(cur: Cursor, contract: Contract) -> None:

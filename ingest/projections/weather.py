@@ -53,12 +53,12 @@ CREATE INDEX truth_weather_hour ON truth.weather (win, origin, time_hour);
         """INSERT from arrays: COPY is not allowed where row security applies."""
         columns: dict[str, list[object]] = {name: [] for name in _COLUMNS}
         for event in events:
-            said = fields(event.payload)
+            values = fields(event.payload)
             columns["identity"].append(event.identity)
-            columns["origin"].append(as_text(said.get("origin")))
-            columns["time_hour"].append(as_text(said.get("time_hour")))
-            columns["report"].append(as_integer(said.get("report")))
+            columns["origin"].append(as_text(values.get("origin")))
+            columns["time_hour"].append(as_text(values.get("time_hour")))
+            columns["report"].append(as_integer(values.get("report")))
             for name in MEASURES:
-                columns[name].append(as_number(said.get(name)))
+                columns[name].append(as_number(values.get(name)))
         cur.execute(_INSERT, {"win": win, **columns})
         return [None] * len(events)

@@ -1,7 +1,7 @@
 """Writing down what became of an attempt. Each function is a step inside a transaction of the publish lane.
 
-`hold` comes first: it locks the position and proves that the lease is still ours, so a worker that was paused for
-longer than its lease changes nothing when it wakes up.
+`lock_position` comes first: it locks the position and proves that the lease is still ours, so a worker that was paused
+for longer than its lease changes nothing when it wakes up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ sql = statements("ingest.publish", "attempts")
 PlaceRow = tuple[int, int, int]
 
 
-def hold(cur: Cursor, lease: Lease) -> datetime:
+def lock_position(cur: Cursor, lease: Lease) -> datetime:
     """Locks our position and renews the lease; returns the database's time. Raises LeaseError when fenced."""
     keys = {"source": lease.source, "owner": lease.owner, "fence": lease.fence, "seconds": LEASE_SECONDS}
     row = cur.execute(sql.hold, keys).fetchone()
@@ -47,7 +47,7 @@ def clock() -> datetime:
     return now
 
 
-def end(cur: Cursor, attempt: AttemptId, state: str, why: str | None = None) -> None:
+def set_state(cur: Cursor, attempt: AttemptId, state: str, why: str | None = None) -> None:
     """Moves the attempt to `state`; the database refuses a move that no state allows. The same state is no move."""
     cur.execute(sql.end_attempt, {"attempt": attempt, "state": state, "why": why})
 

@@ -19,26 +19,26 @@ from typing import Any
 from psycopg.rows import tuple_row
 
 from ingest.behind import check_current
-from ingest.core.attempt import Queued, attempt_mark, choose, marked_all, transactional_id
+from ingest.core.attempt import QueuedBatch, attempt_mark, choose, marked_all, transactional_id
 from ingest.core.contract import Contract
 from ingest.core.errors import BrokerError, PublishError
 from ingest.core.ids import AttemptId, BatchId, SourceId, WindowId
 from ingest.core.lane import (
-    Meanwhile,
+    BackgroundWork,
     Step,
     WaitsForReconcile,
     WaitsForRepublish,
     WaitsForSilence,
     WaitsForTransaction,
-    nothing,
+    no_background,
 )
-from ingest.core.leaf import leaf_of
+from ingest.core.leaf import table_partition
 from ingest.core.lease import LEASE_SECONDS, LONGEST_ATTEMPT, Lease
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.outcome import Kind, Outcome, confirm
 from ingest.core.posture import largest_record
-from ingest.core.reconciliation import Due, patience
-from ingest.db import Cursor, again, looked_up, read, statements, write
+from ingest.core.reconciliation import WaitReason, patience
+from ingest.db import Cursor, fetch_pipelined, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.install import install_id
 from ingest.kafka import (
@@ -54,8 +54,8 @@ from ingest.kafka import (
 from ingest.lanes.lease import renew
 from ingest.models import Source
 from ingest.publish import attempts
-from ingest.publish.reconcile import NO_OUTCOME, Reconciliation, Unsettled, unsettled_of
-from ingest.streams import compiled
+from ingest.publish.reconcile import NO_OUTCOME, Reconciliation, UnsettledAttempt, unsettled_of
+from ingest.streams import compiled_contract
 
 log = logging.getLogger(__name__)
 sql = statements("ingest.publish", "lane")
@@ -136,7 +136,7 @@ class Bus:
 
 
 @dataclass(frozen=True)
-class Letters:
+class OutgoingEvents:
     """The events on their way to the bus, by columns, in offset order."""
 
     offsets: Sequence[int]
@@ -158,8 +158,8 @@ class PreparedAttempt:
 
     id: AttemptId
     bus: Bus
-    batches: Sequence[Queued]
-    letters: Letters
+    batches: Sequence[QueuedBatch]
+    letters: OutgoingEvents
 
     @property
     def win(self) -> WindowId:
@@ -184,13 +184,13 @@ class PublishLane:
         self._clear = False  # no unsettled attempt and nothing withheld: known since the last look
         self._renewed = time.monotonic()
 
-    def go_on(self) -> bool:
+    def prefetch(self) -> bool:
         return False
 
-    def has_batch(self) -> bool:
+    def is_prefetched(self) -> bool:
         return False
 
-    def step(self, max_wait: float, meanwhile: Meanwhile = nothing) -> Step:
+    def step(self, max_wait: float, meanwhile: BackgroundWork = no_background) -> Step:
         """Settles what is unsettled, else publishes one attempt. Raises LaneWaits where something has to come first."""
         if not self._clear:
             unsettled = unsettled_of(self.lease.source)
@@ -217,22 +217,22 @@ class PublishLane:
 
     # --- settling
 
-    def _settle(self, unsettled: Unsettled) -> Step:
-        contract = compiled(unsettled.contract).contract
+    def _settle(self, unsettled: UnsettledAttempt) -> Step:
+        contract = compiled_contract(unsettled.contract).contract
         if unsettled.state == "PREPARED":
-            again(lambda: self._write_unknown(unsettled.id, unsettled.win, NO_OUTCOME))
+            retry_transaction(lambda: self._write_unknown(unsettled.id, unsettled.win, NO_OUTCOME))
             return Step(0, idle=False)
         rules = contract.reconcile
         waits, left = unsettled.due(rules.automatic, rules.after / timedelta(seconds=1))
-        if waits is Due.REQUEST:
+        if waits is WaitReason.REQUEST:
             raise WaitsForReconcile(found=f"attempt {unsettled.id} {unsettled.state}")
-        if waits is Due.SILENCE:
+        if waits is WaitReason.SILENCE:
             raise WaitsForSilence(min(left, _LONGEST_REST), found=f"attempt {unsettled.id} {unsettled.state}")
         self._fence(contract)
         failpoint("reconcile.after_fence")
         return self._reconcile(unsettled, contract)
 
-    def _reconcile(self, unsettled: Unsettled, contract: Contract) -> Step:
+    def _reconcile(self, unsettled: UnsettledAttempt, contract: Contract) -> Step:
         assert self._fenced_at is not None
         if self._scan is None or self._scan.attempt.id != unsettled.id:
             self._end_scan()
@@ -250,7 +250,7 @@ class PublishLane:
         self._renewed = time.monotonic()
         return Step(len(answer.places or {}), idle=False)
 
-    def _wait_for_transaction(self, scan: Reconciliation, unsettled: Unsettled) -> Step:
+    def _wait_for_transaction(self, scan: Reconciliation, unsettled: UnsettledAttempt) -> Step:
         """Not idle, so that a short one is waited for under this fence; behind a long one the lane rests."""
         if scan.waited() > _TRANSACTION_SECONDS:
             raise WaitsForTransaction(patience(unsettled.silent_for, _LONGEST_REST), found=f"attempt {unsettled.id}")
@@ -264,14 +264,14 @@ class PublishLane:
 
     # --- publishing
 
-    def _queued(self) -> list[Queued]:
+    def _queued(self) -> list[QueuedBatch]:
         with read() as cur:
             rows = cur.execute(sql.queued, {"source": self.lease.source}).fetchall()
-        return choose([Queued(*row) for row in rows])
+        return choose([QueuedBatch(*row) for row in rows])
 
-    def _publish(self, batches: Sequence[Queued], meanwhile: Meanwhile) -> Step:
+    def _publish(self, batches: Sequence[QueuedBatch], meanwhile: BackgroundWork) -> Step:
         """One attempt: prepare, send, write down what came of it."""
-        contract = compiled(batches[0].contract).contract
+        contract = compiled_contract(batches[0].contract).contract
         producer = self._fence(contract)
         failpoint("publish.after_fence")
         bus = self._find_bus(contract)
@@ -283,38 +283,38 @@ class PublishLane:
         outcome = confirm(outcome, bus.topic_id, self._topic_id_after(bus, outcome))
         return self._write(prepared, outcome)
 
-    def _letters(self, batches: Sequence[Queued], bus: Bus, meanwhile: Meanwhile) -> Letters:
+    def _letters(self, batches: Sequence[QueuedBatch], bus: Bus, meanwhile: BackgroundWork) -> OutgoingEvents:
         """The events of these batches that have no place yet, in offset order, each with its partition."""
         statement = sql.events_without_place if any(batch.partly for batch in batches) else sql.events
-        leaf = leaf_of("event", batches[0].run_id)
+        leaf = table_partition("event", batches[0].run_id)
         with read() as cur:
             cur.row_factory = tuple_row
             keys = {"batches": [batch.batch for batch in batches]}
-            rows = looked_up(cur, statement.format(leaf=leaf), keys, meanwhile)
+            rows = fetch_pipelined(cur, statement.format(leaf=leaf), keys, meanwhile)
         rows.sort(key=itemgetter(0))
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * 7
         offsets, numbers, identities, digests, keys_, headers, payloads = columns
         _check_payloads(offsets, payloads)
         partitions = partitions_for(keys_, identities, bus.partitions)
-        return Letters(offsets, numbers, identities, digests, keys_, headers, payloads, partitions)
+        return OutgoingEvents(offsets, numbers, identities, digests, keys_, headers, payloads, partitions)
 
-    def _prepare(self, bus: Bus, batches: Sequence[Queued], letters: Letters) -> PreparedAttempt:
+    def _prepare(self, bus: Bus, batches: Sequence[QueuedBatch], letters: OutgoingEvents) -> PreparedAttempt:
         """Commits PREPARED: what will be sent, where, under which fence, and where each partition stood before."""
         partitions = sorted(set(letters.partitions))
         marks = self._admin.high_watermarks(bus.topic, partitions)
         if self._admin.topic_id(bus.topic) != bus.topic_id:
             self._bus.clear()
             raise BusMissing(expected=f"{bus.topic} with id {bus.topic_id}", found="another topic of that name")
-        attempt = again(lambda: self._write_prepared(bus, batches, letters, marks))
+        attempt = retry_transaction(lambda: self._write_prepared(bus, batches, letters, marks))
         self._renewed = time.monotonic()
         self._clear = False
         return PreparedAttempt(attempt, bus, batches, letters)
 
     def _write_prepared(
-        self, bus: Bus, batches: Sequence[Queued], letters: Letters, marks: dict[int, tuple[int, int]]
+        self, bus: Bus, batches: Sequence[QueuedBatch], letters: OutgoingEvents, marks: dict[int, tuple[int, int]]
     ) -> AttemptId:
         with write() as cur:
-            attempts.hold(cur, self.lease)
+            attempts.lock_position(cur, self.lease)
             failpoint("prepare.after_hold")
             attempt = self._insert(cur, bus, batches, letters, marks)
             failpoint("prepare.after_attempt")
@@ -326,8 +326,8 @@ class PublishLane:
         self,
         cur: Cursor,
         bus: Bus,
-        batches: Sequence[Queued],
-        letters: Letters,
+        batches: Sequence[QueuedBatch],
+        letters: OutgoingEvents,
         marks: dict[int, tuple[int, int]],
     ) -> AttemptId:
         numbers = [batch.batch for batch in batches]
@@ -353,7 +353,7 @@ class PublishLane:
         )
         return attempt
 
-    def _attempt_row(self, bus: Bus, letters: Letters) -> dict[str, object]:
+    def _attempt_row(self, bus: Bus, letters: OutgoingEvents) -> dict[str, object]:
         return {
             "source": self.lease.source, "transactional_id": transactional_id(self._install, self.lease.source),
             "fence": self.lease.fence, "owner": self.lease.owner, "install": self._install,
@@ -372,26 +372,26 @@ class PublishLane:
 
     def _write(self, prepared: PreparedAttempt, outcome: Outcome) -> Step:
         if outcome.kind is Kind.ACKED:
-            again(lambda: self._write_acked(prepared, outcome))
+            retry_transaction(lambda: self._write_acked(prepared, outcome))
             return Step(len(prepared.letters), idle=False)
         self.close()
         if outcome.kind is Kind.NOT_SENT:
-            again(lambda: self._write_not_sent(prepared, outcome.why))
+            retry_transaction(lambda: self._write_not_sent(prepared, outcome.why))
             raise AttemptNotSent(found=outcome.why, next_step="nothing: it is tried again under a new fence")
-        again(lambda: self._write_unknown(prepared.id, prepared.win, outcome.why))
+        retry_transaction(lambda: self._write_unknown(prepared.id, prepared.win, outcome.why))
         raise AttemptUnknown(found=outcome.why, next_step="nothing: the lane fences it and looks")
 
     def _write_acked(self, prepared: PreparedAttempt, outcome: Outcome) -> None:
         """Every event's place and the attempt's end in one transaction."""
         letters, sources = prepared.letters, prepared.bus.sources
         with write() as cur:
-            attempts.hold(cur, self.lease)
+            attempts.lock_position(cur, self.lease)
             failpoint("acked.after_hold")
             numbers, partitions, offsets = zip(*outcome.places, strict=True) if outcome.places else ((), (), ())
             places = (map(letters.offsets.__getitem__, numbers), map(sources.__getitem__, partitions), offsets)
             attempts.write_places(cur, self.lease.source, prepared.id, zip(*places, strict=True))
             failpoint("acked.after_places")
-            attempts.end(cur, prepared.id, "ACKED")
+            attempts.set_state(cur, prepared.id, "ACKED")
             failpoint("acked.after_state")
             attempts.serve_requests(cur, prepared.id)
             failpoint("acked.after_requests")
@@ -404,9 +404,9 @@ class PublishLane:
 
     def _write_not_sent(self, prepared: PreparedAttempt, why: str) -> None:
         with write() as cur:
-            attempts.hold(cur, self.lease)
+            attempts.lock_position(cur, self.lease)
             failpoint("not_sent.after_hold")
-            attempts.end(cur, prepared.id, "NOT_SENT", why)
+            attempts.set_state(cur, prepared.id, "NOT_SENT", why)
             failpoint("not_sent.after_state")
             attempts.requeue(cur, prepared.id)
             failpoint("not_sent.after_queue")
@@ -417,9 +417,9 @@ class PublishLane:
 
     def _write_unknown(self, attempt: AttemptId, win: WindowId, why: str) -> None:
         with write() as cur:
-            attempts.hold(cur, self.lease)
+            attempts.lock_position(cur, self.lease)
             failpoint("unknown.after_hold")
-            attempts.end(cur, attempt, "UNKNOWN", why)
+            attempts.set_state(cur, attempt, "UNKNOWN", why)
             failpoint("unknown.after_state")
             attempts.touch(cur, [win])
             failpoint("unknown.before_commit")
@@ -510,7 +510,7 @@ def _check_payloads(offsets: Sequence[int], payloads: Sequence[bytes | None]) ->
         raise PayloadGone(expected=f"the payload of offset {gone}", found="none", next_step="a plan decides")
 
 
-def _by_batch(letters: Letters) -> dict[str, list[Any]]:
+def _by_batch(letters: OutgoingEvents) -> dict[str, list[Any]]:
     """Each batch's offsets and partitions as PostgreSQL reads arrays, which is less work than a parameter a number."""
     found: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for batch, offset, partition in zip(letters.batches, letters.offsets, letters.partitions, strict=True):
@@ -523,7 +523,7 @@ def _by_batch(letters: Letters) -> dict[str, list[Any]]:
     }
 
 
-def _messages(letters: Letters, mark: bytes) -> BusMessages:
+def _messages(letters: OutgoingEvents, mark: bytes) -> BusMessages:
     def headers() -> Iterable[SentHeaders]:
         originals = map(unpacked_headers, letters.headers)
         return marked_all(originals, letters.identities, mark, letters.digests)

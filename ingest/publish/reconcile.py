@@ -24,14 +24,14 @@ from ingest.core.lease import Lease
 from ingest.core.reconciliation import (
     Anchor,
     Answer,
-    Due,
-    Expected,
-    Found,
+    ExpectedEvent,
+    FoundRecord,
     Ground,
     Moment,
-    Prepared,
-    Read,
+    PreparedFacts,
     ScanAnswer,
+    ScanExtent,
+    WaitReason,
     again_after,
     decide,
     due,
@@ -39,7 +39,7 @@ from ingest.core.reconciliation import (
     passes,
     unsound,
 )
-from ingest.db import again, read, statements, write
+from ingest.db import read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, BrokerUnavailable, Cluster, Partition, PartitionReader, Record, Start, probe_epoch
 from ingest.publish import attempts
@@ -63,7 +63,7 @@ class AttemptOver(RunError):
 
 def request(attempt: AttemptId, actor: str) -> bool:
     """A person's *Reconcile* of one attempt: a row that the lane's owner serves. False: it was asked for already."""
-    return again(lambda: _request(attempt, actor))
+    return retry_transaction(lambda: _request(attempt, actor))
 
 
 def _request(attempt: AttemptId, actor: str) -> bool:
@@ -82,7 +82,7 @@ def _request(attempt: AttemptId, actor: str) -> bool:
 
 def request_run(stream: str, run: str, actor: str) -> list[int]:
     """The same for every unsettled attempt of a run; returns them. Raises NotFound for an unknown run."""
-    return again(lambda: _request_run(stream, run, actor))
+    return retry_transaction(lambda: _request_run(stream, run, actor))
 
 
 def _request_run(stream: str, run: str, actor: str) -> list[int]:
@@ -103,7 +103,7 @@ def _request_run(stream: str, run: str, actor: str) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Unsettled:
+class UnsettledAttempt:
     """An attempt without outcome, as stored."""
 
     id: AttemptId
@@ -122,7 +122,7 @@ class Unsettled:
     scans: int = 0
     scanned_for: float = 0.0
 
-    def due(self, automatic: bool, after: float) -> tuple[Due, float]:
+    def due(self, automatic: bool, after: float) -> tuple[WaitReason, float]:
         """What it waits for, and for how long where that is silence (s)."""
         undecidable = self.state == "UNDECIDABLE"
         silent_for = self.silent_for
@@ -132,13 +132,13 @@ class Unsettled:
         return due(undecidable, asked, automatic, silent_for, after), max(after - silent_for, 0.0)
 
 
-def unsettled_of(source: SourceId) -> Unsettled | None:
+def unsettled_of(source: SourceId) -> UnsettledAttempt | None:
     """The one unsettled attempt of a lane, if there is one."""
     with read() as cur:
         row = cur.execute(sql.unsettled, {"source": source}).fetchone()
     if row is None:
         return None
-    return Unsettled(
+    return UnsettledAttempt(
         row.id, row.state, row.topic, attempt_mark(row.install_id, row.id), row.win, row.run_id, row.contract_id,
         row.to_offset, row.silent_for, row.requested_by, row.cluster_id, row.topic_id,
         row.scan_why or "", row.scans or 0, row.scanned_for or 0.0,
@@ -152,7 +152,7 @@ class Reconciliation:
     cluster: Cluster
     admin: Admin
     lease: Lease
-    attempt: Unsettled
+    attempt: UnsettledAttempt
     rules: Reconcile
     fenced_at: datetime
     his: dict[int, int] = field(default_factory=dict)
@@ -180,11 +180,11 @@ class Reconciliation:
             anchors = cur.execute(sql.anchors, {"attempt": self.attempt.id}).fetchall()
         self._offsets = [row.offset for row in rows]
         self._bus_sources = {row.partition: row.bus_source_id for row in anchors}
-        self.prepared = Prepared(
+        self.prepared = PreparedFacts(
             self.attempt.cluster_id,
             self.attempt.topic_id,
             [Anchor(row.partition, row.lo, row.leader_epoch) for row in anchors],
-            [Expected(i, row.identity, row.payload_digest, row.partition) for i, row in enumerate(rows)],
+            [ExpectedEvent(i, row.identity, row.payload_digest, row.partition) for i, row in enumerate(rows)],
         )
 
     def step(self) -> ScanAnswer | None:
@@ -264,21 +264,21 @@ class Reconciliation:
             keys = {"identities": identities, "run": self.attempt.run_id}
             return [row.index for row in cur.execute(sql.applied, keys).fetchall()]
 
-    def _settle(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> ScanAnswer:
-        again(lambda: self._write(answer, moment, reads))
+    def _settle(self, answer: ScanAnswer, moment: Moment, reads: Sequence[ScanExtent]) -> ScanAnswer:
+        retry_transaction(lambda: self._write(answer, moment, reads))
         log.info("attempt %s is %s: %s", self.attempt.id, answer.answer, answer.why)
         return answer
 
-    def _write(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> None:
+    def _write(self, answer: ScanAnswer, moment: Moment, reads: Sequence[ScanExtent]) -> None:
         with write() as cur:
-            attempts.hold(cur, self.lease)
+            attempts.lock_position(cur, self.lease)
             failpoint("settle.after_hold")
             cur.execute(sql.insert_scan, self._scan_row(answer, moment, reads))
             failpoint("settle.after_scan_row")
             state = "ACKED" if answer.answer is Answer.PRESENT else str(answer.answer)
             attempts.write_places(cur, self.lease.source, self.attempt.id, self._places(answer))
             failpoint("settle.after_places")
-            attempts.end(cur, self.attempt.id, state)
+            attempts.set_state(cur, self.attempt.id, state)
             failpoint("settle.after_state")
             attempts.serve_requests(cur, self.attempt.id)
             failpoint("settle.after_requests")
@@ -294,7 +294,7 @@ class Reconciliation:
         for index, (partition, offset) in sorted((answer.places or {}).items()):
             yield self._offsets[index], self._bus_sources[partition], offset
 
-    def _scan_row(self, answer: ScanAnswer, moment: Moment, reads: Sequence[Read]) -> dict[str, object]:
+    def _scan_row(self, answer: ScanAnswer, moment: Moment, reads: Sequence[ScanExtent]) -> dict[str, object]:
         by_partition = {r.partition: r for r in reads}
         partitions = [
             _as_json(anchor, moment.grounds.get(anchor.partition), by_partition.get(anchor.partition))
@@ -312,7 +312,7 @@ class Reconciliation:
 NO_OUTCOME = "NO_OUTCOME: the sender ended without writing one down"
 
 
-def _as_json(anchor: Anchor, ground: Ground | None, done: Read | None) -> dict[str, object]:
+def _as_json(anchor: Anchor, ground: Ground | None, done: ScanExtent | None) -> dict[str, object]:
     return {
         "partition": anchor.partition,
         "lo": anchor.lo,
@@ -338,7 +338,7 @@ class _Scan:
         self._faults = dict.fromkeys(self._anchors, "")
         self._until = time.monotonic() + owner.rules.scan_timeout / timedelta(seconds=1)
         self._reader: PartitionReader | None = None
-        self.found: list[Found] = []
+        self.found: list[FoundRecord] = []
 
     def close(self) -> None:
         if self._reader is not None:
@@ -363,9 +363,9 @@ class _Scan:
             self._reader.assign([Start(h.topic, h.partition, a.lo, a.leader_epoch) for h, a in self._anchors.items()])
         return self._reader
 
-    def reads(self) -> list[Read]:
+    def reads(self) -> list[ScanExtent]:
         return [
-            Read(h.partition, self._hi(h), min(self._at[h], self._hi(h)), self._scanned[h], self._faults[h])
+            ScanExtent(h.partition, self._hi(h), min(self._at[h], self._hi(h)), self._scanned[h], self._faults[h])
             for h in self._anchors
         ]
 
@@ -395,11 +395,11 @@ class _Scan:
                 self.found.append(_found(here.partition, record, headers))
 
 
-def _found(partition: int, record: Record, headers: Sequence[tuple[str, bytes | None]]) -> Found:
+def _found(partition: int, record: Record, headers: Sequence[tuple[str, bytes | None]]) -> FoundRecord:
     """The identity as its header says, the digest of what is really there."""
     said = dict(headers).get(IDENTITY) or b""
     try:
         identity = bytes.fromhex(said.decode("ascii"))
     except ValueError:
         identity = b""
-    return Found(partition, record.offset, identity, digest_of(record.value, headers))
+    return FoundRecord(partition, record.offset, identity, digest_of(record.value, headers))

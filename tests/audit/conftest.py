@@ -20,7 +20,7 @@ def nobody_elses_windows(live: object, monkeypatch: pytest.MonkeyPatch) -> Itera
     """The ledger keeps what other tests left. A look judges the windows of this test's streams alone, however long it
     takes, and when the test is over their gates are shut."""
     from audit import close
-    from ingest.streams import compiled
+    from ingest.streams import compiled_contract
     from tests.flow import world
 
     before = len(world.MADE)
@@ -28,7 +28,7 @@ def nobody_elses_windows(live: object, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr("audit.close.CLOSE_DUE_SECONDS", 120.0)
     monkeypatch.setattr(
         "audit.close._auto",
-        lambda contract: is_auto(contract) and compiled(contract).contract.stream in world.MADE[before:],
+        lambda contract: is_auto(contract) and compiled_contract(contract).contract.stream in world.MADE[before:],
     )
     yield
     world.leave(world.MADE[before:])

@@ -35,7 +35,7 @@ MakeFlow = Callable[..., Flow]
 JOINING = CONTRACT.replace("[limits]", '[context.other]\nstream = "{name}x"\non = {{ "/id" = "/id" }}\n[limits]')
 
 
-def passed(flow: Flow, run_name: str = "r1", events: int = 5) -> close.Stored:
+def passed(flow: Flow, run_name: str = "r1", events: int = 5) -> close.StoredVerdict:
     """A run of a few events, carried through to its PASS."""
     flow.open(run_name)
     flow.produce([thing(f"{run_name}-{n}") for n in range(events)])
@@ -376,7 +376,7 @@ def test_records_that_were_read_and_then_expired_do_not_block(flow: Flow) -> Non
 # ---- by itself ------------------------------------------------------------------------------------------------------
 
 
-def mine(flow: Flow, stored: list[close.Stored]) -> list[close.Stored]:
+def mine(flow: Flow, stored: list[close.StoredVerdict]) -> list[close.StoredVerdict]:
     return [found for found in stored if found.name.startswith(flow.name)]
 
 

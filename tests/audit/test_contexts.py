@@ -12,7 +12,7 @@ from audit.close import judge, store, window_of
 from audit.core import checks as c
 from audit.core import verdict as v
 from audit.enforce import decide_gate, enforce_due
-from ingest.db import Refused, write
+from ingest.db import ConstraintViolated, write
 from ingest.windows import raise_revisions
 from tests.flow import test_projections as p
 from tests.flow.world import Flow
@@ -130,7 +130,7 @@ def test_no_lease_is_longer_than_its_context_stands(weather: Flow, flights: Flow
     extend = "UPDATE gate_open SET open_until = open_until + interval '1 s' WHERE win = %s"
     before = gate_of(flights)
     lapses(weather)
-    with pytest.raises(Refused) as refused, write() as cur:
+    with pytest.raises(ConstraintViolated) as refused, write() as cur:
         cur.execute(extend, (before.win,))
     assert refused.value.constraint == "gate_follows_context"
     assert gate_of(flights).open_until == before.open_until
@@ -140,7 +140,7 @@ def test_no_lease_is_longer_than_its_context_stands(weather: Flow, flights: Flow
             (window_of(weather.name, "r1"),),
         )
     assert f"the gate of {weather.name}/r1#1 is shut: for a test" == gate_of(flights).shut_why
-    with pytest.raises(Refused) as refused, write() as cur:
+    with pytest.raises(ConstraintViolated) as refused, write() as cur:
         cur.execute(extend.replace("SET", "SET shut_why = NULL,"), (before.win,))
     assert refused.value.constraint == "gate_stays_shut"
 

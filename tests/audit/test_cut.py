@@ -14,7 +14,7 @@ from audit.core.diagnosis import left_behind
 from audit.cut import TotalsStand, cut_run, declare_totals
 from audit.fsck import fsck
 from ingest.auditlog import record_act
-from ingest.db import Cursor, Refused, write
+from ingest.db import ConstraintViolated, Cursor, write
 from tests.flow.strangers import strangers_transaction
 from tests.flow.world import Flow, thing
 
@@ -103,7 +103,7 @@ def test_after_the_cut_totals_stand(flow: Flow) -> None:
 def test_the_database_refuses_a_total_after_the_cut(flow: Flow) -> None:
     opened = flow.open()
     flow.cut()
-    with pytest.raises(Refused) as refused, write() as cur:
+    with pytest.raises(ConstraintViolated) as refused, write() as cur:
         cur.execute(
             "INSERT INTO control_total (win, event_class, declared, declared_by) VALUES (%s, 'thing', 1, 'ana')",
             (opened.win,),

@@ -18,7 +18,7 @@ from audit.partitions import notice_partitions
 from ingest.core.errors import BrokerError
 from ingest.kafka import BusMessage, PlainProducer
 from ingest.retire import retire_replaced
-from ingest.streams import compiled
+from ingest.streams import compiled_contract
 from ingest.worker import work
 from tests.audit.test_close import grow, passed, states
 from tests.flow.world import Flow, thing
@@ -69,7 +69,7 @@ def test_opening_waits_for_a_measurement_and_refuses_without(
     """What was not measured is no basis: a later change could not be told from none."""
     real, asked = capture.capture, [0]
 
-    def silent(*args: Any, **more: Any) -> capture.Captured:
+    def silent(*args: Any, **more: Any) -> capture.Capture:
         captured = real(*args, **more)
         asked[0] += 1
         return captured if asked[0] > answers_at else without(captured, lacks)
@@ -87,7 +87,7 @@ def test_opening_waits_for_a_measurement_and_refuses_without(
     assert basis.facts["broker"]["bus"]["posture"]["cleanup.policy"] == "delete"
 
 
-def without(captured: capture.Captured, lacks: str) -> capture.Captured:
+def without(captured: capture.Capture, lacks: str) -> capture.Capture:
     assert captured.broker is not None and captured.broker.value.inbox is not None
     inbox = captured.broker.value.inbox
     if lacks == "posture":
@@ -138,7 +138,7 @@ def test_a_topic_that_promises_more_is_a_generation_and_one_that_promises_less_t
 
 def contract_of(flow: Flow) -> Any:
     where = "SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s ORDER BY 1"
-    return compiled(flow.rows(where)[-1].id).contract
+    return compiled_contract(flow.rows(where)[-1].id).contract
 
 
 # ---- partitions and log starts --------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from audit.forget import Forgotten, forget
-from ingest.db import Refused, read, write
+from audit.forget import ForgottenRows, forget
+from ingest.db import ConstraintViolated, read, write
 from tests.database.test_refusals import as_role, refusal
 from tests.flow.world import Flow, thing
 
@@ -43,12 +43,12 @@ def test_old_answers_of_the_gate_go_and_others_stay(live: object, settings: Any)
     assert left(stream) == 2
     settings.PASSGATE_KEEP_GATE_DECISIONS_DAYS = 0
     settings.PASSGATE_KEEP_FOREIGN_BYTES_DAYS = 0
-    assert forget() == Forgotten(0, 0)
+    assert forget() == ForgottenRows(0, 0)
 
 
 def test_nothing_younger_than_a_week_is_forgotten_whoever_asks(live: object, settings: Any) -> None:
     settings.PASSGATE_KEEP_GATE_DECISIONS_DAYS = 1
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConstraintViolated) as refused:
         forget()
     assert refused.value.constraint == "retention_at_least_a_week"
 

@@ -13,8 +13,8 @@ from audit.close import window_of
 from audit.core import checks as c
 from audit.core import verdict as v
 from ingest.core.errors import BrokerError
-from ingest.db import Refused, write
-from ingest.kafka import BusMessage, Chunk, PartitionReader, TransactionalProducer
+from ingest.db import ConstraintViolated, write
+from ingest.kafka import BusMessage, FetchResult, PartitionReader, TransactionalProducer
 from tests.flow.inbox import hide
 from tests.flow.world import Flow, thing
 
@@ -47,7 +47,7 @@ def test_a_forged_proof_fails_the_window(hidden: Flow) -> None:
 
 
 def test_the_connection_that_claimed_cannot_prove(hidden: Flow) -> None:
-    with pytest.raises(Refused, match="does not prove"), write() as cur:
+    with pytest.raises(ConstraintViolated, match="does not prove"), write() as cur:
         cur.execute(FORGED, (hidden.sources("inbox")[0],))
 
 
@@ -95,7 +95,7 @@ def test_a_second_reader_that_breaks_off_neither_proves_nor_refutes(
     """What it was given before belongs to a read that nobody believes."""
     real = PartitionReader.read
 
-    def broken(reader: PartitionReader, *most: Any) -> dict[Any, Chunk]:
+    def broken(reader: PartitionReader, *most: Any) -> dict[Any, FetchResult]:
         chunks = real(reader, *most)
         for chunk in chunks.values():
             chunk.fault = BrokerError(found="it broke off")

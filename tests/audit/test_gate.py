@@ -16,7 +16,7 @@ from audit.close import close_run
 from audit.core.gate import Code
 from audit.enforce import decide_gate, enforce_due
 from audit.fsck import fsck
-from ingest.db import Refused, write
+from ingest.db import ConstraintViolated, write
 from tests.audit.test_close import passed
 from tests.audit.test_fsck import cheat
 from tests.flow.world import Flow, thing
@@ -38,7 +38,7 @@ def due_now(flow: Flow) -> None:
         )
 
 
-def enforced(flow: Flow) -> enforce.Enforced:
+def enforced(flow: Flow) -> enforce.GateCheck:
     due_now(flow)
     win = gate_row(flow).win
     return next(found for found in enforce_due() if found.win == win)
@@ -90,7 +90,7 @@ def test_the_database_writes_no_lease_without_a_pass(flow: Flow) -> None:
     flow.cut()
     flow.work()
     blocked = flow.judge()
-    with pytest.raises(Refused) as refused, write() as cur:
+    with pytest.raises(ConstraintViolated) as refused, write() as cur:
         cur.execute(
             "INSERT INTO gate_open (win, verdict_id, open_until) VALUES (%s, %s, clock_timestamp() + interval '1 h')",
             (flow.rows("SELECT win FROM verdict WHERE id = %(id)s", id=blocked.id)[0].win, blocked.id),

@@ -19,7 +19,7 @@ from audit.close import AnotherCloser, judge, store, window_of
 from audit.core import gate as core
 from audit.core.gate import Code
 from audit.enforce import decide_gate
-from ingest.db import Refused, read, write
+from ingest.db import ConstraintViolated, read, write
 from ingest.kafka import Admin, BusMessage, PlainProducer
 from stack import Stack
 from tests.audit.test_close import passed
@@ -244,7 +244,7 @@ def test_a_contradiction_shuts_rows_and_http_in_its_own_transaction(weather: Flo
 def due_now_is_refused(flow: Flow) -> None:
     """Nobody takes the reason away again, or extends."""
     for what in ("shut_why = NULL", "open_until = clock_timestamp() + interval '20 s', shut_why = NULL"):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ConstraintViolated) as refused:
             _set(flow, what)
         assert refused.value.constraint == "gate_stays_shut"
 
@@ -384,7 +384,7 @@ def test_a_lease_lasts_no_longer_than_its_contexts(weather: Flow, flights: Flow)
     until = gate_row(flights).open_until
     assert enforced_alone(flights) == "unmeasured"
     assert gate_row(flights).open_until == until
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConstraintViolated) as refused:
         _set(flights, "open_until = clock_timestamp() + interval '20 s'")
     assert refused.value.constraint == "gate_follows_context"
     for flow in (weather, flights):
@@ -564,7 +564,7 @@ _ROW = "INSERT INTO truth.weather (win, identity, origin) VALUES (%s, %s, 'EWR')
 def test_no_row_comes_into_a_table_once_its_gate_has_been_open(weather: Flow) -> None:
     win = window_of(weather.name, "r1")
     for _ in range(2):  # open, and shut
-        with pytest.raises(Refused) as refused, write() as cur:
+        with pytest.raises(ConstraintViolated) as refused, write() as cur:
             cur.execute(_ROW, (win, uuid.uuid4().bytes))
         assert refused.value.constraint == "truth_comes_before_its_gate"
         _set(weather, "shut_why = 'by a test', open_until = checked_at")

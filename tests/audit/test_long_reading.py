@@ -49,7 +49,7 @@ def cut_window(make_flow: MakeFlow, values: list[bytes]) -> Flow:
 def slow(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
     """Reading the ledger takes longer than that; what is in the list happens meanwhile, once."""
     meanwhile: list[Callable[[], Any]] = []
-    application = measure._Reading._application
+    application = measure._WindowReading._application
 
     def slowly(self: Any) -> Any:
         self._cur.execute("SELECT pg_sleep(%s)", (READING,))
@@ -58,7 +58,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
             assert not isinstance(said, Exception), said
         return application(self)
 
-    monkeypatch.setattr(measure._Reading, "_application", slowly)
+    monkeypatch.setattr(measure._WindowReading, "_application", slowly)
     return meanwhile
 
 
@@ -75,9 +75,9 @@ def test_kafka_must_answer_again_after_a_long_reading(
     """S10: an answer from before the reading is too old by then."""
     asked, capture = [], look.capture
 
-    def once(*args: Any, **more: Any) -> look.Captured:
+    def once(*args: Any, **more: Any) -> look.Capture:
         asked.append(args)
-        return capture(*args, **more) if len(asked) == 1 else look.Captured(why="away")
+        return capture(*args, **more) if len(asked) == 1 else look.Capture(why="away")
 
     judge(window_of(flow.name, "r1"))  # the bus's end is known from here on
     asked.clear()
@@ -166,7 +166,7 @@ def test_a_large_blocked_window_passes_once_kafka_is_back(flow: Flow, monkeypatc
     monkeypatch.setattr(close, "LONG", 0.0)
     judge(window_of(flow.name, "r1"))
     with monkeypatch.context() as away:
-        away.setattr(look, "capture", lambda *_, **__: look.Captured(why="away"))
+        away.setattr(look, "capture", lambda *_, **__: look.Capture(why="away"))
         assert [found.verdict.state for found in mine(flow, close_due())] == [v.State.BLOCKED]
     for pause in close._pauses.values():
         pause.until = pause.rests = 0.0

@@ -41,13 +41,13 @@ def test_s12_two_close_one_run_at_once(flow: Flow, monkeypatch: pytest.MonkeyPat
     close.judge(close.window_of(flow.name, "r1"))  # the bus's end is known from here on
     barrier, store = threading.Barrier(2), close.store
 
-    def held(judged: close.Judged, actor: str) -> close.Stored:
+    def held(judged: close.Judgement, actor: str) -> close.StoredVerdict:
         barrier.wait(30)
         return store(judged, actor)
 
     monkeypatch.setattr(close, "store", held)
     said = both(lambda: close_run(flow.name, "r1", "ana"), lambda: close_run(flow.name, "r1", "ben"))
-    won = [answer for answer in said if isinstance(answer, close.Stored)]
+    won = [answer for answer in said if isinstance(answer, close.StoredVerdict)]
     lost = [answer for answer in said if isinstance(answer, AnotherCloser)]
     assert (len(won), len(lost)) == (1, 1)
     assert lost[0].verdict == won[0].number == 1

@@ -92,9 +92,9 @@ def test_facts_too_old_are_measured_again_where_it_waits(
 ) -> None:
     """It was stopped for longer than a sample may be old."""
     cut_window(flow, thing(1))
-    stopped: list[close.Judged] = []
+    stopped: list[close.Judgement] = []
 
-    def late(judged: close.Judged, actor: str) -> close.Stored:
+    def late(judged: close.Judgement, actor: str) -> close.StoredVerdict:
         if not stopped:
             stopped.append(judged)
             raise FactsTooOld(expected="facts at most 30 s old", found="40 s")

@@ -16,7 +16,7 @@ import pytest
 
 from trials.bench.ground import PREFIX, Ground, MeasureFailed, forget_the_dead
 from trials.bench.long import note_verdict
-from trials.bench.notebook import Asked, Notebook
+from trials.bench.notebook import BenchOptions, Notebook
 from trials.bench.streams import wait_until
 from trials.bench.workers import WorkerDied, Workers
 
@@ -97,7 +97,7 @@ def test_what_a_killed_benchmark_left_is_removed_and_nothing_else(
 
 
 def test_a_verdict_that_is_no_pass_says_why() -> None:
-    book = Notebook(Asked(), None, lambda text: None)
+    book = Notebook(BenchOptions(), None, lambda text: None)
     blocked = {"COVERAGE": "Kafka was not measured for 40 s"}
     note_verdict(book, {"verdict": "BLOCKED", "seconds": 33.0, "not_holding": blocked}, "j10")
     assert book.rounds == {}

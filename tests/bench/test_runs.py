@@ -9,7 +9,7 @@ import pytest
 
 from trials.bench.ground import Ground
 from trials.bench.measures import BY_KEY
-from trials.bench.notebook import Asked, Say
+from trials.bench.notebook import BenchOptions, Say
 from trials.bench.run import run
 
 EVENTS = 2_000
@@ -29,7 +29,7 @@ def document(own_services: None, tmp_path_factory: pytest.TempPathFactory) -> di
     out = tmp_path_factory.mktemp("bench") / "out.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("trials.bench.run.Ground", Noted)
-        made = run(Asked(EVENTS, rounds=1, long=4 * EVENTS, apart=False), out, lambda text: None)
+        made = run(BenchOptions(EVENTS, rounds=1, long=4 * EVENTS, apart=False), out, lambda text: None)
     assert out.stat().st_size > 0
     assert [folder for folder in folders if folder.exists()] == [], "what was measured is removed"
     return made

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trials.bench.events import Recipe, Sent, make
+from trials.bench.events import Recipe, RecipeOutput, make
 from trials.bench.measures import TARGETS, judged, lines
 from trials.bench.report import BEGIN, END, insert, markdown
 from trials.bench.run import letters
@@ -75,7 +75,7 @@ def test_the_readme_gets_the_table_between_its_marks(tmp_path: Path) -> None:
 
 
 def test_the_events_are_what_they_say() -> None:
-    sent = Sent()
+    sent = RecipeOutput()
     records = list(make(Recipe(20_000), sent))
     assert records == list(make(Recipe(20_000)))
     assert sent.records == 20_000 == sent.events + sent.duplicates + sent.mismatches

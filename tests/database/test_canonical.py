@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from ingest.db import Refused, read
+from ingest.db import ConstraintViolated, read
 
 #: What jsonb takes: no NUL, and no half of a surrogate pair.
 TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
@@ -47,6 +47,6 @@ def test_members_are_ordered_by_utf16_and_not_by_code_point(live: object) -> Non
 
 @pytest.mark.parametrize("number", [1.5, 2**53, -(2**53), 1e300])
 def test_numbers_that_no_body_has_are_refused(live: object, number: float) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConstraintViolated) as refused:
         in_sql({"n": number})
     assert refused.value.constraint == "verdict_digest"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from ingest.db import DatabaseGone, Refused, looked_up, read, write
+from ingest.db import ConstraintViolated, DatabaseGone, fetch_pipelined, read, write
 from stack import Stack
 
 MANY = "SELECT n, repeat('x', 100) AS x FROM generate_series(1, %(n)s) AS n"
@@ -39,7 +39,7 @@ def stack(live: Stack) -> Iterator[None]:
 def test_work_goes_on_while_the_server_looks_and_ends_with_it() -> None:
     beside = Beside(1_000_000)
     with write() as cur:
-        rows = looked_up(cur, "SELECT 7 AS n FROM pg_sleep(0.3)", {}, beside)
+        rows = fetch_pipelined(cur, "SELECT 7 AS n FROM pg_sleep(0.3)", {}, beside)
         assert [row.n for row in rows] == [7]
         assert beside.done > 20
         assert cur.execute("SELECT 8 AS n").fetchone().n == 8  # type: ignore[union-attr]
@@ -48,7 +48,7 @@ def test_work_goes_on_while_the_server_looks_and_ends_with_it() -> None:
 def test_what_is_there_to_do_ends_first() -> None:
     beside = Beside(3)
     with write() as cur:
-        rows = looked_up(cur, "SELECT 7 AS n FROM pg_sleep(0.3)", {}, beside)
+        rows = fetch_pipelined(cur, "SELECT 7 AS n FROM pg_sleep(0.3)", {}, beside)
     assert (len(rows), beside.done, beside.asked) == (1, 3, 4)  # asked no more than once in vain: it does not spin
 
 
@@ -56,14 +56,14 @@ def test_what_is_there_to_do_ends_first() -> None:
 def test_rows_are_the_same(size: int) -> None:
     """Ten megabytes do not fit what lies between: the server stops sending until they are fetched."""
     with read() as cur:
-        assert looked_up(cur, MANY, {"n": size}, Beside(50)) == looked_up(cur, MANY, {"n": size})
+        assert fetch_pipelined(cur, MANY, {"n": size}, Beside(50)) == fetch_pipelined(cur, MANY, {"n": size})
 
 
 def test_an_error_is_its_own_and_the_connection_goes_on() -> None:
-    with pytest.raises((psycopg.errors.DivisionByZero, Refused), match="division by zero"), write() as cur:
-        looked_up(cur, "SELECT 1 / (%(n)s - 1) FROM pg_sleep(0.1)", {"n": 1}, Beside(5))
+    with pytest.raises((psycopg.errors.DivisionByZero, ConstraintViolated), match="division by zero"), write() as cur:
+        fetch_pipelined(cur, "SELECT 1 / (%(n)s - 1) FROM pg_sleep(0.1)", {"n": 1}, Beside(5))
     with write() as cur:
-        assert looked_up(cur, "SELECT 9 AS n", {}, Beside(1))[0].n == 9
+        assert fetch_pipelined(cur, "SELECT 9 AS n", {}, Beside(1))[0].n == 9
 
 
 def test_what_the_work_raises_passes_and_the_connection_goes_on() -> None:
@@ -71,9 +71,9 @@ def test_what_the_work_raises_passes_and_the_connection_goes_on() -> None:
         raise ValueError("a part of it broke")
 
     with pytest.raises(ValueError, match="a part of it broke"), write() as cur:
-        looked_up(cur, "SELECT 7 AS n FROM pg_sleep(0.1)", {}, breaks)
+        fetch_pipelined(cur, "SELECT 7 AS n FROM pg_sleep(0.1)", {}, breaks)
     with read() as cur:
-        assert looked_up(cur, "SELECT 9 AS n", {}, Beside(1))[0].n == 9
+        assert fetch_pipelined(cur, "SELECT 9 AS n", {}, Beside(1))[0].n == 9
 
 
 def test_a_connection_that_ends_meanwhile_is_the_database_gone(live: Stack) -> None:
@@ -85,6 +85,6 @@ def test_a_connection_that_ends_meanwhile_is_the_database_gone(live: Stack) -> N
 
     with pytest.raises(DatabaseGone), write() as cur:
         pid = cur.connection.info.backend_pid
-        looked_up(cur, "SELECT 7 AS n FROM pg_sleep(20)", {}, ended)
+        fetch_pipelined(cur, "SELECT 7 AS n FROM pg_sleep(20)", {}, ended)
     with read() as cur:
-        assert looked_up(cur, "SELECT 9 AS n", {}, Beside(1))[0].n == 9
+        assert fetch_pipelined(cur, "SELECT 9 AS n", {}, Beside(1))[0].n == 9

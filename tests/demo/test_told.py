@@ -8,7 +8,7 @@ from ingest.core.reason import Decision, Reason
 from trials.demo.faults import Outgoing
 from trials.demo.story import Joins, Plan
 from trials.demo.summary import RunCounts, compare, lines
-from trials.demo.told import Told
+from trials.demo.told import Expectations
 
 PLAN = Plan(
     "flights",
@@ -29,8 +29,8 @@ COUNTS = RunCounts(
 )  # fmt: skip
 
 
-def told(counts: RunCounts) -> Told:
-    found = Told()
+def told(counts: RunCounts) -> Expectations:
+    found = Expectations()
     compare([counts], {PLAN.name: PLAN}, {PLAN.name: JOINS}, found)
     return found
 
@@ -41,7 +41,7 @@ def test_all_as_told() -> None:
 
 
 def test_nothing_told_is_not_success() -> None:
-    assert Told().exit_code == 1
+    assert Expectations().exit_code == 1
 
 
 def test_each_count_is_held_against_the_plan() -> None:
@@ -58,7 +58,7 @@ def test_what_is_still_blocked_need_not_be_published() -> None:
 
 
 def test_a_point_says_what_differs() -> None:
-    found = Told()
+    found = Expectations()
     assert not found.point("rows", 27_004, 0)
     assert str(found.differences[0]) == "rows: 27,004 was told, 0 was found"
 

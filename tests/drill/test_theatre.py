@@ -10,7 +10,7 @@ import pytest
 from trials.demo.telling import Teller
 from trials.drill import theatre
 from trials.drill.faults import Fault
-from trials.drill.judgement import Expected, Seen, Wrong, exit_code
+from trials.drill.judgement import Expectation, Observation, ProblemKind, exit_code
 from trials.drill.play import DrillFailed, Ground
 
 IDS = frozenset({"1"})
@@ -23,10 +23,10 @@ class Acted:
         self.ground, self.name = ground, name
         self.stuck = name == "stuck"
 
-    def conclude(self, expected: Expected, injected: str) -> Seen:
+    def conclude(self, expected: Expectation, injected: str) -> Observation:
         if self.stuck:
             raise DrillFailed(expected="the run to be cut", found="no answer")
-        return Seen(
+        return Observation(
             self.name, injected, IDS, {"1": 2 if self.name == "doubling" else 1}, strange=0, effects=1,
             verdicts=("PASS",), sentence="PASS", open_after=True,
         )  # fmt: skip
@@ -36,14 +36,14 @@ class Acted:
     ("names", "code", "wrong"),
     [
         (["good", "good-too"], 0, []),
-        (["good", "doubling"], 1, [Wrong.DOUBLED]),
-        (["stuck", "good"], 1, [Wrong.NOT_PLAYED]),
-        (["missed", "good"], 1, [Wrong.NOT_PLAYED]),
+        (["good", "doubling"], 1, [ProblemKind.DOUBLED]),
+        (["stuck", "good"], 1, [ProblemKind.NOT_PLAYED]),
+        (["missed", "good"], 1, [ProblemKind.NOT_PLAYED]),
     ],
 )
 @pytest.mark.parametrize("waits", [False, True])
 def test_all_are_played_and_any_problem_is_exit_code_1(
-    monkeypatch: pytest.MonkeyPatch, names: list[str], code: int, wrong: list[Wrong], waits: bool
+    monkeypatch: pytest.MonkeyPatch, names: list[str], code: int, wrong: list[ProblemKind], waits: bool
 ) -> None:
     monkeypatch.setattr(theatre, "Stage", Acted)
     ground: Any = Ground(None, None, Teller(io.StringIO()))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from console.environment import Reading, faults, table, unknown
+from console.environment import ReadEnvironment, faults, table, unknown
 from console.environment.table import ALL, KAFKA_PREFIX, OWN
 
 SECRET = "geheim"  # noqa: S105 - it must never be said
@@ -110,7 +110,7 @@ NEEDS_A_FOLDER = {"PASSGATE_KAFKA_HOME", "PASSGATE_DATA"}
 def test_what_a_setting_takes(name: str, text: str) -> None:
     value = GOOD[name][text]
     assert faults({name: text}) == []
-    assert Reading({name: text})(table.SETTINGS[name]) == (text if value == "same" else value)
+    assert ReadEnvironment({name: text})(table.SETTINGS[name]) == (text if value == "same" else value)
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in BAD for text in BAD[name]])
@@ -131,7 +131,7 @@ def test_every_setting_is_tried_with_a_wrong_text_and_a_right_one() -> None:
 def test_a_folder_need_not_be_there_yet(name: str, tmp_path: Any) -> None:
     for folder in (tmp_path, tmp_path / "later"):
         assert faults({name: str(folder)}) == []
-        assert Reading({name: str(folder)}).given(table.SETTINGS[name]) == folder
+        assert ReadEnvironment({name: str(folder)}).given(table.SETTINGS[name]) == folder
 
 
 def test_every_default_has_its_form() -> None:
@@ -142,21 +142,21 @@ def test_every_default_has_its_form() -> None:
 
 @pytest.mark.parametrize("text", ["", "  "])
 def test_an_empty_text_is_a_setting_that_is_not_set(text: str) -> None:
-    assert Reading({"PASSGATE_LANE_SLOTS": text})(table.LANE_SLOTS) == 2
+    assert ReadEnvironment({"PASSGATE_LANE_SLOTS": text})(table.LANE_SLOTS) == 2
     assert faults(dict.fromkeys(table.SETTINGS, text)) == []
 
 
 def test_a_text_that_cannot_be_read_leaves_the_default_and_a_fault() -> None:
     environment = {"PASSGATE_LANE_SLOTS": "abc", "PASSGATE_OWNER_URL": "x"}
-    assert Reading(environment)(table.LANE_SLOTS) == 2
-    assert Reading(environment).given(table.OWNER_URL) is None
+    assert ReadEnvironment(environment)(table.LANE_SLOTS) == 2
+    assert ReadEnvironment(environment).given(table.OWNER_URL) is None
     assert [fault.key for fault in faults(environment)] == ["PASSGATE_OWNER_URL", "PASSGATE_LANE_SLOTS"]
 
 
 def test_a_setting_of_the_kafka_client_is_on_the_list() -> None:
     good = {KAFKA_PREFIX + "SASL_PASSWORD": SECRET, KAFKA_PREFIX + "SECURITY_PROTOCOL": "SASL_SSL"}
     assert faults(good) == []
-    assert Reading(good).kafka() == {"sasl.password": SECRET, "security.protocol": "SASL_SSL"}
+    assert ReadEnvironment(good).kafka() == {"sasl.password": SECRET, "security.protocol": "SASL_SSL"}
 
 
 @pytest.mark.parametrize(

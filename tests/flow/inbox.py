@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingest.admit import AdmissionLane
-from ingest.kafka import Chunk, GapClaim
+from ingest.kafka import FetchResult, GapClaim
 from tests.flow.world import Flow
 
 
@@ -15,7 +15,7 @@ def hide(patched: pytest.MonkeyPatch, flow: Flow, offset: int) -> None:
     """The lanes of this process claim a hole where the record at `offset` is."""
     real = AdmissionLane._read
 
-    def lying(lane: AdmissionLane, *most: Any) -> Chunk | None:
+    def lying(lane: AdmissionLane, *most: Any) -> FetchResult | None:
         chunk = real(lane, *most)
         if chunk is not None and lane.source.topic == flow.inbox:
             hidden = [r for r in chunk.records if r.offset == offset]

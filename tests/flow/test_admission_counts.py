@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ingest.admit import admit
-from ingest.core.batching import Poll
+from ingest.core.batching import OffsetRange
 from ingest.core.ledger_rows import ROWS
 from ingest.kafka import Record
 from ingest.lanes import lease as leases
@@ -51,7 +51,7 @@ def admitted(flow: Flow, values: Sequence[bytes], told: Counter[str]) -> Counter
     assert lease is not None
     binding = bindings("admission", [source])[source]
     records = [Record(offset, 0, b"k", value, None, None) for offset, value in zip(offsets, values, strict=True)]
-    poll = Poll(lease.next_offset, offsets[-1] + 1, 0, records, ())
+    poll = OffsetRange(lease.next_offset, offsets[-1] + 1, 0, records, ())
     told.clear()
     done = admit(Source.objects.get(id=source), lease, binding, poll)
     took = Counter(told)

@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.admit import AdmissionLane
-from ingest.admit.read_ahead import STEP_RECORDS, Ahead
+from ingest.admit.read_ahead import STEP_RECORDS, ReadAhead
 from ingest.core.batching import PollSkip, joined, next_batch, split, weight
 from ingest.core.contract import parse_contract
 from ingest.core.decide import arrive
 from ingest.core.errors import BrokerError
-from ingest.core.lane import GATHER_SECONDS, Meanwhile, Step
+from ingest.core.lane import GATHER_SECONDS, BackgroundWork, Step
 from ingest.core.lease import Lease
 from ingest.core.record import Parser
-from ingest.kafka import BrokerUnavailable, Chunk, GapClaim, LogTruncated, Record
-from ingest.lanes.record_buffer import Gathering
-from ingest.streams import Loaded
-from ingest.worker import Held, Worker
+from ingest.kafka import BrokerUnavailable, FetchResult, GapClaim, LogTruncated, Record
+from ingest.lanes.record_buffer import RecordBuffer
+from ingest.streams import CompiledContract
+from ingest.worker import HeldLane, Worker
 
 TEXT = b"""
 contract = 1
@@ -42,9 +42,9 @@ id = ["/id"]
 """
 
 
-def loaded() -> Loaded:
+def loaded() -> CompiledContract:
     contract = parse_contract(TEXT, "ahead.toml", lambda name: b"", frozenset())
-    return Loaded(1, 1, 1, b"", contract, Parser(contract), {"thing": 1})
+    return CompiledContract(1, 1, 1, b"", contract, Parser(contract), {"thing": 1})
 
 
 def record(offset: int) -> Record:
@@ -61,13 +61,13 @@ class Log:
         self.raises = raises
         self.at = 0
 
-    def read(self, most: int, wait: float, room: int) -> Chunk | None:
+    def read(self, most: int, wait: float, room: int) -> FetchResult | None:
         some = self.records[self.at : self.at + min(most, self.turn)]
         if not some and self.then is not None and self.raises:
             raise self.then
         end = self.at + len(some)
         fault = self.then if end == len(self.records) and not self.raises else None
-        chunk = Chunk(self.at, end, 0, some, at_end=end == len(self.records), fault=fault)
+        chunk = FetchResult(self.at, end, 0, some, at_end=end == len(self.records), fault=fault)
         chunk.size = sum(map(weight, some))
         self.at = end
         return chunk
@@ -75,7 +75,7 @@ class Log:
 
 def admitted(log: Log, run_of: Sequence[str], refuse: Sequence[bool] = (), most: int = 1000) -> list[tuple[str, int]]:
     """(run, offset) of every arrival in the order of admission; each is checked against one made at once."""
-    contract, ahead, found = loaded(), Ahead(0, 0, log.read), []
+    contract, ahead, found = loaded(), ReadAhead(0, 0, log.read), []
     runs, refusals = iter(run_of), iter(refuse)
     while True:
         ahead.fill(5.0, most, 1_000_000)
@@ -84,7 +84,7 @@ def admitted(log: Log, run_of: Sequence[str], refuse: Sequence[bool] = (), most:
         run = next(runs, run_of[-1])
         batch, arrivals = ahead.take(contract, run, None, most, 1_000_000)
         for _ in range(30):
-            ahead.go_on()
+            ahead.prefetch()
         values = [r.value for r in batch.records]
         parsed = [contract.parser.parse(r.value, r.key, r.headers) for r in batch.records]
         assert arrivals == arrive("ahead", run, [r.offset for r in batch.records], values, parsed)
@@ -112,17 +112,17 @@ def test_what_was_understood_for_one_run_is_made_again_for_the_next() -> None:
 def test_the_next_batch_is_there_when_its_turn_comes() -> None:
     """A count that guards speed: while one batch is stored the next is read and understood."""
     contract, log = loaded(), Log(10_000, 2_000)
-    ahead = Ahead(0, 0, log.read)
+    ahead = ReadAhead(0, 0, log.read)
     ahead.fill(0.0, 2_000, 1_000_000)
     ahead.take(contract, "r", None, 2_000, 1_000_000)
     for _ in range(1 + 2_000 // STEP_RECORDS):
-        ahead.go_on()
+        ahead.prefetch()
     parser, contract.__dict__["parser"] = contract.parser, None  # whoever parses now fails
     batch, arrivals = ahead.take(contract, "r", None, 2_000, 1_000_000)
     assert len(batch.records) == len(arrivals) == 2_000
     contract.__dict__["parser"] = parser
     for _ in range(100):
-        ahead.go_on()
+        ahead.prefetch()
     assert len(ahead.pending.records) <= 2 * 2_000  # never more than a batch ahead, and a read
 
 
@@ -131,11 +131,11 @@ class Storing:
 
     def __init__(self, records: int) -> None:
         self.contract = loaded()
-        self.ahead = Ahead(0, 0, Log(records, 1_000).read)
-        self.go_on, self.has_batch = self.ahead.go_on, self.ahead.has_batch
+        self.ahead = ReadAhead(0, 0, Log(records, 1_000).read)
+        self.prefetch, self.is_prefetched = self.ahead.prefetch, self.ahead.is_prefetched
         self.done = 0
 
-    def step(self, max_wait: float, meanwhile: Meanwhile) -> Step:
+    def step(self, max_wait: float, meanwhile: BackgroundWork) -> Step:
         self.ahead.fill(0.0, 1_000, 1_000_000)
         if not self.ahead.pending.records:
             return Step(0, idle=True)
@@ -150,7 +150,7 @@ def holding(*lanes: Storing) -> Worker:
     worker = Worker(Mock(), {}, Mock())
     for number, lane in enumerate(lanes):
         lease = Lease("admission", number, 1, "me", 1, 0, None)
-        worker.held["admission", number] = Held(lease, lane, 0.0)  # type: ignore[arg-type]
+        worker.held["admission", number] = HeldLane(lease, lane, 0.0)  # type: ignore[arg-type]
     return worker
 
 
@@ -175,10 +175,10 @@ def test_a_batch_is_gone_when_it_is_admitted_and_what_is_gathered_when_its_lane_
     """Not some time later, when Python looks for cycles: five thousand records a lane is what a worker is made of."""
     contract, lane = loaded(), AdmissionLane.__new__(AdmissionLane)
     log = Log(2_000, 2_000)
-    lane._reader, lane.ahead = None, Ahead(0, 0, lambda *limits: log.read(*limits) if lane else None)
+    lane._reader, lane.ahead = None, ReadAhead(0, 0, lambda *limits: log.read(*limits) if lane else None)
     lane.ahead.fill(0.0, 2_000, 1_000_000)
     batch, arrivals = lane.ahead.take(contract, "r", None, 1_000, 1_000_000)
-    lane.ahead.go_on()
+    lane.ahead.prefetch()
     gc.disable()
     try:
         admitted = weakref.ref(batch)
@@ -197,21 +197,21 @@ def test_a_fault_met_ahead_waits_until_what_was_read_before_it_is_admitted(raise
     """Inside the transaction of an earlier batch it is nobody's business; it must not be forgotten either."""
     fault = BrokerUnavailable(found="nothing") if raises else LogTruncated(found="another log")
     contract, log = loaded(), Log(1_500, 500, fault, raises)
-    ahead, seen = Ahead(0, 0, log.read), 0
+    ahead, seen = ReadAhead(0, 0, log.read), 0
     with pytest.raises(type(fault)):
         while True:
             ahead.fill(0.0, 600, 1_000_000)
             batch, _ = ahead.take(contract, "r", None, 600, 1_000_000)
             seen += len(batch.records)
             for _ in range(30):
-                ahead.go_on()
+                ahead.prefetch()
     assert seen == 1_500
 
 
 @given(st.lists(st.integers(1, 400), max_size=30), st.data())
 def test_a_poll_that_was_cut_and_joined_weighs_what_its_records_weigh(sizes: list[int], data: st.DataObject) -> None:
     log = [Record(at, 0, b"k" * (size % 7), b"v" * size, None, None) for at, size in enumerate(sizes)]
-    chunk = Chunk(
+    chunk = FetchResult(
         0,
         len(log) + 2,
         0,
@@ -219,7 +219,7 @@ def test_a_poll_that_was_cut_and_joined_weighs_what_its_records_weigh(sizes: lis
         [GapClaim(len(log), len(log) + 2, 0, "read_committed", "AT_END")],
         size=sum(map(weight, log)),
     )
-    ahead = Ahead(0, 0, lambda most, wait, room: chunk)
+    ahead = ReadAhead(0, 0, lambda most, wait, room: chunk)
     ahead.fill(0.0, 1, 1)
     poll = ahead.pending
     low, high = split(poll, data.draw(st.integers(0, len(log) + 3)))
@@ -236,7 +236,7 @@ def test_a_batch_waits_for_more_only_while_more_is_coming(monkeypatch: pytest.Mo
     now = [100.0]
     monkeypatch.setattr("ingest.lanes.record_buffer.time.monotonic", lambda: now[0])
     log = Log(1_200, 500)
-    ahead = Ahead(0, 0, log.read)
+    ahead = ReadAhead(0, 0, log.read)
     ahead.fill(0.0, 1_000, 1_000_000)
     assert len(ahead.pending.records) == 500 and not ahead.is_ripe(1_000, 1_000_000)
     now[0] += 2 * GATHER_SECONDS
@@ -249,8 +249,8 @@ def test_a_batch_waits_for_more_only_while_more_is_coming(monkeypatch: pytest.Mo
 
 
 def test_a_read_that_skips_waits_until_what_came_before_is_durable() -> None:
-    chunks = iter([Chunk(0, 1, 0, [record(0)]), Chunk(5, 6, 0, [record(5)])])
-    lane = Gathering(0, 0, lambda most, wait, room: next(chunks))
+    chunks = iter([FetchResult(0, 1, 0, [record(0)]), FetchResult(5, 6, 0, [record(5)])])
+    lane = RecordBuffer(0, 0, lambda most, wait, room: next(chunks))
     lane.fill(0.0, 2, 1_000_000)
     lane.fill(0.0, 2, 1_000_000)
     assert [held.offset for held in lane.next_batch(None, 2, 1_000_000).records] == [0]
@@ -261,8 +261,8 @@ def test_a_read_that_skips_waits_until_what_came_before_is_durable() -> None:
 def test_offsets_without_records_are_taken_before_the_fault_behind_them() -> None:
     """Else a lane that meets both again and again never gets past the offsets."""
     gone = GapClaim(0, 7, 0, "read_committed", "markers")
-    chunks = iter([Chunk(0, 7, 0, [], [gone], fault=BrokerUnavailable(found="nothing"))])
-    lane = Gathering(0, 0, lambda most, wait, room: next(chunks))
+    chunks = iter([FetchResult(0, 7, 0, [], [gone], fault=BrokerUnavailable(found="nothing"))])
+    lane = RecordBuffer(0, 0, lambda most, wait, room: next(chunks))
     lane.fill(0.0, 2, 1_000_000)
     assert lane.is_ripe(2, 1_000_000) and lane.next_batch(None, 2, 1_000_000).end == 7
     with pytest.raises(BrokerUnavailable):

@@ -158,13 +158,13 @@ def test_a_fenced_lane_changes_nothing(flow: Flow) -> None:
 
 def test_a_read_that_skips_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     from ingest.consume.attempt_cache import AttemptCache
-    from ingest.core.batching import Poll, PollSkip
+    from ingest.core.batching import OffsetRange, PollSkip
 
     published(flow)
     source = Source.objects.get(id=flow.sources("bus")[0])
     lease = take("effects", source.id)
     assert lease is not None
-    for poll in (Poll(1, 2, 0, (), ()), Poll(0, 1, 0, (), ())):
+    for poll in (OffsetRange(1, 2, 0, (), ()), OffsetRange(0, 1, 0, (), ())):
         with pytest.raises(PollSkip):
             consume.consume(source, lease, "x", poll, AttemptCache())
     lease_runs_out(flow, "effects")
@@ -178,10 +178,10 @@ def test_effects_read_on_in_the_steps_of_other_lanes(flow: Flow, monkeypatch: py
     lease = take("effects", source)
     assert lease is not None
     lane = EffectsLane(lease, flow.cluster, flow.admin)
-    assert not lane.go_on()  # a consumer is made in its own step
+    assert not lane.prefetch()  # a consumer is made in its own step
     until(lambda: lane.step(0.5).records == 20)
-    until(lambda: lane.go_on() or lane.has_batch())
-    until(lambda: not lane.go_on() and lane.has_batch())
+    until(lambda: lane.prefetch() or lane.is_prefetched())
+    until(lambda: not lane.prefetch() and lane.is_prefetched())
     assert (len(lane.gathering.pending.records), lane.lease.next_offset, flow.count("effect")) == (20, 20, 20)
     with monkeypatch.context() as nothing_to_read:
         nothing_to_read.setattr(lane, "_read", None)

@@ -11,7 +11,7 @@ import pytest
 
 from ingest import worker as lane_worker
 from ingest.core.errors import BrokerError, PassgateError
-from ingest.core.lane import Meanwhile, Step
+from ingest.core.lane import BackgroundWork, Step
 from ingest.core.lease import Lease
 from ingest.lanes.lease import release, take
 from tests.flow.world import Flow, thing
@@ -97,7 +97,7 @@ def crowded(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]
 
 
 def _stepping(idle: bool) -> Mock:
-    def step(wait: float, meanwhile: Meanwhile) -> Step:
+    def step(wait: float, meanwhile: BackgroundWork) -> Step:
         time.sleep(0.05)
         return Step(0, idle=idle)
 

@@ -20,7 +20,7 @@ from rest_framework.test import APIClient
 from console.api import events
 from console.api.events import MOST_EVENTS
 from console.tokens import issue
-from ingest.admit import Crowded
+from ingest.admit import TooManyDisputed
 from ingest.admit import http as door
 from ingest.admit.http import DoorRecord, receive
 from ingest.db import DatabaseGone
@@ -105,7 +105,7 @@ def test_s24_no_2xx_when_the_database_is_gone(flow: Flow, client: APIClient, mon
     def gone(*_: object, **__: object) -> None:
         raise door_gone()
 
-    monkeypatch.setattr(door.Admission, "write_all", gone)
+    monkeypatch.setattr(door.AdmissionTransaction, "write_all", gone)
     answer = post(client, flow, array(thing(2)))
     assert answer.status_code == 503
     assert answer["Retry-After"]
@@ -159,7 +159,7 @@ class Waiting:
     def __init__(self, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
         self._flow = flow
         self._in, self._go = threading.Event(), threading.Event()
-        self._write_all = write_all = door.Admission.write_all
+        self._write_all = write_all = door.AdmissionTransaction.write_all
         self.fails: Callable[[list[bytes]], Exception | None] = lambda values: None
 
         def held(admission: Any, cur: Any, batch: int) -> Any:
@@ -171,7 +171,7 @@ class Waiting:
                 raise error
             return write_all(admission, cur, batch)
 
-        monkeypatch.setattr(door.Admission, "write_all", held)
+        monkeypatch.setattr(door.AdmissionTransaction, "write_all", held)
 
     def send(self, *requests: list[bytes]) -> list[Future[Any]]:
         """What came of each, and the receipts that another connection saw as soon as it was answered."""
@@ -245,7 +245,7 @@ def test_a_batch_of_requests_is_no_larger_than_one_of_records(
 def test_one_requests_trouble_is_not_that_of_those_beside_it(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     flow.open()
     waiting = Waiting(flow, monkeypatch)
-    waiting.fails = lambda values: Crowded(found="much") if thing(2) in values else None
+    waiting.fails = lambda values: TooManyDisputed(found="much") if thing(2) in values else None
     futures = waiting.send([thing(0)], [thing(1)], [thing(2)], [thing(3)])
     with pytest.raises(door.TooManyEvents):
         futures[2].result()
@@ -377,7 +377,7 @@ def test_after_a_lost_race_the_door_takes_turns_for_a_while(flow: Flow, monkeypa
     held: list[int] = []
     turns = {0: 1.0}  # of a run long ended
     monkeypatch.setattr(door, "_turns_until", turns)
-    write_all = door.Admission.write_all
+    write_all = door.AdmissionTransaction.write_all
 
     def loses_once(self: Any, cur: Any, batch: int) -> Any:
         held.append(cur.execute(_TURNS_HELD).fetchone().n)
@@ -385,7 +385,7 @@ def test_after_a_lost_race_the_door_takes_turns_for_a_while(flow: Flow, monkeypa
             raise psycopg.errors.UniqueViolation("another was first")
         return write_all(self, cur, batch)
 
-    monkeypatch.setattr(door.Admission, "write_all", loses_once)
+    monkeypatch.setattr(door.AdmissionTransaction, "write_all", loses_once)
     sent = [receive(flow.name, [DoorRecord(0, None, None, thing(n), None)]) for n in range(3)]
     assert held == [0, 0, 1, 1]  # the second request is admitted at its second try
     assert [r.outcomes[0].offset for r in sent] == [0, 1, 2]
@@ -405,13 +405,13 @@ def test_a_door_does_not_wait_long_for_one_that_stands_still(flow: Flow, monkeyp
     monkeypatch.setattr(door, "_left_until", {})
     monkeypatch.setattr(door, "TURN_SECONDS", 0.2)
     timeouts: list[str] = []
-    write_all = door.Admission.write_all
+    write_all = door.AdmissionTransaction.write_all
 
     def looking(self: Any, cur: Any, batch: int) -> Any:
         timeouts.append(cur.execute("SHOW lock_timeout").fetchone().lock_timeout)
         return write_all(self, cur, batch)
 
-    monkeypatch.setattr(door.Admission, "write_all", looking)
+    monkeypatch.setattr(door.AdmissionTransaction, "write_all", looking)
     frozen = connection.copy()
     with contextlib.closing(frozen):
         frozen.set_autocommit(False)

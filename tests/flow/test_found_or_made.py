@@ -14,7 +14,7 @@ from django.db import connection
 
 from ingest import streams
 from ingest.admit import lane as admit
-from ingest.db import Cursor, NeverThere, found_or_made, read, write
+from ingest.db import Cursor, NeverThere, find_or_insert, read, write
 from ingest.streams import ensure_classes, ensure_stream
 from ingest.windows import ensure_source
 from tests.flow.test_cloudevents import STRUCTURED, structured
@@ -138,9 +138,9 @@ def test_a_duplicate_names_the_class_another_process_met(make_flow: MakeFlow) ->
     flow.open()
     flow.produce([structured()] * 2, headers=STRUCTURED)
     flow.work("admission")
-    streams.compiled.cache_clear()
+    streams.compiled_contract.cache_clear()
     stored = flow.rows("SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s")
-    streams.compiled(
+    streams.compiled_contract(
         stored[0].id
     ).class_ids.clear()  # as a process has it that read the contract before the class was met
     flow.produce([structured()], headers=STRUCTURED)
@@ -161,4 +161,4 @@ def test_a_class_that_is_not_there_is_an_error(make_flow: MakeFlow, monkeypatch:
         ensure_classes(cur, stream, ["new"])
     with pytest.raises(NeverThere), read() as cur:
         nothing = "SELECT 1 WHERE false"
-        found_or_made(cur, nothing, nothing, {})
+        find_or_insert(cur, nothing, nothing, {})

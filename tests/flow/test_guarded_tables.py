@@ -12,7 +12,7 @@ import pytest
 from ingest.consume import lane as consume
 from ingest.core.errors import SettingsError
 from ingest.db import read
-from ingest.projections.base import TruthUnguarded, Unguarded, unguarded
+from ingest.projections.base import TruthUnguarded, UnguardedRelation, unguarded
 from stack import Stack
 from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow
@@ -36,7 +36,7 @@ def owner(live: Stack) -> Iterator[psycopg.Connection[Any]]:
             connection.execute(f"DROP TABLE {TABLE}")
 
 
-def faults(*tables: str) -> list[Unguarded]:
+def faults(*tables: str) -> list[UnguardedRelation]:
     with read() as cur:
         return unguarded(cur, tables or None)
 
@@ -67,18 +67,18 @@ def test_what_the_function_guards_is_guarded(owner: psycopg.Connection[Any]) -> 
 )  # fmt: skip
 def test_what_is_spoilt_is_named(owner: psycopg.Connection[Any], spoilt: str, fault: str) -> None:
     owner.execute(spoilt)
-    assert faults() == faults(TABLE, "truth.weather") == [Unguarded(TABLE, fault)]
+    assert faults() == faults(TABLE, "truth.weather") == [UnguardedRelation(TABLE, fault)]
 
 
 def test_views_and_what_is_not_there_are_named(owner: psycopg.Connection[Any]) -> None:
     owner.execute(f"CREATE VIEW truth.h_view AS SELECT * FROM {TABLE}")
     owner.execute(f"CREATE MATERIALIZED VIEW truth.h_kept AS SELECT * FROM {TABLE}")
     assert faults() == [
-        Unguarded("truth.h_kept", "is of a kind that cannot have row security"),
-        Unguarded("truth.h_view", "is a view that reads with its owner's rights"),
+        UnguardedRelation("truth.h_kept", "is of a kind that cannot have row security"),
+        UnguardedRelation("truth.h_view", "is a view that reads with its owner's rights"),
     ]
     owner.execute("ALTER VIEW truth.h_view SET (security_invoker = true)")
-    assert faults("truth.h_view", "truth.none") == [Unguarded("truth.none", "is not there")]
+    assert faults("truth.h_view", "truth.none") == [UnguardedRelation("truth.none", "is not there")]
 
 
 def _weather(**more: Any) -> Flow:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest.db import Refused, write
+from ingest.db import ConstraintViolated, write
 from ingest.kafka import BusMessage, TransactionalProducer
 from ingest.publish.reconcile import request, request_run
 from tests.flow.bus import Send, answer_lost, half_sent, never_sent, once, open_transaction, places, read_bus, scans
@@ -134,6 +134,6 @@ def test_nothing_leaves_unknown_without_a_scan_under_a_newer_fence(
     flow = make_flow(automatic="false")
     unknown(flow, monkeypatch, never_sent)
     for state in ("ACKED", "ABSENT", "PARTIAL", "UNDECIDABLE"):
-        with pytest.raises(Refused) as refused, write() as cur:
+        with pytest.raises(ConstraintViolated) as refused, write() as cur:
             cur.execute("UPDATE attempt SET state = %s WHERE source_id = ANY(%s)", (state, flow.sources("inbox")))
         assert refused.value.constraint == "attempt_needs_fence_evidence"

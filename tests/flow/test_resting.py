@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ingest.core.stops import RECONCILE, REPUBLISH, SILENCE, TRANSACTION
-from ingest.kafka import Chunk, Partition, PartitionReader
+from ingest.kafka import FetchResult, Partition, PartitionReader
 from ingest.publish.reconcile import request_run
 from ingest.worker import work
 from tests.flow.bus import answer_lost, never_sent, open_transaction, scans
@@ -127,7 +127,7 @@ def test_a_scan_longer_than_a_step_goes_on_where_it_stood(flow: Flow, monkeypatc
     from ingest.publish.reconcile import _Scan
 
     class Slow(PartitionReader):
-        def read(self, max_records: int, max_wait: float, max_bytes: int = 0) -> dict[Partition, Chunk]:
+        def read(self, max_records: int, max_wait: float, max_bytes: int = 0) -> dict[Partition, FetchResult]:
             return super().read(2, max_wait)
 
     monkeypatch.setattr("ingest.publish.reconcile.PartitionReader", Slow)

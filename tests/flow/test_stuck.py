@@ -69,7 +69,7 @@ def stop_codes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def _errors() -> Iterator[tuple[str, PassgateError | Exception]]:
-    from ingest.admit import Crowded
+    from ingest.admit import TooManyDisputed
     from ingest.core.errors import ContractError
     from ingest.db import NeverThere
     from ingest.kafka import (
@@ -85,7 +85,7 @@ def _errors() -> Iterator[tuple[str, PassgateError | Exception]]:
     fault = ContractError(file="a.toml", line=1, key="stream", found="nothing", write="a name")
     made = (
         BrokerUnavailable(), BrokerError(), PartitionFault(), LogTruncated(), OffsetOutOfRange(), OffsetWentBack(),
-        EpochWentBack(), TopicIncredible(), PollSkip(), LedgerError(), DatabaseFull(), Crowded(),
+        EpochWentBack(), TopicIncredible(), PollSkip(), LedgerError(), DatabaseFull(), TooManyDisputed(),
         ContractErrors([fault]), RecordError(), RunError(), CutPending(), NotFound(), NeverThere(),
     )  # fmt: skip
     yield from ((error.code, error) for error in made)

@@ -9,7 +9,7 @@ import pytest
 from audit.open import open_run
 from ingest.core.errors import SettingsError
 from ingest.projections.base import Projection, load_projection
-from ingest.streams import COMPILED, ContractUnusable, compiled, load
+from ingest.streams import COMPILED, ContractUnusable, compiled_contract, load
 from tests.flow.world import CONTRACT, Flow
 
 PLAIN = {
@@ -77,4 +77,4 @@ def test_a_republish_by_plan_is_refused_while_there_are_no_plans(live: object) -
 
 def test_more_streams_than_sixty_four_are_parsed_once() -> None:
     """A process that looks at them in turn would else parse each of them at every look."""
-    assert compiled.cache_parameters()["maxsize"] == COMPILED >= 1_000
+    assert compiled_contract.cache_parameters()["maxsize"] == COMPILED >= 1_000

@@ -12,7 +12,7 @@ from typing import Any
 from audit.close import close_run
 from audit.cut import cut_run
 from audit.fsck import fsck
-from audit.open import Opened, open_run
+from audit.open import OpenedRun, open_run
 from ingest.core.record import Decision, Reason
 from ingest.db import read, write
 from ingest.kafka import Admin, BusMessage, Cluster, PlainProducer
@@ -141,7 +141,7 @@ class Flow:
 
     # ---- what a person does
 
-    def open(self, run_name: str = "r1", **more: Any) -> Opened:
+    def open(self, run_name: str = "r1", **more: Any) -> OpenedRun:
         return open_run(self.name, run_name, "test", **more)
 
     def cut(self, run_name: str = "r1", totals: Mapping[str, int] | None = None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingest.core.batching import BATCH_BYTES, HEADER_BYTES, Poll, bounded, weight
+from ingest.core.batching import BATCH_BYTES, HEADER_BYTES, OffsetRange, bounded, weight
 from ingest.kafka import Partition, PartitionReader, Record
 from ingest.kafka.reader import _Commits, _Progress
 from tests.hostile.test_broker_lies import Said
@@ -26,7 +26,7 @@ def test_headers_weigh_even_where_they_are_empty() -> None:
 
 def test_a_batch_of_large_headers_is_small() -> None:
     large = [record(n, b"v", [("h", b"v" * 900_000)]) for n in range(50)]
-    batch, rest = bounded(Poll(0, 50, 0, large, ()), 5_000, BATCH_BYTES)
+    batch, rest = bounded(OffsetRange(0, 50, 0, large, ()), 5_000, BATCH_BYTES)
     assert batch.size <= BATCH_BYTES
     assert (batch.end, rest.start, rest.end) == (len(batch.records), len(batch.records), 50)
     assert bounded(rest, 5_000, 1)[0].end == rest.start + 1, "one record goes, however large it is"

@@ -13,9 +13,9 @@ import pytest
 from audit.core import facts as f
 from audit.core.check import Check, Severity, State
 from audit.core.checks import ALL
-from ingest.core.batching import Poll, check_dense
+from ingest.core.batching import OffsetRange, check_dense
 from ingest.core.errors import BrokerError
-from ingest.kafka import Admin, Chunk, Partition, PartitionReader, Record
+from ingest.kafka import Admin, FetchResult, Partition, PartitionReader, Record
 from ingest.kafka.reader import _Progress
 from tests.core.audit import world as w
 from tests.hostile.table import LIES
@@ -58,17 +58,17 @@ class Said:
         return None
 
 
-def heard(*messages: Said, epoch: int | None = 0) -> Chunk:
+def heard(*messages: Said, epoch: int | None = 0) -> FetchResult:
     """What a reader at offset 10 makes of these messages."""
     reader = PartitionReader.__new__(PartitionReader)
     reader.isolation, reader._bytes = "read_committed", 0
     reader._progress = {HERE: _Progress(10, epoch, 10)}
-    chunks: dict[Partition, Chunk] = {}
+    chunks: dict[Partition, FetchResult] = {}
     reader._take(messages, chunks)  # type: ignore[arg-type]
     return chunks[HERE]
 
 
-def lane(chunk: Chunk) -> str:
+def lane(chunk: FetchResult) -> str:
     """The lane's code. What came after the lie is not taken."""
     assert chunk.fault is not None
     assert not chunk.fault.retry
@@ -79,7 +79,7 @@ def lane(chunk: Chunk) -> str:
 def skipped() -> str:
     record = Record(12, 0, None, b"v", None, None)
     with pytest.raises(BrokerError) as raised:
-        check_dense(Poll(10, 13, 0, [record], ()), 10)
+        check_dense(OffsetRange(10, 13, 0, [record], ()), 10)
     return raised.value.code
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from console.bodies import MOST_MEMBERS, BodyCut, BodyUnreadable, Promised, unpacked
+from console.bodies import MOST_MEMBERS, BodyCut, BodyUnreadable, PromisedBody, unpacked
 from console.problems import TooLarge
 from tests.flow.world import Flow, thing
 from tests.hostile.sent import JSON
@@ -63,9 +63,9 @@ def test_the_second_member_of_a_gzip_body_is_admitted(flow: Flow) -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 1_000, -1])
 def test_what_is_promised_comes_or_nothing_does(size: int) -> None:
-    whole = Promised(BytesIO(b"0123456789"), 8)
+    whole = PromisedBody(BytesIO(b"0123456789"), 8)
     assert b"".join(iter(lambda: whole.read(size), b"")) == b"01234567"
-    short = Promised(BytesIO(b"0123"), 8)
+    short = PromisedBody(BytesIO(b"0123"), 8)
     with pytest.raises(BodyCut):
         b"".join(iter(lambda: short.read(size), b""))
 
@@ -75,7 +75,7 @@ def test_a_server_that_hands_out_less_at_a_time_is_asked_again() -> None:
         def read(self, size: int | None = -1) -> bytes:
             return super().read(min(size or 0, 3))
 
-    assert Promised(Drips(b"0123456789"), 10).read() == b"0123456789"
+    assert PromisedBody(Drips(b"0123456789"), 10).read() == b"0123456789"
 
 
 @pytest.mark.parametrize("step", [1, 20, 65_536, 100_000])

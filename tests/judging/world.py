@@ -28,7 +28,7 @@ from ingest import failpoints
 from ingest.core.contract import Contract
 from ingest.db import Cursor, cursor, read, write
 from ingest.kafka import Start
-from ingest.streams import compiled, newest_contract
+from ingest.streams import compiled_contract, newest_contract
 from ingest.windows import raise_revisions
 from stack import Stack
 from tests.flow.test_projections import flight, joined, report
@@ -74,7 +74,7 @@ class Ground:
     weather: Flow
     flights: Flow
     broker: Mapping[str, f.Broker]
-    committed: Mapping[str, look.Captured]
+    committed: Mapping[str, look.Capture]
     at: datetime
 
     def flow(self, stream: str) -> Flow:
@@ -115,7 +115,7 @@ def make_weather(stack: Stack) -> Flow:
     return flow
 
 
-def _captured(flow: Flow) -> look.Captured:
+def _captured(flow: Flow) -> look.Capture:
     captured = look.capture(newest_contract(flow.name).contract, lanes(window_of(flow.name, "r1")), timeout=30.0)
     assert captured.broker is not None, captured.why
     return captured
@@ -217,19 +217,19 @@ class Judging:
 
     # ---- what Kafka is asked
 
-    def capture(self, contract: Contract, probes: Iterable[Start] | None = None, timeout: float = 5.0) -> look.Captured:
+    def capture(self, contract: Contract, probes: Iterable[Start] | None = None, timeout: float = 5.0) -> look.Capture:
         stream = WEATHER if contract.stream == self.ground.weather.name else FLIGHTS
         at, broker, silent = look.now(), self.broker[stream], stream in self.silent
         self.reached("kafka.asked")
         if silent:
-            return look.Captured(why="the schedule says so")
+            return look.Capture(why="the schedule says so")
         known = self.ground.committed[stream]
         committed = replace(known.committed, measured_at=at) if known.committed else None
-        return look.Captured(f.Measured(broker, at, "kafka"), committed, known.ours, probed={})
+        return look.Capture(f.MeasuredValue(broker, at, "kafka"), committed, known.ours, probed={})
 
     def logs(
         self, contracts: Mapping[int, Contract], probes: Iterable[Start], timeout: float = 5.0
-    ) -> dict[int, look.Captured]:
+    ) -> dict[int, look.Capture]:
         return {stream: self.capture(contract) for stream, contract in contracts.items()}
 
     # ---- what happens between two steps of a verb
@@ -274,7 +274,7 @@ def schedule(ground: Ground) -> Iterator[Judging]:
         patch.setattr(look, "capture", world.capture)
         patch.setattr(look, "logs", world.logs)
         # what other tests left in the ledger is nobody's to judge here
-        patch.setattr("audit.close._auto", lambda contract: compiled(contract).contract.stream in ours)
+        patch.setattr("audit.close._auto", lambda contract: compiled_contract(contract).contract.stream in ours)
         patch.setattr("audit.measure.read_snapshot", write)
         patch.setattr("audit.close.write", _committing)
         patch.setattr("audit.gaps.prove", lambda win: {})

@@ -12,8 +12,8 @@ from ingest.kafka import (
     READ_UNCOMMITTED,
     Admin,
     BusMessage,
-    Chunk,
     Cluster,
+    FetchResult,
     LogTruncated,
     OffsetOutOfRange,
     Partition,
@@ -32,9 +32,9 @@ def messages(count: int, partition: int = 0) -> list[BusMessage]:
     return [BusMessage(partition, b"k", b"v%d" % i, [("n", b"%d" % i), ("n", None)]) for i in range(count)]
 
 
-def read_to_end(reader: PartitionReader, here: Partition, seconds: float = 10.0) -> Chunk:
+def read_to_end(reader: PartitionReader, here: Partition, seconds: float = 10.0) -> FetchResult:
     """Everything up to the end of the partition, or up to its fault, as one chunk."""
-    whole: Chunk | None = None
+    whole: FetchResult | None = None
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         chunk = reader.read(1000, 0.2).get(here)

@@ -14,7 +14,7 @@ from ingest.core.client_settings import ALLOWED_SETTINGS
 from ingest.core.errors import SettingsError
 from ingest.core.partition import partition_for
 from ingest.kafka import Admin, BrokerUnavailable, Cluster, FaultLog, partitions_for
-from ingest.kafka.cluster import _Quiet
+from ingest.kafka.cluster import _RepeatFilter
 
 
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=40))), st.integers(1, 1000))
@@ -53,7 +53,7 @@ def test_ours_win_over_a_persons_settings() -> None:
 
 def test_a_line_of_one_kind_is_said_once_in_ten_seconds() -> None:
     now = [100.0]
-    quiet = _Quiet(lambda: now[0])
+    quiet = _RepeatFilter(lambda: now[0])
     line = logging.LogRecord("x", 40, "", 0, "%s [%s] %s", ("FAIL", "rdkafka#1", "refused"), None)
     assert quiet.filter(line)
     assert not quiet.filter(line)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ingest.core.attempt import read_mark
-from ingest.core.outcome import Outcome, Sending, judge
+from ingest.core.outcome import Outcome, SendReport, judge
 from ingest.kafka import BusMessage, Cluster, TransactionalProducer
 from ingest.kafka import producer as kafka
 from tests.flow.bus import read_bus
@@ -44,7 +44,7 @@ class Steps:
         monkeypatch.setattr(kafka, "failpoint", self._reached)
         real = kafka._Transaction.run
 
-        def run(transaction: Any, topic: str, messages: Sequence[BusMessage]) -> Sending:
+        def run(transaction: Any, topic: str, messages: Sequence[BusMessage]) -> SendReport:
             self._producer, self._seen = transaction._producer, Counter()
             return real(transaction, topic, messages)
 

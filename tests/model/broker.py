@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ingest.core.batching import Hole, Poll
-from ingest.core.outcome import CommitStep, Fault, Report, Sending, Step, after_commit_fault
+from ingest.core.batching import Hole, OffsetRange
+from ingest.core.outcome import CommitStep, Fault, Report, SendReport, Step, after_commit_fault
 
 Answer = int | Fault | None
 Headers = list[tuple[str, bytes | None]]
@@ -85,7 +85,7 @@ class Log:
         entry = self.entries[offset]
         return entry.record if entry.txn not in self.aborted else None
 
-    def read(self, at: int, most: int = 1000, until: int | None = None) -> Poll:
+    def read(self, at: int, most: int = 1000, until: int | None = None) -> OffsetRange:
         """As PartitionReader does: a hole is claimed where a record follows it, or where the end says so (K12)."""
         end = self.lso if until is None else min(until, self.lso)
         start, epoch = at, self.epoch
@@ -104,7 +104,7 @@ class Log:
             if at < end:
                 holes.append(Hole(at, end, epoch, "read_committed", "AT_END"))
                 at = end
-        return Poll(start, max(at, start), epoch, records, holes)
+        return OffsetRange(start, max(at, start), epoch, records, holes)
 
 
 @dataclass
@@ -229,7 +229,7 @@ class Producer:
         self._id = transactional_id
         self._flawed = flawed
 
-    def send(self, parts: Sequence[tuple[Log, int, Sequence[tuple[int, Message]]]]) -> Iterator[str | Sending]:
+    def send(self, parts: Sequence[tuple[Log, int, Sequence[tuple[int, Message]]]]) -> Iterator[str | SendReport]:
         """One transaction: yields after every request, and what was seen of it (a Sending) last.
 
         `parts` are (log, partition, [(number, message)]); each goes out as one produce request.
@@ -250,7 +250,7 @@ class Producer:
             committed, raised = fault is None, None if fault is None else (Step.COMMIT, fault)
         if not committed:
             yield from self._give_up()
-        yield Sending(events, events, reports, 0, raised, committed)
+        yield SendReport(events, events, reports, 0, raised, committed)
 
     def _produce(self, log: Log, messages: Sequence[Message]) -> tuple[Fault | None, int]:
         broker, ours, epoch = self._broker, self._id, self.epoch
@@ -274,7 +274,7 @@ class Producer:
         assert not isinstance(answer, int)
         return answer if answered else NO_ANSWER_TO_COMMIT
 
-    def _commit(self) -> Generator[str | Sending, None, Fault | None]:
+    def _commit(self) -> Generator[str | SendReport, None, Fault | None]:
         """The same call on the same producer while the attempt's time lasts, which is once more here."""
         for seconds_left in (1.0, 0.0):
             fault = self._end(True)
@@ -283,7 +283,7 @@ class Producer:
                 return fault
         return fault
 
-    def _give_up(self) -> Iterator[str | Sending]:
+    def _give_up(self) -> Iterator[str | SendReport]:
         if not self._flawed:
             self.dead = True
             return

@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 
 from ingest.core import consumption, reconciliation
-from ingest.core.attempt import Mark, Queued, attempt_mark, choose, marked, read_mark, transactional_id
-from ingest.core.batching import Held, Poll, check_dense, empty, joined, next_batch
+from ingest.core.attempt import Mark, QueuedBatch, attempt_mark, choose, marked, read_mark, transactional_id
+from ingest.core.batching import OffsetRange, ReaderRecord, check_dense, empty, joined, next_batch
 from ingest.core.consumption import AttemptFacts, BusRecord, EventFacts, Ruling, rule
-from ingest.core.decide import Arrival, Decisions, Known, arrive, decide, disputed
+from ingest.core.decide import Arrival, Decisions, KnownEvent, arrive, decide, disputed
 from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.identity import payload_digest
 from ingest.core.lease import Lease
 from ingest.core.merkle import merkle_root, receipt_leaf
-from ingest.core.outcome import Kind, Outcome, Sending, confirm, judge
+from ingest.core.outcome import Kind, Outcome, SendReport, confirm, judge
 from ingest.core.partition import partition_for
 from ingest.core.reason import Decision, Reason
-from ingest.core.reconciliation import Anchor, Answer, Due, Expected, Found, Ground, Moment, Prepared, Read, due
+from ingest.core.reconciliation import (
+    Anchor,
+    Answer,
+    ExpectedEvent,
+    FoundRecord,
+    Ground,
+    Moment,
+    PreparedFacts,
+    ScanExtent,
+    WaitReason,
+    due,
+)
 from tests.model.broker import Headers, Log, Message, Producer, Record
 from tests.model.ledger import (
     Attempt,
@@ -88,8 +99,8 @@ def tell_kafka(world: World, source: int, offset: int) -> str:
     return f"commits offset {offset} to Kafka"
 
 
-def admit(world: World, lease: Lease, binding: Binding, poll: Poll) -> Generator[str, None, bool]:
-    """The verb; True where it is durable. As `again`: a race that a unique key settled is run once more."""
+def admit(world: World, lease: Lease, binding: Binding, poll: OffsetRange) -> Generator[str, None, bool]:
+    """The verb; True where it is durable. As `retry_transaction`: a race that a unique key settled is run once more."""
     check_dense(poll, lease.next_offset)
     arrivals = arrivals_of(binding, poll)
     while True:
@@ -116,36 +127,36 @@ def lock(tx: Tx, row: object) -> Doing:
         yield WAITS
 
 
-def raise_if_fenced(world: World, lease: Lease, poll: Poll) -> None:
+def raise_if_fenced(world: World, lease: Lease, poll: OffsetRange) -> None:
     row = world.ledger.positions["admission", lease.source]
     if row.fence != lease.fence or row.owner != lease.owner or row.next_offset != poll.start:
         raise fenced(lease)
 
 
-def arrivals_of(binding: Binding, poll: Poll) -> list[Arrival]:
+def arrivals_of(binding: Binding, poll: OffsetRange) -> list[Arrival]:
     offsets, values = [r.offset for r in poll.records], [r.value for r in poll.records]
     return arrive(STREAM, binding.run_name, offsets, values, [parse(r) for r in poll.records])  # type: ignore[arg-type]
 
 
-def known_of(world: World, binding: Binding, arrivals: list[Arrival]) -> dict[bytes, Known]:
+def known_of(world: World, binding: Binding, arrivals: list[Arrival]) -> dict[bytes, KnownEvent]:
     """`known` and `first_payloads` of admit.sql."""
     events = world.ledger.events
     keys = {a.identity for a in arrivals if a.identity is not None}
     rows = {i: events[binding.win, i] for i in keys if (binding.win, i) in events}
-    known = {i: Known(row.digest, row.source, row.offset) for i, row in rows.items()}
+    known = {i: KnownEvent(row.digest, row.source, row.offset) for i, row in rows.items()}
     for i in disputed(arrivals, known):
-        known[i] = Known(rows[i].digest, rows[i].source, rows[i].offset, rows[i].payload)
+        known[i] = KnownEvent(rows[i].digest, rows[i].source, rows[i].offset, rows[i].payload)
     return known
 
 
 def decisions_of(
-    world: World, lease: Lease, binding: Binding, arrivals: list[Arrival], known: dict[bytes, Known]
+    world: World, lease: Lease, binding: Binding, arrivals: list[Arrival], known: dict[bytes, KnownEvent]
 ) -> Decisions:
     ended = {w.run.name for w in world.ledger.windows.values() if w.run.state != "OPEN"}
     return decide(arrivals, known, binding.run_name, lease.source, ended.__contains__)
 
 
-def write_batch(world: World, tx: Tx, lease: Lease, binding: Binding, poll: Poll, decided: Decisions) -> None:
+def write_batch(world: World, tx: Tx, lease: Lease, binding: Binding, poll: OffsetRange, decided: Decisions) -> None:
     """Everything that Admission.write_all writes."""
     ledger, source, win = world.ledger, lease.source, binding.win
     by_offset = {r.offset: r for r in poll.records}
@@ -213,7 +224,7 @@ def request(world: World, lease: Lease, values: list[Message]) -> Doing:
     with ledger.begin(lease.owner) as tx:
         yield from lock(tx, ("admission", DOOR))
         start = ledger.positions["admission", DOOR].next_offset
-        poll = Poll(start, start + len(values), None, _numbered(start, values), ())
+        poll = OffsetRange(start, start + len(values), None, _numbered(start, values), ())
         if not ledger.advance(tx, lease, poll, binding.win):
             yield "is answered 503: the door is not this process's any more"
             return
@@ -249,7 +260,7 @@ def publish(world: World, lease: Lease) -> Doing:
         if unsettled is not None and unsettled.state == "PREPARED":
             yield from write_unknown(world, lease, unsettled)
             continue
-        if unsettled is not None and waits(world, unsettled) is not Due.NOW:
+        if unsettled is not None and waits(world, unsettled) is not WaitReason.NOW:
             yield from idle(world, lease)
             continue
         queued = [] if unsettled is not None else queue_of(world, lease.source)
@@ -272,14 +283,14 @@ def publish(world: World, lease: Lease) -> Doing:
             yield from one_attempt(world, lease, producer, queued)
 
 
-def queue_of(world: World, source: int) -> list[Queued]:
+def queue_of(world: World, source: int) -> list[QueuedBatch]:
     ledger = world.ledger
     rows = [ledger.batches[b] for b in ledger.queue if ledger.batches[b].source == source]
-    queued = [Queued(b.id, b.start, b.end, len(ledger.without_place([b.id])), 10, b.win, b.win, 1) for b in rows]
+    queued = [QueuedBatch(b.id, b.start, b.end, len(ledger.without_place([b.id])), 10, b.win, b.win, 1) for b in rows]
     return choose(queued, ATTEMPT_MOST)
 
 
-def waits(world: World, unsettled: Attempt) -> Due:
+def waits(world: World, unsettled: Attempt) -> WaitReason:
     since = unsettled.unknown_at if unsettled.unknown_at is not None else unsettled.prepared_at
     undecidable = unsettled.state == "UNDECIDABLE"
     return due(undecidable, undecidable, True, world.ledger.now - since, SILENCE)
@@ -301,7 +312,7 @@ def write_unknown(world: World, lease: Lease, attempt: Attempt) -> Doing:
     yield f"writes down that attempt {attempt.id} is UNKNOWN"
 
 
-def one_attempt(world: World, lease: Lease, producer: Producer, queued: list[Queued]) -> Doing:
+def one_attempt(world: World, lease: Lease, producer: Producer, queued: list[QueuedBatch]) -> Doing:
     ledger = world.ledger
     letters = [
         Letter(e.offset, e.batch, identity, e.digest, partition_for(e.key, identity, len(BUS)))
@@ -325,7 +336,7 @@ def one_attempt(world: World, lease: Lease, producer: Producer, queued: list[Que
     yield f"commits PREPARED: attempt {attempt.id} of {len(letters)} events"
     outcome = Outcome(Kind.NOT_SENT)
     for seen in producer.send(parts_of(world, attempt)):
-        if isinstance(seen, Sending):
+        if isinstance(seen, SendReport):
             outcome = confirm(judge(seen), "bus", "bus")
         else:
             yield seen
@@ -377,22 +388,22 @@ def reconcile(world: World, lease: Lease, attempt: Attempt, fenced_at: float) ->
     ledger = world.ledger
     started_at = ledger.now
     epoch = world.broker.coordinators[transactional_id(INSTALL, lease.source)].epoch
-    prepared = Prepared(
+    prepared = PreparedFacts(
         "c", "bus",
         [Anchor(p, lo, epoch) for p, (lo, epoch) in attempt.anchors.items()],
-        [Expected(n, x.identity, x.digest, x.partition) for n, x in enumerate(attempt.letters)],
+        [ExpectedEvent(n, x.identity, x.digest, x.partition) for n, x in enumerate(attempt.letters)],
     )  # fmt: skip
     before = moment(world, attempt)
     his = {p: ground.hi or 0 for p, ground in before.grounds.items()}
     while reconciliation.held_back(up_to(world, attempt, his)):
         yield from idle(world, lease)
     yield f"looks for attempt {attempt.id} up to {sorted(his.values())}"
-    found: list[Found] = []
+    found: list[FoundRecord] = []
     reads = []
     for p, (lo, _) in attempt.anchors.items():
         poll = world.logs[BUS[p]].read(lo, until=his[p])
         found += [f for record in poll.records if (f := found_of(p, record, attempt)) is not None]
-        reads.append(Read(p, his[p], poll.end, len(poll.records)))
+        reads.append(ScanExtent(p, his[p], poll.end, len(poll.records)))
         yield f"reads {world.logs[BUS[p]].name} from {lo} to {poll.end}: {len(found)} of its records so far"
     applied = [n for n, x in enumerate(attempt.letters) if (attempt.win, x.identity) in ledger.effects]
     answer = reconciliation.decide(prepared, before, moment(world, attempt), reads, found, applied)
@@ -412,11 +423,11 @@ def requeue(world: World, attempt: Attempt) -> None:
     world.ledger.queue |= {b for b in attempt.batches if world.ledger.without_place([b])}
 
 
-def found_of(partition: int, record: Held, attempt: Attempt) -> Found | None:
+def found_of(partition: int, record: ReaderRecord, attempt: Attempt) -> FoundRecord | None:
     mark = read_mark(record.headers)
     if not isinstance(mark, Mark) or (mark.install, mark.attempt) != (str(INSTALL), attempt.id):
         return None
-    return Found(partition, record.offset, mark.identity, payload_digest(record.value))
+    return FoundRecord(partition, record.offset, mark.identity, payload_digest(record.value))
 
 
 def moment(world: World, attempt: Attempt) -> Moment:
@@ -459,13 +470,13 @@ def effects(world: World, lease: Lease) -> Doing:
         yield tell_kafka(world, lease.source, lease.next_offset)
 
 
-def bus_known(world: World, records: list[BusRecord]) -> consumption.Known:
+def bus_known(world: World, records: list[BusRecord]) -> consumption.KnownAttempts:
     ledger = world.ledger
     marks = [r.mark for r in records if isinstance(r.mark, Mark)]
     facts = {m.attempt: attempt_facts(world, m.attempt) for m in marks if m.attempt in ledger.attempts}
     keys = {(facts[m.attempt].run_id, m.identity) for m in marks if m.attempt in facts}
     events = {key: ledger.events[key] for key in keys if key in ledger.events}
-    return consumption.Known(
+    return consumption.KnownAttempts(
         str(INSTALL), "bus", facts,
         {key: EventFacts(e.source, e.offset, e.win, e.digest, 1) for key, e in events.items()},
         {key for key in keys if key in ledger.effects},
@@ -480,7 +491,12 @@ def attempt_facts(world: World, number: int) -> AttemptFacts:
 
 
 def write_effects(
-    world: World, tx: Tx, lease: Lease, poll: Poll, known: consumption.Known, ruled: list[consumption.Ruled]
+    world: World,
+    tx: Tx,
+    lease: Lease,
+    poll: OffsetRange,
+    known: consumption.KnownAttempts,
+    ruled: list[consumption.RuledRecord],
 ) -> None:
     ledger, bus = world.ledger, lease.source
     applied = {

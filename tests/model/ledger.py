@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from ingest.core.batching import Hole, Poll
-from ingest.core.binding import Bound
+from ingest.core.batching import Hole, OffsetRange
+from ingest.core.binding import SourceBinding
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.reconciliation import Answer
 
@@ -48,11 +48,11 @@ class Position:
     next_win: int | None = None
 
     @property
-    def bound(self) -> Bound:
-        return Bound(self.next_offset, self.cut, self.win, self.next_win)
+    def bound(self) -> SourceBinding:
+        return SourceBinding(self.next_offset, self.cut, self.win, self.next_win)
 
     @bound.setter
-    def bound(self, to: Bound) -> None:
+    def bound(self, to: SourceBinding) -> None:
         self.cut, self.win, self.next_win = to.cut, to.win, to.next_win
 
 
@@ -294,7 +294,7 @@ class Ledger:
 
     # ---- compare-and-sets
 
-    def advance(self, tx: Tx, lease: Lease, poll: Poll, win: int | None = None) -> bool:
+    def advance(self, tx: Tx, lease: Lease, poll: OffsetRange, win: int | None = None) -> bool:
         """`advance` of admit.sql and consume.sql: False is "no row updated". The row is locked by `tx`."""
         row = self.positions[lease.lane, lease.source]
         if row.next_offset != poll.start or not ("no fence" in self.flaws or self._ours(row, lease)):
@@ -304,14 +304,14 @@ class Ledger:
         tx.then(lambda: self._move(row, lease, poll, win))
         return True
 
-    def _may_cross(self, row: Position, poll: Poll, win: int | None) -> bool:
+    def _may_cross(self, row: Position, poll: OffsetRange, win: int | None) -> bool:
         if "no cut" in self.flaws:
             return True
         beyond = row.cut is not None and poll.start >= row.cut
         fits = row.cut is None or poll.end <= row.cut or beyond
         return fits and win == (row.next_win if beyond else row.win)
 
-    def _move(self, row: Position, lease: Lease, poll: Poll, win: int | None) -> None:
+    def _move(self, row: Position, lease: Lease, poll: OffsetRange, win: int | None) -> None:
         if not self._ours(row, lease):
             self.intruders.append(f"{lease.owner} moved {lease.lane} under fence {lease.fence}, now {row.fence}")
         if row.cut is not None and row.next_offset < row.cut < poll.end and "no cut" not in self.flaws:

@@ -111,7 +111,7 @@ def cut_run(world: World) -> Doing:
     yield f"cuts {window.run.name} at {[bound.cut for bound in bounds]}"
 
 
-def _cut(world: World, window: Window, rows: list[Position], bounds: list[binding.Bound]) -> None:
+def _cut(world: World, window: Window, rows: list[Position], bounds: list[binding.SourceBinding]) -> None:
     for row, bound in zip(rows, bounds, strict=True):
         row.bound = bound
         world.ledger.ranges[window.number, row.source].end = bound.cut
@@ -258,17 +258,17 @@ def measure(
             "things", window.run.name, 1, f.WindowState(window.state), window.revision, 1, "c0", cut_at
         ),
         rules=RULES,
-        basis=f.Measured(BASES[(win, DOOR) in ledger.ranges], at(0), "basis"),
-        broker=f.Measured(broker, at(seen_at), "kafka"),
-        database=f.Measured(DATABASE, now, "postgres"),
-        inbox=f.Measured(inbox, now, "ledger"),
-        bus=f.Measured(bus, now, "ledger"),
-        counts=f.Measured(counts, now, "ledger"),
-        totals=f.Measured({}, now, "ledger"),
-        publishing=f.Measured(publishing(world, win), now, "ledger"),
-        application=f.Measured(application(world, win), now, "ledger"),
-        committed=f.Measured(commits(world, win, committed), at(seen_at), "kafka"),
-        quarantine=f.Measured(quarantine(world, win), now, "ledger"),
+        basis=f.MeasuredValue(BASES[(win, DOOR) in ledger.ranges], at(0), "basis"),
+        broker=f.MeasuredValue(broker, at(seen_at), "kafka"),
+        database=f.MeasuredValue(DATABASE, now, "postgres"),
+        inbox=f.MeasuredValue(inbox, now, "ledger"),
+        bus=f.MeasuredValue(bus, now, "ledger"),
+        counts=f.MeasuredValue(counts, now, "ledger"),
+        totals=f.MeasuredValue({}, now, "ledger"),
+        publishing=f.MeasuredValue(publishing(world, win), now, "ledger"),
+        application=f.MeasuredValue(application(world, win), now, "ledger"),
+        committed=f.MeasuredValue(commits(world, win, committed), at(seen_at), "kafka"),
+        quarantine=f.MeasuredValue(quarantine(world, win), now, "ledger"),
     )
 
 
@@ -326,7 +326,7 @@ def count(world: World, win: int) -> f.Counts:
     )  # fmt: skip
 
 
-def publishing(world: World, win: int) -> f.Publishing:
+def publishing(world: World, win: int) -> f.PublishFacts:
     ledger = world.ledger
     batches = {b.id for b in ledger.batches.values() if b.win == win}
     events = [e for (run, _), e in ledger.events.items() if run == win]
@@ -337,7 +337,7 @@ def publishing(world: World, win: int) -> f.Publishing:
             state = "UNKNOWN" if a.state == "PREPARED" and not _lane_lives(world, a.source, a.fence) else a.state
             pairs[state] = (pairs[state][0] + 1, pairs[state][1] + len(a.letters))
     in_range = sum(1 for bus, offset in ledger.foreign if _within(world, win, bus, offset))
-    return f.Publishing(
+    return f.PublishFacts(
         len(events), placed, 0, len(ledger.without_place(batches & ledger.queue)), pairs["PREPARED"], pairs["UNKNOWN"],
         pairs["UNDECIDABLE"], foreign=in_range, contradictions=sum(1 for w, _ in ledger.contradictions if w == win),
     )  # fmt: skip
@@ -359,7 +359,7 @@ def application(world: World, win: int) -> f.Application:
     return f.Application(len(events), len(done), len(events - done), len(done - events))
 
 
-def commits(world: World, win: int, committed: dict[str, int]) -> tuple[f.Committed, ...]:
+def commits(world: World, win: int, committed: dict[str, int]) -> tuple[f.CommitFact, ...]:
     """Positions are read after the commits."""
     ledger = world.ledger
     found = []
@@ -367,7 +367,7 @@ def commits(world: World, win: int, committed: dict[str, int]) -> tuple[f.Commit
         for s in sources:
             position = ledger.positions[lane, s].next_offset
             ours = world.committed_by_us.get(s)
-            found.append(f.Committed(label(world, s), committed.get(world.name(s)), position, ours))
+            found.append(f.CommitFact(label(world, s), committed.get(world.name(s)), position, ours))
     return tuple(found)
 
 

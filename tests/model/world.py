@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from uuid import UUID
 
-from ingest.core.batching import Hole, Poll
+from ingest.core.batching import Hole, OffsetRange
 from ingest.core.contract.shape import Bus, Contract, EventClass, Inbox, KafkaInbox, RunRule
 from ingest.core.pointer import Header, Pointer, parse_pointer
 from ingest.core.record import Parsed, Parser
@@ -95,7 +95,7 @@ class World:
     def ensure(self, lane: str, source: int, start: int) -> None:
         self.ledger.positions.setdefault((lane, source), Position(lane, source, start))
 
-    def read(self, source: int, at: int, most: int) -> Poll:
+    def read(self, source: int, at: int, most: int) -> OffsetRange:
         """What an inbox's reader is given, which may be a lie."""
         poll = self.logs[source].read(at, most)
         if source not in self.skips or not poll.records:
@@ -104,7 +104,7 @@ class World:
         hidden = poll.records[0].offset
         self.hidden.add((source, hidden))
         hole = Hole(hidden, hidden + 1, poll.leader_epoch, "read_committed", "BETWEEN_RECORDS")
-        return Poll(poll.start, poll.end, poll.leader_epoch, poll.records[1:], [*poll.holes, hole])
+        return OffsetRange(poll.start, poll.end, poll.leader_epoch, poll.records[1:], [*poll.holes, hole])
 
     def hidden_in(self, win: int) -> bool:
         """Whether a gap of the window's ranges was a lie that became part of the ledger."""

@@ -12,11 +12,11 @@ import pytest
 
 from audit.core.verdict import Verdict
 from console.reads import measuring
-from console.reads.measuring import Shown
+from console.reads.measuring import ShownChecks
 
 WIN = 1
 OLD, NEW = (cast("Verdict", object()) for _ in range(2))
-Ask = Callable[..., Shown | None]
+Ask = Callable[..., ShownChecks | None]
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
     monkeypatch.setattr(measuring, "now", fake)
     monkeypatch.setattr(measuring, "_under_way", {})
 
-    def ask(age: float | None = None, took: float = 0.01, unchanged: bool = True, ready: bool = False) -> Shown | None:
+    def ask(
+        age: float | None = None, took: float = 0.01, unchanged: bool = True, ready: bool = False
+    ) -> ShownChecks | None:
         if age is not None:
             kept[0] = (SimpleNamespace(age=age, took=took, verdict=lambda: OLD), unchanged)
         if ready:
@@ -48,30 +50,30 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
 
 
 def test_what_is_fresh_and_unchanged_is_shown_without_measuring(measured: Ask) -> None:
-    assert measured(age=1.0) == Shown(OLD)
+    assert measured(age=1.0) == ShownChecks(OLD)
     assert measuring._under_way == {}
 
 
 def test_what_has_changed_since_is_measured_however_young_it_is(measured: Ask) -> None:
-    assert measured(age=0.1, unchanged=False, ready=True) == Shown(NEW)
+    assert measured(age=0.1, unchanged=False, ready=True) == ShownChecks(NEW)
 
 
 def test_what_is_shown_waits_for_nothing_that_takes_long(measured: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "MOMENT", 5.0)
     begun = time.monotonic()
-    assert measured(age=9.0, took=30.0, unchanged=False) == Shown(OLD)
-    assert measured() == Shown(OLD)
+    assert measured(age=9.0, took=30.0, unchanged=False) == ShownChecks(OLD)
+    assert measured() == ShownChecks(OLD)
     assert time.monotonic() - begun < 2
     assert WIN in measuring._under_way
 
 
 def test_beyond_ten_seconds_it_is_said_to_be_measured_anew(measured: Ask) -> None:
-    assert measured(age=10.5, took=30.0) == Shown(OLD, anew=True)
+    assert measured(age=10.5, took=30.0) == ShownChecks(OLD, anew=True)
 
 
 def test_what_was_measured_quickly_is_waited_for(measured: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "MOMENT", 30.0)
-    assert measured(age=10.5, ready=True) == Shown(NEW)
+    assert measured(age=10.5, ready=True) == ShownChecks(NEW)
 
 
 def test_a_first_look_waits_once_for_all(measured: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Beside(ABC):
+class BackgroundLoad(ABC):
     """`with` it: `_work` runs until `_over` is set, which leaving sets; leaving waits for its end."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from trials.bench.ends import Ends
+from trials.bench.ends import BenchEnded
 
 PIDS = "PASSGATE_BENCH_PIDS"
 GROUPS = {
@@ -45,7 +45,7 @@ def main() -> None:
     module, name = where.split(":")
     try:
         answer: Any = getattr(import_module(module), name)(**arguments)
-    except Ends as error:
+    except BenchEnded as error:
         sys.exit(str(error))
     print(json.dumps(answer), flush=True)
 

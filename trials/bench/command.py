@@ -17,7 +17,7 @@ from stack.supervise import PASSED_ON, catch_signals
 from trials.demo.telling import Teller
 
 if TYPE_CHECKING:
-    from trials.bench.notebook import Asked
+    from trials.bench.notebook import BenchOptions
 
 QUICK = 20_000
 LONG = 10
@@ -56,7 +56,7 @@ def bench(
     """
     if not is_clone():
         raise click.ClickException(NO_CLONE)
-    from trials.bench.notebook import Asked
+    from trials.bench.notebook import BenchOptions
     from trials.bench.report import README, insert, markdown
     from trials.bench.run import letters
 
@@ -68,7 +68,7 @@ def bench(
     document = (
         json.loads(made.read_text(encoding="utf-8"))
         if made
-        else _measured(Asked(events, rounds, wanted, LONG * events, apart=not quick), out)
+        else _measured(BenchOptions(events, rounds, wanted, LONG * events, apart=not quick), out)
     )
     text = markdown(document)
     click.echo(text)
@@ -78,7 +78,7 @@ def bench(
         sys.exit(CANNOT)
 
 
-def _measured(asked: Asked, out: Path | None) -> dict[str, object]:
+def _measured(asked: BenchOptions, out: Path | None) -> dict[str, object]:
     from trials.bench.run import run
 
     teller = Teller(sys.stderr)

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from trials.bench.child import parts
-from trials.bench.events import Recipe, Sent, make
+from trials.bench.events import Recipe, RecipeOutput, make
 from trials.bench.http import Request, flat_out, token
 from trials.bench.meter import Meter
 from trials.bench.streams import counts, opened
@@ -21,7 +21,7 @@ def measure(topic: str, events: int) -> dict[str, Any]:
     stream = opened(topic, http=True)
     headers = token("operator") | {"Content-Type": "application/x-ndjson"}
     path = f"/api/v1/streams/{stream.name}/events"
-    sent = Sent()
+    sent = RecipeOutput()
     values = (record.value for record in make(Recipe(events + WARM * EVENTS), sent))
     bodies = iter(lambda: b"\n".join(itertools.islice(values, EVENTS)), b"")
     requests = [Request("POST", path, headers, body) for body in bodies]

@@ -1,5 +1,5 @@
 """How a measure ends before its time."""
 
 
-class Ends(Exception):
+class BenchEnded(Exception):
     """A measure cannot go on; the text is all there is to say."""

@@ -47,7 +47,7 @@ class Recipe:
 
 
 @dataclass
-class Sent:
+class RecipeOutput:
     """What a recipe made: what admission has to find in it."""
 
     records: int = 0
@@ -60,9 +60,9 @@ class Sent:
         return asdict(self)
 
 
-def make(recipe: Recipe, sent: Sent | None = None) -> Iterator[Record]:
+def make(recipe: Recipe, sent: RecipeOutput | None = None) -> Iterator[Record]:
     """The records, in the order they are sent; `sent` is counted up on the way."""
-    counted = sent if sent is not None else Sent()
+    counted = sent if sent is not None else RecipeOutput()
     chance = random.Random(recipe.seed + recipe.start)
     notes = [chance.randbytes(98).hex().encode() for _ in range(512)]
     template = _SPACED if recipe.spaced else _COMPACT
@@ -100,9 +100,9 @@ def _value(template: bytes, number: int, notes: list[bytes], twist: int) -> byte
     )  # fmt: skip
 
 
-def preload(bootstrap: str, topic: str, recipe: Recipe) -> Sent:
+def preload(bootstrap: str, topic: str, recipe: Recipe) -> RecipeOutput:
     """Sends a recipe's records to a topic and waits until all are there."""
-    sent = Sent()
+    sent = RecipeOutput()
     failed: list[str] = []
     producer = Producer(
         {

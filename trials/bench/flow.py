@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from trials.bench.child import parts
-from trials.bench.ends import Ends
+from trials.bench.ends import BenchEnded
 from trials.bench.meter import Meter
 from trials.bench.streams import Bound, admitted_to, applied, counts, found, opened, unpublished, wait_until
 
@@ -14,7 +14,7 @@ SILENT = 120.0
 """Seconds without any progress after which a flow stands still."""
 
 
-class StandsStill(Ends):
+class StandsStill(BenchEnded):
     """Some lane does not go on."""
 
 

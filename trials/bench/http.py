@@ -27,7 +27,7 @@ class Request:
 
 
 @dataclass
-class Heard:
+class HttpAnswers:
     """Milliseconds of each answer in the order they came, answers by status, and what went wrong."""
 
     ms: list[float] = field(default_factory=list)
@@ -52,7 +52,7 @@ def quantile(values: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, max(0, -int(-part * len(ordered) // 1) - 1))] if ordered else 0.0
 
 
-def flat_out(requests: Sequence[Request], connections: int) -> Heard:
+def flat_out(requests: Sequence[Request], connections: int) -> HttpAnswers:
     """Every connection sends its next request when it has the answer to its last."""
     numbers = itertools.count()
 
@@ -63,7 +63,7 @@ def flat_out(requests: Sequence[Request], connections: int) -> Heard:
     return _together(one, connections)
 
 
-def at_rate(request: Request, rate: float, seconds: float, connections: int) -> Heard:
+def at_rate(request: Request, rate: float, seconds: float, connections: int) -> HttpAnswers:
     """Requests at fixed times. Latency counts from the time a request was due: a server that is late makes all wait."""
     numbers = itertools.count()
     began = time.perf_counter() + 0.2
@@ -78,8 +78,8 @@ def at_rate(request: Request, rate: float, seconds: float, connections: int) -> 
     return _together(one, connections)
 
 
-def _together(one: Callable[[Callable[..., None]], None], connections: int) -> Heard:
-    heard = Heard()
+def _together(one: Callable[[Callable[..., None]], None], connections: int) -> HttpAnswers:
+    heard = HttpAnswers()
     lock = threading.Lock()
     threads = [threading.Thread(target=_speak, args=(one, heard, lock)) for _ in range(connections)]
     for thread in threads:
@@ -89,7 +89,7 @@ def _together(one: Callable[[Callable[..., None]], None], connections: int) -> H
     return heard
 
 
-def _speak(one: Callable[[Callable[..., None]], None], heard: Heard, lock: threading.Lock) -> None:
+def _speak(one: Callable[[Callable[..., None]], None], heard: HttpAnswers, lock: threading.Lock) -> None:
     place = urlsplit(os.environ["PASSGATE_URL"])
     connection = http.client.HTTPConnection(str(place.hostname), int(place.port or 80), timeout=60)
 

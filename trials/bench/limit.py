@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql as s
 
-from ingest.core.leaf import leaf_of
+from ingest.core.leaf import table_partition
 from trials.bench.child import parts
 from trials.bench.meter import Meter
 from trials.bench.streams import Bound, found, opened
@@ -26,7 +26,7 @@ def measure(stream: str, batches: int = 1) -> dict[str, Any]:
     """Both tables by COPY, with the rows of so many admitted batches in one transaction."""
     source = found(stream)
     target = opened(source.inbox_topic)
-    leaf = leaf_of("event", target.run)
+    leaf = table_partition("event", target.run)
     with psycopg.connect(os.environ["DATABASE_URL"]) as database:
         packed = list(_packed(database, source, target, batches))
         statements = {table: _into(database, table) for table in (leaf, RECEIPTS)}
@@ -50,7 +50,7 @@ def _packed(database: psycopg.Connection[Any], source: Bound, target: Bound, tog
     groups = [batches[n : n + together] for n in range(0, len(batches), together)]
     shift = _shift(database, batches)
     values = _values(source, target, shift)
-    event = _out(database, leaf_of("event", source.run), values, f"run_id = {source.run} AND", "identity")
+    event = _out(database, table_partition("event", source.run), values, f"run_id = {source.run} AND", "identity")
     receipt = _out(database, RECEIPTS, values, "", 'source_id, "offset"')
     return [(_read(database, event, group), _read(database, receipt, group)) for group in groups]
 

@@ -13,7 +13,7 @@ from typing import Any
 from trials.bench.ground import Ground, MeasureFailed
 from trials.bench.memory import Watch
 from trials.bench.notebook import Notebook
-from trials.bench.slow import Slowed
+from trials.bench.slow import SlowedProcess
 
 PARTITIONS = 4
 SERVICES = ("lanes", "control", "watch", "beat")
@@ -43,28 +43,28 @@ class LongRun:
         self.records = self.events = 0
 
     def play(self) -> None:
-        asked = self.book.asked
-        costs = [self._cost()] if asked.wants("l") else []
+        options = self.book.asked
+        costs = [self._cost()] if options.wants("l") else []
         with self.ground.services(*SERVICES):
             with Watch(self.ground.groups(), EVERY / 4 if self.trial else EVERY) as watch:
                 for part in self.stages:
                     self._through(int(self.total * part))
-                    if asked.wants("l") and part < 1:
+                    if options.wants("l") and part < 1:
                         costs.append(self._cost_meanwhile())
-            if asked.wants("m"):
+            if options.wants("m"):
                 self._note("m", watch, records=self.records)
-            if asked.wants("l"):
+            if options.wants("l"):
                 costs.append(self._cost_meanwhile())
                 self.book.note("l", _flatness(costs))
-            if asked.wants("m"):
+            if options.wants("m"):
                 self._backpressure()
-            if asked.wants("j", "k"):
+            if options.wants("j", "k"):
                 self.ground.call("trials.bench.verdicts:cut", stream=self.stream)
             self._drain()
             self.ground.call("trials.bench.streams:rest")
-        if asked.wants("j", "k"):
+        if options.wants("j", "k"):
             self._judged()
-        if asked.wants("k"):
+        if options.wants("k"):
             self._read()
 
     def _cost_meanwhile(self) -> dict[str, Any]:
@@ -82,13 +82,13 @@ class LongRun:
         vacuum = self.ground.vacuum()
         self.ground.calm()
         answers = [self._more() for _ in range(self.chunks)]
-        each = [answer["seconds"] * 1e6 / answer["records"] for answer in answers]
-        micros = statistics.median(each)
-        self.book.say(f"   with {there:,} records there, one costs {micros:.1f} µs; after a checkpoint {each[0]:.1f}")
+        costs = [answer["seconds"] * 1e6 / answer["records"] for answer in answers]
+        micros = statistics.median(costs)
+        self.book.say(f"   with {there:,} records there, one costs {micros:.1f} µs; after a checkpoint {costs[0]:.1f}")
         return {
             "there": there,
             "us": round(micros, 2),
-            "us_after_checkpoint": round(each[0], 2),
+            "us_after_checkpoint": round(costs[0], 2),
             "vacuum_seconds": round(vacuum, 2),
             "chunks": answers,
         }
@@ -135,7 +135,7 @@ class LongRun:
         seconds = 2.0 if self.trial else 60.0
         self.ground.stack.wait(1.0 if self.trial else WARM)
         before = self.ground.call("trials.bench.flow:progress", stream=self.stream)
-        with Slowed(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
+        with SlowedProcess(self.ground.groups()["postgres"][0]), Watch(self.ground.groups()) as watch:
             self.ground.stack.wait(seconds)
         after = self.ground.call("trials.bench.flow:progress", stream=self.stream)
         self._drain()

@@ -145,7 +145,7 @@ TARGETS = (
 
 
 @dataclass(frozen=True)
-class Judged:
+class TargetResult:
     """A target and what came of it."""
 
     text: str
@@ -153,16 +153,18 @@ class Judged:
     word: str
 
 
-def judged(found: Sequence[Line], asked: Mapping[str, Any]) -> list[Judged]:
+def judged(found: Sequence[Line], asked: Mapping[str, Any]) -> list[TargetResult]:
     """Every target, reached or not. Fewer records than it speaks of judge nothing."""
     medians = {line.measure.key: line.median for line in found}
     return [_judge(target, target.found(medians), asked[target.needs]) for target in TARGETS]
 
 
-def _judge(target: Target, value: float | None, records: int) -> Judged:
+def _judge(target: Target, value: float | None, records: int) -> TargetResult:
     if value is None:
-        return Judged(target.text, "-", "not measured")
+        return TargetResult(target.text, "-", "not measured")
     if records < LARGE[target.needs]:
-        return Judged(target.text, target.form.format(value), f"not judged: fewer than {LARGE[target.needs]:,} records")
+        return TargetResult(
+            target.text, target.form.format(value), f"not judged: fewer than {LARGE[target.needs]:,} records"
+        )
     good = (target.least is None or value >= target.least) and (target.most is None or value < target.most)
-    return Judged(target.text, target.form.format(value), "reached" if good else "**not reached**")
+    return TargetResult(target.text, target.form.format(value), "reached" if good else "**not reached**")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from trials.bench.beside import Beside
+from trials.bench.beside import BackgroundLoad
 from trials.bench.ground import MeasureFailed
 from trials.bench.meter import memory_of
 
@@ -33,7 +33,7 @@ Sample = Mapping[int, int]
 T = TypeVar("T")
 
 
-class Watch(Beside):
+class Watch(BackgroundLoad):
     """with Watch({"broker": [pid]}) as watch: ...; then watch.document()"""
 
     def __init__(self, groups: Mapping[str, Sequence[int]], every: float = EVERY) -> None:

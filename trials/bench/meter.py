@@ -37,19 +37,19 @@ def memory_of(pid: int) -> dict[int, int]:
     Without pages of files and of shared memory, where the system tells them apart: a backend's rise until it has
     touched all of shared_buffers, which is there once.
     """
-    found: dict[int, int] = {}
+    seconds_by_pid: dict[int, int] = {}
     try:
         process = psutil.Process(pid)
         members = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return found
+        return seconds_by_pid
     for member in members:
         try:
             held = member.memory_info()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        found[member.pid] = held.rss - getattr(held, "shared", 0)
-    return found
+        seconds_by_pid[member.pid] = held.rss - getattr(held, "shared", 0)
+    return seconds_by_pid
 
 
 class Meter:

@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchOptions:
     """What was asked for. `long`: records of the long run; `apart`: a stack of its own for each kind."""
 
     events: int = 1_000_000
@@ -32,7 +32,7 @@ class Asked:
 class Notebook:
     """What was found, in a file after every measure: who interrupts a long run keeps what there is."""
 
-    asked: Asked
+    asked: BenchOptions
     out: Path | None
     say: Say
     machine: dict[str, Any] = field(default_factory=describe)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trials.bench.machine import sentence
-from trials.bench.measures import Judged, Line, judged, lines
+from trials.bench.measures import Line, TargetResult, judged, lines
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 README = "README.md"
@@ -39,7 +39,7 @@ def rates(found: Sequence[Line]) -> str:
     return "\n".join(rows)
 
 
-def targets(found: Sequence[Judged]) -> str:
+def targets(found: Sequence[TargetResult]) -> str:
     rows = ["| to reach | found | |", "|---|---:|---|"]
     rows += [f"| {each.text} | {each.found} | {each.word} |" for each in found]
     return "\n".join(rows)

@@ -9,7 +9,7 @@ from typing import Any
 from trials.bench.ground import Ground, MeasureFailed
 from trials.bench.long import SERVICES, LongRun, judged, note_verdict
 from trials.bench.measures import LETTERS
-from trials.bench.notebook import Asked, Notebook, Say
+from trials.bench.notebook import BenchOptions, Notebook, Say
 
 Play = Callable[[Ground, Notebook], None]
 PARTITIONS = 4
@@ -19,7 +19,7 @@ LOOP_PART, LOOP_MOST = 0.03, 30_000
 BULK_PART = 0.2
 
 
-def run(asked: Asked, out: Path | None, say: Say) -> dict[str, Any]:
+def run(asked: BenchOptions, out: Path | None, say: Say) -> dict[str, Any]:
     """Everything that was asked for; the document, which `report` makes a table of.
 
     Each kind has a stack of its own, so that none pays for what another left in the tables. A trial has one for all;
@@ -55,18 +55,18 @@ def side_by_side(ground: Ground, book: Notebook) -> None:
 
 def flow(ground: Ground, book: Notebook) -> None:
     """The whole flow by the stack's own workers; the last round's run is judged."""
-    asked, events = book.asked, book.asked.events
+    options, events = book.asked, book.asked.events
     stream = ""
-    for number in range(1, (asked.rounds if asked.wants("g") else 1) + 1):
-        book.say(f"round {number} of {asked.rounds}")
+    for number in range(1, (options.rounds if options.wants("g") else 1) + 1):
+        book.say(f"round {number} of {options.rounds}")
         topic = ground.call("trials.bench.streams:new_topic", partitions=PARTITIONS, records=events)["topic"]
         ground.calm()
         with ground.services(*SERVICES):
             answer = ground.call("trials.bench.flow:measure", topic=topic, records=events)
         stream = answer["stream"]
-        if asked.wants("g"):
+        if options.wants("g"):
             book.note("g", answer)
-    if asked.wants("j"):
+    if options.wants("j"):
         ground.call("trials.bench.verdicts:cut", stream=stream)
         note_verdict(book, judged(ground, stream), "j1", "j1m")
 
@@ -84,7 +84,7 @@ def door(ground: Ground, book: Notebook) -> None:
 
 def lanes(ground: Ground, book: Notebook) -> None:
     """One round side by side: by hand, the limit, admission, publishing, effects."""
-    asked, events = book.asked, book.asked.events
+    options, events = book.asked, book.asked.events
 
     def call(key: str, where: str, **arguments: Any) -> dict[str, Any]:
         ground.calm()
@@ -92,28 +92,28 @@ def lanes(ground: Ground, book: Notebook) -> None:
         return book.note(key, answer)
 
     topic = ground.call("trials.bench.streams:new_topic", partitions=PARTITIONS, records=events)["topic"]
-    if asked.wants("a"):
+    if options.wants("a"):
         call("a", "trials.bench.baselines:loop", topic=topic, records=max(100, min(LOOP_MOST, int(events * LOOP_PART))))
-    if asked.wants("b"):
+    if options.wants("b"):
         call("b", "trials.bench.baselines:bulk", topic=topic, records=int(events * BULK_PART))
-    if asked.wants("c", "d", "e", "f", "i"):
+    if options.wants("c", "d", "e", "f", "i"):
         first = call("d1", "trials.bench.admission:measure", topic=topic, records=events, workers=1)["stream"]
-        if asked.wants("c"):
+        if options.wants("c"):
             call("c", "trials.bench.limit:measure", stream=first)
             call("c20", "trials.bench.limit:measure", stream=first, batches=20)
         second = call("d2", "trials.bench.admission:measure", topic=topic, records=events, workers=2)["stream"]
         for name, stream, workers in (("1", first, 1), ("2", second, 2)):
-            if asked.wants("e", "f"):
+            if options.wants("e", "f"):
                 call(f"e{name}", "trials.bench.publishing:publish", stream=stream, workers=workers)
-            if asked.wants("f"):
+            if options.wants("f"):
                 call(f"f{name}", "trials.bench.publishing:effects", stream=stream, workers=workers)
-        if asked.wants("i"):
+        if options.wants("i"):
             call("i", "trials.bench.admission:again", stream=first, records=events, workers=1, partitions=PARTITIONS)
-    if asked.wants("d"):
+    if options.wants("d"):
         made = ground.call("trials.bench.streams:new_topic", partitions=PARTITIONS, records=events, spaced=True)
         spaced = made["topic"]
         call("d1s", "trials.bench.admission:measure", topic=spaced, records=events, workers=1)
-    if asked.wants("n"):
+    if options.wants("n"):
         many = ground.call("trials.bench.streams:new_topic", partitions=MANY_PARTITIONS, records=events)["topic"]
         call("n", "trials.bench.admission:measure", topic=many, records=events, workers=2)
 

@@ -8,12 +8,12 @@ import signal
 
 import psutil
 
-from trials.bench.beside import Beside
+from trials.bench.beside import BackgroundLoad
 
 STANDS, RUNS = 0.08, 0.02
 
 
-class Slowed(Beside):
+class SlowedProcess(BackgroundLoad):
     """with Slowed(pid of the postmaster): ..."""
 
     def __init__(self, postmaster: int) -> None:

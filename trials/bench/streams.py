@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from audit.open import Opened, open_run
-from ingest.db import one, read
+from audit.open import OpenedRun, open_run
+from ingest.db import fetch_one, read
 from ingest.kafka import Admin, Cluster
 from ingest.sample import sample
 from ingest.streams import load
-from trials.bench.ends import Ends
-from trials.bench.events import Recipe, Sent, preload
+from trials.bench.ends import BenchEnded
+from trials.bench.events import Recipe, RecipeOutput, preload
 
 RUN = "r1"
 REST = 60.0
@@ -78,7 +78,7 @@ def new_stream(partitions: int) -> dict[str, Any]:
 def feed(topic: str, records: int, partitions: int, start: int = 0, spaced: bool = False) -> dict[str, Any]:
     """Sends the recipe's records to the topic. The same arguments send the same records."""
     if not records:
-        return Sent().document()
+        return RecipeOutput().document()
     recipe = Recipe(records, partitions, spaced=spaced, start=start)
     return preload(Cluster.from_settings().bootstrap, topic, recipe).document()
 
@@ -93,7 +93,7 @@ def opened(inbox: str, bus_partitions: int = 4, http: bool = False) -> Bound:
     return bound(open_run(name, RUN, "bench"))
 
 
-def bound(run: Opened) -> Bound:
+def bound(run: OpenedRun) -> Bound:
     """What an open run is bound to."""
     with read() as cur:
         rows = cur.execute(
@@ -125,7 +125,7 @@ def admitted_to(stream: Bound) -> int:
 def counts(stream: Bound) -> dict[str, int]:
     """What the ledger says became of the run's records."""
     with read() as cur:
-        row = one(
+        row = fetch_one(
             cur.execute(
                 "SELECT coalesce(sum(records), 0)::bigint AS records, coalesce(sum(admitted), 0)::bigint AS admitted,"
                 " coalesce(sum(duplicates), 0)::bigint AS duplicates,"
@@ -163,7 +163,7 @@ def held(stream: Bound) -> int:
 def at_rest() -> bool:
     """Whether nobody holds a lane, and no permit waits for a worker or is at work."""
     with read() as cur:
-        row = one(
+        row = fetch_one(
             cur.execute(
                 "SELECT (SELECT count(*) FROM position WHERE owner IS NOT NULL AND until > clock_timestamp())"
                 " + (SELECT count(*) FROM permit WHERE ended_at IS NULL"
@@ -188,10 +188,10 @@ def applied(stream: Bound) -> int:
 
 def _number(statement: str, sources: list[int]) -> int:
     with read() as cur:
-        return int(one(cur.execute(statement, {"s": sources})).n)
+        return int(fetch_one(cur.execute(statement, {"s": sources})).n)
 
 
-class TooLate(Ends):
+class TooLate(BenchEnded):
     """What was waited for did not come."""
 
 

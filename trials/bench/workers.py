@@ -17,12 +17,12 @@ from typing import Self
 
 from stack.place import PROJECT
 from trials.bench.child import set_up
-from trials.bench.ends import Ends
+from trials.bench.ends import BenchEnded
 
 SLICE = 5.0
 
 
-class WorkerDied(Ends):
+class WorkerDied(BenchEnded):
     """A worker process ended by itself; what it said stands before this in the measure's log."""
 
 

@@ -69,9 +69,9 @@ class Commands:
 
 def run(words: Collection[str], stdin: str = "") -> Answer:
     """One command in this process, both outputs together."""
-    said = io.StringIO()
+    output = io.StringIO()
     code = DONE
-    with redirect_stdout(said), redirect_stderr(said), _typing(stdin):
+    with redirect_stdout(output), redirect_stderr(output), _typing(stdin):
         try:
             left = passgate.main(list(words), prog_name="passgate", standalone_mode=False)
             code = left if isinstance(left, int) else DONE
@@ -80,7 +80,7 @@ def run(words: Collection[str], stdin: str = "") -> Answer:
         except click.ClickException as error:
             error.show()
             code = error.exit_code
-    return Answer(code, said.getvalue())
+    return Answer(code, output.getvalue())
 
 
 @contextmanager

@@ -20,14 +20,14 @@ STUCK_AFTER = 0.6
 
 
 @dataclass(frozen=True)
-class Killed:
+class KilledProcess:
     """The process that was killed. `in_batch`: it had written receipts and not committed them."""
 
     pid: int
     in_batch: bool
 
 
-def kill_in_mid_batch(stack: Stack, url: str, seconds: float) -> Killed | None:
+def kill_in_mid_batch(stack: Stack, url: str, seconds: float) -> KilledProcess | None:
     """SIGKILL a lane worker that has receipts written and not committed; None if none was caught so within `seconds`.
 
     It is stopped first and looked at again, so that what is killed is certainly in the middle of it.
@@ -39,7 +39,7 @@ def kill_in_mid_batch(stack: Stack, url: str, seconds: float) -> Killed | None:
             for row in ledger.rows("writing_batches"):
                 pid = workers.at(row.port)
                 if pid is not None and _caught(ledger, pid, row.port):
-                    return Killed(pid, in_batch=True)
+                    return KilledProcess(pid, in_batch=True)
             time.sleep(LOOK_EVERY)
     return None
 
@@ -74,12 +74,12 @@ def _caught(ledger: Ledger, pid: int, port: int) -> bool:
     return False
 
 
-def kill_any(stack: Stack, ledger: Ledger, stream: str) -> Killed | None:
+def kill_any(stack: Stack, ledger: Ledger, stream: str) -> KilledProcess | None:
     """SIGKILL a lane worker that holds leases of the stream, wherever it is in its work."""
     held = {row.pid for row in ledger.rows("owners", stream=stream)}
     for pid in [pid for pid in stack.pids("lanes")[1:] if pid in held]:
         os.kill(pid, signal.SIGKILL)
-        return Killed(pid, in_batch=False)
+        return KilledProcess(pid, in_batch=False)
     return None
 
 

@@ -34,7 +34,7 @@ from trials.demo.story import (
     weather_plan,
 )
 from trials.demo.telling import Teller
-from trials.demo.told import Told
+from trials.demo.told import Expectations
 
 PIECE = 3_000
 SECOND_REPORTS = 4
@@ -52,7 +52,7 @@ class Demo:
     stack: Stack
     teller: Teller
     months: tuple[Month, ...]
-    told: Told = field(default_factory=Told)
+    told: Expectations = field(default_factory=Expectations)
     people: tuple[SignIn, ...] = ()
     plans: dict[str, Plan] = field(default_factory=dict)
     joins: dict[str, Joins] = field(default_factory=dict)
@@ -346,14 +346,14 @@ class Demo:
     def _await_verdict(self, plan: Plan, state: str) -> None:
         """The verdict that comes by itself."""
         wait_until(lambda: bool(self._verdicts(plan)), PATIENCE, every=0.2)
-        said = self._verdicts(plan)
-        found = f"#{said[-1].number} {said[-1].state}" if said else "none"
+        verdicts = self._verdicts(plan)
+        found = f"#{verdicts[-1].number} {verdicts[-1].state}" if verdicts else "none"
         self.told.point(f"the verdict of {plan.name}", f"#1 {state}", found)
         self.teller.say(
-            f"judged by itself: {plan.name}{found}" if said else f"no verdict of {plan.name} in {PATIENCE:.0f} s"
+            f"judged by itself: {plan.name}{found}" if verdicts else f"no verdict of {plan.name} in {PATIENCE:.0f} s"
         )
-        if said:
-            self.teller.answer(said[-1].sentence)
+        if verdicts:
+            self.teller.answer(verdicts[-1].sentence)
 
     def _verdicts(self, plan: Plan) -> list[Any]:
         return self.ledger.rows("verdicts", stream=plan.stream, run_name=plan.run_name)

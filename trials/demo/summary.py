@@ -11,7 +11,7 @@ from trials.demo.ledger import Ledger
 from trials.demo.people import WORDS
 from trials.demo.story import Joins, Plan
 from trials.demo.telling import Teller
-from trials.demo.told import Told
+from trials.demo.told import Expectations
 
 if TYPE_CHECKING:
     from trials.demo.play import Demo
@@ -76,7 +76,9 @@ def _run(ledger: Ledger, run: Any, rows: Mapping[str, list[Any]]) -> RunCounts:
     )
 
 
-def compare(runs: Iterable[RunCounts], plans: Mapping[str, Plan], joins: Mapping[str, Joins], told: Told) -> None:
+def compare(
+    runs: Iterable[RunCounts], plans: Mapping[str, Plan], joins: Mapping[str, Joins], told: Expectations
+) -> None:
     """Holds the ledger's counts against the plans: every record became what it was told to become."""
     found = {run.name: run for run in runs}
     for name, plan in plans.items():

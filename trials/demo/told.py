@@ -22,7 +22,7 @@ class Point:
 
 
 @dataclass
-class Told:
+class Expectations:
     """Collects points; the demo's exit code says whether all of them hold."""
 
     points: list[Point] = field(default_factory=list)

@@ -17,7 +17,7 @@ from ingest.core.lease import LEASE_SECONDS
 from ingest.kafka import BusMessage
 from trials.demo.disturb import freeze_in_mid_publish, kill_any, kill_in_mid_batch, wait_until
 from trials.demo.ledger import Ledger
-from trials.drill.judgement import Expected
+from trials.drill.judgement import Expectation
 from trials.drill.play import Stage
 
 PIECE, TRIES = 1_500, 6
@@ -34,7 +34,7 @@ class Fault:
 
     name: str
     play: Play
-    expected: Expected = Expected()
+    expected: Expectation = Expectation()
     quick: bool = False
     waits: bool = False
 
@@ -73,16 +73,16 @@ def worker_frozen(stage: Stage) -> str:
 
 
 def _owner(stage: Stage, seconds: float) -> int:
-    found: list[int] = []
+    offsets: list[int] = []
     with stage.demo_ledger() as ledger:
 
         def holds() -> bool:
             workers = stage.stack.pids("lanes")[1:]
-            found.extend(row.pid for row in ledger.rows("owners", stream=stage.name) if row.pid in workers)
-            return bool(found)
+            offsets.extend(row.pid for row in ledger.rows("owners", stream=stage.name) if row.pid in workers)
+            return bool(offsets)
 
         wait_until(holds, seconds, every=0.005)
-    return found[0] if found else 0
+    return offsets[0] if offsets else 0
 
 
 def _freeze(pid: int, seconds: float) -> None:
@@ -186,9 +186,9 @@ def topic_recreated(stage: Stage) -> str:
 
 FAULTS = (
     Fault("worker-killed", worker_killed, quick=True, waits=True),
-    Fault("conflicts", conflicts, Expected(("BLOCKED", "PASS"), "quarantine items are open"), quick=True),
-    Fault("foreign-record", foreign_record, Expected(("BLOCKED",), "FOREIGN", foreign=1), quick=True),
-    Fault("topic-recreated", topic_recreated, Expected(("FAIL",), "deleted and created again"), quick=True),
+    Fault("conflicts", conflicts, Expectation(("BLOCKED", "PASS"), "quarantine items are open"), quick=True),
+    Fault("foreign-record", foreign_record, Expectation(("BLOCKED",), "FOREIGN", foreign=1), quick=True),
+    Fault("topic-recreated", topic_recreated, Expectation(("FAIL",), "deleted and created again"), quick=True),
     Fault("broker-frozen", broker_frozen, quick=True),
     Fault("worker-frozen", worker_frozen),
     Fault("broker-killed", part_killed("kafka")),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Wrong(StrEnum):
+class ProblemKind(StrEnum):
     """Kinds of problems; any one of them makes the drill fail."""
 
     LOST = "lost"
@@ -20,7 +20,7 @@ class Wrong(StrEnum):
 
 
 @dataclass(frozen=True)
-class Expected:
+class Expectation:
     """What must come of a fault.
 
     `verdicts` in their order; a BLOCKED before them, while lanes still work, is no difference. `says`: words that a
@@ -33,7 +33,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What the driver knows and saw of one fault.
 
     `sent`: identities that went to the inbox. `on_bus`: how often each was read from the bus by a consumer of the
@@ -63,14 +63,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Problem:
-    kind: Wrong
+    kind: ProblemKind
     text: str
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text}"
 
 
-def problems(expected: Expected, seen: Seen) -> tuple[Problem, ...]:
+def problems(expected: Expectation, seen: Observation) -> tuple[Problem, ...]:
     """Everything that is wrong; empty where the fault did no harm and the verdict said what it should."""
     return (*_played(seen), *_records(expected, seen), *_early(seen), *_verdicts(expected, seen), *_fsck(seen))
 
@@ -80,53 +80,53 @@ def exit_code(found: Mapping[str, tuple[Problem, ...]]) -> int:
     return 0 if found and not any(found.values()) else 1
 
 
-def _played(seen: Seen) -> list[Problem]:
-    return [] if seen.injected else [Problem(Wrong.NOT_PLAYED, "the fault could not be brought about")]
+def _played(seen: Observation) -> list[Problem]:
+    return [] if seen.injected else [Problem(ProblemKind.NOT_PLAYED, "the fault could not be brought about")]
 
 
-def _records(expected: Expected, seen: Seen) -> list[Problem]:
+def _records(expected: Expectation, seen: Observation) -> list[Problem]:
     missing = len(seen.sent - seen.on_bus.keys())
     twice = sum(count - 1 for count in seen.on_bus.values() if count > 1)
     unknown = len(seen.on_bus.keys() - seen.sent) + seen.strange
     found = [
-        (Wrong.LOST, missing, "events are not on the bus"),
-        (Wrong.LOST, len(seen.sent) - seen.effects, "events have no effect"),
-        (Wrong.DOUBLED, twice, "records lie on the bus again"),
-        (Wrong.DOUBLED, seen.effects - len(seen.sent), "effects more than events"),
-        (Wrong.DOUBLED, unknown - expected.foreign, "records on the bus that nobody sent"),
+        (ProblemKind.LOST, missing, "events are not on the bus"),
+        (ProblemKind.LOST, len(seen.sent) - seen.effects, "events have no effect"),
+        (ProblemKind.DOUBLED, twice, "records lie on the bus again"),
+        (ProblemKind.DOUBLED, seen.effects - len(seen.sent), "effects more than events"),
+        (ProblemKind.DOUBLED, unknown - expected.foreign, "records on the bus that nobody sent"),
     ]
     return [Problem(kind, f"{count:,} {what}") for kind, count, what in found if count > 0]
 
 
-def _early(seen: Seen) -> list[Problem]:
-    return [Problem(Wrong.EARLY, text) for text in seen.early]
+def _early(seen: Observation) -> list[Problem]:
+    return [Problem(ProblemKind.EARLY, text) for text in seen.early]
 
 
-def _verdicts(expected: Expected, seen: Seen) -> list[Problem]:
-    found = []
-    said, wanted = seen.verdicts, expected.verdicts
-    if "BLOCKED" not in wanted and said[:1] == ("BLOCKED",):
-        said = said[1:]
-    if said != wanted:
-        early_pass = "PASS" in said and (wanted[-1] != "PASS" or said[0] != wanted[0])
-        text = f"{_then(said)}, where {_then(wanted)} was to be said: {seen.sentence}"
-        found.append(Problem(Wrong.GREEN if early_pass else Wrong.JUDGED, text))
+def _verdicts(expected: Expectation, seen: Observation) -> list[Problem]:
+    problems = []
+    states, wanted = seen.verdicts, expected.verdicts
+    if "BLOCKED" not in wanted and states[:1] == ("BLOCKED",):
+        states = states[1:]
+    if states != wanted:
+        early_pass = "PASS" in states and (wanted[-1] != "PASS" or states[0] != wanted[0])
+        text = f"{_then(states)}, where {_then(wanted)} was to be said: {seen.sentence}"
+        problems.append(Problem(ProblemKind.GREEN if early_pass else ProblemKind.JUDGED, text))
     elif expected.says not in seen.sentence:
-        found.append(Problem(Wrong.JUDGED, f'"{expected.says}" is not the cause given: {seen.sentence}'))
-    return found + _gate(seen, said[-1:] == ("PASS",))
+        problems.append(Problem(ProblemKind.JUDGED, f'"{expected.says}" is not the cause given: {seen.sentence}'))
+    return problems + _gate(seen, states[-1:] == ("PASS",))
 
 
 def _then(verdicts: tuple[str, ...]) -> str:
     return " then ".join(verdicts) or "nothing"
 
 
-def _gate(seen: Seen, passed: bool) -> list[Problem]:
+def _gate(seen: Observation, passed: bool) -> list[Problem]:
     if seen.opened or (seen.open_after and not passed):
-        return [Problem(Wrong.GREEN, "the gate was open without a PASS")]
+        return [Problem(ProblemKind.GREEN, "the gate was open without a PASS")]
     if passed and not seen.open_after:
-        return [Problem(Wrong.JUDGED, "the gate stayed shut after a PASS")]
+        return [Problem(ProblemKind.JUDGED, "the gate stayed shut after a PASS")]
     return []
 
 
-def _fsck(seen: Seen) -> list[Problem]:
-    return [Problem(Wrong.FSCK, text) for text in seen.fsck]
+def _fsck(seen: Observation) -> list[Problem]:
+    return [Problem(ProblemKind.FSCK, text) for text in seen.fsck]

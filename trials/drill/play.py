@@ -15,7 +15,7 @@ from trials.demo.acts import Answer, run
 from trials.demo.disturb import wait_until
 from trials.demo.ledger import Ledger
 from trials.demo.telling import Teller
-from trials.drill.judgement import Expected, Seen
+from trials.drill.judgement import Expectation, Observation
 from trials.drill.looking import Looks, Watch, read_bus
 
 BUS_PARTITIONS = 2
@@ -186,7 +186,7 @@ class Stage:
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
-    def conclude(self, expected: Expected, injected: str) -> Seen:
+    def conclude(self, expected: Expectation, injected: str) -> Observation:
         """Cut, judge, ask the gate, read everything again."""
         self.look_at_gate()
         self.act("run", "cut", self._run)
@@ -209,14 +209,14 @@ class Stage:
                 return
             time.sleep(0.5)
 
-    def _seen(self, injected: str, open_after: bool) -> Seen:
+    def _seen(self, injected: str, open_after: bool) -> Observation:
         on_bus, strange = read_bus(self.ground.cluster, self.bus, BUS_PARTITIONS)
         attempts = self._looks.rows("attempts")
         decided = self._looks.row("decisions")
         fsck = self.act("fsck", self.name, codes=(DONE, NO, CANNOT), by=False)
         said = _without_waiting([state for state, _ in self._verdicts])
         counts = f"{decided.admitted:,} admitted, {decided.duplicates:,} duplicates, {decided.quarantined:,} set aside"
-        return Seen(
+        return Observation(
             name=self.name.removeprefix("drill-"), injected=injected, sent=frozenset(self.sent), on_bus=on_bus,
             strange=strange, effects=self._effects(), verdicts=said,
             sentence=" ".join(sentence for _, sentence in self._verdicts), early=tuple(sorted(self._watch.early)),

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from textwrap import shorten
 from typing import Any
 
-from trials.drill.judgement import Problem, Seen
+from trials.drill.judgement import Observation, Problem
 
 HEADS = ("fault", "events", "effects", "publishes", "unknown", "lanes stopped by", "verdicts", "wrong")
-Result = tuple[Seen, tuple[Problem, ...]]
+Result = tuple[Observation, tuple[Problem, ...]]
 
 
 def table(results: Sequence[Result]) -> str:
@@ -19,7 +19,7 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _row(seen: Seen, found: Sequence[Problem]) -> tuple[str, ...]:
+def _row(seen: Observation, found: Sequence[Problem]) -> tuple[str, ...]:
     kinds = ", ".join(dict.fromkeys(str(problem.kind) for problem in found))
     return (
         seen.name, f"{len(seen.sent):,}", f"{seen.effects:,}", states(seen.states), f"{seen.unknowns:,}",
@@ -31,17 +31,17 @@ def states(found: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in sorted(found.items())) or "-"
 
 
-def lines(seen: Seen, found: Sequence[Problem]) -> list[str]:
+def lines(seen: Observation, found: Sequence[Problem]) -> list[str]:
     """What was seen of one fault, and what is wrong with it."""
     bus = sum(seen.on_bus.values()) + seen.strange
-    said = [
+    parts = [
         f"seen: {seen.decided}; read again from the bus: {bus:,} records,"
         f" {len(seen.on_bus):,} events; effects: {seen.effects:,}",
         f"      publishes {states(seen.states)}; {seen.unknowns:,} of them were once UNKNOWN;"
         f" lanes stopped by {', '.join(seen.stops) or 'nothing'}",
         f"said: {' then '.join(seen.verdicts) or 'nothing'}. {shorten(seen.sentence, 300)}",
     ]
-    return [*said, *(f"WRONG {problem}" for problem in found)]
+    return [*parts, *(f"WRONG {problem}" for problem in found)]
 
 
 def document(results: Sequence[Result], code: int) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def document(results: Sequence[Result], code: int) -> dict[str, Any]:
     return {"faults": [_fault(seen, found) for seen, found in results], "exit_code": code}
 
 
-def _fault(seen: Seen, found: Sequence[Problem]) -> dict[str, Any]:
+def _fault(seen: Observation, found: Sequence[Problem]) -> dict[str, Any]:
     return {
         "fault": seen.name, "injected": seen.injected, "events": len(seen.sent),
         "bus": {"events": len(seen.on_bus), "records": sum(seen.on_bus.values()) + seen.strange},

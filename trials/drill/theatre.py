@@ -10,7 +10,7 @@ from stack import Stack
 from trials.demo.telling import Teller
 from trials.drill import report
 from trials.drill.faults import Fault, chosen
-from trials.drill.judgement import Problem, Seen, Wrong, problems
+from trials.drill.judgement import Observation, Problem, ProblemKind, problems
 from trials.drill.play import Ground, Stage
 
 End = Callable[[], report.Result]
@@ -54,6 +54,6 @@ def _conclude(stage: Stage, fault: Fault, injected: str) -> report.Result:
 
 
 def _stuck(ground: Ground, fault: Fault, error: PassgateError) -> report.Result:
-    seen = Seen(fault.name, "", frozenset(), {}, strange=0, effects=0, verdicts=(), sentence="")
+    seen = Observation(fault.name, "", frozenset(), {}, strange=0, effects=0, verdicts=(), sentence="")
     ground.teller.answer(f"WRONG {error}")
-    return seen, (Problem(Wrong.NOT_PLAYED, f"{error} [{error.code}]"),)
+    return seen, (Problem(ProblemKind.NOT_PLAYED, f"{error} [{error.code}]"),)

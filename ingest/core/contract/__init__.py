@@ -13,7 +13,7 @@ from ingest.core.contract.shape import (
     Close,
     Context,
     Contract,
-    Empty,
+    EmptyWindowRule,
     EventClass,
     Format,
     Gate,
@@ -38,9 +38,9 @@ from ingest.core.contract.table import dotted
 from ingest.core.errors import ContractError, ContractErrors
 
 __all__ = [
-    "Bus", "Close", "Context", "Contract", "ContractError", "ContractErrors", "Empty", "EventClass", "Format", "Gate",
-    "GateUnit", "HttpInbox", "Inbox", "KafkaInbox", "Limits", "Notify", "Payload", "Plans", "Projection", "Reconcile",
-    "Republish", "RunRule", "Schema", "Totals",
+    "Bus", "Close", "Context", "Contract", "ContractError", "ContractErrors", "EmptyWindowRule", "EventClass", "Format",
+    "Gate", "GateUnit", "HttpInbox", "Inbox", "KafkaInbox", "Limits", "Notify", "Payload", "Plans", "Projection",
+    "Reconcile", "Republish", "RunRule", "Schema", "Totals",
     "contract_digest", "diff", "normalised", "not_in_force", "parse_contract", "who_reads",
 ]  # fmt: skip
 

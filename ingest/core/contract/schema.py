@@ -138,14 +138,14 @@ def _in_place(
 ) -> Iterator[Mapping[str, Any]]:
     """Schemas that are asked about the very value that `node` is asked about."""
     targets = [node.get(name) for name in _REFERENCES]
-    found: list[Any] = [_target(document, target, anchors) for target in targets if isinstance(target, str)]
+    schemas: list[Any] = [_target(document, target, anchors) for target in targets if isinstance(target, str)]
     for name in ("allOf", "anyOf", "oneOf"):
         rules = node.get(name)
-        found += rules if isinstance(rules, list) else []
-    found += [node.get(name) for name in ("not", "if", "then", "else")]
+        schemas += rules if isinstance(rules, list) else []
+    schemas += [node.get(name) for name in ("not", "if", "then", "else")]
     dependent = node.get("dependentSchemas")
-    found += dependent.values() if isinstance(dependent, Mapping) else []
-    yield from (each for each in found if isinstance(each, Mapping))
+    schemas += dependent.values() if isinstance(dependent, Mapping) else []
+    yield from (each for each in schemas if isinstance(each, Mapping))
 
 
 def _target(document: dict[str, Any], target: str, anchors: Mapping[str, Any]) -> Any:

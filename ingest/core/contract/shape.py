@@ -24,7 +24,7 @@ class Format(StrEnum):
     """CloudEvents 1.0, structured or binary: class is `type`, id is (`source`, `id`)."""
 
 
-class Empty(StrEnum):
+class EmptyWindowRule(StrEnum):
     """What an empty window needs in order to pass."""
 
     WAIVER = "waiver"
@@ -146,7 +146,7 @@ class Close:
     discard_max: int = 50
     missing_max: float = 0.005
     ambiguous_max: float = 0.0
-    empty: Empty = Empty.WAIVER
+    empty: EmptyWindowRule = EmptyWindowRule.WAIVER
     totals: Totals = Totals.OPTIONAL
 
 

@@ -223,13 +223,13 @@ def _sure(text: str) -> timedelta:
 
 def dotted(path: Path) -> str:
     """A path as people write it: notify[0].to, context.weather.on."/origin"."""
-    said = ""
+    text = ""
     for part in path:
         if isinstance(part, int):
-            said += f"[{part}]"
+            text += f"[{part}]"
         else:
-            said += "." * bool(said) + (part if _BARE_KEY.fullmatch(part) else json.dumps(part))
-    return said
+            text += "." * bool(text) + (part if _BARE_KEY.fullmatch(part) else json.dumps(part))
+    return text
 
 
 def described(value: Any) -> str:

@@ -66,7 +66,7 @@ def test_a_total_is_a_count_of_a_class_that_the_contract_names(
 ) -> None:
     """One of CloudEvents names none: any may come."""
     contract = SimpleNamespace(events=[SimpleNamespace(name=name) for name in classes])
-    monkeypatch.setattr(cut, "compiled", lambda number: SimpleNamespace(contract=contract))
+    monkeypatch.setattr(cut, "compiled_contract", lambda number: SimpleNamespace(contract=contract))
     row = SimpleNamespace(contract_id=1)
     if taken:
         cut._check_totals(row, totals)

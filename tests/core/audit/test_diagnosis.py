@@ -120,8 +120,10 @@ CASES: dict[str, f.WindowFacts] = {
     "BASIS BROKEN gone": w.topic("bus", topic_id=None, partitions={}),
     "BASIS BROKEN retention": w.partition("inbox", 3, GONE_UNREAD, log_start=18_000),
     "BASIS BROKEN lost": w.source("inbox/3", lost=41),
-    "PASS behind": replace(w.GOOD, behind=(f.Behind("inbox/0", 70, 120, w.CUT_AT),)),
-    "PASS behind two": replace(w.GOOD, behind=(f.Behind("inbox/0", 70, 71), f.Behind("inbox/3", 50, 59))),
+    "PASS behind": replace(w.GOOD, behind=(f.RangeBehindCut("inbox/0", 70, 120, w.CUT_AT),)),
+    "PASS behind two": replace(
+        w.GOOD, behind=(f.RangeBehindCut("inbox/0", 70, 71), f.RangeBehindCut("inbox/3", 50, 59))
+    ),
     "PUBLISHED BROKEN over": w.changed("publishing", placed_once=93, over=(2, 7), over_names=(17, 19)),
     "BASIS BROKEN truncated": w.partition("inbox", 3, diverged="truncation detected at offset 99"),
     "BASIS BROKEN posture": w.topic("inbox", posture={**w.POSTURE, "retention.ms": "1000"}),

@@ -90,9 +90,9 @@ class Named:
         self.inbox = type("Inbox", (), {"kafka": type("Kafka", (), {"topic": "inbox"})})
 
 
-def captured(before: dict[str, capture.Said], after: dict[str, capture.Said]) -> capture.Captured:
+def captured(before: dict[str, capture.Said], after: dict[str, capture.Said]) -> capture.Capture:
     contract: Contract = Named()  # type: ignore[assignment]
-    return capture._Seen("cluster", before, after, ENDS, {}).captured(contract, w.NOW)
+    return capture._Readings("cluster", before, after, ENDS, {}).captured(contract, w.NOW)
 
 
 def test_topics_that_stay_are_captured() -> None:

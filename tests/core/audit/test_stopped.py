@@ -17,12 +17,12 @@ BRIEF = f.LaneStop("the publish lane of inbox/0", next(code for code in stops.ST
 
 def causes(stop: f.LaneStop, **more: Any) -> int:
     """Of a window with ten events, four of them without a place."""
-    return len(list(publish_causes(f.Publishing(10, 6, 0, stopped=(stop,), **{"queued": 4, **more}))))
+    return len(list(publish_causes(f.PublishFacts(10, 6, 0, stopped=(stop,), **{"queued": 4, **more}))))
 
 
 def test_a_lane_that_stopped_is_a_cause_where_events_wait_for_it() -> None:
     assert causes(STOPPED) == 1
-    assert list(publish_causes(f.Publishing(10, 10, 0, 0, stopped=(STOPPED,)))) == []
+    assert list(publish_causes(f.PublishFacts(10, 10, 0, 0, stopped=(STOPPED,)))) == []
 
 
 def test_a_lane_that_goes_on_by_itself_is_none() -> None:

@@ -162,7 +162,7 @@ def test_what_is_new_is_worth_storing_once_lanes_had_the_time_to_move_it(
     monkeypatch.setattr(close, "read", lambda: nullcontext(cursor))
     cut_at = None if since_cut is None else w.NOW - timedelta(seconds=since_cut)
     measured: Any = SimpleNamespace(at=w.NOW, facts=w.GOOD, row=SimpleNamespace(cut_at=cut_at))
-    assert close.worth_storing(close.Judged(7, verdict, measured)) is worth
+    assert close.worth_storing(close.Judgement(7, verdict, measured)) is worth
 
 
 # ---- the enforcer ----------------------------------------------------------------------------------------------------

@@ -41,21 +41,21 @@ INBOX_3 = f.SourceLedger("inbox/3", 0, 50, 50, 50, 0, 0, 0, 0, 0, CUT_AT)
 BUS_0 = f.BusPosition("flights.bus/0", 0, 0, 60, 60, CUT_AT)
 BUS_1 = f.BusPosition("flights.bus/1", 1, 0, 50, 50, CUT_AT)
 COUNTS = f.Counts(120, 100, 15, 5, 100, 15, 5, {"flight": 100}, newest_receipt_at=CUT_AT)
-PUBLISHING = f.Publishing(events=100, placed_once=100, placed_more=0, queued=0)
+PUBLISHING = f.PublishFacts(events=100, placed_once=100, placed_more=0, queued=0)
 APPLICATION = f.Application(events=100, applied=100, missing=0, surplus=0)
 COMMITTED = (
-    f.Committed("inbox/0", 70, 70),
-    f.Committed("inbox/3", 50, 50),
-    f.Committed("flights.bus/0", 60, 60),
-    f.Committed("flights.bus/1", None, 50),
+    f.CommitFact("inbox/0", 70, 70),
+    f.CommitFact("inbox/3", 50, 50),
+    f.CommitFact("flights.bus/0", 60, 60),
+    f.CommitFact("flights.bus/1", None, 50),
 )
 QUARANTINE = f.Quarantine(open=0, resolved=5, discarded=3)
 JOINS = f.Joins(matched=100, missing=0, ambiguous=0)
 PINNED = f.PinnedVerdict("weather", "weather/2013-01#1", "d19e57")
 
 
-def seen(value: T, source: str = "ledger", at: datetime = NOW - timedelta(seconds=2)) -> f.Measured[T]:
-    return f.Measured(value, at, source)
+def seen(value: T, source: str = "ledger", at: datetime = NOW - timedelta(seconds=2)) -> f.MeasuredValue[T]:
+    return f.MeasuredValue(value, at, source)
 
 
 GOOD = f.WindowFacts(

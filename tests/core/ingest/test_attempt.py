@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest.core.attempt import (
     Columns,
     Mark,
-    Queued,
+    QueuedBatch,
     attempt_mark,
     choose,
     digest_of,
@@ -28,11 +28,11 @@ INSTALL = UUID("0191d2a4-0000-7000-8000-000000000001")
 I, D = b"\x01" * 32, b"\x02" * 32  # noqa: E741
 
 
-def queued(number: int, events: int = 10, size: int = 100, win: int = 1, contract: int = 1) -> Queued:
-    return Queued(number, number * 100, number * 100 + 50, events, size, win, 7, contract)
+def queued(number: int, events: int = 10, size: int = 100, win: int = 1, contract: int = 1) -> QueuedBatch:
+    return QueuedBatch(number, number * 100, number * 100 + 50, events, size, win, 7, contract)
 
 
-def numbers(chosen: list[Queued]) -> list[int]:
+def numbers(chosen: list[QueuedBatch]) -> list[int]:
     return [batch.batch for batch in chosen]
 
 
@@ -46,7 +46,7 @@ def test_one_batch_beyond_the_bounds_goes_alone() -> None:
 
 
 @pytest.mark.parametrize("other", [queued(2, win=2), queued(2, contract=2)])
-def test_an_attempt_belongs_to_one_window_and_one_contract(other: Queued) -> None:
+def test_an_attempt_belongs_to_one_window_and_one_contract(other: QueuedBatch) -> None:
     assert numbers(choose([queued(1), other, queued(3)])) == [1]
 
 

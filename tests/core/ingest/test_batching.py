@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ingest.core.batching import (
     HEADER_BYTES,
     Hole,
-    Poll,
+    OffsetRange,
     PollSkip,
     bounded,
     check_dense,
@@ -34,13 +34,13 @@ def hole(start: int, end: int) -> Hole:
     return Hole(start, end, 1, "read_committed", "MARKER")
 
 
-def poll(start: int, end: int, *holes: Hole) -> Poll:
+def poll(start: int, end: int, *holes: Hole) -> OffsetRange:
     """Of five bytes a record."""
     taken = {offset for each in holes for offset in range(each.start, each.end)}
-    return Poll(start, end, 7, [Record(at) for at in range(start, end) if at not in taken], holes)
+    return OffsetRange(start, end, 7, [Record(at) for at in range(start, end) if at not in taken], holes)
 
 
-def spans(part: Poll) -> tuple[int, int, list[int], list[tuple[int, int]]]:
+def spans(part: OffsetRange) -> tuple[int, int, list[int], list[tuple[int, int]]]:
     return part.start, part.end, [r.offset for r in part.records], [(h.start, h.end) for h in part.holes]
 
 
@@ -53,7 +53,7 @@ def test_a_record_weighs_all_that_is_kept_of_it() -> None:
 
 
 @pytest.mark.parametrize("good", [poll(5, 8), poll(5, 9, hole(6, 8)), poll(5, 7, hole(5, 7)), poll(5, 5)])
-def test_records_and_holes_that_tile_a_poll_are_dense(good: Poll) -> None:
+def test_records_and_holes_that_tile_a_poll_are_dense(good: OffsetRange) -> None:
     check_dense(good, 5)
 
 
@@ -61,15 +61,15 @@ def test_records_and_holes_that_tile_a_poll_are_dense(good: Poll) -> None:
     ("bad", "found"),
     [
         (poll(6, 8), "offset 6"),
-        (Poll(5, 8, 1, [Record(5), Record(7)], []), "offset 7"),
-        (Poll(5, 8, 1, [Record(5), Record(6)], []), "up to 7"),
-        (Poll(5, 8, 1, [Record(5), Record(7)], [hole(6, 8)]), "offset 7"),
-        (Poll(5, 8, 1, [Record(5), Record(6), Record(7)], [hole(7, 8)]), "offset 7"),
-        (Poll(5, 9, 1, [Record(5)], [hole(6, 8)]), "up to 8"),
-        (Poll(5, 7, 1, [Record(5), Record(6), Record(7)], []), "up to 8"),
+        (OffsetRange(5, 8, 1, [Record(5), Record(7)], []), "offset 7"),
+        (OffsetRange(5, 8, 1, [Record(5), Record(6)], []), "up to 7"),
+        (OffsetRange(5, 8, 1, [Record(5), Record(7)], [hole(6, 8)]), "offset 7"),
+        (OffsetRange(5, 8, 1, [Record(5), Record(6), Record(7)], [hole(7, 8)]), "offset 7"),
+        (OffsetRange(5, 9, 1, [Record(5)], [hole(6, 8)]), "up to 8"),
+        (OffsetRange(5, 7, 1, [Record(5), Record(6), Record(7)], []), "up to 8"),
     ],
 )
-def test_a_poll_that_skips_or_says_twice_is_refused(bad: Poll, found: str) -> None:
+def test_a_poll_that_skips_or_says_twice_is_refused(bad: OffsetRange, found: str) -> None:
     with pytest.raises(PollSkip, match=found):
         check_dense(bad, 5)
 

@@ -14,15 +14,15 @@ from ingest.core.consumption import (
     AttemptFacts,
     BusRecord,
     EventFacts,
-    Known,
-    Ruled,
+    KnownAttempts,
+    RuledRecord,
     Ruling,
-    Sent,
+    SentEvents,
     _rule,
-    all_as_sent,
     bus_records,
-    dealt_out,
-    is_plain,
+    by_partition,
+    is_undisputed,
+    matches_sent,
     rule,
 )
 
@@ -33,14 +33,14 @@ MARK = Mark("install", ATTEMPT, IDENTITY, DIGEST)
 RECORD = BusRecord(100, MARK, DIGEST)
 FACTS = AttemptFacts("ACKED", "topic", source=3, run_id=RUN, win=5, contract=1, offsets={40, 41})
 EVENT = EventFacts(source=3, offset=40, win=5, digest=DIGEST, class_id=1)
-KNOWN = Known("install", "topic", {ATTEMPT: FACTS}, {KEY: EVENT}, frozenset())
+KNOWN = KnownAttempts("install", "topic", {ATTEMPT: FACTS}, {KEY: EVENT}, frozenset())
 
 
 def replace(value: Any, **changes: Any) -> Any:
     return value._replace(**changes) if isinstance(value, tuple) else changed(value, **changes)
 
 
-def of(record: BusRecord, known: Known = KNOWN) -> tuple[Ruling, str]:
+def of(record: BusRecord, known: KnownAttempts = KNOWN) -> tuple[Ruling, str]:
     (said,) = rule([record], known)
     return said.ruling, said.why.split(":")[0]
 
@@ -50,7 +50,7 @@ def test_an_event_of_an_attempt_is_applied_whatever_is_known_of_its_outcome(stat
     assert of(RECORD, with_attempt(state=state)) == (Ruling.APPLIED, "")
 
 
-def with_attempt(**changes: object) -> Known:
+def with_attempt(**changes: object) -> KnownAttempts:
     return replace(KNOWN, attempts={ATTEMPT: replace(FACTS, **changes)})  # type: ignore[arg-type]
 
 
@@ -72,7 +72,7 @@ def test_a_second_copy_is_duplicate_in_one_read_and_across_reads() -> None:
         (RECORD, with_attempt(source=4), "NOT_IN_ATTEMPT"),
     ],
 )
-def test_what_no_attempt_explains_is_foreign(record: BusRecord, known: Known, why: str) -> None:
+def test_what_no_attempt_explains_is_foreign(record: BusRecord, known: KnownAttempts, why: str) -> None:
     assert of(record, known) == (Ruling.FOREIGN, why)
 
 
@@ -134,7 +134,7 @@ def test_the_short_way_rules_as_the_long_one(
     known = replace(with_attempt(state=state, offsets=offsets), topic_id=topic, applied=applied)
     records = bus_records(range(len(said)), [mark for mark, _ in said], [digest for _, digest in said])
     met = set(applied)
-    expected: list[Ruled] = []
+    expected: list[RuledRecord] = []
     for record in records:
         expected.append(_rule(record, known, met))
         met |= {expected[-1].key} if expected[-1].ruling is Ruling.APPLIED else set()
@@ -166,13 +166,13 @@ def as_sent(records: list[tuple[int, int, int, int]], states: tuple[str, str] = 
         column([n for _, n, _, _ in records], identity),
         column([n for _, _, n, _ in records], digest),
     )
-    plain = {number: one for number, one in facts.items() if is_plain(one, "topic")}
-    sent = {number: Sent(column(of, identity), column(of, digest)) for number, of in SENT.items()}
-    answer = all_as_sent(said, column([n for *_, n in records], digest), "install", plain, sent)
+    plain = {number: one for number, one in facts.items() if is_undisputed(one, "topic")}
+    sent = {number: SentEvents(column(of, identity), column(of, digest)) for number, of in SENT.items()}
+    answer = matches_sent(said, column([n for *_, n in records], digest), "install", plain, sent)
     marks = [Mark("install", number, identity(n), digest(d)) for number, n, d, _ in records]
     ruled = rule(
         bus_records(range(len(records)), marks, [digest(n) for *_, n in records]),
-        Known("install", "topic", facts, events, frozenset()),
+        KnownAttempts("install", "topic", facts, events, frozenset()),
     )
     return answer, {said.ruling for said in ruled}
 
@@ -206,8 +206,8 @@ def test_any_part_of_what_was_sent_is_as_sent_but_once(numbers: list[tuple[int, 
 
 def test_records_in_another_order_than_they_were_sent_are_looked_at_one_by_one() -> None:
     said = Columns([("install", 12, 2)], column([2, 1], identity), column([2, 1], digest))
-    sent = {12: Sent(column([1, 2], identity), column([1, 2], digest))}
-    assert not all_as_sent(said, column([2, 1], digest), "install", {12: FACTS}, sent)
+    sent = {12: SentEvents(column([1, 2], identity), column([1, 2], digest))}
+    assert not matches_sent(said, column([2, 1], digest), "install", {12: FACTS}, sent)
 
 
 @pytest.mark.parametrize("wrong", [(12, 1, 9, 1), (12, 1, 1, 9), (12, 1, 9, 9), (12, 9, 1, 1)])
@@ -218,26 +218,26 @@ def test_other_bytes_are_never_as_sent(wrong: tuple[int, int, int, int]) -> None
 def test_an_identity_across_two_others_is_not_among_what_was_sent() -> None:
     across = identity(1)[16:] + identity(2)[:16]
     said = Columns([("install", 12, 1)], across, digest(1))
-    sent = {12: Sent(identity(1) + identity(2), digest(1) + digest(2))}
-    assert not all_as_sent(said, digest(1), "install", {12: FACTS}, sent)
+    sent = {12: SentEvents(identity(1) + identity(2), digest(1) + digest(2))}
+    assert not matches_sent(said, digest(1), "install", {12: FACTS}, sent)
 
 
 @pytest.mark.parametrize("changes", [{"install": "other"}, {"plain": {}}, {"sent": {}}])
 def test_nothing_is_as_sent_by_another_install_or_an_attempt_that_is_not_plain(changes: dict[str, Any]) -> None:
-    asked = {"install": "install", "plain": {12: FACTS}, "sent": {12: Sent(identity(1), digest(1))}}
+    asked = {"install": "install", "plain": {12: FACTS}, "sent": {12: SentEvents(identity(1), digest(1))}}
     said = Columns([("install", 12, 1)], identity(1), digest(1))
-    assert all_as_sent(said, digest(1), **asked)
-    assert not all_as_sent(said, digest(1), **{**asked, **changes})
+    assert matches_sent(said, digest(1), **asked)
+    assert not matches_sent(said, digest(1), **{**asked, **changes})
 
 
 def test_what_an_attempt_sent_is_dealt_out_by_partition_in_its_order() -> None:
     numbers = [[1, 2, 3], [4]]
     batches = [([0, 1, 0][: len(some)], column(some, identity), column(some, digest)) for some in numbers]
-    assert dealt_out(batches) == {
-        0: Sent(column([1, 3, 4], identity), column([1, 3, 4], digest)),
-        1: Sent(identity(2), digest(2)),
+    assert by_partition(batches) == {
+        0: SentEvents(column([1, 3, 4], identity), column([1, 3, 4], digest)),
+        1: SentEvents(identity(2), digest(2)),
     }
-    assert dealt_out([]) == {}
+    assert by_partition([]) == {}
 
 
 @pytest.mark.parametrize("before", [replace(RECORD, digest=OTHER), replace(RECORD, mark=replace(MARK, digest=OTHER))])
@@ -257,7 +257,7 @@ def test_a_record_that_was_proven_absent_does_not_apply_its_event() -> None:
 
 def test_equal_payloads_do_not_make_another_identity_one_that_was_sent() -> None:
     """Two events of one payload were sent, and a third identity comes in the place of the second."""
-    sent = {ATTEMPT: Sent(identity(1) + identity(2), DIGEST * 2)}
+    sent = {ATTEMPT: SentEvents(identity(1) + identity(2), DIGEST * 2)}
     for second, answer in ((identity(2), True), (identity(3), False)):
         said = Columns([("install", ATTEMPT, 2)], identity(1) + second, DIGEST * 2)
-        assert all_as_sent(said, DIGEST * 2, "install", {ATTEMPT: FACTS}, sent) is answer
+        assert matches_sent(said, DIGEST * 2, "install", {ATTEMPT: FACTS}, sent) is answer

@@ -11,7 +11,18 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.core.decide import Arrival, Decisions, Item, Known, NewEvent, Outcome, admitted, arrive, decide, disputed
+from ingest.core.decide import (
+    Arrival,
+    Decisions,
+    Item,
+    KnownEvent,
+    NewEvent,
+    Outcome,
+    admitted,
+    arrive,
+    decide,
+    disputed,
+)
 from ingest.core.identity import identity_digest, payload_digest
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.core.record import Parser
@@ -29,7 +40,7 @@ def arrivals(values: Iterable[bytes | None], start: int = 0) -> list[Arrival]:
     return arrive(STREAM, RUN, offsets, made, [PARSER.parse(value, b"k", None) for value in made])
 
 
-def decided(values: Iterable[bytes | None], known: dict[bytes, Known] | None = None) -> Decisions:
+def decided(values: Iterable[bytes | None], known: dict[bytes, KnownEvent] | None = None) -> Decisions:
     return decide(arrivals(values), known or {}, RUN, SOURCE, CLOSED.__contains__)
 
 
@@ -57,7 +68,7 @@ def test_new_then_known() -> None:
 
 
 def test_known_from_the_ledger() -> None:
-    known = {IDENTITY: Known(payload_digest(ONE), 9, 77, ONE)}
+    known = {IDENTITY: KnownEvent(payload_digest(ONE), 9, 77, ONE)}
     got = decided([ONE], known)
     assert (got.outcomes[0].first_source, got.outcomes[0].first_offset) == (9, 77)
     assert got.events == []
@@ -88,12 +99,12 @@ def test_a_reserialisation_is_a_duplicate_and_says_so() -> None:
     got = decided([ONE, SAME])
     assert what(got) == [ADMITTED, DUPLICATE]
     assert got.outcomes[1].flags == Flag.RESERIALISED
-    known = {IDENTITY: Known(payload_digest(ONE), 9, 77, ONE)}
+    known = {IDENTITY: KnownEvent(payload_digest(ONE), 9, 77, ONE)}
     assert decided([SAME, SAME], known).outcomes[1].flags == Flag.RESERIALISED
 
 
 def test_an_erased_first_payload_cannot_be_compared() -> None:
-    known = {IDENTITY: Known(payload_digest(ONE), 9, 77, None)}
+    known = {IDENTITY: KnownEvent(payload_digest(ONE), 9, 77, None)}
     got = decided([SAME], known)
     assert what(got) == [MISMATCH]
     assert got.outcomes[0].flags == got.items[0].flags == Flag.FIRST_ERASED
@@ -133,7 +144,7 @@ def test_every_record_has_its_outcome_in_order() -> None:
 
 
 def test_disputed_are_the_known_with_another_digest() -> None:
-    known = {IDENTITY: Known(payload_digest(ONE), 9, 77)}
+    known = {IDENTITY: KnownEvent(payload_digest(ONE), 9, 77)}
     assert disputed(arrivals([ONE]), known) == set()
     assert disputed(arrivals([ONE, OTHER, encoded(flight(flight=2))]), known) == {IDENTITY}
 
@@ -163,7 +174,7 @@ CUTS = st.lists(st.integers(0, 25), max_size=5)
 
 def in_batches(values: Sequence[bytes | None], cuts: Sequence[int]) -> tuple[list[Outcome], list[NewEvent], list[Item]]:
     """The same records batch by batch, each seeing what the ones before it admitted; items merged as a ledger would."""
-    known: dict[bytes, Known] = {}
+    known: dict[bytes, KnownEvent] = {}
     outcomes: list[Outcome] = []
     events: list[NewEvent] = []
     items: list[Item] = []
@@ -173,7 +184,7 @@ def in_batches(values: Sequence[bytes | None], cuts: Sequence[int]) -> tuple[lis
         # The ledger keeps payloads apart: only those that are asked for are there.
         asked = disputed(batch, known)
         fetched = {
-            key: one if key in asked else Known(one.payload_digest, one.source, one.offset)
+            key: one if key in asked else KnownEvent(one.payload_digest, one.source, one.offset)
             for key, one in known.items()
         }
         got = decide(batch, fetched, RUN, SOURCE, CLOSED.__contains__)

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from ingest.core.batching import DELETED, Poll
+from ingest.core.batching import DELETED, OffsetRange
 from ingest.core.errors import BrokerError
 from ingest.kafka import LogEnds, OffsetOutOfRange, Partition
-from ingest.lanes.partition_lane import ReadingLane
+from ingest.lanes.partition_lane import PartitionLane
 
 HERE = Partition("inbox", 0)
 
 
-def deleted(start: int | None, end: int | None, cut: int | None = None, topic: list[str] | None = None) -> Poll:
+def deleted(start: int | None, end: int | None, cut: int | None = None, topic: list[str] | None = None) -> OffsetRange:
     """Of a lane that stands at 10, by where the log says that it starts and ends."""
     asked = iter(topic or [])
 
@@ -29,7 +29,7 @@ def deleted(start: int | None, end: int | None, cut: int | None = None, topic: l
         _check_topic=same_topic,
         _admin=SimpleNamespace(ends=lambda name, partitions: {0: LogEnds(start, end, end, 1)}),
     )
-    return ReadingLane._deleted(lane, OffsetOutOfRange(found="10"), cut)
+    return PartitionLane._deleted(lane, OffsetOutOfRange(found="10"), cut)
 
 
 @pytest.mark.parametrize(

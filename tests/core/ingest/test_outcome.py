@@ -12,7 +12,7 @@ from ingest.core.outcome import (
     Kind,
     Place,
     Report,
-    Sending,
+    SendReport,
     Step,
     after_commit_fault,
     confirm,
@@ -20,14 +20,14 @@ from ingest.core.outcome import (
 )
 
 
-def sent(*reports: Report, **changes: object) -> Sending:
+def sent(*reports: Report, **changes: object) -> SendReport:
     given: dict[str, object] = {
         "events": len(reports),
         "handed_over": len(reports),
         "reports": reports,
         "committed": True,
     }
-    return Sending(**{**given, **changes})  # type: ignore[arg-type]
+    return SendReport(**{**given, **changes})  # type: ignore[arg-type]
 
 
 GOOD = (Report(0, 2, 41), Report(1, 0, 7))
@@ -72,24 +72,24 @@ def test_every_failed_report_is_unknown_whatever_its_name_promises(name: str) ->
 
 @pytest.mark.parametrize("step", [Step.BEGIN, Step.PRODUCE])
 def test_only_a_refusal_before_the_first_hand_over_is_not_sent(step: Step) -> None:
-    outcome = judge(Sending(5, 0, raised=(step, Fault("BufferError", "queue full"))))
+    outcome = judge(SendReport(5, 0, raised=(step, Fault("BufferError", "queue full"))))
     assert outcome.kind is Kind.NOT_SENT
     assert outcome.why == f"BufferError: {step} raised: queue full"
 
 
 def test_a_refusal_after_others_were_handed_over_is_unknown() -> None:
-    outcome = judge(Sending(5, 3, raised=(Step.PRODUCE, Fault("TypeError"))))
+    outcome = judge(SendReport(5, 3, raised=(Step.PRODUCE, Fault("TypeError"))))
     assert outcome.kind is Kind.UNKNOWN
 
 
 def test_no_delivery_report_is_unknown() -> None:
-    outcome = judge(Sending(5, 5, GOOD, undelivered=3))
+    outcome = judge(SendReport(5, 5, GOOD, undelivered=3))
     assert outcome.kind is Kind.UNKNOWN
     assert outcome.why.startswith("NO_REPORT: flush left 3")
 
 
 def test_flush_that_raises_fenced_is_unknown_and_proves_no_other_owner() -> None:
-    outcome = judge(Sending(2, 2, raised=(Step.FLUSH, Fault("_FENCED", "another", fatal=True))))
+    outcome = judge(SendReport(2, 2, raised=(Step.FLUSH, Fault("_FENCED", "another", fatal=True))))
     assert outcome.kind is Kind.UNKNOWN
     assert outcome.why.startswith("_FENCED")
 
@@ -141,7 +141,7 @@ def test_acked_needs_a_commit_and_a_place_for_every_event(
 ) -> None:
     said = [Report(i, p, o, f) for i, (p, o, f) in enumerate(raw)]
     raised = (Step.COMMIT, Fault("_TIMED_OUT")) if broke else None
-    sending = Sending(len(said) + undelivered, len(said) + undelivered, said, undelivered, raised, committed)
+    sending = SendReport(len(said) + undelivered, len(said) + undelivered, said, undelivered, raised, committed)
     outcome = judge(sending)
     clean = committed and not broke and not undelivered and all(r.fault is None and r.offset is not None for r in said)
     assert (outcome.kind is Kind.ACKED) == clean

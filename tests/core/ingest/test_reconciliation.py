@@ -11,33 +11,33 @@ from hypothesis import strategies as st
 from ingest.core.reconciliation import (
     Anchor,
     Answer,
-    Due,
-    Expected,
-    Found,
+    ExpectedEvent,
+    FoundRecord,
     Ground,
     Moment,
-    Prepared,
-    Read,
+    PreparedFacts,
     ScanAnswer,
+    ScanExtent,
+    WaitReason,
     decide,
     due,
     held_back,
 )
 
-EVENTS = tuple(Expected(i, bytes([i]) * 32, bytes([i + 100]) * 32, i % 2) for i in range(4))
-PREPARED = Prepared("cluster", "topic", (Anchor(0, 10, 3), Anchor(1, 50, 3)), EVENTS)
+EVENTS = tuple(ExpectedEvent(i, bytes([i]) * 32, bytes([i + 100]) * 32, i % 2) for i in range(4))
+PREPARED = PreparedFacts("cluster", "topic", (Anchor(0, 10, 3), Anchor(1, 50, 3)), EVENTS)
 SOUND = Moment("cluster", "topic", {0: Ground(0, 20, 20, ""), 1: Ground(50, 60, 60, "")})
-READS = (Read(0, 20, 20, 9), Read(1, 60, 60, 8))
+READS = (ScanExtent(0, 20, 20, 9), ScanExtent(1, 60, 60, 8))
 
 
-def found(event: Expected, offset: int) -> Found:
-    return Found(event.partition, offset, event.identity, event.digest)
+def found(event: ExpectedEvent, offset: int) -> FoundRecord:
+    return FoundRecord(event.partition, offset, event.identity, event.digest)
 
 
 ALL = [found(event, 10 + event.index) for event in EVENTS]
 
 
-def answer(before: Moment = SOUND, after: Moment = SOUND, reads: tuple[Read, ...] = READS) -> ScanAnswer:
+def answer(before: Moment = SOUND, after: Moment = SOUND, reads: tuple[ScanExtent, ...] = READS) -> ScanAnswer:
     return decide(PREPARED, before, after, reads, ALL)
 
 
@@ -111,16 +111,16 @@ def test_an_anchor_without_epoch_proves_nothing() -> None:
     ("reads", "why"),
     [
         (READS[:1], "SCAN: partition 1 was not read"),
-        ((READS[0], Read(1, 60, 57, 5)), "SCAN: partition 1 was read to 57 of 60: it ended early"),
+        ((READS[0], ScanExtent(1, 60, 57, 5)), "SCAN: partition 1 was read to 57 of 60: it ended early"),
         (
-            (READS[0], Read(1, 60, 57, 5, "beyond 5 records")),
+            (READS[0], ScanExtent(1, 60, 57, 5, "beyond 5 records")),
             "SCAN: partition 1 was read to 57 of 60: beyond 5 records",
         ),
         # It says that it broke off, whatever it says of how far it came.
-        ((READS[0], Read(1, 60, 60, 5, "it went back")), "SCAN: partition 1 was read to 60 of 60: it went back"),
+        ((READS[0], ScanExtent(1, 60, 60, 5, "it went back")), "SCAN: partition 1 was read to 60 of 60: it went back"),
     ],
 )
-def test_what_was_not_read_was_not_found_absent(reads: tuple[Read, ...], why: str) -> None:
+def test_what_was_not_read_was_not_found_absent(reads: tuple[ScanExtent, ...], why: str) -> None:
     said = answer(reads=reads)
     assert (said.answer, said.why) == (Answer.UNDECIDABLE, why)
 
@@ -149,16 +149,16 @@ def test_a_scan_that_misses_what_was_already_applied_is_not_believed() -> None:
 @pytest.mark.parametrize(
     ("undecidable", "requested", "automatic", "silent", "expected"),
     [
-        (False, True, False, 0.0, Due.NOW),
-        (True, True, False, 0.0, Due.NOW),
-        (False, False, True, 19.9, Due.SILENCE),
-        (False, False, True, 20.0, Due.NOW),
-        (False, False, False, 99.0, Due.REQUEST),
-        (True, False, True, 99.0, Due.REQUEST),
+        (False, True, False, 0.0, WaitReason.NOW),
+        (True, True, False, 0.0, WaitReason.NOW),
+        (False, False, True, 19.9, WaitReason.SILENCE),
+        (False, False, True, 20.0, WaitReason.NOW),
+        (False, False, False, 99.0, WaitReason.REQUEST),
+        (True, False, True, 99.0, WaitReason.REQUEST),
     ],
 )
 def test_when_an_attempt_is_reconciled(
-    undecidable: bool, requested: bool, automatic: bool, silent: float, expected: Due
+    undecidable: bool, requested: bool, automatic: bool, silent: float, expected: WaitReason
 ) -> None:
     assert due(undecidable, requested, automatic, silent, 20.0) is expected
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.pq import ExecStatus
 
-from ingest.core.leaf import leaf_of
+from ingest.core.leaf import table_partition
 from ingest.db import statements
 from tests.database.named_sql.things import Name
 
@@ -27,7 +27,11 @@ _COPY = re.compile(r"^COPY ", re.MULTILINE)
 #: A run whose leaves are there (`ensure_run_partitions`).
 RUN = 0
 #: Real tables for the fields that code fills in; `leaf` of a statement that writes effects is another.
-TABLES = {"leaf": leaf_of("event", RUN), "effects": leaf_of("effect", RUN), "table": "truth.flights_weather"}
+TABLES = {
+    "leaf": table_partition("event", RUN),
+    "effects": table_partition("effect", RUN),
+    "table": "truth.flights_weather",
+}
 LEAF_OF_EFFECTS = "bus_batch_id"
 #: What psycopg sends with the value, and the server cannot tell from the statement alone.
 TYPES = {"older": "interval"}

@@ -11,7 +11,7 @@ import pytest
 
 from stack.place import PROJECT
 
-#: Functions with a transaction of their own that are not under `again`, and why.
+#: Functions with a transaction of their own that are not under `retry_transaction`, and why.
 ALONE: dict[str, str] = {}
 
 
@@ -43,11 +43,11 @@ def _writes(function: ast.FunctionDef) -> bool:
 
 
 def _outside_of_again(tree: ast.AST, name: str) -> list[int]:
-    """Lines where `name` is called by anything but `again`."""
+    """Lines where `name` is called by anything but `retry_transaction`."""
     inside = {
         id(inner)
         for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and _name(call.func) == "again"
+        if isinstance(call, ast.Call) and _name(call.func) == "retry_transaction"
         for inner in ast.walk(call)
     }
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) == name)
@@ -57,8 +57,8 @@ def _outside_of_again(tree: ast.AST, name: str) -> list[int]:
 def _found(text: str, file: str) -> list[str]:
     tree = ast.parse(text)
     writing = [function.name for function in _functions(tree) if _writes(function)]
-    handed = {_name(node) for call in ast.walk(tree) if isinstance(call, ast.Call) and _name(call.func) == "again"
-              for node in ast.walk(call)}  # fmt: skip
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) == "retry_transaction"]
+    handed = {_name(node) for call in calls for node in ast.walk(call)}
     return [
         f"{file}: {name}"
         for name in writing
