@@ -22,8 +22,8 @@ from audit import capture as look
 from audit import gaps, gate
 from audit.core import checks as c
 from audit.core import facts as f
+from audit.core import phrases as w
 from audit.core import verdict as v
-from audit.core import words as w
 from audit.core.diagnosis import Diagnosis, diagnose
 from audit.measure import Measurement, lanes, measure, renewed, window_row
 from audit.now import checks_now

@@ -17,7 +17,7 @@ from audit import capture as look
 from audit import gate
 from audit.core import facts as f
 from audit.core import gate as core
-from audit.core import words as w
+from audit.core import phrases as w
 from audit.core.gate import Code, GateDecision
 from audit.core.snapshot import read_basis
 from audit.measure import lanes_of

@@ -12,8 +12,8 @@ from typing import Any
 
 from audit import capture as look
 from audit.core import facts as f
+from audit.core import phrases as w
 from audit.core import snapshot as s
-from audit.core import words as w
 from audit.open import bind_bus, bind_inbox, is_measured
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract

@@ -69,9 +69,9 @@ class Web(Service):
     port_names = ("web",)
 
     def arguments(self) -> tuple[str, ...]:
-        """How many processes and threads is said in console.serving."""
+        """How many processes and threads is said in console.gunicorn."""
         return (
-            "gunicorn", "-c", "python:console.serving", "--bind", f"127.0.0.1:{self.port}",
+            "gunicorn", "-c", "python:console.gunicorn", "--bind", f"127.0.0.1:{self.port}",
             "--graceful-timeout", "5", "--timeout", "60", "--no-control-socket",
         )  # fmt: skip
 

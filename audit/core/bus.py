@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from audit.core import facts as f
-from audit.core import words as w
+from audit.core import phrases as w
 from audit.core.check import (
     MEASURE_LEDGER,
     RERUN,
@@ -24,7 +24,7 @@ from audit.core.check import (
     unfinished,
     unmeasured,
 )
-from audit.core.reading import all_admitted, bus_caught_up
+from audit.core.progress import all_admitted, bus_caught_up
 from audit.core.stopped import publish_causes
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from audit.core import facts as f
-from audit.core import words as w
+from audit.core import phrases as w
 
 
 class CheckName(StrEnum):

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from audit.core import facts as f
+from audit.core.basis import basis, other_cluster, other_topic
 from audit.core.bus import applied, context, degraded, published
 from audit.core.check import UNWAIVABLE, Act, Cause, Check, CheckName, Severity, State
 from audit.core.ledger import balanced, expected, not_empty, quarantine
-from audit.core.reading import accounted, caught_up, committed, coverage
-from audit.core.standing import basis, other_cluster, other_topic
+from audit.core.progress import accounted, caught_up, committed, coverage
 
 __all__ = [
     "ALL", "NOT_LISTED", "UNWAIVABLE", "Act", "Cause", "Check", "CheckName", "Severity", "State",

@@ -12,7 +12,7 @@ from typing import Any
 
 from audit.core import checks as c
 from audit.core import facts as f
-from audit.core import words as w
+from audit.core import phrases as w
 from audit.core.snapshot import read_behind
 from audit.core.verdict import SCHEMA, State, Verdict
 

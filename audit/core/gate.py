@@ -10,7 +10,7 @@ from typing import Any
 
 from audit.core import checks as c
 from audit.core import facts as f
-from audit.core import words as w
+from audit.core import phrases as w
 
 
 @dataclass(frozen=True)

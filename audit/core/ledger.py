@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from audit.core import facts as f
-from audit.core import words as w
+from audit.core import phrases as w
 from audit.core.check import RERUN, Act, Cause, Check, CheckName, Severity, judged, not_measured, unmeasured
-from audit.core.reading import once_admitted
+from audit.core.progress import once_admitted
 
 
 def balanced(facts: f.WindowFacts, now: datetime) -> Check:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from trials.demo.telling import Teller
-from trials.drill import theatre
+from trials.drill import runner
 from trials.drill.faults import Fault
 from trials.drill.judgement import Expectation, Observation, ProblemKind, exit_code
-from trials.drill.play import DrillFailed, Ground
+from trials.drill.scenario import DrillFailed, Ground
 
 IDS = frozenset({"1"})
 
@@ -45,10 +45,10 @@ class Acted:
 def test_all_are_played_and_any_problem_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, names: list[str], code: int, wrong: list[ProblemKind], waits: bool
 ) -> None:
-    monkeypatch.setattr(theatre, "Stage", Acted)
+    monkeypatch.setattr(runner, "Stage", Acted)
     ground: Any = Ground(None, None, Teller(io.StringIO()))  # type: ignore[arg-type]
     faults = [Fault(name, lambda stage: "" if stage.name == "missed" else "done", waits=waits) for name in names]
-    results = [theatre.play_one(ground, fault)() for fault in faults]
+    results = [runner.play_one(ground, fault)() for fault in faults]
     assert [seen.name for seen, _ in results] == names
     assert [problem.kind for _, found in results for problem in found] == wrong
     assert exit_code({seen.name: found for seen, found in results}) == code

@@ -32,7 +32,7 @@ STARTS: dict[str, tuple[str, ...]] = {
     "a command of Django's that looks": (*READY, "migrate", "--plan"),
     "a command of Django's that does not look": (*READY, "shell", "-c", "print('began')"),
     "django-admin": ("-m", "django", "shell", "-c", "print('began')"),
-    "web": (*GUNICORN, "-c", "python:console.serving"),
+    "web": (*GUNICORN, "-c", "python:console.gunicorn"),
     "web, started by hand": (*GUNICORN, "console.wsgi"),
     "worker": (*CELERY, "worker", "-Q", "lanes", "--concurrency", "1"),
     "beat": (*CELERY, "beat", "--pidfile="),

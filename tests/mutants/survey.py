@@ -47,7 +47,7 @@ def _sql(package: str, *names: str) -> list[str]:
 FILES = [
     *_of("audit", "close", "enforce", "gate", "measure", "capture", "gaps", "partitions"),
     *_of(
-        "audit/core", "verdict", "standing", "gate", "reading", "bus", "ledger", "check", "stopped", "facts", "snapshot"
+        "audit/core", "verdict", "basis", "gate", "progress", "bus", "ledger", "check", "stopped", "facts", "snapshot"
     ),
     *_of("ingest/publish", "lane", "reconcile", "attempts"),
     *_of("ingest/consume", "lane", "transaction", "attempt_cache"),
@@ -62,7 +62,7 @@ FILES = [
     *_sql("audit", "open", "now", "fsck/fsck", "fsck/passes", "fsck/chain", "fsck/reread"),
     *_of("ingest/core", "decide", "consumption", "attempt", "outcome", "reconciliation", "posture", "lane", "lease"),
     *_of("ingest/core", "binding", "batching", "partition", "stops", "reason", "group", "visible", "merkle", "record"),
-    *_of("audit/core", "diagnosis", "words"),
+    *_of("audit/core", "diagnosis", "phrases"),
 ]
 """What matters most first."""
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.test.utils import override_settings
 
-from console.policy import PolicyMiddleware
+from console.csp import PolicyMiddleware
 
 View = Callable[[HttpRequest], HttpResponse]
 

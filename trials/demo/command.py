@@ -19,7 +19,7 @@ from stack.supervise import PASSED_ON, catch_signals
 from trials.demo import summary
 from trials.demo.data import Month, data_files, read_months
 from trials.demo.folder import fresh_folder
-from trials.demo.play import Demo
+from trials.demo.scenario import Demo
 from trials.demo.telling import Teller
 
 DONE, FAILED = 0, 1

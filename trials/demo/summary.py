@@ -14,7 +14,7 @@ from trials.demo.telling import Teller
 from trials.demo.told import Expectations
 
 if TYPE_CHECKING:
-    from trials.demo.play import Demo
+    from trials.demo.scenario import Demo
 
 MATCHED, MISSING, AMBIGUOUS = 1, 2, 3
 

@@ -89,7 +89,7 @@ def _told(stack: Stack, teller: Teller, quick: bool, as_json: bool) -> int:
     )  # what goes wrong here is meant to; the services have logs of their own
     from trials.drill import report
     from trials.drill.judgement import exit_code
-    from trials.drill.theatre import play_all
+    from trials.drill.runner import play_all
 
     results: list[Result] = play_all(stack, teller, quick)
     code = exit_code({seen.name: found for seen, found in results})

@@ -18,7 +18,7 @@ from ingest.kafka import BusMessage
 from trials.demo.disturb import freeze_in_mid_publish, kill_any, kill_in_mid_batch, wait_until
 from trials.demo.ledger import Ledger
 from trials.drill.judgement import Expectation
-from trials.drill.play import Stage
+from trials.drill.scenario import Stage
 
 PIECE, TRIES = 1_500, 6
 LOOK, MOST_LOOKING = 1.0, 40.0

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from audit.core import words as w
+from audit.core import phrases as w
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How gunicorn serves the console and the API: `gunicorn -c python:console.serving`.
+"""How gunicorn serves the console and the API: `gunicorn -c python:console.gunicorn`.
 
 Two processes of eight threads: one door source for each, and threads enough for requests that wait for PostgreSQL.
 """

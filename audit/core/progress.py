@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from audit.core import facts as f
+from audit.core import phrases as w
 from audit.core import stopped
-from audit.core import words as w
+from audit.core.basis import lost_offsets
 from audit.core.check import (
     RERUN,
     WAIT_LANES,
@@ -26,7 +27,6 @@ from audit.core.check import (
     unfinished,
     unmeasured,
 )
-from audit.core.standing import lost_offsets
 from ingest.core import stops
 
 TAKEN_IN = Act("wait until they are taken in")

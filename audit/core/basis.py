@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from audit.core import facts as f
-from audit.core import words as w
+from audit.core import phrases as w
 from audit.core.check import (
     MEASURE_KAFKA,
     RERUN,

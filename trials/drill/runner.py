@@ -11,7 +11,7 @@ from trials.demo.telling import Teller
 from trials.drill import report
 from trials.drill.faults import Fault, chosen
 from trials.drill.judgement import Observation, Problem, ProblemKind, problems
-from trials.drill.play import Ground, Stage
+from trials.drill.scenario import Ground, Stage
 
 End = Callable[[], report.Result]
 
