@@ -1,4 +1,5 @@
-"""Whether every template can be rendered at all: it parses, and what it names in so many words is there.
+"""Whether every template can be rendered at all, and read: it parses, what it names in so many words is there, and its
+lines are short, with one block element each.
 
     python -m console.cli.templates
 
@@ -7,6 +8,7 @@ Django says nothing of a template before somebody opens its page, and a part of 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,12 @@ from typing import Any
 
 import click
 from django.template import Engine, Node, Template, TemplateDoesNotExist, TemplateSyntaxError
+
+LONGEST_LINE = 120
+_BLOCK = re.compile(
+    r"<(html|head|body|header|footer|main|nav|section|div|p|h[1-6]|ul|ol|li|dl|dt|dd|table|caption|thead|tbody|tr|th|td|form"
+    r"|fieldset|legend|details|summary|figure|figcaption|pre|dialog)\b"
+)
 
 
 def main() -> int:
@@ -31,6 +39,17 @@ def faults(engine: Engine) -> Iterator[str]:
     for folder in map(Path, engine.dirs):
         for file in sorted(folder.rglob("*.html")):
             yield from (f"{file}: {fault}" for fault in _faults(engine, file.relative_to(folder).as_posix()))
+            yield from (f"{file}: {fault}" for fault in crowded(file.read_text(encoding="utf-8")))
+
+
+def crowded(text: str) -> Iterator[str]:
+    """Lines that are too long, or where more than one block element begins."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > LONGEST_LINE:
+            yield f"line {number}: {len(line)} characters, and {LONGEST_LINE} are the most"
+        blocks = _BLOCK.findall(line)
+        if len(blocks) > 1:
+            yield f"line {number}: {' and '.join(f'<{name}>' for name in blocks)} begin there: one element a line"
 
 
 def _faults(engine: Engine, name: str) -> Iterator[str]:

@@ -23,11 +23,11 @@ from ingest.models import WindowState
 
 
 @confirmed
-def close(request: HttpRequest, stream: str, run: str) -> Judging:
+def close(request: HttpRequest, stream: str, run: str) -> Closing:
     """A POST judges and stores a numbered verdict that is never edited."""
     seen = scope_or_404(request, stream, run)
     older = seen.window.number if seen.window and seen.window != seen.windows[-1] else None
-    return Judging(
+    return Closing(
         seen,
         asked=number_in(request, "window"),
         older=older,
@@ -38,11 +38,11 @@ def close(request: HttpRequest, stream: str, run: str) -> Judging:
 
 
 @dataclass(frozen=True)
-class Judging(Confirmation):
+class Closing(Confirmation):
     """Closing a window: the one that was `asked` for, or the newest. `older`: its number, if it is not the newest."""
 
     permission: ClassVar[Act] = Act.CLOSE
-    template: ClassVar[str] = "judge"
+    template: ClassVar[str] = "close"
     here: ClassVar[str] = "runs"
     button: ClassVar[str] = "Confirm: close"
 

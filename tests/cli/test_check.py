@@ -9,7 +9,7 @@ import pytest
 from django.template import Engine
 
 from console.cli import check, main
-from console.cli.templates import faults
+from console.cli.templates import LONGEST_LINE, crowded, faults
 from stack.bootstrap import RUN_LOCK, TEST_LOCK, locks_for
 from tests.cli.typed import Typed, typed
 
@@ -88,3 +88,16 @@ def test_what_is_known_only_later_is_no_fault(tmp_path: Path) -> None:
 
 def test_ours_have_none() -> None:
     assert list(faults(Engine.get_default())) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("<p>" + "x" * (LONGEST_LINE - 7) + "</p>", []),
+        ("<p>" + "x" * (LONGEST_LINE - 6) + "</p>", ["line 1: 121 characters, and 120 are the most"]),
+        ("<tr><td>7</td>", ["line 1: <tr> and <td> begin there: one element a line"]),
+        ("<p>a <b>bold</b> word and <a href='/'>a link</a></p>", []),
+    ],
+)
+def test_a_template_has_short_lines_and_one_block_element_in_each(line: str, told: list[str]) -> None:
+    assert list(crowded(line)) == told

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 #: They change nothing of the ledger: who looks, and how pages look to them.
 OF_ONESELF = {"sign-in", "sign-out", "theme"}
+#: What has no name only leads on to what has one.
 VIEWS: dict[str, Callable[..., Any]] = {
-    str(each.name): each.callback for each in urls.urlpatterns if isinstance(each, URLPattern)
+    each.name: each.callback for each in urls.urlpatterns if isinstance(each, URLPattern) and each.name
 }
 
 
@@ -51,7 +52,7 @@ ACTS = sorted({act_of(view) for view in VIEWS.values() if "return" in getattr(vi
 
 def test_the_acts_of_pages_are_these() -> None:
     """A new one, of plans say, stands here by declaring itself."""
-    assert [act.__name__ for act in ACTS] == ["Judging", "Reconciling", "Resolving", "Cutting"]
+    assert [act.__name__ for act in ACTS] == ["Closing", "Cutting", "Reconciling", "Resolving"]
     assert set(ACTS) == set(Confirmation.__subclasses__()), "an act that no path leads to"
 
 

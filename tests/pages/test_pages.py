@@ -572,7 +572,7 @@ def test_an_approver_may_resolve_too(stage: Stage, live: Stack) -> None:
 
 def commands_of(page: Page) -> list[str]:
     """What stands under "Command line" on an acting page."""
-    found = re.findall(r"<h3>Command line</h3><pre>(.*?)</pre>", page.text, re.DOTALL)
+    found = re.findall(r"<h3>Command line</h3>\s*<pre>(.*?)</pre>", page.text, re.DOTALL)
     return [html.unescape(text) for text in found]
 
 
@@ -602,6 +602,6 @@ def test_the_same_act_as_a_command_line_is_one_that_exists(operator: Client, sta
 
 def test_the_same_act_as_an_api_call_is_one_that_exists(operator: Client, stage: Stage) -> None:
     for path in (f"/quarantine/{stage.items[0]}/resolve", f"/attempts/{stage.attempt}/reconcile", f"{stage.path}cut"):
-        call = re.search(r"<h3>API</h3><pre>POST ([^\s<]+)", get(operator, path).text)
+        call = re.search(r"<h3>API</h3>\s*<pre>POST ([^\s<]+)", get(operator, path).text)
         assert call, path
         assert resolve(call[1]).url_name != "unknown", call[1]
