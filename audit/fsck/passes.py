@@ -59,8 +59,9 @@ def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
         yield Finding("I8", row.verdict, f"its basis and the ledger differ in {', '.join(sorted(other))}")
     said = row.body.get("counts")
     found = v.counts_body(facts.counts.value) if facts.counts else None
-    if said is not None and found is not None and said != found:
-        yield Finding("I8", row.verdict, f"it counted {_told(said)}, and there are {_told(found)}")
+    if found is not None and said != found:
+        counted = f"it counted {_told(said)}" if said else "it tells no counts"
+        yield Finding("I8", row.verdict, f"{counted}, and there are {_told(found)}")
     pins = facts.context.value if facts.context else ()
     if row.body.get("context", []) != [_pinned(pin) for pin in pins]:
         yield Finding("I8", row.verdict, "it names another context than its window is pinned to")
