@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from audit.core import verdict as v
 from audit.cut import TotalsInvalid, TotalsRequired
 from audit.open import AnotherRunOpen, ContextNotPassed, RunConflict, RunNameInvalid, TopicUnusable, open_run
 from ingest.core.errors import BrokerError, NotFound
+from ingest.db import ConstraintViolated
 from ingest.kafka import BusMessage, PlainProducer, TransactionalProducer
 from ingest.models import Resolution
 from ingest.quarantine import resolve
@@ -170,6 +172,53 @@ def discard_all(flow: Flow) -> None:
     resolve([item.id for item in items], "ana", Resolution.DISCARDED, "malformed")
 
 
+def test_a_class_that_is_not_required_need_not_come(make_flow: MakeFlow) -> None:
+    other = '[event.other]\nmatch = "other"\nid = ["/id"]\nrequired = false\n[limits]'
+    flow = make_flow(contract=CONTRACT.replace("[limits]", other))
+    stored = passed(flow)
+    assert (stored.verdict.state, stored.verdict.counts.by_class) == (v.State.PASS, {"thing": 5})  # type: ignore[union-attr]
+
+
+def test_what_the_database_refuses_of_a_verdict_is_said_as_it_is(flow: Flow) -> None:
+    """Only facts that aged are worth another look; a PASS that its own checks deny is nobody's to store."""
+    flow.open()
+    flow.produce([thing(1), b"not json"])
+    flow.work()
+    flow.cut()
+    flow.work()
+    win = window_of(flow.name, "r1")
+    judge(win)
+    judged = judge(win)
+    with pytest.raises(ConstraintViolated) as refused:
+        store(replace(judged, verdict=replace(judged.verdict, state=v.State.PASS)), "test")
+    assert refused.value.constraint == "verdict_checks_agree"
+
+
+def test_a_bus_partition_without_an_answer_has_no_end_yet(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    flow.cut()
+    flow.work()
+    real = capture.capture
+
+    def silent(*args: Any, **more: Any) -> capture.Capture:
+        captured = real(*args, **more)
+        assert captured.broker is not None
+        broker = captured.broker.value
+        logs = broker.bus.partitions | {1: replace(broker.bus.partitions[1], high_watermark=None)}
+        value = replace(broker, bus=replace(broker.bus, partitions=logs))
+        return replace(captured, broker=replace(captured.broker, value=value))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(capture, "capture", silent)
+        assert close_run(flow.name, "r1", "test").verdict.state is v.State.BLOCKED
+    ends = flow.rows("SELECT end_offset FROM window_range g JOIN source c ON c.id = g.source_id"
+                     " WHERE g.win = %(win)s AND c.role = 'bus'", win=window_of(flow.name, "r1"))  # fmt: skip
+    assert {row.end_offset for row in ends} == {None}
+    assert flow.judge().verdict.state is v.State.PASS
+
+
 def test_totals(make_flow: MakeFlow) -> None:
     flow = make_flow(close='totals = "required"')
     flow.open()
@@ -203,6 +252,24 @@ def test_opening_twice_is_the_same_and_another_contract_is_a_conflict(flow: Flow
     assert f"{flow.name}/r1" in str(refused.value)
 
 
+def test_a_run_is_opened_with_the_contract_that_is_named(make_flow: MakeFlow) -> None:
+    """By its version or digest, of this stream alone; the same again is the same."""
+    flow, other = make_flow(), make_flow()
+    other.load(quarantine_open_max=3)
+    for number in ("2", "77"):
+        with pytest.raises(NotFound, match=f"contract {number} of stream {flow.name}"):
+            flow.open(contract=number)
+    flow.load(quarantine_open_max=4)
+    first = flow.open(contract="1")
+    assert (first.contract_version, first.result) == (1, "created")
+    assert flow.open(contract="1").result == flow.open(contract=first.contract_digest.hex()).result == "same"
+    assert flow.open("r1").contract_version == 1
+
+
+def test_a_run_name_may_be_just_so_long(flow: Flow) -> None:
+    assert flow.open("x" * 200).run_name == "x" * 200
+
+
 @pytest.mark.parametrize("run_name", ["", " a", "a\x00b", "a\nb", "x" * 201])
 def test_run_names_that_nobody_could_type(flow: Flow, run_name: str) -> None:
     with pytest.raises(RunNameInvalid):
@@ -216,6 +283,9 @@ def test_unknown_names(flow: Flow) -> None:
         close_run(flow.name, "r1", "test")
     with pytest.raises(NotFound):
         flow.cut("nope")
+    flow.open()
+    with pytest.raises(NotFound, match="r1 window 7"):
+        close_run(flow.name, "r1", "test", window=7)
 
 
 def test_a_bus_that_compacts_is_refused(make_flow: MakeFlow) -> None:
@@ -227,8 +297,12 @@ def test_a_bus_that_compacts_is_refused(make_flow: MakeFlow) -> None:
 
 def test_a_context_without_pass_is_refused(make_flow: MakeFlow) -> None:
     flow = make_flow(contract=JOINING)
-    with pytest.raises(ContextNotPassed):
+    with pytest.raises(ContextNotPassed, match=f"expected a PASS of stream {flow.name}x; found none that stands"):
         flow.open()
+    with pytest.raises(ContextNotPassed, match=f"expected {flow.name}x/r1#7; found"):
+        flow.open(pins={"other": f"{flow.name}x/r1#7"})
+    with pytest.raises(NotFound, match="a context of the contract; found tides"):
+        flow.open(pins={"tides": f"{flow.name}x/r1#7"})
 
 
 def test_s5_s9_windows_chain_and_each_run_has_its_own_verdict(flow: Flow) -> None:
@@ -397,12 +471,6 @@ def test_it_is_judged_by_itself_and_says_nothing_twice(flow: Flow) -> None:
     assert mine(flow, close_due()) == []
 
 
-def test_a_contract_may_keep_it_from_judging_by_itself(make_flow: MakeFlow) -> None:
-    flow = make_flow(close="auto = false")
-    passed(flow)
-    assert mine(flow, close_due()) == []
-
-
 def test_s18_a_lane_that_stands_still_is_stalled(make_flow: MakeFlow) -> None:
     flow = make_flow(close='stalled_after = "1s"')
     flow.open()
@@ -451,6 +519,24 @@ def test_checks_now_see_what_was_produced_since(flow: Flow, monkeypatch: pytest.
     assert "behind" not in checks_now(win).check(c.CheckName.CAUGHT_UP).cause  # type: ignore[union-attr]
     flow.produce([thing(n) for n in (2, 3, 4)])
     assert "inbox/0 is 3 behind" in checks_now(win).check(c.CheckName.CAUGHT_UP).cause  # type: ignore[union-attr]
+
+
+def test_what_takes_long_to_count_stands_for_a_while_on_a_page_though_the_window_moves(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.open()
+    flow.produce([thing(1), b"not json"])
+    flow.work()
+    flow.cut()
+    flow.work()
+    win = window_of(flow.name, "r1")
+    monkeypatch.setattr(now, "QUICK", -1.0)
+    monkeypatch.setattr(now, "SHARE", 1e9)
+    assert states(checks_now(win))["QUARANTINE"] == "BROKEN"
+    discard_all(flow)
+    assert states(checks_now(win))["QUARANTINE"] == "BROKEN"
+    monkeypatch.setattr(now, "SHARE", 0)
+    assert states(checks_now(win))["QUARANTINE"] == "HOLDS"
 
 
 def test_a_publish_nobody_knows_of_blocks_by_name(make_flow: MakeFlow) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit import close
-from audit.close import judge, store, window_of
+from audit.close import checks_now, judge, store, window_of
 from audit.core import checks as c
 from audit.core import verdict as v
 from audit.enforce import decide_gate, enforce_due
@@ -76,6 +76,26 @@ def test_a_context_that_stands_is_measured_and_named(weather: Flow, flights: Flo
     assert stored.verdict.state is v.State.PASS
     assert context(stored.verdict).observed == f"{weather.name}/r1#1 stands"
     assert decide_gate(flights.name, "r1", who="test").status == 200
+
+
+def test_a_run_may_be_joined_with_a_verdict_that_is_not_the_newest(weather: Flow) -> None:
+    weather.open("r2")
+    weather.produce([p.report(9)])
+    weather.work()
+    weather.cut("r2")
+    weather.work()
+    assert weather.judge("r2").verdict.state is v.State.PASS
+    flow = p.joined(weather)
+    flow.open(pins={"weather": f"{weather.name}/r1#1"})
+    pinned = flow.rows("SELECT verdict FROM window_pin WHERE win = %(win)s", win=window_of(flow.name, "r1"))
+    assert [row.verdict for row in pinned] == [f"{weather.name}/r1#1"]
+
+
+def test_a_page_that_is_looked_at_again_shows_the_context_that_stands(weather: Flow, flights: Flow) -> None:
+    """What one process counted, the next one reads."""
+    win = window_of(flights.name, "r1")
+    for _ in range(2):
+        assert context(checks_now(win)).observed == f"{weather.name}/r1#1 stands"
 
 
 def test_a_context_that_fell_keeps_pass_away_by_name(weather: Flow, flights: Flow) -> None:

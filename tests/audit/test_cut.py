@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from audit import capture, cut
 from audit.core import verdict as v
 from audit.core.diagnosis import left_behind
 from audit.cut import TotalsStand, cut_run, declare_totals
 from audit.fsck import fsck
 from ingest.auditlog import record_act
+from ingest.core.errors import BrokerError
 from ingest.db import ConstraintViolated, Cursor, write
+from tests.audit.test_gate import broker_away
 from tests.flow.strangers import strangers_transaction
 from tests.flow.world import Flow, thing
 
@@ -127,3 +131,79 @@ def test_a_cut_that_the_audit_log_has_under_its_name_of_before_is_explained(
         "run.open", "run.seal"
     }  # fmt: skip
     assert fsck(stream=flow.name) == []
+
+
+def test_a_cut_that_may_wait_says_that_kafka_is_away(flow: Flow) -> None:
+    """Without the last stable offsets there is no cut, however long it may wait for transactions."""
+    flow.open()
+    flow.produce([thing(1)])
+    for wait in (timedelta(0), timedelta(seconds=5)):
+        with broker_away(), pytest.raises(BrokerError, match="the last stable offsets"):
+            cut_run(flow.name, "r1", "test", wait=wait)
+    assert flow.cut().cuts == {"inbox/0": 1}
+
+
+def test_what_else_the_database_refuses_of_a_total_is_said_as_it_is(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only that somebody cut in between makes it a question of what stands."""
+    flow.open()
+
+    def refuses(*_: object, **__: object) -> None:
+        raise ConstraintViolated("audit_row_at_head", "for a test")
+
+    monkeypatch.setattr(cut, "record_act", refuses)
+    with pytest.raises(ConstraintViolated, match="audit_row_at_head"):
+        declare_totals(flow.name, "r1", {"thing": 3}, "test")
+
+
+def test_a_transaction_that_ends_while_it_is_asked_about_leaves_nothing_behind(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka named the last stable offset before it ended and the log's end after; the lane has read all of it since."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    real = capture.capture
+    with strangers_transaction(flow, thing(2)) as commit:
+
+        def ends(*args: Any, **more: Any) -> capture.Capture:
+            captured = real(*args, **more)
+            if "timeout" in more:  # that is no cut's question
+                return captured
+            commit()
+            flow.work_until(lambda: len(flow.receipts()) == 2, "admission")
+            position = flow.position("admission").next_offset
+            assert captured.broker is not None and captured.broker.value.inbox is not None
+            inbox = captured.broker.value.inbox
+            log = replace(inbox.partitions[0], high_watermark=position)
+            assert log.lso == 1 < position
+            broker = replace(captured.broker.value, inbox=replace(inbox, partitions={0: log}))
+            return replace(captured, broker=replace(captured.broker, value=broker))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(capture, "capture", ends)
+            cut = flow.cut()
+    assert cut.cuts["inbox/0"] >= 2
+    assert cut.behind == ()
+
+
+def test_a_partition_that_kafka_says_nothing_of_is_cut_where_its_lane_stands(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    real = capture.capture
+
+    def without(*args: Any, **more: Any) -> capture.Capture:
+        captured = real(*args, **more)
+        assert captured.broker is not None and captured.broker.value.inbox is not None
+        inbox = replace(captured.broker.value.inbox, partitions={})
+        broker = replace(captured.broker, value=replace(captured.broker.value, inbox=inbox))
+        return replace(captured, broker=broker)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(capture, "capture", without)
+        cut = flow.cut()
+    assert (cut.cuts, cut.behind) == ({"inbox/0": 1}, ())

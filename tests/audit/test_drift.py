@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,18 +10,24 @@ from typing import Any
 import pytest
 
 from audit import capture
-from audit.close import checks_now, window_of
+from audit.close import checks_now, close_run, window_of
 from audit.core import checks as c
 from audit.core import verdict as v
+from audit.core.snapshot import BASIS
 from audit.fsck import fsck
 from audit.open import TopicUnusable
 from audit.partitions import notice_partitions
 from ingest.core.errors import BrokerError
+from ingest.db import retry_transaction
 from ingest.kafka import BusMessage, PlainProducer
+from ingest.publish.reconcile import AttemptOver, request
 from ingest.retire import retire_replaced
 from ingest.streams import compiled_contract
 from ingest.worker import work
 from tests.audit.test_close import grow, passed, states
+from tests.audit.test_fsck import cheat
+from tests.audit.test_gate import broker_away
+from tests.audit.test_races import both
 from tests.flow.world import Flow, thing
 
 MakeFlow = Callable[..., Flow]
@@ -115,6 +122,25 @@ def test_an_inbox_that_begins_to_compact_breaks_the_basis_by_name(flow: Flow) ->
     )
 
 
+def test_a_window_whose_basis_this_version_cannot_read_is_blocked(flow: Flow) -> None:
+    """A later version wrote it in another shape: nothing is judged against it, and that is said."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    flow.cut()
+    flow.work()
+    shape = "UPDATE basis SET facts = jsonb_set(facts, '{schema}', to_jsonb(%s::text)) WHERE win = %s"
+    win = window_of(flow.name, "r1")
+    with cheat(flow) as connection:
+        connection.execute(shape, ("passgate.basis/9", win))
+        try:
+            stored = close_run(flow.name, "r1", "test")
+        finally:
+            connection.execute(shape, (BASIS, win))
+    assert (stored.verdict.state, states(stored.verdict)["BASIS"]) == (v.State.BLOCKED, "UNMEASURED")
+    assert flow.judge().verdict.state is v.State.PASS
+
+
 def test_a_topic_that_promises_more_is_a_generation_and_one_that_promises_less_then_is_broken(flow: Flow) -> None:
     flow.open()
     flow.produce([thing(1)])
@@ -162,6 +188,71 @@ def test_an_added_partition_starts_at_0_whatever_its_log_start(flow: Flow) -> No
     assert passed(flow, "r2").verdict.state is v.State.PASS
 
 
+def test_a_cut_window_takes_no_partition_in(flow: Flow) -> None:
+    """What was added while it was being cut belongs to the next one."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    flow.cut()
+    grow(flow, 2)
+    assert notice_partitions(window_of(flow.name, "r1"), contract_of(flow)) == 0
+    assert [row.why for row in generations(flow)] == [
+        "the window opened"
+    ]  # nor did it take in doors that are not there
+
+
+def test_of_two_that_notice_a_partition_at_once_one_takes_it_in(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.open()
+    win, contract = window_of(flow.name, "r1"), contract_of(flow)
+    grow(flow, 2)
+    other: list[Any] = []
+
+    def second(verb: Callable[[], int]) -> int:
+        if not other:
+            other.append(None)
+            other.extend(both(lambda: notice_partitions(win, contract)))
+        return retry_transaction(verb)
+
+    monkeypatch.setattr("audit.partitions.retry_transaction", second)
+    assert (notice_partitions(win, contract), other[1:]) == (0, [1])
+    assert len(generations(flow)) == 2
+
+
+def test_a_partition_added_between_two_runs_starts_at_0(flow: Flow) -> None:
+    """On inbox and bus: whatever was deleted, or written, there came while the stream was at work."""
+    passed(flow, "r1")
+    grow(flow, 2)
+    grow_topic(flow, flow.bus, 3)
+    flow.produce([thing(f"new-{n}") for n in range(10)], partition=1)
+    flow.admin.delete_records(flow.inbox, {1: 7})
+    PlainProducer(flow.cluster).send(flow.bus, [BusMessage(2, b"k", b"strange", [])])
+    flow.load(bus_partitions=3)
+    flow.open("r2")
+    assert flow.position("admission", 1).next_offset == 0
+    assert flow.position("effects", 2).next_offset == 0
+
+
+def test_what_lies_on_a_bus_before_its_stream_begins_is_nobodys(flow: Flow) -> None:
+    PlainProducer(flow.cluster).send(flow.bus, [BusMessage(1, b"k", b"strange", [])])
+    assert passed(flow).verdict.state is v.State.PASS
+
+
+def test_a_run_is_not_opened_on_a_topic_that_is_not_there(flow: Flow) -> None:
+    flow.admin.delete_topic(flow.inbox)
+    while flow.admin.topic_id(flow.inbox) is not None:
+        time.sleep(0.05)
+    with pytest.raises(TopicUnusable, match="none of that name"):
+        flow.open()
+
+
+def test_a_run_is_not_opened_without_kafka_and_found_open_without_it(flow: Flow) -> None:
+    with broker_away(), pytest.raises(BrokerError, match="topics and offsets"):
+        flow.open()
+    flow.open()
+    with broker_away():
+        assert flow.open().result == "same"
+
+
 def test_an_added_bus_partition_starts_at_0(flow: Flow) -> None:
     """What a stranger wrote there before anybody looked is found."""
     flow.open()
@@ -172,6 +263,7 @@ def test_an_added_bus_partition_starts_at_0(flow: Flow) -> None:
     flow.cut()
     flow.work()
     assert f"1 record of {flow.bus} is FOREIGN" in flow.judge().sentence
+    assert [row.why for row in generations(flow)] == ["the window opened", "partitions were added"]
 
 
 def grow_topic(flow: Flow, topic: str, partitions: int) -> None:
@@ -191,6 +283,7 @@ def test_a_grown_basis_keeps_what_it_said_of_the_partitions_it_knew(flow: Flow) 
     flow.admin.delete_records(flow.inbox, {0: 1})
     grow(flow, 2)
     assert notice_partitions(window_of(flow.name, "r1"), contract_of(flow)) == 1
+    assert [row.why for row in generations(flow)] == ["the window opened", "partitions were added"]
     first, second = (row.facts["broker"]["inbox"]["partitions"] for row in generations(flow))
     assert set(second) == {"0", "1"}
     assert second["0"] == first["0"]
@@ -354,6 +447,8 @@ def test_an_attempt_to_a_bus_that_is_gone_is_over_and_its_lane_is_free(make_flow
     assert stored.verdict.state is v.State.FAIL
     assert f"attempt {attempt} (4 events) went to a {flow.bus} that is gone" in stored.sentence
     assert "reconcile" not in stored.sentence
+    with pytest.raises(AttemptOver):
+        request(attempt, "ana")
     # the lane's rest after its trouble is over: on a busy machine that took long, and so does the rest
     flow.rows("UPDATE position SET stopped_until = NULL WHERE source_id = ANY(%(s)s) RETURNING 1", s=flow.sources())
     assert passed(flow, "r2").verdict.state is v.State.PASS

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -14,7 +16,7 @@ from audit.core import checks as c
 from audit.core import verdict as v
 from ingest.core.errors import BrokerError
 from ingest.db import ConstraintViolated, write
-from ingest.kafka import BusMessage, FetchResult, PartitionReader, TransactionalProducer
+from ingest.kafka import BusMessage, FetchResult, GapClaim, Partition, PartitionReader, TransactionalProducer
 from tests.flow.inbox import hide
 from tests.flow.world import Flow, thing
 
@@ -123,6 +125,61 @@ def test_a_proof_that_the_second_reader_did_not_get_to_is_not_believed_the_next_
     win = window_of(hidden.name, "r1")
     with monkeypatch.context() as patched:
         patched.setattr(gaps, "SECONDS", -1.0)
+        assert gaps.prove(win) == {}
+    assert gaps.prove(win) == {hidden.sources("inbox")[0]: 1}
+
+
+def chunks(monkeypatch: pytest.MonkeyPatch, *given: dict[Any, FetchResult]) -> None:
+    """What the second reader is given, read by read; then nothing any more."""
+    left = list(given)
+    empty: list[int] = []
+
+    def read(self: PartitionReader, most: int, wait: float) -> dict[Any, FetchResult]:
+        if left:
+            return left.pop(0)
+        empty.append(1)
+        assert len(empty) < 100, "it reads for ever"
+        time.sleep(0.01)
+        return {}
+
+    monkeypatch.setattr(PartitionReader, "assign", lambda *_: None)
+    monkeypatch.setattr(PartitionReader, "read", read)
+
+
+INBOX = Partition("t.inbox", 0)
+HOLE = GapClaim(1, 2, 0, "read_committed", "MARKER")
+
+
+def test_a_second_reader_reads_on_until_it_is_past_the_gap(live: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that brings nothing is no end, and one that comes to the log's end brings what lies before it."""
+    chunks(
+        monkeypatch,
+        {},
+        {INBOX: FetchResult(1, 1, 0)},
+        {INBOX: FetchResult(1, 2, 0, gaps=[HOLE], at_end=True)},
+        {INBOX: FetchResult(2, 3, 0, gaps=[replace(HOLE, from_offset=2, to_offset=3)], at_end=True)},
+    )
+    assert gaps._read(*INBOX, [(1, 3)]) == ([(1, 2), (2, 3)], 0, 3)
+
+
+def test_a_second_reader_ends_where_the_log_does(live: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies beyond may come yet, and proves nothing."""
+    chunks(monkeypatch, {INBOX: FetchResult(1, 2, 0, gaps=[HOLE])}, {INBOX: FetchResult(2, 2, 0, at_end=True)})
+    monkeypatch.setattr(gaps, "SECONDS", 600.0)
+    assert gaps._read(*INBOX, [(1, 3)]) == ([(1, 2)], 0, 2)
+
+
+def test_a_second_reader_that_is_given_nothing_ends(live: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks(monkeypatch)
+    monkeypatch.setattr(gaps, "SECONDS", 0.2)
+    assert gaps._read(*INBOX, [(1, 3)]) == ([], 0, 1)
+
+
+def test_no_further_source_is_begun_when_the_time_is_over(hidden: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stays CLAIMED is looked at the next time."""
+    win = window_of(hidden.name, "r1")
+    with monkeypatch.context() as patch:
+        patch.setattr(gaps, "SECONDS_IN_ALL", -1.0)
         assert gaps.prove(win) == {}
     assert gaps.prove(win) == {hidden.sources("inbox")[0]: 1}
 

@@ -11,14 +11,15 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from audit import capture, enforce
-from audit.close import close_run
+from audit import capture, enforce, gate
+from audit.close import close_run, window_of
 from audit.core.gate import Code
 from audit.enforce import decide_gate, enforce_due
 from audit.fsck import fsck
 from ingest.db import ConstraintViolated, write
 from tests.audit.test_close import passed
 from tests.audit.test_fsck import cheat
+from tests.audit.test_races import both
 from tests.flow.world import Flow, thing
 
 MakeFlow = Callable[..., Flow]
@@ -81,6 +82,15 @@ def test_a_blocked_run_is_refused_with_its_failed_checks(flow: Flow) -> None:
     assert (refused.status, refused.code) == (403, Code.BLOCKED)
     assert [check["check"] for check in refused.failed] == ["QUARANTINE"]
     assert "1 quarantine item is open" in refused.detail
+
+
+def test_a_runs_gate_is_open_while_the_next_run_is(flow: Flow) -> None:
+    """Each run is asked about by itself, and so is what is written down of it."""
+    stored = passed(flow, "r1")
+    flow.open("r2")
+    assert decide_gate(flow.name, "r1", who="mart").verdict == stored.name
+    assert decide_gate(flow.name, "r2", who="mart").code is Code.NOT_CLOSED
+    assert decisions(flow) == [(200, "open"), (403, "not_closed")]
 
 
 def test_the_database_writes_no_lease_without_a_pass(flow: Flow) -> None:
@@ -255,6 +265,73 @@ def test_a_run_opens_all_or_nothing_if_its_contract_says_so(make_flow: MakeFlow)
     flow = make_flow(close='[gate]\nunit = "run"')
     passed(flow)
     assert decide_gate(flow.name, "r1", who="mart").granted
+
+
+def acts_of(flow: Flow) -> list[str]:
+    log = flow.rows("SELECT reason FROM audit_log WHERE act = 'gate.shut' AND subject = %(name)s || '/r1' ORDER BY id")
+    return [row.reason for row in log]
+
+
+def runs_out(flow: Flow) -> None:
+    with write() as cur:
+        cur.execute("UPDATE gate_open SET open_until = clock_timestamp() WHERE win = %s", (gate_row(flow).win,))
+
+
+def test_a_lease_that_ran_out_and_ended_nobody_is_no_act(flow: Flow) -> None:
+    """It is extended again as soon as Kafka answers: nothing was shut."""
+    passed(flow)
+    runs_out(flow)
+    assert gate.end_readers() == 0
+    assert gate_row(flow).readers_ended_at is not None
+    assert acts_of(flow) == []
+    assert enforced(flow).outcome == "extended"
+
+
+def test_a_gate_that_was_shut_is_an_act_with_its_reason_though_nobody_read(flow: Flow) -> None:
+    passed(flow)
+    contradict(flow)
+    assert gate.end_readers() == 0
+    assert acts_of(flow) == ["1 settled publish contradicted by the bus"]
+    with cheat(flow) as connection:  # what other tests look at holds no contradiction
+        connection.execute("DELETE FROM contradiction WHERE win = %s", (gate_row(flow).win,))
+
+
+def test_of_two_that_end_readers_at_once_one_says_so(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed(flow)
+    contradict(flow)
+    others: list[Any] = []
+
+    def at(name: str) -> None:
+        if name == "readers.after_ending" and not others:
+            others.append(None)
+            others.extend(both(gate.end_readers))
+
+    monkeypatch.setattr(gate, "failpoint", at)
+    assert [gate.end_readers(), *others] == [0, None, 0]
+    assert acts_of(flow) == ["1 settled publish contradicted by the bus"]
+    with cheat(flow) as connection:
+        connection.execute("DELETE FROM contradiction WHERE win = %s", (gate_row(flow).win,))
+
+
+@pytest.mark.parametrize(("unit", "first"), [("window", Code.OPEN), ("run", Code.NOT_CLOSED)])
+def test_the_first_window_of_a_run_is_read_before_its_second_has_passed_unless_the_contract_says_run(
+    make_flow: MakeFlow, unit: str, first: Code
+) -> None:
+    """Its run is read when all of them have, whatever the contract says. No verb makes a second window yet."""
+    flow = make_flow(close=f'[gate]\nunit = "{unit}"')
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    flow.cut()
+    flow.work()
+    with write() as cur:
+        cur.execute(
+            "INSERT INTO run_window (run_id, number, contract_id, state, revision)"
+            " SELECT run_name, 2, contract_id, 'OPEN', 0 FROM run_window WHERE id = %s", (window_of(flow.name, "r1"),)
+        )  # fmt: skip
+    assert str(close_run(flow.name, "r1", "test", window=1).verdict.state) == "PASS"
+    assert decide_gate(flow.name, "r1", window=1, who="mart").code is first
+    assert decide_gate(flow.name, "r1", who="mart").code is Code.NOT_CLOSED
 
 
 def test_s28_the_broker_dies_while_a_window_closes(flow: Flow) -> None:

@@ -378,11 +378,12 @@ def test_a_context_that_the_enforcer_shuts_shuts_what_was_built_on_it(weather: F
 def test_a_lease_lasts_no_longer_than_its_contexts(weather: Flow, flights: Flow) -> None:
     assert gate_row(flights).open_until <= gate_row(weather).open_until
     _set(weather, "open_until = clock_timestamp() + interval '5 s'")
-    assert enforced_alone(flights) == "extended"
+    assert enforced_alone(flights).outcome == "extended"
     assert gate_row(flights).open_until == gate_row(weather).open_until
     _set(weather, "open_until = clock_timestamp()")
     until = gate_row(flights).open_until
-    assert enforced_alone(flights) == "unmeasured"
+    alone = enforced_alone(flights)
+    assert (alone.outcome, alone.why) == ("unmeasured", f"its context {weather.name}/r1#1 is not open")
     assert gate_row(flights).open_until == until
     with pytest.raises(ConstraintViolated) as refused:
         _set(flights, "open_until = clock_timestamp() + interval '20 s'")
@@ -394,10 +395,10 @@ def test_a_lease_lasts_no_longer_than_its_contexts(weather: Flow, flights: Flow)
     assert (answer(flights).status, rows_read(flights, "flights_weather")) == (200, 2)
 
 
-def enforced_alone(flow: Flow) -> str:
+def enforced_alone(flow: Flow) -> enforce.GateCheck:
     """A look at this stream's gates only."""
     (found,) = enforce._enforce(_gates(flow))
-    return found.outcome
+    return found
 
 
 def test_a_context_that_is_not_the_newest_pass_shuts_at_the_next_look(
@@ -529,6 +530,24 @@ def test_who_begins_between_the_shutting_and_its_commit_reads_no_further(weather
             gate.end_readers()
             was_ended(between)
     assert rows_read(weather) == 0
+
+
+def test_who_begins_after_the_gate_was_seen_shut_is_not_ended(weather: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sees the gate shut, and reads on what else is open."""
+    contradict(weather)
+    real, looks, later = gate.read, list[bool](), list[psycopg.Connection[Any]]()
+
+    def look() -> Any:
+        looks.append(True)
+        if len(looks) == 2:  # whoever is to be ended is looked for now
+            later.append(psycopg.connect(reader_url()))
+        return real()
+
+    monkeypatch.setattr(gate, "read", look)
+    gate.end_readers()
+    (reading,) = later
+    with reading:
+        assert _count(reading, weather) == 0
 
 
 def test_nobody_is_ended_before_the_commit(weather: Flow, reader: psycopg.Connection[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from audit.close import AnotherCloser, checks_now, close_due, judge, store, wind
 from audit.core import verdict as v
 from audit.core.check import CheckName
 from ingest.db import write
+from ingest.streams import newest_contract
 from ingest.windows import raise_revisions
 from tests.audit.test_close import MakeFlow, discard_all, mine, states
 from tests.audit.test_races import both
@@ -88,6 +90,20 @@ def test_kafka_must_answer_again_after_a_long_reading(
     assert {name for name, state in states(verdict).items() if state == "UNMEASURED"} == {
         "COVERAGE", "CAUGHT_UP", "PUBLISHED", "APPLIED", "COMMITTED", "BASIS",
     }  # fmt: skip
+
+
+def test_a_source_that_has_no_lane_any_more_stays_as_it_was_counted(flow: Flow) -> None:
+    """A batch strayed there, and the window has no range of it: nobody stands on it now."""
+    win = window_of(flow.name, "r1")
+    counted = judge(win).measurement
+    assert counted.facts.inbox is not None
+    (own,) = counted.facts.inbox.value
+    stray = replace(own, label="inbox/7", start=0, cut=0, position=0, receipts=0, outside=3)
+    facts = replace(counted.facts, inbox=replace(counted.facts.inbox, value=(own, stray)))
+    again = measure.renewed(replace(counted, facts=facts), look.capture(newest_contract(flow.name).contract, []))
+    assert again.facts.inbox is not None
+    assert [(source.position, source.outside) for source in again.facts.inbox.value] == [(own.position, 0), (0, 3)]
+    assert v.verdict(again.facts, again.at).state is v.State.FAIL
 
 
 def something_changes(flow: Flow) -> None:

@@ -11,9 +11,11 @@ import pytest
 from django.db import connection
 
 from audit import close, cut
+from audit import open as audit_open
 from audit.close import AnotherCloser, close_run
 from audit.cut import WindowCut, cut_run
 from audit.open import AnotherRunOpen, open_run
+from ingest.db import ConstraintViolated
 from tests.flow.world import Flow, thing
 
 
@@ -56,6 +58,28 @@ def test_s12_two_close_one_run_at_once(flow: Flow, monkeypatch: pytest.MonkeyPat
     assert [row.number for row in kept] == [1]
 
 
+def test_two_read_one_bus_end_at_once_and_it_is_written_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other has judged by then is still worth storing: nothing has changed."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    flow.cut()
+    flow.work()
+    win = close.window_of(flow.name, "r1")
+    others: list[Any] = []
+
+    def at(name: str) -> None:
+        if name == "bus_end.after_reading" and not others:
+            others.append(None)
+            others.extend(both(lambda: close.judge(win)))
+
+    monkeypatch.setattr(close, "failpoint", at)
+    mine = close.judge(win)
+    (other,) = others[1:]
+    assert mine.revision == other.revision
+    assert close.store(other, "ben").number == 1
+
+
 def test_two_cut_one_run_at_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     flow.open()
     flow.produce([thing(n) for n in range(5)])
@@ -72,6 +96,25 @@ def test_two_open_runs_of_one_stream_at_once(flow: Flow) -> None:
     assert sum(isinstance(answer, AnotherRunOpen) for answer in said) == 1, said
     same = both(*[lambda: open_run(flow.name, opened(said), "ana")] * 2)
     assert [answer.result for answer in same] == ["same", "same"]
+
+
+def test_of_two_runs_the_constraint_lets_one_be_open_though_nobody_looked(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks first does it for the words; who loses all his races is told the same."""
+    flow.open("r1")
+    monkeypatch.setitem(audit_open.sql._texts, "open_run_of", "SELECT '' AS run_name WHERE %(stream)s IS NULL")
+    with pytest.raises(AnotherRunOpen, match=f"found an open run of {flow.name}"):
+        flow.open("r2")
+
+
+def test_what_else_the_database_refuses_of_a_run_is_said_as_it_is(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise ConstraintViolated("audit_row_at_head", "for a test")
+
+    monkeypatch.setattr(audit_open, "record_act", refuses)
+    with pytest.raises(ConstraintViolated, match="audit_row_at_head"):
+        flow.open("r1")
 
 
 def opened(said: list[Any]) -> str:

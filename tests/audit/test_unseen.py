@@ -13,6 +13,7 @@ from audit.fsck import examine, reread
 from ingest.core.errors import BrokerError
 from ingest.kafka import Admin, BrokerUnavailable, LogEnds
 from tests.audit.test_close import passed
+from tests.audit.test_fsck import cheat
 from tests.cli.typed import typed
 from tests.flow.world import Flow, thing
 
@@ -111,6 +112,15 @@ def test_an_aborted_record_is_no_record_and_a_committed_one_is(flow: Flow) -> No
     flow.work()
     assert flow.judge().verdict.state == "PASS"
     assert unseen(flow) == ""
+    with cheat(flow) as connection:  # a receipt of what was aborted
+        connection.execute(
+            'INSERT INTO receipt (source_id, "offset", batch_id, decision, reason, flags, payload_digest)'
+            " SELECT source_id, 0, batch_id, 3, 1, 0, payload_digest FROM receipt WHERE source_id = %s",
+            (flow.sources("inbox")[0],),
+        )  # fmt: skip
+        (found,) = examine(flow.name, names=("records_have_receipts",)).findings
+        connection.execute('DELETE FROM receipt WHERE source_id = %s AND "offset" = 0', (flow.sources("inbox")[0],))
+    assert (found.subject, found.found) == (f"{flow.inbox}/0@0", "a receipt without record")
 
 
 def flow_sender(flow: Flow) -> Any:

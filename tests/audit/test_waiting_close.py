@@ -13,6 +13,7 @@ from audit.close import AnotherCloser, FactsTooOld, close_run, judge, store, win
 from audit.core import verdict as v
 from ingest.db import write
 from ingest.windows import raise_revisions
+from tests.audit.test_close import discard_all
 from tests.flow.world import Flow, thing
 
 LONG = timedelta(seconds=600)
@@ -76,6 +77,20 @@ def test_a_fact_that_moved_is_refused_where_it_does_not_wait(flow: Flow, monkeyp
     with pytest.raises(AnotherCloser) as refused:
         close_run(flow.name, "r1", "ana")
     assert refused.value.verdict is None
+
+
+def test_a_verdict_of_before_is_nobody_elses(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fact moved on since #1: whoever judged meanwhile was not faster than anybody, and judges again."""
+    win = cut_window(flow, thing(1), b"not JSON")
+    assert close_run(flow.name, "r1", "ben").verdict.state is v.State.BLOCKED
+    discard_all(flow)
+    meanwhile(monkeypatch, lambda: move(win))
+    with pytest.raises(AnotherCloser) as refused:
+        close_run(flow.name, "r1", "ana")
+    assert (refused.value.verdict, "stands" in str(refused.value)) == (None, False)
+    meanwhile(monkeypatch, lambda: move(win))
+    stored = close_run(flow.name, "r1", "ana", wait=LONG)
+    assert (stored.number, stored.verdict.state) == (2, v.State.PASS)
 
 
 def test_somebody_elses_verdict_stands_though_it_waits(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

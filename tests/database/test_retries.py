@@ -42,7 +42,7 @@ def _writes(function: ast.FunctionDef) -> bool:
     )
 
 
-def _outside_of_again(tree: ast.AST, name: str) -> list[int]:
+def _outside_of_retry_transaction(tree: ast.AST, name: str) -> list[int]:
     """Lines where `name` is called by anything but `retry_transaction`."""
     inside = {
         id(inner)
@@ -62,7 +62,7 @@ def _found(text: str, file: str) -> list[str]:
     return [
         f"{file}: {name}"
         for name in writing
-        if f"{file}: {name}" not in ALONE and (name not in handed or _outside_of_again(tree, name))
+        if f"{file}: {name}" not in ALONE and (name not in handed or _outside_of_retry_transaction(tree, name))
     ]
 
 
@@ -78,10 +78,10 @@ def test_every_transaction_that_writes_is_done_again_when_it_lost_a_race() -> No
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("def a():\n    with write() as cur:\n        pass\n\ndef b():\n    again(a)\n", []),
-        ("def a():\n    with write() as cur:\n        pass\n\ndef b():\n    again(lambda: a())\n", []),
+        ("def a():\n    with write() as cur:\n        pass\n\ndef b():\n    retry_transaction(a)\n", []),
+        ("def a():\n    with write() as cur:\n        pass\n\ndef b():\n    retry_transaction(lambda: a())\n", []),
         ("def a():\n    with write() as cur:\n        pass\n\ndef b():\n    a()\n", ["f: a"]),
-        ("def a():\n    with write() as cur:\n        pass\n\ndef b():\n    again(a)\n    a()\n", ["f: a"]),
+        ("def a():\n    with write() as cur:\n        pass\n\ndef b():\n    retry_transaction(a)\n    a()\n", ["f: a"]),
         ("def a():\n    with write() as cur:\n        pass\n", ["f: a"]),
     ],
 )

@@ -113,9 +113,9 @@ def contradictions(flow: Flow) -> list[Any]:
 
 
 @contextmanager
-def open_transaction(flow: Flow) -> Iterator[None]:
+def open_transaction(flow: Flow, whose: str = "other") -> Iterator[None]:
     """Somebody else's transaction stands open on every partition of the bus, and is aborted at the end."""
-    other = TransactionalProducer(flow.cluster, f"{flow.name}.other")
+    other = TransactionalProducer(flow.cluster, f"{flow.name}.{whose}")
     other.init()
     inner = other._producer
     assert inner is not None

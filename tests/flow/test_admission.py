@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest.admit import AdmissionLane
+from ingest.admit import AdmissionLane, lane
 from ingest.auditlog import record_act
 from ingest.core.errors import LeaseError
 from ingest.core.group import group_of
-from ingest.core.record import Reason
+from ingest.core.ledger_rows import packed_headers, unpacked_headers
+from ingest.core.record import UNREADABLE_NAME, Reason
 from ingest.db import write
 from ingest.install import install_id
 from ingest.kafka import BusMessage, TransactionalProducer
@@ -78,6 +79,46 @@ def test_s20_a_failed_record_neither_crashes_nor_counts_twice(flow: Flow) -> Non
         " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s"
     )
     assert [(row.reason, row.seen) for row in items] == [(Reason.NOT_UTF8, 1)] * 2
+
+
+def test_what_comes_into_one_window_changes_no_fact_of_another(flow: Flow) -> None:
+    """Else every batch of any stream would have all cut windows judged again."""
+    first = flow.open("r1").win
+    flow.produce([thing(1)])
+    flow.work()
+    flow.cut("r1")
+    flow.work()
+    before = flow.rows("SELECT revision FROM run_window WHERE id = %(win)s", win=first)
+    flow.open("r2")
+    flow.produce([thing(2)])
+    flow.work("admission")
+    assert flow.decisions("r2") == ["ADMITTED"]
+    assert flow.rows("SELECT revision FROM run_window WHERE id = %(win)s", win=first) == before
+
+
+def test_what_has_no_bytes_is_set_aside_and_of_what_is_long_the_beginning_is_kept(
+    live: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = Flow()  # fsck has the usual bound, and finds what is cut at another
+    headers: list[tuple[str, str | bytes | None]] = [("from", b"a test")]
+    monkeypatch.setattr(lane, "KEPT_BYTES", len(packed_headers(headers) or b""))
+    long = b"x" * lane.KEPT_BYTES
+    flow.open()
+    flow.produce([None, b"", long, long + b"y"], headers=headers)
+    flow.produce([b"short"], headers=[("from", b"another test")])
+    flow.work("admission")
+    assert [(d.name, r.name) for _, _, d, r in flow.receipts()] == [
+        ("QUARANTINED", name) for name in ("TOMBSTONE", "EMPTY", "NOT_JSON", "NOT_JSON", "NOT_JSON")
+    ]
+    items = flow.rows(
+        "SELECT q.value, q.headers, q.detail FROM quarantine_item q JOIN source c ON c.id = q.source_id"
+        " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s ORDER BY q.offset"
+    )
+    assert [row.value and bytes(row.value) for row in items] == [None, b"", long, long, b"short"]
+    assert ["bytes are kept" in row.detail for row in items] == [False, False, False, True, False]
+    assert [unpacked_headers(bytes(row.headers)) for row in items] == [
+        *([[("from", b"a test")]] * 4), [(UNREADABLE_NAME, None)],
+    ]  # fmt: skip
 
 
 def test_s25_an_event_of_another_run_is_set_aside(flow: Flow) -> None:

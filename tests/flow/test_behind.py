@@ -12,17 +12,19 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from audit.fsck import examine
 from console.problems import status_of
 from ingest import behind
 from ingest.admit import http as door
 from ingest.admit.http import DoorRecord, receive
-from ingest.behind import LedgerBehind
+from ingest.behind import LedgerBehind, check_current
 from ingest.core.group import group_of, ledger_group_of, mark_of
 from ingest.install import install_id
-from ingest.kafka import Partition, PartitionReader
+from ingest.kafka import Admin, BrokerUnavailable, CommittedOffset, Partition, PartitionReader
+from ingest.models import Stream
+from ingest.sample import sample
 from stack import Stack
 from stack.postgres import wheel_installation
 from tests.audit.test_gate import broker_away
@@ -131,6 +133,73 @@ def test_the_door_lets_nothing_into_an_older_copy(make_flow: Callable[..., Flow]
     assert len(flow.receipts()) == 2
     tell_of(flow, 1)  # the newest copy is back
     assert len(receive(flow.name, send).outcomes) == 1
+
+
+def test_what_another_incarnation_of_a_topic_was_told_says_nothing(make_flow: Callable[..., Flow]) -> None:
+    """K5: the inbox was made again, and read further than this ledger's lane ever got on the old one; or it is gone."""
+    flow = make_flow()
+    flow.open()
+    flow.sample()
+    flow.admin.delete_topic(flow.inbox)
+    connection.close()
+    check_current(stream_of(flow), flow.admin)
+    flow.admin.create_topic(flow.inbox, 1)
+    commit(flow, flow.inbox, 5)
+    connection.close()
+    check_current(stream_of(flow), flow.admin)
+
+
+def stream_of(flow: Flow) -> Stream:
+    return Stream.objects.get(name=flow.name)
+
+
+class Silent(Admin):
+    """A Kafka whose coordinator never answers, and a test that does not wait for ever."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.asked = 0
+
+    def _ask_once_more(self) -> None:
+        self.asked += 1
+        assert self.asked < 50, "it is asked for ever"
+
+    def committed(self, group: str, topic: str, partitions: Any, mark: str = "") -> dict[int, CommittedOffset]:
+        self._ask_once_more()
+        return {number: CommittedOffset("UNMEASURED") for number in partitions}
+
+    def told(self, group: str, partitions: Any, mark: str) -> int | None:
+        self._ask_once_more()
+        return None
+
+
+def test_who_does_not_say_what_it_was_told_is_not_waited_for_for_ever(
+    make_flow: Callable[..., Flow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behind, "COORDINATOR_SECONDS", 0.3)
+    flow = make_flow()
+    flow.open()
+    connection.close()
+    with pytest.raises(BrokerUnavailable, match="what was committed"):
+        check_current(stream_of(flow), Silent(flow.cluster))
+    with pytest.raises(BrokerUnavailable, match="the ledger's generation"):
+        behind.newer_generation(stream_of(flow).id, Silent(flow.cluster))
+    monkeypatch.setattr(behind, "_told_at", 0.0)
+    behind.tell_generation(Silent(flow.cluster))  # and says nothing
+
+
+def test_what_is_not_committed_yet_is_not_told(make_flow: Callable[..., Flow], monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = make_flow()
+    flow.open()
+    tell(flow)
+    before = told(flow)
+    with transaction.atomic():
+        sample(flow.admin, flow.name)
+        monkeypatch.setattr(behind, "_told_at", 0.0)
+        behind.tell_generation(flow.admin)
+        transaction.set_rollback(True)
+    time.sleep(1.0)  # telling is not waited for
+    assert told(flow) == before
 
 
 def tell_of(flow: Flow, generation: int) -> None:

@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from console.tokens import issue
 from ingest.core.reason import Flag, Reason
 from tests.api.caller import person
+from tests.audit.test_fsck import cheat
 from tests.flow.world import CLOUDEVENTS, Flow
 
 MakeFlow = Callable[..., Flow]
@@ -90,6 +91,22 @@ def test_attributes_are_part_of_a_binary_event(flow: Flow, together: bool) -> No
             flow.work("admission")
     flow.work()
     assert became(flow) == [fate for _, _, fate in sent]
+
+
+def test_an_event_is_compared_with_what_was_erased_as_with_what_nobody_knows(flow: Flow) -> None:
+    """Its first bytes are gone: that another form of it says the same cannot be shown, and is not said."""
+    flow.open()
+    flow.produce([DATA], headers=binary())
+    flow.work("admission")
+    payload = "UPDATE event SET payload = %s WHERE source_id = ANY(%s)"
+    with cheat(flow) as connection:
+        connection.execute(payload, (None, flow.sources()))
+        flow.produce([structured()], headers=STRUCTURED)
+        flow.work("admission")
+        connection.execute(payload, (DATA, flow.sources()))
+    assert became(flow) == [ADMITTED, OTHER]
+    (row,) = flow.rows('SELECT flags FROM receipt WHERE "offset" = 1 AND source_id = ANY(%(s)s)', s=flow.sources())
+    assert row.flags & Flag.FIRST_ERASED
 
 
 def test_the_mode_makes_no_other_event(flow: Flow) -> None:

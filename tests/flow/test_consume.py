@@ -19,7 +19,7 @@ from ingest.install import install_id
 from ingest.kafka import BusMessage, Record
 from ingest.lanes.lease import take
 from ingest.models import Source
-from tests.flow.bus import bus_counts, contradictions, kept, lease_runs_out, never_sent, once, read_bus
+from tests.flow.bus import bus_counts, contradictions, half_sent, kept, lease_runs_out, never_sent, once, read_bus
 from tests.flow.world import Flow, thing
 from tests.patience import until
 
@@ -129,13 +129,61 @@ def test_s23_a_record_of_an_attempt_proven_absent_is_a_contradiction(
         "SELECT min(a.id) AS id FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id"
         " WHERE s.name = %(name)s"
     )[0].id
-    headers = dict(record.headers or [])
-    headers["pg-attempt"] = (headers["pg-attempt"] or b"").split(b"/")[0] + b"/%d" % absent
-    again(flow, [(partition, record._replace(headers=list(headers.items())))])
+    again(flow, [(partition, _of_attempt(record, absent))])
     flow.work("effects")
     (found,) = contradictions(flow)
     assert (found.kind, found.attempt_id) == ("ABSENT_APPEARED", absent)
     assert flow.count("effect") == 1
+
+
+def test_a_copy_in_a_partition_that_its_attempt_sent_nothing_to_is_a_copy(flow: Flow) -> None:
+    ((partition, record),) = published(flow, 1)
+    again(flow, [(1 - partition, record)])
+    flow.work("effects")
+    counts = bus_counts(flow)
+    assert (counts["applied"], counts["duplicates"], counts["foreign_records"]) == (1, 1, 0)
+    assert {flow.position("effects", index).stopped_code for index in (0, 1)} == {None}
+
+
+def test_an_attempt_to_more_partitions_than_are_remembered_together_is_applied(make_flow: MakeFlow) -> None:
+    flow = make_flow(bus_partitions=attempt_cache.MOST_PARTITIONS + 2)
+    assert len({partition for partition, _ in published(flow, 120)}) > attempt_cache.MOST_PARTITIONS
+    flow.work("effects")
+    assert flow.count("effect") == 120
+
+
+def test_what_was_found_of_a_partial_attempt_is_applied_and_its_other_half_contradicts(
+    live: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read when all is settled. Another source's events lie at the same offsets of their inbox."""
+    flow = Flow(partitions=2)  # its invariants do not hold afterwards, by intent
+    flow.open()
+    flow.produce([thing(f"other-{n}") for n in range(8)], key=None)
+    flow.work("admission", "publish")
+    flow.produce([thing(n) for n in range(8)], partition=1, key=None)
+    flow.work("admission")
+    once(monkeypatch, half_sent)
+    flow.work_until(lambda: flow.attempts() == ["ACKED", "PARTIAL", "ACKED"], "publish")
+    flow.work("effects")
+    assert (flow.count("effect"), contradictions(flow)) == (16, [])
+    partial, later = flow.rows(
+        "SELECT a.id FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s ORDER BY a.id OFFSET 1"
+    )
+    sent_later = [
+        (partition, record) for partition, records in read_bus(flow).items() for record in records
+        if (dict(record.headers or [])["pg-attempt"] or b"").endswith(b"/%d" % later.id)
+    ]  # fmt: skip
+    assert len(sent_later) == 4
+    again(flow, [(partition, _of_attempt(record, partial.id)) for partition, record in sent_later[:1]])
+    flow.work("effects")
+    assert [(found.kind, found.attempt_id) for found in contradictions(flow)] == [("PARTIAL_APPEARED", partial.id)]
+
+
+def _of_attempt(record: Record, attempt: int) -> Record:
+    headers = dict(record.headers or [])
+    headers["pg-attempt"] = (headers["pg-attempt"] or b"").split(b"/")[0] + b"/%d" % attempt
+    return record._replace(headers=list(headers.items()))
 
 
 def test_a_fenced_lane_changes_nothing(flow: Flow) -> None:
@@ -261,3 +309,21 @@ def test_little_is_remembered_of_what_was_sent(flow: Flow, monkeypatch: pytest.M
     flow.work_until(lambda: flow.count("effect") == 18)
     remembered = memory._offsets if one_by_one else memory._sent
     assert 0 < len(remembered) < len(flow.attempts())
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_process_that_may_remember_nothing_applies_all_the_same(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, one_by_one: bool
+) -> None:
+    for bound in ("SENT_REMEMBERED", "OFFSETS_REMEMBERED", "EVENTS_REMEMBERED", "_REMEMBERED"):
+        monkeypatch.setattr(attempt_cache, bound, 0)
+    memory = attempt_cache.AttemptCache()
+    memory.copies = 1_000 * one_by_one
+    monkeypatch.setattr(consume, "cache_of", lambda pid: memory)
+    for run in ("r1", "r2"):
+        flow.open(run)
+        flow.produce([thing(n) for n in range(4)], key=None)
+        flow.work("admission", "publish")
+        flow.cut(run)
+    flow.work("effects")
+    assert flow.count("effect") == 8

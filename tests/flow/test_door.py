@@ -14,17 +14,22 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from rest_framework.test import APIClient
 
+from audit.core.snapshot import BASIS
 from console.api import events
 from console.api.events import MOST_EVENTS
 from console.tokens import issue
 from ingest.admit import TooManyDisputed
 from ingest.admit import http as door
 from ingest.admit.http import DoorRecord, receive
-from ingest.db import DatabaseGone
+from ingest.core.batching import weight
+from ingest.core.errors import LeaseError
+from ingest.db import DatabaseGone, write
+from ingest.lanes import lease as leases
 from tests.api.caller import person
+from tests.audit.test_fsck import cheat
 from tests.flow.world import CLOUDEVENTS, CONTRACT, Flow, thing
 from tests.patience import until
 
@@ -132,8 +137,6 @@ def test_both_doors_at_once_admit_an_event_once(flow: Flow, client: APIClient) -
 
 
 def test_threads_share_one_door_and_its_offsets_are_dense(flow: Flow) -> None:
-    from django.db import connection
-
     flow.open()
 
     def send(start: int) -> None:
@@ -298,9 +301,6 @@ def test_a_group_whose_door_is_lost_is_sent_again_by_each(flow: Flow, monkeypatc
 
 def test_a_door_that_another_process_took_is_given_up(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Idle for longer than its lease: the process takes another door, and nothing is written under the old fence."""
-    from ingest.db import write
-    from ingest.lanes import lease as leases
-
     flow.open()
     first = receive(flow.name, [DoorRecord(0, None, None, thing(1), None)])
     with write() as cur:
@@ -476,3 +476,149 @@ def test_a_request_asks_no_more_for_many_events_than_for_few(
 )
 def test_lines_are_cut_the_same_however_many_are_empty(body: bytes, lines: list[bytes]) -> None:
     assert events.LineEvents().cut(body) == lines
+
+
+# ---- bounds ---------------------------------------------------------------------------------------------------------
+
+
+def sent(flow: Flow, *values: bytes | None) -> list[str]:
+    return [o.decision.name for o in receive(flow.name, [DoorRecord(0, None, None, v, None) for v in values]).outcomes]
+
+
+def test_a_request_may_bring_just_so_many_events_and_bytes(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = make_flow(contract=OPEN_DOOR.replace("[limits]", "[limits]\nhttp_events = 2"))
+    flow.open()
+    assert sent(flow, thing(1), thing(2)) == ["ADMITTED"] * 2
+    with pytest.raises(door.TooManyEvents, match="at most 2 events"):
+        sent(flow, thing(3), thing(4), thing(5))
+    monkeypatch.setattr(door, "BATCH_BYTES", len(thing(3)) * 2)
+    assert sent(flow, thing(3), thing(4)) == ["ADMITTED"] * 2
+    with pytest.raises(door.TooManyEvents, match="bytes of events"):
+        sent(flow, thing(5), thing("x6"))
+    assert len(flow.receipts()) == 4
+
+
+def test_an_event_without_a_value_is_set_aside(flow: Flow) -> None:
+    flow.open()
+    assert sent(flow, None) == ["QUARANTINED"]
+
+
+def test_a_request_without_events_changes_nothing(flow: Flow) -> None:
+    flow.open()
+    assert sent(flow, thing(1)) == ["ADMITTED"]
+    before = flow.rows("SELECT * FROM position WHERE source_id = ANY(%(s)s) ORDER BY 1, 2", s=flow.sources())
+    assert sent(flow) == []
+    assert flow.rows("SELECT * FROM position WHERE source_id = ANY(%(s)s) ORDER BY 1, 2", s=flow.sources()) == before
+
+
+def test_requests_that_wait_make_no_batch_of_more_bytes_than_one_of_records(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.open()
+    monkeypatch.setattr(door, "BATCH_BYTES", 2 * weight(DoorRecord(0, None, None, thing(1), None)))
+    futures = Waiting(flow, monkeypatch).send(*([thing(n)] for n in range(6)))
+    assert [future.result()[1] for future in futures] == [1] * 6
+    assert [row.records for row in flow.rows(BATCHES)] == [1, 2, 2, 1]
+
+
+def test_what_disputes_more_than_one_transaction_compares_is_sent_in_parts(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.open()
+    assert sent(flow, thing(1), thing(2)) == ["ADMITTED"] * 2
+    again = [json.dumps({"id": n, "type": "thing"}).encode() for n in (1, 2)]
+    monkeypatch.setattr("ingest.admit.lane.DISPUTED_BYTES", len(thing(1)) + len(thing(2)) - 1)
+    with pytest.raises(door.TooManyEvents) as refused:
+        sent(flow, *again)
+    assert "in parts" in str(refused.value)
+    assert len(flow.receipts()) == 2
+    monkeypatch.setattr("ingest.admit.lane.DISPUTED_BYTES", len(thing(1)) + len(thing(2)))
+    assert sent(flow, *again) == ["DUPLICATE"] * 2
+    monkeypatch.setattr("ingest.admit.lane.DISPUTED_BYTES", 1)
+    assert sent(flow, again[0]) == ["DUPLICATE"]
+
+
+def test_a_callers_own_transaction_takes_nobody_elses_events_with_it(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request is under way; the caller's and another's wait for it. The caller's is taken back."""
+    flow.open()
+    inside = threading.Event()
+
+    def slow(name: str) -> None:
+        if name == "door.before_commit" and not inside.is_set():
+            inside.set()
+            time.sleep(1.5)
+
+    monkeypatch.setattr(door, "failpoint", slow)
+
+    def another(id_: str, after: float) -> list[str]:
+        try:
+            time.sleep(after)
+            return sent(flow, thing(id_))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(another, "first", 0.0)
+        assert inside.wait(30)
+        later = pool.submit(another, "later", 0.7)
+        with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+            assert sent(flow, thing("mine")) == ["ADMITTED"]
+            raise ZeroDivisionError
+        assert first.result() == later.result() == ["ADMITTED"]
+    assert len(flow.receipts()) == 2
+    assert sent(flow, thing("first"), thing("later"), thing("mine")) == ["DUPLICATE", "DUPLICATE", "ADMITTED"]
+
+
+def test_a_cut_takes_its_doors_into_the_basis(flow: Flow) -> None:
+    win = flow.open().win
+    assert sent(flow, thing(1)) == ["ADMITTED"]
+    flow.cut()
+    rows = flow.rows("SELECT why, facts FROM basis WHERE win = %(win)s ORDER BY generation", win=win)
+    assert [row.why for row in rows] == ["the window opened", "doors were bound"]
+    assert [source["label"] for source in rows[-1].facts["inbox"]] == ["inbox/0", "door/0"]
+
+
+def test_a_run_is_cut_with_its_door_though_its_basis_cannot_be_read(flow: Flow) -> None:
+    """A later version wrote it in another shape: there is nothing to take the door into, and that blocks, later."""
+    win = flow.open().win
+    assert sent(flow, thing(1)) == ["ADMITTED"]
+    shape = "UPDATE basis SET facts = jsonb_set(facts, '{schema}', to_jsonb(%s::text)) WHERE win = %s"
+    with cheat(flow) as superuser:
+        superuser.execute(shape, ("passgate.basis/9", win))
+        try:
+            cut = flow.cut()
+        finally:
+            superuser.execute(shape, (BASIS, win))
+    assert cut.cuts == {"inbox/0": 0, "door/0": 1}
+
+
+# ---- which door -----------------------------------------------------------------------------------------------------
+
+
+def test_a_process_takes_a_door_that_is_free_before_it_makes_one(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.open()
+    first = receive(flow.name, [DoorRecord(0, None, None, thing(1), None)])
+    with write() as cur:
+        cur.execute("UPDATE position SET until = clock_timestamp() WHERE source_id = %s", (first.source,))
+    monkeypatch.setattr(leases, "owner", lambda: "another:1:abc")
+    assert receive(flow.name, [DoorRecord(0, None, None, thing(2), None)]).source == first.source
+
+
+def test_a_stream_has_only_so_many_doors(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.open()
+    monkeypatch.setattr(door, "MOST_DOORS", 1)
+    assert sent(flow, thing(1)) == ["ADMITTED"]
+    monkeypatch.setattr(leases, "owner", lambda: "another:1:abc")
+    with pytest.raises(LeaseError, match="at most 1 doors"):
+        sent(flow, thing(2))
+
+
+def test_a_race_lost_in_one_run_is_remembered_beside_anothers() -> None:
+    until_: dict[int, float] = {3: 0.0}
+    door._remember(until_, 1)
+    door._remember(until_, 2)
+    assert sorted(until_) == [1, 2]

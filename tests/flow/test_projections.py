@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from ingest.core.errors import SettingsError
 from ingest.db import write
-from ingest.projections.base import as_integer, as_number, as_text
+from ingest.projections.base import NotPinned, Pin, as_integer, as_number, as_text, check_pins, load_projection
 from stack import Stack
 from tests.flow.world import CONTRACT, Flow
 
@@ -132,6 +133,35 @@ def test_a_projection_that_raises_stops_the_lane_with_its_words(weather: Flow, m
             "UPDATE position SET stopped_until = NULL WHERE lane = 'effects' AND source_id = ANY(%s)", (flow.sources(),)
         )
     flow.work_until(lambda: flow.count("effect") == 1)
+
+
+def test_a_projection_that_answers_too_few_stops_the_lane(weather: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which event an answer is of would be a guess."""
+    flow = joined(weather)
+    flow.open()
+    flow.produce([flight(1, 1)])
+    flow.work("admission", "publish")
+    with monkeypatch.context() as patch:
+        patch.setattr("ingest.projections.flights.FlightsWithWeather.apply", lambda *_: [])
+        flow.work("effects", seconds=3)
+    codes = {flow.position("effects", i).stopped_code for i in range(flow.bus_partitions)}
+    assert codes == {None, "projection_failed"}
+    assert flow.count("effect") == 0
+
+
+def test_a_window_without_a_pin_for_its_context_is_not_projected() -> None:
+    projection = load_projection("ingest.projections.flights:FlightsWithWeather")
+    check_pins(projection, 7, {"weather": Pin(1, "weather/2013-01#1")})
+    for pins, found in (({}, "no pins"), ({"tides": Pin(1, "tides/1#1")}, "tides")):
+        with pytest.raises(NotPinned, match="a pin of weather for window 7") as refused:
+            check_pins(projection, 7, pins)
+        assert refused.value.found == found
+
+
+def test_a_class_that_is_no_projection_is_refused(settings: Any) -> None:
+    settings.PASSGATE_PROJECTIONS = ["collections:OrderedDict"]
+    with pytest.raises(SettingsError, match="OrderedDict"):
+        load_projection("collections:OrderedDict")
 
 
 def _raises(*_: object) -> None:

@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +15,14 @@ import pytest
 from ingest.core.attempt import read_mark
 from ingest.core.errors import LeaseError
 from ingest.core.outcome import Kind, Outcome
+from ingest.core.posture import largest_record
 from ingest.db import write
-from ingest.kafka import VERIFICATION, TransactionalProducer
+from ingest.kafka import VERIFICATION, Admin, TransactionalProducer
 from ingest.lanes.lease import release, take
 from ingest.publish import PublishLane
 from ingest.streams import newest_contract
 from stack import Stack
+from tests.audit.test_fsck import cheat
 from tests.flow.bus import lease_runs_out, once, places, read_bus
 from tests.flow.world import Flow, thing
 
@@ -246,6 +249,107 @@ def test_a_bus_that_takes_less_than_the_contract_admits_is_refused(flow: Flow) -
     flow.work("publish", seconds=3)
     assert stopped(flow) == "bus_too_small"
     assert flow.attempts() == []
+
+
+def test_a_bus_that_takes_just_what_the_contract_admits_is_enough(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    most = str(largest_record(newest_contract(flow.name).contract.limits))
+    flow.admin.set_topic(flow.bus, "max.message.bytes", most)
+    flow.work_until(lambda: flow.admin.posture(flow.bus)["max.message.bytes"] == most, "admission")
+    flow.work("publish")
+    assert (flow.attempts(), stopped(flow)) == (["ACKED"], None)
+
+
+def test_a_lane_that_has_nothing_to_publish_does_not_stop(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission", "publish")
+    flow.step_once("publish")
+    assert (flow.attempts(), stopped(flow)) == (["ACKED"], None)
+
+
+def at(monkeypatch: pytest.MonkeyPatch, point: str, act: Callable[[], object]) -> None:
+    """Does `act` when a publish lane first comes to that failpoint."""
+    done: list[bool] = []
+
+    def reached(name: str) -> None:
+        if name == point and not done:
+            done.append(True)
+            act()
+
+    monkeypatch.setattr("ingest.publish.lane.failpoint", reached)
+
+
+def test_a_bus_that_goes_while_the_lane_begins_is_named(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+
+    def go() -> None:
+        flow.admin.delete_topic(flow.bus)
+        while flow.admin.topic_id(flow.bus) is not None:
+            time.sleep(0.05)
+
+    at(monkeypatch, "publish.after_fence", go)
+    flow.work("publish", seconds=3)
+    assert (flow.attempts(), stopped(flow)) == ([], "bus_missing")
+
+
+def test_a_bus_made_again_while_an_attempt_is_prepared_gets_nothing(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K5: where each partition stood was read of one topic, and another one has the name by then."""
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    real = Admin.high_watermarks
+
+    def then_made_again(admin: Admin, topic: str, partitions: Any) -> Any:
+        marks = real(admin, topic, partitions)
+        if flow.bus == topic:
+            flow.admin.delete_topic(topic)
+            flow.admin.create_topic(topic, flow.bus_partitions)
+        return marks
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Admin, "high_watermarks", then_made_again)
+        flow.work("publish", seconds=3)
+    assert (flow.attempts(), stopped(flow)) == ([], "bus_missing")
+
+
+def test_what_somebody_else_took_off_the_queue_is_not_published(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    queued: list[Any] = []
+
+    def taken() -> None:
+        with write() as cur:
+            cur.execute("DELETE FROM publish_queue WHERE source_id = ANY(%s) RETURNING *", (flow.sources(),))
+            queued.extend(cur.fetchall())
+
+    at(monkeypatch, "publish.after_fence", taken)
+    flow.work("publish", seconds=3)
+    assert (flow.attempts(), stopped(flow)) == ([], "publish_refused")
+    assert sum(map(len, read_bus(flow).values())) == 0
+    with write() as cur:
+        for row in queued:
+            cur.execute(f"INSERT INTO publish_queue VALUES ({', '.join(['%s'] * len(row))})", row)
+
+
+def test_an_event_whose_payload_was_erased_is_not_published_without_it(flow: Flow) -> None:
+    flow.open()
+    flow.produce([thing(1), thing(2)])
+    flow.work("admission")
+    erase = 'UPDATE event SET payload = NULL WHERE source_id = ANY(%s) AND "offset" = 1 RETURNING payload_digest'
+    with cheat(flow) as connection:
+        connection.execute(erase, (flow.sources(),))
+        flow.work("publish", seconds=3)
+        assert (flow.attempts(), stopped(flow)) == ([], "payload_gone")
+        assert "offset 1" in flow.position("publish").stopped_detail
+        connection.execute(erase.replace("NULL", "%s"), (thing(2), flow.sources()))
 
 
 def test_a_bus_that_takes_one_record_at_a_time_gets_them_so(flow: Flow) -> None:

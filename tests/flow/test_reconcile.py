@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from ingest.core.errors import NotFound
+from ingest.core.lane import WaitsForSilence
+from ingest.core.reconciliation import WaitReason
 from ingest.db import ConstraintViolated, write
 from ingest.kafka import BusMessage, TransactionalProducer
-from ingest.publish.reconcile import request, request_run
+from ingest.lanes.lease import release, take
+from ingest.publish import PublishLane
+from ingest.publish.reconcile import request, request_run, unsettled_of
 from tests.flow.bus import Send, answer_lost, half_sent, never_sent, once, open_transaction, places, read_bus, scans
 from tests.flow.world import Flow, thing
 
@@ -41,6 +48,7 @@ def test_the_lane_settles_by_itself_and_every_event_lies_on_the_bus_once(
     (scan,) = scans(flow)
     assert scan.answer == answer
     assert scan.asked_by == "the contract: reconcile.automatic"
+    assert (scan.expected, scan.found, scan.why) == (10, {"PRESENT": 10, "ABSENT": 0, "PARTIAL": 5}[answer], None)
     assert scan.fenced_at <= scan.started_at <= scan.ended_at
     assert all(part["lo"] <= part["hi"] == part["ended_at"] for part in scan.partitions)
     assert len(places(flow)) == 10
@@ -78,10 +86,12 @@ def test_a_person_asks_and_the_lanes_owner_serves(make_flow: MakeFlow, monkeypat
 
 
 def test_silence_is_waited_for(make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes the lane before: `work` alone would not take one that rests."""
     flow = make_flow(after="1h")
     unknown(flow, monkeypatch, never_sent)
-    flow.work("publish", seconds=4)
-    assert flow.attempts() == ["UNKNOWN"]
+    with publish_lane(flow) as lane, pytest.raises(WaitsForSilence):
+        lane.step(0.2)
+    assert (flow.attempts(), scans(flow)) == (["UNKNOWN"], [])
 
 
 def test_an_open_transaction_before_the_end_is_waited_for(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +102,80 @@ def test_an_open_transaction_before_the_end_is_waited_for(flow: Flow, monkeypatc
         assert flow.attempts() == ["UNKNOWN"]
         assert scans(flow) == []
     flow.work_until(lambda: flow.attempts() == ["ACKED"], "publish")
+
+
+@contextmanager
+def publish_lane(flow: Flow) -> Iterator[PublishLane]:
+    lease = take("publish", flow.sources("inbox")[0])
+    assert lease is not None
+    lane = PublishLane(lease, flow.cluster, flow.admin)
+    try:
+        yield lane
+    finally:
+        lane.close()
+        release(lease)
+
+
+def steps_until(flow: Flow, lane: PublishLane, states: list[str], seconds: float = 20.0) -> int:
+    """Returns how many records were made durable."""
+    until, records = time.monotonic() + seconds, 0
+    while flow.attempts() != states and time.monotonic() < until:
+        records += lane.step(0.2).records
+    assert flow.attempts() == states
+    return records
+
+
+def test_a_transaction_that_begins_later_is_not_waited_for(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others publish on: an end that moved with them would never be reached."""
+    with ExitStack() as before:
+        before.enter_context(open_transaction(flow))
+        unknown(flow, monkeypatch, answer_lost)
+        time.sleep(1.0)  # of silence
+        with publish_lane(flow) as lane:
+            lane.step(0.2)
+            assert (flow.attempts(), scans(flow)) == (["UNKNOWN"], [])
+            with open_transaction(flow, "later"):
+                before.close()
+                steps_until(flow, lane, ["ACKED"])
+
+
+def test_a_scan_that_takes_long_is_no_open_transaction(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lane keeps what it has begun to read, however long ago it began."""
+    unknown(flow, monkeypatch, answer_lost)
+    time.sleep(1.0)
+    monkeypatch.setattr("ingest.publish.lane._TRANSACTION_SECONDS", -1.0)
+    monkeypatch.setattr("ingest.publish.reconcile.STEP_SECONDS", 0.0)
+    with publish_lane(flow) as lane:
+        assert lane.step(0.2).keep
+        assert steps_until(flow, lane, ["ACKED"]) == 10
+
+
+def test_a_bus_that_was_cut_to_where_an_attempt_began_answers_nothing(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins and ends there, and its epoch is another one: what is not there now may have been."""
+    unknown(flow, monkeypatch, never_sent)
+    monkeypatch.setattr("ingest.publish.reconcile.probe_epoch", lambda *_: "the epoch ended at 0")
+    flow.work_until(lambda: flow.attempts() == ["UNDECIDABLE"], "publish")
+    assert "EPOCH: partition" in scans(flow)[0].why
+
+
+def test_a_scan_that_takes_longer_than_the_contract_reads_is_undecidable(
+    make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = make_flow(after='1s"\nscan_timeout = "1s')
+    unknown(flow, monkeypatch, answer_lost)
+    time.sleep(1.0)  # of silence
+    with publish_lane(flow) as lane:
+        assert lane.step(0.2).keep
+        time.sleep(1.1)
+        steps_until(flow, lane, ["UNDECIDABLE"])
+    assert "beyond 0:00:01" in scans(flow)[0].why
+
+
+def test_nobody_asks_about_an_attempt_that_is_not_there(flow: Flow) -> None:
+    with pytest.raises(NotFound):
+        request(2**40, "ana")
 
 
 def test_a_log_that_no_longer_reaches_back_is_undecidable_and_the_lane_waits_for_people(
@@ -108,6 +192,9 @@ def test_a_log_that_no_longer_reaches_back_is_undecidable_and_the_lane_waits_for
     (scan,) = scans(flow)
     assert scan.answer == "UNDECIDABLE"
     assert "LOG_START: partition" in scan.why
+    assert "EPOCH" not in scan.why  # that there is nothing to be read says nothing of another epoch
+    undecidable = unsettled_of(flow.sources("inbox")[0])
+    assert undecidable is not None and undecidable.due(automatic=True, after=0.0) == (WaitReason.REQUEST, 0.0)
     flow.work("publish", seconds=3)
     assert len(scans(flow)) == 1
     request_run(flow.name, "r1", "ana")
