@@ -288,3 +288,24 @@ def test_what_changed_is_a_line_for_each_check() -> None:
     assert v.changes(fewer, after) == ["COVERAGE is new"]
     assert v.changes(after, fewer) == ["COVERAGE is no longer listed"]
     assert v.changes(after, after) == ["nothing changed"]
+
+
+@pytest.mark.parametrize(
+    ("state", "observed", "follows_from", "told"),
+    [
+        ("BROKEN", "3 open", None, ["QUARANTINE 2 open → 3 open"]),
+        ("BROKEN", "2 open", None, ["nothing changed"]),
+        ("BROKEN", "3 open", "COVERAGE", ["nothing changed"]),
+        ("HOLDS", "3 open", None, ["nothing changed"]),
+    ],
+)
+def test_another_number_is_a_change_where_it_is_why_a_check_is_broken(
+    state: str, observed: str, follows_from: str | None, told: list[str]
+) -> None:
+    """What holds may count on, and what follows from another check is told by that one."""
+
+    def of(observed: str) -> dict[str, Any]:
+        check = {"check": "QUARANTINE", "state": state, "observed": observed}
+        return {"checks": [check | ({"follows_from": follows_from} if follows_from else {})]}
+
+    assert v.changes(of("2 open"), of(observed)) == told
