@@ -27,13 +27,13 @@ GOING_ON = 10
 @needs(Act.LOOK)
 def now(request: HttpRequest) -> HttpResponseBase:
     """What waits, split by whether this person may do something about it."""
-    waiting = waiting_for(request)
+    what_waits = waiting_for(request)
     unsettled = _unsettled()
     lines = [
-        *_unknown(request, waiting.unknown),
-        *_quarantine(request, waiting.quarantine),
-        *_stopped(request, waiting),
-        *_fallen(request, waiting),
+        *_unknown(request, what_waits.unknown),
+        *_quarantine(request, what_waits.quarantine),
+        *_stopped(request, what_waits),
+        *_fallen(request, what_waits),
     ]
     mine = tuple(todo for todo in lines if todo.act and todo.act.answer)
     others = tuple(todo for todo in lines if not (todo.act and todo.act.answer))

@@ -122,7 +122,7 @@ def test_postgresql_plans_each_and_returns_what_is_read(database: psycopg.Connec
 # ---- the rules see what they are for --------------------------------------------------------------------------------
 
 HEAD = """
-from ingest.db import Cursor, again, one, read, statements
+from ingest.db import Cursor, retry_transaction, fetch_one, read, statements
 
 sql = statements("ingest", "streams")
 """
@@ -152,7 +152,7 @@ class Reading:
 def newest(name, stream):
     with read() as cur:
         first = cur.execute(sql.newest_of_stream, _keys(name)).fetchone()
-        other = one(cur.execute(sql.newest, {"stream": stream}))
+        other = fetch_one(cur.execute(sql.newest, {"stream": stream}))
         number, version, digest = other
     return first.id, other.version, [_shown(row) for row in cur.execute(sql.classes, {"stream": stream})]
 

@@ -53,7 +53,7 @@ CHANGES = {
 THROUGH_OBJECTS = {
     "send": "ingest.kafka.producer.TransactionalProducer.send",
     "init": "ingest.kafka.producer.TransactionalProducer.init",
-    "fill": "ingest.lanes.record_buffer.Gathering.fill",
+    "fill": "ingest.lanes.record_buffer.RecordBuffer.fill",
 }
 READINGS = {"read", "_read"}
 _WRITES = re.compile(

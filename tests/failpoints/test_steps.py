@@ -22,20 +22,20 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
     effects = steps.effects()
     for name in (
         "ingest.admit.lane.admit",
-        "ingest.admit.lane.Admission._write_events",
+        "ingest.admit.lane.AdmissionTransaction._write_events",
         "ingest.publish.lane.PublishLane._publish",
         "ingest.publish.lane.PublishLane._fence",
         "ingest.kafka.producer._Transaction._commit",
         "ingest.publish.reconcile.Reconciliation.step",
-        "ingest.lanes.partition_lane.ReadingLane._commit",
+        "ingest.lanes.partition_lane.PartitionLane._commit",
         "audit.cut.cut_run",
         "audit.close.judge",
         "audit.close.store",
     ):
         assert effects[name].changes, name
-    assert effects["ingest.lanes.record_buffer.Gathering.fill"].reads
+    assert effects["ingest.lanes.record_buffer.RecordBuffer.fill"].reads
     assert effects["ingest.admit.lane.AdmissionLane.step"].reads
-    for name in ("ingest.admit.lane.Admission._look_up", "ingest.worker.work", "audit.cut._cuts"):
+    for name in ("ingest.admit.lane.AdmissionTransaction._look_up", "ingest.worker.work", "audit.cut._cuts"):
         assert not effects[name], name
 
 

@@ -157,7 +157,7 @@ def decisions_of(
 
 
 def write_batch(world: World, tx: Tx, lease: Lease, binding: Binding, poll: OffsetRange, decided: Decisions) -> None:
-    """Everything that Admission.write_all writes."""
+    """Everything that AdmissionTransaction.write_all writes."""
     ledger, source, win = world.ledger, lease.source, binding.win
     by_offset = {r.offset: r for r in poll.records}
     tx.claim(source, poll.holes)

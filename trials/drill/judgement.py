@@ -103,17 +103,17 @@ def _early(seen: Observation) -> list[Problem]:
 
 
 def _verdicts(expected: Expectation, seen: Observation) -> list[Problem]:
-    problems = []
+    faults = []
     states, wanted = seen.verdicts, expected.verdicts
     if "BLOCKED" not in wanted and states[:1] == ("BLOCKED",):
         states = states[1:]
     if states != wanted:
         early_pass = "PASS" in states and (wanted[-1] != "PASS" or states[0] != wanted[0])
         text = f"{_then(states)}, where {_then(wanted)} was to be said: {seen.sentence}"
-        problems.append(Problem(ProblemKind.GREEN if early_pass else ProblemKind.JUDGED, text))
+        faults.append(Problem(ProblemKind.GREEN if early_pass else ProblemKind.JUDGED, text))
     elif expected.says not in seen.sentence:
-        problems.append(Problem(ProblemKind.JUDGED, f'"{expected.says}" is not the cause given: {seen.sentence}'))
-    return problems + _gate(seen, states[-1:] == ("PASS",))
+        faults.append(Problem(ProblemKind.JUDGED, f'"{expected.says}" is not the cause given: {seen.sentence}'))
+    return faults + _gate(seen, states[-1:] == ("PASS",))
 
 
 def _then(verdicts: tuple[str, ...]) -> str:

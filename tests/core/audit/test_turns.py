@@ -220,7 +220,7 @@ def test_a_round_is_full_of_streams_or_of_gates(
 
 
 def test_a_pass_stands_on_a_basis_that_this_version_reads() -> None:
-    captured = enforce.look.Captured(w.seen(w.BROKER, "kafka"))
+    captured = enforce.look.Capture(w.seen(w.BROKER, "kafka"))
     gate = SimpleNamespace(win=7, contradictions=0)
     said = enforce._seen(gate, captured, None, [], [])
     assert (said.outcome, said.why) == ("unmeasured", "the basis has a shape this version does not know")
