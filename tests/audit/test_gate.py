@@ -327,7 +327,7 @@ def test_the_first_window_of_a_run_is_read_before_its_second_has_passed_unless_t
     with write() as cur:
         cur.execute(
             "INSERT INTO run_window (run_id, number, contract_id, state, revision)"
-            " SELECT run_name, 2, contract_id, 'OPEN', 0 FROM run_window WHERE id = %s", (window_of(flow.name, "r1"),)
+            " SELECT run_id, 2, contract_id, 'OPEN', 0 FROM run_window WHERE id = %s", (window_of(flow.name, "r1"),)
         )  # fmt: skip
     assert str(close_run(flow.name, "r1", "test", window=1).verdict.state) == "PASS"
     assert decide_gate(flow.name, "r1", window=1, who="mart").code is first
