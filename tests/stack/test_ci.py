@@ -80,7 +80,9 @@ def test_a_python_that_cannot_be_set_up_fails_and_says_why(machine: Path, capfd:
 FAKE = """#!/usr/bin/env bash
 # manage.py test, as a story tells it: what failed and the exit code of each run.
 if [ "$1" = -c ]; then exec {python} "$@"; fi
+if [ "$1" = .ci/pythons ]; then cat pythons; exit 1; fi
 if [ "$1" != manage.py ]; then exit 0; fi
+echo "the tests"
 run=$(cat runs 2>/dev/null || echo 0); run=$((run + 1)); echo "$run" > runs
 mkdir -p .pytest_cache/v/cache
 cp "failed.$run" .pytest_cache/v/cache/lastfailed 2>/dev/null || true
@@ -88,8 +90,10 @@ exit "$(cat "code.$run")"
 """
 
 
-def ci(folder: Path, *runs: tuple[int, list[str]]) -> subprocess.CompletedProcess[str]:
-    """.ci/run --suite with test runs that end so: (exit code, names of tests that failed)."""
+def ci(folder: Path, *runs: tuple[int, list[str]], pythons: str = "") -> subprocess.CompletedProcess[str]:
+    """.ci/run --suite with test runs that end so: (exit code, names of tests that failed). `pythons`: what trying every
+    Python says and then fails, without --suite. All that is said goes into a file, as in most CI.
+    """
     (folder / ".ci").mkdir()
     (folder / ".ci" / "run").write_text((ROOT / ".ci" / "run").read_text())
     tools = folder / "tools"
@@ -101,8 +105,11 @@ def ci(folder: Path, *runs: tuple[int, list[str]]) -> subprocess.CompletedProces
         (folder / f"code.{number}").write_text(str(code))
         (folder / f"failed.{number}").write_text(json.dumps(dict.fromkeys(failed, True)))
     environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"}
-    command = ["bash", str(folder / ".ci" / "run"), "--suite"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    (folder / "pythons").write_text(pythons)
+    command = ["bash", str(folder / ".ci" / "run"), *([] if pythons else ["--suite"])]
+    with (folder / "output").open("w") as output:
+        done = subprocess.run(command, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True, timeout=120)
+    return subprocess.CompletedProcess(command, done.returncode, (folder / "output").read_text())
 
 
 def test_a_good_run_is_run_once(tmp_path: Path) -> None:
@@ -112,7 +119,7 @@ def test_a_good_run_is_run_once(tmp_path: Path) -> None:
 
 def test_what_needed_a_second_run_is_printed(tmp_path: Path) -> None:
     done = ci(tmp_path, (1, ["tests/a.py::late", "tests/b.py::later"]), (0, []))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     assert done.stdout.endswith("== good, but 2 needed a second run:\ntests/a.py::late\ntests/b.py::later\n")
 
 
@@ -135,6 +142,13 @@ def test_a_test_process_that_was_killed_is_run_again_and_that_is_said(tmp_path: 
     done = ci(tmp_path, (137, []), (0, []))
     assert done.returncode == 0
     assert "everything needed a second run" in done.stdout
+
+
+def test_a_python_that_is_not_good_fails_and_is_named_at_the_end(tmp_path: Path) -> None:
+    summary = "== with every Python:\n   3.11.2: demo FAILED\n"
+    done = ci(tmp_path, (0, []), pythons=f"much more\n{summary}")
+    assert done.returncode == 1
+    assert done.stdout == f"much more\n{summary}the tests\n== not good with every Python:\n{summary}"
 
 
 # ---- skips, and time
