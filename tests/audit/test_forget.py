@@ -118,7 +118,7 @@ def test_two_thousand_holes_are_one_statement(make_flow: MakeFlow, monkeypatch: 
     import psycopg
 
     from audit.gaps import prove
-    from tests.database.test_again import _leave_a_hole
+    from tests.database.test_retries import _leave_a_hole
 
     flow = make_flow()
     opened = flow.open()

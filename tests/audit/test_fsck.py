@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,10 +10,9 @@ import psycopg
 import pytest
 
 from audit.fsck import NOT_IN_FORCE, fsck
+from stack import Stack
 from tests.audit.test_close import passed
 from tests.flow.world import Flow, thing
-
-MakeFlow = Callable[..., Flow]
 
 
 @contextmanager
@@ -37,10 +36,10 @@ def closed() -> dict[str, Any]:
 
 
 @pytest.fixture
-def whole(make_flow: MakeFlow, closed: dict[str, Any]) -> Flow:
-    """One passed run with a mismatch in it, made once and spoilt and mended by each test."""
+def whole(live: Stack, closed: dict[str, Any]) -> Flow:
+    """One passed run with a mismatch in it, made once and spoilt and mended by each test. Its gate stays open."""
     if "flow" not in closed:
-        flow = make_flow(quarantine_open_max=5)
+        flow = Flow(quarantine_open_max=5)
         flow.open()
         flow.produce([thing(1), thing(2), thing(1), thing(2, other=True), b"not json", thing(3)])
         flow.work()

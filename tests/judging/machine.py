@@ -36,7 +36,7 @@ CLOSING = (
     "verdict.after_revision", "verdict.after_row", "verdict.after_gate", "verdict.before_commit",
 )  # fmt: skip
 ENFORCING = (
-    "kafka.asked", "enforce.after_capture", "enforce.after_shutting", "enforce.after_shuts", "enforce.after_extending",
+    "kafka.asked", "enforce.after_capture", "enforce.after_shutting", "enforce.after_shuts", "enforce.after_depth",
 )  # fmt: skip
 WAITS = st.tuples(st.just("wait"), WAIT)
 CHANGES = st.one_of(

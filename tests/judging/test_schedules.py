@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from stack import Stack
-from tests.judging.machine import JudgingMachine
+from tests.failpoints import steps
+from tests.judging.machine import CLOSING, ENFORCING, JudgingMachine
 from tests.judging.world import clocks, make_ground, make_weather
 
 ASKED = os.environ.get("PASSGATE_JUDGING_SCHEDULES", "")
@@ -32,3 +33,8 @@ def test_no_schedule_opens_what_was_not_shown_to_stand(live: Stack) -> None:
     )
     with clocks(live):
         run_state_machine_as_test(JudgingMachine, settings=wanted)
+
+
+def test_processes_are_stopped_where_there_are_points() -> None:
+    """At a name that is none, a schedule stops nobody and says nothing of it."""
+    assert {*CLOSING, *ENFORCING} - {"kafka.asked"} <= set(steps.failpoints())

@@ -17,7 +17,7 @@ from audit import close, enforce
 from audit.close import close_run
 from audit.core import gate as core
 from stack import Stack
-from tests.judging.machine import CLOSING, LEASE, ROLE, SAMPLE_MAX_AGE, InvariantBroken, JudgingMachine
+from tests.judging.machine import CLOSING, LEASE, ROLE, SAMPLE_MAX_AGE, WHO, InvariantBroken, JudgingMachine
 from tests.judging.world import FLIGHTS, WEATHER, Ground, clocks, make_ground, make_weather
 
 Patch = pytest.MonkeyPatch
@@ -74,6 +74,15 @@ class Joined(JudgingMachine):
         self._happen([("hush", WEATHER), ("wait", LEASE + 1)])
 
 
+class Stopped(Joined):
+    """An enforcer that is stopped between its look and its writing, while a topic that it looked at is made anew."""
+
+    @rule(stream=WHO, role=ROLE, seconds=st.sampled_from((1.0, 11.0, 16.0)))
+    def re_checks_slowly(self, stream: str, role: str, seconds: float) -> None:
+        happens = [("recreate", (stream, role)), ("wait", seconds)]
+        self._verb("re-checks gates", enforce.enforce_due, "enforce.after_capture", happens)
+
+
 class Slow(JudgingMachine):
     """A closer that is stopped before it stores, while the topic that it looked at is made anew."""
 
@@ -92,7 +101,7 @@ FRESH = "ALTER TABLE verdict {} TRIGGER verdict_facts_fresh"
 TRIGGER = "ALTER TABLE contradiction {} TRIGGER contradiction_shuts"
 PLAIN = JudgingMachine
 FLAWS: list[tuple[str, type[JudgingMachine], Callable[[Patch], None], tuple[str, str], str]] = [
-    ("a lease counts from its writing", PLAIN, lease_from_the_writing, ("", ""), "J1"),
+    ("a lease counts from its writing", Stopped, lease_from_the_writing, ("", ""), "J1"),
     ("a contradiction shuts nothing", PLAIN, as_it_is, (TRIGGER.format("DISABLE"), TRIGGER.format("ENABLE")), "J2"),
     ("contexts are not looked at", Joined, contexts_unseen, (FOR_EVER, AS_IT_IS), "J3"),
     ("a verdict follows any other", PLAIN, earlier_verdicts_unseen, FOLLOWS, "J4"),
