@@ -44,9 +44,7 @@ def diagnose(v: Verdict, number: int | None = None, permissions: Collection[str]
     left = left_behind(v.behind)
     sentence = f"{diagnosis.sentence} {left}." if left else diagnosis.sentence
     finding = diagnosis.finding if diagnosis.act else sentence
-    following = [
-        f"{text}." for text in (diagnosis.act.text if diagnosis.act else "", left if diagnosis.act else "") if text
-    ]
+    following = [f"{text}." for text in (diagnosis.act.text, left) if text] if diagnosis.act else []
     return replace(
         diagnosis, sentence=sentence, finding=finding, why=finding.removeprefix(_head(v)), following=" ".join(following)
     )
