@@ -8,6 +8,14 @@ SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.i
 -- A FAIL of this window, if there is one: it stands for good.
 SELECT number FROM verdict WHERE win = %(win)s AND state = 'FAIL' ORDER BY number LIMIT 1
 
+-- name: end_seen
+-- What Kafka said of the window's end, if it has said it.
+SELECT id FROM snapshot WHERE win = %(win)s AND kind = 'END' LIMIT 1
+
+-- name: lock_window
+-- Two that write what Kafka said of the window's end: one after the other.
+SELECT id FROM run_window WHERE id = %(win)s FOR NO KEY UPDATE
+
 -- name: judge_row
 -- Makes sure that the window has a row for `judge_alone` to lock.
 INSERT INTO judging (win) VALUES (%(win)s) ON CONFLICT DO NOTHING

@@ -122,7 +122,7 @@ def _same(row: Any, totals: Mapping[str, int]) -> WindowCut:
         _check_totals(row, totals)
         _check_same(row, totals)
     with read() as cur:
-        return WindowCut("same", row.win, row.number, _cuts(cur, row.win), look.read_behind(cur, row.win))
+        return WindowCut("same", row.win, row.number, cuts_of(cur, row.win), look.read_behind(cur, row.win))
 
 
 def _check_same(row: Any, totals: Mapping[str, int]) -> None:
@@ -137,7 +137,8 @@ def _check_same(row: Any, totals: Mapping[str, int]) -> None:
         )
 
 
-def _cuts(cur: Cursor, win: WindowId) -> dict[str, int]:
+def cuts_of(cur: Cursor, win: WindowId) -> dict[str, int]:
+    """Where the window was cut, by source label."""
     rows = cur.execute(sql.inbox_ranges, {"win": win}).fetchall()
     return {look.source_label(row): row.end_offset for row in rows if row.end_offset is not None}
 
@@ -151,7 +152,7 @@ def _cut_window(row: Any, actor: str, captured: look.Capture, broker: f.Broker) 
         failpoint("cut.after_position_locks")
         state: Any = cur.execute(sql.state, {"win": row.win}).fetchone()
         if state.state == "CUT":
-            return WindowCut("same", row.win, row.number, _cuts(cur, row.win), look.read_behind(cur, row.win))
+            return WindowCut("same", row.win, row.number, cuts_of(cur, row.win), look.read_behind(cur, row.win))
         sources = cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall()
         for source in sources:
             cut = _cut(cur, source, row.win, broker)
@@ -160,7 +161,7 @@ def _cut_window(row: Any, actor: str, captured: look.Capture, broker: f.Broker) 
         failpoint("cut.after_ranges")
         take_in_doors(cur, row.win, captured)
         failpoint("cut.after_doors")
-        cuts = _cuts(cur, row.win)
+        cuts = cuts_of(cur, row.win)
         cur.execute(sql.cut_window, {"win": row.win})
         failpoint("cut.after_window")
         cur.execute(sql.cut_run, {"run": row.run_id})
@@ -176,12 +177,12 @@ def _cut_window(row: Any, actor: str, captured: look.Capture, broker: f.Broker) 
 
 def _cut(cur: Cursor, source: Any, win: WindowId, broker: f.Broker) -> int:
     """Where a log is gone nothing more will be read: an earlier cut on it cannot be reached, and is not waited for."""
-    if _is_gone(source, broker):
+    if is_gone(source, broker):
         return leave_position(cur, source.source_id, win)
     return cut_position(cur, source.source_id, win, _lso(source, broker))
 
 
-def _is_gone(source: Any, broker: f.Broker) -> bool:
+def is_gone(source: Any, broker: f.Broker) -> bool:
     """Offsets of another incarnation of the topic are nobody's: the position is the cut, and BASIS says why."""
     if source.kind != "topic" or broker.inbox is None:
         return False
@@ -207,7 +208,7 @@ def _behind(
     ranges_behind = []
     for source in sources:
         log, cut = logs.get(source.partition), cuts.get(look.source_label(source))
-        if source.kind != "topic" or _is_gone(source, broker) or log is None or cut is None or not f.is_held(log):
+        if source.kind != "topic" or is_gone(source, broker) or log is None or cut is None or not f.is_held(log):
             continue
         if (end := log.high_watermark or 0) > cut:
             ranges_behind.append((source, f.RangeBehindCut(look.source_label(source), cut, end)))

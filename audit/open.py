@@ -7,7 +7,7 @@ was not measured is no basis: opening waits a little for posture, offsets and le
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -94,7 +94,7 @@ def open_run(
     Raises RunConflict, AnotherRunOpen, ContextNotPassed, TopicUnusable, RunNameInvalid, NotFound, SettingsError (a
     projection that cannot be imported, or whose tables are not there), BrokerError.
     """
-    _check_run_name(run_name)
+    check_run_name(run_name)
     there = _existing(stream, run_name, contract)
     if there is not None:
         return there
@@ -109,7 +109,8 @@ def open_run(
         return _raced(refused, stream, run_name, contract)
 
 
-def _check_run_name(run_name: str) -> None:
+def check_run_name(run_name: str) -> None:
+    """Raises RunNameInvalid."""
     # is_printable first: what does not print may not even have bytes
     if (
         not is_printable(run_name)
@@ -203,9 +204,10 @@ def is_measured(log: f.PartitionLog) -> bool:
 
 def _check_fit(broker: f.Broker, contract: Contract) -> None:
     """Refuses what cannot work, before anything waits for it: a log that compacts forgets in silence."""
-    if broker.inbox is not None:
-        _refuse(broker.inbox, unfit_inbox(broker.inbox.posture or {}))
-    _refuse(broker.bus, unfit_bus(broker.bus.posture or {}, contract.limits))
+    for topic, unfit in _unfit(broker, contract):
+        raise TopicUnusable(
+            expected=f"{topic.name} with {unfit.expected}", found=unfit.found, next_step=unfit.next_step
+        )
     if len(broker.bus.partitions) != contract.bus.partitions:
         raise TopicUnusable(
             expected=f"{broker.bus.name} with {contract.bus.partitions} partitions",
@@ -214,11 +216,17 @@ def _check_fit(broker: f.Broker, contract: Contract) -> None:
         )
 
 
-def _refuse(topic: f.Topic, unfit: TopicFault | None) -> None:
-    if unfit is not None:
-        raise TopicUnusable(
-            expected=f"{topic.name} with {unfit.expected}", found=unfit.found, next_step=unfit.next_step
-        )
+def _unfit(broker: f.Broker, contract: Contract) -> Iterator[tuple[f.Topic, TopicFault]]:
+    inbox = unfit_inbox(broker.inbox.posture or {}) if broker.inbox is not None else None
+    if broker.inbox is not None and inbox is not None:
+        yield broker.inbox, inbox
+    if (bus := unfit_bus(broker.bus.posture or {}, contract.limits)) is not None:
+        yield broker.bus, bus
+
+
+def unfit_topics(broker: f.Broker, contract: Contract) -> str:
+    """Why nothing that waits for these topics could work, in words; empty if it could."""
+    return "; ".join(f"{topic.name} has {fault.found}" for topic, fault in _unfit(broker, contract))
 
 
 # ---- the transaction ------------------------------------------------------------------------------------------------
@@ -242,7 +250,7 @@ def _open(
         win = fetch_one(cur.execute(sql.insert_window, {"run": run, "number": 1, "contract": loaded.id})).id
         cur.execute("SELECT ensure_run_partitions(%s)", (run,))
         _pin(cur, win, loaded.contract, pins)
-        _retire(cur, loaded.stream_id, broker)
+        retire_former(cur, loaded.stream_id, broker)
         inbox = _bind_inboxes(cur, loaded.stream_id, win, broker)
         bus = bind_bus(cur, loaded.stream_id, win, broker)
         database = look.database_identity(cur)
@@ -257,7 +265,7 @@ def _inbox(broker: f.Broker) -> f.Topic:
     return broker.inbox or f.Topic("", None)
 
 
-def _retire(cur: Cursor, stream: StreamId, broker: f.Broker) -> None:
+def retire_former(cur: Cursor, stream: StreamId, broker: f.Broker) -> None:
     """What the stream knew under these names before, and is not there any more, is waited for by nobody."""
     for role, topic in (("inbox", broker.inbox), ("bus", broker.bus)):
         if topic is not None:

@@ -211,12 +211,13 @@ CELERY: dict[str, Any] = {
     "task_default_queue": "control",
     # What must go on while a verdict is being counted has a queue, and processes, of its own
     "task_routes": {"passgate.slice": {"queue": "lanes"}}
-    | {f"passgate.{task}": {"queue": "watch"} for task in ("sample", "dispatch", "enforce")},
+    | {f"passgate.{task}": {"queue": "watch"} for task in ("sample", "dispatch", "enforce", "go_on")},
     "worker_hijack_root_logger": False,
     "timezone": "UTC",
     "beat_schedule": {
         "sample": {"task": "passgate.sample", "schedule": 2.0, "options": {"expires": 10}},
         "dispatch": {"task": "passgate.dispatch", "schedule": 2.0, "options": {"expires": 10}},
+        "go_on": {"task": "passgate.go_on", "schedule": 1.0, "options": {"expires": 5}},
         "close": {"task": "passgate.close", "schedule": 2.0, "options": {"expires": 10}},
         "forget": {"task": "passgate.forget", "schedule": 600.0, "options": {"expires": 300}},
         "enforce": {"task": "passgate.enforce", "schedule": 5.0, "options": {"expires": 10}},

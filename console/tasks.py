@@ -15,6 +15,7 @@ from django.conf import settings
 from audit import forget as aging
 from audit.close import close_due
 from audit.enforce import enforce_due
+from audit.go_on import go_on_due
 from console.refusals import flush
 from ingest import processes
 from ingest.core.errors import PassgateError
@@ -96,6 +97,14 @@ def dispatch() -> None:
         _queue(issue_permits(settings.PASSGATE_LANE_SLOTS))
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not dispatched: %s", gone)
+
+
+@shared_task(name="passgate.go_on")
+def go_on() -> None:
+    try:
+        go_on_due()
+    except (DatabaseGone, DatabaseFull) as gone:
+        log.warning("windows stay open for now: %s", gone)
 
 
 @shared_task(name="passgate.close")

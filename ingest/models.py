@@ -197,6 +197,8 @@ class Window(models.Model):
             models.UniqueConstraint(fields=["run", "number"], name="window_number_unique"),
             # the target of batch_window_run_fk: a batch cannot name run A and lie under run B (S8)
             models.UniqueConstraint(fields=["id", "run"], name="window_run_unique"),
+            # the next one opens in the transaction that cuts this one
+            models.UniqueConstraint(fields=["run"], condition=Q(state="OPEN"), name="window_one_open"),
         ]
 
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.core.binding import CutPending, SourceBinding, bind, cut, leave
+from ingest.core.binding import CutPending, SourceBinding, bind, cut, go_on, leave
 from ingest.core.errors import RunError
 from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.db import Cursor, find_or_insert, read, statements
 from ingest.failpoints import failpoint
 
 __all__ = ["Binding", "CutPending", "bind_window", "bindings", "cut_position", "ensure_position", "ensure_source",
-           "is_known", "leave_position", "raise_revisions"]  # fmt: skip
+           "go_on_position", "is_known", "leave_position", "raise_revisions"]  # fmt: skip
 
 sql = statements("ingest", "windows")
 
@@ -64,6 +64,14 @@ def cut_position(cur: Cursor, source: SourceId, win: WindowId, lso: int) -> int:
     failpoint("windows.before_cut")
     _write(cur, source, bound)
     return int(bound.cut or 0)
+
+
+def go_on_position(cur: Cursor, source: SourceId, win: WindowId, next_win: WindowId) -> int:
+    """Ends window `win` at the position and gives the rest to `next_win`; returns that offset. Raises CutPending."""
+    bound, end = go_on(_lock(cur, source), win, next_win, source)
+    failpoint("windows.before_going_on")
+    _write(cur, source, bound)
+    return end
 
 
 def leave_position(cur: Cursor, source: SourceId, win: WindowId) -> int:

@@ -59,6 +59,7 @@ class CloseRules:
     missing_max: Decimal = Decimal(0)
     ambiguous_max: Decimal = Decimal(0)
     empty_waivable: bool = True
+    empty_passes: bool = False
     totals_required: bool = False
     required: tuple[str, ...] = ()
     contexts: tuple[str, ...] = ()  # names of what its projection joins with

@@ -55,12 +55,23 @@ def bind(at: SourceBinding, win: WindowId) -> tuple[SourceBinding, int]:
 def cut(at: SourceBinding, win: WindowId, lso: int, source: SourceId = UNNAMED) -> SourceBinding:
     """Cuts window `win` at max(position, LSO). Raises CutPending where the position is not in that window yet."""
     if at.current != win:
-        raise CutPending(
-            expected=f"source {source} in window {win}",
-            found=f"position {at.next_offset} before cut {at.cut}",
-            next_step="wait until admission has reached it",
-        )
+        raise _pending(at, win, source)
     return SourceBinding(at.next_offset, max(at.next_offset, lso), win, None)
+
+
+def go_on(
+    at: SourceBinding, win: WindowId, next_win: WindowId, source: SourceId = UNNAMED
+) -> tuple[SourceBinding, int]:
+    """Ends window `win` where the position stands and gives what follows to `next_win`; says at which offset that is.
+
+    Nothing lies ahead of the lane then. Behind an earlier cut that is not reached yet window `win` has nothing of the
+    source, and `next_win` begins at that cut. Raises CutPending where the position is in neither.
+    """
+    if at.ahead is not None and at.next_win == win:
+        return replace(at, next_win=next_win), at.ahead
+    if at.current != win:
+        raise _pending(at, win, source)
+    return SourceBinding(at.next_offset, None, next_win, None), at.next_offset
 
 
 def leave(at: SourceBinding, win: WindowId) -> tuple[SourceBinding, int]:
@@ -72,3 +83,11 @@ def leave(at: SourceBinding, win: WindowId) -> tuple[SourceBinding, int]:
         return SourceBinding(at.next_offset, at.next_offset, win, None), at.next_offset
     end = at.next_offset if at.cut is None else at.cut
     return (replace(at, next_win=None) if at.next_win == win else at), end
+
+
+def _pending(at: SourceBinding, win: WindowId, source: SourceId) -> CutPending:
+    return CutPending(
+        expected=f"source {source} in window {win}",
+        found=f"position {at.next_offset} before cut {at.cut}",
+        next_step="wait until admission has reached it",
+    )

@@ -39,6 +39,7 @@ VERBS = (
     "ingest.sample",
     "ingest.retire",
     "audit.cut",
+    "audit.go_on",
     "audit.close",
     "audit.gaps",
     "audit.gate",

@@ -8,6 +8,7 @@ from functools import partial
 import psutil
 import psycopg
 
+from audit.close import close_run
 from audit.enforce import decide_gate
 from audit.fsck import fsck
 from ingest.lanes import lease as leases
@@ -89,6 +90,112 @@ def cutting_dies(point: str, ground: GetGround) -> None:
     stream.new_run()
     stream.dies("cut", point, totals={"thing": 8} if point.startswith("totals") else None)
     ends_well(stream)
+
+
+def works_in_window_1(ground: GetGround) -> Ground:
+    stream = ground()
+    stream.new_run()
+    stream.works_to_the_end()
+    return stream
+
+
+def going_on_dies(point: str, ground: GetGround) -> None:
+    """Before the commit nothing of it has happened, and after it all: done again, it is done once."""
+    stream = works_in_window_1(ground)
+    stream.dies("go_on", point, window=1, totals={"thing": 8} if point.endswith("totals") else None)
+    stream.does("go_on", window=1)
+    stream.produce()
+    ends_in_windows(stream, 2)
+
+
+def next_run_dies(point: str, ground: GetGround) -> None:
+    """The window is the run's last, and the next one another run's first."""
+    stream = works_in_window_1(ground)
+    following = f"{stream.run_name}-next"
+    stream.dies("go_on", point, window=1, next_run=following)
+    stream.does("go_on", window=1, next_run=following)
+    ended, stream.run_name = stream.run_name, following
+    stream.produce()
+    ends_well(stream)
+    assert str(stream.flow.judge(ended).verdict.state) == "PASS"
+
+
+def next_partition_dies(point: str, ground: GetGround) -> None:
+    """The inbox grew while nobody looked: the next window is the first that has the new partition."""
+    stream = ground(fresh=True)
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.inbox_grows()
+    stream.dies("go_on", point, window=1)
+    stream.does("go_on", window=1)
+    stream.produce()
+    ends_in_windows(stream, 2)
+
+
+def next_incarnation_dies(point: str, ground: GetGround) -> None:
+    """The inbox was created again: the window before it fails, and the next one begins on the new topic and passes."""
+    stream = created_anew(ground)
+    stream.dies("go_on", point, window=1)
+    stream.does("go_on", window=1)
+    stream.produce()
+    stream.works_to_the_end()
+    stream.does("cut")
+    judged = [close_run(stream.flow.name, stream.run_name, "test", window=number) for number in (1, 2)]
+    assert [str(stored.verdict.state) for stored in judged] == ["FAIL", "PASS"]
+    assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
+def going_on_in_silence_dies(point: str, ground: GetGround) -> None:
+    """Kafka says nothing: the next window rests on what the one before rested on, and its end is looked at later."""
+    stream = works_in_window_1(ground)
+    if point.startswith("end"):
+        stream.does("go_on", window=1, silent=True)
+        stream.dies("close", point, window=1)
+    else:
+        stream.dies("go_on", point, window=1, silent=True)
+        stream.does("go_on", window=1, silent=True)
+    stream.produce()
+    ends_in_windows(stream, 2)
+
+
+def clock_dies(point: str, ground: GetGround) -> None:
+    stream = works_in_window_1(ground)
+    stream.dies("go_on_due", point)
+    stream.produce()
+    ends_in_windows(stream, 2)
+
+
+def opening_clock_dies(point: str, ground: GetGround) -> None:
+    """Somebody has ended the run by hand, and the clock opens the next."""
+    stream = ground(fresh=True)
+    stream.new_run()
+    stream.flow.contract = stream.flow.contract.replace("[run]", '[run]\nname = "%Y"')
+    stream.flow.load()
+    ends_well(stream)
+    stream.dies("go_on_due", point)
+    (opened,) = stream.flow.rows(
+        "SELECT r.name FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s AND r.state = 'OPEN'"
+    )
+    stream.run_name = opened.name
+    stream.produce()
+    ends_well(stream)
+
+
+def ends_in_windows(stream: Ground, newest: int) -> None:
+    """All windows of the run pass: each is judged by itself, and then the run's gate is open."""
+    stream.works_to_the_end()
+    rows = stream.flow.rows(
+        "SELECT w.number FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
+        " WHERE s.name = %(name)s AND r.name = %(run)s ORDER BY w.number",
+        run=stream.run_name,
+    )
+    assert [row.number for row in rows] == list(range(1, newest + 1))
+    for number in range(1, newest):
+        stream.flow.sample()
+        stored = close_run(stream.flow.name, stream.run_name, "test", window=number)
+        assert str(stored.verdict.state) == "PASS", stored.sentence
+    stream.passes()
+    stream.is_whole()
 
 
 def closing_dies(point: str, ground: GetGround) -> None:
@@ -256,6 +363,11 @@ SETTLING = points("unknown", "reconcile", "settle")
 #: Told by tests of their own, one after another: they hand out permits that any stream's workers may be given.
 BEAT = points("dispatch", "sample")
 
+RUN_ENDS = ["go_on.after_run_cut", "go_on.after_run_row", "go_on.after_act"]
+GROWS = ["go_on.after_binding"]
+LEAVES = ["go_on.after_leaving"]
+IN_SILENCE = ["go_on.after_bus_lock", "go_on.after_kept_origin"]
+
 TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (lane_worker_dies, LANES),
     (settler_dies, list(SETTLING)),  # nothing landed
@@ -270,6 +382,13 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
             "close", "bus_end", "gaps", "verdict", "gate", "close_due", "alone", but=("close_due.after_partitions",)
         ),
     ),
+    (going_on_dies, points("go_on", "windows.before_going_on", but=(*RUN_ENDS, *GROWS, *LEAVES, *IN_SILENCE))),
+    (next_run_dies, RUN_ENDS),
+    (next_partition_dies, GROWS),
+    (next_incarnation_dies, LEAVES),
+    (going_on_in_silence_dies, [*IN_SILENCE, *points("end")]),
+    (clock_dies, ["go_on_due.after_window", "go_on_due.after_windows"]),
+    (opening_clock_dies, ["go_on_due.after_run"]),
     (opening_dies, ["windows.before_binding"]),
     (looking_after_dies, ["close_due.after_partitions"]),
     (leaving_dies, ["windows.before_leaving"]),

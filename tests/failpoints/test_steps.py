@@ -29,13 +29,14 @@ def test_the_rules_see_the_steps_they_are_about() -> None:
         "ingest.publish.reconcile.Reconciliation.step",
         "ingest.lanes.partition_lane.PartitionLane._commit",
         "audit.cut.cut_run",
+        "audit.go_on.go_on",
         "audit.close.judge",
         "audit.close.store",
     ):
         assert effects[name].changes, name
     assert effects["ingest.lanes.record_buffer.RecordBuffer.fill"].reads
     assert effects["ingest.admit.lane.AdmissionLane.step"].reads
-    for name in ("ingest.admit.lane.AdmissionTransaction._look_up", "ingest.worker.work", "audit.cut._cuts"):
+    for name in ("ingest.admit.lane.AdmissionTransaction._look_up", "ingest.worker.work", "audit.cut.cuts_of"):
         assert not effects[name], name
 
 

@@ -214,11 +214,38 @@ def cut(job: Job) -> None:
     cut_run(job["stream"], job["run"], "test", job.get("totals"))
 
 
+def go_on(job: Job) -> None:
+    """A window is cut and the next one opens; `silent`: Kafka answers this process nothing."""
+    from audit.go_on import go_on as verb
+
+    if job.get("silent"):
+        kafka_is_away()
+    verb(job["stream"], job["run"], "test", job.get("window"), job.get("next_run"), job.get("totals"))
+
+
+def kafka_is_away() -> None:
+    """Nothing listens where this process asks what Kafka says of offsets."""
+    from django.conf import settings
+
+    from audit import capture
+
+    settings.KAFKA_BOOTSTRAP_SERVERS = "127.0.0.1:9"
+    capture.admin = lambda timeout=0.5: capture._admin(0, "127.0.0.1:9", 0.5)  # type: ignore[assignment]
+
+
+def go_on_due(job: Job) -> None:
+    """What beat asks for. Only this stream's window is over, and only its run is to be opened."""
+    from audit import go_on as verb
+
+    verb._is_over = lambda row, records: row.stream == job["stream"]  # type: ignore[assignment]
+    verb.go_on_due()
+
+
 def close(job: Job) -> None:
     from audit.close import close_run
 
     sample(job)
-    close_run(job["stream"], job["run"], "test")
+    close_run(job["stream"], job["run"], "test", job.get("window"))
 
 
 def close_due(job: Job) -> None:
@@ -296,7 +323,8 @@ def sample(job: Job) -> None:
 
 
 JOBS: dict[str, Callable[[Job], None]] = {
-    "work": work, "open": open_, "cut": cut, "close": close, "close_due": close_due, "look_after": look_after,
+    "work": work, "open": open_, "cut": cut, "go_on": go_on, "go_on_due": go_on_due,
+    "close": close, "close_due": close_due, "look_after": look_after,
     "enforce": enforce, "decide": decide, "door": door, "request": request, "request_run": request_run,
     "dispatch": dispatch, "permit": permit, "sample": sample,
 }  # fmt: skip

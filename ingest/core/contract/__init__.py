@@ -31,7 +31,9 @@ from ingest.core.contract.shape import (
     RunRule,
     Schema,
     Totals,
+    WindowRule,
     contract_digest,
+    identity_digest,
     normalised,
 )
 from ingest.core.contract.table import dotted
@@ -40,8 +42,8 @@ from ingest.core.errors import ContractError, ContractErrors
 __all__ = [
     "Bus", "Close", "Context", "Contract", "ContractError", "ContractErrors", "EmptyWindowRule", "EventClass", "Format",
     "Gate", "GateUnit", "HttpInbox", "Inbox", "KafkaInbox", "Limits", "Notify", "Payload", "Plans", "Projection",
-    "Reconcile", "Republish", "RunRule", "Schema", "Totals",
-    "contract_digest", "diff", "normalised", "not_in_force", "parse_contract", "who_reads",
+    "Reconcile", "Republish", "RunRule", "Schema", "Totals", "WindowRule",
+    "contract_digest", "diff", "identity_digest", "normalised", "not_in_force", "parse_contract", "who_reads",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
+from ingest.core.calendar import DIRECTIVES, pattern_fault
 from ingest.core.contract.lines import Path, lines_of
 from ingest.core.contract.schema import read_schema
 from ingest.core.contract.shape import (
@@ -15,6 +16,7 @@ from ingest.core.contract.shape import (
     Close,
     Context,
     Contract,
+    EmptyWindowRule,
     EventClass,
     Format,
     Gate,
@@ -29,6 +31,8 @@ from ingest.core.contract.shape import (
     Reconcile,
     RunRule,
     Schema,
+    Totals,
+    WindowRule,
 )
 from ingest.core.contract.table import Faults, Table, described
 from ingest.core.errors import ContractError, ContractErrors, RecordError
@@ -102,13 +106,14 @@ def _contract(
     bus = _bus(root, inbox, stream)
     kind = inbox.kafka.format if inbox else Format.JSON
     parts = {
-        "run": _run(root.table("run")),
+        "run": (run := _run(root.table("run"))),
+        "window": (window := _window(root.table("window"))),
         "class_from": _class_from(root, kind),
         "events": _events(root, kind, read_file),
         "contexts": tuple(filter(None, [_context(table, stream) for table in root.tables("context")])),
         "projection": _projection(root, allowed_projections),
         "limits": _limits(root.table("limits")),
-        "close": _close(root.table("close")),
+        "close": _close(root.table("close"), window.by_itself or run.name is not None),
         "gate": _gate(root.table("gate")),
         "reconcile": _reconcile(root.table("reconcile")),
         "plans": (plans := _plans(root.table("plans"))),
@@ -169,8 +174,25 @@ def _bus(root: Table, inbox: Inbox | None, stream: str | None) -> Bus | None:
 def _run(table: Table) -> RunRule:
     places = table.items("from", parse_place, '["header:pg-run", "/run"]', 4)
     other = table.text("other", "quarantine", '"quarantine"') or "quarantine"
+    name = table.text("name", r"[A-Za-z0-9._%-]{1,50}", '"%Y-%m"')
+    if name is not None and (fault := pattern_fault(name)):
+        table.fault("name", f'"{name}", {fault}', f'a name of {", ".join(DIRECTIVES)}, such as "%Y-%m"')
+        name = None
     table.done()
-    return RunRule(places, other)
+    return RunRule(places, other, name)
+
+
+_DAY = timedelta(days=1)
+
+
+def _window(table: Table) -> WindowRule:
+    every = table.duration("every", None, "1s", "31d", "1h")
+    if every is not None and _DAY % every and every % _DAY:
+        table.fault("every", "a time that does not divide a day", 'one that does, or whole days, such as "1h"')
+        every = None
+    records = table.integer("records", 0, 0, 1_000_000_000)
+    table.done()
+    return WindowRule(every, records or None)
 
 
 def _class_from(root: Table, kind: Format) -> Place | None:
@@ -289,7 +311,8 @@ def _limits(table: Table) -> Limits:
     return limits
 
 
-def _close(table: Table) -> Close:
+def _close(table: Table, by_itself: bool) -> Close:
+    """`by_itself`: windows end without a person, who could neither declare totals nor ask for a waiver each time."""
     usual = Close()
     close = Close(
         auto=table.boolean("auto", usual.auto),
@@ -302,6 +325,11 @@ def _close(table: Table) -> Close:
         empty=table.choice("empty", usual.empty),
         totals=table.choice("totals", usual.totals),
     )
+    if by_itself and close.totals is Totals.REQUIRED:
+        table.fault("totals", '"required", where windows end by themselves', '"optional": nobody declares them then')
+    if not by_itself and close.empty is EmptyWindowRule.PASS:
+        write = '"waiver" or "never"; "pass" goes with [window] or run.name, where windows end by themselves'
+        table.fault("empty", '"pass"', write)
     table.done()
     return close
 

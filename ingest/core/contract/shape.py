@@ -31,6 +31,8 @@ class EmptyWindowRule(StrEnum):
     """An approved waiver."""
     NEVER = "never"
     """It never passes."""
+    PASS = "pass"
+    """Nothing: where windows follow one another by themselves, an hour in which nothing came is an hour like others."""
 
 
 class Totals(StrEnum):
@@ -84,6 +86,23 @@ class RunRule:
 
     places: tuple[Place, ...] = ()
     other: str = "quarantine"
+    name: str | None = None
+    """Runs that open and end by the clock have this name, as of UTC: `%Y-%m`. None: people open runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRule:
+    """When a run's window ends by itself and the next one begins; neither: when a person says so.
+
+    `every`: at full multiples of it, UTC. `records`: once so many were read.
+    """
+
+    every: timedelta | None = None
+    records: int | None = None
+
+    @property
+    def by_itself(self) -> bool:
+        return self.every is not None or self.records is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +217,7 @@ class Contract:
     owner: str | None = None
     runbook: str | None = None
     run: RunRule = RunRule()
+    window: WindowRule = WindowRule()
     class_from: Place | None = None
     events: tuple[EventClass, ...] = ()
     contexts: tuple[Context, ...] = ()
@@ -234,12 +254,35 @@ def normalised(contract: Contract) -> dict[str, Any]:
     plain = {f.name: _plain(getattr(contract, f.name)) for f in dataclasses.fields(contract) if f.name != "given"}
     plain["contract"] = plain.pop("version")
     plain["run"]["from"] = plain["run"].pop("places")
+    _leave_out(plain["run"], "name")  # keys that older versions did not have: a contract without them keeps its digest
+    if not contract.window.by_itself:
+        del plain["window"]
     plain["class"] = {"from": plain.pop("class_from")}
     plain["event"] = {event.pop("name"): event for event in plain.pop("events")}
     plain["context"] = {context.pop("name"): context for context in plain.pop("contexts")}
     if plain["projection"]:
         plain["projection"]["class"] = plain["projection"].pop("class_path")
     return plain
+
+
+def _leave_out(table: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        if table[key] is None:
+            del table[key]
+
+
+def identity_digest(contract: Contract) -> bytes:
+    """SHA-256 over what makes an event's identity, and so holds for a whole run: 32 bytes.
+
+    That is the format, where a record names its class and its run, and each class's own match and id.
+    """
+    rules = {
+        "format": contract.inbox.kafka.format.value,
+        "class": _plain(contract.class_from),
+        "run": _plain(contract.run.places),
+        "events": {event.name: {"match": event.match, "id": _plain(event.id)} for event in contract.events},
+    }
+    return hashlib.sha256(rfc8785.dumps(rules)).digest()
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,442 @@
+"""Cuts a window and goes on: its sources' next offsets belong to the next window from that very transaction on.
+
+Every cut is a position: nothing lies ahead of a lane, nothing waits, and Kafka need not answer. No offset is in two
+windows or in none, and in no moment is none open (RERUNS 1). The next window always opens: on the contract of before
+where a newer one cannot be used, and on the basis of before where Kafka says nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from audit import capture as look
+from audit.core import facts as f
+from audit.cut import TotalsRequired, WindowCut, cuts_of, declare_totals, declared_totals, is_gone
+from audit.open import (
+    ContextNotPassed,
+    bind_bus,
+    bind_inbox,
+    check_run_name,
+    is_measured,
+    open_run,
+    retire_former,
+    unfit_topics,
+)
+from audit.partitions import QUICK, take_in_doors
+from ingest.auditlog import record_act
+from ingest.core.calendar import free_name, is_run_over, is_window_over, run_name_at
+from ingest.core.contract import Contract, Totals, identity_digest
+from ingest.core.errors import NotFound, PassgateError, RunError
+from ingest.core.ids import RunId, SourceId, StreamId, WindowId
+from ingest.core.posture import unmeasured
+from ingest.db import ConstraintViolated, Cursor, DatabaseGone, fetch_one, read, retry_transaction, statements, write
+from ingest.failpoints import failpoint
+from ingest.streams import CompiledContract, check_usable, compiled_contract
+from ingest.windows import go_on_position, is_known, leave_position
+
+log = logging.getLogger(__name__)
+sql = statements("audit", "go_on")
+
+#: Who cuts by the clock.
+CLOCK = "passgate"
+
+
+class RunNotOpen(RunError):
+    """Nothing follows the last window of a run that is cut: what comes is another run's."""
+
+    code: ClassVar[str] = "run_not_open"
+    what: ClassVar[str] = "the run is not open, so that no window follows in it"
+
+
+class RunNameTaken(RunError):
+    """The next run's name has been given before."""
+
+    code: ClassVar[str] = "run_name_taken"
+    what: ClassVar[str] = "a run of this name is there"
+
+
+class WindowNotThere(RunError):
+    """The run has not come to a window of this number yet."""
+
+    code: ClassVar[str] = "window_not_open"
+    what: ClassVar[str] = "the run has not come to this window"
+
+
+@dataclass(frozen=True)
+class GoneOn:
+    """A window that was cut and the one that follows it. `notes`: what the next one does not begin with, and why."""
+
+    cut: WindowCut
+    next_window: int
+    next_run: str
+    notes: tuple[str, ...] = ()
+
+
+def go_on(
+    stream: str,
+    run_name: str,
+    actor: str,
+    window: int | None = None,
+    next_run: str | None = None,
+    totals: Mapping[str, int] | None = None,
+) -> GoneOn:
+    """Cuts the run's open window at the positions of its lanes and opens the next one, in one transaction.
+
+    `window`: the number of the window that is meant; where that is cut already it is "same", and nothing happens.
+    `next_run`: the run ends with this window, and the next window is the first of a run of this name.
+    Raises NotFound, RunNotOpen, WindowNotThere, RunNameInvalid, RunNameTaken, and of totals what a cut raises.
+    """
+    if next_run is not None:
+        check_run_name(next_run)
+    row = _newest(stream, run_name)
+    number = row.number if window is None else window
+    if number > row.number:
+        raise WindowNotThere(expected=f"window {number} of {stream}/{run_name}", found=f"window {row.number}")
+    if number < row.number:
+        return _same(stream, run_name, number)
+    if row.state != "OPEN":
+        raise RunNotOpen(expected=f"{stream}/{run_name} open", found=f"{row.run_state}", next_step="open another run")
+    if totals:
+        declare_totals(stream, run_name, totals, actor)
+    failpoint("go_on.after_totals")
+    contract = compiled_contract(row.contract_id).contract
+    if contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
+        raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then cut")
+    try:
+        return _go_on(row, actor, next_run)
+    except ConstraintViolated as refused:
+        if refused.constraint != "run_name_unique":
+            raise
+        raise RunNameTaken(expected=f"no run {stream}/{next_run}", found="one", next_step="name another") from refused
+
+
+def _newest(stream: str, run_name: str) -> Any:
+    with read() as cur:
+        row = cur.execute(sql.window, {"stream": stream, "run_name": run_name, "window": None}).fetchone()
+    if row is None:
+        raise NotFound(expected=f"run {stream}/{run_name}", found="none", next_step="open it first")
+    return row
+
+
+def _same(stream: str, run_name: str, number: int) -> GoneOn:
+    with read() as cur:
+        row = cur.execute(sql.window, {"stream": stream, "run_name": run_name, "window": number}).fetchone()
+        if row is None:
+            raise NotFound(expected=f"window {number} of {stream}/{run_name}", found="none")
+        return _already(cur, row)
+
+
+def _already(cur: Cursor, row: Any) -> GoneOn:
+    """It was cut before: what it was cut at, and the window that is open since."""
+    cut = WindowCut("same", row.win, row.number, cuts_of(cur, row.win), look.read_behind(cur, row.win))
+    after = cur.execute(sql.following, {"stream": row.stream_id, "win": row.win}).fetchone()
+    return GoneOn(cut, after.number if after else row.number, after.run_name if after else row.run_name)
+
+
+# ---- by themselves --------------------------------------------------------------------------------------------------
+
+
+def go_on_due() -> list[GoneOn]:
+    """Goes on wherever a contract's clock or count says so, and opens the runs that the clock opens.
+
+    One window's trouble is not another's: it is logged, and tried again at the next look.
+    """
+    with read() as cur:
+        rows = cur.execute(sql.open_windows).fetchall()
+        counting = [row.win for row in rows if _contract(row).window.records is not None]
+        counts = cur.execute(sql.records, {"wins": counting}).fetchall() if counting else []
+    records = {row.win: int(row.records) for row in counts}
+    over = [row for row in rows if _is_over(row, records.get(row.win, 0))]
+    done = list(_go_on_all(over))
+    failpoint("go_on_due.after_windows")
+    _open_runs()
+    return done
+
+
+def _go_on_all(rows: Sequence[Any]) -> Iterator[GoneOn]:
+    for row in rows:
+        try:
+            yield _go_on(row, CLOCK, _next_name(row.stream_id, _contract(row), row.now) if _ends_run(row) else None)
+        except DatabaseGone:
+            raise
+        except PassgateError as error:
+            log.warning("%s/%s window %s goes on later: %s", row.stream, row.run_name, row.number, error)
+        failpoint("go_on_due.after_window")
+
+
+def _contract(row: Any) -> Contract:
+    return compiled_contract(row.contract_id).contract
+
+
+def _is_over(row: Any, records: int) -> bool:
+    rule = _contract(row).window
+    if rule.every is not None and is_window_over(row.opened_at, row.now, rule.every):
+        return True
+    return (rule.records is not None and records >= rule.records) or _ends_run(row)
+
+
+def _ends_run(row: Any) -> bool:
+    name = _contract(row).run.name
+    return name is not None and is_run_over(name, row.run_opened_at, row.now)
+
+
+def _open_runs() -> None:
+    """Streams whose runs open by the clock and that have none open: at first, or since somebody ended one by hand."""
+    with read() as cur:
+        rows = cur.execute(sql.without_run).fetchall()
+    for row in rows:
+        if _contract(row).run.name is None:
+            continue
+        try:
+            opened = open_run(row.stream, _next_name(row.stream_id, _contract(row), row.now), CLOCK)
+            log.info("%s is open", opened.name)
+        except DatabaseGone:
+            raise
+        except PassgateError as error:
+            log.warning("no run of %s opens yet: %s", row.stream, error)
+        failpoint("go_on_due.after_run")
+
+
+def _next_name(stream: StreamId, contract: Contract, now: datetime) -> str:
+    name = run_name_at(str(contract.run.name), now)
+    with read() as cur:
+        taken = {row.name for row in cur.execute(sql.names_like, {"stream": stream, "name": name}).fetchall()}
+    return free_name(name, taken)
+
+
+# ---- what the next window begins with -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Next:
+    """What the next window begins with, as far as it is known before. `run`: the name of a run that begins with it."""
+
+    loaded: CompiledContract
+    captured: look.Capture
+    broker: f.Broker | None
+    notes: tuple[str, ...]
+    run: str | None
+
+
+def _go_on(row: Any, actor: str, run: str | None) -> GoneOn:
+    contract = compiled_contract(row.contract_id)
+    loaded, notes = _next_contract(row, contract, new_run=run is not None)
+    captured = look.capture(loaded.contract, timeout=QUICK)
+    failpoint("go_on.after_capture")
+    broker, why = _usable(captured, loaded.contract)
+    if broker is None:
+        notes = (*notes, f"the basis is that of window {row.number}: {why}")
+    begins = _Next(loaded, captured, broker, notes, run)
+    return retry_transaction(lambda: _transact(row, actor, begins))
+
+
+def _next_contract(row: Any, old: CompiledContract, *, new_run: bool) -> tuple[CompiledContract, tuple[str, ...]]:
+    """The newest version, where the stream can go on under it. Identity and topics only change with a run."""
+    with read() as cur:
+        newest: Any = cur.execute(sql.newest_contract, {"stream": row.stream_id}).fetchone()
+    if newest.id == old.id:
+        return old, ()
+    try:
+        found = compiled_contract(newest.id)
+        check_usable(found.contract)
+        why = _no_pin(row, found.contract) or ("" if new_run else _other_run(old.contract, found.contract))
+    except PassgateError as error:
+        why = str(error)
+    if not why:
+        return found, ()
+    return old, (f"contract v{old.version} holds on: v{newest.version} {why}",)
+
+
+def _no_pin(row: Any, new: Contract) -> str:
+    """A context that the window before has no pin of, and that has no PASS: the effects lane would stand."""
+    with read() as cur:
+        pinned = {found.context for found in cur.execute(sql.pins, {"win": row.win}).fetchall()}
+        for context in new.contexts:
+            if context.name not in pinned and not cur.execute(sql.passed, {"stream": context.stream}).fetchall():
+                return f"joins with {context.name}, which has no PASS"
+    return ""
+
+
+def _other_run(old: Contract, new: Contract) -> str:
+    if identity_digest(old) != identity_digest(new):
+        return "identifies events otherwise, which takes a new run"
+    mine, theirs = ((c.inbox.kafka.topic, c.bus.topic, c.bus.partitions) for c in (old, new))
+    return "names other topics or partitions, which takes a new run" if mine != theirs else ""
+
+
+def _usable(captured: look.Capture, contract: Contract) -> tuple[f.Broker | None, str]:
+    """What Kafka said, where it said enough for a basis; else why not."""
+    if captured.broker is None:
+        return None, captured.why
+    broker = captured.broker.value
+    for topic in filter(None, (broker.inbox, broker.bus)):
+        if topic.topic_id is None:
+            return None, f"there is no topic {topic.name}"
+        silent = [*unmeasured(topic.posture), *(p for p, log_ in topic.partitions.items() if not is_measured(log_))]
+        if silent:
+            return None, f"{topic.name} was not measured"
+    unfit = unfit_topics(broker, contract)
+    return (None, unfit) if unfit else (broker, "")
+
+
+# ---- the transaction ------------------------------------------------------------------------------------------------
+
+
+def _transact(row: Any, actor: str, begins: _Next) -> GoneOn:
+    """Position rows are locked in source order, so a batch under way lands wholly on one side of the cut."""
+    with write() as cur:
+        cur.execute(sql.lock_window, {"win": row.win})  # a door binds its source under a share lock on this row
+        failpoint("go_on.after_window_lock")
+        cur.execute(sql.lock_positions, {"stream": row.stream_id})
+        failpoint("go_on.after_position_locks")
+        now: Any = cur.execute(sql.window, _keys(row)).fetchone()
+        if now.state == "CUT":
+            return _already(cur, now)
+        cur.execute(sql.cut_window, {"win": row.win})
+        failpoint("go_on.after_cut")
+        run, run_name, number = _following(cur, row, begins, actor)
+        failpoint("go_on.after_run")
+        values = {"run": run, "number": number, "contract": begins.loaded.id}
+        next_win = WindowId(fetch_one(cur.execute(sql.insert_window, values)).id)
+        failpoint("go_on.after_next_window")
+        _hand_over(cur, row, next_win, begins.broker)
+        failpoint("go_on.after_sources")
+        take_in_doors(cur, row.win, begins.captured)
+        failpoint("go_on.after_doors")
+        cuts = cuts_of(cur, row.win)
+        database = look.database_identity(cur)
+        if begins.captured.broker is not None:  # else it is taken when Kafka answers (close.py)
+            look.store_snapshot(cur, row.win, "END", begins.captured, database)
+        failpoint("go_on.after_end")
+        notes = (*begins.notes, *_pin(cur, row.win, next_win, begins.loaded.contract))
+        failpoint("go_on.after_pins")
+        _found_basis(cur, row, next_win, begins, database)
+        failpoint("go_on.after_basis")
+        _say(cur, row, actor, begins, GoneOn(WindowCut("cut", row.win, row.number, cuts), number, run_name, notes))
+        failpoint("go_on.before_commit")
+    return GoneOn(WindowCut("cut", row.win, row.number, cuts), number, run_name, notes)
+
+
+def _say(cur: Cursor, row: Any, actor: str, begins: _Next, done: GoneOn) -> None:
+    detail: dict[str, Any] = {"window": row.number, "cuts": done.cut.cuts, "behind": {}, "notes": list(done.notes)}
+    detail["next"] = {"run": done.next_run, "window": done.next_window, "contract": begins.loaded.version}
+    record_act(cur, actor, "run.cut", f"{row.stream}/{row.run_name}", detail=detail)
+    failpoint("go_on.after_act")
+    if begins.run is not None:
+        opened = {"contract": begins.loaded.version, "window": 1, "digest": begins.loaded.digest.hex()}
+        record_act(cur, actor, "run.open", f"{row.stream}/{done.next_run}", detail=opened)
+
+
+def _keys(row: Any) -> dict[str, Any]:
+    return {"stream": row.stream, "run_name": row.run_name, "window": row.number}
+
+
+def _following(cur: Cursor, row: Any, begins: _Next, actor: str) -> tuple[RunId, str, int]:
+    """The run that the next window is of, its name, and the window's number in it."""
+    if begins.run is None:
+        return row.run_id, row.run_name, row.number + 1
+    cur.execute(sql.cut_run, {"run": row.run_id})
+    failpoint("go_on.after_run_cut")
+    values = {"stream": row.stream_id, "run_name": begins.run, "contract": begins.loaded.id, "actor": actor}
+    run = RunId(fetch_one(cur.execute(sql.insert_run, values)).id)
+    failpoint("go_on.after_run_row")
+    cur.execute("SELECT ensure_run_partitions(%s)", (run,))
+    return run, begins.run, 1
+
+
+def _hand_over(cur: Cursor, row: Any, next_win: WindowId, broker: f.Broker | None) -> None:
+    """Each source ends here and goes on there; one whose log is gone, and a door, only ends.
+
+    A door is bound to the window that is open when its next event comes: most of those that ever were are nobody's.
+    """
+    carried: set[tuple[str, int]] = set()
+    for source in cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall():
+        if source.kind != "topic" or source.retired or (broker is not None and is_gone(source, broker)):
+            end = leave_position(cur, source.source_id, row.win)
+            failpoint("go_on.after_leaving")
+            _end(cur, row.win, source.source_id, end)
+            continue
+        end = go_on_position(cur, source.source_id, row.win, next_win)
+        failpoint("go_on.after_position")
+        _end(cur, row.win, source.source_id, end)
+        failpoint("go_on.after_range")
+        cur.execute(sql.insert_range, {"win": next_win, "source": source.source_id, "start": end})
+        carried.add((source.topic_id, source.partition))
+    failpoint("go_on.after_ranges")
+    if broker is None:
+        _carry_bus(cur, row, next_win)
+    else:
+        _bind(cur, row, next_win, broker, carried)
+
+
+def _bind(cur: Cursor, row: Any, next_win: WindowId, broker: f.Broker, carried: Set[tuple[str, int]]) -> None:
+    """What is there now: partitions that are new, all of a topic that was created again, and the bus."""
+    retire_former(cur, row.stream_id, broker)
+    failpoint("go_on.after_retiring")
+    inbox = broker.inbox or f.Topic("", None)
+    first = not is_known(cur, row.stream_id, "inbox", broker.cluster_id, inbox.topic_id or "")
+    for partition in sorted(inbox.partitions):
+        if (inbox.topic_id, partition) not in carried:
+            bind_inbox(cur, row.stream_id, next_win, broker, partition, first=first)
+            failpoint("go_on.after_binding")
+    failpoint("go_on.after_bindings")
+    bind_bus(cur, row.stream_id, next_win, broker)
+
+
+def _end(cur: Cursor, win: WindowId, source: SourceId, end: int) -> None:
+    cur.execute(sql.end_range, {"win": win, "source": source, "end": end})
+
+
+def _carry_bus(cur: Cursor, row: Any, next_win: WindowId) -> None:
+    """The bus of the window before, where Kafka says nothing of it: its ranges chain as they always do."""
+    sources = [found.source_id for found in cur.execute(sql.bus_sources, {"win": row.win}).fetchall()]
+    cur.execute(sql.lock_open_bus_ranges, {"sources": sources})
+    failpoint("go_on.after_bus_lock")
+    cur.execute(sql.chain_bus_ranges, {"win": next_win, "sources": sources})
+
+
+def _found_basis(cur: Cursor, row: Any, next_win: WindowId, begins: _Next, database: f.DatabaseIdentity) -> None:
+    """What Kafka says now; where it said nothing that a basis can rest on, what the window before rested on."""
+    inbox = tuple(_basis_source(found) for found in cur.execute(sql.inbox_ranges, {"win": next_win}).fetchall())
+    if begins.broker is not None:
+        origin = look.store_snapshot(cur, next_win, "ORIGIN", begins.captured, database)
+        failpoint("go_on.after_origin")
+        on_bus = sorted(begins.broker.bus.partitions)
+        bus = tuple(f.BasisSource(f.bus_label(begins.broker.bus.name, number), number) for number in on_bus)
+        look.append_basis(cur, next_win, origin, look.unprobed(begins.broker), (inbox, bus), "the window opened")
+        return
+    was = look.read_basis(cur, row.win)
+    if was is None:
+        raise RunError(expected=f"a basis of window {row.number}", found="none that this version can read")
+    seen_at: Any = cur.execute(sql.basis_seen_at, {"win": row.win}).fetchone()
+    kept = look.Capture(f.MeasuredValue(was.value.broker, seen_at.taken_at, f"the basis of window {row.number}"))
+    origin = look.store_snapshot(cur, next_win, "ORIGIN", kept, database)
+    failpoint("go_on.after_kept_origin")
+    why = f"as it was for window {row.number}: Kafka did not say enough"
+    look.append_basis(cur, next_win, origin, was.value.broker, (inbox, was.value.bus), why)
+
+
+def _basis_source(row: Any) -> f.BasisSource:
+    return f.BasisSource(look.source_label(row), row.partition if row.kind == "topic" else None)
+
+
+def _pin(cur: Cursor, win: WindowId, next_win: WindowId, contract: Contract) -> Sequence[str]:
+    """The newest PASS of each context; where there is none that stands, the pin of the window before."""
+    notes = []
+    before: dict[str, Any] = {row.context: row for row in cur.execute(sql.pins, {"win": win}).fetchall()}
+    pins: list[tuple[str, WindowId, str]] = []
+    for context in contract.contexts:
+        passed = cur.execute(sql.passed, {"stream": context.stream}).fetchone()
+        old: Any = before.get(context.name)
+        if passed is None and old is None:  # a PASS that _no_pin saw stands no more: the next try goes on without it
+            raise ContextNotPassed(expected=f"a PASS of stream {context.stream}", found="none that stands")
+        pins.append((context.name, *((passed.win, passed.name) if passed else (old.pinned_win, old.verdict))))
+        if passed is None:
+            notes.append(f"context {context.name} is {old.verdict} as before: no newer PASS stands")
+    names, pinned, verdicts = ([pin[part] for pin in pins] for part in range(3))
+    cur.execute(sql.insert_pins, {"win": next_win, "contexts": names, "pinned": pinned, "verdicts": verdicts})
+    return notes

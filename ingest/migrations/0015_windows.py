@@ -1,0 +1,20 @@
+"""Windows that follow one another: one of a run is open, and their ranges form a chain (sql/windows.sql)."""
+
+from django.db import migrations, models
+from django.db.models import Q
+
+from ingest.migrations.sql import sql_text
+
+_UNDO = "DROP TRIGGER window_range_chain ON window_range; DROP FUNCTION window_range_chain();"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("ingest", "0014_words")]
+
+    operations = [
+        migrations.AddConstraint(
+            model_name="window",
+            constraint=models.UniqueConstraint(fields=["run"], condition=Q(state="OPEN"), name="window_one_open"),
+        ),
+        migrations.RunSQL(sql_text("windows"), _UNDO),
+    ]

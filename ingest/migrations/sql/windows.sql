@@ -1,0 +1,17 @@
+-- Windows of a source lie one behind the other: no offset is in two of them, and none between two is in none. Whoever binds a
+-- source has locked its position (inbox) or the range before (bus), so that what is read here is settled.
+CREATE FUNCTION window_range_chain() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE before record;
+BEGIN
+    SELECT win, end_offset INTO before FROM window_range
+     WHERE source_id = NEW.source_id AND win <> NEW.win ORDER BY win DESC LIMIT 1;
+    IF FOUND AND before.win > NEW.win THEN
+        PERFORM refuse('window_range_chain', format('window %s has source %s already, which is a later one',
+                                                    before.win, NEW.source_id));
+    ELSIF FOUND AND before.end_offset IS DISTINCT FROM NEW.start_offset THEN
+        PERFORM refuse('window_range_chain', format('source %s: window %s ends at %s, and window %s would begin at %s',
+                       NEW.source_id, before.win, coalesce(before.end_offset::text, 'no offset yet'), NEW.win, NEW.start_offset));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER window_range_chain BEFORE INSERT ON window_range FOR EACH ROW EXECUTE FUNCTION window_range_chain();
