@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern
 
 from console import urls
-from console.pages.confirm import Confirmation
+from console.pages.frame.confirm import Confirmation
 from console.permissions import ALLOWED
 from ingest.models import ItemState, QuarantineItem
 from stack.place import PROJECT

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from console.pages.contexts import MePage
-from console.pages.shell import SHEETS, THEME_COOKIE, THEMES, page, theme_of
+from console.pages.frame.contexts import MePage
+from console.pages.frame.shell import SHEETS, THEME_COOKIE, THEMES, page, theme_of
 from console.permissions import WORDS, Act, either, may, roles_of
 
 A_YEAR = 365 * 24 * 3600

@@ -10,12 +10,12 @@ from django.urls import reverse
 
 from console import links
 from console.documents.quarantine import hidden_because, masks_for
-from console.pages import contexts as c
-from console.pages import run_parts
-from console.pages.fields import difference
-from console.pages.receipts import place
-from console.pages.runs import number_in
-from console.pages.shell import STEADY, needs, page
+from console.pages.frame import contexts as c
+from console.pages.frame.fields import difference
+from console.pages.frame.shell import STEADY, needs, page
+from console.pages.runs import run_parts
+from console.pages.runs.receipts import place
+from console.pages.runs.runs import number_in
 from console.permissions import Act, Answer, may, roles_of
 from console.phrases import flag_words, reason_name, reason_words
 from console.reads import quarantine as reads

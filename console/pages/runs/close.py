@@ -12,10 +12,11 @@ from django.urls import reverse
 
 from audit.close import close_run
 from console import links
-from console.pages import checks, run_parts
-from console.pages import contexts as c
-from console.pages.confirm import Confirmation, Done, confirmed
-from console.pages.runs import evidence, number_in, scope_or_404
+from console.pages.frame import checks
+from console.pages.frame import contexts as c
+from console.pages.frame.confirm import Confirmation, Done, confirmed
+from console.pages.runs import run_parts
+from console.pages.runs.runs import evidence, number_in, scope_or_404
 from console.permissions import Act, permitted
 from console.reads import runs
 from ingest.core.ids import WindowId

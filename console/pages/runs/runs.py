@@ -12,10 +12,11 @@ from audit.core.gate import Code, WindowGate
 from audit.gate import Standing
 from audit.models import Verdict
 from console import links
-from console.pages import checks, run_parts
-from console.pages import contexts as c
-from console.pages.charts import LedgerBar
-from console.pages.shell import ENDED, RUNNING, STEADY, needs, page
+from console.pages.frame import checks
+from console.pages.frame import contexts as c
+from console.pages.frame.charts import LedgerBar
+from console.pages.frame.shell import ENDED, RUNNING, STEADY, needs, page
+from console.pages.runs import run_parts
 from console.permissions import Act, may, permitted
 from console.reads import attempts, quarantine
 from console.reads import runs as reads

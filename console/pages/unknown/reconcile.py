@@ -11,9 +11,9 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from console import links
-from console.pages import contexts as c
-from console.pages.confirm import Confirmation, Done, Errors, confirmed
-from console.pages.unknown import rows
+from console.pages.frame import contexts as c
+from console.pages.frame.confirm import Confirmation, Done, Errors, confirmed
+from console.pages.unknown.unknown import rows
 from console.permissions import Act
 from console.reads import attempts as reads
 from console.reads import quarantine

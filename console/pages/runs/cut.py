@@ -12,10 +12,10 @@ from django.urls import reverse
 from audit.core.diagnosis import left_behind
 from audit.cut import cut_run
 from console import links
-from console.pages import contexts as c
-from console.pages import run_parts
-from console.pages.confirm import Confirmation, Done, confirmed
-from console.pages.runs import scope_or_404
+from console.pages.frame import contexts as c
+from console.pages.frame.confirm import Confirmation, Done, confirmed
+from console.pages.runs import run_parts
+from console.pages.runs.runs import scope_or_404
 from console.permissions import Act
 from console.reads import lanes, runs
 from ingest.core.contract import Totals

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 from console import links
-from console.pages import contexts as c
-from console.pages import run_parts
-from console.pages.runs import scope_or_404
-from console.pages.search import SearchQuery, understand
-from console.pages.shell import STEADY, needs, page
+from console.pages.find.search import SearchQuery, understand
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import STEADY, needs, page
+from console.pages.runs import run_parts
+from console.pages.runs.runs import scope_or_404
 from console.permissions import Act
 from console.phrases import flag_words, reason_name, reason_words
 from console.reads import receipts as reads

@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from audit.models import Enforcement
 from console import links
-from console.pages import contexts as c
-from console.pages.shell import STEADY, needs, page
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import STEADY, needs, page
 from console.permissions import Act
 from console.reads import lanes as reads
 from ingest.models import Permit, PublishQueue, WorkerProcess

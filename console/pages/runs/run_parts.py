@@ -9,8 +9,8 @@ from audit.core.diagnosis import told
 from audit.core.verdict import changes
 from audit.models import Verdict
 from console import links
-from console.pages import contexts as c
-from console.pages.charts import LedgerBar
+from console.pages.frame import contexts as c
+from console.pages.frame.charts import LedgerBar
 from console.reads.runs import Ledger, Scope, ledgers_of_runs, newest_verdicts, newest_windows
 from ingest.core.ids import RunId
 from ingest.models import Run, WindowState

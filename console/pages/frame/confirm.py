@@ -16,8 +16,8 @@ from typing import ClassVar, Concatenate, ParamSpec
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
-from console.pages import contexts as c
-from console.pages.shell import View, needs, page
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import View, needs, page
 from console.permissions import NOT_KNOWN, Act, Answer, may
 from console.problems import status_of
 from console.reads import measuring

@@ -12,7 +12,7 @@ from django.urls import reverse
 from audit.core.diagnosis import diagnose
 from audit.core.verdict import Verdict
 from console import links
-from console.pages import contexts as c
+from console.pages.frame import contexts as c
 from console.reads import measuring
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId

@@ -10,9 +10,9 @@ from django.urls import reverse
 from audit.core.diagnosis import told
 from audit.models import Verdict
 from console import links
-from console.pages import contexts as c
-from console.pages import run_parts
-from console.pages.shell import STEADY, needs, page, waiting_for
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import STEADY, needs, page, waiting_for
+from console.pages.runs import run_parts
 from console.permissions import Act, may
 from console.reads import needs as waiting
 from console.reads import runs

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from console.pages.contexts import Difference, DiffRow
+from console.pages.frame.contexts import Difference, DiffRow
 from ingest.core.masking import MASKED, Masks, covers
 from ingest.core.pointer import escape
 

@@ -9,11 +9,11 @@ from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 from console import links
-from console.pages import contexts as c
-from console.pages import run_parts
-from console.pages.gate import snippets
-from console.pages.runs import number_in
-from console.pages.shell import STEADY, needs, page
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import STEADY, needs, page
+from console.pages.runs import run_parts
+from console.pages.runs.gate import snippets
+from console.pages.runs.runs import number_in
 from console.permissions import Act
 from console.phrases import span_words
 from console.reads import runs

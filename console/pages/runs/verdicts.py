@@ -11,11 +11,12 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from audit.core.verdict import changes
 from audit.models import Basis, Verdict
 from console import links
-from console.pages import checks, run_parts
-from console.pages import contexts as c
-from console.pages.charts import LedgerBar
-from console.pages.runs import bar_of, evidence, number_in, scope_or_404, verdict_said, verdict_title
-from console.pages.shell import STEADY, needs, page
+from console.pages.frame import checks
+from console.pages.frame import contexts as c
+from console.pages.frame.charts import LedgerBar
+from console.pages.frame.shell import STEADY, needs, page
+from console.pages.runs import run_parts
+from console.pages.runs.runs import bar_of, evidence, number_in, scope_or_404, verdict_said, verdict_title
 from console.permissions import Act
 from console.reads import runs as reads
 from console.whole import whole

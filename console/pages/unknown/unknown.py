@@ -9,9 +9,9 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from console import links
-from console.pages import contexts as c
-from console.pages.runs import number_in
-from console.pages.shell import RUNNING, STEADY, needs, page
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import RUNNING, STEADY, needs, page
+from console.pages.runs.runs import number_in
 from console.permissions import Act, may
 from console.phrases import span_words
 from console.reads import attempts as reads

@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from audit.models import Verdict
 from console import links
-from console.pages import contexts as c
-from console.pages.search import readings
-from console.pages.shell import needs, page
+from console.pages.find.search import readings
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import needs, page
 from console.permissions import Act
 from console.whole import whole
 from ingest.core.identity import Parts, identity_digest

@@ -13,9 +13,9 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from console import links
-from console.pages import contexts as c
-from console.pages.confirm import NO_REASON, Confirmation, Done, Errors, confirmed, reason_in
-from console.pages.quarantine import CHOICES, NOT_YET, item_or_404, item_rows
+from console.pages.frame import contexts as c
+from console.pages.frame.confirm import NO_REASON, Confirmation, Done, Errors, confirmed, reason_in
+from console.pages.quarantine.quarantine import CHOICES, NOT_YET, item_or_404, item_rows
 from console.permissions import Act
 from console.phrases import reason_name, reason_words
 from console.reads import quarantine as reads

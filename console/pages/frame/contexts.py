@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from console.pages.charts import LedgerBar, LineChart
+from console.pages.frame.charts import LedgerBar, LineChart
 from console.permissions import Answer
 
 # --- around every page

@@ -8,12 +8,12 @@ from datetime import datetime
 from django.http import HttpRequest, HttpResponseBase
 
 from console import links
-from console.pages import contexts as c
-from console.pages import run_parts
-from console.pages.charts import LineChart, line_chart
-from console.pages.charts import Sample as Step
-from console.pages.runs import scope_or_404
-from console.pages.shell import STEADY, needs, page
+from console.pages.frame import contexts as c
+from console.pages.frame.charts import LineChart, line_chart
+from console.pages.frame.charts import Sample as Step
+from console.pages.frame.shell import STEADY, needs, page
+from console.pages.runs import run_parts
+from console.pages.runs.runs import scope_or_404
 from console.permissions import Act
 from console.phrases import span_words
 from console.reads import lanes, runs

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.shortcuts import render
 from django.urls import reverse
 
-from console.pages.contexts import Entry, Person, Problem, Shell
+from console.pages.frame.contexts import Entry, Person, Problem, Shell
 from console.permissions import NOT_KNOWN, Act, Answer, either, may, roles_of
 from console.reads import needs as reads
 

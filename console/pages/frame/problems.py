@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
-from console.pages.shell import SHEETS, theme_of
+from console.pages.frame.shell import SHEETS, theme_of
 from console.problems import MEDIA_TYPE, problem_body
 
 WORDS = {

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from django.http import HttpRequest, HttpResponseBase
 
-from console.pages import contexts as c
-from console.pages.charts import LedgerBar, LineChart, Sample, line_chart
-from console.pages.icons import PATHS
-from console.pages.shell import needs, page
-from console.pages.words import LOOKS
+from console.pages.frame import contexts as c
+from console.pages.frame.charts import LedgerBar, LineChart, Sample, line_chart
+from console.pages.frame.icons import PATHS
+from console.pages.frame.shell import needs, page
+from console.pages.frame.words import LOOKS
 from console.permissions import NOT_KNOWN, YES, Act, Role, allows
 
 HOSTILE = (

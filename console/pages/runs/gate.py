@@ -6,10 +6,10 @@ from django.http import HttpRequest, HttpResponseBase
 
 from audit.gate import RunStanding
 from audit.models import Enforcement, GateDecision
-from console.pages import contexts as c
-from console.pages import run_parts
-from console.pages.runs import gate_line, scope_or_404
-from console.pages.shell import STEADY, needs, page
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import STEADY, needs, page
+from console.pages.runs import run_parts
+from console.pages.runs.runs import gate_line, scope_or_404
 from console.permissions import Act
 from console.reads import runs
 
