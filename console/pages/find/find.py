@@ -46,7 +46,7 @@ def find(request: HttpRequest) -> HttpResponseBase:
             "a digest by its 64 digits, a run by stream/run.",
         )
     )
-    return page(request, "find", c.FindPage(q, searched, tuple(hits), empty), find_q=q)
+    return page(request, "find/find", c.FindPage(q, searched, tuple(hits), empty), find_q=q)
 
 
 def look(q: str) -> tuple[list[c.Hit], str]:

@@ -62,7 +62,7 @@ class PatternsPage:
 @needs(Act.LOOK)
 def patterns(request: HttpRequest) -> HttpResponseBase:
     """The page. Asks nothing of the ledger."""
-    return page(request, "patterns", example(datetime.now(UTC)))
+    return page(request, "frame/patterns", example(datetime.now(UTC)))
 
 
 def example(now: datetime) -> PatternsPage:

@@ -31,7 +31,7 @@ def problem(request: HttpRequest, status: int) -> HttpResponse:
     if request.path.startswith("/api/"):
         return _document(request, status, title, words)
     context = {"status": status, "title": title, "words": words, "sheets": SHEETS, "theme": theme_of(request)}
-    return render(request, "pages/broken.html", context, status=status)
+    return render(request, "pages/frame/broken.html", context, status=status)
 
 
 def _document(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:

@@ -18,7 +18,7 @@ A_YEAR = 365 * 24 * 3600
 class SignIn(LoginView):
     """The only page, besides its own assets, for people nobody knows yet."""
 
-    template_name = "pages/sign_in.html"
+    template_name = "pages/frame/sign_in.html"
     redirect_authenticated_user = True
 
     def get_context_data(self, **more: object) -> dict[str, object]:
@@ -42,7 +42,7 @@ def me(request: HttpRequest) -> HttpResponseBase:
         if may(request.user, Act.LOOK).code != "permission_unknown"
         else "roles could not be looked up"
     )
-    return page(request, "me", MePage(request.user.get_username(), roles, acts, theme_of(request)))
+    return page(request, "frame/me", MePage(request.user.get_username(), roles, acts, theme_of(request)))
 
 
 @require_POST

@@ -150,9 +150,9 @@ def refused(request: HttpRequest, answer: Answer) -> HttpResponse:
     """The page of a no. 503 when permissions could not be looked up: the same person may be let in later."""
     status = 503 if answer.code == NOT_KNOWN.code else 403
     problem = Problem(status, "You cannot do this", answer.reason, "What you may do stands on your own page.")
-    return page(request, "problem", problem, status=status)
+    return page(request, "frame/problem", problem, status=status)
 
 
 def missing(request: HttpRequest, words: str, next_words: str = "") -> HttpResponse:
     """The page of something that is not there."""
-    return page(request, "problem", Problem(404, "Not found", words, next_words), status=404)
+    return page(request, "frame/problem", Problem(404, "Not found", words, next_words), status=404)

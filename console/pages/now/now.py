@@ -44,7 +44,7 @@ def now(request: HttpRequest) -> HttpResponseBase:
         lately=_lately(),
         empty=_nothing(len(others)) if not mine else (),
     )
-    return page(request, "now", context, here="now", pace=STEADY)
+    return page(request, "now/now", context, here="now", pace=STEADY)
 
 
 def _nothing(others: int) -> tuple[str, ...]:

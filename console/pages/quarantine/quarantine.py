@@ -65,7 +65,7 @@ def quarantine(request: HttpRequest) -> HttpResponseBase:
         empty=_nothing(state, name) if not groups and not shown else (),
         rows_key=" ".join([f"{g.run}-{g.reason}" for g in groups] + [str(item.id) for item in shown]),
     )
-    return page(request, "quarantine", context, here="quarantine", pace=STEADY)
+    return page(request, "quarantine/quarantine", context, here="quarantine", pace=STEADY)
 
 
 def _run_or_404(name: str) -> Run | None:
@@ -179,7 +179,7 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
         rows_key=" ".join(str(item.id) for item in shown),
         empty=("Nothing of this kind is open any more.",) if not shown else (),
     )
-    return page(request, "group", context, here="quarantine", pace=STEADY)
+    return page(request, "quarantine/group", context, here="quarantine", pace=STEADY)
 
 
 def _group_button(request: HttpRequest, named: reads.GroupKey, found: reads.Group | None) -> c.Button | None:
@@ -258,7 +258,7 @@ def item(request: HttpRequest, number: int) -> HttpResponseBase:
         next_url=links.item_url(following) if following else "",
         open_left=left,
     )
-    return page(request, "item", context, here="quarantine")
+    return page(request, "quarantine/item", context, here="quarantine")
 
 
 def _headline(found: QuarantineItem) -> str:

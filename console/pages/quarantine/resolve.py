@@ -144,7 +144,7 @@ class Resolving(Confirmation):
     """
 
     permission: ClassVar[Act] = Act.RESOLVE
-    template: ClassVar[str] = "resolve"
+    template: ClassVar[str] = "quarantine/resolve"
     here: ClassVar[str] = "quarantine"
 
     items: Sequence[QuarantineItem]

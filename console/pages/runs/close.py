@@ -43,7 +43,7 @@ class Closing(Confirmation):
     """Closing a window: the one that was `asked` for, or the newest. `older`: its number, if it is not the newest."""
 
     permission: ClassVar[Act] = Act.CLOSE
-    template: ClassVar[str] = "close"
+    template: ClassVar[str] = "runs/close"
     here: ClassVar[str] = "runs"
     button: ClassVar[str] = "Confirm: close"
 

@@ -39,7 +39,7 @@ class Cutting(Confirmation):
     """Cutting the open window of a run."""
 
     permission: ClassVar[Act] = Act.CUT
-    template: ClassVar[str] = "cut"
+    template: ClassVar[str] = "runs/cut"
     here: ClassVar[str] = "runs"
     button: ClassVar[str] = "Confirm: cut"
 

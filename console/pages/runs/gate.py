@@ -46,7 +46,7 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         enforced_at=enforced.looked_at if enforced else None,
         enforced=enforced.outcome if enforced else "",
     )
-    return page(request, "gate", context, here="runs", pace=STEADY)
+    return page(request, "runs/gate", context, here="runs", pace=STEADY)
 
 
 def _of_run(seen: runs.Scope) -> c.GateLine:

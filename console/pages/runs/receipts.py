@@ -45,7 +45,7 @@ def receipts(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         empty=_nothing(seen, query, source_ranges) if not walked.rows else (),
     )
     # A page of a filled range never changes; only the first page may grow.
-    return page(request, "receipts", context, here="runs", pace=STEADY if after is None else None)
+    return page(request, "runs/receipts", context, here="runs", pace=STEADY if after is None else None)
 
 
 def _place_in(text: str) -> tuple[int, int] | None:
@@ -205,7 +205,7 @@ def receipt(request: HttpRequest, source: int, offset: int) -> HttpResponseBase:
         first=_first(whole_receipt, names),
         copies=_copies(whole_receipt, seen),
     )
-    return page(request, "receipt", context, here="runs")
+    return page(request, "runs/receipt", context, here="runs")
 
 
 def _sources(found: reads.ReceiptDetail) -> list[int]:

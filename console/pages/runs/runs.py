@@ -62,7 +62,7 @@ def runs(request: HttpRequest) -> HttpResponseBase:
         empty=_no_runs(state, stream) if not shown else (),
         rows_key=" ".join(str(run.id) for run in shown),
     )
-    return page(request, "runs", context, here="runs", pace=STEADY)
+    return page(request, "runs/runs", context, here="runs", pace=STEADY)
 
 
 def _stream_tabs(url: str, state: str, chosen: str) -> tuple[c.Tab, ...]:
@@ -119,7 +119,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         trouble=trouble,
     )
     pace = RUNNING if measuring or anew else _pace(seen, standing)
-    return page(request, "run", context, here="runs", pace=pace)
+    return page(request, "runs/run", context, here="runs", pace=pace)
 
 
 def _unjudged(seen: reads.Scope) -> str:

@@ -46,7 +46,7 @@ def sources(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         max_age=span_words(bounds.sample_max_age.total_seconds()),
         gaps=_gaps(ids),
     )
-    return page(request, "sources", context, here="runs", pace=STEADY)
+    return page(request, "runs/sources", context, here="runs", pace=STEADY)
 
 
 def _ranges(seen: runs.Scope) -> dict[int, WindowRange]:

@@ -46,7 +46,7 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
             for each in ControlTotal.objects.filter(win=win).order_by("event_class", "-id").distinct("event_class")[:50]
         ),
     )
-    return page(request, "window", context, here="runs", pace=STEADY)
+    return page(request, "runs/window", context, here="runs", pace=STEADY)
 
 
 def _window_facts(seen: reads.Scope) -> tuple[c.Fact, ...]:
@@ -112,7 +112,7 @@ def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpRes
             if each != number
         ),
     )
-    return page(request, "verdict", context, here="runs")
+    return page(request, "runs/verdict", context, here="runs")
 
 
 def _compared(request: HttpRequest, seen: reads.Scope, found: Verdict, verdicts: dict[int, Verdict]) -> Verdict | None:

@@ -43,7 +43,7 @@ def streams(request: HttpRequest) -> HttpResponseBase:
     open_runs = {each.stream_id: each for each in Run.objects.filter(stream__in=found, state=RunState.OPEN)}
     rows = tuple(_row(each, newest.get(each.id), open_runs.get(each.id)) for each in found)
     empty = () if rows else ("No stream yet.", "A stream begins with its contract: passgate stream load FILE.")
-    return page(request, "streams", c.StreamsPage(rows, empty), here="streams", pace=STEADY)
+    return page(request, "streams/streams", c.StreamsPage(rows, empty), here="streams", pace=STEADY)
 
 
 def _row(stream: Stream, stored: StoredContract | None, run: Run | None) -> c.StreamRow:
@@ -109,7 +109,7 @@ def stream(request: HttpRequest, stream: str) -> HttpResponseBase:
         runs=run_parts.rows(latest),
         trouble=trouble,
     )
-    return page(request, "stream", context, here="streams")
+    return page(request, "streams/stream", context, here="streams")
 
 
 def _web(url: str | None) -> str:

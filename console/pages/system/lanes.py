@@ -48,7 +48,7 @@ def lanes(request: HttpRequest) -> HttpResponseBase:
             for each in Enforcement.objects.select_related("stream").order_by("stream__name")[:200]
         ),
     )
-    return page(request, "lanes", context, here="system", pace=STEADY)
+    return page(request, "system/lanes", context, here="system", pace=STEADY)
 
 
 def _row(line: reads.LaneLine) -> c.LaneRow:

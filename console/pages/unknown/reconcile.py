@@ -68,7 +68,7 @@ class Reconciling(Confirmation):
     """Asking for the attempts that were `named` on the page. What became unknown since is said, and not part of it."""
 
     permission: ClassVar[Act] = Act.RECONCILE
-    template: ClassVar[str] = "reconcile"
+    template: ClassVar[str] = "unknown/reconcile"
     here: ClassVar[str] = "unknown"
 
     found: Sequence[reads.AttemptListing]

@@ -53,7 +53,7 @@ def unknown(request: HttpRequest) -> HttpResponseBase:
         empty=_nothing(state, counts["flight"]) if not shown else (),
         rows_key=" ".join(str(each.attempt.id) for each in shown),
     )
-    return page(request, "unknown", context, here="unknown", pace=STEADY)
+    return page(request, "unknown/unknown", context, here="unknown", pace=STEADY)
 
 
 def _all_button(request: HttpRequest, run: str, lost: int) -> c.Button | None:
@@ -126,7 +126,7 @@ def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
         button=_one_button(request, stored_attempt),
     )
     unsettled = stored_attempt.attempt.state in (*LOST, AttemptState.PREPARED)
-    return page(request, "attempt", context, here="unknown", pace=RUNNING if unsettled else 0)
+    return page(request, "unknown/attempt", context, here="unknown", pace=RUNNING if unsettled else 0)
 
 
 def _one_button(request: HttpRequest, found: reads.AttemptListing) -> c.Button | None:
