@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponseBase
 
 from console.bodies import check_charset, put_stream, read_form
-from console.pages.problems import problem
+from console.pages.frame.problems import problem
 from console.problems import BadRequest, status_of
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

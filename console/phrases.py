@@ -1,4 +1,4 @@
-"""Stored numbers and spans of time in words, the same in every face. Looks of states: console/pages/words.py."""
+"""Stored numbers and spans of time in words, the same in every face. Looks of states: console/pages/frame/words.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a refused or broken request is answered with: named errors, their HTTP statuses, RFC 9457 documents.
 
-The API makes answers of them (console/api/problems.py), pages show their words (console/pages/problems.py).
+The API makes answers of them (console/api/problems.py), pages show their words (console/pages/frame/problems.py).
 """
 
 from __future__ import annotations

@@ -5,35 +5,23 @@ from __future__ import annotations
 from django.urls import include, path, register_converter
 
 from console.links import RunConverter
-from console.pages import (
-    close,
-    cut,
-    find,
-    gate,
-    moved,
-    now,
-    patterns,
-    quarantine,
-    receipts,
-    reconcile,
-    resolve,
-    runs,
-    session,
-    sources,
-    streams,
-    system,
-    unknown,
-    verdicts,
-)
+from console.pages.find import find
+from console.pages.frame import moved, patterns, session
+from console.pages.now import now
+from console.pages.quarantine import quarantine, resolve
+from console.pages.runs import close, cut, gate, receipts, runs, sources, verdicts
+from console.pages.streams import streams
+from console.pages.system import lanes
+from console.pages.unknown import reconcile, unknown
 from console.whole import WholeConverter
 
 register_converter(RunConverter, "run")
 register_converter(WholeConverter, "no")
 
-handler400 = "console.pages.problems.bad_request"
-handler403 = "console.pages.problems.not_permitted"
-handler404 = "console.pages.problems.not_found"
-handler500 = "console.pages.problems.broken"
+handler400 = "console.pages.frame.problems.bad_request"
+handler403 = "console.pages.frame.problems.not_permitted"
+handler404 = "console.pages.frame.problems.not_found"
+handler500 = "console.pages.frame.problems.broken"
 
 RUN = "runs/<str:stream>/<run:run>/"
 
@@ -64,7 +52,7 @@ urlpatterns = [
     path("unknown/reconcile", reconcile.reconcile, name="reconcile"),
     path("attempts/<no:number>", unknown.attempt, name="attempt"),
     path("attempts/<no:number>/reconcile", reconcile.reconcile_one, name="reconcile-one"),
-    path("system/lanes", system.lanes, name="lanes"),
+    path("system/lanes", lanes.lanes, name="lanes"),
     path("me/", session.me, name="me"),
     path("me/theme", session.theme, name="theme"),
     path("patterns/", patterns.patterns, name="patterns"),

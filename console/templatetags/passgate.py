@@ -9,8 +9,8 @@ from django import template
 from django.utils.html import conditional_escape, escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from console.pages import icons
-from console.pages.words import look
+from console.pages.frame import icons
+from console.pages.frame.words import look
 from console.phrases import age_words
 from console.safe_text import MAX_CHARACTERS, pieces, text_of
 

@@ -180,5 +180,5 @@ def test_a_form_whose_permission_cannot_be_looked_up_may_be_sent_again(
     flow.open()
     client = Client()
     client.force_login(person("operator"))
-    monkeypatch.setattr("console.pages.confirm.may", lambda user, act: NOT_KNOWN)
+    monkeypatch.setattr("console.pages.frame.confirm.may", lambda user, act: NOT_KNOWN)
     assert client.post(f"/runs/{flow.name}/r1/cut").status_code == 503

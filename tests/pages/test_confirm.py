@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern
 
 from console import urls
-from console.pages.confirm import Confirmation
+from console.pages.frame.confirm import Confirmation
 from console.permissions import ALLOWED
 from ingest.models import ItemState, QuarantineItem
 from stack.place import PROJECT
@@ -61,8 +61,8 @@ def test_an_act_asks_for_a_permission_and_shows_what_every_act_shows(act: type[A
     assert act.permission in ALLOWED
     template = (PROJECT / "templates" / "pages" / f"{act.template}.html").read_text(encoding="utf-8")
     for part in ("errors", "form", "acts"):
-        assert f'"parts/confirm_{part}.html" with confirm=page.confirm' in template, part
-    assert '"parts/same_act.html" with same=page.confirm.same' in template
+        assert f'"parts/frame/confirm_{part}.html" with confirm=page.confirm' in template, part
+    assert '"parts/frame/same_act.html" with same=page.confirm.same' in template
 
 
 def test_one_item_that_was_ticked_alone_is_resolved(operator: Client, stage: Stage) -> None:

@@ -178,8 +178,8 @@ def test_a_lane_stands_by_the_databases_clock_and_alike_on_every_page(
         return HttpResponse()
 
     with monkeypatch.context() as patch:
-        patch.setattr("console.pages.sources.datetime", Ahead, raising=False)
-        patch.setattr("console.pages.sources.page", kept)
+        patch.setattr("console.pages.runs.sources.datetime", Ahead, raising=False)
+        patch.setattr("console.pages.runs.sources.page", kept)
         operator.get(f"/runs/{flow.name}/r1/sources")
     (row,) = [each for each in seen[0].rows if each.lane == "admission"]
     (line,) = [each for each in reads.lines(stream=flow.name) if each.lane == "admission"]

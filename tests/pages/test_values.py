@@ -16,7 +16,8 @@ from audit.core import verdict as v
 from audit.core.checks import State
 from audit.core.verdict import State as VerdictState
 from console import links, permissions, phrases, safe_text
-from console.pages import charts, checks, fields, icons, search, words
+from console.pages.find import search
+from console.pages.frame import charts, checks, fields, icons, words
 from console.phrases import age_words
 from console.templatetags.passgate import event_id
 from ingest.core.masking import Masks

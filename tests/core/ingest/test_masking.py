@@ -48,7 +48,7 @@ def test_a_contract_with_such_a_mask_is_refused() -> None:
 @given(document=st.dictionaries(KEYS, VALUES, min_size=1, max_size=3), tokens=st.lists(KEYS, min_size=1, max_size=3))
 def test_what_is_shown_and_what_is_compared_agree(document: Json, tokens: list[str]) -> None:
     """The API's bytes and the page's table are masked in the same places, and nowhere else."""
-    from console.pages.fields import flat
+    from console.pages.frame.fields import flat
 
     at = Masks((tuple(tokens),))
     before, (shown, _) = json.dumps(document).encode(), masked(json.dumps(document).encode(), at)

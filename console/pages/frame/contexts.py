@@ -1,0 +1,833 @@
+"""What each page is given, typed. A template reads these and nothing else, so a page's every query shows in its view.
+
+Times are aware datetimes; offsets belong to the source beside them; `None` means not measured and is shown as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from console.pages.frame.charts import LedgerBar, LineChart
+from console.permissions import Answer
+
+# --- around every page
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One of the seven entries. `url` is empty for one that has no page yet."""
+
+    word: str
+    url: str
+    here: bool
+    count: int | None = None
+    loud: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is looking, as the header names them."""
+
+    name: str
+    roles: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Header and index. `pace` is how often an open page asks again, in seconds; 0: it does not."""
+
+    now: datetime
+    environment: str
+    tone: str
+    theme: str
+    entries: tuple[Entry, ...]
+    needs: int | None
+    person: Person | None
+    path: str
+    pace: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link with its words."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A tab is a link; `count` None is not shown."""
+
+    text: str
+    url: str
+    here: bool
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """Something to do. A refused one is drawn disabled, with the reason."""
+
+    text: str
+    url: str
+    answer: Answer
+    main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SameAct:
+    """The act of a form as a command line and as an API call."""
+
+    command: str
+    api: str
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """What every page that acts has: where its form goes and Back leads, its one button, whether this person may, what
+    went wrong, the same act elsewhere. `nothing` says why there is nothing to do; `hidden` is the selection.
+    """
+
+    url: str
+    back: str
+    button: str
+    nothing: str
+    answer: Answer
+    errors: tuple[str, ...]
+    same: SameAct
+    hidden: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pager:
+    """Keyset pages: `first` and `next` are empty where there is no such page."""
+
+    shown: int
+    first: str = ""
+    next: str = ""
+    total: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An offset of a source, as a link to its receipt."""
+
+    source: str
+    offset: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a list of facts. `kind`: text, code, state, number, time, link, outside (text from outside)."""
+
+    name: str
+    value: object
+    kind: str = "text"
+    url: str = ""
+
+
+# --- checks and verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One check. `follows` names the check it follows from; `evidence` is where the rows are."""
+
+    name: str
+    state: str
+    required: str = ""
+    observed: str = ""
+    at: datetime | None = None
+    source: str = ""
+    evidence: Link | None = None
+    follows: str = ""
+
+    @property
+    def tone(self) -> str:
+        """The row's mark at its left edge."""
+        return {"BROKEN": "is-bad", "UNMEASURED": "is-loud"}.get(self.state, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """All checks of a window. `verdict` is empty for what is measured now: the two never look alike."""
+
+    lines: tuple[CheckLine, ...]
+    at: datetime | None
+    verdict: str = ""
+    not_listed: tuple[str, ...] = ()
+    failed: str = ""
+
+    @property
+    def loud(self) -> tuple[CheckLine, ...]:
+        return tuple(line for line in self.lines if line.state != "HOLDS")
+
+    @property
+    def holding(self) -> tuple[CheckLine, ...]:
+        return tuple(line for line in self.lines if line.state == "HOLDS")
+
+    def count(self, state: str) -> int:
+        return sum(1 for line in self.lines if line.state == state)
+
+    @property
+    def tally(self) -> str:
+        """ "8 hold · 3 broken · 1 unmeasured"; states that do not occur stay out, but "hold" always stands."""
+        words = [f"{self.count('HOLDS')} hold"]
+        words += [
+            f"{self.count(state)} {word}"
+            for state, word in (("BROKEN", "broken"), ("UNMEASURED", "unmeasured"), ("WAIVED", "waived"))
+            if self.count(state)
+        ]
+        return " · ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisBox:
+    """The diagnosis: one sentence, the next act, and whether the person looking can do it."""
+
+    sentence: str
+    next: str = ""
+    can: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictLine:
+    """A verdict in a history, with what changed since the one before."""
+
+    name: str
+    url: str
+    state: str
+    window: int
+    at: datetime
+    by: str
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateLine:
+    """The gate of one window, or of the run. `left`: seconds of its lease; after them an open page knows nothing."""
+
+    word: str
+    state: str
+    why: str
+    until: datetime | None = None
+    checked_at: datetime | None = None
+    verdict: Link | None = None
+    left: float | None = None
+
+
+# --- a run
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Line 2 of the header, in a run."""
+
+    stream: str
+    stream_url: str
+    run: str
+    run_url: str
+    state: str
+    contract: str
+    contract_url: str
+    owner: str = ""
+    verdict: str = ""
+    gate: str = ""
+    durability: str = ""
+    windows: tuple[Tab, ...] = ()
+    window: int | None = None
+    gate_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run in a list. `why` is the cause in a few words."""
+
+    stream: str
+    run: str
+    url: str
+    state: str
+    verdict: str
+    why: str
+    bar: LedgerBar
+    opened_at: datetime
+    by: str
+    gate: str
+    gate_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPage:
+    """`/runs/`"""
+
+    tabs: tuple[Tab, ...]
+    rows: tuple[RunRow, ...]
+    streams: tuple[Tab, ...]
+    pager: Pager
+    empty: tuple[str, ...] = ()
+    rows_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """`/runs/{s}/{run}/`: the sentence, the next act, checks, the ledger bar, the gate, the history."""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    said: DiagnosisBox
+    buttons: tuple[Button, ...]
+    runbook: str
+    bar: LedgerBar
+    checks: Checks | None
+    gate: GateLine
+    verdicts: tuple[VerdictLine, ...]
+    reasons: tuple[tuple[str, int, str], ...]
+    joins: tuple[Fact, ...]
+    pins: tuple[Link, ...]
+    stands: bool = False
+    measuring: bool = False
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CutPage:
+    """`/runs/{s}/{run}/cut`: the confirm page of cutting. `hidden`: offsets behind an open transaction, which would go
+    to the next window."""
+
+    confirm: Confirm
+    strip: Strip
+    ranges: tuple[tuple[str, int, int | None, int | None], ...]
+    behind: int | None
+    hidden: int
+    totals: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePage:
+    """`/runs/{s}/{run}/close`: the confirm page of closing."""
+
+    confirm: Confirm
+    strip: Strip
+    said: DiagnosisBox | None
+    by_itself: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One source of a run. Offsets that nobody measured are None."""
+
+    name: str
+    role: str
+    lane: str
+    url: str
+    state: str
+    log_start: int | None
+    window_start: int | None
+    cut: int | None
+    committed: int | None
+    committed_words: str
+    position: int
+    lso: int | None
+    hw: int | None
+    lag: int | None
+    lag_words: str
+    seconds: str
+    trend: LineChart
+    moved_at: datetime
+    sampled_at: datetime | None
+    stale: bool
+    owner: str
+    fence: int
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesPage:
+    """`…/sources`"""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    rows: tuple[SourceRow, ...]
+    chart: LineChart
+    samples: tuple[tuple[datetime, int | None], ...]
+    max_age: str
+    gaps: tuple[tuple[str, int, int, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """One receipt in a list."""
+
+    place: Place
+    decision: str
+    reason: str
+    class_name: str
+    event_id: str
+    flags: str
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptsPage:
+    """`…/receipts`: searched by qualifiers, paged by (source, offset)."""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    q: str
+    searched: str
+    wrong: tuple[str, ...]
+    rows: tuple[ReceiptRow, ...]
+    pager: Pager
+    examples: tuple[Link, ...]
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptPage:
+    """`/receipts/{source}/{offset}`"""
+
+    place: Place
+    strip: Strip | None
+    decision: str
+    reason: str
+    reason_words: str
+    event_id: str
+    facts: tuple[Fact, ...]
+    digests: tuple[Fact, ...]
+    bus: tuple[Fact, ...]
+    batch: tuple[Fact, ...]
+    flags: tuple[str, ...]
+    item: Link | None
+    first: Place | None
+    copies: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPage:
+    """`…/windows/{w}/`"""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    facts: tuple[Fact, ...]
+    ranges: tuple[tuple[str, str, int, int | None, int], ...]
+    bar: LedgerBar
+    verdicts: tuple[VerdictLine, ...]
+    basis: tuple[tuple[int, str, str, datetime], ...]
+    totals: tuple[tuple[str, int, str, datetime], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictPage:
+    """`…/verdicts/{n}`"""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    name: str
+    state: str
+    sealed: bool
+    at: datetime
+    said: DiagnosisBox
+    checks: Checks
+    bar: LedgerBar
+    facts: tuple[Fact, ...]
+    since: tuple[str, ...]
+    compare: str
+    others: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatePage:
+    """`…/gate`"""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    run: GateLine
+    windows: tuple[tuple[int, GateLine], ...]
+    readers: tuple[str, ...]
+    tables: tuple[str, ...]
+    snippets: tuple[tuple[str, str], ...]
+    decisions: tuple[tuple[datetime, str, str, int, str, str], ...]
+    enforced_at: datetime | None
+    enforced: str
+
+
+# --- quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """Items of one run with one reason."""
+
+    reason: str
+    words: str
+    stream: str
+    run: str
+    url: str
+    open: int
+    records: int
+    oldest: datetime
+    newest: datetime
+    first_item: str
+    bar: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One item in a list."""
+
+    id: int
+    url: str
+    reason: str
+    detail: str
+    stream: str
+    run: str
+    place: Place
+    event_id: str
+    seen: int
+    arrived_at: datetime
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinePage:
+    """`/quarantine/`: by reason, or as a list."""
+
+    tabs: tuple[Tab, ...]
+    groups: tuple[GroupRow, ...]
+    rows: tuple[ItemRow, ...]
+    pager: Pager
+    grouped: bool
+    filtered: str = ""
+    empty: tuple[str, ...] = ()
+    rows_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPage:
+    """`/quarantine/groups/{g}`; `tick` shows boxes to whoever may resolve."""
+
+    key: str
+    reason: str
+    words: str
+    run: Link
+    count: int
+    records: int
+    oldest: datetime | None
+    rows: tuple[ItemRow, ...]
+    pager: Pager
+    button: Button | None
+    tick: bool
+    rows_key: str
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DiffRow:
+    """One field of two payloads. None: the field is not there."""
+
+    pointer: str
+    first: str | None
+    arrived: str | None
+
+    @property
+    def equal(self) -> bool:
+        return self.first == self.arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two payloads field by field; `only_digests` says why there are no values to see."""
+
+    differing: tuple[DiffRow, ...]
+    equal: tuple[DiffRow, ...]
+    left_out: int = 0
+    only_digests: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """`/quarantine/{id}`"""
+
+    id: int
+    strip: Strip
+    reason: str
+    headline: str
+    detail: str
+    state: str
+    facts: tuple[Fact, ...]
+    first: Place | None
+    first_at: datetime | None
+    arrived: Place
+    arrived_at: datetime
+    seen: int
+    difference: Difference | None
+    payload: str | None
+    hidden: str
+    key: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    headers_left: int
+    bytes: int | None
+    raw_url: str
+    buttons: tuple[Button, ...]
+    resolution: tuple[Fact, ...]
+    next_url: str = ""
+    open_left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A way to resolve an item."""
+
+    value: str
+    word: str
+    words: str
+    refused: str = ""
+    sums: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvePage:
+    """`/quarantine/{id}/resolve`, or of a selection.
+
+    `beyond` are the runs in which discarding would exceed the contract's bound: one of them is to be typed.
+    """
+
+    confirm: Confirm
+    title: str
+    headline: str
+    rows: tuple[ItemRow, ...]
+    count: int
+    choices: tuple[Choice, ...]
+    chosen: str
+    reason: str
+    then_next: bool = True
+    joined: int = 0
+    beyond: tuple[str, ...] = ()
+    confirmed: str = ""
+
+
+# --- unknown publishes
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt in a list."""
+
+    id: int
+    url: str
+    source: str
+    stream: str
+    run: str
+    run_url: str
+    state: str
+    why: str
+    events: int
+    since: datetime
+    waiting: str
+    blocks: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPage:
+    """`/unknown/`: oldest first."""
+
+    tabs: tuple[Tab, ...]
+    rows: tuple[AttemptRow, ...]
+    button: Button | None
+    pager: Pager
+    empty: tuple[str, ...] = ()
+    rows_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One entry of a timeline. `kind`: good, bad, wait, silence, plain."""
+
+    at: datetime | None
+    what: str
+    words: str = ""
+    kind: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPage:
+    """`/attempts/{id}`"""
+
+    id: int
+    state: str
+    headline: str
+    next: str
+    facts: tuple[Fact, ...]
+    moments: tuple[Moment, ...]
+    partitions: tuple[tuple[int, int, str, str], ...]
+    batches: tuple[tuple[int, int, int, str], ...]
+    blocks: tuple[Link, ...]
+    button: Button | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilePage:
+    """The confirm page of Reconcile, for one attempt or for all of a run."""
+
+    confirm: Confirm
+    title: str
+    rows: tuple[AttemptRow, ...]
+    events: int
+    attempts: int
+    joined: int
+    run: str
+
+
+# --- the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """One line of what needs somebody: a sentence, where it leads, how old it is."""
+
+    sentence: str
+    url: str
+    state: str
+    where: str
+    since: datetime | None
+    act: Button | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NowPage:
+    """`/`: what needs me first, then what goes on."""
+
+    needs: tuple[Todo, ...]
+    others: tuple[Todo, ...]
+    going_on: tuple[RunRow, ...]
+    lately: tuple[VerdictLine, ...]
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something found."""
+
+    kind: str
+    text: str
+    url: str
+    about: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FindPage:
+    """`/find?q=`"""
+
+    q: str
+    searched: str
+    hits: tuple[Hit, ...]
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """One stream in the list."""
+
+    name: str
+    url: str
+    contract: str
+    digest: str
+    owner: str
+    inbox: str
+    bus: str
+    open_run: Link | None
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsPage:
+    """`/streams/`"""
+
+    rows: tuple[StreamRow, ...]
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPage:
+    """`/streams/{s}/`"""
+
+    name: str
+    version: int
+    digest: str
+    owner: str
+    runbook: str
+    loaded_by: str
+    loaded_at: datetime | None
+    versions: tuple[tuple[Tab, str, str, datetime], ...]
+    facts: tuple[Fact, ...]
+    events: tuple[tuple[str, str, str, str, bool], ...]
+    limits: tuple[Fact, ...]
+    rules: tuple[Fact, ...]
+    not_in_force: tuple[str, ...]
+    who_reads: str  # where the contract names readers, that nothing enforces it yet
+    changes: tuple[str, ...]
+    since: str
+    text: bytes
+    snippets: tuple[tuple[str, str], ...]
+    runs: tuple[RunRow, ...]
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """One (lane, source) of the machine."""
+
+    lane: str
+    source: str
+    stream: str
+    state: str
+    position: int
+    lag: int | None
+    moved_at: datetime
+    owner: str
+    until: datetime | None
+    fence: int
+    detail: str = ""  # why it stands still, in full
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LanesPage:
+    """`/system/lanes`: is the machine well."""
+
+    said: str
+    well: bool
+    rows: tuple[LaneRow, ...]
+    pager: Pager
+    owners: tuple[tuple[str, int, datetime | None], ...]
+    queue: tuple[Fact, ...]
+    permits: tuple[Fact, ...]
+    dead: tuple[tuple[str, str, datetime, datetime | None], ...]
+    enforcement: tuple[tuple[str, datetime, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MePage:
+    """`/me/`: what may I do, and why not."""
+
+    name: str
+    roles: str
+    acts: tuple[tuple[str, Answer], ...]
+    theme: str
+    keys: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A page that could not be shown: what, why, what to do next."""
+
+    code: int
+    title: str
+    words: str
+    next: str = ""

@@ -1,0 +1,1 @@
+"""`/`: what needs me first, then what goes on."""

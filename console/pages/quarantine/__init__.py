@@ -1,0 +1,1 @@
+"""`/quarantine/…`: what was set aside, and resolving it."""

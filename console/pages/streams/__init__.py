@@ -1,0 +1,1 @@
+"""`/streams/…`: streams and their contracts."""

@@ -1,0 +1,1 @@
+"""`/system/…`: is the machine well."""

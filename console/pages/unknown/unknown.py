@@ -1,0 +1,258 @@
+"""Unknown publishes: the list, and one attempt with its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.urls import reverse
+
+from console import links
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import RUNNING, STEADY, needs, page
+from console.pages.runs.runs import number_in
+from console.permissions import Act, may
+from console.phrases import span_words
+from console.reads import attempts as reads
+from console.reads import quarantine
+from console.reads.attempts import LOST
+from ingest.models import AttemptState, Scan
+
+NOTHING_UNKNOWN = "No publish has an unknown outcome."
+
+
+@needs(Act.LOOK)
+def unknown(request: HttpRequest) -> HttpResponseBase:
+    """`/unknown/?state=&run=`: what nobody knows, oldest first."""
+    state = request.GET.get("state", "")
+    state = state if state in reads.STATES else ""
+    name = request.GET.get("run", "")
+    run = quarantine.run_named(name) if name else None
+    if name and run is None:
+        raise Http404
+    number = run.id if run else None
+    found = reads.listed(state, number, number_in(request, "after"))
+    shown = found[: reads.PAGE_SIZE]
+    counts = reads.counts(number)
+    url = reverse("unknown")
+    following = (
+        links.with_query(url, state=state, run=name, after=shown[-1].attempt.id) if len(found) > len(shown) else ""
+    )
+    lost = reads.lost_of_run(run.id) if run and state == "" else []
+    context = c.UnknownPage(
+        tabs=tuple(
+            c.Tab(words, links.with_query(url, state=word, run=name), word == state, counts.get(word))
+            for word, (words, _) in reads.STATES.items()
+        ),
+        rows=rows(shown),
+        button=_all_button(request, name, len(lost)),
+        pager=c.Pager(
+            len(shown), links.with_query(url, state=state, run=name) if number_in(request, "after") else "", following
+        ),
+        empty=_nothing(state, counts["flight"]) if not shown else (),
+        rows_key=" ".join(str(each.attempt.id) for each in shown),
+    )
+    return page(request, "unknown/unknown", context, here="unknown", pace=STEADY)
+
+
+def _all_button(request: HttpRequest, run: str, lost: int) -> c.Button | None:
+    if not lost:
+        return None
+    url = links.with_query(reverse("reconcile"), run=run)
+    return c.Button(f"Reconcile all {lost}", url, may(request.user, Act.RECONCILE), main=True)
+
+
+def _nothing(state: str, in_flight: int) -> tuple[str, ...]:
+    if state == "":
+        return (NOTHING_UNKNOWN, f"In flight now: {in_flight:,}. Each batch has at most one unsettled attempt.")
+    return ("No attempt is here.",)
+
+
+def rows(found: Sequence[reads.AttemptListing]) -> tuple[c.AttemptRow, ...]:
+    """Attempts as a table has them."""
+    return tuple(_row(each) for each in found)
+
+
+def _row(listed: reads.AttemptListing) -> c.AttemptRow:
+    attempt, run = listed.attempt, listed.run
+    return c.AttemptRow(
+        id=attempt.id,
+        url=links.attempt_url(attempt.id),
+        source=attempt.source.name,
+        stream=run.stream if run else "",
+        run=run.name if run else "",
+        run_url=links.run_url(run.stream, run.name) if run else "",
+        state=attempt.state,
+        why=attempt.why or "",
+        events=attempt.events,
+        since=attempt.unknown_at or attempt.prepared_at,
+        waiting=f"asked by {listed.asked.requested_by}" if listed.asked else "",
+        blocks=f"window {listed.window}" if listed.window and attempt.state in (*LOST, AttemptState.PREPARED) else "",
+    )
+
+
+# --- one attempt
+
+
+@needs(Act.LOOK)
+def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
+    """`/attempts/{id}`: the timeline, and what it blocks."""
+    stored_attempt = reads.one(number)
+    if stored_attempt is None:
+        raise Http404
+    around = reads.around(stored_attempt.attempt)
+    context = c.AttemptPage(
+        id=number,
+        state=stored_attempt.attempt.state,
+        headline=_headline(stored_attempt, around),
+        next=_next(stored_attempt),
+        facts=_facts(stored_attempt),
+        moments=_moments(stored_attempt, around),
+        partitions=tuple(
+            (
+                each.partition,
+                each.lo,
+                str(each.leader_epoch) if each.leader_epoch is not None else "none known",
+                each.bus_source.name,
+            )
+            for each in around.partitions
+        ),
+        batches=tuple(
+            (each.from_offset, each.to_offset, each.admitted, links.receipt_url(each.source_id, each.from_offset))
+            for each in around.batches
+        ),
+        blocks=_blocks(stored_attempt),
+        button=_one_button(request, stored_attempt),
+    )
+    unsettled = stored_attempt.attempt.state in (*LOST, AttemptState.PREPARED)
+    return page(request, "unknown/attempt", context, here="unknown", pace=RUNNING if unsettled else 0)
+
+
+def _one_button(request: HttpRequest, found: reads.AttemptListing) -> c.Button | None:
+    if found.attempt.state not in LOST or found.attempt.over_at:
+        return None
+    url = reverse("reconcile-one", args=[found.attempt.id])
+    return c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True)
+
+
+def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> str:
+    attempt = found.attempt
+    count = f"{attempt.events:,} event{'' if attempt.events == 1 else 's'}"
+    scan = around.scans[-1] if around.scans else None
+    if attempt.over_at:
+        return f"We sent {count} to a {attempt.topic} that is gone. Nobody will learn whether they landed."
+    words = {
+        AttemptState.PREPARED: f"We are about to send {count}, or have just sent them.",
+        AttemptState.UNKNOWN: f"We sent {count} and never learned whether they landed. They may be on the bus.",
+        AttemptState.ACKED: f"PRESENT: all {attempt.events:,} found."
+        if scan
+        else f"All {count} have their place on the bus.",
+        AttemptState.ABSENT: _absent(scan),
+        AttemptState.PARTIAL: f"PARTIAL: {scan.found:,} of {scan.expected:,} found; the rest was queued again."
+        if scan
+        else "PARTIAL: some were found; the rest was queued again.",
+        AttemptState.UNDECIDABLE: f"UNDECIDABLE: {(scan and scan.why) or attempt.why}.",
+        AttemptState.NOT_SENT: "Nothing left this process; its batches were queued again.",
+    }
+    return words.get(AttemptState(attempt.state), attempt.state)
+
+
+def _absent(scan: Scan | None) -> str:
+    if scan is None:
+        return "ABSENT: none landed; its batches were queued again."
+    read_to = ", ".join(f"{each.get('hi'):,}" for each in scan.partitions[:4] if isinstance(each.get("hi"), int))
+    return f"ABSENT: fenced {scan.fenced_at:%H:%M:%S}, read to {read_to or 'the end'}, none found. Safe to republish."
+
+
+def _next(found: reads.AttemptListing) -> str:
+    attempt = found.attempt
+    if attempt.over_at:
+        return "It is over: its window has failed, and its lane goes on with later runs."
+    if attempt.state in LOST:
+        if found.asked:
+            ago = span_words((datetime.now(UTC) - found.asked.requested_at).total_seconds())
+            return f"{found.asked.requested_by} asked to reconcile {ago} ago; its lane's owner serves that next."
+        again = " again, in case what kept the answer away has passed" if attempt.state == "UNDECIDABLE" else ""
+        return f"Waits for a person: reconcile fences the old producer first, then looks{again}."
+    return {
+        AttemptState.PREPARED: "If its lane dies, the next owner settles it before anything else is sent.",
+    }.get(AttemptState(attempt.state), "")
+
+
+def _facts(found: reads.AttemptListing) -> tuple[c.Fact, ...]:
+    attempt = found.attempt
+    return (
+        c.Fact("state", attempt.state, "state"),
+        c.Fact("events", attempt.events, "number"),
+        c.Fact("bytes", attempt.bytes, "bytes"),
+        c.Fact("inbox source", attempt.source.name, "outside"),
+        c.Fact("bus", attempt.topic, "outside"),
+        c.Fact("topic id", attempt.topic_id, "code"),
+        c.Fact("transactional.id", attempt.transactional_id, "code"),
+        c.Fact("fence", attempt.fence, "number"),
+        c.Fact("owner", attempt.owner, "outside"),
+        *((c.Fact("why", attempt.why, "outside"),) if attempt.why else ()),
+    )
+
+
+def _blocks(found: reads.AttemptListing) -> tuple[c.Link, ...]:
+    run = found.run
+    if run is None or not found.window or found.attempt.state not in (*LOST, AttemptState.PREPARED):
+        return ()
+    words = f"{run.stream}/{run.name}, window {found.window}"
+    return (c.Link(words, links.window_url(run.stream, run.name, found.window)),)
+
+
+def _moments(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> tuple[c.Moment, ...]:
+    """Intent, sent, silence, fence, scan, answer; in the order of their times."""
+    attempt = found.attempt
+    moments = [
+        c.Moment(
+            attempt.prepared_at,
+            "Intent",
+            f"PREPARED under fence {attempt.fence} by {attempt.owner}: "
+            f"{attempt.events:,} events of {attempt.source.name}.",
+        )
+    ]
+    if attempt.unknown_at:
+        moments.append(
+            c.Moment(
+                attempt.unknown_at, "Silence", f"UNKNOWN: {attempt.why or 'no answer'}. They may be on the bus.", "wait"
+            )
+        )
+    for asked in around.requests:
+        served = " Not served yet." if asked.served_at is None else ""
+        moments.append(c.Moment(asked.requested_at, "Asked", f"{asked.requested_by} asked to reconcile.{served}"))
+    for scan in around.scans:
+        moments += _scan_moments(scan)
+    if attempt.settled_at:
+        good = attempt.state in (AttemptState.ACKED, AttemptState.ABSENT, AttemptState.NOT_SENT)
+        moments.append(c.Moment(attempt.settled_at, f"Settled: {attempt.state}", "", "good" if good else "wait"))
+    for each in around.contradictions:
+        moments.append(c.Moment(each.seen_at, "Contradiction", each.detail, "bad"))
+    ordered = sorted(moments, key=lambda moment: moment.at or attempt.prepared_at)
+    if attempt.over_at:
+        ordered.append(c.Moment(attempt.over_at, "Over", f"{attempt.topic} was deleted and created again.", "bad"))
+    elif attempt.state in (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE):
+        ordered.append(c.Moment(None, "No answer yet", "", "silence"))
+    return tuple(ordered)
+
+
+def _scan_moments(scan: Scan) -> list[c.Moment]:
+    read = ", ".join(_scanned(each) for each in scan.partitions[:16])
+    kind = {"PRESENT": "good", "ABSENT": "good", "PARTIAL": "wait"}.get(scan.answer, "bad")
+    why = f" {scan.why}." if scan.why else ""
+    return [
+        c.Moment(scan.fenced_at, "Fence", f"Fence {scan.fence}: the old producer can send nothing more."),
+        c.Moment(scan.started_at, "Scan", f"Looked on {read}. Asked by {scan.asked_by}."),
+        c.Moment(scan.ended_at, scan.answer, f"{scan.found:,} of {scan.expected:,} found.{why}", kind),
+    ]
+
+
+def _scanned(partition: dict[str, object]) -> str:
+    """One entry of a scan's record, whatever of it is there."""
+    return (
+        f"partition {partition.get('partition')} [{partition.get('lo')}, {partition.get('hi')}), "
+        f"{partition.get('scanned')} records"
+    )
