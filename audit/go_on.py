@@ -1,8 +1,8 @@
 """Cuts a window and goes on: its sources' next offsets belong to the next window from that very transaction on.
 
 Every cut is a position: nothing lies ahead of a lane, nothing waits, and Kafka need not answer. No offset is in two
-windows or in none, and in no moment is none open (RERUNS 1). The next window always opens: on the contract of before
-where a newer one cannot be used, and on the basis of before where Kafka says nothing.
+windows or in none, and in no moment is none open (docs/windows.md). The next window always opens: on the contract of
+before where a newer one cannot be used, and on the basis of before where Kafka says nothing.
 """
 
 from __future__ import annotations
@@ -241,13 +241,13 @@ def _next_contract(row: Any, old: CompiledContract, *, new_run: bool) -> tuple[C
     if newest.id == old.id:
         return old, ()
     try:
-        found = compiled_contract(newest.id)
-        check_usable(found.contract)
-        why = _no_pin(row, found.contract) or ("" if new_run else _other_run(old.contract, found.contract))
+        loaded = compiled_contract(newest.id)
+        check_usable(loaded.contract)
+        why = _no_pin(row, loaded.contract) or ("" if new_run else _other_run(old.contract, loaded.contract))
     except PassgateError as error:
         why = str(error)
     if not why:
-        return found, ()
+        return loaded, ()
     return old, (f"contract v{old.version} holds on: v{newest.version} {why}",)
 
 

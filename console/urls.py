@@ -9,7 +9,7 @@ from console.pages.find import find
 from console.pages.frame import moved, patterns, session
 from console.pages.now import now
 from console.pages.quarantine import quarantine, resolve
-from console.pages.runs import close, cut, gate, receipts, runs, sources, verdicts
+from console.pages.runs import close, cut, gate, go_on, receipts, runs, sources, verdicts
 from console.pages.streams import streams
 from console.pages.system import lanes
 from console.pages.unknown import reconcile, unknown
@@ -35,6 +35,7 @@ urlpatterns = [
     path(f"{RUN}sources", sources.sources, name="sources"),
     path(f"{RUN}receipts", receipts.receipts, name="receipts"),
     path(f"{RUN}cut", cut.cut, name="cut"),
+    path(f"{RUN}go-on", go_on.go_on, name="go-on"),
     path(f"{RUN}seal", moved.moved_to("cut")),
     path(f"{RUN}close", close.close, name="close"),
     path(f"{RUN}judge", moved.moved_to("close")),

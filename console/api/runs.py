@@ -11,6 +11,7 @@ from audit.close import checks_now, close_run
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose
 from audit.cut import cut_run, declare_totals
+from audit.go_on import go_on
 from audit.models import Verdict
 from audit.open import open_run
 from console.api import shapes
@@ -20,6 +21,7 @@ from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query, whole_number
 from console.documents.runs import (
     cut_members,
+    gone_on_members,
     run_document,
     run_documents,
     totals_document,
@@ -142,9 +144,23 @@ class Cut(Endpoint):
     def post(self, request: Request, stream: str, run: str) -> Response:
         """Cuts the run's window: every source gets its cut. A second time changes nothing.
 
-        `behind` says what lay behind a cut already, hidden by an open transaction: it goes to the next window.
+        `behind` says what lay behind a cut already, hidden by an open transaction: it goes to the next window. With
+        `go_on` the next window opens in the same moment, at the positions of the lanes, and the run stays open; with
+        `next_run` the run ends with this window, and the next one is the first of that run.
         """
         body, found = body_of(request, shapes.CutRun), run_named(stream, run)
+        if body.get("go_on") or body.get("next_run"):
+            gone = go_on(
+                stream,
+                found.name,
+                actor_of(request),
+                body.get("window"),
+                body.get("next_run"),
+                body.get("totals"),
+            )
+            return Response(run_document(found) | gone_on_members(gone))
+        if body.get("window") is not None:
+            raise BadRequest(("/window", "this goes with go_on: without it a run's newest window is cut"))
         done = cut_run(stream, found.name, actor_of(request), body.get("totals"))
         return Response(run_document(found) | cut_members(done))
 

@@ -92,6 +92,11 @@ class Totals(Body):
 
 class CutRun(Totals):
     totals = totals_field(required=False)
+    go_on = s.BooleanField(required=False, help_text="Open the run's next window at the cuts: the run stays open.")
+    next_run = Text(required=False, max_length=200, help_text="Go on with the first window of this run.")
+    window = Whole(
+        required=False, min_value=1, max_value=2**31 - 1, help_text="With go_on: the window that is meant, cut once."
+    )
 
 
 class CloseRun(Body):
@@ -229,11 +234,23 @@ class BehindAnswer(s.Serializer[Any]):
         return {**super().get_fields(), "from": s.IntegerField()}  # no name for an attribute
 
 
+class NextWindow(s.Serializer[Any]):
+    """The window that was opened at the cuts."""
+
+    run = s.CharField()
+    window = s.IntegerField()
+
+
 class CutAnswer(RunAnswer):
     """`cuts`: by source, the first offset of the next window."""
 
     cuts = s.DictField(child=s.IntegerField())
     behind = BehindAnswer(many=True)
+    window = s.IntegerField(required=False, help_text="With go_on: the window that was cut.")
+    next = NextWindow(required=False)
+    notes = s.ListField(
+        child=s.CharField(), required=False, help_text="With go_on: what the next window does not begin with, and why."
+    )
 
 
 class Total(s.Serializer[Any]):

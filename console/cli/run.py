@@ -17,6 +17,8 @@ from audit.close import AnotherCloser, StoredVerdict, WindowFailed, checks_now, 
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose, left_behind
 from audit.cut import cut_run, declare_totals
+from audit.go_on import GoneOn
+from audit.go_on import go_on as go_on_with
 from audit.models import Verdict
 from audit.open import open_run
 from console.cli.base import (
@@ -37,6 +39,7 @@ from console.cli.base import (
 )
 from console.documents.runs import (
     cut_members,
+    gone_on_members,
     run_document,
     run_documents,
     totals_document,
@@ -106,10 +109,33 @@ def totals_of(texts: Sequence[str], option: str) -> dict[str, int]:
 @click.option(
     "--wait", type=DURATION, default=timedelta(0), help="Let open transactions on the inbox end for so long, then cut."
 )
+@click.option("--go-on", is_flag=True, help="Open the run's next window at the cuts: the run stays open.")
+@click.option("--next-run", metavar="RUN", help="Go on with the first window of this run, and end the one that is cut.")
+@WINDOW
 @acting
 @as_json
-def cut(name: tuple[str, str], totals: tuple[str, ...], wait: timedelta, actor: str, as_json: bool) -> None:
-    """Cut a run: what lies beyond its cut belongs to the next window. A second time changes nothing."""
+def cut(
+    name: tuple[str, str],
+    totals: tuple[str, ...],
+    wait: timedelta,
+    go_on: bool,
+    next_run: str | None,
+    window: int | None,
+    actor: str,
+    as_json: bool,
+) -> None:
+    """Cut a run: what lies beyond its cut belongs to the next window. A second time changes nothing.
+
+    With --go-on the next window opens in the same moment, and lanes do not wait. Name the window with --window, so that
+    typing it twice cuts one.
+    """
+    if go_on or next_run is not None:
+        if wait:
+            raise click.BadParameter("nothing is waited for with --go-on: the cuts are positions", param_hint="--wait")
+        _say_gone_on(name, go_on_with(*name, actor, window, next_run, totals_of(totals, "--totals") or None), as_json)
+        return
+    if window is not None:
+        raise click.BadParameter("goes with --go-on: without it a run's newest window is cut", param_hint="--window")
     done = cut_run(*name, actor, totals_of(totals, "--totals") or None, wait)
     if as_json:
         emit(run_document(run_written("/".join(name))) | {"result": done.result} | cut_members(done))
@@ -119,6 +145,18 @@ def cut(name: tuple[str, str], totals: tuple[str, ...], wait: timedelta, actor: 
     said(f"{'/'.join(name)} {word}: window {done.window}, {cuts or 'no source'}.")
     if done.behind:
         said(f"{left_behind(done.behind)}.")
+
+
+def _say_gone_on(name: tuple[str, str], done: GoneOn, as_json: bool) -> None:
+    if as_json:
+        emit(run_document(run_written("/".join(name))) | {"result": done.cut.result} | gone_on_members(done))
+        return
+    word = "is cut" if done.cut.result == "cut" else "was cut already"
+    cuts = ", ".join(f"{source} at {offset:,}" for source, offset in sorted(done.cut.cuts.items()))
+    said(f"{'/'.join(name)} window {done.cut.window} {word}: {cuts or 'no source'}.")
+    said(f"{name[0]}/{done.next_run} window {done.next_window} is what follows.")
+    for note in done.notes:
+        said(f"Note: {note}.")
 
 
 def _seal(name: tuple[str, str], **options: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from audit.core.snapshot import behind_body
 from audit.cut import WindowCut
+from audit.go_on import GoneOn
 from audit.models import GateOpen, Verdict
 from console.documents import Document, hexed, stamp
 from ingest.models import ControlTotal, Run, Window
@@ -110,3 +111,9 @@ def totals_document(run: Run) -> dict[str, Any]:
 def cut_members(cut: WindowCut) -> dict[str, Any]:
     """What the answer to cutting says beyond the run."""
     return {"cuts": cut.cuts, "behind": [behind_body(each) for each in cut.behind]}
+
+
+def gone_on_members(done: GoneOn) -> dict[str, Any]:
+    """What the answer to going on says beyond the run. `notes`: what the next window does not begin with, and why."""
+    following = {"run": done.next_run, "window": done.next_window}
+    return cut_members(done.cut) | {"window": done.cut.window, "next": following, "notes": list(done.notes)}

@@ -308,6 +308,16 @@ class CutPage:
 
 
 @dataclass(frozen=True, slots=True)
+class GoOnPage:
+    """`/runs/{s}/{run}/go-on`: the confirm page of cutting and going on. A range: a source, its start, its position."""
+
+    confirm: Confirm
+    strip: Strip
+    ranges: tuple[tuple[str, int, int | None], ...]
+    totals: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClosePage:
     """`/runs/{s}/{run}/close`: the confirm page of closing."""
 

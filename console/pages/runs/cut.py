@@ -72,7 +72,7 @@ class Cutting(Confirmation):
             ranges=ranges,
             behind=behind,
             hidden=hidden,
-            totals=_totals(self.seen),
+            totals=said_of_totals(self.seen),
         )
 
 
@@ -109,7 +109,12 @@ def _ranges(seen: runs.Scope) -> tuple[tuple[tuple[str, int, int | None, int | N
     return tuple(rows), missing, hidden
 
 
-def _totals(seen: runs.Scope) -> str:
+def positions(seen: runs.Scope) -> tuple[tuple[str, int, int | None], ...]:
+    """Per inbox source: its name, where the window starts on it, and where its lane stands."""
+    return tuple((name, start, at) for name, start, at, _ in _ranges(seen)[0])
+
+
+def said_of_totals(seen: runs.Scope) -> str:
     """What is said about control totals."""
     declared = ControlTotal.objects.filter(win=seen.window).exists() if seen.window else False
     if declared:

@@ -198,6 +198,7 @@ def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) 
         facts.append((f"Triage {held:,}", links.with_query(reverse("quarantine"), run=name), Act.RESOLVE))
     if seen.window and seen.window.state == WindowState.OPEN:
         facts.append(("Cut", reverse("cut", args=[seen.stream, seen.run.name]), Act.CUT))
+        facts.append(("Cut and go on", reverse("go-on", args=[seen.stream, seen.run.name]), Act.CUT))
     elif seen.window and not standing:
         window = seen.window.number if seen.window != seen.windows[-1] else None
         url = links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=window)
