@@ -243,7 +243,7 @@ def _next_contract(row: Any, old: CompiledContract, *, new_run: bool) -> tuple[C
     try:
         loaded = compiled_contract(newest.id)
         check_usable(loaded.contract)
-        why = _no_pin(row, loaded.contract) or ("" if new_run else _other_run(old.contract, loaded.contract))
+        why = _no_pin(row, loaded.contract) or _other_run(old.contract, loaded.contract, new_run=new_run)
     except PassgateError as error:
         why = str(error)
     if not why:
@@ -261,9 +261,12 @@ def _no_pin(row: Any, new: Contract) -> str:
     return ""
 
 
-def _other_run(old: Contract, new: Contract) -> str:
-    if identity_digest(old) != identity_digest(new):
-        return "identifies events otherwise, which takes a new run"
+def _other_run(old: Contract, new: Contract, *, new_run: bool) -> str:
+    """What only a new run may change; and what identifies events not even that, where it looks back."""
+    if identity_digest(old) != identity_digest(new) and (not new_run or new.run.looks_back):
+        return "identifies events otherwise, which takes a new run" + " that does not look back" * new_run
+    if new_run:
+        return ""
     mine, theirs = ((c.inbox.kafka.topic, c.bus.topic, c.bus.partitions) for c in (old, new))
     return "names other topics or partitions, which takes a new run" if mine != theirs else ""
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from audit import capture as look
 from audit.core import facts as f
 from ingest.auditlog import record_act
-from ingest.core.contract import Contract
+from ingest.core.contract import Contract, identity_digest
 from ingest.core.errors import BrokerError, NotFound, RunError
 from ingest.core.ids import RunId, StreamId, WindowId
 from ingest.core.posture import TopicFault, unfit_bus, unfit_inbox, unmeasured
@@ -51,6 +51,21 @@ class ContextNotPassed(RunError):
 
     code: ClassVar[str] = "context_not_passed"
     what: ClassVar[str] = "the context has no PASS to pin"
+
+
+class OtherIdentities(RunError):
+    """A run looks back only where an event has the same identity in both, but for the run's name."""
+
+    code: ClassVar[str] = "other_identities"
+    what: ClassVar[str] = "the contract identifies events otherwise than the run before"
+
+
+class EarlierRunAtWork(RunError):
+    """What the run before still admits would be admitted here, too: its lanes come to their cuts first."""
+
+    code: ClassVar[str] = "earlier_run_at_work"
+    what: ClassVar[str] = "the run that is looked back on is not read to its cuts"
+    retry: ClassVar[bool] = True
 
 
 class TopicUnusable(RunError):
@@ -245,6 +260,8 @@ def _open(
         other = cur.execute(sql.open_run_of, {"stream": loaded.stream_id}).fetchone()
         if other is not None:
             raise _another(stream, other.name)
+        if loaded.contract.run.looks_back:
+            _check_before(cur, loaded)
         values = {"stream": loaded.stream_id, "run_name": run_name, "contract": loaded.id, "actor": actor}
         run = fetch_one(cur.execute(sql.insert_run, values)).id
         win = fetch_one(cur.execute(sql.insert_window, {"run": run, "number": 1, "contract": loaded.id})).id
@@ -259,6 +276,26 @@ def _open(
         detail = {"contract": loaded.version, "window": 1, "digest": loaded.digest.hex()}
         record_act(cur, actor, "run.open", f"{stream}/{run_name}", detail=detail)
     return OpenedRun("created", stream, run_name, run, win, 1, loaded.version, loaded.digest)
+
+
+def _check_before(cur: Cursor, loaded: CompiledContract) -> None:
+    """A run that looks back begins when the one before admits nothing more, and names events as that one did."""
+    before: Any = cur.execute(sql.run_before, {"stream": loaded.stream_id}).fetchone()
+    if before is None:
+        return
+    name = f"{loaded.contract.stream}/{before.name}"
+    if identity_digest(compiled_contract(before.contract_id).contract) != identity_digest(loaded.contract):
+        raise OtherIdentities(
+            expected=f"events identified as in {name}",
+            found="another class, run or id rule",
+            next_step="leave out run.looks_back for this run",
+        )
+    if before.behind:
+        raise EarlierRunAtWork(
+            expected=f"all lanes of {name} at their cuts",
+            found=f"{before.behind} before theirs",
+            next_step="try again in a moment",
+        )
 
 
 def _inbox(broker: f.Broker) -> f.Topic:

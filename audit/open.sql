@@ -16,6 +16,15 @@ SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id
 -- Asked for the message's sake; the constraint run_one_open is what settles a race.
 SELECT name FROM run WHERE stream_id = %(stream)s AND state = 'OPEN'
 
+-- name: run_before
+-- The run that a new one would look back on, and how many of its lanes have not come to their cuts.
+SELECT r.name, r.contract_id,
+       (SELECT count(*) FROM run_window w JOIN window_range g ON g.win = w.id JOIN source s ON s.id = g.source_id AND s.role = 'inbox'
+          JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
+         WHERE w.run_id = r.id AND p.next_offset < g.end_offset
+           AND NOT EXISTS (SELECT FROM retirement t WHERE t.source_id = s.id)) AS behind
+  FROM run r WHERE r.stream_id = %(stream)s ORDER BY r.id DESC LIMIT 1
+
 -- name: insert_run
 -- A new run, pinned to one version of the contract.
 INSERT INTO run (stream_id, name, contract_id, state, opened_by)

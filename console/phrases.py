@@ -49,6 +49,7 @@ FLAGS: Mapping[Flag, str] = {
     Flag.HEADER_NOT_UTF8: "a header that is not UTF-8",
     Flag.INEXACT_NUMBER: "a number that others would round",
     Flag.RESERIALISED: "the same event, written differently",
+    Flag.LOOKED_BACK: "an event of the run before",
     Flag.FIRST_ERASED: "compared by digest only: the first payload is erased",
 }
 

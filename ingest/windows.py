@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ingest.core.binding import CutPending, SourceBinding, bind, cut, go_on, leave
@@ -15,8 +16,10 @@ from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.db import Cursor, find_or_insert, read, statements
 from ingest.failpoints import failpoint
 
-__all__ = ["Binding", "CutPending", "bind_window", "bindings", "cut_position", "ensure_position", "ensure_source",
-           "go_on_position", "is_known", "leave_position", "raise_revisions"]  # fmt: skip
+__all__ = [
+    "Binding", "CutPending", "EarlierRun", "bind_window", "bindings", "cut_position", "ensure_position",
+    "ensure_source", "go_on_position", "is_known", "leave_position", "raise_revisions", "run_before",
+]  # fmt: skip
 
 sql = statements("ingest", "windows")
 
@@ -93,6 +96,22 @@ def bindings(lane: str, sources: Iterable[SourceId]) -> dict[int, Binding]:
     with read() as cur:
         rows = cur.execute(sql.bindings, {"lane": lane, "sources": list(sources)}).fetchall()
     return {row.source_id: _binding(row) for row in rows if row.win is not None}
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """The run of a stream that opened before another one."""
+
+    run_id: RunId
+    name: str
+
+
+@lru_cache(maxsize=4096)
+def run_before(run: RunId) -> EarlierRun | None:
+    """The run before this one in its stream; None: it is the first. It never changes."""
+    with read() as cur:
+        row = cur.execute(sql.run_before, {"run": run}).fetchone()
+    return None if row is None else EarlierRun(row.id, row.name)
 
 
 def raise_revisions(cur: Cursor, windows: Iterable[WindowId]) -> None:

@@ -41,6 +41,10 @@ SELECT p.source_id, p.next_offset, p.cut,
   LEFT JOIN run r ON r.id = w.run_id
  WHERE p.lane = %(lane)s AND p.source_id = ANY(%(sources)s)
 
+-- name: run_before
+-- The run that an identity is looked up in as well, where the contract looks back.
+SELECT p.id, p.name FROM run p WHERE p.id = run_before(%(run)s)
+
 -- name: raise_revisions
 -- Whatever changes a fact of a cut window raises its revision in its own transaction (S12). An open window's facts
 -- are judged only after its cut, which locks the position rows that admission updates first; the other lanes take a

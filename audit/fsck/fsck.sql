@@ -324,7 +324,7 @@ SELECT 'truth.' || t.relname AS subject, 'readers of it do not stand before the 
 SELECT 'item ' || q.id AS subject, 'its first payload is not at ' || q.first_source_id || '@' || q.first_offset AS found
   FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id
  WHERE q.first_offset IS NOT NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND NOT EXISTS (SELECT FROM event e WHERE e.run_id = q.run_id AND e.identity = q.identity
+   AND NOT EXISTS (SELECT FROM event e WHERE e.run_id IN (q.run_id, run_before(q.run_id)) AND e.identity = q.identity
                     AND e.source_id = q.first_source_id AND e."offset" = q.first_offset
                     AND e.payload_digest <> q.payload_digest
                     AND (e.payload IS NULL OR sha256(e.payload) = e.payload_digest
@@ -346,7 +346,7 @@ SELECT 'item ' || q.id AS subject, 'its raw bytes do not have its digest' AS fou
 SELECT q.id, q.value, q.headers, q.payload_digest, e.payload AS first_value, e.headers AS first_headers,
        e.payload_digest AS first_digest
   FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id
-  LEFT JOIN event e ON e.run_id = q.run_id AND e.identity = q.identity AND q.first_offset IS NOT NULL
+  LEFT JOIN event e ON e.run_id IN (q.run_id, run_before(q.run_id)) AND e.identity = q.identity AND q.first_offset IS NOT NULL
    AND position('ce_'::bytea IN e.headers) > 0 AND sha256(e.payload) <> e.payload_digest
  WHERE q.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND ((q.value IS NOT NULL AND position('ce_'::bytea IN q.headers) > 0 AND sha256(q.value) <> q.payload_digest
@@ -404,11 +404,13 @@ SELECT 'place of ' || p.source_id || '@' || p."offset", 'no ADMITTED receipt the
  LIMIT %(most)s
 
 -- name: receipts_have_rows
--- A receipt that says ADMITTED or DUPLICATE names an event of its run, QUARANTINED an item; and an item has its receipt.
+-- A receipt that says ADMITTED or DUPLICATE names an event of its run (LOOKED_BACK, 512: of the run before, which only a
+-- DUPLICATE may), QUARANTINED an item; and an item has its receipt.
 SELECT 'receipt ' || t.source_id || '@' || t."offset" AS subject,
        CASE t.decision WHEN 1 THEN 'ADMITTED, and its event is not there' ELSE 'DUPLICATE of no event' END AS found
   FROM receipt t JOIN batch b ON b.id = t.batch_id JOIN source c ON c.id = t.source_id JOIN stream s ON s.id = c.stream_id
-  LEFT JOIN event e ON e.run_id = b.run_id AND e.identity = t.identity
+  LEFT JOIN event e ON e.run_id = CASE WHEN t.decision = 2 AND t.flags & 512 <> 0 THEN run_before(b.run_id) ELSE b.run_id END
+                   AND e.identity = t.identity
  WHERE t.decision IN (1, 2) AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND (e.identity IS NULL OR e.class_id IS DISTINCT FROM t.class_id
         OR t.decision = 1 AND (e.source_id, e."offset", e.batch_id, e.win) IS DISTINCT FROM (t.source_id, t."offset", b.id, b.win)

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from audit.capture import admin
 from audit.core.finding import BlindSpot, Finding, Said
 from audit.fsck.looking import MOST, rows
 from ingest.admit import KEPT_BYTES
 from ingest.admit.read_ahead import arrivals_of
 from ingest.core.attempt import Mark, read_mark
-from ingest.core.decide import Arrival
+from ingest.core.decide import Arrival, earlier_identities
 from ingest.core.errors import BrokerError
 from ingest.core.group import group_of
 from ingest.core.identity import payload_digest
@@ -28,7 +30,7 @@ from ingest.core.record import NotUnderstood
 from ingest.db import statements
 from ingest.install import install_id
 from ingest.kafka import Cluster, LogEnds, LoggedRecord, LogWalk, Partition, Piece, Record
-from ingest.streams import compiled_contract
+from ingest.streams import CompiledContract, compiled_contract
 
 sql = statements("audit.fsck", "reread")
 
@@ -194,8 +196,10 @@ class _Inbox(_Comparison):
             if offset in given and row.contract_id is not None:
                 batches[row.contract_id, row.run_name].append(given[offset].record)
         for (contract, run), records in batches.items():
-            for arrival in arrivals_of(compiled_contract(contract), run, records):
-                if wrong := _misread(receipts[arrival.offset], arrival):
+            loaded = compiled_contract(contract)
+            for arrival in arrivals_of(loaded, run, records):
+                receipt = receipts[arrival.offset]
+                if wrong := _misread(receipt, _under_name_of(receipt.earlier_run, loaded, arrival)):
                     yield from self._say("records_understood", arrival.offset, wrong)
 
     def _kept(self, piece: Piece, given: Mapping[int, LoggedRecord], receipts: Mapping[int, Any]) -> Iterator[Finding]:
@@ -204,6 +208,14 @@ class _Inbox(_Comparison):
         for offset, row in sorted(kept.items()):
             if offset in given and (wrong := _KeptRecord(row.key, row.headers).differs(given[offset].record)):
                 yield from self._say("records_kept", offset, f"the ledger keeps another {wrong} than the record has")
+
+
+def _under_name_of(earlier_run: str | None, loaded: CompiledContract, arrival: Arrival) -> Arrival:
+    """What a receipt LOOKED_BACK carries: the record's identity in the run before."""
+    if earlier_run is None or arrival.identity is None:
+        return arrival
+    (identity,) = earlier_identities(loaded.contract.stream, earlier_run, [arrival], ())
+    return msgspec.structs.replace(arrival, identity=identity)
 
 
 def _misread(receipt: Any, arrival: Arrival) -> str:

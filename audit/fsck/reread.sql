@@ -23,6 +23,7 @@ SELECT install_id::text AS id FROM install
 -- name: receipts
 -- What became of these offsets, under which contract and run; and of what was admitted, the key and headers that are kept.
 SELECT t."offset", t.decision, t.reason, t.identity, t.payload_digest, b.contract_id, r.name AS run_name,
+       CASE WHEN t.flags & 512 <> 0 THEN (SELECT p.name FROM run p WHERE p.id = run_before(b.run_id)) END AS earlier_run,
        e.identity IS NOT NULL AS kept, e.key, e.headers
   FROM receipt t
   LEFT JOIN batch b ON b.id = t.batch_id LEFT JOIN run r ON r.id = b.run_id

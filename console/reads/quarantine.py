@@ -14,9 +14,11 @@ from console.phrases import reason_name
 from console.reads.named import RunName, run_names, sized_items
 from console.reads.receipts import source_names
 from console.whole import whole
+from ingest.core.ids import RunId
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.reason import Reason
 from ingest.models import Batch, Event, ItemState, QuarantineItem, Run
+from ingest.windows import run_before
 
 PAGE_SIZE = 50
 MOST_GROUPS = 200
@@ -175,10 +177,12 @@ def one(number: int) -> QuarantineItem | None:
 
 
 def first_event(item: QuarantineItem) -> Event | None:
-    """The event whose identity this item disputes."""
+    """The event whose identity this item disputes: of its run, or of the run before where that was looked back on."""
     if item.reason != Reason.PAYLOAD_MISMATCH or item.identity is None:
         return None
-    return Event.objects.filter(run_id=item.run_id, identity=item.identity).first()
+    earlier = run_before(RunId(item.run_id))
+    runs = [item.run_id, earlier.run_id] if earlier else [item.run_id]
+    return Event.objects.filter(run_id__in=runs, identity=item.identity).first()
 
 
 def next_open(item: QuarantineItem) -> tuple[int | None, int]:

@@ -13,8 +13,10 @@ from django.db import connection
 from django.db.models import Q
 
 from ingest.core.identity import Parts, identity_digest
-from ingest.core.reason import Decision
+from ingest.core.ids import RunId
+from ingest.core.reason import Decision, Flag
 from ingest.models import Batch, Effect, Event, EventClass, Place, QuarantineItem, Receipt, Source, WindowRange
+from ingest.windows import run_before
 
 PAGE_SIZE = 50
 SCANNED = 1_000  # of one range at most, where a filter has no index of its own
@@ -172,7 +174,9 @@ def at(places: Sequence[tuple[int, int]]) -> list[Row]:
 def event_ids(run: int, rows: Sequence[Row]) -> dict[bytes, str]:
     """The ids of the events these receipts are about, by identity."""
     wanted = [row.digest for row in rows if row.digest is not None]
-    found = Event.objects.filter(run_id=run, identity__in=wanted).values_list("identity", "event_id")
+    earlier = run_before(RunId(run)) if any(row.flags & Flag.LOOKED_BACK for row in rows) else None
+    runs = [run, earlier.run_id] if earlier else [run]
+    found = Event.objects.filter(run_id__in=runs, identity__in=wanted).values_list("identity", "event_id")
     return {bytes(identity): event_id for identity, event_id in found} if wanted else {}
 
 
@@ -207,7 +211,7 @@ def whole(source: int, offset: int) -> ReceiptDetail | None:
     )
     event = effect = None
     if receipt.identity is not None and batch is not None:
-        key = {"run_id": batch.run_id, "identity": receipt.identity}
+        key = {"run_id": _run_of_event(receipt, batch), "identity": receipt.identity}
         event = Event.objects.defer("payload", "headers", "key").filter(**key).first()
         effect = Effect.objects.filter(**key).first()
     held = receipt.decision == Decision.QUARANTINED
@@ -215,6 +219,12 @@ def whole(source: int, offset: int) -> ReceiptDetail | None:
     place = Place.objects.filter(source_id=event.source_id, offset=event.offset).first() if event else None
     names = dict(EventClass.objects.filter(id=receipt.class_id).values_list("id", "name")) if receipt.class_id else {}
     return ReceiptDetail(receipt, batch, event, place, effect, item, names.get(receipt.class_id or 0, ""))
+
+
+def _run_of_event(receipt: Receipt, batch: Batch) -> int:
+    """The batch's run, or the one before it, whose event a receipt that LOOKED_BACK is about."""
+    earlier = run_before(RunId(batch.run_id)) if receipt.flags & Flag.LOOKED_BACK else None
+    return earlier.run_id if earlier else batch.run_id
 
 
 def _item(receipt: Receipt, batch: Batch | None) -> QuarantineItem | None:

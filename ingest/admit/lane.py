@@ -6,7 +6,7 @@ committed to Postgres is read again. Its rules are in docs/design.md#admission.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,19 @@ from ingest.core.batching import (
     weight,
 )
 from ingest.core.cloudevents import structured_form
-from ingest.core.decide import Arrival, Decisions, Item, KnownEvent, NewEvent, as_it_is, decide, disputed
+from ingest.core.decide import (
+    Arrival,
+    Decisions,
+    Item,
+    KnownEvent,
+    NewEvent,
+    as_it_is,
+    decide,
+    disputed,
+    earlier_identities,
+)
 from ingest.core.errors import BrokerError, PassgateError
-from ingest.core.ids import BatchId
+from ingest.core.ids import BatchId, RunId
 from ingest.core.lane import BackgroundWork, Step, no_background
 from ingest.core.leaf import table_partition
 from ingest.core.lease import LEASE_SECONDS, Lease
@@ -39,7 +49,7 @@ from ingest.lanes.lease import lost
 from ingest.lanes.partition_lane import PartitionLane
 from ingest.models import Source
 from ingest.streams import CompiledContract, compiled_contract, ensure_classes, known_classes
-from ingest.windows import Binding, bindings
+from ingest.windows import Binding, EarlierRun, bindings, run_before
 
 sql = statements("ingest.admit", "lane")
 
@@ -149,14 +159,38 @@ class AdmissionTransaction:
         identities = list({a.identity for a in self.arrivals if a.identity is not None})
         if not identities:
             return {}
-        rows = self._look_up(cur, sql.known, identities)
+        run = self.binding.run_id
+        rows = self._look_up(cur, sql.known, identities, run)
         known = {row.identity: KnownEvent(row.payload_digest, row.source_id, row.offset) for row in rows}
-        asked = list(disputed(self.arrivals, known))
+        earlier = run_before(run) if self.loaded.contract.run.looks_back else None
+        if earlier is not None:
+            known |= self._looked_back(cur, earlier, known)
+        asked = disputed(self.arrivals, known)
         if asked:
-            self._check_room(cur, asked)
-            for row in self._look_up(cur, sql.first_payloads, asked):
-                known[row.identity] = msgspec.structs.replace(known[row.identity], payload=self._first(row))
+            self._add_payloads(cur, known, asked, earlier)
         return known
+
+    def _looked_back(self, cur: Cursor, earlier: EarlierRun, known: Collection[bytes]) -> dict[bytes, KnownEvent]:
+        """Events of the run before, whose lanes all stand at their cuts since this run opened."""
+        under = earlier_identities(self.loaded.contract.stream, earlier.name, self.arrivals, known)
+        rows = self._look_up(cur, sql.known, list(under), earlier.run_id) if under else ()
+        return {
+            under[row.identity]: KnownEvent(row.payload_digest, row.source_id, row.offset, under=row.identity)
+            for row in rows
+        }
+
+    def _add_payloads(
+        self, cur: Cursor, known: dict[bytes, KnownEvent], asked: Collection[bytes], earlier: EarlierRun | None
+    ) -> None:
+        """The first payloads of what is disputed, from the run that has them."""
+        runs = [(self.binding.run_id, {identity: identity for identity in asked if known[identity].under is None})]
+        if earlier is not None:
+            runs.append((earlier.run_id, {under: each for each in asked if (under := known[each].under) is not None}))
+        self._check_room(cur, [(run, list(named)) for run, named in runs if named])
+        for run, named in runs:
+            for row in self._look_up(cur, sql.first_payloads, list(named), run) if named else ():
+                identity = named[row.identity]
+                known[identity] = msgspec.structs.replace(known[identity], payload=self._first(row))
 
     def _first(self, row: Any) -> bytes | None:
         """The first payload, in the form it is compared in; None once its bytes are erased."""
@@ -164,16 +198,16 @@ class AdmissionTransaction:
             return row.payload  # type: ignore[no-any-return]
         return structured_form(row.payload, unpacked_headers(row.headers))
 
-    def _check_room(self, cur: Cursor, asked: Sequence[bytes]) -> None:
-        size = sum(row.bytes for row in self._look_up(cur, sql.first_sizes, asked))
+    def _check_room(self, cur: Cursor, asked: Iterable[tuple[RunId, Sequence[bytes]]]) -> None:
+        size = sum(row.bytes for run, named in asked for row in self._look_up(cur, sql.first_sizes, named, run))
         if size > DISPUTED_BYTES and len(self.arrivals) > 1:
             raise TooManyDisputed(
                 expected=f"at most {DISPUTED_BYTES:,} bytes", found=f"{size:,}", next_step="take fewer records at once"
             )
 
-    def _look_up(self, cur: Cursor, statement: str, identities: Sequence[bytes]) -> list[Any]:
-        keys = {"identities": b"".join(identities), "n": len(identities), "run": self.binding.run_id}
-        return fetch_pipelined(cur, statement.format(leaf=self._leaf), keys, self.meanwhile)
+    def _look_up(self, cur: Cursor, statement: str, identities: Sequence[bytes], run: RunId) -> list[Any]:
+        keys = {"identities": b"".join(identities), "n": len(identities), "run": run}
+        return fetch_pipelined(cur, statement.format(leaf=table_partition("event", run)), keys, self.meanwhile)
 
     @property
     def _leaf(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -38,13 +38,14 @@ class KnownEvent(msgspec.Struct, frozen=True, gc=False):
     """An event admitted before: `source` and `offset` of its record.
 
     `payload` is needed for `disputed` identities only, in the form they are compared in (`decide`'s `form`); None there
-    means that its bytes are no longer kept.
+    means that its bytes are no longer kept. `under`: its identity in the run before, where it is that run's event.
     """
 
     payload_digest: bytes
     source: SourceId
     offset: int
     payload: bytes | None = None
+    under: bytes | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -142,6 +143,23 @@ def disputed(arrivals: Sequence[Arrival], known: Mapping[bytes, KnownEvent]) -> 
     }
 
 
+def earlier_identities(
+    stream: str, earlier_run: str, arrivals: Sequence[Arrival], known: Collection[bytes]
+) -> dict[bytes, bytes]:
+    """What the arrivals that are not known would be in the run before: that run's identity -> this run's."""
+    identify: dict[str, Callable[[Parts], bytes]] = {}
+    found: dict[bytes, bytes] = {}
+    for arrival in arrivals:
+        identity, record = arrival.identity, arrival.parsed
+        if identity is None or identity in known or type(record) is not Understood:
+            continue
+        digest = identify.get(record.class_name)
+        if digest is None:
+            digest = identify[record.class_name] = identifier(stream, earlier_run, record.class_name)
+        found[digest(record.parts)] = identity
+    return found
+
+
 def decide(
     arrivals: Sequence[Arrival],
     known: Mapping[bytes, KnownEvent],
@@ -209,9 +227,10 @@ class _Batch:
 
     def _duplicate(self, arrival: Arrival, first: KnownEvent | NewEvent, record: Understood, flags: int) -> None:
         source, offset = self._place(first)
+        identity, looked_back = _under(arrival, first)
         digest = arrival.payload_digest
         self._outcomes.append(
-            Outcome(arrival.offset, _DUPLICATE, _NONE, flags, arrival.identity, digest, source, offset, None)
+            Outcome(arrival.offset, _DUPLICATE, _NONE, flags | looked_back, identity, digest, source, offset, None)
         )
 
     def _compare(self, arrival: Arrival, identity: bytes, first: KnownEvent | NewEvent, record: Understood) -> None:
@@ -249,8 +268,9 @@ class _Batch:
     ) -> Item:
         detail, at = (record.detail, record.at) if isinstance(record, NotUnderstood) else (_DETAILS[reason], None)
         source, offset = self._place(first)
+        identity, looked_back = _under(arrival, first)
         return Item(
-            arrival.offset, reason, detail, at, record.run, flags, record.class_name, arrival.identity,
+            arrival.offset, reason, detail, at, record.run, flags | looked_back, record.class_name, identity,
             arrival.payload_digest, source, offset, 1,
         )  # fmt: skip
 
@@ -258,9 +278,10 @@ class _Batch:
         self, arrival: Arrival, reason: Reason, flags: int, item: int, first: KnownEvent | NewEvent | None
     ) -> None:
         source, offset = self._place(first)
-        digest = arrival.payload_digest
+        identity, looked_back = _under(arrival, first)
+        digest, flags = arrival.payload_digest, flags | looked_back
         self._outcomes.append(
-            Outcome(arrival.offset, Decision.QUARANTINED, reason, flags, arrival.identity, digest, source, offset, item)
+            Outcome(arrival.offset, Decision.QUARANTINED, reason, flags, identity, digest, source, offset, item)
         )
 
     def _place(self, first: KnownEvent | NewEvent | None) -> tuple[int | None, int | None]:
@@ -270,6 +291,13 @@ class _Batch:
 
     def decisions(self) -> Decisions:
         return Decisions(self._outcomes, list(self._own.values()), self._items)
+
+
+def _under(arrival: Arrival, first: KnownEvent | NewEvent | None) -> tuple[bytes | None, int]:
+    """The identity that a receipt carries, and its flag: under the name of the run before, if that has the event."""
+    if type(first) is KnownEvent and first.under is not None:
+        return first.under, Flag.LOOKED_BACK.value
+    return arrival.identity, 0
 
 
 _DETAILS = {

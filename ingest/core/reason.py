@@ -105,3 +105,5 @@ class Flag(IntFlag):
     """A DUPLICATE whose bytes differ from the first one's, though canonically (RFC 8785) it is the same event."""
     FIRST_ERASED = 256
     """A mismatch by digest only: the first payload's bytes are no longer kept."""
+    LOOKED_BACK = 512
+    """The event is the run's before: the receipt's identity is the one under that run's name."""

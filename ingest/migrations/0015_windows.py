@@ -5,7 +5,11 @@ from django.db.models import Q
 
 from ingest.migrations.sql import sql_text
 
-_UNDO = "DROP TRIGGER window_range_chain ON window_range; DROP FUNCTION window_range_chain();"
+_UNDO = """
+DROP TRIGGER window_range_chain ON window_range;
+DROP FUNCTION window_range_chain();
+DROP FUNCTION run_before(integer);
+"""
 
 
 class Migration(migrations.Migration):

@@ -174,12 +174,13 @@ def _bus(root: Table, inbox: Inbox | None, stream: str | None) -> Bus | None:
 def _run(table: Table) -> RunRule:
     places = table.items("from", parse_place, '["header:pg-run", "/run"]', 4)
     other = table.text("other", "quarantine", '"quarantine"') or "quarantine"
+    looks_back = table.integer("looks_back", 0, 0, 1)
     name = table.text("name", r"[A-Za-z0-9._%-]{1,50}", '"%Y-%m"')
     if name is not None and (fault := pattern_fault(name)):
         table.fault("name", f'"{name}", {fault}', f'a name of {", ".join(DIRECTIVES)}, such as "%Y-%m"')
         name = None
     table.done()
-    return RunRule(places, other, name)
+    return RunRule(places, other, looks_back, name)
 
 
 _DAY = timedelta(days=1)

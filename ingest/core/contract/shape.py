@@ -86,6 +86,8 @@ class RunRule:
 
     places: tuple[Place, ...] = ()
     other: str = "quarantine"
+    looks_back: int = 0
+    """1: an event of the run before is a DUPLICATE here, too."""
     name: str | None = None
     """Runs that open and end by the clock have this name, as of UTC: `%Y-%m`. None: people open runs."""
 
@@ -254,7 +256,7 @@ def normalised(contract: Contract) -> dict[str, Any]:
     plain = {f.name: _plain(getattr(contract, f.name)) for f in dataclasses.fields(contract) if f.name != "given"}
     plain["contract"] = plain.pop("version")
     plain["run"]["from"] = plain["run"].pop("places")
-    _leave_out(plain["run"], "name")  # keys that older versions did not have: a contract without them keeps its digest
+    _leave_out(plain["run"], "name", "looks_back")  # keys that came later: a contract without them keeps its digest
     if not contract.window.by_itself:
         del plain["window"]
     plain["class"] = {"from": plain.pop("class_from")}
@@ -267,7 +269,7 @@ def normalised(contract: Contract) -> dict[str, Any]:
 
 def _leave_out(table: dict[str, Any], *keys: str) -> None:
     for key in keys:
-        if table[key] is None:
+        if not table[key]:
             del table[key]
 
 

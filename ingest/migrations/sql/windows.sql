@@ -15,3 +15,8 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER window_range_chain BEFORE INSERT ON window_range FOR EACH ROW EXECUTE FUNCTION window_range_chain();
+
+-- The run of a stream that opened before this one: what is looked up there as well is flagged LOOKED_BACK (512).
+CREATE FUNCTION run_before(run integer) RETURNS integer LANGUAGE sql STABLE AS $$
+    SELECT max(p.id) FROM run p WHERE p.id < $1 AND p.stream_id = (SELECT r.stream_id FROM run r WHERE r.id = $1)
+$$;
