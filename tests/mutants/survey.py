@@ -171,6 +171,7 @@ class Survey:
 
 def see_reach(folder: Path) -> Reach:
     """What each test reaches, seen anew where the folder does not hold it."""
+    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{part}.jsonl" for part in range(len(TESTS))]
     at_once([partial(_look, tests, file) for tests, file in zip(TESTS, files, strict=True) if not file.exists()])
     return Reach.read(files)
