@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from audit import capture as look
 from audit import gaps, gate
+from audit.complete import see_completeness
 from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import phrases as w
@@ -195,6 +196,8 @@ def _look(win: WindowId) -> tuple[Contract, look.Capture, dict[SourceId, int]]:
     contract = compiled_contract(row.contract_id).contract
     _see_end(win, contract)
     failpoint("close.after_end")
+    see_completeness(win, contract)
+    failpoint("close.after_completeness")
     read_bus_end(win, contract)
     failpoint("close.after_bus_end")
     refuted = gaps.prove(win)

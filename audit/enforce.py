@@ -15,6 +15,7 @@ import psycopg
 
 from audit import capture as look
 from audit import gate
+from audit.core import completeness
 from audit.core import facts as f
 from audit.core import gate as core
 from audit.core import phrases as w
@@ -316,6 +317,95 @@ def decide_gate(stream: str, run_name: str, window: int | None = None, who: str 
 
 
 LOOKS = 3
+
+#: What the log calls a yes about a span of time: `run` says the span then, and `verdict` is its last window's.
+SPAN = "open_span"
+#: Windows that one question about a span of time may reach over: a year of hours.
+MOST_SPANNED = 10_000
+#: The most that clock_skew may be: a window cut as much earlier may hold what was appended later.
+MOST_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class SpanDecision:
+    """The answer about a span of time: status and code as of a gate, and the windows it lies in if it may be read."""
+
+    status: int
+    code: Code
+    retry: bool
+    detail: str
+    windows: tuple[completeness.SpanWindow, ...] = ()
+    open_until: datetime | None = None
+
+
+def decide_span(stream: str, since: datetime, until: datetime, who: str = "") -> SpanDecision:
+    """May `who` read everything that was appended in [since, until)? Only where consecutive windows hold all of it.
+
+    Logged as every answer of a gate is; `since` and `until` are aware.
+    """
+    try:
+        for _ in range(LOOKS):
+            asked = time.monotonic()
+            answer, wins, now = _decide_span(stream, since, until)
+            failpoint("decide.after_spanning")
+            logged = _log_span(answer, wins, stream, f"{since.isoformat()}..{until.isoformat()}", who)
+            seconds = time.monotonic() - asked
+            if logged and not (answer.open_until and answer.open_until - now <= timedelta(seconds=seconds)):
+                return answer
+        log.warning("gate %s not answered for a span: it changed at each of %s looks", stream, LOOKS)
+    except (PassgateError, psycopg.Error) as error:
+        log.warning("gate %s not answered for a span: %s", stream, error)
+    return SpanDecision(503, Code.UNAVAILABLE, True, "the gate cannot evaluate or log this now")
+
+
+def _decide_span(stream: str, since: datetime, until: datetime) -> tuple[SpanDecision, list[int], datetime]:
+    with read() as cur:
+        values = {"stream": stream, "since": since - MOST_SKEW, "most": MOST_SPANNED}
+        rows = cur.execute(sql.span, values).fetchall()
+        known = rows or cur.execute(sql.stream, {"stream": stream}).fetchone()
+    if not known:
+        return SpanDecision(404, Code.NOT_FOUND, False, "there is no such stream"), [], look.now()
+    now = rows[0].now if rows else look.now()
+    spanned = completeness.span([_span_window(row) for row in rows], since, until)
+    if spanned.why:
+        code = Code.NOT_CLOSED if spanned.retry else Code.BLOCKED
+        return SpanDecision(403, code, spanned.retry, spanned.why), [], now
+    numbers = {row.name: row.id for row in rows}
+    wins = [numbers[window.name] for window in spanned.windows]
+    detail = f"{spanned.windows[0].name} to {spanned.windows[-1].name}"
+    return SpanDecision(200, Code.OPEN, False, detail, spanned.windows, spanned.open_until), wins, now
+
+
+def _span_window(row: Any) -> completeness.SpanWindow:
+    state = "is not judged yet" if row.state is None else f"is {row.state}"
+    standing = row.shut_why or (f"{state}, and its gate is not open" if row.state == "PASS" else state)
+    return completeness.SpanWindow(
+        row.name,
+        row.verdict,
+        row.opened_at,
+        row.cut_at,
+        row.complete_until,
+        row.complete_why or "",
+        row.follows,
+        bool(row.live),
+        standing,
+        row.open_until,
+        compiled_contract(row.contract_id).contract.window.clock_skew,
+    )
+
+
+def _log_span(answer: SpanDecision, wins: Sequence[int], stream: str, span: str, who: str) -> bool:
+    values = {
+        "who": who[:200],
+        "stream": stream[:200],
+        "span": span[:200],
+        "status": answer.status,
+        "code": SPAN if answer.windows else str(answer.code),
+        "last": answer.windows[-1].verdict if answer.windows else None,
+        "wins": list(wins),
+    }
+    with read() as cur:  # one statement is its own transaction
+        return prepared(cur, sql.log_span, values).fetchone() is not None
 
 
 def _is_over(decision: GateDecision, now: datetime, seconds: float) -> bool:

@@ -71,6 +71,40 @@ SELECT w.number, r.state AS run_state, v.state, v.body, g.open_until, g.checked_
  WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
  ORDER BY w.number
 
+-- name: span
+-- A stream's windows, the oldest first, from the last one cut before a time on: with their gates, whether each begins where
+-- the one before it ends, and the time at which this is so.
+SELECT w.id, s.name || '/' || r.name || ' window ' || w.number AS name, w.opened_at, w.cut_at, w.complete_until, w.complete_why,
+       w.contract_id, v.state, s.name || '/' || r.name || '#' || v.number AS verdict, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
+       lease_holds(g.checked_at, g.open_until) AND g.shut_why IS NULL AND g.verdict_id = v.id AS live,
+       NOT EXISTS (SELECT FROM window_range mine JOIN source c ON c.id = mine.source_id AND c.role = 'inbox' AND c.kind = 'topic'
+                    WHERE mine.win = (SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
+                                       WHERE br.stream_id = s.id AND b.id < w.id AND b.reruns IS NULL)
+                      AND NOT EXISTS (SELECT FROM window_range next
+                                       WHERE next.win = w.id AND next.source_id = mine.source_id
+                                         AND next.start_offset = mine.end_offset)) AS follows
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  LEFT JOIN LATERAL (SELECT id, number, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
+  LEFT JOIN gate_open g ON g.win = w.id
+ WHERE s.name = %(stream)s AND w.reruns IS NULL
+   AND w.id >= coalesce((SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
+                          WHERE br.stream_id = s.id AND b.reruns IS NULL AND b.cut_at < %(since)s), 0)
+ ORDER BY w.id LIMIT %(most)s
+
+-- name: log_span
+-- A yes is written only while the gate of every window it was said of is still open, as in `log_decision`.
+INSERT INTO gate_decision (who, stream, run, status, code, verdict)
+SELECT %(who)s::text, %(stream)s::text, %(span)s::text, %(status)s::smallint, %(code)s::text, %(last)s::text
+ WHERE %(status)s::integer <> 200
+    OR NOT EXISTS (SELECT FROM unnest(%(wins)s::integer[]) AS asked(win)
+                     LEFT JOIN gate_open g ON g.win = asked.win
+                    WHERE (g.shut_why IS NULL AND lease_holds(g.checked_at, g.open_until)) IS NOT TRUE)
+RETURNING id
+
+-- name: stream
+-- Whether there is a stream of this name.
+SELECT id FROM stream WHERE name = %(stream)s
+
 -- name: log_decision
 -- A yes is written only while every gate it was said of is still open: whoever says it may have been stopped since it looked.
 INSERT INTO gate_decision (who, stream, run, window_number, status, code, verdict)

@@ -237,6 +237,8 @@ class _WindowReading:
             bytes(row.digest).hex(),
             cut_at=row.cut_at,
             reruns=row.reruns,
+            complete_until=row.complete_until,
+            complete_why=row.complete_why or "",
         )
 
     def _inbox(

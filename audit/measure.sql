@@ -1,6 +1,7 @@
 -- name: window
 -- The window with its run, stream and contract, and the revision that a verdict would be of.
 SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_at, w.bus_end_at, w.contract_id,
+       w.complete_until, w.complete_why,
        r.id AS run_id, r.name AS run_name, r.state AS run_state, s.id AS stream_id, s.name AS stream, c.version, c.digest
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
  WHERE w.id = %(win)s

@@ -190,6 +190,8 @@ class Window(models.Model):
     bus_end_at = models.DateTimeField(null=True)
     unjudged_why = models.TextField(null=True)  # why nobody could judge it the last time somebody tried
     unjudged_at = models.DateTimeField(null=True)
+    complete_until = models.DateTimeField(null=True)  # everything appended before is in it or earlier; or why not known
+    complete_why = models.TextField(null=True)
 
     class Meta:
         db_table = "run_window"  # WINDOW is a reserved word

@@ -46,6 +46,8 @@ class WindowName:
     contract_digest: str
     cut_at: datetime | None = None
     reruns: int | None = None
+    complete_until: datetime | None = None
+    complete_why: str = ""
 
 
 @dataclass(frozen=True)

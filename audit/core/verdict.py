@@ -176,6 +176,10 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
         out["facts"] = {"measured_at": stamp(v.measured_at), "valid_until": stamp(v.valid_until)}
     if v.basis_generation is not None and v.basis_digest is not None:
         out["basis"] = {"generation": v.basis_generation, "digest": v.basis_digest}
+    if v.window.complete_until is not None:  # by the clock that stamps appends, less the contract's clock_skew
+        out["complete_until"] = stamp(v.window.complete_until)
+    elif v.window.complete_why:
+        out["not_known_complete"] = v.window.complete_why
     if v.counts:
         out["counts"] = counts_body(v.counts)
     if v.publishing:

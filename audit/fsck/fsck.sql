@@ -244,6 +244,15 @@ SELECT 'window ' || n.win, count(*) || ' snapshots ' || n.kind
  GROUP BY n.win, n.kind HAVING count(*) > 1
  LIMIT %(most)s
 
+-- name: i9_complete
+-- A verdict says of its window until when it is complete what was measured.
+SELECT s.name || '/' || r.name || '#' || v.number AS subject,
+       'says complete until ' || (v.body ->> 'complete_until') || ', measured was ' || coalesce(w.complete_until::text, 'nothing') AS found
+  FROM verdict v JOIN run_window w ON w.id = v.win JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s) AND v.body ? 'complete_until'
+   AND (v.body ->> 'complete_until')::timestamptz IS DISTINCT FROM w.complete_until
+ LIMIT %(most)s
+
 -- name: i9_generations
 -- A later generation changes neither cluster nor topic ids, nor where a partition began, nor its leader epoch downwards.
 SELECT 'window ' || b.win || ', basis generation ' || b.generation AS subject,
@@ -280,7 +289,7 @@ SELECT 'decision ' || d.id AS subject, 'granted ' || d.who || ' without a PASS: 
   FROM gate_decision d
  WHERE d.status = 200 AND (%(stream)s::text IS NULL OR d.stream = %(stream)s)
    AND NOT EXISTS (SELECT FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
-                    WHERE s.name = d.stream AND r.name = d.run AND v.state = 'PASS' AND v.decided_at <= d.at
+                    WHERE s.name = d.stream AND (r.name = d.run OR d.code = 'open_span') AND v.state = 'PASS' AND v.decided_at <= d.at
                       AND s.name || '/' || r.name || '#' || v.number = d.verdict)
  LIMIT %(most)s
 
@@ -288,7 +297,8 @@ SELECT 'decision ' || d.id AS subject, 'granted ' || d.who || ' without a PASS: 
 -- Nobody is let in after a verdict that is no PASS. When a verdict was stored is what its row in the audit log says; a
 -- question under way in that very moment saw the one before it, hence the seconds.
 WITH judged AS (
-    SELECT s.name AS stream, r.name AS run_name, w.id AS win, w.number AS window_number, v.number, v.state, a.at
+    SELECT s.name AS stream, r.name AS run_name, w.id AS win, w.number AS window_number, v.number, v.state, a.at, w.cut_at,
+           w.complete_until
       FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.id = v.win
       JOIN audit_log a ON a.subject = s.name || '/' || r.name AND a.act = 'run.verdict' AND NOT a.refused
                       AND a.detail ->> 'digest' = encode(v.digest, 'hex')
@@ -296,8 +306,10 @@ WITH judged AS (
 stood AS (SELECT *, coalesce(lead(at) OVER (PARTITION BY win ORDER BY number), 'infinity') AS upto FROM judged)
 SELECT 'decision ' || d.id AS subject,
        'granted ' || d.who || ' while window ' || x.window_number || ' stood on #' || x.number || ' ' || x.state AS found
-  FROM stood x JOIN gate_decision d ON d.stream = x.stream AND d.run = x.run_name AND d.status = 200
-   AND (d.window_number IS NULL OR d.window_number = x.window_number)
+  FROM stood x JOIN gate_decision d ON d.stream = x.stream AND d.status = 200
+   AND CASE WHEN d.code = 'open_span'  -- windows that lie wholly in the span that was asked for
+            THEN x.cut_at >= split_part(d.run, '..', 1)::timestamptz AND x.complete_until <= split_part(d.run, '..', 2)::timestamptz
+            ELSE d.run = x.run_name AND (d.window_number IS NULL OR d.window_number = x.window_number) END
    AND d.at > x.at + interval '5 seconds' AND d.at < x.upto
  WHERE x.state <> 'PASS'
  LIMIT %(most)s

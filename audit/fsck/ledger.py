@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     in_sql("verdict_numbers", "I9", sql.i9_numbers),
     in_sql("snapshots", "I9", sql.i9_snapshots),
     in_sql("generations", "I9", sql.i9_generations),
+    in_sql("complete", "I9", sql.i9_complete),
     in_sql("open_gates", "I10", sql.i10_open_gates),
     in_sql("granted", "I10", sql.i10_granted),
     in_sql("granted_after", "I10", sql.i10_granted_after),

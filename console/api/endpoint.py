@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -199,6 +201,17 @@ class Endpoint(APIView):
 def actor_of(request: Request) -> str:
     """The person, as the audit log names them."""
     return str(request.user.get_username())
+
+
+def time_of(request: Request, name: str) -> datetime:
+    """A time of a query parameter that must be there, with its zone. Raises BadRequest."""
+    text = request.query_params.get(name, "")
+    found: datetime | None = None
+    with suppress(ValueError):
+        found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus in a query means a space
+    if found is None or found.tzinfo is None or not 1970 <= found.year < 9999:
+        raise BadRequest((f"?{name}", "a time with its zone is expected, such as 2026-11-30T12:00:00Z"))
+    return found
 
 
 def body_of(request: Request, shape: type[Any]) -> dict[str, Any]:

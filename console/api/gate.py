@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.enforce import Code, GateDecision, decide_gate
+from audit.enforce import Code, GateDecision, decide_gate, decide_span
 from console.api import shapes
-from console.api.endpoint import Endpoint, actor_of
+from console.api.endpoint import Endpoint, actor_of, time_of
 from console.api.problems import problem
-from console.api.schema import answers
-from console.documents.gate import basis_of, gate_document
+from console.api.schema import answers, query
+from console.documents.gate import basis_of, gate_document, span_document
 from console.links import find_run
 from console.permissions import Act
-from console.problems import MEDIA_TYPE
+from console.problems import MEDIA_TYPE, BadRequest
 from console.reads.named import plain
 
 TITLES = {
@@ -66,6 +67,47 @@ class RunGate(Endpoint):
     def get(self, request: Request, stream: str, run: str) -> Response:
         """May I read this run? 200 only when it is closed and every window's newest verdict is a live PASS."""
         return answer(request, stream, run, None)
+
+
+class SpanGate(Endpoint):
+    acts = {"GET": Act.ASK_GATE}
+    filters = frozenset({"from", "complete_until"})
+
+    @extend_schema(
+        operation_id="ask_span_gate",
+        parameters=[
+            query("from", "From this time on, as RFC 3339.", OpenApiTypes.DATETIME, required=True),
+            query("complete_until", "Appended before this time, as RFC 3339.", OpenApiTypes.DATETIME, required=True),
+        ],
+        responses=answers(shapes.SpanAnswer, 400, 404)
+        | {
+            (403, MEDIA_TYPE): OpenApiResponse(
+                shapes.Problem, description="Not all of it may be read; or not permitted"
+            )
+        },
+    )
+    def get(self, request: Request, stream: str) -> Response:
+        """May I read everything that was appended in a span of time?
+
+        200 only where consecutive windows of the stream hold all of it, over runs, and the gate of each is open. The
+        time is of the clock that stamps appends: where the inbox stamps the producer's, nothing is known complete.
+        """
+        since, until = time_of(request, "from"), time_of(request, "complete_until")
+        if since >= until:
+            raise BadRequest(("?complete_until", "a time after `from` is expected"))
+        decision = decide_span(plain(stream), since, until, actor_of(request))
+        if decision.status == 200:
+            return Response(span_document(decision, stream))
+        refused = problem(
+            decision.status,
+            str(decision.code),
+            TITLES[decision.code],
+            detail=decision.detail,
+            retry=decision.retry,
+            request=request,
+        )
+        refused._has_been_logged = decision.code is not Code.UNAVAILABLE  # type: ignore[attr-defined]
+        return refused
 
 
 class WindowGate(Endpoint):

@@ -148,21 +148,21 @@ class Cut(Endpoint):
         `go_on` the next window opens in the same moment, at the positions of the lanes, and the run stays open; with
         `next_run` the run ends with this window, and the next one is the first of that run.
         """
-        body, found = body_of(request, shapes.CutRun), run_named(stream, run)
+        body, named = body_of(request, shapes.CutRun), run_named(stream, run)
         if body.get("go_on") or body.get("next_run"):
             gone = go_on(
                 stream,
-                found.name,
+                named.name,
                 actor_of(request),
                 body.get("window"),
                 body.get("next_run"),
                 body.get("totals"),
             )
-            return Response(run_document(found) | gone_on_members(gone))
+            return Response(run_document(named) | gone_on_members(gone))
         if body.get("window") is not None:
             raise BadRequest(("/window", "this goes with go_on: without it a run's newest window is cut"))
-        done = cut_run(stream, found.name, actor_of(request), body.get("totals"))
-        return Response(run_document(found) | cut_members(done))
+        done = cut_run(stream, named.name, actor_of(request), body.get("totals"))
+        return Response(run_document(named) | cut_members(done))
 
 
 @extend_schema_view(post=extend_schema(operation_id="seal_run", deprecated=True))

@@ -43,9 +43,11 @@ def whole_number(least: int, most: int) -> dict[str, Any]:
     return {"type": "integer", "minimum": least, "maximum": most}
 
 
-def query(name: str, words: str, kind: Any = OpenApiTypes.STR, choices: list[str] | None = None) -> OpenApiParameter:
+def query(
+    name: str, words: str, kind: Any = OpenApiTypes.STR, choices: list[str] | None = None, required: bool = False
+) -> OpenApiParameter:
     """A query parameter."""
-    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=words, enum=choices)
+    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=words, enum=choices, required=required)
 
 
 PAGING = [

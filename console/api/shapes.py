@@ -302,6 +302,18 @@ class GateAnswer(GateBasis):
     open_until = s.DateTimeField(allow_null=True)
 
 
+class SpanAnswer(s.Serializer[Any]):
+    """`windows`: the newest hundred of those that hold the span; `open_until`: the shortest of their leases."""
+
+    open = s.BooleanField()
+    code = s.CharField()
+    stream = s.CharField()
+    complete_until = s.DateTimeField()
+    windows_total = s.IntegerField()
+    windows = s.ListField(child=s.CharField())
+    open_until = s.DateTimeField()
+
+
 class GateProblem(Problem):
     """`permission_denied` carries no basis; every other code of a shut gate does."""
 

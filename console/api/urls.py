@@ -7,7 +7,7 @@ from django.urls import path, re_path, register_converter
 from console.api.attempts import Attempts, OneAttempt, Reconcile
 from console.api.endpoint import UnknownPath
 from console.api.events import Events
-from console.api.gate import RunGate, WindowGate
+from console.api.gate import RunGate, SpanGate, WindowGate
 from console.api.me import Me
 from console.api.quarantine import Items, OneItem, ResolveMany, ResolveOne
 from console.api.receipts import OneReceipt, Receipts, RunReceipts
@@ -38,6 +38,7 @@ urlpatterns = [
     path(f"{RUN}/verdicts/", Verdicts.as_view(), name="verdicts"),
     path(f"{RUN}/verdicts/<number:number>", OneVerdict.as_view(), name="verdict"),
     path(f"{RUN}/receipts/", RunReceipts.as_view(), name="run-receipts"),
+    path("gate/<str:stream>", SpanGate.as_view(), name="span-gate"),
     path("gate/<str:stream>/<str:run>", RunGate.as_view(), name="gate"),
     path("gate/<str:stream>/<str:run>/windows/<number:window>", WindowGate.as_view(), name="window-gate"),
     path("quarantine/", Items.as_view(), name="quarantine"),

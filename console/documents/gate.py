@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.enforce import GateDecision
+from audit.enforce import GateDecision, SpanDecision
 from console.documents import Document, stamp
 
 
@@ -30,3 +30,21 @@ def gate_document(decision: GateDecision, stream: str, run_name: str, window: in
         "retry": decision.retry,
         "open_until": stamp(decision.open_until),
     } | basis_of(decision)
+
+
+#: Windows of a span that are named; how many there are is said.
+MOST_NAMED = 100
+
+
+def span_document(found: SpanDecision, stream: str) -> Document:
+    """A yes about a span of time: the windows it lies in, the newest ones by name."""
+    last = found.windows[-1]
+    return {
+        "open": True,
+        "code": str(found.code),
+        "stream": stream,
+        "complete_until": stamp(last.complete_until),
+        "windows_total": len(found.windows),
+        "windows": [window.name for window in found.windows[-MOST_NAMED:]],
+        "open_until": stamp(found.open_until),
+    }

@@ -148,7 +148,7 @@ def earlier_identities(
 ) -> dict[bytes, bytes]:
     """What the arrivals that are not known would be in the run before: that run's identity -> this run's."""
     identify: dict[str, Callable[[Parts], bytes]] = {}
-    found: dict[bytes, bytes] = {}
+    earlier: dict[bytes, bytes] = {}
     for arrival in arrivals:
         identity, record = arrival.identity, arrival.parsed
         if identity is None or identity in known or type(record) is not Understood:
@@ -156,8 +156,8 @@ def earlier_identities(
         digest = identify.get(record.class_name)
         if digest is None:
             digest = identify[record.class_name] = identifier(stream, earlier_run, record.class_name)
-        found[digest(record.parts)] = identity
-    return found
+        earlier[digest(record.parts)] = identity
+    return earlier
 
 
 def decide(

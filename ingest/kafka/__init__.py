@@ -5,6 +5,7 @@ wrappers stand on; tests/kafka pins each on a real broker.
 """
 
 from ingest.kafka.admin import MOST_MEMBERS, POSTURE, VERIFICATION, Admin
+from ingest.kafka.append_time import FirstAppend, first_appends
 from ingest.kafka.cluster import Cluster
 from ingest.kafka.errors import (
     BrokerUnavailable,
@@ -45,6 +46,7 @@ __all__ = [
     "BusMessage",
     "BusMessages",
     "FetchResult",
+    "FirstAppend",
     "Clock",
     "Cluster",
     "CommittedOffset",
@@ -78,6 +80,7 @@ __all__ = [
     "TransactionalProducer",
     "VERIFICATION",
     "fault_of",
+    "first_appends",
     "partitions_for",
     "probe_epoch",
 ]

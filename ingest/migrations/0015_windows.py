@@ -9,6 +9,8 @@ _UNDO = """
 DROP TRIGGER window_range_chain ON window_range;
 DROP FUNCTION window_range_chain();
 DROP FUNCTION run_before(integer);
+DROP TRIGGER window_complete_once ON run_window;
+DROP FUNCTION window_complete_once();
 """
 
 
@@ -16,6 +18,8 @@ class Migration(migrations.Migration):
     dependencies = [("ingest", "0014_words")]
 
     operations = [
+        migrations.AddField("window", "complete_until", models.DateTimeField(null=True)),
+        migrations.AddField("window", "complete_why", models.TextField(null=True)),
         migrations.AddConstraint(
             model_name="window",
             constraint=models.UniqueConstraint(fields=["run"], condition=Q(state="OPEN"), name="window_one_open"),

@@ -148,3 +148,25 @@ def test_a_refusal_is_a_row_and_no_line_of_the_log(call: Call, flow: Flow, caplo
     with connection.cursor() as cursor:
         cursor.execute("SELECT status FROM gate_decision WHERE stream = %s ORDER BY id", [flow.name])
         assert [status for (status,) in cursor.fetchall()] == [403, 404]
+
+
+def test_a_span_of_time_needs_both_ends_in_order_and_with_their_zones(call: Call, flow: Flow) -> None:
+    """What is known complete is shown on a real broker by tests/audit/test_complete.py: here, how it is asked."""
+    passed(flow)
+    reader, path = call("viewer"), f"gate/{flow.name}"
+    noon, later = "2020-11-30T12:00:00Z", "2020-11-30T13:00:00%2B00:00"
+    for query, pointer in (
+        ("", "?from"),
+        (f"?from={noon}", "?complete_until"),
+        (f"?from={noon}&complete_until=2020-11-30T13:00:00", "?complete_until"),
+        (f"?from={noon}&complete_until=soon", "?complete_until"),
+        (f"?from=0001-01-01T00:00:00Z&complete_until={later}", "?from"),
+        (f"?from={later}&complete_until={noon}", "?complete_until"),
+    ):
+        refused = reader.get(path + query)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, pointer), query
+    shut = reader.get(f"{path}?from={noon}&complete_until={later}")
+    assert (shut.status_code, shut.json()["code"]) == (403, "blocked")
+    assert shut.json()["detail"].startswith("the stream is known since ")
+    assert reader.get(f"gate/nobody-{flow.name}?from={noon}&complete_until={later}").status_code == 404
+    assert call().get(f"{path}?from={noon}&complete_until={later}").status_code == 401

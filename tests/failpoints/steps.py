@@ -41,6 +41,7 @@ VERBS = (
     "audit.cut",
     "audit.go_on",
     "audit.close",
+    "audit.complete",
     "audit.gaps",
     "audit.gate",
     "audit.enforce",

@@ -354,6 +354,15 @@ def deciding_dies(point: str, ground: GetGround) -> None:
     assert [str(x) for x in fsck(stream=stream.flow.name)] == []
 
 
+def spanning_dies(point: str, ground: GetGround) -> None:
+    stream = ground()
+    stream.new_run()
+    ends_well(stream)
+    stream.dies("span", point)
+    stream.does("span")
+    assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
 # ---- all of them ----------------------------------------------------------------------------------------------------
 
 FORGETTING = ["slice.while_forgetting", "slice.while_giving_back"]
@@ -396,7 +405,8 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (door_dies, points("door")),
     (forgetting_dies, FORGETTING),
     (enforcer_dies, points("enforce", "readers")),
-    (deciding_dies, points("decide")),
+    (deciding_dies, points("decide", but=("decide.after_spanning",))),
+    (spanning_dies, ["decide.after_spanning"]),
     (half_an_attempt, ["bus.while_producing"]),
 ]
 

@@ -282,6 +282,16 @@ def decide(job: Job) -> None:
     assert decision.status == job.get("status", 200), decision
 
 
+def span(job: Job) -> None:
+    """What a request to the gate asks about a span of time."""
+    from datetime import UTC, datetime
+
+    from audit.enforce import decide_span
+
+    decision = decide_span(job["stream"], datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC), "test")
+    assert decision.status == 403, decision
+
+
 def door(job: Job) -> None:
     from ingest.admit.http import DoorRecord, receive
 
@@ -325,7 +335,7 @@ def sample(job: Job) -> None:
 JOBS: dict[str, Callable[[Job], None]] = {
     "work": work, "open": open_, "cut": cut, "go_on": go_on, "go_on_due": go_on_due,
     "close": close, "close_due": close_due, "look_after": look_after,
-    "enforce": enforce, "decide": decide, "door": door, "request": request, "request_run": request_run,
+    "enforce": enforce, "decide": decide, "span": span, "door": door, "request": request, "request_run": request_run,
     "dispatch": dispatch, "permit": permit, "sample": sample,
 }  # fmt: skip
 

@@ -192,8 +192,10 @@ def _window(table: Table) -> WindowRule:
         table.fault("every", "a time that does not divide a day", 'one that does, or whole days, such as "1h"')
         every = None
     records = table.integer("records", 0, 0, 1_000_000_000)
+    usual = WindowRule().clock_skew
+    skew = cast("timedelta", table.duration("clock_skew", usual, "0s", "1h", "5s"))
     table.done()
-    return WindowRule(every, records or None)
+    return WindowRule(every, records or None, skew)
 
 
 def _class_from(root: Table, kind: Format) -> Place | None:

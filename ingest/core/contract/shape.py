@@ -101,6 +101,8 @@ class WindowRule:
 
     every: timedelta | None = None
     records: int | None = None
+    clock_skew: timedelta = timedelta(seconds=5)
+    """How far clocks may be apart that stamp what is appended; `complete_until` is earlier by as much."""
 
     @property
     def by_itself(self) -> bool:
@@ -257,7 +259,7 @@ def normalised(contract: Contract) -> dict[str, Any]:
     plain["contract"] = plain.pop("version")
     plain["run"]["from"] = plain["run"].pop("places")
     _leave_out(plain["run"], "name", "looks_back")  # keys that came later: a contract without them keeps its digest
-    if not contract.window.by_itself:
+    if contract.window == WindowRule():
         del plain["window"]
     plain["class"] = {"from": plain.pop("class_from")}
     plain["event"] = {event.pop("name"): event for event in plain.pop("events")}

@@ -20,3 +20,18 @@ CREATE TRIGGER window_range_chain BEFORE INSERT ON window_range FOR EACH ROW EXE
 CREATE FUNCTION run_before(run integer) RETURNS integer LANGUAGE sql STABLE AS $$
     SELECT max(p.id) FROM run p WHERE p.id < $1 AND p.stream_id = (SELECT r.stream_id FROM run r WHERE r.id = $1)
 $$;
+
+-- Until when a cut window is complete is measured once.
+CREATE FUNCTION window_complete_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.complete_until IS NOT NULL OR OLD.complete_why IS NOT NULL OR NEW.state <> 'CUT'
+       OR NEW.complete_until IS NOT NULL AND NEW.complete_until > clock_timestamp() THEN
+        PERFORM refuse('window_complete_once', format('window %s: until when it is complete is measured once, after its cut',
+                                                      OLD.id));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER window_complete_once BEFORE UPDATE OF complete_until, complete_why ON run_window FOR EACH ROW
+    WHEN ((NEW.complete_until, NEW.complete_why) IS DISTINCT FROM (OLD.complete_until, OLD.complete_why))
+    EXECUTE FUNCTION window_complete_once();
+GRANT UPDATE (complete_until, complete_why) ON run_window TO passgate_app;
