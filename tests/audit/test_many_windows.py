@@ -1,6 +1,6 @@
 """A window costs what a window costs, however many came before it in its run: counted, not timed.
 
-By hand with as many as one likes: PASSGATE_MANY_WINDOWS=1000.
+By hand with as many as one likes: MANY_WINDOWS=1000.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ingest.db import write
 from ingest.kafka import Admin, PartitionReader
 from tests.flow.world import Flow, thing
 
-MANY = int(os.environ.get("PASSGATE_MANY_WINDOWS", "24"))
+MANY = int(os.environ.get("MANY_WINDOWS", "24"))
 FEW = 4
 QUESTIONS = ("cluster_id", "topics", "ends", "ends_of", "offsets", "posture", "committed")
 

@@ -1,6 +1,6 @@
 """Windows follow one another under load while workers die: every offset in one window, every duplicate found.
 
-By hand for as long as one likes: PASSGATE_WINDOWS_SECONDS=600 PASSGATE_WINDOWS_EVERY=5.
+By hand for as long as one likes: WINDOWS_SECONDS=600 WINDOWS_EVERY=5.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.flow.test_crashes import Workers, at_rest
 from tests.flow.world import Flow, thing
 from tests.patience import stretched
 
-SECONDS = float(os.environ.get("PASSGATE_WINDOWS_SECONDS", "20"))
-EVERY = float(os.environ.get("PASSGATE_WINDOWS_EVERY", "1.5"))
+SECONDS = float(os.environ.get("WINDOWS_SECONDS", "20"))
+EVERY = float(os.environ.get("WINDOWS_EVERY", "1.5"))
 RUN = "r1"
 
 
