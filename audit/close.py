@@ -318,7 +318,8 @@ def _store(judged: Judgement, actor: str) -> StoredVerdict:
     row = judged.measurement.row
     with write() as cur:
         newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
-        if newest is not None and newest.state == "PASS" and judged.verdict.state is not v.State.FAIL:
+        standing = newest is not None and newest.state == "PASS" and not v.passes_anew(newest.body, judged.verdict)
+        if standing and judged.verdict.state is not v.State.FAIL:
             return _stands(cur, judged, newest)
         if cur.execute(sql.judged, {"win": judged.win, "revision": judged.revision}).fetchone() is None:
             raise _moved_on(cur, judged)

@@ -64,7 +64,7 @@ def _is_due(row: Any) -> bool:
     Checked at a time to come: the database's clock has stepped back since, and the lease does not hold.
     """
     recheck = min(map(_recheck, [row.contract_id, *row.contracts]))
-    return bool(row.contradictions) or not timedelta(0) <= row.age < recheck
+    return bool(row.contradictions or row.lapsed) or not timedelta(0) <= row.age < recheck
 
 
 Contracted = tuple[int, int]
@@ -219,6 +219,8 @@ def _seen(
     fallen = core.fallen([context for context, _ in contexts])
     if fallen:  # whatever Kafka says
         return GateCheck(row.win, "shut", w.listed(fallen))
+    if row.lapsed:  # and the verdict stays what it is
+        return GateCheck(row.win, "shut", row.lapsed)
     if captured.broker is None:
         return GateCheck(row.win, "unmeasured", captured.why)
     if basis is None:

@@ -1,6 +1,7 @@
 -- name: gates
 -- Gates that stand on a PASS and were not shut, those whose lease has run out included: Kafka may answer again. `depth`: how
--- many contexts lie under the window, one under the other; `contracts` are theirs.
+-- many contexts lie under the window, one under the other; `contracts` are theirs. `lapsed`: why a waiver that the verdict
+-- leans on gives nothing any more.
 WITH RECURSIVE standing AS (SELECT * FROM gate_open WHERE shut_why IS NULL),
 built AS (
     SELECT p.win, p.pinned_win, 1 AS depth FROM standing g JOIN window_pin p ON p.win = g.win
@@ -12,7 +13,8 @@ under AS (
 SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS age, w.number, w.contract_id, r.name AS run_name,
        s.id AS stream_id, s.name AS stream, s.name || '/' || r.name || '#' || v.number AS verdict,
        coalesce(u.depth, 0) AS depth, coalesce(u.contracts, '{}') AS contracts,
-       (SELECT count(DISTINCT c.attempt_id) FROM contradiction c WHERE c.win = g.win) AS contradictions
+       (SELECT count(DISTINCT c.attempt_id) FROM contradiction c WHERE c.win = g.win) AS contradictions,
+       CASE WHEN v.waived THEN (SELECT string_agg(x.lapsed, '; ' ORDER BY x.lapsed) FROM waivers_of(v.id) x) END AS lapsed
   FROM standing g
   JOIN verdict v ON v.id = g.verdict_id
   JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
@@ -38,13 +40,13 @@ SELECT win, verdict, fallen, checked_at, open_until, clock_timestamp() AS now
 -- All gates of one look at once, without those that gate_transition would refuse, for it would refuse the statement. A lease
 -- counts from when Kafka was asked. What was asked longer ago than a re-check may take extends nothing, nor does what a later
 -- look has overtaken; but one from a time to come did not: the clock has stepped back since.
-UPDATE gate_open g SET open_until = least(x.measured + x.lease, context_bound(g.win)), checked_at = x.measured
+UPDATE gate_open g SET open_until = least(x.measured + x.lease, context_bound(g.win), waiver_bound(g.win)), checked_at = x.measured
   FROM unnest(%(wins)s::integer[], %(verdicts)s::bigint[], %(measured)s::timestamptz[], %(leases)s::interval[],
               %(rechecks)s::interval[]) AS x(win, verdict, measured, lease, recheck)
  WHERE g.win = x.win AND g.verdict_id = x.verdict AND g.shut_why IS NULL
    AND x.measured <= clock_timestamp() AND x.measured > clock_timestamp() - x.recheck
    AND (g.checked_at <= x.measured OR g.checked_at > clock_timestamp())
-   AND context_bound(g.win) > clock_timestamp()
+   AND context_bound(g.win) > clock_timestamp() AND waiver_bound(g.win) > clock_timestamp()
    AND x.verdict = (SELECT v.id FROM verdict v WHERE v.win = g.win ORDER BY v.number DESC LIMIT 1)
    AND NOT EXISTS (SELECT FROM contradiction c WHERE c.win = g.win)
 RETURNING g.win

@@ -8,12 +8,13 @@ SELECT c.win FROM window_pin p JOIN gate_open c ON c.win = p.pinned_win
  WHERE p.win = %(win)s ORDER BY c.win FOR SHARE OF c
 
 -- name: open
--- The lease counts from the measurement that the verdict rests on, and ends with those of the window's contexts. The trigger
+-- The lease counts from the measurement that the verdict rests on, and ends with those of the window's contexts and with its waivers. The trigger
 -- gate_transition refuses this for anything but the newest PASS of that window; what was shut for a reason of its own
 -- stays shut while its verdict stands.
 INSERT INTO gate_open (win, verdict_id, open_until, checked_at, shut_why)
 SELECT %(win)s, %(verdict)s,
-       least(%(measured)s::timestamptz + %(lease)s, greatest(context_bound(%(win)s), %(measured)s)), %(measured)s,
+       least(%(measured)s::timestamptz + %(lease)s,
+             greatest(least(context_bound(%(win)s), waiver_bound(%(win)s)), %(measured)s)), %(measured)s,
        (SELECT string_agg(fallen, '; ' ORDER BY fallen) FROM window_context WHERE win = %(win)s)
 ON CONFLICT (win) DO UPDATE
    SET verdict_id = excluded.verdict_id, open_until = excluded.open_until, checked_at = excluded.checked_at,

@@ -210,6 +210,7 @@ class _WindowReading:
             end=look.read_end(self._cur, self._row.id),
             context=self._seen(_pins(self._cur, self._row.id)),
             behind=look.read_behind(self._cur, self._row.id),
+            waivers=_waivers(self._cur, self._row.id),
         )
 
     def _seen(self, value: T, source: str = "ledger") -> f.MeasuredValue[T]:
@@ -353,6 +354,18 @@ def _pins(cur: Cursor, win: WindowId) -> tuple[f.PinnedVerdict, ...]:
     rows = cur.execute(sql.pins, {"win": win}).fetchall()
     return tuple(
         f.PinnedVerdict(row.context, row.verdict, bytes(row.digest).hex(), row.why or "", row.fallen) for row in rows
+    )
+
+
+def _waivers(cur: Cursor, win: WindowId) -> tuple[f.Waiver, ...]:
+    """What was waived of the window and is not over, the one that lasts longest first."""
+    return tuple(read_waiver(row) for row in cur.execute(sql.waivers, {"win": win}).fetchall())
+
+
+def read_waiver(row: Any) -> f.Waiver:
+    """A waiver as the pure rule takes it, of a row of `waivers`."""
+    return f.Waiver(
+        row.check_name, row.plan, row.requested_by, row.approved_by, row.reason, row.until, row.bound, row.measured
     )
 
 

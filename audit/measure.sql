@@ -245,6 +245,12 @@ SELECT p.context, p.verdict, v.digest, p.why, p.fallen
   JOIN verdict v ON v.run_id = w.run_id AND v.number = substring(p.verdict FROM '#([0-9]+)$')::integer
  ORDER BY p.context
 
+-- name: waivers
+-- What approved plans waived of the window, with the digest of the facts that they are of and of those that are there now.
+SELECT w.check_name, w.plan, w.requested_by, w.approved_by, w.reason, w.until, waiver_digest(w.facts) AS bound,
+       waiver_digest(waiver_facts(w.win, w.check_name)) AS measured
+  FROM waiver w WHERE w.win = %(win)s AND w.until > clock_timestamp() ORDER BY w.until DESC, w.id DESC
+
 -- name: positions
 -- Where the admission and effects lanes of windows stand, with the epochs to probe. Of several incarnations of a topic, the
 -- newest that the window may know. `anchor` is where the newest record read ends, as `anchor` of ingest/lanes/partition_lane.sql has it.

@@ -79,6 +79,35 @@ class Verdict(models.Model):
         ]
 
 
+class Waiver(models.Model):
+    """What an approved plan gave: a check of a window may stand broken until `until`, on these very facts.
+
+    Written by the plan's own step. `facts` are what `waiver_facts` said of the check then; `plan` is the plan's number.
+    """
+
+    win = models.ForeignKey(Window, models.PROTECT, db_column="win")
+    check_name = models.TextField()
+    facts = models.JSONField()
+    until = models.DateTimeField()
+    plan = models.BigIntegerField()
+    requested_by = models.TextField()
+    approved_by = models.TextField()
+    reason = models.TextField()
+    waived_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "waiver"
+        constraints = [
+            models.UniqueConstraint(fields=["plan"], name="waiver_of_one_plan"),
+            models.CheckConstraint(
+                condition=Q(check_name__in=["DEGRADED", "EXPECTED", "NOT_EMPTY", "QUARANTINE"]),
+                name="waiver_check_may_be_waived",
+            ),
+            models.CheckConstraint(condition=Q(until__gt=F("waived_at")), name="waiver_ends_later"),
+        ]
+        indexes = [models.Index(fields=["win"], name="waiver_win")]
+
+
 class Judging(models.Model):
     """Whoever judges a window holds its row here locked meanwhile. It says nothing but that."""
 

@@ -56,11 +56,16 @@ class KeptFacts:
 
 def checks_now(win: WindowId) -> v.Verdict:
     """What a verdict would say now. Nothing is judged by it, and Kafka gets little time to answer. Raises NotFound."""
+    return v.verdict(*facts_now(win))
+
+
+def facts_now(win: WindowId) -> tuple[f.WindowFacts, datetime]:
+    """The facts that this would be said of, and as of when."""
     with read() as cur:
         row = m.window_row(cur, win)
         kept = _kept(cur, win)
     if kept is not None and kept.may_stand():
-        return v.verdict(kept.facts, kept.counted_at + timedelta(seconds=kept.age))
+        return kept.facts, kept.counted_at + timedelta(seconds=kept.age)
     contract = compiled_contract(row.contract_id).contract
     captured = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, _newest(win) if row.state == "CUT" else None)
     fingerprint, at = _fingerprint(win)
@@ -68,14 +73,14 @@ def checks_now(win: WindowId) -> v.Verdict:
         now = look.now()
         facts = m.restamped(row, kept.facts, captured, at)
         _keep(win, fingerprint, facts, now, kept.took)
-        return v.verdict(facts, now)
+        return facts, now
     counting = time.monotonic()
     measurement = m.measure(win, captured)
     if measurement.row.state == "CUT" and measurement.ages():  # of an open window no revision says anything
         newer = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, measurement.at)
         measurement = m.renewed(measurement, newer)
     _keep(win, fingerprint, measurement.facts, measurement.at, time.monotonic() - counting)
-    return v.verdict(measurement.facts, measurement.at)
+    return measurement.facts, measurement.at
 
 
 def kept_checks(win: WindowId) -> tuple[KeptFacts, bool] | None:

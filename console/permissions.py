@@ -45,7 +45,9 @@ class Act(enum.StrEnum):
     WAIVE = "waive"
     REFRESH_BASIS = "basis"
     DECIDE = "decide"
+    PLAN = "plan"
     APPROVE = "approve"
+    STEER = "steer"
     EXPORT = "export"
 
 
@@ -66,7 +68,9 @@ WORDS: Mapping[Act, str] = {
     Act.WAIVE: "ask for a waiver",
     Act.REFRESH_BASIS: "ask for a basis refresh",
     Act.DECIDE: "ask for an undecidable publish to be decided",
+    Act.PLAN: "ask for a plan",
     Act.APPROVE: "approve a plan",
+    Act.STEER: "pause, resume or cancel a plan",
     Act.EXPORT: "export evidence",
 }
 
@@ -92,7 +96,9 @@ ALLOWED: Mapping[Act, frozenset[Role]] = {
     Act.WAIVE: frozenset({Role.OPERATOR}),
     Act.REFRESH_BASIS: frozenset({Role.OPERATOR}),
     Act.DECIDE: frozenset({Role.OPERATOR}),
+    Act.PLAN: _RUNS,  # of some kind; which one, the kind's own act says
     Act.APPROVE: frozenset({Role.APPROVER}),
+    Act.STEER: _RUNS | _TRIAGE,
     Act.EXPORT: frozenset({Role.AUDITOR, Role.APPROVER}),
 }
 

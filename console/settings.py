@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "template_partials",
     "ingest",
     "audit",
+    "plans",
     "console",
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -219,6 +220,7 @@ CELERY: dict[str, Any] = {
         "dispatch": {"task": "passgate.dispatch", "schedule": 2.0, "options": {"expires": 10}},
         "go_on": {"task": "passgate.go_on", "schedule": 1.0, "options": {"expires": 5}},
         "close": {"task": "passgate.close", "schedule": 2.0, "options": {"expires": 10}},
+        "plans": {"task": "passgate.plans", "schedule": 2.0, "options": {"expires": 10}},
         "forget": {"task": "passgate.forget", "schedule": 600.0, "options": {"expires": 300}},
         "enforce": {"task": "passgate.enforce", "schedule": 5.0, "options": {"expires": 10}},
         "refusals": {"task": "passgate.refusals", "schedule": 10.0, "options": {"expires": 10}},

@@ -16,6 +16,7 @@ from audit import forget as aging
 from audit.close import close_due
 from audit.enforce import enforce_due
 from audit.go_on import go_on_due
+from console.people import Accounts
 from console.refusals import flush
 from ingest import processes
 from ingest.core.errors import PassgateError
@@ -25,6 +26,8 @@ from ingest.permits import dispatch as issue_permits
 from ingest.permits import end_permit, take_permit
 from ingest.sample import sample as take_sample
 from ingest.worker import Worker
+from plans.expire import expire_due
+from plans.run import run_due
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,16 @@ def close() -> None:
         close_due()
     except (DatabaseGone, DatabaseFull) as gone:
         log.warning("not closed: %s", gone)
+
+
+@shared_task(name="passgate.plans")
+def plans() -> None:
+    """Plans that were approved run, and those whose time is over end."""
+    try:
+        expire_due()
+        run_due(Accounts())
+    except (DatabaseGone, DatabaseFull) as gone:
+        log.warning("plans not run: %s", gone)
 
 
 @shared_task(name="passgate.enforce")

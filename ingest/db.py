@@ -239,7 +239,7 @@ def _as_refusal(error: psycopg.Error) -> Exception:
             found=error.diag.message_primary or str(error),
             next_step="make room on the database's disk; then everything goes on by itself",
         )
-    if error.sqlstate in _AGAIN or error.sqlstate in {"23514", "23503", "23502"}:
+    if error.sqlstate in _AGAIN or error.sqlstate in {"23514", "23503", "23502", "23P01"}:
         return ConstraintViolated(
             error.diag.constraint_name or error.sqlstate or "", error.diag.message_primary or str(error)
         )

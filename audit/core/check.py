@@ -33,7 +33,8 @@ class CheckName(StrEnum):
     NOT_EMPTY = "NOT_EMPTY"
 
 
-UNWAIVABLE = frozenset({CheckName.ACCOUNTED, CheckName.PUBLISHED, CheckName.APPLIED})
+#: What an approved waiver may let stand. Everything else is the ledger's own word, which nobody waives.
+WAIVABLE = frozenset({CheckName.NOT_EMPTY, CheckName.QUARANTINE, CheckName.EXPECTED, CheckName.DEGRADED})
 
 
 class State(StrEnum):

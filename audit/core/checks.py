@@ -11,12 +11,12 @@ from datetime import datetime
 from audit.core import facts as f
 from audit.core.basis import basis, other_cluster, other_topic
 from audit.core.bus import applied, context, degraded, published
-from audit.core.check import UNWAIVABLE, Act, Cause, Check, CheckName, Severity, State
+from audit.core.check import WAIVABLE, Act, Cause, Check, CheckName, Severity, State
 from audit.core.ledger import balanced, expected, not_empty, quarantine
 from audit.core.progress import accounted, caught_up, committed, coverage
 
 __all__ = [
-    "ALL", "NOT_LISTED", "UNWAIVABLE", "Act", "Cause", "Check", "CheckName", "Severity", "State",
+    "ALL", "NOT_LISTED", "WAIVABLE", "Act", "Cause", "Check", "CheckName", "Severity", "State",
     "context", "degraded", "expected", "other_cluster", "other_topic",
 ]  # fmt: skip
 

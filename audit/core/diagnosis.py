@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import phrases as w
 from audit.core.snapshot import read_behind
-from audit.core.verdict import SCHEMA, State, Verdict
+from audit.core.verdict import SCHEMA, State, Verdict, read_waiver
 
 MOST_CAUSES = 3
 
@@ -123,12 +123,18 @@ def _passed(v: Verdict) -> str:
     """A waived check is named in the sentence itself: nobody may overlook it."""
     holding = sum(check.state is c.State.HOLDS for check in v.checks)
     if v.waived:
-        waived = [f"{waiver.check} is waived by {waiver.by} ({waiver.reason})" for waiver in v.waivers]
+        waived = [_waived(waiver) for waiver in v.waivers]
         said = w.listed([w.count(holding, "check holds", "checks hold"), *waived])
     else:
         said = f"all {holding} checks hold"
     records = w.count(v.counts.records, "record") if v.counts else "0 records"
     return f"{_head(v)}{said}. {w.sentence_case(records)}, every one accounted for."
+
+
+def _waived(waiver: f.Waiver) -> str:
+    until = waiver.until.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    who = f"asked for by {waiver.requested_by}, approved by {waiver.approved_by}"
+    return f"{waiver.check} is waived until {until} by plan {waiver.plan} ({who}: {waiver.reason})"
 
 
 # ---- of a stored verdict --------------------------------------------------------------------------------------------
@@ -180,7 +186,7 @@ def _check(x: Mapping[str, Any]) -> c.Check:
         x.get("source"),
         tuple(_cause(cause, x) for cause in x["causes"]),
         c.CheckName(x["follows_from"]) if "follows_from" in x else None,
-        f.Waiver(**waiver) if waiver else None,
+        read_waiver(waiver) if waiver else None,
     )
 
 

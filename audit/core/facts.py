@@ -324,12 +324,22 @@ class Joins:
 
 @dataclass(frozen=True)
 class Waiver:
-    """An approved plan that lets one broken check stand. It never turns UNMEASURED or FAIL."""
+    """What an approved plan gave: one broken check may stand until `until`. It never turns UNMEASURED or FAIL.
+
+    It is of the facts that were approved and of no others: `bound` is their digest, `measured` that of what is there.
+    """
 
     check: str
-    plan: str
-    by: str
+    plan: int
+    requested_by: str
+    approved_by: str
     reason: str
+    until: datetime
+    bound: str
+    measured: str
+
+    def stands(self, now: datetime) -> bool:
+        return now < self.until and self.bound == self.measured
 
 
 @dataclass(frozen=True)

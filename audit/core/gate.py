@@ -163,6 +163,7 @@ class GateDecision:
     detail: str
     verdict: str | None = None
     failed: tuple[Mapping[str, Any], ...] = ()
+    waivers: tuple[Mapping[str, Any], ...] = ()  # what the verdict leans on besides checks that hold
     basis_digest: str | None = None
     checked_at: datetime | None = None
     open_until: datetime | None = None
@@ -208,6 +209,7 @@ def _window(window: WindowGate, now: datetime) -> GateDecision:
         detail=detail,
         verdict=window.verdict,
         failed=tuple(check for check in body.get("checks", ()) if "severity" in check),
+        waivers=tuple(body.get("waivers", ())),
         basis_digest=body.get("basis", {}).get("digest"),
         checked_at=window.checked_at,
         open_until=window.open_until if code is Code.OPEN else None,

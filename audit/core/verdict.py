@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -85,7 +85,7 @@ class Verdict:
 def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
     """Judge `facts` at `now` (the database's clock). No side effects, no look at anything else."""
     answers = [(name, judge(facts, now)) for name, judge in c.ALL]
-    checks = tuple(waive(check, facts) for _, check in answers if check is not None)
+    checks = tuple(waive(check, facts, now) for _, check in answers if check is not None)
     basis = facts.basis.value if facts.basis else None
     oldest = facts.oldest()
     return Verdict(
@@ -121,9 +121,10 @@ def _state(checks: tuple[c.Check, ...], facts: f.WindowFacts) -> State:
     return State.PASS
 
 
-def waive(check: c.Check, facts: f.WindowFacts) -> c.Check:
-    """An approved waiver lets a BROKEN check stand. It reaches neither UNMEASURED nor what cannot be cleared."""
-    waiver = next((w for w in facts.waivers if w.check == check.name), None)
+def waive(check: c.Check, facts: f.WindowFacts, now: datetime) -> c.Check:
+    """An approved waiver lets a BROKEN check stand. It reaches neither UNMEASURED nor what cannot be cleared, nor
+    anything once it is over, or once the facts are others than those it was approved for."""
+    waiver = next((w for w in facts.waivers if w.check == check.name and w.stands(now)), None)
     broken = check.state is c.State.BROKEN and check.severity is c.Severity.BLOCKED and check.follows_from is None
     if waiver is None or not broken or not waivable(check.name, facts.rules):
         return check
@@ -133,7 +134,7 @@ def waive(check: c.Check, facts: f.WindowFacts) -> c.Check:
 def waivable(name: c.CheckName, rules: f.CloseRules) -> bool:
     if name is c.CheckName.NOT_EMPTY:
         return rules.empty_waivable
-    return name not in c.UNWAIVABLE
+    return name in c.WAIVABLE
 
 
 def durability(basis: f.Basis | None) -> str:
@@ -159,7 +160,7 @@ def body(v: Verdict, number: int | None, sentence: str) -> dict[str, Any]:
         "judged_at": stamp(v.judged_at),
         "checks": [check_body(check) for check in v.checks],
         "not_listed": [{"check": n.name, "why": n.why} for n in v.not_listed],
-        "waivers": [_waiver(w) for w in v.waivers],
+        "waivers": [waiver_body(w) for w in v.waivers],
         "durability": v.durability,
         "sealed": False,
         "context": [{"name": p.name, "verdict": p.reference, "digest": p.digest} for p in v.context],
@@ -216,7 +217,7 @@ def check_body(check: c.Check) -> dict[str, Any]:
         "measured_at": stamp(check.measured_at) if check.measured_at else None,
         "source": check.source,
         "follows_from": str(check.follows_from) if check.follows_from else None,
-        "waiver": _waiver(check.waiver) if check.waiver else None,
+        "waiver": waiver_body(check.waiver) if check.waiver else None,
     }
     return out | {key: value for key, value in optional.items() if value is not None}
 
@@ -247,8 +248,30 @@ def _window(window: f.WindowName) -> dict[str, Any]:
     return out
 
 
-def _waiver(waiver: f.Waiver) -> dict[str, str]:
-    return {"check": waiver.check, "plan": waiver.plan, "by": waiver.by, "reason": waiver.reason}
+def waiver_body(waiver: f.Waiver) -> dict[str, Any]:
+    return {
+        "check": waiver.check,
+        "plan": waiver.plan,
+        "requested_by": waiver.requested_by,
+        "approved_by": waiver.approved_by,
+        "reason": waiver.reason,
+        "until": stamp(waiver.until.astimezone(UTC)),
+        "facts": waiver.bound,
+    }
+
+
+def read_waiver(said: Mapping[str, Any]) -> f.Waiver:
+    """A waiver of a stored body."""
+    facts, until = str(said["facts"]), datetime.fromisoformat(said["until"])
+    names = (said["check"], said["plan"], said["requested_by"], said["approved_by"], said["reason"])
+    return f.Waiver(*names, until, facts, facts)
+
+
+def passes_anew(before: Mapping[str, Any], now: Verdict) -> bool:
+    """Whether a PASS is stored after the one in the body `before`: only where that one leaned on a waiver, and this one
+    leans on another, or on none. A waiver ends; without this nobody could ever open such a window again."""
+    leans = [waiver_body(waiver) for waiver in now.waivers]
+    return bool(before.get("waived")) and now.state is State.PASS and before["waivers"] != leans
 
 
 def digest(body: Mapping[str, Any]) -> bytes:

@@ -106,6 +106,15 @@ def _verdicts(scope: Scope) -> Iterator[Said]:
             yield Finding("I9", row.subject, f"judged against basis {row.said}, its generation is {row.basis}")
 
 
+def _plans(scope: Scope) -> Iterator[Said]:
+    """What a plan binds has the digest that was approved, and its items are those that it binds."""
+    for row in paged(sql.again_plans, scope.values):
+        if v.digest(row.binds) != bytes(row.digest):
+            yield Finding("I11", row.subject, "what it binds does not have the digest stored with it")
+        if row.binds.get("items") != row.items:
+            yield Finding("I11", row.subject, "its items are not those that it binds")
+
+
 def _with_attributes(scope: Scope) -> Iterator[Said]:
     """CloudEvents in binary mode: their digests are of the attributes, too, which are inside packed headers."""
     for row in paged(sql.i12_with_attributes, scope.values):
@@ -128,4 +137,5 @@ CHECKS = (
     Check("roots", "I9", _roots),
     Check("bases", "I9", _bases),
     Check("verdicts", "I9", _verdicts),
+    Check("plans", "I11", _plans),
 )

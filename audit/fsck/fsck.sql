@@ -331,6 +331,57 @@ SELECT 'truth.' || t.relname AS subject, 'readers of it do not stand before the 
             ELSE t.relkind IN ('m', 'f') END
  LIMIT %(most)s
 
+-- name: i11_approvals
+-- What became more than SUBMITTED did so by an approval of exactly that, by another person.
+SELECT 'plan ' || p.id AS subject,
+       CASE WHEN p.approved_by IS NULL THEN 'it is ' || p.state || ', and nobody approved it'
+            WHEN p.approved_person = p.requested_person THEN 'who asked for it approved it: ' || p.approved_by
+            ELSE 'what was approved has another digest' END AS found
+  FROM plan p JOIN stream s ON s.id = p.stream_id
+ WHERE (p.state NOT IN ('SUBMITTED', 'DECLINED', 'EXPIRED') OR p.approved_by IS NOT NULL)
+   AND (p.approved_by IS NULL OR p.approved_person = p.requested_person OR p.approved_digest IS DISTINCT FROM p.digest)
+   AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
+-- name: i11_history
+-- A plan's steps follow one another as the table of transitions allows, from SUBMITTED to the state that it is in; what is
+-- DONE has an outcome for every item, and what is over besides has no item without one.
+SELECT 'plan ' || p.id AS subject,
+       CASE WHEN h.odd > 0 OR h.last IS DISTINCT FROM p.state THEN 'its history does not lead to ' || p.state
+            ELSE i.left_ || ' items of a plan that is ' || p.state || ' have no outcome' END AS found
+  FROM plan p JOIN stream s ON s.id = p.stream_id
+ CROSS JOIN LATERAL (
+       SELECT count(*) FILTER (WHERE e.from_state IS DISTINCT FROM e.before OR e.before IS NULL AND e.to_state <> 'SUBMITTED'
+                                  OR e.before IS NOT NULL AND a.to_state IS NULL) AS odd,
+              (array_agg(e.to_state ORDER BY e.id DESC))[1] AS last
+         FROM (SELECT id, from_state, to_state, lag(to_state) OVER (ORDER BY id) AS before
+                 FROM plan_event WHERE plan_id = p.id) e
+         LEFT JOIN plan_transition_allowed a ON a.from_state = e.from_state AND a.to_state = e.to_state) h
+ CROSS JOIN LATERAL (SELECT count(*) AS left_ FROM plan_item WHERE plan_id = p.id AND outcome IS NULL) i
+ WHERE (h.odd > 0 OR h.last IS DISTINCT FROM p.state
+        OR p.state IN ('DONE', 'DECLINED', 'VOID', 'EXPIRED', 'CANCELLED') AND i.left_ > 0)
+   AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
+-- name: i11_waivers
+-- Every waiver is what its plan binds, and that plan ran.
+SELECT 'waiver ' || w.id AS subject, 'plan ' || w.plan || ' does not waive this' AS found
+  FROM waiver w JOIN run_window x ON x.id = w.win JOIN run r ON r.id = x.run_id JOIN stream s ON s.id = r.stream_id
+  LEFT JOIN plan p ON p.id = w.plan AND p.kind = 'waive' AND p.win = w.win AND p.started_at IS NOT NULL
+   AND p.binds -> 'asked' ->> 'check' = w.check_name AND p.binds -> 'facts' = w.facts
+   AND (p.binds -> 'asked' ->> 'until')::timestamptz = w.until
+   AND (p.requested_by, p.approved_by, p.reason) = (w.requested_by, w.approved_by, w.reason)
+ WHERE p.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
+-- name: again_plans
+-- Plans with what they bind and the digest that was approved.
+SELECT p.id, 'plan ' || p.id AS subject, p.binds, p.digest,
+       ARRAY(SELECT i.subject FROM plan_item i WHERE i.plan_id = p.id ORDER BY i.ordinal) AS items
+  FROM plan p JOIN stream s ON s.id = p.stream_id
+ WHERE p.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ ORDER BY p.id LIMIT %(page)s
+
 -- name: i12_first_payloads
 -- The first payload of a mismatch is where the item says, and is what its digest says.
 SELECT 'item ' || q.id AS subject, 'its first payload is not at ' || q.first_source_id || '@' || q.first_offset AS found

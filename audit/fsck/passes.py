@@ -18,7 +18,7 @@ from audit.core import snapshot as s
 from audit.core import verdict as v
 from audit.core.finding import BlindSpot, Finding, Said
 from audit.fsck.looking import Check, Scope, paged, rows
-from audit.measure import committed_beside, rules
+from audit.measure import committed_beside, read_waiver, rules
 from ingest.core.contract import Contract
 from ingest.db import statements
 from ingest.kafka import Start
@@ -50,7 +50,11 @@ def _judged_again(row: Any, answers: _Kafka) -> Iterator[Said]:
 
 
 def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
+    lapsed = {waiver.check: waiver.plan for waiver in facts.waivers if not waiver.stands(now.judged_at)}
+    yield from _waived(row, facts, lapsed)
     for check in now.checks:
+        if check.name in lapsed and check.state is c.State.BROKEN:
+            continue  # the verdict stays what it is, and its gate is over
         if check.state is c.State.BROKEN and check.name not in DRIFT:
             yield Finding("I8", row.verdict, f"{check.name} does not hold: {check.cause}")
         elif check.state in (c.State.BROKEN, c.State.UNMEASURED):
@@ -65,6 +69,15 @@ def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
     pins = facts.context.value if facts.context else ()
     if row.body.get("context", []) != [_pinned(pin) for pin in pins]:
         yield Finding("I8", row.verdict, "it names another context than its window is pinned to")
+
+
+def _waived(row: Any, facts: f.WindowFacts, lapsed: Mapping[str, int]) -> Iterator[Said]:
+    """A verdict leans on waivers that a plan gave, and its gate is open while each of them stands."""
+    if row.body.get("waivers", []) != [v.waiver_body(waiver) for waiver in facts.waivers]:
+        yield Finding("I8", row.verdict, "it names a waiver that no plan gave")
+    for check, plan in lapsed.items():
+        if row.is_open:
+            yield Finding("I10", row.verdict, f"its gate is open, and what plan {plan} waived of {check} is over")
 
 
 def _other_sources(facts: f.WindowFacts) -> set[str]:
@@ -143,6 +156,7 @@ class _Facts:
             joins=self._joins(applied, at) if ours.joins else None,
             end=self._end(),
             context=f.MeasuredValue(tuple(_pin(x) for x in self._rows(sql.pins)), at, "ledger"),
+            waivers=self._waivers(),
         )
 
     def _rows(self, statement: str) -> list[Any]:
@@ -177,6 +191,12 @@ class _Facts:
             events=p.events, placed_once=p.placed, placed_more=0, queued=p.queued,
             unknown=(unsettled.attempts, unsettled.events), foreign=p.foreign_records, contradictions=p.contradictions,
         )  # fmt: skip
+
+    def _waivers(self) -> tuple[f.Waiver, ...]:
+        """Those that the verdict names, in its order."""
+        given = {row.plan: read_waiver(row) for row in self._rows(sql.waivers)}
+        named = [said.get("plan") for said in self._row.body.get("waivers", [])]
+        return tuple(given[plan] for plan in named if plan in given)
 
     def _items(self) -> f.Quarantine:
         q = self._rows(sql.items)[0]

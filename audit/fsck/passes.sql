@@ -4,7 +4,9 @@
 -- name: standing
 -- Windows whose newest verdict is PASS.
 SELECT w.id, w.number, w.state, w.revision, w.reruns, w.cut_at, w.contract_id, r.id AS run_id, r.name AS run_name, s.id AS stream_id,
-       s.name AS stream, c.version, c.digest, v.body, s.name || '/' || r.name || '#' || v.number AS verdict
+       s.name AS stream, c.version, c.digest, v.body, s.name || '/' || r.name || '#' || v.number AS verdict,
+       EXISTS (SELECT FROM gate_open g WHERE g.win = w.id AND g.shut_why IS NULL
+                  AND lease_holds(g.checked_at, g.open_until)) AS is_open
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
   JOIN LATERAL (SELECT * FROM verdict x WHERE x.win = w.id ORDER BY x.number DESC LIMIT 1) v ON v.state = 'PASS'
  WHERE w.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
@@ -13,6 +15,12 @@ SELECT w.id, w.number, w.state, w.revision, w.reruns, w.cut_at, w.contract_id, r
 -- name: revision
 -- Asked before and after the facts are read: where it moved meanwhile, they are not of one moment.
 SELECT w.revision, clock_timestamp() AS now FROM run_window w WHERE w.id = %(win)s
+
+-- name: waivers
+-- What was waived of the window, with the digests of the facts that this was of and of those that are there now.
+SELECT x.check_name, x.plan, x.requested_by, x.approved_by, x.reason, x.until, waiver_digest(x.facts) AS bound,
+       waiver_digest(waiver_facts(x.win, x.check_name)) AS measured
+  FROM waiver x WHERE x.win = %(win)s ORDER BY x.id
 
 -- name: database
 -- Which PostgreSQL this is, and on which timeline.

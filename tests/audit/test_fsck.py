@@ -125,4 +125,4 @@ def test_a_recreated_topic_is_drift_and_not_a_finding(flow: Flow) -> None:
 
 
 def test_what_is_not_in_force_is_said() -> None:
-    assert set(NOT_IN_FORCE) == {"I9", "I11"}
+    assert set(NOT_IN_FORCE) == {"I9"}

@@ -68,7 +68,7 @@ def _found(text: str, file: str) -> list[str]:
 
 def test_every_transaction_that_writes_is_done_again_when_it_lost_a_race() -> None:
     found = []
-    for package in ("ingest", "audit", "console", "stack"):
+    for package in ("ingest", "audit", "plans", "console", "stack"):
         for file in sorted((PROJECT / package).rglob("*.py")):
             if file.name != "db.py":
                 found += _found(file.read_text(encoding="utf-8"), str(file.relative_to(PROJECT)))

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, models
 
-LEDGER = [model for app in ("ingest", "audit") for model in apps.get_app_config(app).get_models()]
+LEDGER = [model for app in ("ingest", "audit", "plans") for model in apps.get_app_config(app).get_models()]
 
 
 def test_no_migration_is_missing(live: object) -> None:

@@ -16,7 +16,7 @@ from stack.place import PROJECT
 from trials.demo.ledger import Ledger
 
 MODULES = sorted((PROJECT / "trials" / "demo").glob("*.py"))
-OURS = ("trials", "stack", "console", "audit", "ingest")
+OURS = ("trials", "stack", "console", "plans", "audit", "ingest")
 ALLOWED = (
     "trials.demo", "stack", "stack.place", "console.permissions", "console.cli.main", "ingest.core",
     "ingest.kafka", "ingest.db.statements",

@@ -12,6 +12,7 @@ from audit.core import check, gate
 from audit.models import VerdictState
 from ingest import models
 from ingest.core import consumption, reason, reconciliation
+from plans.core import plan
 from tests.docs import library
 
 STATES: dict[str, Iterable[str]] = {
@@ -28,6 +29,8 @@ STATES: dict[str, Iterable[str]] = {
     "check": [each.value for each in check.State],
     "what a check that does not hold makes of the verdict": [each.value for each in check.Severity],
     "verdict": VerdictState.values,
+    "plan": [each.value for each in plan.State],
+    "outcome of a plan's item": [each.value for each in plan.Outcome],
     "answer of the gate": [each.value for each in gate.Code],
     "why a record was set aside": [each.name for each in reason.Reason if each],
     "what else is worth knowing of a record": [str(each.name) for each in reason.Flag if each],

@@ -45,8 +45,10 @@ def test_each_check_is_told_under_its_invariant(code: str) -> None:
 
 def test_what_refuses_is_there() -> None:
     """Each name behind "Refused by" is a constraint, a trigger, or a rule that a trigger raises by."""
-    files = [library.ROOT / "ingest/models.py", library.ROOT / "audit/models.py"]
-    files += chain(*((library.ROOT / package / "migrations").rglob("*.sql") for package in ("ingest", "audit")))
+    files = [library.ROOT / package / "models.py" for package in ("ingest", "audit", "plans")]
+    files += chain(
+        *((library.ROOT / package / "migrations").rglob("*.sql") for package in ("ingest", "audit", "plans"))
+    )
     defined = "\n".join(library.read(file) for file in files)
     refused = re.findall(r"^Refused by:.*?(?=^$|\Z)", library.read(library.ROOT / PAGE), re.MULTILINE | re.DOTALL)
     names = set(re.findall(r"`([a-z_]+)`", "\n".join(refused)))

@@ -12,7 +12,7 @@ import pytest
 
 from stack.place import PROJECT
 
-OURS = ("stack", "ingest", "audit", "console", "trials")
+OURS = ("stack", "ingest", "audit", "plans", "console", "trials")
 #: They say what was done, or where or how something is. Who reads a class that ends so has to ask: a what?
 NO_NOUNS = frozenset(
     [

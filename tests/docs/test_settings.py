@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "settings.md"
 CODE = [
     ROOT / "manage.py",
-    *(file for name in ("stack", "console", "audit", "ingest", "trials") for file in (ROOT / name).rglob("*.py")),
+    *(
+        file
+        for name in ("stack", "console", "plans", "audit", "ingest", "trials")
+        for file in (ROOT / name).rglob("*.py")
+    ),
 ]
 _NAME = r"PASSGATE_[A-Z_]+|DATABASE_URL|KAFKA_BOOTSTRAP_SERVERS|CELERY_BROKER_URL"
 _HELD = re.compile(r"<!-- settings: (\w+) -->\n.*?<!-- end -->", re.DOTALL)

@@ -13,7 +13,7 @@ from tests.demo.test_honest import ALLOWED, WRITES, imported
 from trials.drill.looking import Looks
 
 MODULES = sorted((PROJECT / "trials" / "drill").glob("*.py"))
-OURS = ("trials", "stack", "console", "audit", "ingest")
+OURS = ("trials", "stack", "console", "plans", "audit", "ingest")
 MAY = (*ALLOWED, "trials.drill")
 
 

@@ -45,6 +45,11 @@ VERBS = (
     "audit.gaps",
     "audit.gate",
     "audit.enforce",
+    "plans.submit",
+    "plans.answer",
+    "plans.run",
+    "plans.steer",
+    "plans.expire",
 )
 #: Calls of Kafka's client, by the method's name: in ingest/kafka only the transaction itself is looked at.
 CHANGES = {
@@ -56,6 +61,7 @@ THROUGH_OBJECTS = {
     "send": "ingest.kafka.producer.TransactionalProducer.send",
     "init": "ingest.kafka.producer.TransactionalProducer.init",
     "fill": "ingest.lanes.record_buffer.RecordBuffer.fill",
+    "do": "plans.kinds.waive.WaivePlan.do",  # of whichever kind: each writes
 }
 READINGS = {"read", "_read"}
 _WRITES = re.compile(
@@ -95,7 +101,7 @@ class Module:
 @cache
 def modules() -> dict[str, Module]:
     """The verbs and all that they are made of; not the pure core, which has no steps."""
-    files = [file for app in ("ingest", "audit") for file in sorted((ROOT / app).rglob("*.py"))]
+    files = [file for app in ("ingest", "audit", "plans") for file in sorted((ROOT / app).rglob("*.py"))]
     found = {m.name: m for m in map(_module, files) if not OTHERS & set(m.name.split("."))}
     for module in found.values():
         module.imported = {name: _behind_face(found, target) for name, target in module.imported.items()}

@@ -14,6 +14,7 @@ from audit.fsck import fsck
 from ingest.lanes import lease as leases
 from tests.failpoints import steps
 from tests.failpoints.ground import Ground, door_values
+from tests.failpoints.plan_stories import WAYS, plan_dies
 from tests.failpoints.pool import GetGround, Story
 
 
@@ -408,6 +409,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (deciding_dies, points("decide", but=("decide.after_spanning",))),
     (spanning_dies, ["decide.after_spanning"]),
     (half_an_attempt, ["bus.while_producing"]),
+    (plan_dies, points(*WAYS)),
 ]
 
 

@@ -332,11 +332,39 @@ def sample(job: Job) -> None:
     verb(Admin(Cluster.from_settings()), job["stream"])
 
 
+def plan(job: Job) -> None:
+    """One act on a plan of the kind that only counts."""
+    from console.people import Accounts, actor_named
+    from plans import answer, kinds, run, steer
+    from plans.core.plan import Kind
+    from plans.expire import expire_due
+    from plans.submit import submit
+    from tests.plans.crowd import CountingPlan, plan_row
+
+    kinds.KINDS = {**kinds.KINDS, Kind.ERASE: CountingPlan()}
+    people, number = Accounts(), job["plan"]
+    run.due = lambda: [number]  # other stories' plans are theirs
+    asker, approver = actor_named(job["asker"]), actor_named(job["approver"])
+    verbs: dict[str, Callable[[], object]] = {
+        "submit": lambda: submit(Kind.ERASE, {"stream": job["stream"], "items": job["items"]}, asker, "why", people),
+        "approve": lambda: answer.approve(number, bytes(plan_row(number).digest), approver, people),
+        "decline": lambda: answer.decline(number, approver, people, "no"),
+        "run": lambda: run.run_due(people),
+        "run_once": lambda: run.run_plan(number, people, lambda: False),
+        "pause": lambda: steer.pause(number, asker, people, "wait"),
+        "resume": lambda: steer.resume(number, asker, people),
+        "cancel": lambda: steer.cancel(number, asker, people, "enough"),
+        "expire": expire_due,
+    }
+    verbs[job["verb"]]()
+
+
 JOBS: dict[str, Callable[[Job], None]] = {
     "work": work, "open": open_, "cut": cut, "go_on": go_on, "go_on_due": go_on_due,
     "close": close, "close_due": close_due, "look_after": look_after,
     "enforce": enforce, "decide": decide, "span": span, "door": door, "request": request, "request_run": request_run,
     "dispatch": dispatch, "permit": permit, "sample": sample,
+    "plan": plan,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -59,10 +59,10 @@ def parse_contract(
 
 
 def not_in_force(contract: Contract) -> list[str]:
-    """The parts the file wrote that are read and kept, but do nothing yet: `[plans]`, `[[notify]]`, ..."""
+    """The parts the file wrote that are read and kept, but do nothing yet: `payload.keep`, `[[notify]]`, ..."""
     written = {
         "gate.readers": bool(contract.gate.readers),
-        "[plans]": "plans" in contract.given,
+        "plans.approvals": contract.plans.approvals > 1,
         "payload.keep": "payload.keep" in contract.given,
         "[[notify]]": bool(contract.notify),
     }

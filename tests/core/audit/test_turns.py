@@ -176,7 +176,9 @@ def test_a_gate_is_looked_at_after_its_recheck_or_at_once_where_a_publish_is_con
     monkeypatch: pytest.MonkeyPatch, age: int, contradictions: int, due: bool
 ) -> None:
     monkeypatch.setattr(enforce, "_recheck", {1: timedelta(seconds=30), 2: timedelta(seconds=10)}.__getitem__)
-    row = SimpleNamespace(age=timedelta(seconds=age), contradictions=contradictions, contract_id=1, contracts=[2])
+    row = SimpleNamespace(
+        age=timedelta(seconds=age), contradictions=contradictions, lapsed=None, contract_id=1, contracts=[2]
+    )
     assert enforce._is_due(row) is due
 
 
@@ -221,7 +223,7 @@ def test_a_round_is_full_of_streams_or_of_gates(
 
 def test_a_pass_stands_on_a_basis_that_this_version_reads() -> None:
     captured = enforce.look.Capture(w.seen(w.BROKER, "kafka"))
-    gate = SimpleNamespace(win=7, contradictions=0)
+    gate = SimpleNamespace(win=7, contradictions=0, lapsed=None)
     said = enforce._seen(gate, captured, None, [], [])
     assert (said.outcome, said.why) == ("unmeasured", "the basis has a shape this version does not know")
     assert enforce._seen(gate, replace(captured, broker=None, why="away"), w.BASIS, [], []).why == "away"

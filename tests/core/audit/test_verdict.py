@@ -168,8 +168,11 @@ EMPTY = w.changed("application", EMPTY, events=0, applied=0)
 EMPTY = replace(w.changed("joins", EMPTY, matched=0), totals=w.seen({}))
 
 
-def waived(check: str, facts: f.WindowFacts) -> f.WindowFacts:
-    return replace(facts, waivers=(f.Waiver(check, "plan 7", "Ana", "nothing flew"),))
+WAIVER = f.Waiver("NOT_EMPTY", 7, "Ana", "Bo", "nothing flew", w.NOW + timedelta(days=1), "ab12", "ab12")
+
+
+def waived(check: str, facts: f.WindowFacts, **more: Any) -> f.WindowFacts:
+    return replace(facts, waivers=(replace(WAIVER, check=check, **more),))
 
 
 def test_an_empty_window_passes_only_with_an_approved_waiver() -> None:
@@ -177,7 +180,8 @@ def test_an_empty_window_passes_only_with_an_approved_waiver() -> None:
     assert judged(EMPTY).state is v.State.BLOCKED
     verdict = judged(waived("NOT_EMPTY", EMPTY))
     assert (verdict.state, verdict.title) == (v.State.PASS, "PASS (waived)")
-    assert "NOT_EMPTY is waived by Ana (nothing flew)" in diagnose(verdict).sentence
+    who = "(asked for by Ana, approved by Bo: nothing flew)"
+    assert f"NOT_EMPTY is waived until 2026-02-02 02:20 by plan 7 {who}" in diagnose(verdict).sentence
 
 
 def test_a_contract_may_forbid_empty_windows_for_good() -> None:
@@ -200,6 +204,41 @@ def test_a_contract_may_forbid_empty_windows_for_good() -> None:
 def test_what_a_waiver_does_not_reach(check: str, facts: f.WindowFacts) -> None:
     """What no waiver may touch, what cannot be cleared, and what nobody measured."""
     assert judged(waived(check, facts)).state is not v.State.PASS
+
+
+def test_nothing_but_four_checks_is_ever_waived() -> None:
+    """Every check that can be broken without being for good, each with a waiver of its own."""
+    assert {"NOT_EMPTY", "QUARANTINE", "EXPECTED", "DEGRADED"} == c.WAIVABLE
+
+
+def test_a_waiver_that_is_over_waives_nothing() -> None:
+    assert judged(waived("NOT_EMPTY", EMPTY, until=w.NOW + timedelta(microseconds=1))).state is v.State.PASS
+    assert judged(waived("NOT_EMPTY", EMPTY, until=w.NOW)).state is v.State.BLOCKED
+
+
+def test_a_waiver_is_of_the_facts_it_was_approved_for() -> None:
+    assert judged(waived("NOT_EMPTY", EMPTY, measured="cd34")).state is v.State.BLOCKED
+
+
+def test_of_several_waivers_the_first_that_stands_counts() -> None:
+    over, other, stands = (replace(WAIVER, plan=n) for n in (1, 2, 3))
+    over, other = replace(over, until=w.NOW), replace(other, bound="")
+    verdict = judged(replace(EMPTY, waivers=(over, other, stands)))
+    assert [waiver.plan for waiver in verdict.waivers] == [3]
+
+
+def test_a_pass_follows_a_pass_only_where_that_one_leaned_on_a_waiver() -> None:
+    leaning, other = judged(waived("NOT_EMPTY", EMPTY)), judged(waived("NOT_EMPTY", EMPTY, plan=8))
+    plain, before = judged(w.GOOD), v.body(leaning, 1, "")
+    assert v.passes_anew(before, plain) and v.passes_anew(before, other)
+    assert not v.passes_anew(before, leaning)
+    assert not v.passes_anew(before, judged(EMPTY))
+    assert not v.passes_anew(v.body(plain, 1, ""), other)
+
+
+def test_a_stored_waiver_is_read_as_it_was() -> None:
+    (told,) = v.body(judged(waived("NOT_EMPTY", EMPTY)), 1, "")["waivers"]
+    assert v.read_waiver(told) == WAIVER
 
 
 def test_a_waiver_reaches_the_check_it_names_and_no_other() -> None:

@@ -65,7 +65,7 @@ def test_the_full_example_shows_the_defaults() -> None:
 
 def test_what_is_not_in_force_is_said() -> None:
     assert not_in_force(parse(SMALLEST)) == []
-    written = ["gate.readers", "[plans]", "payload.keep", "[[notify]]"]
+    written = ["gate.readers", "payload.keep", "[[notify]]"]
     assert not_in_force(parse(FLIGHTS)) == written
 
 

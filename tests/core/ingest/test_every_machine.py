@@ -23,7 +23,7 @@ from ingest.core.strictjson import Fault, diagnose, read
 from tests.core.ingest import fates
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("stack", "console", "ingest", "audit", "trials", "tests")
+PACKAGES = ("stack", "console", "ingest", "audit", "plans", "trials", "tests")
 #: Where .ci/pythons keeps an environment for each Python it finds.
 PREPARED = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "passgate-ci"
 

@@ -129,13 +129,13 @@ def test_pass_over_checks_that_do_not_hold(app: psycopg.Cursor[Any], blocked: Fl
 
 def test_pass_waived_by_nobody(app: psycopg.Cursor[Any], blocked: Flow) -> None:
     forger = Forger(app, blocked).says("PASS", waived=True)
-    waiver = {"check": "QUARANTINE", "plan": "p1", "by": "me", "reason": "because"}
+    waiver = {"check": "QUARANTINE", "plan": "p1", "requested_by": "me", "approved_by": "you", "reason": "because"}
     for check in forger.body["checks"]:
         if check["check"] == "QUARANTINE":
             check |= {"state": "WAIVED", "waiver": waiver}
             del check["severity"]
     forger.body["waivers"] = [waiver]
-    assert forger.refused() == "verdict_checks_agree"
+    assert forger.refused() == "verdict_waived_by_plan"
 
 
 def test_pass_without_the_check_that_does_not_hold(app: psycopg.Cursor[Any], blocked: Flow) -> None:

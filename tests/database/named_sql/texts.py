@@ -18,7 +18,7 @@ from ingest.db import statements
 from tests.database.named_sql.things import Name
 
 ROOT = Path(__file__).parents[3]
-APPS = ("ingest", "audit", "console", "trials")
+APPS = ("ingest", "audit", "plans", "console", "trials")
 _PARAMETER = re.compile(r"%\((\w+)\)[sbt]")
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 _NAMED = re.compile(r"^-- *name:? *(\w+)", re.MULTILINE)

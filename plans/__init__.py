@@ -1,0 +1,1 @@
+"""What needs a second person: plans are previewed, submitted, approved by somebody else, and run. docs/plans.md."""

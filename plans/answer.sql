@@ -1,0 +1,5 @@
+-- name: approve
+-- The second signature, over a digest. The database holds it against the plan's, and one person against the other.
+UPDATE plan SET state = 'APPROVED', acted_by = %(who)s, acted_why = %(why)s, approved_by = %(who)s,
+       approved_person = %(person)s, approved_digest = %(digest)s
+ WHERE id = %(plan)s AND state = 'SUBMITTED'

@@ -1,0 +1,20 @@
+"""The kinds of plans that can be asked for, one module each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from plans.core.plan import Kind
+from plans.errors import KindNotThere
+from plans.kinds.base import PlanKind
+from plans.kinds.waive import WaivePlan
+
+KINDS: Mapping[Kind, PlanKind] = {each.kind: each for each in (WaivePlan(),)}
+
+
+def kind_named(name: str) -> PlanKind:
+    """Raises KindNotThere."""
+    found = KINDS.get(Kind(name)) if name in list(Kind) else None
+    if found is None:
+        raise KindNotThere(expected=f"one of {', '.join(KINDS)}", found=name[:100])
+    return found
