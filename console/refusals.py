@@ -7,10 +7,13 @@ counted, and the next row says how many they were. None is lost: a count that no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from ingest.auditlog import record_refusal
+from ingest.core.errors import PermissionRefused
 from ingest.db import retry_transaction, write
 
 APART = timedelta(seconds=1)
@@ -36,6 +39,16 @@ UPDATE refusal AS r SET told = r.seen, held = r.seen - r.told, written_at = cloc
                 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING actor, act, held
 """
+
+
+@contextmanager
+def written_down(actor: str, act: str, subject: str) -> Iterator[None]:
+    """What a verb refuses to this person goes into the audit log, as what a face refuses does."""
+    try:
+        yield
+    except PermissionRefused as error:
+        refused(actor, act, subject, str(error), {"code": error.code})
+        raise
 
 
 def refused(actor: str, act: str, subject: str, reason: str, detail: dict[str, Any]) -> None:

@@ -135,13 +135,17 @@ class MayAct(BasePermission):
         act = view.act_of(request.method)
         if act is None:
             raise drf.MethodNotAllowed(request.method or "")
+        self.require(request, act, any_token=view.any_token)
+        return True
+
+    def require(self, request: Request, act: Act, any_token: bool = False) -> None:
+        """Raises where whoever asks, or their token, may not do `act`; for what a body's content alone tells, too."""
         answer = may(request.user, act)
         if not answer:
             self._record(request, act, answer.reason, answer.code)
             raise refusal(answer)
-        if not view.any_token:
+        if not any_token:
             self._in_scope(request, act)
-        return True
 
     def _in_scope(self, request: Request, act: Act) -> None:
         scope: Scope | None = getattr(request.auth, "passgate_scope", None)

@@ -10,10 +10,16 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers as s
 
+from audit.core.check import WAIVABLE
 from console.permissions import Act
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, ItemState, Resolution, RunState, WindowState
 from ingest.quarantine import MOST_ITEMS
+from plans.core.plan import Kind as PlanKinds
+from plans.core.plan import Outcome
+from plans.core.plan import State as PlanState
+from plans.kinds import KINDS
+from plans.submit import MOST_WORDS
 
 MOST_CLASSES = 1_000
 LARGEST = 2**63 - 1
@@ -118,6 +124,44 @@ class Resolve(Body):
 
 class ResolveMany(Resolve):
     items = s.ListField(child=Whole(min_value=1, max_value=LARGEST), allow_empty=False, max_length=MOST_ITEMS)
+
+
+class AskForPlan(Body):
+    """What a plan should do. Which members go with a kind, its documentation says; all others are left out."""
+
+    kind = s.ChoiceField([str(kind) for kind in KINDS])
+    stream = Text(max_length=400)
+    run = Text(max_length=400)
+    window = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Absent: the run's newest.")
+    check = s.ChoiceField(sorted(str(name) for name in WAIVABLE), required=False, help_text="waive: which check.")
+    until = s.DateTimeField(required=False, help_text="waive: until when, with a time zone.")
+    first = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Held after so many items.")
+    rate = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Items a second.")
+    stop_when = Text(required=False, max_length=100, help_text="Held once this is so, as in `quarantined > 0`.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        missing = [name for name in ("check", "until") if attrs["kind"] == "waive" and name not in attrs]
+        if missing:
+            raise s.ValidationError({name: ["a plan that waives needs it"] for name in missing})
+        return attrs
+
+
+class SubmitPlan(AskForPlan):
+    reason = Text(max_length=MOST_WORDS, help_text="Why, for whoever has to say yes.")
+    digest = s.RegexField(r"^[0-9a-f]{64}\Z", required=False, help_text="Of the preview: refused if it is another now.")
+
+
+class ApprovePlan(Body):
+    digest = s.RegexField(r"^[0-9a-f]{64}\Z", help_text="Of the plan that was looked at.")
+    reason = Text(required=False, max_length=MOST_WORDS, allow_blank=True)
+
+
+class BecauseOf(Body):
+    reason = Text(max_length=MOST_WORDS, help_text="Why, for whoever audits this.")
+
+
+class ResumePlan(Body):
+    reason = Text(required=False, max_length=MOST_WORDS, allow_blank=True)
 
 
 # ---- answers --------------------------------------------------------------------------------------------------------
@@ -282,11 +326,24 @@ class FailedCheck(s.Serializer[Any]):
     observed = s.CharField()
 
 
+class WaiverAnswer(s.Serializer[Any]):
+    """A check that does not hold, and that an approved plan lets stand until a time."""
+
+    check = s.CharField()
+    plan = s.IntegerField()
+    requested_by = s.CharField()
+    approved_by = s.CharField()
+    reason = s.CharField()
+    until = s.DateTimeField()
+    facts = s.CharField(help_text="The digest of the facts that were approved: of others the waiver is none.")
+
+
 class GateBasis(s.Serializer[Any]):
     """What the answer rests on."""
 
     verdict = s.CharField(allow_null=True)
     failed_checks = FailedCheck(many=True)
+    waivers = WaiverAnswer(many=True)
     basis_digest = s.CharField(allow_null=True)
     checked_at = s.DateTimeField(allow_null=True)
 
@@ -319,6 +376,7 @@ class GateProblem(Problem):
 
     verdict = s.CharField(required=False, allow_null=True)
     failed_checks = FailedCheck(many=True, required=False)
+    waivers = WaiverAnswer(many=True, required=False)
     basis_digest = s.CharField(required=False, allow_null=True)
     checked_at = s.DateTimeField(required=False, allow_null=True)
 
@@ -446,6 +504,75 @@ class AttemptAnswer(s.Serializer[Any]):
     over_at = s.DateTimeField(allow_null=True, help_text="Since when its topic is gone: nobody can settle it any more.")
     reconcile_requested = Asked(allow_null=True)
     scan = ScanAnswer(allow_null=True)
+
+
+class PlanPreviewAnswer(s.Serializer[Any]):
+    """What would be submitted, and what it would do on what is there now."""
+
+    kind = s.CharField()
+    digest = s.CharField(help_text="Over `binds` in canonical form (RFC 8785).")
+    binds = s.DictField()
+    items = s.IntegerField()
+    outcomes = s.DictField(child=s.IntegerField(), help_text="How many items would end how.")
+    verdict = s.CharField(allow_null=True, help_text="What the window's next verdict would be, where that can be told.")
+    says = s.ListField(child=s.CharField())
+
+
+class PlanAnswer(s.Serializer[Any]):
+    plan = s.IntegerField()
+    kind = s.ChoiceField([str(kind) for kind in PlanKinds])
+    state = s.ChoiceField([str(state) for state in PlanState])
+    does = s.CharField()
+    stream = s.CharField()
+    run = s.CharField(allow_null=True)
+    window = s.IntegerField(allow_null=True)
+    digest = s.CharField()
+    reason = s.CharField()
+    requested_by = s.CharField()
+    requested_at = s.DateTimeField()
+    expires_at = s.DateTimeField()
+    approved_by = s.CharField(allow_null=True)
+    approved_at = s.DateTimeField(allow_null=True)
+    decided_reason = s.CharField(allow_null=True)
+    held_why = s.CharField(allow_null=True)
+    void_why = s.CharField(allow_null=True)
+    started_at = s.DateTimeField(allow_null=True)
+    ended_at = s.DateTimeField(allow_null=True)
+    items = s.IntegerField()
+    outcomes = s.DictField(child=s.IntegerField())
+
+
+class PlanEventAnswer(s.Serializer[Any]):
+    to = s.CharField()
+    who = s.CharField()
+    why = s.CharField()
+    at = s.DateTimeField()
+
+    def get_fields(self) -> dict[str, s.Field[Any, Any, Any, Any]]:
+        return {"from": s.CharField(allow_null=True), **super().get_fields()}  # no name for an attribute
+
+
+class PlanItemAnswer(s.Serializer[Any]):
+    ordinal = s.IntegerField()
+    subject = s.CharField()
+    outcome = s.ChoiceField([str(outcome) for outcome in Outcome], allow_null=True)
+    reason = s.CharField(allow_null=True)
+    at = s.DateTimeField(allow_null=True)
+
+
+class PlanActAnswer(s.Serializer[Any]):
+    act = s.CharField()
+    permission = s.CharField()
+    refusal = s.CharField(allow_null=True, help_text="Why you cannot; null: you can.")
+
+
+class PlanDetails(PlanAnswer):
+    """`binds` is what `digest` is over, and what an approval is of."""
+
+    binds = s.DictField()
+    events = PlanEventAnswer(many=True)
+    first_items = PlanItemAnswer(many=True)
+    acts = PlanActAnswer(many=True)
 
 
 class Admission(s.Serializer[Any]):

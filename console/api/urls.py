@@ -9,6 +9,7 @@ from console.api.endpoint import UnknownPath
 from console.api.events import Events
 from console.api.gate import RunGate, SpanGate, WindowGate
 from console.api.me import Me
+from console.api.plans import Approve, Cancel, Decline, OnePlan, Pause, Plans, PreviewPlan, Resume
 from console.api.quarantine import Items, OneItem, ResolveMany, ResolveOne
 from console.api.receipts import OneReceipt, Receipts, RunReceipts
 from console.api.runs import Checks, Close, Cut, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts
@@ -48,6 +49,14 @@ urlpatterns = [
     path("attempts/", Attempts.as_view(), name="attempts"),
     path("attempts/<number:attempt>", OneAttempt.as_view(), name="attempt"),
     path("attempts/<number:attempt>/reconcile", Reconcile.as_view(), name="reconcile"),
+    path("plans/", Plans.as_view(), name="plans"),
+    path("plans/preview", PreviewPlan.as_view(), name="preview-plan"),
+    path("plans/<number:plan>", OnePlan.as_view(), name="plan"),
+    path("plans/<number:plan>/approve", Approve.as_view(), name="approve"),
+    path("plans/<number:plan>/decline", Decline.as_view(), name="decline"),
+    path("plans/<number:plan>/pause", Pause.as_view(), name="pause"),
+    path("plans/<number:plan>/resume", Resume.as_view(), name="resume"),
+    path("plans/<number:plan>/cancel", Cancel.as_view(), name="cancel"),
     path("receipts/", Receipts.as_view(), name="receipts"),
     path("receipts/<number:source>/<number:offset>", OneReceipt.as_view(), name="receipt"),
     path("me", Me.as_view(), name="me"),

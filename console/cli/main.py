@@ -42,6 +42,7 @@ COMMANDS = {
     "run": Entry("console.cli.run", "run", "Open, cut and close runs."),
     "gate": Entry("console.cli.gate", "gate", "Ask a run's gate, and run a command only on PASS."),
     "quarantine": Entry("console.cli.quarantine", "quarantine", "List, show and resolve quarantined records."),
+    "plan": Entry("console.cli.plan", "plan", "Ask for, approve and run what needs a second person."),
     "lanes": Entry("console.cli.lanes", "lanes", "Every lane: how far it is, why it stands, and what ends that."),
     "reconcile": Entry("console.cli.reconcile", "reconcile", "Settle publishes of unknown outcome."),
     "fsck": Entry("console.cli.fsck", "fsck", "Check every invariant of the ledger."),

@@ -13,6 +13,7 @@ def basis_of(decision: GateDecision) -> Document:
         "failed_checks": [
             {name: check.get(name) for name in ("check", "state", "required", "observed")} for check in decision.failed
         ],
+        "waivers": [dict(waiver) for waiver in decision.waivers],
         "basis_digest": decision.basis_digest,
         "checked_at": stamp(decision.checked_at),
     }

@@ -1,0 +1,84 @@
+"""Plans as documents, the same from the API and from `--json`. Nobody's identity stands in one, only account names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from console.documents import Document, hexed, stamp
+from console.reads.plans import PlanAct, acts_on, events_of, items_of, outcomes_of, sentence
+from plans.core.plan import Outcome
+from plans.models import Plan, PlanEvent, PlanItem
+from plans.preview import PlanPreview
+
+
+def plan_documents(found: Sequence[Plan]) -> list[Document]:
+    """Plans as lists show them."""
+    counts = outcomes_of(found)
+    return [_plan_document(plan, counts[plan.pk]) for plan in found]
+
+
+def _plan_document(plan: Plan, counts: Mapping[str, int]) -> Document:
+    return {
+        "plan": plan.pk,
+        "kind": plan.kind,
+        "state": plan.state,
+        "does": sentence(plan),
+        "stream": plan.stream.name,
+        "run": plan.run.name if plan.run else None,
+        "window": plan.win.number if plan.win else None,
+        "digest": hexed(plan.digest),
+        "reason": plan.reason,
+        "requested_by": plan.requested_by,
+        "requested_at": stamp(plan.requested_at),
+        "expires_at": stamp(plan.expires_at),
+        "approved_by": plan.approved_by,
+        "approved_at": stamp(plan.approved_at),
+        "decided_reason": plan.decided_reason,
+        "held_why": plan.held_why,
+        "void_why": plan.void_why,
+        "started_at": stamp(plan.started_at),
+        "ended_at": stamp(plan.ended_at),
+        "items": sum(counts.values()),
+        "outcomes": {str(outcome): counts[outcome] for outcome in Outcome if counts.get(outcome)},
+    }
+
+
+def whole_document(plan: Plan, user: Any) -> Document:
+    """One plan with what it binds, its history, its first items, and what can be done about it."""
+    return plan_documents([plan])[0] | {
+        "binds": plan.binds,
+        "events": [_event_document(event) for event in events_of(plan)],
+        "first_items": [item_document(item) for item in items_of(plan, limit=100)],
+        "acts": [_act_document(act) for act in acts_on(plan, user)],
+    }
+
+
+def _act_document(act: PlanAct) -> Document:
+    return {"act": act.name, "permission": act.permission, "refusal": act.refusal or None}
+
+
+def _event_document(event: PlanEvent) -> Document:
+    return {
+        "from": event.from_state, "to": event.to_state, "who": event.who, "why": event.why, "at": stamp(event.at),
+    }  # fmt: skip
+
+
+def item_document(item: PlanItem) -> Document:
+    return {
+        "ordinal": item.ordinal, "subject": item.subject, "outcome": item.outcome, "reason": item.reason,
+        "at": stamp(item.at),
+    }  # fmt: skip
+
+
+def preview_document(found: PlanPreview) -> Document:
+    """What would be submitted, under which digest, and what it would do."""
+    return {
+        "kind": str(found.bound.kind),
+        "digest": found.digest.hex(),
+        "binds": dict(found.binds),
+        "items": len(found.bound.items),
+        "outcomes": {str(outcome): n for outcome, n in found.prediction.outcomes.items()},
+        "verdict": found.prediction.verdict,
+        "says": list(found.prediction.lines),
+    }

@@ -1,0 +1,154 @@
+"""Plans over HTTP: asked for by one, approved by another, run, and seen by whoever it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.flow.world import Flow, thing
+
+if TYPE_CHECKING:
+    from tests.api.caller import Caller
+
+Call = Callable[..., "Caller"]
+
+
+@pytest.fixture
+def blocked(flow: Flow) -> Flow:
+    """An item is open."""
+    flow.open()
+    flow.produce([thing(1), b"not json"])
+    flow.work()
+    flow.cut()
+    flow.work()
+    flow.judge()
+    return flow
+
+
+def asked(flow: Flow, **more: Any) -> dict[str, Any]:
+    from audit.capture import now
+
+    until = (now() + timedelta(hours=1)).isoformat()
+    return {"kind": "waive", "stream": flow.name, "run": "r1", "check": "QUARANTINE", "until": until} | more
+
+
+def test_from_preview_to_an_open_gate(call: Call, blocked: Flow) -> None:
+    ana, bo = call("operator"), call("approver")
+    body = asked(blocked)
+    preview = ana.post("plans/preview", body)
+    assert preview.status_code == 200
+    seen = preview.json()
+    assert (seen["verdict"], seen["outcomes"]) == ("PASS (waived)", {"DONE": 1})
+    made = ana.post("plans/", body | {"reason": "a broken client", "digest": seen["digest"]}, key="k1")
+    assert made.status_code == 201 and made.json()["digest"] == seen["digest"]
+    plan = made.json()["plan"]
+    assert made.headers["Location"] == f"/api/v1/plans/{plan}"
+    again = ana.post("plans/", body | {"reason": "a broken client", "digest": seen["digest"]}, key="k1")
+    assert (again.json()["plan"], again.headers["Idempotency-Replayed"]) == (plan, "true")
+    yes = bo.post(f"plans/{plan}/approve", {"digest": seen["digest"]})
+    assert (yes.status_code, yes.json()["state"], yes.json()["approved_by"]) == (200, "APPROVED", bo.name)
+    run(plan)
+    done = ana.get(f"plans/{plan}").json()
+    assert (done["state"], done["outcomes"]) == ("DONE", {"DONE": 1})
+    assert [event["to"] for event in done["events"]] == ["SUBMITTED", "APPROVED", "RUNNING", "DONE"]
+    blocked.judge()
+    gate = ana.get(f"gate/{blocked.name}/r1")
+    (waiver,) = gate.json()["waivers"]
+    assert (gate.status_code, waiver["plan"], waiver["approved_by"]) == (200, plan, bo.name)
+
+
+def run(plan: int) -> None:
+    from console.people import Accounts
+    from plans.run import run_plan
+
+    run_plan(plan, Accounts(), lambda: True)
+
+
+def test_who_it_waits_for(call: Call, blocked: Flow) -> None:
+    ana, bo, both = call("operator"), call("approver"), call("operator", "approver")
+    plan = both.post("plans/", asked(blocked) | {"reason": "why"}).json()["plan"]
+
+    def waits(who: Caller) -> bool:
+        return plan in [each["plan"] for each in who.pages(f"plans/?waits_for=me&stream={blocked.name}")]
+
+    assert [waits(who) for who in (ana, bo, both)] == [False, True, False]
+    (act,) = [act for act in both.get(f"plans/{plan}").json()["acts"] if act["act"] == "approve"]
+    assert act["refusal"] == "You asked for it: somebody else approves it."
+    assert [each["plan"] for each in ana.pages(f"plans/?stream={blocked.name}&state=SUBMITTED")] == [plan]
+    assert ana.pages(f"plans/?stream={blocked.name}&state=DONE") == []
+    bo.post(f"plans/{plan}/decline", {"reason": "no"})
+    assert not waits(bo)
+
+
+def test_nobody_approves_what_they_asked_for(call: Call, blocked: Flow) -> None:
+    """Not with the same token, another token, or as somebody who may do both; and the refusal is written down."""
+    from console.tokens import issue
+    from ingest.models import AuditLog
+    from tests.api.caller import Caller
+
+    both = call("operator", "approver")
+    made = both.post("plans/", asked(blocked) | {"reason": "why"}).json()
+    other = Caller(both.user, issue(both.user, "another", timedelta(hours=1), ["approve"], "test").secret)
+    for who in (both, other):
+        answer = who.post(f"plans/{made['plan']}/approve", {"digest": made["digest"]})
+        assert (answer.status_code, answer.json()["code"]) == (403, "same_person")
+    rows = AuditLog.objects.filter(actor=both.name, refused=True).values_list("act", "subject")
+    assert ("api.plan.approve", f"plan:{made['plan']}") in list(rows)
+
+
+def test_what_a_kind_needs_the_person_and_the_token_must_have(call: Call, blocked: Flow) -> None:
+    engineer = call("data engineer")  # may ask for plans, and not for this kind
+    answer = engineer.post("plans/preview", asked(blocked))
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    narrow = call("operator", acts=["plan", "look"])
+    answer = narrow.post("plans/", asked(blocked) | {"reason": "why"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "out_of_scope")
+    assert call("operator", acts=["plan", "waive"]).post("plans/preview", asked(blocked)).status_code == 200
+
+
+def test_another_digest_is_refused(call: Call, blocked: Flow) -> None:
+    ana, bo = call("operator"), call("approver")
+    refused = ana.post("plans/", asked(blocked) | {"reason": "why", "digest": "ab" * 32})
+    assert (refused.status_code, refused.json()["code"]) == (409, "plan_changed")
+    made = ana.post("plans/", asked(blocked) | {"reason": "why"}).json()
+    refused = bo.post(f"plans/{made['plan']}/approve", {"digest": "ab" * 32})
+    assert (refused.status_code, refused.json()["code"]) == (409, "plan_digest")
+
+
+def test_steering(call: Call, blocked: Flow) -> None:
+    ana = call("operator")
+    plan = ana.post("plans/", asked(blocked) | {"reason": "why"}).json()["plan"]
+    for act, body in (("pause", {"reason": "x"}), ("resume", {}), ("cancel", {"reason": "x"})):
+        answer = ana.post(f"plans/{plan}/{act}", body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "plan_state"), act
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"kind": "replay"}, "/kind"),
+        ({"check": "PUBLISHED"}, "/check"),
+        ({"check": None}, "/check"),
+        ({"until": "tomorrow"}, "/until"),
+        ({"window": 0}, "/window"),
+        ({"rate": 0}, "/rate"),
+        ({"more": 1}, "/more"),
+    ],
+)
+def test_a_body_that_asks_for_nothing(call: Call, blocked: Flow, change: dict[str, Any], pointer: str) -> None:
+    body = {name: value for name, value in (asked(blocked) | change).items() if value is not None}
+    answer = call("operator").post("plans/preview", body)
+    assert answer.status_code == 400
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+
+
+def test_what_is_not_there(call: Call, live: object) -> None:
+    ana = call("operator", "approver")
+    assert ana.get("plans/9223372036854775807").status_code == 404
+    assert ana.post("plans/9223372036854775807/decline", {"reason": "x"}).status_code == 404
+    assert ana.get("plans/?stream=nope").status_code == 404
+    for query in ("state=WAITING", "waits_for=bo", "kind=waive"):
+        assert ana.get(f"plans/?{query}").status_code == 400
