@@ -53,8 +53,8 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
         broken += [*other_topic(then, now_), *_other_posture(then, now_)]
         unknown += _no_posture(then, now_)
         for part in parts:
-            broken += [*_lost(part, now_), *_broken_log(part, now_), *_lower_epoch(part, then, now_)]
-            unknown += _unread_log(part, then, now_)
+            broken += [*_lost(part, now_), *broken_log(part, now_), *lower_epoch(part, then, now_)]
+            unknown += unread_log(part, then, now_)
     observed = "the same" if not broken and not unknown else w.count(len(broken) + len(unknown), "difference")
     said = "; ".join([observed, *_harmless(_topics(facts, was, is_))])
     return judged(name, f"{required}, generation {was.generation}", said, facts.broker, broken, unknown)
@@ -143,7 +143,7 @@ def _lost(part: Part, topic: f.Topic) -> Iterable[Cause]:
             yield Cause(f"{said}: its log starts at {w.number(start)}", WAIT_LANES)
 
 
-def _broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
+def broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
     log, label, end = topic.partitions.get(part.partition), part.label, part.end
     if log is None:
         if topic.topic_id is not None:
@@ -155,7 +155,7 @@ def _broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
         yield Cause(f"{label} was truncated: {log.diverged}", RERUN)
 
 
-def _lower_epoch(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
+def lower_epoch(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     """Leader epochs only rise: a lower one is another log under the same name and id, or one that was put back."""
     then, now_ = _epoch(was, part.partition), _epoch(is_, part.partition)
     if then is not None and now_ is not None and now_ < then:
@@ -167,7 +167,7 @@ def _epoch(topic: f.Topic, partition: int) -> int | None:
     return log.leader_epoch if log else None
 
 
-def _unread_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
+def unread_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     log = is_.partitions.get(part.partition)
     if log is None:
         return
@@ -200,10 +200,16 @@ def _began_late(parts: Sequence[Part]) -> Iterable[str]:
 
 def _anchors_lost(parts: Sequence[Part], topic: f.Topic) -> Iterable[str]:
     """Read and receipted records may expire; they cannot be read again."""
-    logs = [(part, topic.partitions.get(part.partition)) for part in parts if part.end != part.start]
-    lost = [part.label for part, log in logs if log and part.start < min(log.log_start or 0, part.position)]
+    lost = [part.label for part in parts if _is_lost(part, topic.partitions.get(part.partition))]
     if lost:
         yield f"REPLAY_ANCHOR_LOST: {w.sources(lost)} {'starts' if len(lost) == 1 else 'start'} later now"
+
+
+def _is_lost(part: Part, log: f.PartitionLog | None) -> bool:
+    """Whether the log keeps less than all that was read of the window."""
+    read_to = part.position if part.end is None else min(part.position, part.end)
+    first = f.first_kept(log, part.start, read_to) if log is not None else None
+    return first is not None and first > part.start
 
 
 def _promises_more(was: f.Topic, is_: f.Topic) -> Iterable[str]:

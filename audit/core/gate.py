@@ -73,7 +73,8 @@ def lost_anchors(broker: f.Broker, ranges: Sequence[Range]) -> list[str]:
     found = []
     for r in ranges:
         log = topics[r.topic].partitions.get(r.partition) if r.topic in topics else None
-        if log is not None and log.log_start is not None and r.start < r.end and log.log_start > r.start:
+        first = f.first_kept(log, r.start, r.end) if log is not None else None
+        if first is not None and first > r.start:
             found.append(r.label)
     return found
 
