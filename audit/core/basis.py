@@ -62,11 +62,15 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
 
 def _topics(facts: f.WindowFacts, was: f.Basis, is_: f.Broker) -> list[tuple[f.Topic, f.Topic, list[Part]]]:
     """Each topic of the basis, what stands under its name now, and the window's parts of it."""
-    pairs = [(was.broker.bus, is_.bus, was.bus)]
-    if was.broker.inbox is not None:
-        pairs.append((was.broker.inbox, is_.inbox or f.Topic(was.broker.inbox.name, None), was.inbox))
+    members = {was.broker.bus.name: was.bus} | ({was.broker.inbox.name: was.inbox} if was.broker.inbox else {})
+    pairs = [(then, now_, members[then.name]) for then, now_ in _pairs(was.broker, is_)]
     found = _parts(facts, {s.label: s.partition for _, _, members in pairs for s in members if s.partition is not None})
     return [(then, now_, [found[s.label] for s in members if s.label in found]) for then, now_, members in pairs]
+
+
+def _pairs(was: f.Broker, is_: f.Broker) -> list[tuple[f.Topic, f.Topic]]:
+    inbox = [(was.inbox, is_.inbox or f.Topic(was.inbox.name, None))] if was.inbox is not None else []
+    return [(was.bus, is_.bus), *inbox]
 
 
 def _parts(facts: f.WindowFacts, partitions: Mapping[str, int]) -> dict[str, Part]:
@@ -76,6 +80,25 @@ def _parts(facts: f.WindowFacts, partitions: Mapping[str, int]) -> dict[str, Par
     ours = [Part(s.label, -1, s.start, s.cut, s.position, s.lost, s.first) for s in inbox]
     ours += [Part(b.label, -1, b.start, b.end, b.position, b.lost) for b in bus]
     return {part.label: replace(part, partition=partitions[part.label]) for part in ours if part.label in partitions}
+
+
+def drift(was: f.Basis, is_: f.Broker, database: f.DatabaseIdentity) -> list[str]:
+    """What differs between a basis and what is there now, as a whole; what became of single logs is their anchors' to
+    say. Of another cluster nothing else is said."""
+    texts = [c.text for c in (*other_cluster(was.broker, is_), *_other_database(was.database, database))]
+    if was.broker.cluster_id != is_.cluster_id:
+        return texts
+    for then, now_ in _pairs(was.broker, is_):
+        causes = (*other_topic(then, now_), *_other_posture(then, now_), *_no_posture(then, now_))
+        texts += [*(cause.text for cause in causes), *_promises_more(then, now_), *_added(then, now_)]
+    return texts
+
+
+def _added(was: f.Topic, is_: f.Topic) -> Iterable[str]:
+    """Partitions that the basis does not have, of the same incarnation."""
+    more = [f"{is_.name}/{number}" for number in sorted(is_.partitions) if number not in was.partitions]
+    if more and was.topic_id == is_.topic_id:
+        yield f"{w.sources(more)} {w.were(len(more))} added since"
 
 
 def other_cluster(was: f.Broker, is_: f.Broker) -> Iterable[Cause]:
