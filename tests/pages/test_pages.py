@@ -24,6 +24,7 @@ from console.cli.main import passgate
 from console.permissions import Role
 from console.reads import measuring
 from console.reads import quarantine as held
+from ingest.core.ids import WindowId
 from ingest.core.reason import Reason
 from ingest.models import AuditLog, ItemState, QuarantineItem, Receipt, ReconcileRequest
 from stack import Stack
@@ -392,9 +393,9 @@ def test_a_first_look_at_a_large_window_does_not_hold_the_page(
 
     window = QuarantineItem.objects.get(id=stage.items[0]).win_id
     # the tests before this one may have left a measurement of this window: then no new one would begin
-    if begun_before := measuring._under_way.get(window):
+    if begun_before := measuring._asker.under_way(WindowId(window)):
         begun_before.answer.exception(timeout=240)
-    measuring.forget(window)
+    measuring.forget(WindowId(window))
     monkeypatch.setattr(measuring.now, "checks_now", slowly)
     begun = time.monotonic()
     page = get(operator, stage.path)
@@ -402,11 +403,11 @@ def test_a_first_look_at_a_large_window_does_not_hold_the_page(
     assert "are being measured: every receipt is counted" in page.text
     assert 'hx-trigger="every 1s"' in page.text
     # one of the places to measure in may still be taken: it is under way all the same
-    under_way = measuring._under_way[window].answer
-    assert not under_way.done()
+    question = measuring._asker.under_way(WindowId(window))
+    assert question is not None and not question.answer.done()
     let_go.set()
     # however long measuring takes on this machine today: a page shows it once it is there
-    under_way.result(timeout=240)
+    question.answer.result(timeout=240)
     monkeypatch.setattr(measuring.now, "checks_now", lambda _: pytest.fail("what was measured is shown"))
     monkeypatch.setattr(measuring, "USABLE", 600.0)
     monkeypatch.setattr(measuring, "FRESH", 600.0)
