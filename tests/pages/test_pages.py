@@ -98,6 +98,7 @@ def paths_of(stage: Stage) -> list[str]:
     return [
         "/", "/runs/", f"/runs/?stream={stage.stream}&state=open", "/streams/", f"/streams/{stage.stream}/",
         run, f"{run}sources", f"{run}receipts", f"{run}receipts?q=decision:quarantined", f"{run}gate",
+        f"{run}basis", f"{run}basis?window=1",
         f"{run}windows/1/", f"{run}cut", f"{run}close", f"/receipts/{stage.source}/0",
         "/quarantine/", "/quarantine/?by=item",
         "/quarantine/?state=resolved", f"/quarantine/?run={stage.stream}/{stage.run}",
@@ -178,7 +179,14 @@ LIVE = ("/", "/runs/", "/quarantine/", "/unknown/", "/system/lanes", "/streams/"
 
 
 def test_htmx_gets_the_live_part_and_nothing_else(operator: Client, stage: Stage) -> None:
-    for path in (*LIVE, stage.path, f"{stage.path}sources", f"{stage.path}receipts", f"{stage.path}gate"):
+    for path in (
+        *LIVE,
+        stage.path,
+        f"{stage.path}sources",
+        f"{stage.path}receipts",
+        f"{stage.path}basis",
+        f"{stage.path}gate",
+    ):
         part = operator.get(path, headers={"HX-Request": "true", "HX-Target": "page"})
         text = part.content.decode().strip()
         assert text.startswith('<div id="page" data-live'), path
@@ -543,7 +551,7 @@ def test_a_page_of_a_run_s_items_is_the_first_of_them_in_order(
 MOST_QUERIES = {
     "/": 15, "/runs/": 15, "/streams/": 12, "/quarantine/": 12, "/quarantine/?by=item": 12, "/unknown/?state=all": 14,
     "/system/lanes": 15, "/find": 8, "/me/": 8, "/patterns/": 8,
-    "{run}": 20, "{run}sources": 18, "{run}receipts": 17, "{run}gate": 15, "{run}windows/1/": 18,
+    "{run}": 20, "{run}sources": 18, "{run}receipts": 17, "{run}gate": 15, "{run}basis": 20, "{run}windows/1/": 18,
     "/receipts/{source}/0": 20, "/quarantine/{item}": 20, "/attempts/{attempt}": 18,
 }  # fmt: skip
 
