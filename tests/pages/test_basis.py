@@ -13,6 +13,7 @@ from django.test import Client
 from audit import capture
 from audit.go_on import go_on
 from console.reads import anchors as reads
+from console.reads import runs
 from tests.audit.test_gate import broker_away
 from tests.cli.settled import passed
 from tests.fixtures import flow, make_flow, quick_slices
@@ -23,8 +24,9 @@ pytestmark = pytest.mark.usefixtures("live")
 
 
 @pytest.fixture(autouse=True)
-def asked_nothing_before(live: object) -> Iterator[None]:
-    """As a process that has just started."""
+def asked_nothing_before(live: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As a process that has just started, on a machine that may be busy with other things."""
+    monkeypatch.setattr(reads, "PATIENCE", 20.0)
     for kept in (reads._kept, capture._recent, capture._probed):
         kept.clear()
     yield
@@ -110,3 +112,14 @@ def test_the_window_that_is_looked_at_is_the_one_that_is_named(viewer: Client, f
     )
     assert re.search(r"cut by ana .* inbox/0 \[0, 2 ?\) 2 2 0 0 0", shown(viewer, flow, "?window=1"))
     assert viewer.get(f"/runs/{flow.name}/r1/basis?window=9").status_code == 404
+
+
+def test_a_window_is_found_however_many_follow_it(viewer: Client, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "MOST_WINDOWS", 1)
+    flow.open()
+    go_on(flow.name, "r1", "ana")
+    go_on(flow.name, "r1", "ben")
+    assert "cut by ana" in shown(viewer, flow, "?window=1")
+    assert "opened by ben" in shown(viewer, flow)
+    assert viewer.get(f"/runs/{flow.name}/r1/windows/2/").status_code == 200
+    assert viewer.get(f"/runs/{flow.name}/r1/basis?window=4").status_code == 404
