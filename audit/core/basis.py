@@ -53,8 +53,8 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
         broken += [*other_topic(then, now_), *_other_posture(then, now_)]
         unknown += _no_posture(then, now_)
         for part in parts:
-            broken += [*_lost(part, now_), *_broken_log(part, now_), *_lower_epoch(part, then, now_)]
-            unknown += _unread_log(part, then, now_)
+            broken += [*_lost(part, now_), *broken_log(part, now_), *lower_epoch(part, then, now_)]
+            unknown += unread_log(part, then, now_)
     observed = "the same" if not broken and not unknown else w.count(len(broken) + len(unknown), "difference")
     said = "; ".join([observed, *_harmless(_topics(facts, was, is_))])
     return judged(name, f"{required}, generation {was.generation}", said, facts.broker, broken, unknown)
@@ -62,11 +62,15 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
 
 def _topics(facts: f.WindowFacts, was: f.Basis, is_: f.Broker) -> list[tuple[f.Topic, f.Topic, list[Part]]]:
     """Each topic of the basis, what stands under its name now, and the window's parts of it."""
-    pairs = [(was.broker.bus, is_.bus, was.bus)]
-    if was.broker.inbox is not None:
-        pairs.append((was.broker.inbox, is_.inbox or f.Topic(was.broker.inbox.name, None), was.inbox))
+    members = {was.broker.bus.name: was.bus} | ({was.broker.inbox.name: was.inbox} if was.broker.inbox else {})
+    pairs = [(then, now_, members[then.name]) for then, now_ in _pairs(was.broker, is_)]
     found = _parts(facts, {s.label: s.partition for _, _, members in pairs for s in members if s.partition is not None})
     return [(then, now_, [found[s.label] for s in members if s.label in found]) for then, now_, members in pairs]
+
+
+def _pairs(was: f.Broker, is_: f.Broker) -> list[tuple[f.Topic, f.Topic]]:
+    inbox = [(was.inbox, is_.inbox or f.Topic(was.inbox.name, None))] if was.inbox is not None else []
+    return [(was.bus, is_.bus), *inbox]
 
 
 def _parts(facts: f.WindowFacts, partitions: Mapping[str, int]) -> dict[str, Part]:
@@ -76,6 +80,25 @@ def _parts(facts: f.WindowFacts, partitions: Mapping[str, int]) -> dict[str, Par
     ours = [Part(s.label, -1, s.start, s.cut, s.position, s.lost, s.first) for s in inbox]
     ours += [Part(b.label, -1, b.start, b.end, b.position, b.lost) for b in bus]
     return {part.label: replace(part, partition=partitions[part.label]) for part in ours if part.label in partitions}
+
+
+def drift(was: f.Basis, is_: f.Broker, database: f.DatabaseIdentity) -> list[str]:
+    """What differs between a basis and what is there now, as a whole; what became of single logs is their anchors' to
+    say. Of another cluster nothing else is said."""
+    texts = [c.text for c in (*other_cluster(was.broker, is_), *_other_database(was.database, database))]
+    if was.broker.cluster_id != is_.cluster_id:
+        return texts
+    for then, now_ in _pairs(was.broker, is_):
+        causes = (*other_topic(then, now_), *_other_posture(then, now_), *_no_posture(then, now_))
+        texts += [*(cause.text for cause in causes), *_promises_more(then, now_), *_added(then, now_)]
+    return texts
+
+
+def _added(was: f.Topic, is_: f.Topic) -> Iterable[str]:
+    """Partitions that the basis does not have, of the same incarnation."""
+    more = [f"{is_.name}/{number}" for number in sorted(is_.partitions) if number not in was.partitions]
+    if more and was.topic_id == is_.topic_id:
+        yield f"{w.sources(more)} {w.were(len(more))} added since"
 
 
 def other_cluster(was: f.Broker, is_: f.Broker) -> Iterable[Cause]:
@@ -143,7 +166,7 @@ def _lost(part: Part, topic: f.Topic) -> Iterable[Cause]:
             yield Cause(f"{said}: its log starts at {w.number(start)}", WAIT_LANES)
 
 
-def _broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
+def broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
     log, label, end = topic.partitions.get(part.partition), part.label, part.end
     if log is None:
         if topic.topic_id is not None:
@@ -155,7 +178,7 @@ def _broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
         yield Cause(f"{label} was truncated: {log.diverged}", RERUN)
 
 
-def _lower_epoch(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
+def lower_epoch(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     """Leader epochs only rise: a lower one is another log under the same name and id, or one that was put back."""
     then, now_ = _epoch(was, part.partition), _epoch(is_, part.partition)
     if then is not None and now_ is not None and now_ < then:
@@ -167,7 +190,7 @@ def _epoch(topic: f.Topic, partition: int) -> int | None:
     return log.leader_epoch if log else None
 
 
-def _unread_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
+def unread_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     log = is_.partitions.get(part.partition)
     if log is None:
         return
@@ -200,10 +223,16 @@ def _began_late(parts: Sequence[Part]) -> Iterable[str]:
 
 def _anchors_lost(parts: Sequence[Part], topic: f.Topic) -> Iterable[str]:
     """Read and receipted records may expire; they cannot be read again."""
-    logs = [(part, topic.partitions.get(part.partition)) for part in parts if part.end != part.start]
-    lost = [part.label for part, log in logs if log and part.start < min(log.log_start or 0, part.position)]
+    lost = [part.label for part in parts if _is_lost(part, topic.partitions.get(part.partition))]
     if lost:
         yield f"REPLAY_ANCHOR_LOST: {w.sources(lost)} {'starts' if len(lost) == 1 else 'start'} later now"
+
+
+def _is_lost(part: Part, log: f.PartitionLog | None) -> bool:
+    """Whether the log keeps less than all that was read of the window."""
+    read_to = part.position if part.end is None else min(part.position, part.end)
+    first = f.first_kept(log, part.start, read_to) if log is not None else None
+    return first is not None and first > part.start
 
 
 def _promises_more(was: f.Topic, is_: f.Topic) -> Iterable[str]:

@@ -98,6 +98,12 @@ def is_held(log: PartitionLog) -> bool:
     return log.lso is not None and log.high_watermark is not None and log.lso < log.high_watermark
 
 
+def first_kept(log: PartitionLog, start: int, end: int) -> int | None:
+    """From which offset on a log still keeps [start, end), by its start: `start` where it keeps all of it, `end` where
+    it keeps nothing; None where its start was not measured (K7)."""
+    return None if log.log_start is None else max(start, min(log.log_start, end))
+
+
 @dataclass(frozen=True)
 class RangeBehindCut:
     """Offsets [start, end) of an inbox source that were there when its cut was made, and lie behind it: an open

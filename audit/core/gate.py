@@ -70,12 +70,13 @@ def unanswered(broker: f.Broker, ranges: Sequence[Range]) -> list[str]:
 def lost_anchors(broker: f.Broker, ranges: Sequence[Range]) -> list[str]:
     """REPLAY_ANCHOR_LOST: sources whose records can no longer be read again. The gate stays open."""
     topics = {topic.name: topic for topic in (broker.bus, broker.inbox) if topic is not None}
-    found = []
+    lost = []
     for r in ranges:
         log = topics[r.topic].partitions.get(r.partition) if r.topic in topics else None
-        if log is not None and log.log_start is not None and r.start < r.end and log.log_start > r.start:
-            found.append(r.label)
-    return found
+        first = f.first_kept(log, r.start, r.end) if log is not None else None
+        if first is not None and first > r.start:
+            lost.append(r.label)
+    return lost
 
 
 def _pairs(was: f.Broker, is_: f.Broker) -> list[tuple[f.Topic, f.Topic]]:

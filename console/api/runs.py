@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audit.anchors import processed, replay
 from audit.close import checks_now, close_run
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose
@@ -19,6 +20,7 @@ from console.api.endpoint import DEPRECATED, Endpoint, actor_of, body_of
 from console.api.idempotency import once
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query, whole_number
+from console.documents.anchors import anchors_document
 from console.documents.runs import (
     cut_members,
     gone_on_members,
@@ -36,7 +38,7 @@ from console.reads.runs import runs_of
 from console.whole import LARGEST
 from ingest.core.errors import NotFound
 from ingest.core.ids import WindowId
-from ingest.models import RunState
+from ingest.models import RunState, Window
 
 
 class Runs(Endpoint):
@@ -190,23 +192,45 @@ class Close(Endpoint):
         return Response(verdict_document(verdict, stream, found.name))
 
 
+WINDOW = query("window", "The window's number; absent: the newest.", whole_number(0, LARGEST))
+
+
+def window_asked(request: Request, stream: str, run: str) -> Window:
+    """The run's window that `?window=` names, else its newest."""
+    found = run_named(stream, run)
+    number = number_of(request, "window", 0)
+    return window_numbered(found, number) if number else newest_window(found)
+
+
 class Checks(Endpoint):
     acts = {"GET": Act.LOOK}
     filters = frozenset({"window"})
 
     @extend_schema(
         operation_id="get_checks",
-        parameters=[query("window", "The window's number; absent: the newest.", whole_number(0, LARGEST))],
+        parameters=[WINDOW],
         responses=answers(shapes.ChecksAnswer, 404),
     )
     def get(self, request: Request, stream: str, run: str) -> Response:
         """Checks now, not a verdict: nothing is stored, and no gate looks at it."""
-        found = run_named(stream, run)
-        number = number_of(request, "window", 0)
-        window = window_numbered(found, number) if number else newest_window(found)
+        window = window_asked(request, stream, run)
         now = checks_now(WindowId(window.pk))
         sentence = diagnose(now, None, set(permitted(request.user))).sentence
         return Response({"window": window.number, "sentence": sentence, "body": v.body(now, None, sentence)})
+
+
+class Anchors(Endpoint):
+    acts = {"GET": Act.LOOK}
+    filters = frozenset({"window"})
+
+    @extend_schema(operation_id="get_anchors", parameters=[WINDOW], responses=answers(shapes.AnchorsAnswer, 404))
+    def get(self, request: Request, stream: str, run: str) -> Response:
+        """What a window processed, by the ledger alone, and what of it is safe to replay now.
+
+        A Kafka that does not answer is no error here: what it would have said is UNMEASURED, with the reason.
+        """
+        window = processed(WindowId(window_asked(request, stream, run).pk))
+        return Response(anchors_document(window, replay(window)))
 
 
 class Totals(Endpoint):

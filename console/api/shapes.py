@@ -10,10 +10,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers as s
 
+from audit.anchors import Reach
 from audit.core.check import WAIVABLE
 from console.permissions import Act
 from ingest.core.reason import Decision, Flag, Reason
-from ingest.models import AttemptState, ItemState, Resolution, RunState, WindowState
+from ingest.models import AttemptState, GapState, ItemState, Resolution, RunState, WindowState
 from ingest.quarantine import MOST_ITEMS
 from plans.core.plan import Kind as PlanKinds
 from plans.core.plan import Outcome
@@ -317,6 +318,137 @@ class ChecksAnswer(s.Serializer[Any]):
     window = s.IntegerField()
     sentence = s.CharField()
     body = s.DictField()
+
+
+class ActAnswer(s.Serializer[Any]):
+    by = s.CharField(allow_null=True, help_text="Null: nobody wrote it down.")
+    at = s.DateTimeField()
+
+
+class GenerationAnswer(s.Serializer[Any]):
+    """One generation of the basis; `differences` from the one before, in words."""
+
+    generation = s.IntegerField()
+    digest = s.CharField()
+    why = s.CharField()
+    recorded_at = s.DateTimeField()
+    differences = s.ListField(child=s.CharField())
+
+
+class GapAnswer(s.Serializer[Any]):
+    """Offsets [start, end) at which a reader was given nothing; `proof` is what a second reader wrote down."""
+
+    start = s.IntegerField()
+    end = s.IntegerField()
+    state = s.ChoiceField(GapState.values)
+    why = s.CharField()
+    isolation = s.CharField()
+    claimed_at = s.DateTimeField()
+    proven_at = s.DateTimeField(allow_null=True)
+    proof = s.DictField(allow_null=True)
+
+
+class GapsAnswer(s.Serializer[Any]):
+    """All gaps of a source in the window, in offsets; `first` lists the first twenty."""
+
+    number = s.IntegerField()
+    offsets = s.IntegerField()
+    proven = s.IntegerField()
+    claimed = s.IntegerField()
+    deleted = s.IntegerField(help_text="Gone before anybody read them: nobody can prove what was there.")
+    first = GapAnswer(many=True)
+
+
+class AccountAnswer(s.Serializer[Any]):
+    """One source in the window: [start, end), and what became of its records. Of a bus nothing is counted: null."""
+
+    source = s.IntegerField()  # type: ignore[assignment]
+    name = s.CharField(help_text="inbox/3")
+    role = s.ChoiceField(["inbox", "bus"])
+    kind = s.ChoiceField(["topic", "door", "plan"])
+    cluster_id = s.CharField()
+    topic_id = s.CharField()
+    topic = s.CharField()
+    partition = s.IntegerField()
+    start = s.IntegerField()
+    end = s.IntegerField(allow_null=True, help_text="The cut; of a bus, where the window's end of it is read.")
+    read_to = s.IntegerField()
+    records = s.IntegerField(allow_null=True)
+    admitted = s.IntegerField(allow_null=True)
+    duplicates = s.IntegerField(allow_null=True)
+    quarantined = s.IntegerField(allow_null=True)
+    batches = s.IntegerField(allow_null=True)
+    batches_root = s.CharField(
+        allow_null=True,
+        help_text="RFC 9162 tree head over the digests of the window's batches of this source, by offset.",
+    )
+    first_at = s.DateTimeField(allow_null=True)
+    last_at = s.DateTimeField(allow_null=True)
+    unread = s.IntegerField(allow_null=True)
+    unaccounted = s.IntegerField(allow_null=True, help_text="Offsets that were read and have neither record nor gap.")
+    gaps = GapsAnswer()
+
+
+class ProcessedAnswer(s.Serializer[Any]):
+    """What the window processed, by the ledger alone."""
+
+    at = s.DateTimeField()
+    opened = ActAnswer()
+    cut = ActAnswer(allow_null=True)
+    contract = ContractNumber()
+    basis = GenerationAnswer(many=True)
+    sources = AccountAnswer(many=True)
+
+
+class StandInsAnswer(s.Serializer[Any]):
+    """What the ledger holds of the offsets that are gone."""
+
+    receipts = s.IntegerField()
+    gaps = s.IntegerField(help_text="Offsets in proven gaps: no record was there.")
+    neither = s.IntegerField(help_text="No replay covers a window that has any.")
+
+
+class AnchorAnswer(s.Serializer[Any]):
+    """How much of a source's range can be read again. Of UNMEASURED, `gone` is the least there is; null: unknown."""
+
+    name = s.CharField()
+    role = s.ChoiceField(["inbox", "bus"])
+    start = s.IntegerField()
+    end = s.IntegerField()
+    reach = s.ChoiceField([reach.value for reach in Reach])
+    first = s.IntegerField(allow_null=True, help_text="The first offset that can be read again.")
+    gone = s.IntegerField(allow_null=True)
+    why = s.ListField(child=s.CharField())
+    measured_at = s.DateTimeField(allow_null=True)
+    measured_by = s.ChoiceField(["kafka", "sample", "ledger"], allow_null=True)
+    age = s.FloatField(allow_null=True, help_text="Seconds since it was measured.")
+    stand_ins = StandInsAnswer(allow_null=True)
+
+
+class ReplayAnswer(s.Serializer[Any]):
+    """What Kafka holds of it now. `asked_at` null, and `why`: it did not answer."""
+
+    at = s.DateTimeField()
+    asked_at = s.DateTimeField(allow_null=True)
+    age = s.FloatField(allow_null=True)
+    why = s.CharField(allow_null=True)
+    sentence = s.CharField()
+    differences = s.ListField(
+        child=s.CharField(), allow_null=True, help_text="Of basis and bus, in words. Null: not measured."
+    )
+    sources = AnchorAnswer(many=True)
+
+
+class AnchorsAnswer(s.Serializer[Any]):
+    """What a window processed, and what of it is safe to replay now."""
+
+    stream = s.CharField()
+    run = s.CharField()
+    window = s.IntegerField()
+    state = s.ChoiceField(WindowState.values)
+    reruns = s.IntegerField(allow_null=True)
+    processed = ProcessedAnswer()
+    replay = ReplayAnswer()
 
 
 class FailedCheck(s.Serializer[Any]):

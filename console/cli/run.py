@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -13,9 +13,12 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
+from audit.anchors import Replay, SourceAccount, SourceReplay, WindowAccount, processed, replay
 from audit.close import AnotherCloser, StoredVerdict, WindowFailed, checks_now, close_run
+from audit.core import anchors as a
 from audit.core import verdict as v
 from audit.core.diagnosis import diagnose, left_behind
+from audit.core.phrases import sentence_case
 from audit.cut import cut_run, declare_totals
 from audit.go_on import GoneOn
 from audit.go_on import go_on as go_on_with
@@ -37,6 +40,8 @@ from console.cli.base import (
     said,
     table,
 )
+from console.documents import stamp
+from console.documents.anchors import anchors_document
 from console.documents.runs import (
     cut_members,
     gone_on_members,
@@ -46,6 +51,7 @@ from console.documents.runs import (
     verdict_document,
     verdict_line,
 )
+from console.phrases import age_words
 from console.reads.named import newest_window, run_written, window_numbered
 from console.reads.runs import runs_of
 from console.reads.streams import newest_contracts
@@ -296,3 +302,66 @@ def _say_verdicts(verdicts: Sequence[Verdict], name: tuple[str, str]) -> None:
         line = verdict_line(verdict, *name)
         said(f"{line['verdict']} {line['state']}, {moment(line['decided_at'])} by {line['decided_by']}")
         said(line["sentence"], indent=2)
+
+
+@run.command(cls=Command)
+@NAME
+@WINDOW
+@as_json
+def anchors(name: tuple[str, str], window: int | None, as_json: bool) -> None:
+    """Show what a window processed, by the ledger alone, and what of it is safe to replay now."""
+    written = run_written("/".join(name))
+    shown = window_numbered(written, window) if window else newest_window(written)
+    found = processed(WindowId(shown.pk))
+    kept = replay(found)
+    if as_json:
+        emit(anchors_document(found, kept))
+        return
+    _say_processed(found)
+    click.echo()
+    _say_replay(kept)
+
+
+def _say_processed(found: WindowAccount) -> None:
+    digest = found.contract_digest[:12]
+    parts = (f"{found.stream}/{found.run_name} window {found.number}", f"{found.state}")
+    basis = f"basis generation {found.generations[-1].number}" if found.generations else "no basis"
+    said(" · ".join((*parts, f"contract v{found.contract_version} ({digest})", basis)))
+    opened = f"Opened {moment(stamp(found.opened.at))} by {found.opened.by or 'nobody that is written down'}."
+    cut = f" Cut {moment(stamp(found.cut.at))} by {found.cut.by or 'nobody that is written down'}." if found.cut else ""
+    said(f"{opened}{cut}")
+    click.echo()
+    click.echo("What was processed")
+    heads = ("source", "start", "end", "records", "admitted", "duplicate", "quarantined", "gaps", "root of its batches")
+    table(heads, map(_account_row, found.accounts), right=range(1, 8))
+
+
+def _account_row(account: SourceAccount) -> tuple[object, ...]:
+    counts: tuple[object, ...] = (account.records, account.admitted, account.duplicates, account.quarantined)
+    if account.role == "bus":
+        counts = (None,) * 4
+    end = "open" if account.cut is None else account.cut
+    root = account.root[:16] if account.root else None
+    return account.label, account.start, end, *counts, account.gaps.offsets, root
+
+
+def _say_replay(kept: Replay) -> None:
+    asked = f"Kafka was asked {_age(kept, kept.asked_at)}" if kept.asked_at else sentence_case(kept.why)
+    click.echo("What is safe to replay now")
+    said(f"{kept.sentence} {asked}.")
+    heads = ("source", "replay", "gone", "receipts", "gaps", "neither", "seen", "why")
+    table(heads, [_anchor_row(kept, each) for each in kept.sources], right=range(2, 6))
+    for difference in kept.differences or ():
+        said(f"Since the basis: {difference}.")
+
+
+def _anchor_row(kept: Replay, each: SourceReplay) -> tuple[object, ...]:
+    anchor, found = each.anchor, each.stand_ins
+    stand = (found.receipts, found.gaps, found.neither) if found else (None, None, None)
+    gone = "unknown" if anchor.gone is None else anchor.gone
+    seen = f"{anchor.measured_by} {_age(kept, anchor.measured_at)}" if anchor.measured_at else anchor.measured_by
+    return anchor.source.label, a.said(anchor), gone, *stand, seen.strip(), "; ".join(anchor.why)
+
+
+def _age(kept: Replay, at: datetime) -> str:
+    return age_words((kept.at - at).total_seconds())

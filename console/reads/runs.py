@@ -110,6 +110,8 @@ def scope(stream: str, segment: str, window: int | None = None) -> Scope | None:
     if run is None:
         return None
     windows = tuple(Window.objects.filter(run=run).select_related("contract").order_by("-number")[:MOST_WINDOWS])[::-1]
+    if window and all(each.number != window for each in windows):  # one that so many have followed
+        windows = (*Window.objects.filter(run=run, number=window).select_related("contract"), *windows)
     chosen = next((each for each in windows if each.number == window), None) if window else (windows or (None,))[-1]
     if window and chosen is None:
         return None

@@ -45,6 +45,7 @@ ROUTES = {
     "GET streams/{stream}/runs/": "look",
     "GET streams/{stream}/runs/{run}": "look",
     "PUT streams/{stream}/runs/{run}": "open",
+    "GET streams/{stream}/runs/{run}/anchors": "look",
     "GET streams/{stream}/runs/{run}/checks": "look",
     "POST streams/{stream}/runs/{run}/close": "close",
     "GET streams/{stream}/runs/{run}/receipts/": "look",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 from django.db.models import Choices
 
-from audit.core import check, gate
+from audit.core import anchors, check, gate
 from audit.models import VerdictState
 from ingest import models
 from ingest.core import consumption, reason, reconciliation
@@ -28,6 +28,7 @@ STATES: dict[str, Iterable[str]] = {
     "join of an event with its context": models.ContextState.labels,
     "check": [each.value for each in check.State],
     "what a check that does not hold makes of the verdict": [each.value for each in check.Severity],
+    "how much of a source's range can be read again": [each.value for each in anchors.Reach],
     "verdict": VerdictState.values,
     "plan": [each.value for each in plan.State],
     "outcome of a plan's item": [each.value for each in plan.Outcome],

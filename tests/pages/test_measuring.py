@@ -12,6 +12,7 @@ import pytest
 
 from audit.core.verdict import Verdict
 from console.reads import measuring
+from console.reads.beside import Asker
 from console.reads.measuring import ShownChecks
 
 WIN = 1
@@ -31,7 +32,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
 
     fake = SimpleNamespace(checks_now=checks, kept_checks=lambda _: kept[0])
     monkeypatch.setattr(measuring, "now", fake)
-    monkeypatch.setattr(measuring, "_under_way", {})
+    monkeypatch.setattr(measuring, "_asker", Asker("measuring", 2))
 
     def ask(
         age: float | None = None, took: float = 0.01, unchanged: bool = True, ready: bool = False
@@ -43,7 +44,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
         return measuring.measured(WIN)
 
     yield ask
-    asked = measuring._under_way.get(WIN)
+    asked = measuring._asker.under_way(WIN)
     let_go.set()
     if asked is not None:
         asked.answer.result(timeout=60)
@@ -51,7 +52,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
 
 def test_what_is_fresh_and_unchanged_is_shown_without_measuring(measured: Ask) -> None:
     assert measured(age=1.0) == ShownChecks(OLD)
-    assert measuring._under_way == {}
+    assert measuring._asker.under_way(WIN) is None
 
 
 def test_what_has_changed_since_is_measured_however_young_it_is(measured: Ask) -> None:
@@ -64,7 +65,7 @@ def test_what_is_shown_waits_for_nothing_that_takes_long(measured: Ask, monkeypa
     assert measured(age=9.0, took=30.0, unchanged=False) == ShownChecks(OLD)
     assert measured() == ShownChecks(OLD)
     assert time.monotonic() - begun < 2
-    assert WIN in measuring._under_way
+    assert measuring._asker.under_way(WIN) is not None
 
 
 def test_beyond_ten_seconds_it_is_said_to_be_measured_anew(measured: Ask) -> None:

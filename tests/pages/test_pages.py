@@ -24,6 +24,7 @@ from console.cli.main import passgate
 from console.permissions import Role
 from console.reads import measuring
 from console.reads import quarantine as held
+from ingest.core.ids import WindowId
 from ingest.core.reason import Reason
 from ingest.models import AuditLog, ItemState, QuarantineItem, Receipt, ReconcileRequest
 from stack import Stack
@@ -97,6 +98,7 @@ def paths_of(stage: Stage) -> list[str]:
     return [
         "/", "/runs/", f"/runs/?stream={stage.stream}&state=open", "/streams/", f"/streams/{stage.stream}/",
         run, f"{run}sources", f"{run}receipts", f"{run}receipts?q=decision:quarantined", f"{run}gate",
+        f"{run}basis", f"{run}basis?window=1",
         f"{run}windows/1/", f"{run}cut", f"{run}close", f"/receipts/{stage.source}/0",
         "/quarantine/", "/quarantine/?by=item",
         "/quarantine/?state=resolved", f"/quarantine/?run={stage.stream}/{stage.run}",
@@ -177,7 +179,14 @@ LIVE = ("/", "/runs/", "/quarantine/", "/unknown/", "/system/lanes", "/streams/"
 
 
 def test_htmx_gets_the_live_part_and_nothing_else(operator: Client, stage: Stage) -> None:
-    for path in (*LIVE, stage.path, f"{stage.path}sources", f"{stage.path}receipts", f"{stage.path}gate"):
+    for path in (
+        *LIVE,
+        stage.path,
+        f"{stage.path}sources",
+        f"{stage.path}receipts",
+        f"{stage.path}basis",
+        f"{stage.path}gate",
+    ):
         part = operator.get(path, headers={"HX-Request": "true", "HX-Target": "page"})
         text = part.content.decode().strip()
         assert text.startswith('<div id="page" data-live'), path
@@ -392,9 +401,9 @@ def test_a_first_look_at_a_large_window_does_not_hold_the_page(
 
     window = QuarantineItem.objects.get(id=stage.items[0]).win_id
     # the tests before this one may have left a measurement of this window: then no new one would begin
-    if begun_before := measuring._under_way.get(window):
+    if begun_before := measuring._asker.under_way(WindowId(window)):
         begun_before.answer.exception(timeout=240)
-    measuring.forget(window)
+    measuring.forget(WindowId(window))
     monkeypatch.setattr(measuring.now, "checks_now", slowly)
     begun = time.monotonic()
     page = get(operator, stage.path)
@@ -402,11 +411,11 @@ def test_a_first_look_at_a_large_window_does_not_hold_the_page(
     assert "are being measured: every receipt is counted" in page.text
     assert 'hx-trigger="every 1s"' in page.text
     # one of the places to measure in may still be taken: it is under way all the same
-    under_way = measuring._under_way[window].answer
-    assert not under_way.done()
+    question = measuring._asker.under_way(WindowId(window))
+    assert question is not None and not question.answer.done()
     let_go.set()
     # however long measuring takes on this machine today: a page shows it once it is there
-    under_way.result(timeout=240)
+    question.answer.result(timeout=240)
     monkeypatch.setattr(measuring.now, "checks_now", lambda _: pytest.fail("what was measured is shown"))
     monkeypatch.setattr(measuring, "USABLE", 600.0)
     monkeypatch.setattr(measuring, "FRESH", 600.0)
@@ -542,7 +551,7 @@ def test_a_page_of_a_run_s_items_is_the_first_of_them_in_order(
 MOST_QUERIES = {
     "/": 15, "/runs/": 15, "/streams/": 12, "/quarantine/": 12, "/quarantine/?by=item": 12, "/unknown/?state=all": 14,
     "/system/lanes": 15, "/find": 8, "/me/": 8, "/patterns/": 8,
-    "{run}": 20, "{run}sources": 18, "{run}receipts": 17, "{run}gate": 15, "{run}windows/1/": 18,
+    "{run}": 20, "{run}sources": 18, "{run}receipts": 17, "{run}gate": 15, "{run}basis": 20, "{run}windows/1/": 18,
     "/receipts/{source}/0": 20, "/quarantine/{item}": 20, "/attempts/{attempt}": 18,
 }  # fmt: skip
 

@@ -451,6 +451,92 @@ class VerdictPage:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountRow:
+    """What a window did with one source. A bus has no receipts: its counts are None. `end` None: not cut yet."""
+
+    name: str
+    role: str
+    incarnation: str
+    url: str
+    start: int
+    end: int | None
+    read_to: int
+    records: int | None
+    admitted: int | None
+    duplicates: int | None
+    quarantined: int | None
+    gaps: int
+    unproven: int
+    deleted: int
+    unread: int | None
+    unaccounted: int | None
+    batches: int | None
+    root: str
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """Offsets [start, end) without a record, and what proves that."""
+
+    name: str
+    start: int
+    end: int
+    state: str
+    why: str
+    proof: str
+    proven_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRow:
+    """How much of a source can be read again. `gone` None: nobody knows of any; `least`: there may be more."""
+
+    name: str
+    state: str
+    word: str
+    start: int
+    end: int
+    gone: int | None
+    least: bool
+    receipts: int | None
+    gaps: int | None
+    neither: int | None
+    why: str
+    measured_at: datetime | None
+    measured_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRow:
+    """One generation of the basis, and how it differs from the one before."""
+
+    number: int
+    digest: str
+    why: str
+    at: datetime
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BasisPage:
+    """`…/basis`. `asked_at` None, and `why`: Kafka did not answer. `differences` None: not measured."""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    facts: tuple[Fact, ...]
+    accounts: tuple[AccountRow, ...]
+    gaps: tuple[GapRow, ...]
+    more_gaps: int
+    sentence: str
+    asked_at: datetime | None
+    why: str
+    replays: tuple[ReplayRow, ...]
+    generations: tuple[GenerationRow, ...]
+    differences: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class GatePage:
     """`…/gate`"""
 

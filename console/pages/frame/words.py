@@ -92,6 +92,11 @@ LOOKS: Mapping[str, StateLook] = {
     # gaps: a claim is not yet a measurement
     "CLAIMED": StateLook("claimed", "hatch", Tone.UNMEASURED, Shape.HATCH),
     "PROVEN": StateLook("proven", "check", Tone.PASS, Shape.PLAIN),
+    # how much of a source can be read again
+    "REPLAY ALL": StateLook("all", "check", Tone.PASS, Shape.PLAIN),
+    "REPLAY FROM": StateLook("from", "half", Tone.BLOCKED, Shape.PLAIN),
+    "REPLAY NOTHING": StateLook("nothing", "cross", Tone.FAIL, Shape.PLAIN),
+    "REPLAY EMPTY": StateLook("nothing to read", "empty", Tone.MUTED, Shape.PLAIN),
     # lanes and their sources
     "MOVING": StateLook("moving", "arrow", Tone.RUNNING, Shape.PLAIN),
     "CAUGHT UP": StateLook("caught up", "check", Tone.PASS, Shape.PLAIN),

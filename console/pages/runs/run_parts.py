@@ -62,6 +62,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
         tab("Overview", "run"),
         tab("Sources", "sources"),
         tab("Receipts", "receipts", receipts),
+        tab("Basis", "basis"),
         tab("Gate", "gate"),
     ]
     if seen.window:
