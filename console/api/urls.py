@@ -11,7 +11,7 @@ from console.api.gate import RunGate, SpanGate, WindowGate
 from console.api.me import Me
 from console.api.quarantine import Items, OneItem, ResolveMany, ResolveOne
 from console.api.receipts import OneReceipt, Receipts, RunReceipts
-from console.api.runs import Checks, Close, Cut, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts
+from console.api.runs import Checks, Close, Cut, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts, Windows
 from console.api.schema import Schema
 from console.api.streams import OneStream, Sources, Streams
 from console.whole import WholeConverter
@@ -35,6 +35,7 @@ urlpatterns = [
     path(f"{RUN}/close", Close.as_view(), name="close"),
     path(f"{RUN}/totals", Totals.as_view(), name="totals"),
     path(f"{RUN}/checks", Checks.as_view(), name="checks"),
+    path(f"{RUN}/windows/", Windows.as_view(), name="windows"),
     path(f"{RUN}/verdicts/", Verdicts.as_view(), name="verdicts"),
     path(f"{RUN}/verdicts/<number:number>", OneVerdict.as_view(), name="verdict"),
     path(f"{RUN}/receipts/", RunReceipts.as_view(), name="run-receipts"),
