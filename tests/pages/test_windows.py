@@ -91,7 +91,7 @@ def test_a_window_that_is_older_than_the_history_has_its_verdict(operator: Clien
 
 
 def numbers(text: str) -> list[int]:
-    return [int(n) for n in re.findall(r'<th scope="row" class="num">\s*<a [^>]+>([\d,]+)</a>', text)]
+    return [int(n) for n in re.findall(r'<th scope="row" class="tight">\s*<a [^>]+>window ([\d,]+)</a>', text)]
 
 
 @pytest.mark.parametrize(

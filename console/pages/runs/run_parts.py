@@ -103,12 +103,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
         tab("Sources", "sources"),
         tab("Receipts", "receipts", receipts),
         tab("Gate", "gate"),
-        c.Tab(
-            "Windows",
-            links.run_url(seen.stream, seen.run.name, "windows"),
-            here == "windows",
-            seen.standing.windows if seen.standing else 0,
-        ),
+        c.Tab("Windows", links.run_url(seen.stream, seen.run.name, "windows"), here == "windows"),
     ]
     if seen.window:
         url = links.window_url(seen.stream, seen.run.name, seen.window.number)
