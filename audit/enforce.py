@@ -6,7 +6,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -24,7 +24,7 @@ from audit.core.snapshot import read_basis
 from audit.measure import lanes_of
 from ingest.core.errors import PassgateError
 from ingest.core.ids import StreamId, WindowId
-from ingest.db import ConstraintViolated, DatabaseGone, prepared, read, retry_transaction, statements, write
+from ingest.db import ConstraintViolated, DatabaseGone, fetch_one, prepared, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Partition, Start
 from ingest.streams import compiled_contract
@@ -423,7 +423,18 @@ def _decide(stream: str, run_name: str, window: int | None) -> tuple[GateDecisio
     windows = [gate.window_gate(row) for row in rows]
     closed = window is not None or all(row.run_state == "CLOSED" for row in rows)
     now = rows[0].now if rows else look.now()
-    return core.decide(windows, closed, now), now
+    decision = core.decide(windows, closed, now)
+    if len(rows) > 1 and decision.verdict is not None:
+        decision = core.decide(_with_body(rows, windows, decision.verdict), closed, now)
+    return decision, now
+
+
+def _with_body(rows: Sequence[Any], windows: Sequence[core.WindowGate], verdict: str) -> list[core.WindowGate]:
+    """The windows, the one that this verdict is of with what the verdict says."""
+    number = next(row.verdict_id for row in rows if row.verdict == verdict)
+    with read() as cur:
+        body = fetch_one(prepared(cur, sql.body, {"verdict": number})).body
+    return [replace(window, body=body) if window.verdict == verdict else window for window in windows]
 
 
 def _log(decision: GateDecision, stream: str, run_name: str, window: int | None, who: str) -> bool:

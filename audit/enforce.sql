@@ -63,12 +63,14 @@ SELECT stream, clock_timestamp(), outcome FROM unnest(%(streams)s::bigint[], %(o
 ON CONFLICT (stream_id) DO UPDATE SET looked_at = excluded.looked_at, outcome = excluded.outcome
 
 -- name: run_gates
--- Every window of a run (or one of them) with its newest verdict and its gate's row.
-SELECT w.number, r.state AS run_state, v.state, v.body, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
+-- Every window of a run (or one of them) with its newest verdict and its gate's row. The body of a verdict only where it is one
+-- window: of a thousand the answer takes one, and `body` reads that.
+SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 THEN v.body END AS body,
+       v.id AS verdict_id, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
        s.name || '/' || r.name || '#' || v.number AS verdict,
        (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
-  LEFT JOIN LATERAL (SELECT number, state, body FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
+  LEFT JOIN LATERAL (SELECT id, number, state, body FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
  WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
  ORDER BY w.number
@@ -106,6 +108,10 @@ RETURNING id
 -- name: stream
 -- Whether there is a stream of this name.
 SELECT id FROM stream WHERE name = %(stream)s
+
+-- name: body
+-- What a verdict says; it never changes.
+SELECT body FROM verdict WHERE id = %(verdict)s
 
 -- name: log_decision
 -- A yes is written only while every gate it was said of is still open: whoever says it may have been stopped since it looked.

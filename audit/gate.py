@@ -6,7 +6,6 @@ the end of such sessions, after its own end is committed; `end_readers` pays, an
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -89,35 +88,110 @@ class Standing:
         return (until - self.now).total_seconds() if self.decision.granted and until is not None else None
 
 
+#: Windows that a count names, the first of them.
+NAMED = 20
+
+
+@dataclass(frozen=True)
+class Some:
+    """So many windows, and the numbers of the first of them."""
+
+    count: int = 0
+    first: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class RunStanding:
-    """How a run's gate stands, and that of each of its windows, by number."""
+    """How a run stands over all of its windows at `now`, whatever the newest one says.
 
-    run: Standing
-    windows: Mapping[int, Standing]
+    `going`: the number of its open window; `awaited`: those that are cut and not judged; `shut`: those that passed and
+    whose gate is over; `open`: those that readers may read, as long as the first of their leases lasts. `told`: the key
+    of the window whose verdict says most about the run: the first that failed or is blocked, else the newest judged.
+    """
+
+    closed: bool
+    now: datetime
+    windows: int
+    newest: int
+    going: int | None
+    failed: Some
+    blocked: Some
+    shut: Some
+    awaited: Some
+    waived: int
+    open: int
+    not_open: tuple[int, ...]
+    until: datetime | None
+    told: WindowId | None
+
+    @property
+    def passed(self) -> int:
+        """Windows whose newest verdict is PASS, whatever their gates are."""
+        return self.windows - self.failed.count - self.blocked.count - self.awaited.count - (self.going is not None)
+
+    @property
+    def not_judged(self) -> int:
+        return self.awaited.count + (self.going is not None)
+
+    @property
+    def worst(self) -> str | None:
+        """FAIL, BLOCKED or PASS: the worst verdict that stands; None where there is none."""
+        return "FAIL" if self.failed.count else "BLOCKED" if self.blocked.count else "PASS" if self.passed else None
+
+    @property
+    def granted(self) -> bool:
+        """Whether a reader who asks for the whole run is let in: closed, and every window open."""
+        return self.closed and self.open == self.windows
+
+    @property
+    def left(self) -> float | None:
+        """Seconds for which a yes holds; None for anything else."""
+        return (self.until - self.now).total_seconds() if self.granted and self.until is not None else None
 
 
 def standing(runs: Sequence[RunId]) -> dict[RunId, RunStanding]:
-    """How the gates of these runs stand, by the rule that readers are answered by (`decide_gate`); by run.
+    """How these runs stand, by the rule that readers are answered by (`decide_gate`); by run. One row a run.
 
     Runs without a window are left out. For showing only: nothing is logged, and nobody may read by it.
     """
     with read() as cur:
-        rows = cur.execute(sql.standing, {"runs": list(runs)}).fetchall()
-    found: dict[RunId, list[Any]] = defaultdict(list)
-    for row in rows:
-        found[row.run].append(row)
-    return {run: _of_run(rows) for run, rows in found.items()}
+        rows = cur.execute(sql.standing, {"runs": list(runs), "most": NAMED}).fetchall()
+    return {row.run: _of_run(row) for row in rows}
 
 
-def _of_run(rows: Sequence[Any]) -> RunStanding:
-    now, gates = rows[0].now, [window_gate(row) for row in rows]
-    windows = {gate.number: Standing(core.decide([gate], True, now), now, gate) for gate in gates}
-    return RunStanding(Standing(core.decide(gates, rows[0].run_state == "CLOSED", now), now), windows)
+def _of_run(row: Any) -> RunStanding:
+    return RunStanding(
+        closed=row.closed,
+        now=row.now,
+        windows=row.windows,
+        newest=row.newest,
+        going=row.going,
+        failed=_some(row.failed, row.failed_first),
+        blocked=_some(row.blocked, row.blocked_first),
+        shut=_some(row.shut, row.shut_first),
+        awaited=_some(row.awaited, row.awaited_first),
+        waived=row.waived,
+        open=row.open,
+        not_open=tuple(row.not_open_first or ()),
+        until=row.until,
+        told=row.told,
+    )
+
+
+def _some(count: int, first: Sequence[int] | None) -> Some:
+    return Some(count, tuple(first or ()))
+
+
+def standing_of(windows: Sequence[WindowId]) -> dict[WindowId, Standing]:
+    """How the gates of these windows stand, by the same rule; by window."""
+    with read() as cur:
+        rows = cur.execute(sql.standing_of_windows, {"wins": list(windows)}).fetchall()
+    gates = {row.win: window_gate(row) for row in rows}
+    return {row.win: Standing(core.decide([gates[row.win]], True, row.now), row.now, gates[row.win]) for row in rows}
 
 
 def window_gate(row: Any) -> core.WindowGate:
-    """A window's gate as the pure rule takes it, of a row of `standing` or `run_gates`."""
+    """A window's gate as the pure rule takes it, of a row of `standing_of_windows` or `run_gates`."""
     return core.WindowGate(
         row.number, row.verdict, row.state, row.body, row.gate_verdict, row.open_until, row.checked_at, row.shut_why
     )

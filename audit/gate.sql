@@ -36,18 +36,46 @@ SELECT w.id AS win, v.id AS verdict, v.state, v.decided_at
  WHERE w.run_id = %(run)s ORDER BY w.id
 
 -- name: standing
--- Every window of these runs with its newest verdict and its gate's row, and the time at which this is so. Of a verdict's body
--- the sentence alone: a list shows many runs, and no checks.
-SELECT r.id AS run, r.state AS run_state, w.number, v.state, jsonb_build_object('sentence', v.sentence) AS body,
-       g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
+-- How these runs stand over all of their windows, counted: a run of a thousand windows is one row. What readers are answered of
+-- a window is open where its lease holds and its newest verdict is PASS; verdicts that are no plain PASS are few, and of an
+-- index of their own. Verdicts and their bodies are read of those alone.
+WITH odd AS (
+    SELECT DISTINCT ON (run_id, win) run_id, win, number, state, waived FROM verdict
+     WHERE run_id = ANY(%(runs)s) AND (state <> 'PASS' OR waived) ORDER BY run_id, win, number DESC),
+bad AS (
+    SELECT * FROM odd o WHERE NOT EXISTS (SELECT FROM verdict v WHERE v.win = o.win AND v.number > o.number)),
+seen AS (
+    SELECT w.run_id, w.id, w.number, w.state = 'OPEN' AS going, w.judged_revision IS NULL AS unjudged, b.state AS verdict, b.waived,
+           b.state IS DISTINCT FROM 'BLOCKED' AND b.state IS DISTINCT FROM 'FAIL' AS well, g.open_until,
+           g.win IS NOT NULL AS gated, g.shut_why IS NULL AND lease_holds(g.checked_at, g.open_until) IS TRUE AS holds
+      FROM run_window w LEFT JOIN bad b ON b.win = w.id LEFT JOIN gate_open g ON g.win = w.id
+     WHERE w.run_id = ANY(%(runs)s))
+SELECT r.id AS run, r.state = 'CLOSED' AS closed, clock_timestamp() AS now, count(*) AS windows, max(x.number) AS newest,
+       max(x.number) FILTER (WHERE going) AS going, count(*) FILTER (WHERE waived AND verdict = 'PASS') AS waived,
+       count(*) FILTER (WHERE unjudged AND NOT going) AS awaited,
+       (array_agg(x.number ORDER BY x.number) FILTER (WHERE unjudged AND NOT going))[1:%(most)s::integer] AS awaited_first,
+       count(*) FILTER (WHERE verdict = 'FAIL') AS failed,
+       (array_agg(x.number ORDER BY x.number) FILTER (WHERE verdict = 'FAIL'))[1:%(most)s::integer] AS failed_first,
+       count(*) FILTER (WHERE verdict = 'BLOCKED') AS blocked,
+       (array_agg(x.number ORDER BY x.number) FILTER (WHERE verdict = 'BLOCKED'))[1:%(most)s::integer] AS blocked_first,
+       count(*) FILTER (WHERE well AND gated AND NOT holds) AS shut,
+       (array_agg(x.number ORDER BY x.number) FILTER (WHERE well AND gated AND NOT holds))[1:%(most)s::integer] AS shut_first,
+       count(*) FILTER (WHERE well AND holds) AS open,
+       (array_agg(x.number ORDER BY x.number) FILTER (WHERE NOT (well AND holds)))[1:%(most)s::integer] AS not_open_first,
+       min(x.open_until) FILTER (WHERE well AND holds) AS until,
+       coalesce(min(x.id) FILTER (WHERE verdict = 'FAIL'), min(x.id) FILTER (WHERE verdict = 'BLOCKED'),
+                max(x.id) FILTER (WHERE NOT unjudged)) AS told
+  FROM seen x JOIN run r ON r.id = x.run_id GROUP BY r.id
+
+-- name: standing_of_windows
+-- These windows, each with its newest verdict and its gate's row, and the time at which this is so; no body of a verdict.
+SELECT w.id AS win, w.number, v.state, NULL AS body, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
        s.name || '/' || r.name || '#' || v.number AS verdict,
        (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
-  FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
-  LEFT JOIN LATERAL (SELECT number, state, body ->> 'sentence' AS sentence
-                       FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  LEFT JOIN LATERAL (SELECT number, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
- WHERE r.id = ANY(%(runs)s)
- ORDER BY r.id, w.number
+ WHERE w.id = ANY(%(wins)s)
 
 -- name: owed
 -- Gates that were shut, or whose lease ran out, and whose readers of before were not ended since. `now` is after all that

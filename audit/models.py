@@ -76,6 +76,10 @@ class Verdict(models.Model):
         indexes = [
             models.Index(fields=["win", "-number"], name="verdict_latest"),
             models.Index(fields=["-decided_at"], condition=Q(state="FAIL"), name="verdict_failed"),
+            # what a run's many windows are told apart by: all others passed
+            models.Index(
+                fields=["run", "win", "-number"], condition=~Q(state="PASS") | Q(waived=True), name="verdict_odd"
+            ),
         ]
 
 

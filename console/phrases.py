@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from audit.core.phrases import listed, number
+from audit.gate import RunStanding, Some
 from ingest.core.reason import Flag, Reason
 
 REASONS: Mapping[Reason, str] = {
@@ -87,3 +89,37 @@ def span_words(seconds: float) -> str:
     if whole < 86_400:
         return f"{whole // 3_600} h {whole % 3_600 // 60:02d} min"
     return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"
+
+
+# ---- windows of a run
+
+NAMED = 3
+
+
+def standing_words(found: RunStanding) -> str:
+    """ "window 3 FAIL, 41 PASS, window 45 open": everything that stands, the worst first."""
+    parts = [
+        f"{_windows(some)} {word}" for some, word in ((found.failed, "FAIL"), (found.blocked, "BLOCKED")) if some.count
+    ]
+    if found.shut.count:
+        parts.append(f"the gate{'' if found.shut.count == 1 else 's'} of {_windows(found.shut)} shut")
+    if found.passed:
+        parts.append(f"{number(found.passed)} PASS")
+    if found.awaited.count:
+        parts.append(f"{_windows(found.awaited)} not judged")
+    if found.going is not None:
+        parts.append(f"window {number(found.going)} open")
+    return ", ".join(parts)
+
+
+def _windows(some: Some) -> str:
+    """ "window 3", "windows 3, 8 and 9", "windows 3, 8, 9 and 40 more"."""
+    word = "window" if some.count == 1 else "windows"
+    return f"{word} {numbers_listed(some.count, some.first, NAMED)}"
+
+
+def numbers_listed(count: int, first: Sequence[int], most: int) -> str:
+    """The first of so many numbers, and how many more there are."""
+    named = [number(each) for each in first[:most]]
+    more = count - len(named)
+    return listed([*named, f"{number(more)} more"] if more else named)

@@ -9,7 +9,7 @@ from console.pages.find import find
 from console.pages.frame import moved, patterns, session
 from console.pages.now import now
 from console.pages.quarantine import quarantine, resolve
-from console.pages.runs import basis, close, cut, gate, go_on, receipts, runs, sources, verdicts
+from console.pages.runs import basis, close, cut, gate, go_on, receipts, runs, sources, verdicts, windows
 from console.pages.streams import streams
 from console.pages.system import lanes
 from console.pages.unknown import reconcile, unknown
@@ -41,6 +41,7 @@ urlpatterns = [
     path(f"{RUN}judge", moved.moved_to("close")),
     path(f"{RUN}basis", basis.basis, name="basis"),
     path(f"{RUN}gate", gate.gate, name="gate"),
+    path(f"{RUN}windows/", windows.windows, name="windows"),
     path(f"{RUN}windows/<no:window>/", verdicts.window, name="window"),
     path(f"{RUN}verdicts/<no:number>", verdicts.verdict, name="verdict"),
     path("receipts/<no:source>/<no:offset>", receipts.receipt, name="receipt"),

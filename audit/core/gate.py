@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -154,6 +154,24 @@ class WindowGate:
     shut_why: str | None
 
 
+#: Windows that an answer names as not open, the worst of them.
+NAMED = 20
+
+
+@dataclass(frozen=True)
+class Covers:
+    """The windows that an answer is about, by number from `first` to `last`: `open` of them may be read now.
+
+    `not_open`: of the others the worst, each with why; at most NAMED.
+    """
+
+    windows: int
+    first: int
+    last: int
+    open: int
+    not_open: tuple[tuple[int, Code], ...]
+
+
 @dataclass(frozen=True)
 class GateDecision:
     """One answer: HTTP status, code, whether asking again can help, and what it rests on."""
@@ -168,6 +186,7 @@ class GateDecision:
     basis_digest: str | None = None
     checked_at: datetime | None = None
     open_until: datetime | None = None
+    covers: Covers | None = None
 
     @property
     def granted(self) -> bool:
@@ -194,10 +213,18 @@ def decide(windows: Sequence[WindowGate], closed: bool, now: datetime) -> GateDe
     if not windows:
         return refuse(Code.NOT_FOUND, "there is no such run or window")
     answers = [_window(window, now) for window in windows]
+    covers = _covers([(window.number, answer.code) for window, answer in zip(windows, answers, strict=True)])
     worst = min(answers, key=lambda answer: (WORST.index(answer.code), answer.open_until or now))
     if worst.code is Code.OPEN and not closed:
-        return refuse(Code.NOT_CLOSED, "the run is not closed")
-    return worst
+        return replace(refuse(Code.NOT_CLOSED, "the run is not closed"), covers=covers)
+    return replace(worst, covers=covers)
+
+
+def _covers(codes: Sequence[tuple[int, Code]]) -> Covers:
+    numbers = [number for number, _ in codes]
+    shut = sorted((WORST.index(code), number) for number, code in codes if code is not Code.OPEN)
+    named = tuple((number, WORST[rank]) for rank, number in shut[:NAMED])
+    return Covers(len(codes), min(numbers), max(numbers), len(codes) - len(shut), named)
 
 
 def _window(window: WindowGate, now: datetime) -> GateDecision:

@@ -17,9 +17,10 @@ from console.documents.receipts import receipt_documents
 from console.permissions import Act
 from console.problems import BadRequest
 from console.reads.named import receipt_at, run_named, window_numbered
+from console.reads.receipts import Range, ranges, ranges_of_run
 from console.whole import LARGEST
 from ingest.core.reason import Decision
-from ingest.models import Receipt, Window, WindowRange
+from ingest.models import Receipt
 
 DECISIONS = [decision.name for decision in Decision]
 DECISION = query("decision", "Receipts of this decision only.", choices=DECISIONS)
@@ -33,17 +34,16 @@ def _decision(request: Request) -> Decision | None:
 
 
 def receipts_of(
-    windows: Sequence[Window], decision: Decision | None, after: tuple[int, int] | None, most: int
+    ranges: Sequence[Range], decision: Decision | None, after: tuple[int, int] | None, most: int
 ) -> list[Receipt]:
-    """At most `most` receipts of these windows by (source, offset): one walk along the key for each inbox range."""
-    ranges = WindowRange.objects.filter(win__in=windows, source__role="inbox").order_by("source_id", "start_offset")
+    """At most `most` receipts of these ranges by (source, offset): one walk along the key for each of them."""
     rows: list[Receipt] = []
     for found in ranges:
         if len(rows) >= most:
             break
-        inside = Receipt.objects.filter(source_id=found.source_id, offset__gte=found.start_offset)
-        if found.end_offset is not None:
-            inside = inside.filter(offset__lt=found.end_offset)
+        inside = Receipt.objects.filter(source_id=found.source, offset__gte=found.start)
+        if found.end is not None:
+            inside = inside.filter(offset__lt=found.end)
         rows.extend(_of(decision, _beyond(after, inside))[: most - len(rows)])
     return rows
 
@@ -76,9 +76,9 @@ class RunReceipts(Endpoint):
         """The receipts of a run by (source, offset)."""
         found = run_named(stream, run)
         number = number_of(request, "window", 0)
-        windows = [window_numbered(found, number)] if number else list(Window.objects.filter(run=found))
+        within = ranges(window_numbered(found, number).pk) if number else ranges_of_run(found.pk)
         limit = limit_of(request)
-        return _paged(request, receipts_of(windows, _decision(request), place_of(request), limit + 1), limit)
+        return _paged(request, receipts_of(within, _decision(request), place_of(request), limit + 1), limit)
 
 
 class Receipts(Endpoint):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
@@ -29,16 +32,18 @@ from console.documents.runs import (
     totals_document,
     verdict_document,
     verdict_line,
+    window_documents,
 )
 from console.links import run_segment
 from console.permissions import Act, permitted
 from console.problems import BadRequest
 from console.reads.named import newest_window, run_named, window_numbered
 from console.reads.runs import runs_of
+from console.reads.windows import VERDICTS, of_run
 from console.whole import LARGEST
 from ingest.core.errors import NotFound
 from ingest.core.ids import WindowId
-from ingest.models import RunState, Window
+from ingest.models import Run, RunState, Window, WindowState
 
 
 class Runs(Endpoint):
@@ -68,7 +73,7 @@ class OneRun(Endpoint):
 
     @extend_schema(operation_id="get_run", responses=answers(shapes.RunAnswer, 404))
     def get(self, request: Request, stream: str, run: str) -> Response:
-        """A run with its windows, their newest verdicts and gates."""
+        """A run with its newest windows, their newest verdicts and gates, and how all of its windows stand."""
         return Response(run_document(run_named(stream, run)))
 
     @extend_schema(
@@ -100,6 +105,37 @@ def _run_name(stream: str, segment: str, said: str | None) -> str:
 
 def _place(stream: str, run_name: str) -> str:
     return reverse("api:run", kwargs={"stream": stream, "run": run_segment(run_name)})
+
+
+class Windows(Endpoint):
+    acts = {"GET": Act.LOOK}
+    filters = PARAMETERS | {"state", "verdict"}
+
+    @extend_schema(
+        operation_id="list_windows",
+        parameters=[
+            *PAGING,
+            query("state", "Windows in this state only.", choices=WindowState.values),
+            query("verdict", "Windows of this newest verdict only; none: not judged.", choices=list(VERDICTS)),
+        ],
+        responses=answers(shapes.paged(shapes.WindowLine), 404),
+    )
+    def get(self, request: Request, stream: str, run: str) -> Response:
+        """The windows of a run, the newest first."""
+        found = run_named(stream, run)
+        state, verdict = _one_of(request, "state", WindowState.values), _one_of(request, "verdict", list(VERDICTS))
+        limit, before = limit_of(request), number_of(request, "after", 2**31 - 1)
+        windows = of_run(found, state, [verdict] if verdict else ()).filter(number__lt=min(before, 2**31 - 1))
+        rows = list(windows[: limit + 1])
+        documents = window_documents(found, rows[:limit])
+        return Response(page(request, rows, limit, lambda row: row.number, documents))
+
+
+def _one_of(request: Request, name: str, choices: Sequence[str]) -> str | None:
+    chosen = request.query_params.get(name)
+    if chosen is not None and chosen not in choices:
+        raise BadRequest((f"?{name}", f"one of {', '.join(choices)} is expected"))
+    return chosen
 
 
 class Verdicts(Endpoint):
@@ -150,21 +186,18 @@ class Cut(Endpoint):
         `go_on` the next window opens in the same moment, at the positions of the lanes, and the run stays open; with
         `next_run` the run ends with this window, and the next one is the first of that run.
         """
-        body, named = body_of(request, shapes.CutRun), run_named(stream, run)
+        body, cut_of = body_of(request, shapes.CutRun), run_named(stream, run)
         if body.get("go_on") or body.get("next_run"):
-            gone = go_on(
-                stream,
-                named.name,
-                actor_of(request),
-                body.get("window"),
-                body.get("next_run"),
-                body.get("totals"),
-            )
-            return Response(run_document(named) | gone_on_members(gone))
+            return _gone_on(cut_of, actor_of(request), body)
         if body.get("window") is not None:
             raise BadRequest(("/window", "this goes with go_on: without it a run's newest window is cut"))
-        done = cut_run(stream, named.name, actor_of(request), body.get("totals"))
-        return Response(run_document(named) | cut_members(done))
+        done = cut_run(stream, cut_of.name, actor_of(request), body.get("totals"))
+        return Response(run_document(cut_of) | cut_members(done))
+
+
+def _gone_on(run: Run, actor: str, body: Mapping[str, Any]) -> Response:
+    gone = go_on(run.stream.name, run.name, actor, body.get("window"), body.get("next_run"), body.get("totals"))
+    return Response(run_document(run) | gone_on_members(gone))
 
 
 @extend_schema_view(post=extend_schema(operation_id="seal_run", deprecated=True))

@@ -254,6 +254,26 @@ class WindowAnswer(s.Serializer[Any]):
     gate = GateLease(allow_null=True)
 
 
+class VerdictCounts(s.Serializer[Any]):
+    """Windows by their newest verdict; `none`: open, or cut and not judged."""
+
+    PASS = s.IntegerField()
+    BLOCKED = s.IntegerField()
+    FAIL = s.IntegerField()
+    none = s.IntegerField()
+
+
+class WorstAnswer(s.Serializer[Any]):
+    verdict = s.ChoiceField(["PASS", "BLOCKED", "FAIL"])
+    window = s.IntegerField(allow_null=True, help_text="The first window that has it; null for PASS.")
+
+
+class WindowLine(WindowAnswer):
+    """A window in the list of a run's. `records`: how many it has read."""
+
+    records = s.IntegerField()
+
+
 @extend_schema_serializer(deprecate_fields=["sealed_at"])
 class RunAnswer(s.Serializer[Any]):
     stream = s.CharField()
@@ -265,7 +285,13 @@ class RunAnswer(s.Serializer[Any]):
     cut_at = s.DateTimeField(allow_null=True)
     sealed_at = s.DateTimeField(allow_null=True, help_text="The same as cut_at: its name of before.")
     closed_at = s.DateTimeField(allow_null=True)
-    windows = WindowAnswer(many=True)
+    windows_total = s.IntegerField()
+    verdicts = VerdictCounts(help_text="Windows by their newest verdict.")
+    worst = WorstAnswer(allow_null=True, help_text="The worst verdict that stands; null: no window is judged.")
+    gates_shut = s.IntegerField(help_text="Windows that passed and whose gate is over.")
+    windows = WindowAnswer(
+        many=True, help_text="The newest, in order: 20 of each run of a list, 100 of one run; all of them: windows/."
+    )
 
 
 class BehindAnswer(s.Serializer[Any]):
@@ -470,6 +496,21 @@ class WaiverAnswer(s.Serializer[Any]):
     facts = s.CharField(help_text="The digest of the facts that were approved: of others the waiver is none.")
 
 
+class NotOpen(s.Serializer[Any]):
+    window = s.IntegerField()
+    code = s.CharField()
+
+
+class CoversAnswer(s.Serializer[Any]):
+    """The windows that an answer is about, from `first` to `last`. `not_open`: the worst 20 of those that are not."""
+
+    windows = s.IntegerField()
+    first = s.IntegerField()
+    last = s.IntegerField()
+    open = s.IntegerField()
+    not_open = NotOpen(many=True)
+
+
 class GateBasis(s.Serializer[Any]):
     """What the answer rests on."""
 
@@ -478,6 +519,7 @@ class GateBasis(s.Serializer[Any]):
     waivers = WaiverAnswer(many=True)
     basis_digest = s.CharField(allow_null=True)
     checked_at = s.DateTimeField(allow_null=True)
+    covers = CoversAnswer(allow_null=True)
 
 
 class GateAnswer(GateBasis):
@@ -511,6 +553,7 @@ class GateProblem(Problem):
     waivers = WaiverAnswer(many=True, required=False)
     basis_digest = s.CharField(required=False, allow_null=True)
     checked_at = s.DateTimeField(required=False, allow_null=True)
+    covers = CoversAnswer(required=False, allow_null=True)
 
 
 class SourceAnswer(s.Serializer[Any]):

@@ -12,7 +12,7 @@ from console.api.me import Me
 from console.api.plans import Approve, Cancel, Decline, OnePlan, Pause, Plans, PreviewPlan, Resume
 from console.api.quarantine import Items, OneItem, ResolveMany, ResolveOne
 from console.api.receipts import OneReceipt, Receipts, RunReceipts
-from console.api.runs import Anchors, Checks, Close, Cut, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts
+from console.api.runs import Anchors, Checks, Close, Cut, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts, Windows
 from console.api.schema import Schema
 from console.api.streams import OneStream, Sources, Streams
 from console.whole import WholeConverter
@@ -37,6 +37,7 @@ urlpatterns = [
     path(f"{RUN}/totals", Totals.as_view(), name="totals"),
     path(f"{RUN}/checks", Checks.as_view(), name="checks"),
     path(f"{RUN}/anchors", Anchors.as_view(), name="anchors"),
+    path(f"{RUN}/windows/", Windows.as_view(), name="windows"),
     path(f"{RUN}/verdicts/", Verdicts.as_view(), name="verdicts"),
     path(f"{RUN}/verdicts/<number:number>", OneVerdict.as_view(), name="verdict"),
     path(f"{RUN}/receipts/", RunReceipts.as_view(), name="run-receipts"),

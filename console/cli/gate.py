@@ -19,6 +19,7 @@ from django.db import connections
 from audit.enforce import Code, GateDecision, decide_gate
 from console.cli.base import DURATION, RUN, Command, acting, as_json, emit
 from console.documents.gate import gate_document
+from console.phrases import numbers_listed
 from console.safe_text import plainly
 
 PAUSES = (1.0, 2.0, 3.0)
@@ -89,7 +90,17 @@ def sentence(name: tuple[str, str], window: int | None, decision: GateDecision) 
     subject = "/".join(name) + (f" window {window}" if window else "")
     word = WORDS.get(decision.code, "the gate is SHUT")
     detail = decision.detail[:1].upper() + decision.detail[1:]
-    return plainly(f"{subject}: {word} [{decision.code}]. {detail}")
+    return plainly(f"{subject}: {word} [{decision.code}]. {detail}{_covered(decision)}")
+
+
+def _covered(decision: GateDecision) -> str:
+    """Of a run of several windows: how many of them are open, and which of the others are the worst."""
+    covers = decision.covers
+    if covers is None or covers.windows == 1:
+        return ""
+    are = f"{covers.open:,} of {covers.windows:,} windows are open to readers"
+    shut = numbers_listed(covers.windows - covers.open, [number for number, _ in covers.not_open], 5)
+    return f"{'' if decision.detail.endswith('.') else '.'} {are}{f'; not open: {shut}' if shut else ''}."
 
 
 def become(command: Sequence[str]) -> NoReturn:

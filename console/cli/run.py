@@ -13,6 +13,7 @@ import click
 import console.cli.ready  # noqa: F401 - sets Django up before the modules below need it
 
 # isort: split
+from audit import gate
 from audit.anchors import Replay, SourceAccount, SourceReplay, WindowAccount, processed, replay
 from audit.close import AnotherCloser, StoredVerdict, WindowFailed, checks_now, close_run
 from audit.core import anchors as a
@@ -50,12 +51,14 @@ from console.documents.runs import (
     totals_document,
     verdict_document,
     verdict_line,
+    window_documents,
 )
-from console.phrases import age_words
+from console.phrases import age_words, standing_words
 from console.reads.named import newest_window, run_written, window_numbered
-from console.reads.runs import runs_of
+from console.reads.runs import history, runs_of
 from console.reads.streams import newest_contracts
-from ingest.core.ids import WindowId
+from console.reads.windows import VERDICTS, of_run
+from ingest.core.ids import RunId, WindowId
 from ingest.models import RunState
 
 EXIT = {"PASS": DONE, "FAIL": NO, "BLOCKED": NOT_YET}
@@ -247,18 +250,62 @@ def list_runs(stream: str | None, state: str | None, limit: int, as_json: bool) 
         said(f"No runs{f' of {stream}' if stream else ''} yet. Open one: passgate run open {stream or 'STREAM'}/RUN")
     else:
         heads = ("run", "state", "verdict", "contract", "opened", "by")
-        table(heads, map(_run_row, documents))
+        standing = gate.standing([RunId(row.pk) for row in rows])
+        table(heads, [_run_row(d, standing.get(RunId(row.pk))) for d, row in zip(documents, rows, strict=True)])
 
 
-def _run_row(found: Mapping[str, Any]) -> tuple[object, ...]:
+def _run_row(found: Mapping[str, Any], standing: gate.RunStanding | None) -> tuple[object, ...]:
+    """Of several windows how each stands: the newest verdict says nothing of those before."""
     verdict = next((w["verdict"] for w in reversed(found["windows"]) if w["verdict"]), None)
+    of_one = f"#{verdict['number']} {verdict['state']}" if verdict else "not judged"
     return (
         f"{found['stream']}/{found['run']}",
         found["state"],
-        f"#{verdict['number']} {verdict['state']}" if verdict else "not judged",
+        standing_words(standing) if standing and standing.windows > 1 else of_one,
         f"v{found['contract']['version']}",
         moment(found["opened_at"]),
         found["opened_by"],
+    )
+
+
+@run.command("windows", cls=Command)
+@NAME
+@click.option(
+    "--verdict", type=click.Choice(list(VERDICTS)), help="Windows of this newest verdict only; none: not judged."
+)
+@click.option("--before", type=click.IntRange(1, 2**31 - 1), help="Windows before this one.")
+@click.option("--limit", type=click.IntRange(1, MOST_LISTED), default=50, show_default=True, help="At most so many.")
+@as_json
+def list_windows(name: tuple[str, str], verdict: str | None, before: int | None, limit: int, as_json: bool) -> None:
+    """List the windows of a run, the newest first."""
+    written = run_written("/".join(name))
+    found = of_run(written, verdict=[verdict] if verdict else ())
+    rows = list((found.filter(number__lt=before) if before else found)[: limit + 1])
+    documents = window_documents(written, rows[:limit])
+    if as_json:
+        emit({"items": documents, "next": rows[limit - 1].number if len(rows) > limit else None})
+        return
+    standing = gate.standing([RunId(written.pk)]).get(RunId(written.pk))
+    said(f"{'/'.join(name)}: {standing_words(standing) if standing else 'no window yet'}.")
+    if documents:
+        heads = ("window", "state", "verdict", "records", "gate", "opened", "cut")
+        gates = gate.standing_of([WindowId(row.pk) for row in rows[:limit]])
+        lines = [_window_row(d, gates[WindowId(row.pk)]) for d, row in zip(documents, rows[:limit], strict=True)]
+        table(heads, lines, right=[0, 3])
+    if len(rows) > limit:
+        said(f"There are more: --before {rows[limit - 1].number}")
+
+
+def _window_row(found: Mapping[str, Any], standing: gate.Standing) -> tuple[object, ...]:
+    verdict = found["verdict"]
+    return (
+        found["number"],
+        found["state"],
+        f"#{verdict['number']} {verdict['state']}" if verdict else "not judged",
+        f"{found['records']:,}",
+        "open" if standing.decision.granted else "shut",
+        moment(found["opened_at"]),
+        moment(found["cut_at"]) if found["cut_at"] else "not yet",
     )
 
 
@@ -278,9 +325,12 @@ def show(name: tuple[str, str], window: int | None, as_json: bool) -> None:
     parts = (f"{'/'.join(name)} window {shown.number}", f"run {written.state}", f"contract v{written.contract.version}")
     said(" · ".join(parts))
     said(diagnosis.sentence)
+    standing = gate.standing([RunId(written.pk)])[RunId(written.pk)]
+    if standing.windows > 1:
+        said(f"The run: {standing_words(standing)}. All windows: passgate run windows {'/'.join(name)}")
     click.echo()
     _say_checks(now)
-    _say_verdicts(list(Verdict.objects.filter(run=written).order_by("-number")[:10]), name)
+    _say_verdicts(history(written, shown if window else None)[:10], name)
 
 
 def _say_checks(now: v.Verdict) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from audit.core.gate import Covers
 from audit.enforce import GateDecision, SpanDecision
 from console.documents import Document, stamp
 
@@ -16,6 +17,18 @@ def basis_of(decision: GateDecision) -> Document:
         "waivers": [dict(waiver) for waiver in decision.waivers],
         "basis_digest": decision.basis_digest,
         "checked_at": stamp(decision.checked_at),
+        "covers": _covers(decision.covers) if decision.covers else None,
+    }
+
+
+def _covers(covers: Covers) -> Document:
+    """The windows that the answer is about: counted, and the worst of those that are not open by number."""
+    return {
+        "windows": covers.windows,
+        "first": covers.first,
+        "last": covers.last,
+        "open": covers.open,
+        "not_open": [{"window": number, "code": str(code)} for number, code in covers.not_open],
     }
 
 

@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from audit import gate
 from audit.core.snapshot import behind_body
 from audit.cut import WindowCut
 from audit.go_on import GoneOn
 from audit.models import GateOpen, Verdict
 from console.documents import Document, hexed, stamp
+from console.reads.windows import newest_of, records
+from ingest.core.ids import RunId
 from ingest.models import ControlTotal, Run, Window
 
+#: Windows of a run's document, the newest: of each run of a list, and of one run alone.
+LISTED, SHOWN = 20, 100
 
-def run_documents(runs: Sequence[Run]) -> list[Document]:
-    """Runs with their windows, each with its newest verdict and its gate's lease. Three queries, however many runs."""
-    windows = list(Window.objects.filter(run__in=runs).order_by("run_id", "number"))
+
+def run_documents(runs: Sequence[Run], most: int = LISTED) -> list[Document]:
+    """Runs with their newest windows, `most` of each, and how all of them stand. Five queries, however many runs and
+    windows there are."""
+    windows = newest_of([run.pk for run in runs], most)
+    standing = gate.standing([RunId(run.pk) for run in runs])
+    by_run: dict[int, list[Window]] = {run.pk: [] for run in runs}
+    for window in windows:
+        by_run[window.run_id].append(window)
+    documents = _window_documents(windows, {run.pk: (run.stream.name, run.name) for run in runs})
+    return [
+        _run_document(run, standing.get(RunId(run.pk)), [documents[window.pk] for window in by_run[run.pk]])
+        for run in runs
+    ]
+
+
+def window_documents(run: Run, windows: Sequence[Window]) -> list[Document]:
+    """Windows of one run as its list has them: with the records that each has read."""
+    read = records([window.pk for window in windows])
+    documents = _window_documents(windows, {run.pk: (run.stream.name, run.name)})
+    return [documents[window.pk] | {"records": read.get(window.pk, 0)} for window in windows]
+
+
+def _window_documents(windows: Sequence[Window], names: Mapping[int, tuple[str, str]]) -> dict[int, Document]:
+    """By key of the window: each with its newest verdict and its gate's lease."""
     newest = Verdict.objects.filter(win__in=windows).order_by("win_id", "-number").distinct("win_id")
     verdicts = {verdict.win_id: verdict for verdict in newest}
-    gates = {gate.win_id: gate for gate in GateOpen.objects.filter(win__in=windows)}
-    by_run: dict[int, list[Document]] = {run.pk: [] for run in runs}
-    names = {run.pk: run.name for run in runs}
-    streams = {run.pk: run.stream.name for run in runs}
-    for window in windows:
-        name = (streams[window.run_id], names[window.run_id])
-        verdict, gate = verdicts.get(window.pk), gates.get(window.pk)
-        by_run[window.run_id].append(_window_document(window, name, verdict, gate))
-    return [_run_document(run, by_run[run.pk]) for run in runs]
+    gates = {row.win_id: row for row in GateOpen.objects.filter(win__in=windows)}
+    return {
+        window.pk: _window_document(window, names[window.run_id], verdicts.get(window.pk), gates.get(window.pk))
+        for window in windows
+    }
 
 
-def _run_document(run: Run, windows: list[Document]) -> Document:
+def _run_document(run: Run, standing: gate.RunStanding | None, windows: list[Document]) -> Document:
     return {
         "stream": run.stream.name,
         "run": run.name,
@@ -40,11 +63,32 @@ def _run_document(run: Run, windows: list[Document]) -> Document:
         "cut_at": stamp(run.cut_at),
         "sealed_at": stamp(run.cut_at),  # its name of before, for one version
         "closed_at": stamp(run.closed_at),
+        **_stands(standing),
         "windows": windows,
     }
 
 
-def _window_document(window: Window, run: tuple[str, str], verdict: Verdict | None, gate: GateOpen | None) -> Document:
+def _stands(standing: gate.RunStanding | None) -> Document:
+    """Over all windows of the run, whatever the newest ones say."""
+    if standing is None:
+        counts = dict.fromkeys(("PASS", "BLOCKED", "FAIL", "none"), 0)
+        return {"windows_total": 0, "verdicts": counts, "worst": None, "gates_shut": 0}
+    first = {"FAIL": standing.failed.first[:1], "BLOCKED": standing.blocked.first[:1]}
+    worst = standing.worst
+    return {
+        "windows_total": standing.windows,
+        "verdicts": {
+            "PASS": standing.passed,
+            "BLOCKED": standing.blocked.count,
+            "FAIL": standing.failed.count,
+            "none": standing.not_judged,
+        },
+        "worst": {"verdict": worst, "window": next(iter(first.get(worst, ())), None)} if worst else None,
+        "gates_shut": standing.shut.count,
+    }
+
+
+def _window_document(window: Window, run: tuple[str, str], verdict: Verdict | None, row: GateOpen | None) -> Document:
     return {
         "number": window.number,
         "state": window.state,
@@ -52,8 +96,8 @@ def _window_document(window: Window, run: tuple[str, str], verdict: Verdict | No
         "cut_at": stamp(window.cut_at),
         "reruns": window.reruns,
         "verdict": verdict_line(verdict, *run) if verdict else None,
-        "gate": {"open_until": stamp(gate.open_until), "checked_at": stamp(gate.checked_at), "shut_why": gate.shut_why}
-        if gate
+        "gate": {"open_until": stamp(row.open_until), "checked_at": stamp(row.checked_at), "shut_why": row.shut_why}
+        if row
         else None,
     }
 
@@ -85,12 +129,13 @@ def verdict_document(verdict: Verdict, stream: str, run_name: str) -> Document:
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    return run_documents([Run.objects.select_related("stream", "contract").get(pk=run.pk)])[0]
+    return run_documents([Run.objects.select_related("stream", "contract").get(pk=run.pk)], SHOWN)[0]
 
 
 def totals_document(run: Run) -> dict[str, Any]:
-    """The declared totals of a run: the newest of each class and window counts."""
-    newest = ControlTotal.objects.filter(win__run=run).select_related("win")
+    """The declared totals of a run's newest windows: the newest of each class and window counts."""
+    windows = newest_of([run.pk], SHOWN)
+    newest = ControlTotal.objects.filter(win__in=windows).select_related("win")
     rows = newest.order_by("win_id", "event_class", "-pk").distinct("win_id", "event_class")
     return {
         "stream": run.stream.name,

@@ -65,10 +65,16 @@ class StoppedLane:
 
 @dataclass(frozen=True, slots=True)
 class FallenRun:
-    """A run that FAILed, or whose gate shut although its newest verdict is PASS: with a reason, or because nobody could
-    look again before its lease ran out (`state` GATE UNMEASURED)."""
+    """A run with a window that FAILed, or whose gate shut although its newest verdict is PASS: with a reason, or
+    because nobody could look again before its lease ran out (`state` GATE UNMEASURED).
+
+    `window` is the first such one of `windows`; `alone`: the run has no other window, whatever became of it.
+    """
 
     run: RunName
+    window: int
+    windows: int
+    alone: bool
     verdict: int
     state: str
     why: str
@@ -200,7 +206,7 @@ def _stopped() -> tuple[StoppedLane, ...]:
 
 
 # FAILs by their own index; gates are as many as there are windows that passed, and their rows are short. Bodies are
-# read of those alone that are listed.
+# read of those alone that are listed. However many windows follow one that fell, it stays.
 _FALLEN = """
 WITH failed AS (
     SELECT v.id, v.win, 'FAIL' AS state, '' AS why, v.decided_at AS since
@@ -212,25 +218,41 @@ shut AS (
      WHERE NOT lease_holds(g.checked_at, g.open_until)
        AND g.open_until > clock_timestamp() - make_interval(days => %(days)s)
        AND NOT EXISTS (SELECT FROM verdict f WHERE f.win = g.win AND f.state = 'FAIL')),
-newest AS (
-    SELECT x.*, w.run_id, count(*) OVER () AS in_all
+grouped AS (
+    SELECT DISTINCT ON (w.run_id, x.state) x.*, w.run_id, w.number, count(*) OVER of_run AS windows,
+           max(x.since) OVER of_run AS newest
       FROM (SELECT * FROM failed UNION ALL SELECT * FROM shut) x JOIN run_window w ON w.id = x.win
-     WHERE NOT EXISTS (SELECT FROM run_window later WHERE later.run_id = w.run_id AND later.number > w.number)
-     ORDER BY x.since DESC LIMIT %(most)s)
-SELECT n.in_all, r.id, s.name, r.name AS run_name, v.number, n.state,
+    WINDOW of_run AS (PARTITION BY w.run_id, x.state)
+     ORDER BY w.run_id, x.state, w.number),
+newest AS (SELECT g.*, count(*) OVER () AS in_all FROM grouped g ORDER BY g.newest DESC LIMIT %(most)s)
+SELECT n.in_all, r.id, s.name, r.name AS run_name, n.number, n.windows,
+       NOT EXISTS (SELECT FROM run_window o WHERE o.run_id = r.id AND o.number <> n.number), v.number, n.state,
        CASE n.state WHEN 'FAIL' THEN v.body END, coalesce(n.why, ''), n.since
   FROM newest n JOIN verdict v ON v.id = n.id JOIN run r ON r.id = n.run_id JOIN stream s ON s.id = r.stream_id
- ORDER BY n.since DESC
+ ORDER BY n.newest DESC
 """
 
 
 def _fallen() -> tuple[tuple[FallenRun, ...], int]:
-    """The newest, and how many there are. Of a run the newest window counts: it was opened because of the others."""
+    """The newest, and how many there are: one for a run and a state of it, however many of its windows fell so."""
     with connection.cursor() as cursor:
         cursor.execute(_FALLEN, {"days": FALLEN_DAYS, "most": LISTED_FALLEN})
         rows = cursor.fetchall()
-    found = tuple(
-        FallenRun(RunName(run, stream, name), verdict, state, told(json.loads(body)).why if body else why, since)
-        for _, run, stream, name, verdict, state, body, why, since in rows
-    )
-    return found, rows[0][0] if rows else 0
+    return tuple(_fallen_run(*row) for _, *row in rows), rows[0][0] if rows else 0
+
+
+def _fallen_run(
+    run: int,
+    stream: str,
+    name: str,
+    window: int,
+    windows: int,
+    alone: bool,
+    verdict: int,
+    state: str,
+    body: str | None,
+    why: str,
+    since: datetime,
+) -> FallenRun:
+    why = told(json.loads(body)).why if body else why
+    return FallenRun(RunName(run, stream, name), window, windows, alone, verdict, state, why, since)

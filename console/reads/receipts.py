@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Count, Max, Min, Q
 
 from ingest.core.identity import Parts, identity_digest
 from ingest.core.ids import RunId
@@ -72,14 +72,34 @@ class ReceiptSlice:
     after: tuple[int, int] | None
 
 
-def ranges(windows: Sequence[int]) -> list[Range]:
-    """The inbox ranges of these windows, in walking order."""
+MOST_RANGES = 2_000
+
+
+def ranges(window: int) -> list[Range]:
+    """The inbox ranges of a window, in walking order."""
+    found = WindowRange.objects.filter(win=window, source__role="inbox").select_related("source").order_by("source")
+    return [Range(each.source_id, each.source.name, each.start_offset, each.end_offset) for each in found[:MOST_RANGES]]
+
+
+def ranges_of_run(run: int) -> list[Range]:
+    """The inbox ranges of a run, one a source: its windows' begin each where the one before ends."""
     found = (
-        WindowRange.objects.filter(win__in=windows, source__role="inbox")
-        .select_related("source")
-        .order_by("source", "start_offset")
+        WindowRange.objects.filter(win__run=run, source__role="inbox")
+        .values("source_id", "source__topic", "source__partition")
+        .annotate(
+            start=Min("start_offset"), end=Max("end_offset"), going=Count("start_offset", filter=Q(end_offset=None))
+        )
+        .order_by("source_id")
     )
-    return [Range(each.source_id, each.source.name, each.start_offset, each.end_offset) for each in found[:2_000]]
+    return [
+        Range(
+            row["source_id"],
+            f"{row['source__topic']}/{row['source__partition']}",
+            row["start"],
+            None if row["going"] else row["end"],
+        )
+        for row in found[:MOST_RANGES]
+    ]
 
 
 def behind(found: Sequence[Range], after: tuple[int, int] | None) -> list[Range]:

@@ -9,35 +9,36 @@ from typing import NamedTuple
 
 from django.db.models import (
     Count,
+    Exists,
     OuterRef,
     Q,
     QuerySet,
-    Subquery,
     Sum,
 )
 
 from audit import gate
+from audit.gate import RunStanding, Standing
 from audit.models import Verdict
 from console import links
 from console.reads.named import stream_named
 from ingest.core.contract import Contract
 from ingest.core.errors import PassgateError
-from ingest.core.ids import RunId
+from ingest.core.ids import RunId, WindowId
 from ingest.models import Batch, Run, RunState, Window
 from ingest.streams import compiled_contract
 
 PAGE_SIZE = 50
 HISTORY = 20
-MOST_WINDOWS = 200
 
-# Tabs of /runs/: the word in the URL, on the tab, and which runs.
+# Tabs of /runs/: the word in the URL, on the tab, and which runs. Every window of a run counts, not its newest alone.
 STATES: Mapping[str, tuple[str, Q]] = {
     "": ("All", Q()),
     "open": ("Open", Q(state=RunState.OPEN)),
-    "blocked": ("Blocked", Q(latest="BLOCKED")),
-    "failed": ("Failed", Q(latest="FAIL")),
-    "passed": ("Passed", Q(latest="PASS")),
+    "blocked": ("Blocked", Q(has_blocked=True)),
+    "failed": ("Failed", Q(has_failed=True)),
+    "passed": ("Passed", Q(state=RunState.CLOSED, has_blocked=False, has_failed=False)),
 }
+GOING_ON = ~Q(state=RunState.CLOSED) | Q(has_blocked=True)
 
 
 class Ledger(NamedTuple):
@@ -68,13 +69,14 @@ class VerdictSummary:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A run, its windows, the one that is looked at, and what stands about it."""
+    """A run, the window of it that is looked at, the newest one, and what stands about them and about the run."""
 
     run: Run
-    windows: tuple[Window, ...]
     window: Window | None
-    verdicts: Mapping[int, VerdictSummary]
-    standing: gate.RunStanding | None
+    newest: Window | None
+    verdict: VerdictSummary | None
+    gate: Standing | None
+    standing: RunStanding | None
 
     @property
     def stream(self) -> str:
@@ -85,9 +87,9 @@ class Scope:
         return f"{self.stream}/{self.run.name}"
 
     @property
-    def verdict(self) -> VerdictSummary | None:
-        """The latest verdict of the window that is looked at."""
-        return self.verdicts.get(self.window.id) if self.window else None
+    def older(self) -> int | None:
+        """The number of the window that is looked at, where a later one follows; else None."""
+        return self.window.number if self.window and self.newest and self.window != self.newest else None
 
     @property
     def contract(self) -> Contract | None:
@@ -98,25 +100,27 @@ class Scope:
         except PassgateError:
             return None
 
-    def gate_of(self, number: int | None = None) -> gate.Standing | None:
-        """How the gate of a window stands, by its number: of the one that is looked at, if none is named."""
-        chosen = number if number is not None else (self.window.number if self.window else 0)
-        return self.standing.windows.get(chosen) if self.standing else None
-
 
 def scope(stream: str, segment: str, window: int | None = None) -> Scope | None:
-    """Everything a page of a run needs around it: four queries. None where there is no such run or window."""
+    """Everything a page of a run needs around it: six queries, however many windows there are.
+
+    None where there is no such run or window.
+    """
     run = links.find_run(stream, segment)
     if run is None:
         return None
-    windows = tuple(Window.objects.filter(run=run).select_related("contract").order_by("-number")[:MOST_WINDOWS])[::-1]
-    if window and all(each.number != window for each in windows):  # one that so many have followed
-        windows = (*Window.objects.filter(run=run, number=window).select_related("contract"), *windows)
-    chosen = next((each for each in windows if each.number == window), None) if window else (windows or (None,))[-1]
+    windows = Window.objects.filter(run=run).select_related("contract")
+    newest = windows.order_by("-number").first()
+    chosen = newest
+    if window and newest and window != newest.number:
+        chosen = windows.filter(number=window).first() if window < 2**31 else None
     if window and chosen is None:
         return None
-    numbers = [each.id for each in windows]
-    return Scope(run, windows, chosen, latest_verdicts(numbers), gate.standing([RunId(run.id)]).get(RunId(run.id)))
+    verdict = standing = None
+    if chosen is not None:
+        verdict = latest_verdicts([chosen.id]).get(chosen.id)
+        standing = gate.standing_of([WindowId(chosen.id)]).get(WindowId(chosen.id))
+    return Scope(run, chosen, newest, verdict, standing, gate.standing([RunId(run.id)]).get(RunId(run.id)))
 
 
 def latest_verdicts(windows: Sequence[int]) -> dict[int, VerdictSummary]:
@@ -125,21 +129,26 @@ def latest_verdicts(windows: Sequence[int]) -> dict[int, VerdictSummary]:
     return {row.win: row for row in rows}
 
 
-def newest_verdicts(runs: Sequence[int]) -> dict[int, Verdict]:
-    """The newest verdict of each run, of whichever window, with its body; by run id."""
-    found = Verdict.objects.filter(run__in=runs).order_by("run", "-number").distinct("run")
-    return {verdict.run_id: verdict for verdict in found}
+def verdicts_told(standings: Iterable[RunStanding]) -> dict[int, Verdict]:
+    """By window id, with its body: the verdict that says most about each run."""
+    windows = [each.told for each in standings if each.told is not None]
+    found = Verdict.objects.filter(win__in=windows).select_related("win").order_by("win", "-number").distinct("win")
+    return {verdict.win_id: verdict for verdict in found}
 
 
-def newest_windows(runs: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """Number and state of the newest window of each run, by run id."""
-    found = Window.objects.filter(run__in=runs).order_by("run", "-number").distinct("run")
-    return {run: (number, state) for run, number, state in found.values_list("run_id", "number", "state")}
+def newest_verdict(window: Window) -> Verdict | None:
+    """The newest verdict of a window, with its body."""
+    return Verdict.objects.filter(win=window).select_related("win").order_by("-number").first()
 
 
-def history(run: Run) -> list[Verdict]:
-    """The newest verdicts of a run, with their bodies, newest first."""
-    return list(Verdict.objects.filter(run=run).select_related("win").order_by("-number")[:HISTORY])
+def history(run: Run, window: Window | None = None) -> list[Verdict]:
+    """The newest verdicts of a run, or of one window of it, with their bodies, newest first.
+
+    Each has `is_first`: no verdict of its window came before it.
+    """
+    before = Verdict.objects.filter(win=OuterRef("win"), number__lt=OuterRef("number"))
+    found = Verdict.objects.filter(win=window) if window else Verdict.objects.filter(run=run)
+    return list(found.annotate(is_first=~Exists(before)).select_related("win").order_by("-number")[:HISTORY])
 
 
 def _seen(verdicts: QuerySet[Verdict]) -> list[VerdictSummary]:
@@ -173,10 +182,15 @@ def ledgers_of_runs(runs: Iterable[int]) -> dict[int, Ledger]:
 
 def listed(state: str = "", stream: str = "", before: int | None = None, size: int = PAGE_SIZE) -> list[Run]:
     """Runs, newest first, below run id `before`; one more than `size` when there is a next page."""
-    runs = _with_latest(stream).filter(STATES[state][1]).select_related("stream")
+    runs = _told_apart(stream).filter(STATES[state][1]).select_related("stream")
     if before is not None:
         runs = runs.filter(id__lt=before)
     return list(runs.order_by("-id")[: size + 1])
+
+
+def going_on(size: int) -> list[Run]:
+    """Runs that are open, cut, or have a window that is blocked, the newest first."""
+    return list(_told_apart("").filter(GOING_ON).select_related("stream").order_by("-id")[:size])
 
 
 def runs_of(stream: str, state: str | None = None) -> QuerySet[Run]:
@@ -188,11 +202,16 @@ def runs_of(stream: str, state: str | None = None) -> QuerySet[Run]:
 def counts_by_state(stream: str = "") -> dict[str, int]:
     """How many runs stand under each tab."""
     named = {word or "all": Count("id", filter=which) if word else Count("id") for word, (_, which) in STATES.items()}
-    found = _with_latest(stream).aggregate(**named)
+    found = _told_apart(stream).aggregate(**named)
     return {word: found[word or "all"] for word in STATES}
 
 
-def _with_latest(stream: str) -> QuerySet[Run]:
-    latest = Verdict.objects.filter(run=OuterRef("pk")).order_by("-number").values("state")[:1]
-    runs = Run.objects.annotate(latest=Subquery(latest))
+def _told_apart(stream: str) -> QuerySet[Run]:
+    """Runs with `has_failed` and `has_blocked`: whether that is the newest verdict of any of their windows."""
+    runs = Run.objects.annotate(has_failed=Exists(_standing("FAIL")), has_blocked=Exists(_standing("BLOCKED")))
     return runs.filter(stream__name=stream) if stream else runs
+
+
+def _standing(state: str) -> QuerySet[Verdict]:
+    later = Verdict.objects.filter(win=OuterRef("win"), number__gt=OuterRef("number"))
+    return Verdict.objects.filter(~Exists(later), run=OuterRef("pk"), state=state)

@@ -55,6 +55,7 @@ ROUTES = {
     "PUT streams/{stream}/runs/{run}/totals": "totals",
     "GET streams/{stream}/runs/{run}/verdicts/": "look",
     "GET streams/{stream}/runs/{run}/verdicts/{number}": "look",
+    "GET streams/{stream}/runs/{run}/windows/": "look",
     "GET streams/{stream}/sources/": "look",
 }
 VALUES = {

@@ -14,6 +14,7 @@ from audit.enforce import decide_gate
 from tests.audit.test_close import passed
 from tests.audit.test_contexts import lapses
 from tests.audit.test_fsck import cheat
+from tests.flow.windows import run_of
 from tests.flow.world import Flow, leave
 
 if TYPE_CHECKING:
@@ -64,16 +65,39 @@ def test_lists_and_pages_say_open_where_a_reader_is_let_in_and_nowhere_else(
 
 def test_a_standing_is_what_readers_are_answered_and_logs_nothing(live: object) -> None:
     from audit.models import GateDecision
+    from ingest.core.ids import RunId, WindowId
+    from ingest.models import Run, Window
+
+    flow = Flow()
+    passed(flow)
+    run, window = Run.objects.get(stream__name=flow.name), Window.objects.get(run__stream__name=flow.name)
+    of_run = gate.standing([RunId(run.id)])[RunId(run.id)]
+    of_window = gate.standing_of([WindowId(window.id)])[WindowId(window.id)]
+    assert not GateDecision.objects.filter(stream=flow.name).exists()
+    asked = decide_gate(flow.name, "r1", None, "mart")
+    assert (of_window.decision.code, of_window.decision.verdict) == (asked.code, asked.verdict)
+    assert of_run.granted is asked.granted is True
+    assert of_run.until == of_window.decision.open_until == asked.open_until
+    assert (gate.standing([]), gate.standing_of([])) == ({}, {})
+    leave([flow.name])
+
+
+@pytest.mark.parametrize(
+    "states",
+    [["PASS"], ["PASS", "PASS"], ["PASS", "FAIL"], ["FAIL", "PASS"], ["BLOCKED", "PASS"], ["SHUT", "PASS"],
+     ["PASS", "CUT"], ["PASS", "OPEN"], ["OPEN"]],
+)  # fmt: skip
+def test_a_run_of_several_windows_is_open_where_a_reader_is_let_in(live: object, states: list[str]) -> None:
+    """Counted in one row, by the rule that readers are answered by."""
     from ingest.core.ids import RunId
     from ingest.models import Run
 
     flow = Flow()
-    passed(flow)
-    run = Run.objects.get(stream__name=flow.name)
-    found = gate.standing([RunId(run.id)])[RunId(run.id)]
-    assert not GateDecision.objects.filter(stream=flow.name).exists()
+    run_of(flow, states)
     asked = decide_gate(flow.name, "r1", None, "mart")
-    assert (found.run.decision.code, found.run.decision.verdict) == (asked.code, asked.verdict)
-    assert found.run.left is not None and found.windows[1].left == found.run.left
-    assert gate.standing([]) == {}
+    run = RunId(Run.objects.get(stream__name=flow.name).id)
+    found = gate.standing([run])[run]
+    assert asked.covers is not None
+    assert (found.granted, found.open, found.windows) == (asked.granted, asked.covers.open, asked.covers.windows)
+    assert sorted(found.not_open) == sorted(number for number, _ in asked.covers.not_open)
     leave([flow.name])

@@ -99,7 +99,8 @@ def paths_of(stage: Stage) -> list[str]:
         "/", "/runs/", f"/runs/?stream={stage.stream}&state=open", "/streams/", f"/streams/{stage.stream}/",
         run, f"{run}sources", f"{run}receipts", f"{run}receipts?q=decision:quarantined", f"{run}gate",
         f"{run}basis", f"{run}basis?window=1",
-        f"{run}windows/1/", f"{run}cut", f"{run}close", f"/receipts/{stage.source}/0",
+        f"{run}windows/", f"{run}windows/?verdict=not-pass", f"{run}windows/1/",
+        f"{run}cut", f"{run}go-on", f"{run}close", f"/receipts/{stage.source}/0",
         "/quarantine/", "/quarantine/?by=item",
         "/quarantine/?state=resolved", f"/quarantine/?run={stage.stream}/{stage.run}",
         f"/quarantine/{stage.items[0]}", f"/quarantine/{stage.items[-2]}", f"/quarantine/{stage.items[0]}/resolve",
@@ -227,6 +228,7 @@ def test_a_viewer_sees_acts_disabled_with_the_reason(viewer: Client, stage: Stag
         (f"/quarantine/{item}/resolve", "resolve quarantine items"),
         (f"/attempts/{stage.attempt}/reconcile", "reconcile unknown publishes"),
         (f"{stage.path}cut", "cut a run"),
+        (f"{stage.path}go-on", "cut a run"),
     ):
         text = get(viewer, path).text
         assert f"You cannot {act}: it needs" in text, path
@@ -551,7 +553,8 @@ def test_a_page_of_a_run_s_items_is_the_first_of_them_in_order(
 MOST_QUERIES = {
     "/": 15, "/runs/": 15, "/streams/": 12, "/quarantine/": 12, "/quarantine/?by=item": 12, "/unknown/?state=all": 14,
     "/system/lanes": 15, "/find": 8, "/me/": 8, "/patterns/": 8,
-    "{run}": 20, "{run}sources": 18, "{run}receipts": 17, "{run}gate": 15, "{run}basis": 20, "{run}windows/1/": 18,
+    "{run}": 20, "{run}sources": 18, "{run}receipts": 17, "{run}gate": 17, "{run}windows/": 17, "{run}windows/1/": 18,
+    "{run}basis": 20,
     "/receipts/{source}/0": 20, "/quarantine/{item}": 20, "/attempts/{attempt}": 18,
 }  # fmt: skip
 
@@ -593,6 +596,7 @@ def test_the_same_act_as_a_command_line_is_one_that_exists(operator: Client, sta
         f"/quarantine/resolve?group={run}-NOT_JSON&upto={stage.items[-1]}",
         f"/unknown/reconcile?run={stage.stream}/{stage.run}",
         f"{stage.path}cut",
+        f"{stage.path}go-on",
         f"{stage.path}close",
     )
     for path in pages:
@@ -610,7 +614,12 @@ def test_the_same_act_as_a_command_line_is_one_that_exists(operator: Client, sta
 
 
 def test_the_same_act_as_an_api_call_is_one_that_exists(operator: Client, stage: Stage) -> None:
-    for path in (f"/quarantine/{stage.items[0]}/resolve", f"/attempts/{stage.attempt}/reconcile", f"{stage.path}cut"):
+    acts = ("cut", "go-on", "close")
+    for path in (
+        f"/quarantine/{stage.items[0]}/resolve",
+        f"/attempts/{stage.attempt}/reconcile",
+        *(stage.path + act for act in acts),
+    ):
         call = re.search(r"<h3>API</h3>\s*<pre>POST ([^\s<]+)", get(operator, path).text)
         assert call, path
         assert resolve(call[1]).url_name != "unknown", call[1]

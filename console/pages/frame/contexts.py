@@ -226,7 +226,8 @@ class GateLine:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Line 2 of the header, in a run."""
+    """Line 2 of the header, in a run. Of several windows `whole` says how they all stand, `worst` the worst verdict of
+    them, and `beside` leads to those before and after and to the newest."""
 
     stream: str
     stream_url: str
@@ -239,8 +240,11 @@ class Strip:
     verdict: str = ""
     gate: str = ""
     durability: str = ""
-    windows: tuple[Tab, ...] = ()
     window: int | None = None
+    beside: tuple[Link, ...] = ()
+    whole: str = ""
+    worst: str = ""
+    windows_url: str = ""
     gate_left: float | None = None
 
 
@@ -432,6 +436,40 @@ class WindowPage:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowRow:
+    """One window in the list of a run's."""
+
+    number: int
+    url: str
+    state: str
+    opened_at: datetime
+    cut_at: datetime | None
+    records: int
+    verdict: str
+    verdict_url: str
+    gate: str
+    gate_left: float | None = None
+
+    @property
+    def tone(self) -> str:
+        """The row's mark at its left edge."""
+        return {"FAIL": "is-bad", "BLOCKED": "is-loud"}.get(self.verdict, "")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsPage:
+    """`…/windows/`"""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    filters: tuple[Tab, ...]
+    rows: tuple[WindowRow, ...]
+    pager: Pager
+    empty: tuple[str, ...] = ()
+    rows_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictPage:
     """`…/verdicts/{n}`"""
 
@@ -543,7 +581,9 @@ class GatePage:
     strip: Strip
     tabs: tuple[Tab, ...]
     run: GateLine
-    windows: tuple[tuple[int, GateLine], ...]
+    covers: str
+    windows: tuple[tuple[Link, GateLine], ...]
+    left_out: int
     readers: tuple[str, ...]
     tables: tuple[str, ...]
     snippets: tuple[tuple[str, str], ...]

@@ -137,8 +137,11 @@ def _strip() -> c.Strip:
         "BLOCKED",
         "GATE SHUT",
         "development",
-        (c.Tab("1", "#", True), c.Tab("2", "#", False)),
-        1,
+        44,
+        (c.Link("before: 43", "#"), c.Link("newest: 45", "#")),
+        "window 3 FAIL, 41 PASS, window 45 open",
+        "FAIL",
+        "#",
     )
 
 

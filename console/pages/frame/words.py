@@ -57,6 +57,8 @@ LOOKS: Mapping[str, StateLook] = {
     "BLOCKED": StateLook("BLOCKED", "diamond", Tone.BLOCKED, Shape.BAR),
     "FAIL": StateLook("FAIL", "cross", Tone.FAIL, Shape.SOLID),
     "NOT JUDGED": StateLook("not judged", "ring", Tone.MUTED, Shape.DASHED),
+    # of a run whose windows passed as far as they are judged: no green before the last of them
+    "PASS SO FAR": StateLook("PASS so far", "ring", Tone.RUNNING, Shape.OUTLINE),
     # checks
     "HOLDS": StateLook("holds", "check", Tone.PASS, Shape.PLAIN),
     # checks that hold now are no verdict: the same word, without a verdict's colour

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from audit.core.diagnosis import told
+from audit.core.phrases import count
 from audit.models import Verdict
 from console import links
 from console.pages.frame import contexts as c
@@ -18,7 +19,6 @@ from console.reads import needs as waiting
 from console.reads import runs
 from console.reads.named import RunName
 from ingest.core.stops import why
-from ingest.models import Run, RunState
 
 LATELY = 8
 GOING_ON = 10
@@ -28,7 +28,6 @@ GOING_ON = 10
 def now(request: HttpRequest) -> HttpResponseBase:
     """What waits, split by whether this person may do something about it."""
     what_waits = waiting_for(request)
-    unsettled = _unsettled()
     lines = [
         *_unknown(request, what_waits.unknown),
         *_quarantine(request, what_waits.quarantine),
@@ -40,7 +39,7 @@ def now(request: HttpRequest) -> HttpResponseBase:
     context = c.NowPage(
         needs=mine,
         others=others,
-        going_on=run_parts.rows(unsettled),
+        going_on=run_parts.rows(runs.going_on(GOING_ON)),
         lately=_lately(),
         empty=_nothing(len(others)) if not mine else (),
     )
@@ -54,13 +53,6 @@ def _nothing(others: int) -> tuple[str, ...]:
         "Nothing waits for you.",
         "No publish is unknown, no item is open, no lane has stopped, and no run that was judged lately is shut.",
     )
-
-
-def _unsettled() -> list[Run]:
-    """Runs that are open, cut, or blocked."""
-    recent = runs.listed(size=GOING_ON * 3)
-    going = [run for run in recent if run.state != RunState.CLOSED or getattr(run, "latest", None) == "BLOCKED"]
-    return going[:GOING_ON]
 
 
 def _where(run: RunName | None) -> tuple[str, str]:
@@ -124,7 +116,7 @@ def _fallen(request: HttpRequest, found: waiting.Needs) -> list[c.Todo]:
     may_act = may(request.user, Act.OPERATE)
     lines = []
     for fallen in found.fallen:
-        where, url = _where(fallen.run)
+        where, url = _where_fallen(fallen)
         button = c.Button("Look", url, may_act)
         lines.append(c.Todo(_is_shut(fallen, where), url, fallen.state, where, fallen.since, button))
     more = found.fallen_in_all - len(found.fallen)
@@ -134,13 +126,27 @@ def _fallen(request: HttpRequest, found: waiting.Needs) -> list[c.Todo]:
     return lines
 
 
+def _where_fallen(fallen: waiting.FallenRun) -> tuple[str, str]:
+    """A run of one window is its own page; of several, the window that fell; of several that fell, the list of them."""
+    where, url = _where(fallen.run)
+    if fallen.windows > 1:
+        listed = links.run_url(fallen.run.stream, fallen.run.name, "windows")
+        return where, links.with_query(listed, verdict="FAIL" if fallen.state == "FAIL" else "PASS")
+    return where, url if fallen.alone else links.with_query(url, window=fallen.window)
+
+
 def _is_shut(fallen: waiting.FallenRun, where: str) -> str:
-    name = f"{where}#{fallen.verdict}"
+    name, more = f"{where}#{fallen.verdict}", ""
+    if not fallen.alone:
+        name = f"{name} (window {fallen.window:,})"
+    if fallen.windows > 1:
+        others = fallen.windows - 1
+        more = f" So {'is' if others == 1 else 'are'} {count(others, 'more window')} of the run."
     if fallen.state == "FAIL":
-        return f"{name} is FAIL: {fallen.why}"
+        return f"{name} is FAIL: {fallen.why}{more}"
     if fallen.why:
-        return f"{name} is PASS, and its gate is shut: {fallen.why}."
-    return f"{name} is PASS, and nobody has looked again since its lease ran out: its gate is shut."
+        return f"{name} is PASS, and its gate is shut: {fallen.why}.{more}"
+    return f"{name} is PASS, and nobody has looked again since its lease ran out: its gate is shut.{more}"
 
 
 def _lately() -> tuple[c.VerdictLine, ...]:

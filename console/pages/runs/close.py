@@ -27,13 +27,12 @@ from ingest.models import WindowState
 def close(request: HttpRequest, stream: str, run: str) -> Closing:
     """A POST judges and stores a numbered verdict that is never edited."""
     seen = scope_or_404(request, stream, run)
-    older = seen.window.number if seen.window and seen.window != seen.windows[-1] else None
     return Closing(
         seen,
         asked=number_in(request, "window"),
-        older=older,
+        older=seen.older,
         permitted=permitted(request.user),
-        url=links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=older),
+        url=links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=seen.older),
         back=links.run_url(seen.stream, seen.run.name),
     )
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponseBase
 
-from audit.gate import RunStanding
+from audit.core.phrases import be, count
+from audit.gate import NAMED, RunStanding, standing_of
 from audit.models import Enforcement, GateDecision
+from console import links
 from console.pages.frame import contexts as c
 from console.pages.frame.shell import STEADY, needs, page
 from console.pages.runs import run_parts
-from console.pages.runs.runs import gate_line, scope_or_404
+from console.pages.runs.runs import scope_or_404
 from console.permissions import Act
-from console.reads import runs
+from console.phrases import numbers_listed
+from console.reads import runs, windows
+from ingest.core.ids import WindowId
 
 MOST_DECISIONS = 30
+LISTED = 20  # windows, beside those that are not open
 
 
 @needs(Act.LOOK)
@@ -21,12 +26,14 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """The gate of the run and of each window, who asked lately, and how to ask."""
     seen = scope_or_404(request, stream, run)
     enforced = Enforcement.objects.filter(stream=seen.run.stream).first()
-    terms = seen.contract
+    terms, lines = seen.contract, _windows(seen)
     context = c.GatePage(
         strip=run_parts.strip(seen),
         tabs=run_parts.tabs(seen, "gate"),
         run=_of_run(seen),
-        windows=tuple((each.number, gate_line(seen, each)) for each in reversed(seen.windows)),
+        covers=_covers(seen.standing),
+        windows=lines,
+        left_out=seen.standing.windows - len(lines) if seen.standing else 0,
         readers=terms.gate.readers if terms else (),
         tables=terms.projection.tables if terms and terms.projection else (),
         snippets=snippets(seen.stream, seen.run.name),
@@ -54,17 +61,40 @@ def _of_run(seen: runs.Scope) -> c.GateLine:
     standing = seen.standing
     if standing is None:
         return c.GateLine("GATE SHUT", "GATE SHUT", "The run has no window yet.")
-    word = run_parts.gate_word(standing.run)
-    return c.GateLine(word, word, _why(standing), left=standing.run.left)
+    word = run_parts.gate_word(standing.granted)
+    return c.GateLine(word, word, _why(standing), left=standing.left)
 
 
 def _why(standing: RunStanding) -> str:
-    if standing.run.decision.granted:
+    if standing.granted:
         return "The run is closed and the latest verdict of every window is a live PASS."
-    waiting = [number for number, window in standing.windows.items() if not window.decision.granted]
-    if waiting:
-        return f"Not every window is open: {', '.join(map(str, waiting[:10]))}."
+    if standing.open < standing.windows:
+        return "Not every window is open."
     return "Every window is open, but the run is not closed yet."
+
+
+def _covers(standing: RunStanding | None) -> str:
+    """Which windows a reader of the run would read, and which are not open."""
+    if standing is None:
+        return ""
+    are = f"{standing.open:,} of {count(standing.windows, 'window')} {be(standing.windows)} open to readers."
+    shut = standing.windows - standing.open
+    return f"{are} Not open: {numbers_listed(shut, standing.not_open, NAMED)}." if shut else are
+
+
+def _windows(seen: runs.Scope) -> tuple[tuple[c.Link, c.GateLine], ...]:
+    """Of the newest windows, and of the first ones that are not open."""
+    not_open = seen.standing.not_open if seen.standing else ()
+    found = windows.some(seen.run, LISTED, not_open)
+    keys = [WindowId(each.id) for each in found]
+    standing, verdicts = standing_of(keys), runs.latest_verdicts(keys)
+    return tuple(
+        (
+            c.Link(f"window {each.number:,}", links.window_url(seen.stream, seen.run.name, each.number)),
+            run_parts.gate_line(seen, standing.get(WindowId(each.id)), verdicts.get(each.id)),
+        )
+        for each in found
+    )
 
 
 def snippets(stream: str, run_name: str) -> tuple[tuple[str, str], ...]:

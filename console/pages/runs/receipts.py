@@ -27,8 +27,8 @@ def receipts(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """`…/receipts?q=&after=source@offset`: filters live in the URL."""
     seen = scope_or_404(request, stream, run)
     query = understand(request.GET.get("q", ""))
-    chosen = [seen.window] if request.GET.get("window") and seen.window else list(seen.windows)
-    source_ranges = reads.ranges([each.id for each in chosen if each])
+    of_window = request.GET.get("window") and seen.window
+    source_ranges = reads.ranges(seen.window.id) if of_window and seen.window else reads.ranges_of_run(seen.run.id)
     ranges, wrong = _narrowed(source_ranges, query)
     classes = reads.class_names(seen.run.stream_id)
     after = _place_in(request.GET.get("after", ""))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from audit import gate
 from audit.core.diagnosis import told
+from audit.core.gate import Code, WindowGate
 from audit.core.verdict import changes
 from audit.models import Verdict
 from console import links
 from console.pages.frame import contexts as c
 from console.pages.frame.charts import LedgerBar
-from console.reads.runs import Ledger, Scope, ledgers_of_runs, newest_verdicts, newest_windows
+from console.phrases import standing_words
+from console.reads.runs import Ledger, Scope, VerdictSummary, ledgers_of_runs, verdicts_told
 from ingest.core.ids import RunId
-from ingest.models import Run, WindowState
+from ingest.models import Run
 
 
 def strip(seen: Scope, durability: str = "") -> c.Strip:
@@ -21,8 +23,7 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
     run, window = seen.run, seen.window
     contract = window.contract if window else run.contract
     terms = seen.contract
-    here = window.number if window else None
-    standing = seen.gate_of()
+    several = seen.standing is not None and seen.standing.windows > 1
     return c.Strip(
         stream=seen.stream,
         stream_url=links.stream_url(seen.stream),
@@ -33,29 +34,68 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
         contract_url=links.with_query(links.stream_url(seen.stream), version=contract.version),
         owner=(terms.owner or "") if terms else "",
         verdict=seen.verdict.title if seen.verdict else "NOT JUDGED",
-        gate=gate_word(standing),
-        gate_left=standing.left if standing else None,
+        gate=gate_word(seen.gate is not None and seen.gate.decision.granted),
+        gate_left=seen.gate.left if seen.gate else None,
         durability=durability,
-        windows=tuple(
-            c.Tab(str(each.number), links.window_url(seen.stream, run.name, each.number), each.number == here)
-            for each in seen.windows
-        ),
-        window=here,
+        window=window.number if window else None,
+        beside=_beside(seen) if several else (),
+        whole=standing_words(seen.standing) if several and seen.standing else "",
+        worst=(seen.standing.worst or "") if several and seen.standing else "",
+        windows_url=links.run_url(seen.stream, run.name, "windows"),
     )
 
 
-def gate_word(standing: gate.Standing | None) -> str:
+def _beside(seen: Scope) -> tuple[c.Link, ...]:
+    """The windows before and after the one that is looked at, and the newest."""
+    if seen.window is None or seen.newest is None:
+        return ()
+    here, newest = seen.window.number, seen.newest.number
+    numbers = {"before": here - 1, "after": here + 1, "newest": newest}
+    return tuple(
+        c.Link(f"{word}: {number:,}", links.window_url(seen.stream, seen.run.name, number))
+        for word, number in numbers.items()
+        if 1 <= number <= newest and number != here and not (word == "after" and number == newest)
+    )
+
+
+def gate_word(granted: bool) -> str:
     """The state that a page shows of a gate: what a reader would be answered now, and nothing in between."""
-    return "GATE OPEN" if standing and standing.decision.granted else "GATE SHUT"
+    return "GATE OPEN" if granted else "GATE SHUT"
+
+
+def gate_line(seen: Scope, standing: gate.Standing | None, verdict: VerdictSummary | None) -> c.GateLine:
+    """The gate of a window, as a reader would be answered, with why it is shut."""
+    word = gate_word(standing is not None and standing.decision.granted)
+    if standing is None or standing.gate is None or verdict is None:
+        return c.GateLine(word, word, "Not judged yet. Until it says PASS, nothing downstream can read it.")
+    name, url = standing.decision.verdict, links.verdict_url(seen.stream, seen.run.name, verdict.number)
+    return c.GateLine(
+        word,
+        word,
+        _gate_why(standing, standing.gate, verdict),
+        standing.gate.open_until,
+        standing.gate.checked_at,
+        c.Link(name or "", url),
+        standing.left,
+    )
+
+
+def _gate_why(standing: gate.Standing, row: WindowGate, verdict: VerdictSummary) -> str:
+    code = standing.decision.code
+    if code is Code.OPEN:
+        return "The latest verdict is PASS and its basis was checked. Readers can read."
+    if code is Code.UNAVAILABLE:
+        return "Its lease ran out and was not renewed."
+    if code is Code.NOT_CLOSED:
+        return standing.decision.detail
+    return row.shut_why or f"The latest verdict is {verdict.title}. Nothing downstream can read it."
 
 
 def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ...]:
     """The tabs of a run; each keeps to the window that is looked at when it is not the newest."""
-    newest = seen.windows[-1].number if seen.windows else None
-    window = seen.window.number if seen.window and seen.window.number != newest else None
 
     def tab(text: str, part: str, count: int | None = None) -> c.Tab:
-        url = links.with_query(links.run_url(seen.stream, seen.run.name, part), window=window)
+        url = links.with_query(links.run_url(seen.stream, seen.run.name, part), window=seen.older)
         return c.Tab(text, url, part == here, count)
 
     lines = [
@@ -64,6 +104,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
         tab("Receipts", "receipts", receipts),
         tab("Basis", "basis"),
         tab("Gate", "gate"),
+        c.Tab("Windows", links.run_url(seen.stream, seen.run.name, "windows"), here == "windows"),
     ]
     if seen.window:
         url = links.window_url(seen.stream, seen.run.name, seen.window.number)
@@ -72,43 +113,52 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
 
 
 def rows(runs: Sequence[Run]) -> tuple[c.RunRow, ...]:
-    """Rows of a list of runs: four queries, however many runs."""
+    """Rows of a list of runs: three queries, however many runs and windows."""
     numbers = [run.id for run in runs]
-    windows = newest_windows(numbers)
-    verdicts, ledgers = newest_verdicts(numbers), ledgers_of_runs(numbers)
     standing = gate.standing([RunId(number) for number in numbers])
+    ledgers, told_of = ledgers_of_runs(numbers), verdicts_told(standing.values())
     return tuple(
-        _row(
-            run,
-            windows.get(run.id),
-            verdicts.get(run.id),
-            standing.get(RunId(run.id)),
-            LedgerBar(*ledgers.get(run.id, Ledger())),
-        )
-        for run in runs
+        _row(run, standing.get(RunId(run.id)), told_of, LedgerBar(*ledgers.get(run.id, Ledger()))) for run in runs
     )
 
 
-def _row(
-    run: Run,
-    window: tuple[int, str] | None,
-    verdict: Verdict | None,
-    standing: gate.RunStanding | None,
-    bar: LedgerBar,
-) -> c.RunRow:
+def _row(run: Run, standing: gate.RunStanding | None, told_of: Mapping[int, Verdict], bar: LedgerBar) -> c.RunRow:
+    verdict = told_of.get(standing.told) if standing and standing.told is not None else None
     return c.RunRow(
         stream=run.stream.name,
         run=run.name,
         url=links.run_url(run.stream.name, run.name),
         state=run.state,
-        verdict=verdict_word(verdict) if verdict else "NOT JUDGED",
-        why=told(verdict.body).why if verdict else _unjudged(window),
+        verdict=run_word(standing),
+        why=_run_why(standing, verdict),
         bar=bar,
         opened_at=run.opened_at,
         by=run.opened_by,
-        gate=gate_word(standing.run if standing else None),
-        gate_left=standing.run.left if standing else None,
+        gate=gate_word(standing is not None and standing.granted),
+        gate_left=standing.left if standing else None,
     )
+
+
+def run_word(standing: gate.RunStanding | None) -> str:
+    """The worst that stands of a run's windows. PASS is said only where no window is open or waits for its verdict."""
+    if standing is None or standing.worst is None:
+        return "NOT JUDGED"
+    if standing.worst != "PASS":
+        return standing.worst
+    if standing.not_judged:
+        return "PASS SO FAR"
+    return "PASS (waived)" if standing.waived else "PASS"
+
+
+def _run_why(standing: gate.RunStanding | None, verdict: Verdict | None) -> str:
+    """Of several windows how each stands; then why, for the first one that failed or is blocked."""
+    if standing is None:
+        return "no window yet"
+    why = told(verdict.body).why if verdict else ""
+    if standing.windows > 1:
+        stands = standing_words(standing)
+        return f"{stands}: {why}" if why and standing.worst != "PASS" else stands
+    return why or _unjudged(standing)
 
 
 def verdict_word(verdict: Verdict) -> str:
@@ -116,13 +166,10 @@ def verdict_word(verdict: Verdict) -> str:
     return "PASS (waived)" if verdict.waived else verdict.state
 
 
-def _unjudged(window: tuple[int, str] | None) -> str:
-    if window is None:
-        return "no window yet"
-    number, state = window
-    return (
-        f"window {number} is open" if state == WindowState.OPEN else f"window {number} is cut, its verdict is awaited"
-    )
+def _unjudged(standing: gate.RunStanding) -> str:
+    if standing.going is not None:
+        return f"window {standing.going} is open"
+    return f"window {standing.newest} is cut, its verdict is awaited"
 
 
 # --- verdicts
@@ -141,7 +188,12 @@ def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLi
                 window=verdict.win.number,
                 at=verdict.decided_at,
                 by=verdict.decided_by,
-                since="; ".join(changes(before.body, verdict.body)[:3]) if before else "first verdict of the window",
+                since="; ".join(changes(before.body, verdict.body)[:3]) if before else _without_one(verdict),
             )
         )
     return tuple(causes)
+
+
+def _without_one(verdict: Verdict) -> str:
+    """A verdict whose forerunner is not in the list."""
+    return "first verdict of the window" if getattr(verdict, "is_first", False) else ""

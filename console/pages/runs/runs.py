@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from audit.core.diagnosis import told
-from audit.core.gate import Code, WindowGate
-from audit.gate import Standing
 from audit.models import Verdict
 from console import links
 from console.pages.frame import checks
@@ -24,7 +20,7 @@ from console.whole import whole
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
 from ingest.core.reason import Reason
-from ingest.models import RunState, Stream, Window, WindowPin, WindowState
+from ingest.models import RunState, Stream, WindowPin, WindowState
 
 MOST_STREAMS = 100
 
@@ -91,8 +87,8 @@ def scope_or_404(request: HttpRequest, stream: str, run: str, window: int | None
 def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """`/runs/{s}/{run}/`: the sentence, the next act, checks, ledger bar, gate, history."""
     seen = scope_or_404(request, stream, run)
-    verdicts = reads.history(seen.run)
-    standing = None if "now" in request.GET else _standing(seen, verdicts)
+    verdicts, newest = reads.history(seen.run), _newest(seen)
+    standing = None if "now" in request.GET else _standing(seen, newest)
     now = None
     if standing is None and seen.window is not None:
         now = checks.now(WindowId(seen.window.id), evidence(seen), permitted(request.user))
@@ -100,7 +96,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     live = now if isinstance(now, checks.CheckedWindow) else None
     measuring = isinstance(now, checks.PendingChecks)
     anew = live is not None and live.anew
-    shown = standing or (_newest(seen, verdicts) if measuring else None)
+    shown = standing or (newest if measuring else None)
     context = c.RunPage(
         strip=run_parts.strip(seen, _durability(live, shown)),
         tabs=run_parts.tabs(seen, "run"),
@@ -137,14 +133,14 @@ def _pace(seen: reads.Scope, standing: Verdict | None) -> int:
     return RUNNING if seen.run.state == RunState.CUT else STEADY
 
 
-def _newest(seen: reads.Scope, verdicts: Sequence[Verdict]) -> Verdict | None:
-    """The newest verdict of the window that is looked at."""
-    return next((each for each in verdicts if seen.window is not None and each.win_id == seen.window.id), None)
+def _newest(seen: reads.Scope) -> Verdict | None:
+    """The newest verdict of the window that is looked at, however many windows were judged since."""
+    return reads.newest_verdict(seen.window) if seen.window and seen.verdict else None
 
 
-def _standing(seen: reads.Scope, verdicts: Sequence[Verdict]) -> Verdict | None:
+def _standing(seen: reads.Scope, newest: Verdict | None) -> Verdict | None:
     """The newest verdict, if it is not BLOCKED and no fact of the window has changed since it was decided."""
-    win, newest = seen.window, _newest(seen, verdicts)
+    win = seen.window
     if win is None or newest is None or newest.state == "BLOCKED":
         return None
     return newest if newest.state == "FAIL" or win.revision == win.judged_revision else None
@@ -200,8 +196,7 @@ def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) 
         facts.append(("Cut", reverse("cut", args=[seen.stream, seen.run.name]), Act.CUT))
         facts.append(("Cut and go on", reverse("go-on", args=[seen.stream, seen.run.name]), Act.CUT))
     elif seen.window and not standing:
-        window = seen.window.number if seen.window != seen.windows[-1] else None
-        url = links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=window)
+        url = links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=seen.older)
         facts.append(("Close", url, Act.CLOSE))
     return tuple(
         c.Button(words, url, may(request.user, act), main=at == 0) for at, (words, url, act) in enumerate(facts)
@@ -247,35 +242,9 @@ def _pin(pin: WindowPin) -> c.Link:
     return c.Link(pin.verdict, links.verdict_url(run.stream.name, run.name, number))
 
 
-def gate_line(seen: reads.Scope, window: Window | None = None) -> c.GateLine:
-    """The gate of a window, as a reader would be answered, with why it is shut."""
-    window = window or seen.window
-    standing = seen.gate_of(window.number) if window else None
-    verdict = seen.verdicts.get(window.id) if window else None
-    word = run_parts.gate_word(standing)
-    if standing is None or standing.gate is None or verdict is None:
-        return c.GateLine(word, word, "Not judged yet. Until it says PASS, nothing downstream can read it.")
-    name, url = standing.decision.verdict, links.verdict_url(seen.stream, seen.run.name, verdict.number)
-    return c.GateLine(
-        word,
-        word,
-        _why(standing, standing.gate, verdict),
-        standing.gate.open_until,
-        standing.gate.checked_at,
-        c.Link(name or "", url),
-        standing.left,
-    )
-
-
-def _why(standing: Standing, gate: WindowGate, verdict: reads.VerdictSummary) -> str:
-    code = standing.decision.code
-    if code is Code.OPEN:
-        return "The latest verdict is PASS and its basis was checked. Readers can read."
-    if code is Code.UNAVAILABLE:
-        return "Its lease ran out and was not renewed."
-    if code is Code.NOT_CLOSED:
-        return standing.decision.detail
-    return gate.shut_why or f"The latest verdict is {verdict.title}. Nothing downstream can read it."
+def gate_line(seen: reads.Scope) -> c.GateLine:
+    """The gate of the window that is looked at, as a reader would be answered, with why it is shut."""
+    return run_parts.gate_line(seen, seen.gate, seen.verdict)
 
 
 # --- what pages of a run share
@@ -284,8 +253,7 @@ def _why(standing: Standing, gate: WindowGate, verdict: reads.VerdictSummary) ->
 def evidence(seen: reads.Scope) -> checks.Linker:
     """Links to what stands behind each check of the window that is looked at."""
     number = seen.window.number if seen.window else 1
-    newest = bool(seen.windows) and seen.windows[-1].number == number
-    return checks.evidence_links(seen.stream, seen.run.name, number, newest)
+    return checks.evidence_links(seen.stream, seen.run.name, number, seen.window is not None and seen.older is None)
 
 
 def bar_of(seen: reads.Scope) -> LedgerBar:

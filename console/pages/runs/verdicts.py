@@ -36,7 +36,7 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
         facts=_window_facts(seen),
         ranges=_ranges(win.id),
         bar=bar_of(seen),
-        verdicts=run_parts.verdict_lines(seen, [each for each in reads.history(seen.run) if each.win_id == win.id]),
+        verdicts=run_parts.verdict_lines(seen, reads.history(seen.run, win)),
         basis=tuple(
             (each.generation, bytes(each.digest).hex(), each.why, each.recorded_at)
             for each in Basis.objects.filter(win=win).order_by("generation")[:20]
@@ -82,15 +82,13 @@ def _ranges(win: int) -> tuple[tuple[str, str, int, int | None, int], ...]:
 @needs(Act.LOOK)
 def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpResponseBase:
     """`…/verdicts/{n}?compare=`: what was decided, as it was decided."""
-    seen = scope_or_404(request, stream, run)
-    verdicts = {each.number: each for each in reads.history(seen.run)}
-    stored_verdict = (
-        verdicts.get(number) or Verdict.objects.select_related("win").filter(run=seen.run, number=number).first()
-    )
-    if stored_verdict is None:
+    named_run = links.find_run(stream, run)
+    verdicts = Verdict.objects.select_related("win")
+    stored_verdict = verdicts.filter(run=named_run, number=number).first() if named_run else None
+    if named_run is None or stored_verdict is None:
         raise Http404
     seen = scope_or_404(request, stream, run, stored_verdict.win.number)
-    before = _compared(request, seen, stored_verdict, verdicts)
+    before = _compared(request, seen, stored_verdict)
     name = f"{seen.name}#{number}"
     sealed = bool(stored_verdict.body.get("sealed"))
     context = c.VerdictPage(
@@ -108,19 +106,18 @@ def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpRes
         compare=f"#{before.number}" if before else "",
         others=tuple(
             c.Link(f"#{each}", links.verdict_url(seen.stream, seen.run.name, each))
-            for each in verdicts
-            if each != number
+            for each in sorted({verdict.number for verdict in reads.history(seen.run)} - {number}, reverse=True)
         ),
     )
     return page(request, "runs/verdict", context, here="runs")
 
 
-def _compared(request: HttpRequest, seen: reads.Scope, found: Verdict, verdicts: dict[int, Verdict]) -> Verdict | None:
+def _compared(request: HttpRequest, seen: reads.Scope, found: Verdict) -> Verdict | None:
+    """The verdict that is asked for, else the one before it of the same window, however many of others lie between."""
     asked = number_in(request, "compare")
     if asked is not None and asked != found.number:
-        return verdicts.get(asked) or Verdict.objects.filter(run=seen.run, number=asked).first()
-    earlier = [each for each in verdicts.values() if each.number < found.number and each.win_id == found.win_id]
-    return max(earlier, key=lambda each: each.number, default=None)
+        return Verdict.objects.filter(run=seen.run, number=asked).first()
+    return Verdict.objects.filter(win=found.win, number__lt=found.number).order_by("-number").first()
 
 
 def _body_bar(body: dict[str, Any]) -> LedgerBar:

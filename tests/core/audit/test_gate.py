@@ -10,7 +10,7 @@ import pytest
 
 from audit.core import facts as f
 from audit.core import gate as g
-from audit.core.gate import Code, Context, Range, WindowGate, decide, holds
+from audit.core.gate import Code, Context, Covers, Range, WindowGate, decide, holds
 from tests.core.audit import world as w
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,6 +44,17 @@ def test_the_worst_window_is_the_answer_whatever_the_leases_of_others() -> None:
     assert decide([window(1, 30), window(2, 5, "FAIL"), window(3, -1)], True, NOW).code is Code.FAILED
     assert decide([window(1, 30), window(2, -1)], True, NOW).code is Code.UNAVAILABLE
     assert decide([window(1, 30), window(2, 30, why="the bus was made again")], True, NOW).code is Code.SHUT
+
+
+def test_an_answer_names_the_windows_it_is_about_and_of_those_that_are_not_open_the_worst() -> None:
+    windows = [window(4, 30), window(5, 30, None), window(6, -1), window(7, 30, "FAIL"), window(8, 30)]
+    shut = ((7, Code.FAILED), (6, Code.UNAVAILABLE), (5, Code.NOT_CLOSED))
+    assert decide(windows, True, NOW).covers == Covers(5, 4, 8, 2, shut)
+    assert decide([window(1, 30)], False, NOW).covers == Covers(1, 1, 1, 1, ())
+    many = decide([window(number, 30, "FAIL") for number in range(1, 1001)], True, NOW).covers
+    assert many is not None and (many.windows, many.open) == (1000, 0)
+    assert [number for number, _ in many.not_open] == list(range(1, 21))
+    assert decide([], True, NOW).covers is None
 
 
 def test_an_open_run_is_not_open_to_readers() -> None:
