@@ -10,7 +10,9 @@ from ingest.core.errors import PassgateError
 from ingest.kafka import Admin, BusMessage, Cluster, PlainProducer
 from trials.demo.faults import Outgoing
 
-PARTITIONS = {"weather.inbox": 2, "weather.bus": 2, "flights.inbox": 4, "flights.bus": 4}
+PARTITIONS = {
+    "weather.inbox": 2, "weather.bus": 2, "flights.inbox": 4, "flights.bus": 4, "ticks.inbox": 1, "ticks.bus": 1,
+}  # fmt: skip
 """The bus' numbers are the contracts'."""
 
 
@@ -26,7 +28,8 @@ def create_topics(cluster: Cluster) -> None:
     """What whoever runs the Kafka cluster does before streams are connected."""
     admin = Admin(cluster)
     for topic, partitions in PARTITIONS.items():
-        admin.create_topic(topic, partitions)
+        stamped = {"message.timestamp.type": "LogAppendTime"} if topic == "ticks.inbox" else {}
+        admin.create_topic(topic, partitions, config=stamped)
 
 
 class Inbox:

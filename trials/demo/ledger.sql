@@ -51,6 +51,16 @@ SELECT v.number, v.state, v.decided_by, v.body ->> 'sentence' AS sentence
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
  WHERE s.name = %(stream)s AND r.name = %(run_name)s ORDER BY v.number
 
+-- name: ticks_windows
+-- Windows of the stream that never ends, with their newest verdicts.
+SELECT w.number, v.state FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id AND s.name = 'ticks'
+  LEFT JOIN LATERAL (SELECT state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
+ ORDER BY w.id
+
+-- name: plans
+-- Plans, the oldest first.
+SELECT p.id, p.kind, p.state FROM plan p ORDER BY p.id
+
 -- name: open_items
 -- By what a person would say of them: a mismatch has a first payload that stands, everything else is set aside.
 SELECT q.id, q.reason FROM quarantine_item q JOIN run r ON r.id = q.run_id JOIN stream s ON s.id = r.stream_id

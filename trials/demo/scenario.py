@@ -6,7 +6,7 @@ are methods, in the order they are told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from itertools import islice
@@ -37,6 +37,7 @@ from trials.demo.telling import Teller
 from trials.demo.told import Expectations
 
 PIECE = 3_000
+TICKS = 100
 SECOND_REPORTS = 4
 PATIENCE = 120.0
 JANUARY = Recipe(mismatches=12, repeated_mismatches=2, hostile=HOSTILE, other_run=("2013-02", Reason.OTHER_RUN))
@@ -78,6 +79,7 @@ class Demo:
         """All chapters."""
         first, left, *others = self.months
         self._chapter("People, topics, contracts", self.connect)
+        self._chapter("A stream that never ends: its windows follow one another from here on", self.ticks)
         self._chapter(
             f"Weather of {first.run_name}: flights are joined with nothing that has not passed", self.weather, first
         )
@@ -89,6 +91,8 @@ class Demo:
         for month in others:
             self._chapter(f"Weather and flights of {month.run_name}", self.further, month)
         self._chapter(f"Weather and flights of {left.run_name}, left for you", self.february)
+        self._chapter("What became of the stream that never ends meanwhile", self.ticked)
+        self._chapter("What needs a second person waits for one", self.ask)
         self._chapter("Every invariant of the ledger, looked at again", self.check)
 
     def _chapter(self, title: str, chapter: Callable[..., None], *which: Any) -> None:
@@ -125,6 +129,58 @@ class Demo:
         assert text.count(BY_HAND[0]) == 1
         (folder / "flights.toml").write_bytes(text.replace(*BY_HAND))
         return folder / "flights.toml"
+
+    # ---- a stream that never ends -----------------------------------------------------------------------------------
+
+    def ticks(self) -> None:
+        """Nobody opens its runs or cuts its windows: the clock does."""
+        self.commands.run("stream", "load", _contract("ticks.toml"), "--as", "engineer")
+        opened = wait_until(lambda: self._ticking() is not None, 30.0, every=0.2)
+        self.told.holds("a run of ticks opened by the clock", opened)
+        self._send_ticks(range(TICKS))
+        self.teller.say(f"sent {TICKS} ticks; nobody says when to cut")
+
+    @property
+    def ticking(self) -> str:
+        """The newest run of ticks."""
+        return self._ticking() or ""
+
+    def _ticking(self) -> str | None:
+        """The newest run of ticks."""
+        named = [str(run.run_name) for run in self.ledger.rows("runs") if run.stream == "ticks"]
+        return named[-1] if named else None
+
+    def _send_ticks(self, numbers: Iterable[int]) -> None:
+        inbox = Inbox(self.cluster, "ticks.inbox")
+        values = [b'{"type": "tick", "number": %d}' % number for number in numbers]
+        inbox.send([Outgoing(b"tick", value, Decision.ADMITTED) for value in values])
+        inbox.close()
+
+    def ticked(self) -> None:
+        """Its windows were cut and judged meanwhile; a tick of the first one is a duplicate in a later one."""
+        self._send_ticks([0, TICKS])
+        passed = wait_until(lambda: self._ticks_passed() >= 3, PATIENCE)
+        self.told.holds("three windows of ticks passed by themselves", passed, f"{self._ticks_passed()} did")
+        counted = wait_until(lambda: self._tick_counts() == (TICKS + 1, 1), PATIENCE)
+        found = "{} admitted, {} duplicate".format(*self._tick_counts())
+        self.told.holds("a tick that came again in a later window is a duplicate", counted, found)
+        self.commands.run("run", "windows", f"ticks/{self._ticking()}", "--limit", "6")
+
+    def _ticks_passed(self) -> int:
+        return sum(row.state == "PASS" for row in self.ledger.rows("ticks_windows"))
+
+    def _tick_counts(self) -> tuple[int, int]:
+        mine = [run for run in self.ledger.rows("runs") if run.stream == "ticks"]
+        return sum(int(run.admitted) for run in mine), sum(int(run.duplicates) for run in mine)
+
+    def ask(self) -> None:
+        """An operator asks to let the month's open items stand; nobody approves it here."""
+        run = f"flights/{self.left.run_name}"
+        because = "The sender sends corrections next month; readers can do without these until then."
+        words = ("plan", "submit", "waive", run, "--check", "QUARANTINE", "--until", "7d", "--because", because)
+        self.commands.run(*words, "--as", "operator")
+        waiting = self.ledger.rows("plans")
+        self.told.holds("a plan waits for the approver", [row.state for row in waiting] == ["SUBMITTED"])
 
     # ---- weather ----------------------------------------------------------------------------------------------------
 

@@ -179,12 +179,15 @@ def what_next(play: Demo, teller: Teller) -> Iterable[str]:
     run = f"flights/{play.left.run_name}"
     yield ""
     yield f"Try: {run} is BLOCKED. As operator, reconcile it and resolve its items: the next verdict comes by itself."
+    yield "Or let its items stand: plan 1 waits for the approver. Meanwhile ticks goes on by the clock."
     yield "Or, in another terminal:"
     tries = (
         (("run", "show", run), "the checks now, and the sentence"),
         (("gate", run, "--", "echo", "reading"), "a command that runs on PASS only"),
         (("reconcile", run, "--wait"), "fence first, then look"),
         (("quarantine", "list", run), "what was set aside, and why"),
+        (("plan", "show", "1"), "what waits for a second person"),
+        (("run", "windows", f"ticks/{play.ticking}"), "windows that follow one another by the clock"),
         (("status",), "the parts that run"),
     )
     for words, why in tries:
