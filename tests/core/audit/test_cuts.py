@@ -46,8 +46,8 @@ def test_nothing_is_cut_by_an_offset_that_nobody_answered() -> None:
         (DOOR, w.BROKER, False),
     ],
 )
-def test_a_log_is_gone_where_another_stands_in_its_place(source: Any, broker: f.Broker, gone: bool) -> None:
-    assert cut._is_gone(source, broker) is gone
+def test_a_logis_gone_where_another_stands_in_its_place(source: Any, broker: f.Broker, gone: bool) -> None:
+    assert cut.is_gone(source, broker) is gone
 
 
 @pytest.mark.parametrize(
