@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0009_words")]
+    dependencies = [("audit", "0010_waivers")]
 
     operations = [
         migrations.AddIndex(
