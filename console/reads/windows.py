@@ -10,7 +10,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 from audit.models import Verdict
 from ingest.models import Batch, Run, Window
 
-PAGE_SIZE = 50
+PAGE_SIZE = 30
 
 #: What `?verdict=` may say. `none`: not judged, be it open or cut.
 VERDICTS: Mapping[str, Q] = {

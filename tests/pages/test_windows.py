@@ -84,6 +84,7 @@ def test_a_window_that_is_older_than_the_history_has_its_verdict(operator: Clien
     overview = words(get(operator, f"{older}?window=1").text)
     assert "Window 1 is FAIL: made so." in overview
     assert "are being measured" not in overview
+    assert f"{flow.name}/r1#1" in overview.split("Verdicts are not yet sealed")[1]
     leave([flow.name])
 
 

@@ -87,7 +87,7 @@ def scope_or_404(request: HttpRequest, stream: str, run: str, window: int | None
 def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """`/runs/{s}/{run}/`: the sentence, the next act, checks, ledger bar, gate, history."""
     seen = scope_or_404(request, stream, run)
-    verdicts, newest = reads.history(seen.run), _newest(seen)
+    verdicts, newest = reads.history(seen.run, seen.window if seen.older else None), _newest(seen)
     standing = None if "now" in request.GET else _standing(seen, newest)
     now = None
     if standing is None and seen.window is not None:
