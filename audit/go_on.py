@@ -8,6 +8,7 @@ before where a newer one cannot be used, and on the basis of before where Kafka 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from audit import capture as look
 from audit.core import facts as f
 from audit.cut import TotalsRequired, WindowCut, cuts_of, declare_totals, declared_totals, is_gone
 from audit.open import (
+    MEASURE_PAUSE,
     ContextNotPassed,
     bind_bus,
     bind_inbox,
@@ -225,13 +227,23 @@ class _Next:
 def _go_on(row: Any, actor: str, run: str | None) -> GoneOn:
     contract = compiled_contract(row.contract_id)
     loaded, notes = _next_contract(row, contract, new_run=run is not None)
-    captured = look.capture(loaded.contract, timeout=QUICK)
+    captured, broker, why = _asked(loaded.contract)
     failpoint("go_on.after_capture")
-    broker, why = _usable(captured, loaded.contract)
     if broker is None:
         notes = (*notes, f"the basis is that of window {row.number}: {why}")
     begins = _Next(loaded, captured, broker, notes, run)
     return retry_transaction(lambda: _transact(row, actor, begins))
+
+
+def _asked(contract: Contract) -> tuple[look.Capture, f.Broker | None, str]:
+    """What Kafka says, asked again for a moment where an election delays an answer (K4). One that is away is left alone."""
+    until = time.monotonic() + QUICK
+    while True:
+        captured = look.capture(contract, timeout=QUICK)
+        broker, why = _usable(captured, contract)
+        if broker is not None or captured.broker is None or time.monotonic() > until:
+            return captured, broker, why
+        time.sleep(MEASURE_PAUSE)
 
 
 def _next_contract(row: Any, old: CompiledContract, *, new_run: bool) -> tuple[CompiledContract, tuple[str, ...]]:

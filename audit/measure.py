@@ -240,6 +240,7 @@ class _WindowReading:
             reruns=row.reruns,
             complete_until=row.complete_until,
             complete_why=row.complete_why or "",
+            behind=row.behind,
         )
 
     def _inbox(

@@ -2,6 +2,14 @@
 -- The window with its run, stream and contract, and the revision that a verdict would be of.
 SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_at, w.bus_end_at, w.contract_id,
        w.complete_until, w.complete_why,
+       CASE WHEN w.state = 'CUT' AND w.bus_end_at IS NULL THEN (
+            SELECT er.name || ' window ' || e.number
+              FROM run_window e JOIN run er ON er.id = e.run_id
+             WHERE er.stream_id = s.id AND e.id < w.id AND e.state = 'CUT' AND e.bus_end_at IS NULL
+               AND EXISTS (SELECT FROM window_range g JOIN source b ON b.id = g.source_id AND b.role = 'bus'
+                            WHERE g.win = e.id AND g.end_offset IS NULL
+                              AND NOT EXISTS (SELECT FROM retirement t WHERE t.source_id = b.id))
+             ORDER BY e.id LIMIT 1) END AS behind,
        r.id AS run_id, r.name AS run_name, r.state AS run_state, s.id AS stream_id, s.name AS stream, c.version, c.digest
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
  WHERE w.id = %(win)s

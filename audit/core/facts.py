@@ -48,6 +48,8 @@ class WindowName:
     reruns: int | None = None
     complete_until: datetime | None = None
     complete_why: str = ""
+    behind: str | None = None
+    """The earliest window before it whose end on the bus is not known: this one begins there."""
 
 
 @dataclass(frozen=True)

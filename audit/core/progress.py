@@ -214,11 +214,16 @@ def caught_up(facts: f.WindowFacts, now: datetime) -> Check:
     broken = (*_not_cut(facts), *_lag_causes(lags))
     cut = facts.window.state is f.WindowState.CUT
     unread = _ends_unread(facts) if cut and not lags else []  # behind its cut, nobody could know the bus's end
-    return _wait_for_publishing(facts, judged(name, required, observed, facts.broker, broken, _unread(unread)))
+    unknown = _unread(unread, facts.window.behind)
+    return _wait_for_publishing(facts, judged(name, required, observed, facts.broker, broken, unknown))
 
 
-def _unread(labels: Sequence[str]) -> Iterable[Cause]:
-    if labels:
+def _unread(labels: Sequence[str], behind: str | None) -> Iterable[Cause]:
+    """Ranges of the bus chain: a window whose publish has no known outcome holds back the end of those after it."""
+    if labels and behind:
+        text = f"the end of {w.sources(labels)} waits for that of {behind}"
+        yield Cause(text, Act(f"see to {behind} first"))
+    elif labels:
         yield Cause(f"the end of {w.sources(labels)} was not measured", WAIT_LANES)
 
 

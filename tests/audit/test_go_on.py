@@ -325,3 +325,20 @@ def test_the_database_keeps_ranges_in_a_chain_and_one_window_open(flow: Flow) ->
             assert win is not None
             insert = "INSERT INTO window_range (win, source_id, start_offset) VALUES (%(win)s, %(source)s, %(start)s)"
             cur.execute(insert, values | {"win": win.id, "start": start})
+
+
+def test_a_window_says_which_one_holds_back_its_end_on_the_bus(make_flow: Any) -> None:
+    flow = make_flow(close=EMPTY + ROLLING)
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    go_on(flow.name, "r1", "test")
+    flow.cut()
+    second = close_run(flow.name, "r1", "test")
+    assert second.verdict.window.number == 2
+    held = f"the end of {flow.bus}/0 and {flow.bus}/1 waits for that of r1 window 1"
+    assert held in second.sentence
+    assert second.sentence.endswith("Next: see to r1 window 1 first.")
+    flow.work()
+    flow.sample()
+    assert [close_run(flow.name, "r1", "test", window=number).verdict.state for number in (1, 2)] == ["PASS", "PASS"]
