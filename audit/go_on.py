@@ -236,7 +236,7 @@ def _go_on(row: Any, actor: str, run: str | None) -> GoneOn:
 
 
 def _asked(contract: Contract) -> tuple[look.Capture, f.Broker | None, str]:
-    """What Kafka says, asked again for a moment where an election delays an answer (K4). One that is away is left alone."""
+    """What Kafka says; asked again for a moment where an election delays an answer (K4), not where it is away."""
     until = time.monotonic() + QUICK
     while True:
         captured = look.capture(contract, timeout=QUICK)
