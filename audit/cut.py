@@ -94,7 +94,9 @@ def cut_run(
     if captured.broker is None:
         raise BrokerError(expected="the last stable offsets", found=captured.why, next_step="see whether Kafka is up")
     broker = captured.broker.value
-    return retry_transaction(lambda: _cut_window(row, actor, captured, broker))
+    done = retry_transaction(lambda: _cut_window(row, actor, captured, broker))
+    # somebody was faster: the run is cut, or it went on, and what is open now is to be cut; of that nothing is declared
+    return done or cut_run(stream, run_name, actor, clock=clock)
 
 
 def _wait_for_transactions(contract: Contract, until: float, clock: Callable[[], float]) -> None:
@@ -143,8 +145,11 @@ def cuts_of(cur: Cursor, win: WindowId) -> dict[str, int]:
     return {look.source_label(row): row.end_offset for row in rows if row.end_offset is not None}
 
 
-def _cut_window(row: Any, actor: str, captured: look.Capture, broker: f.Broker) -> WindowCut:
-    """Position rows are locked in source order, so a batch under way lands wholly on one side of its cut."""
+def _cut_window(row: Any, actor: str, captured: look.Capture, broker: f.Broker) -> WindowCut | None:
+    """Position rows are locked in source order, so a batch under way lands wholly on one side of its cut.
+
+    None: the window was cut in between, and nothing is done here.
+    """
     with write() as cur:
         cur.execute(sql.lock_window, {"win": row.win})  # a door binds its source under a share lock on this row
         failpoint("cut.after_window_lock")
@@ -152,7 +157,7 @@ def _cut_window(row: Any, actor: str, captured: look.Capture, broker: f.Broker) 
         failpoint("cut.after_position_locks")
         state: Any = cur.execute(sql.state, {"win": row.win}).fetchone()
         if state.state == "CUT":
-            return WindowCut("same", row.win, row.number, cuts_of(cur, row.win), look.read_behind(cur, row.win))
+            return None
         sources = cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall()
         for source in sources:
             cut = _cut(cur, source, row.win, broker)

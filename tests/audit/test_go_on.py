@@ -12,6 +12,7 @@ from audit import capture as look
 from audit import go_on as verb
 from audit.close import close_due, close_run
 from audit.core import verdict as v
+from audit.cut import cut_run
 from audit.go_on import RunNotOpen, WindowNotThere, go_on, go_on_due
 from ingest.db import ConstraintViolated, write
 from tests.audit.test_gate import broker_away
@@ -121,6 +122,25 @@ def test_two_at_once_cut_it_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) ->
         thread.join()
     assert sorted(found.cut.result for found in results) == ["cut", "same"]
     assert windows(flow) == [(1, "CUT"), (2, "OPEN")]
+
+
+def test_a_run_that_goes_on_while_it_is_being_cut_is_cut(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by tests/model: whoever cut it was told that it is cut, and it went on."""
+    flow.open()
+    asked, gone = look.capture, []
+
+    def goes_on(*args: Any, **more: Any) -> Any:
+        captured = asked(*args, **more)
+        if not gone:
+            gone.append(True)
+            go_on(flow.name, "r1", "the clock")
+        return captured
+
+    monkeypatch.setattr(look, "capture", goes_on)
+    done = cut_run(flow.name, "r1", "test")
+    assert (done.result, done.window) == ("cut", 2)
+    assert [(row.name, row.state) for row in runs(flow)] == [("r1", "CUT")]
+    assert windows(flow) == [(1, "CUT"), (2, "CUT")]
 
 
 def test_an_earlier_cut_that_is_not_reached_stays_where_it_is(flow: Flow) -> None:
