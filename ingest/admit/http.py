@@ -358,10 +358,11 @@ def _add(stream: StreamId) -> SourceId:
 def _binding(loaded: CompiledContract, lease: Lease) -> Binding:
     """The open window, which this source is bound to when its first event comes."""
     binding = bindings("admission", [lease.source]).get(lease.source)
-    if binding is not None:
-        return binding
-    retry_transaction(lambda: _bind(loaded.stream_id, lease.source))
-    binding = bindings("admission", [lease.source]).get(lease.source)
+    for _ in range(4):  # whoever waited for a window to be cut is not shown the one that follows it: look again
+        if binding is not None:
+            return binding
+        retry_transaction(lambda: _bind(loaded.stream_id, lease.source))
+        binding = bindings("admission", [lease.source]).get(lease.source)
     if binding is None:
         raise _no_run(loaded)
     return binding
