@@ -61,12 +61,12 @@ def _open(cur: Cursor, win: WindowId, verdict: int, measured_at: datetime, lengt
 def _open_run(cur: Cursor, run: RunId, measured: Mapping[int, datetime], length: timedelta) -> None:
     """All or nothing: readers see the run's windows once every one of them has passed.
 
-    What the others rest on was asked for when they were judged: the enforcer looks again before they open for longer.
+    The others' leases count from what they rest on, too: where that is long ago, the enforcer looks before they open.
     """
     rows = cur.execute(sql.newest_of_run, {"run": run}).fetchall()
     if all(row.state == "PASS" for row in rows):
         for row in rows:
-            _open(cur, row.win, row.verdict, measured.get(row.win, row.decided_at), length)
+            _open(cur, row.win, row.verdict, measured.get(row.win, row.measured_at), length)
             failpoint("gate.after_window")
 
 

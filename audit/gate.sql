@@ -29,10 +29,12 @@ UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_
    AND shut_why IS NULL
 
 -- name: newest_of_run
--- The newest verdict of every window of a run: a gate on whole runs opens when each of them is PASS.
-SELECT w.id AS win, v.id AS verdict, v.state, v.decided_at
+-- The newest verdict of every window of a run: a gate on whole runs opens when each of them is PASS. Verdicts of before the
+-- oldest fact's time was kept have only their own.
+SELECT w.id AS win, v.id AS verdict, v.state, coalesce(v.measured_at, v.decided_at) AS measured_at
   FROM run_window w
-  LEFT JOIN LATERAL (SELECT id, state, decided_at FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
+  LEFT JOIN LATERAL (SELECT id, state, decided_at, measured_at
+                       FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
  WHERE w.run_id = %(run)s ORDER BY w.id
 
 -- name: standing

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from audit import capture as look
 from audit import go_on as verb
-from audit.close import close_due, close_run
+from audit.close import Judgement, close_due, close_run, judge, store, window_of
 from audit.core import verdict as v
 from audit.cut import cut_run
 from audit.go_on import RunNotOpen, WindowNotThere, go_on, go_on_due
@@ -285,6 +286,31 @@ def test_windows_close_by_themselves_and_one_that_waits_for_people_holds_back_no
         states = {row.number: row.state for row in rows}
         time.sleep(0.2)
     assert [row.state for row in runs(flow)] == ["OPEN"]
+
+
+def test_where_windows_open_together_each_lease_counts_from_what_its_window_rests_on(make_flow: Any) -> None:
+    """Found by tests/model: those of the windows judged before counted from their judgement, however old its facts."""
+    flow = make_flow(close='[gate]\nunit = "run"')
+    flow.open()
+    for number in range(2):
+        flow.produce([thing(number)])
+        flow.work()
+        go_on(flow.name, "r1", "test") if number == 0 else flow.cut()
+        flow.work()
+    flow.sample()
+    judged = judge(window_of(flow.name, "r1", 1))
+    broker = judged.measurement.facts.broker
+    assert broker is not None
+    time.sleep(1)  # whoever judges is stopped between looking at Kafka and judging
+    measurement = replace(judged.measurement, at=look.now())
+    first = store(Judgement.of(measurement), "test")
+    assert first.verdict.state is v.State.PASS, first.sentence
+    assert close_run(flow.name, "r1", "test").verdict.state is v.State.PASS
+    rows = flow.rows(
+        "SELECT g.checked_at FROM gate_open g JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id"
+        " JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s ORDER BY w.number"
+    )
+    assert rows[0].checked_at <= broker.measured_at < rows[1].checked_at
 
 
 def test_a_topic_created_again_is_where_the_next_window_begins(flow: Flow) -> None:

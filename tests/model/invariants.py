@@ -10,8 +10,8 @@ from ingest.core.identity import payload_digest
 from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.core.reason import Decision
 from tests.model.broker import Record
-from tests.model.ledger import UNSETTLED, Receipt
-from tests.model.people import LEASE, may_read
+from tests.model.ledger import UNSETTLED, Range, Receipt
+from tests.model.people import LEASE, may_read, may_read_run, said_of
 from tests.model.world import BUS, DOOR, STREAM, World, parse
 
 Broken = tuple[str, str]
@@ -84,7 +84,7 @@ def i2_i3_effects(t: Truth) -> Iterator[Broken]:
     """Unique by their key; and they are the admitted identities that were consumed, no more and no fewer."""
     ledger = t.ledger
     consumed = {
-        (ledger.attempts[mark.attempt].win, mark.identity)
+        (ledger.horizon(ledger.attempts[mark.attempt].win), mark.identity)
         for (bus, offset), (mark, _) in t.bus.items()
         if offset < ledger.positions["effects", bus].next_offset and (bus, offset) not in ledger.foreign
     }
@@ -154,7 +154,7 @@ def i8_a_pass_is_true(t: Truth) -> Iterator[Broken]:
         if newest is None or newest.state != "PASS":
             continue
         for what in _untrue(t, win):
-            yield "I8", f"{ledger.windows[win].run.name}#{newest.number} is PASS: {what}"
+            yield "I8", f"{said_of(t.world, win)} has passed as #{newest.number}: {what}"
 
 
 def _untrue(t: Truth, win: int) -> Iterator[str]:
@@ -176,8 +176,8 @@ def _untrue(t: Truth, win: int) -> Iterator[str]:
                 yield f"{world.name(source)} holds {sorted(offsets)}, receipts are {sorted(filed)}"
             if any(ledger.batches[ledger.receipts[source, o].batch].win != win for o in filed):
                 yield f"receipts of {world.name(source)} are another window's"
-    events = {i for run, i in ledger.events if run == win}
-    if events != {i for run, i in ledger.effects if run == win}:
+    events = {i for (_, i), event in ledger.events.items() if event.win == win}
+    if events != {i for (_, i), effect in ledger.effects.items() if effect.win == win}:
         yield "events and effects are not the same set"
     seen = [m.identity for m, _ in t.bus.values() if ledger.attempts[m.attempt].win == win]
     if sorted(seen) != sorted(events):
@@ -199,18 +199,24 @@ def i9_roots_recompute(t: Truth) -> Iterator[Broken]:
 
 
 def i10_no_read_without_pass(t: Truth) -> Iterator[Broken]:
+    """Of a window by its own newest verdict, or by those of all its run's windows; of a run by each of its windows."""
     world, ledger = t.world, t.ledger
-    for win in ledger.windows:
-        newest = ledger.newest_verdict(win)
-        if not may_read(world, win).granted:
-            continue
-        if newest is None or newest.state != "PASS":
-            yield "I10", f"run {win} may be read, its newest verdict is {newest and newest.state}"
+    passed = {win for win in ledger.windows if (x := ledger.newest_verdict(win)) is not None and x.state == "PASS"}
+    granted = {win for win in ledger.gates if may_read(world, win).granted}
+    for win in granted:
+        needed = ledger.windows_of(ledger.windows[win].run.id) if world.whole_runs else [ledger.windows[win]]
+        if missing := {window.id for window in needed} - passed:
+            yield "I10", f"{said_of(world, win)} may be read, and these did not pass: {sorted(missing)}"
         until = ledger.gates[win].open_until
         for log, since in world.silent_since.items():
             # whoever looked since then was told nothing of it, so no lease can have begun later
             if (win, log) in ledger.ranges and until > since + LEASE + 0.001:
-                yield "I10", f"run {win} is open until {until:g} s, Kafka says nothing of {log} since {since:g} s"
+                said = f"is open until {until:g} s, Kafka says nothing of {log} since {since:g} s"
+                yield "I10", f"{said_of(world, win)} {said}"
+    for run in ledger.runs.values() if granted else ():
+        all_open = run.state == "CLOSED" and granted >= {window.id for window in ledger.windows_of(run.id)}
+        if may_read_run(world, run.id).granted is not all_open:
+            yield "I10", f"{run.name} {'may not' if all_open else 'may'} be read, which its windows do not say"
 
 
 def i12_first_payloads(t: Truth) -> Iterator[Broken]:
@@ -225,7 +231,7 @@ def i12_first_payloads(t: Truth) -> Iterator[Broken]:
             yield "I12", f"run {run}: an event whose receipt says {Decision(arrived.decision).name}"
     for item in ledger.items:
         if item.first[1] is not None and item.identity is not None:
-            first = ledger.events.get((item.win, item.identity))
+            first = ledger.events.get((ledger.horizon(item.win), item.identity))
             if first is None or (first.source, first.offset) != item.first or first.digest == item.digest:
                 yield "I12", f"the item of {world.name(item.source)}@{item.offset} does not point to its first"
 
@@ -262,19 +268,17 @@ def i14_delivered_is_filed(t: Truth) -> Iterator[Broken]:
 
 
 def s4_one_admitted_an_identity(t: Truth) -> Iterator[Broken]:
-    """Of the records of one identity in one run exactly one is ADMITTED, and it is an event."""
+    """Of the records of one identity in one run exactly one is ADMITTED, whatever its windows, and it is an event."""
     ledger = t.ledger
-    admitted = [
-        (ledger.batches[r.batch].win, r.identity) for r in ledger.receipts.values() if r.decision == Decision.ADMITTED
-    ]
+    run_of = {batch.id: ledger.windows[batch.win].run.id for batch in ledger.batches.values()}
+    admitted = [(run_of[r.batch], r.identity) for r in ledger.receipts.values() if r.decision == Decision.ADMITTED]
     if len(admitted) != len(set(admitted)):
         yield "S4", "one identity was admitted twice in a run"
-    if set(admitted) != ledger.events.keys():
+    events = {(ledger.windows[event.win].run.id, i) for (_, i), event in ledger.events.items()}
+    if set(admitted) != events:
         yield "S4", "ADMITTED receipts and events are not the same set"
-    named = {
-        (ledger.batches[r.batch].win, r.identity) for r in ledger.receipts.values() if r.decision == Decision.DUPLICATE
-    }
-    if not named <= ledger.events.keys():
+    named = {(run_of[r.batch], r.identity) for r in ledger.receipts.values() if r.decision == Decision.DUPLICATE}
+    if not named <= events:
         yield "S4", "a DUPLICATE of nothing"
 
 
@@ -284,21 +288,64 @@ def s24_no_answer_before_the_commit(t: Truth) -> Iterator[Broken]:
             yield "S24", f"a 2xx for the door's offset {place[1]}, which has no receipt"
 
 
-def windows_do_not_overlap(t: Truth) -> Iterator[Broken]:
-    """Every offset belongs to exactly one window: the one whose range holds it, and whose batch its receipt is in."""
+def every_offset_is_in_one_window(t: Truth) -> Iterator[Broken]:
+    """The one whose range holds it, and whose batch its receipt is in: ranges of a source chain, none is left out."""
     world, ledger = t.world, t.ledger
     for batch in ledger.batches.values():
         spread = ledger.ranges.get((batch.win, batch.source))
         if spread is None or batch.start < spread.start or (spread.end is not None and batch.end > spread.end):
             name = world.name(batch.source)
             yield "WINDOW", f"batch [{batch.start}, {batch.end}) of {name} is not in window {batch.win}"
-    by_source: dict[int, list[tuple[int, int | None]]] = {}
-    for (_, source), spread in sorted(ledger.ranges.items()):
-        by_source.setdefault(source, []).append((spread.start, spread.end))
-    for source, spreads in by_source.items():
-        for (_, end), (start, _) in zip(spreads, spreads[1:], strict=False):
-            if end != start:
-                yield "WINDOW", f"{world.name(source)}: a window ends at {end}, the next begins at {start}"
+    by_source: dict[int, list[tuple[int, Range]]] = {}
+    for (win, source), spread in sorted(ledger.ranges.items()):
+        by_source.setdefault(source, []).append((win, spread))
+    newest = len(ledger.windows)
+    for source, chain in by_source.items():
+        for (win, before), (later, after) in zip(chain, chain[1:], strict=False):
+            if before.end != after.start:
+                yield "WINDOW", f"{world.name(source)}: {win} ends at {before.end}, {later} begins at {after.start}"
+            if later != win + 1 and source != DOOR:
+                yield "WINDOW", f"{world.name(source)}: no window between {win} and {later} has a range"
+        last, spread = chain[-1]
+        # of the bus a window whose earlier end is not known has none yet; a door is bound when its next event comes
+        if source != DOOR and last != newest and (source not in BUS or spread.end is not None):
+            yield "WINDOW", f"{world.name(source)}: window {newest} has no range, and {last} ends at {spread.end}"
+        row = ledger.positions.get(("admission", source))
+        bound = None if row is None else row.win if row.cut is None else row.next_win
+        if row is not None and ledger.windows[last].state == "OPEN" and last != bound:
+            yield "WINDOW", f"{world.name(source)}: window {last} is open, and what comes is bound to {bound}"
+        if source not in BUS and (spread.end is None) is not (ledger.windows[last].state == "OPEN"):
+            yield "WINDOW", f"{world.name(source)}: window {last} is {ledger.windows[last].state}, its end {spread.end}"
+
+
+def one_window_is_open(t: Truth) -> Iterator[Broken]:
+    """From a run's opening to its cut exactly one of its windows, the newest; they are numbered as they come."""
+    ledger = t.ledger
+    for run in ledger.runs.values():
+        windows = ledger.windows_of(run.id)
+        states = [window.state for window in windows]
+        if states.count("OPEN") != (run.state == "OPEN") or "OPEN" in states[:-1]:
+            yield "OPEN", f"{run.name} is {run.state}, its windows are {states}"
+        if [window.number for window in windows] != list(range(1, len(windows) + 1)):
+            yield "OPEN", f"{run.name} has windows {[window.number for window in windows]}"
+        judged = all(ledger.newest_verdict(window.id) is not None for window in windows)
+        if (run.state == "CLOSED") is not (run.state != "OPEN" and judged):
+            yield "CLOSED", f"{run.name} is {run.state}, and its windows are {'' if judged else 'not '}all judged"
+    if sum(run.state == "OPEN" for run in ledger.runs.values()) > 1:
+        yield "OPEN", "two runs are open"
+
+
+def verdicts_are_numbered_by_run(t: Truth) -> Iterator[Broken]:
+    for run in t.ledger.runs.values():
+        numbers = [x.number for x in t.ledger.verdicts if x.run == run.id]
+        if numbers != list(range(1, len(numbers) + 1)):
+            yield "NUMBER", f"verdicts of {run.name} are numbered {numbers}"
+
+
+def answers_are_true(t: Truth) -> Iterator[Broken]:
+    """What people and producers were told was so when they were told."""
+    for told in t.world.untold:
+        yield "TOLD", told
 
 
 def identities_are_the_records(t: Truth) -> Iterator[Broken]:
@@ -330,6 +377,7 @@ def s28_no_pass_in_silence(t: Truth) -> Iterator[Broken]:
 CHECKS = (
     i1_acked_is_on_the_bus, i2_i3_effects, i4_commits, i5_positions, i6_fence_evidence, i7_absent_stays_absent,
     i8_a_pass_is_true, i9_roots_recompute, i10_no_read_without_pass, i12_first_payloads, i13_one_owner_a_fence,
-    i14_delivered_is_filed, s4_one_admitted_an_identity, s24_no_answer_before_the_commit, windows_do_not_overlap,
-    s12_one_verdict_a_revision, s28_no_pass_in_silence,
+    i14_delivered_is_filed, s4_one_admitted_an_identity, s24_no_answer_before_the_commit, every_offset_is_in_one_window,
+    one_window_is_open, verdicts_are_numbered_by_run, answers_are_true, s12_one_verdict_a_revision,
+    s28_no_pass_in_silence,
 )  # fmt: skip

@@ -58,17 +58,18 @@ class Position:
 
 @dataclass(slots=True)
 class Run:
-    number: int
+    id: int
     name: str
     state: str = "OPEN"
 
 
 @dataclass(slots=True)
 class Window:
-    """A run has one, of the same number."""
+    """`id` is the stream's, `number` the run's."""
 
-    number: int
+    id: int
     run: Run
+    number: int
     state: str = "OPEN"
     revision: int = 0
     cut_at: float | None = None
@@ -88,6 +89,7 @@ class Binding:
     next_offset: int
     cut: int | None
     win: int
+    run: int
     run_name: str
 
 
@@ -214,12 +216,16 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    id: int
+    run: int
     number: int
     win: int
     revision: int
     state: str
     body: Any
     by: str
+    judged_at: float
+    measured_at: float
 
 
 @dataclass(slots=True)
@@ -238,6 +244,7 @@ class Ledger:
     now: float = 0.0
     version: int = 0
     positions: dict[tuple[str, int], Position] = field(default_factory=dict)
+    runs: dict[int, Run] = field(default_factory=dict)
     windows: dict[int, Window] = field(default_factory=dict)
     ranges: dict[tuple[int, int], Range] = field(default_factory=dict)
     receipts: dict[tuple[int, int], Receipt] = field(default_factory=dict)
@@ -337,9 +344,30 @@ class Ledger:
     def binding(self, source: int) -> Binding | None:
         row = self.positions["admission", source]
         win = row.bound.current
-        if win is None:
+        if win is None or win not in self.windows:
             return None
-        return Binding(row.next_offset, row.bound.ahead, win, self.windows[win].run.name)
+        return Binding(row.next_offset, row.bound.ahead, win, self.horizon(win), self.windows[win].run.name)
+
+    def horizon(self, win: int) -> int:
+        """Within what an identity is unique: the window's run."""
+        return win if "identities by window" in self.flaws else self.windows[win].run.id
+
+    def open_run(self) -> Run | None:
+        return next((run for run in self.runs.values() if run.state == "OPEN"), None)
+
+    def open_window(self) -> Window | None:
+        return next((w for w in self.windows.values() if w.state == "OPEN" and w.run.state == "OPEN"), None)
+
+    def windows_of(self, run: int) -> list[Window]:
+        return [window for window in self.windows.values() if window.run.id == run]
+
+    def bind(self, row: Position, bound: SourceBinding, win: int, start: int) -> None:
+        """bind_window and insert_range."""
+        row.bound = bound
+        self.add_range(win, row.source, start)
+
+    def add_range(self, win: int, source: int, start: int) -> None:
+        self.ranges[win, source] = Range(start)
 
     def unsettled_of(self, source: int) -> Attempt | None:
         found = [a for a in self.attempts.values() if a.source == source and a.state in UNSETTLED]
@@ -399,7 +427,7 @@ class Ledger:
     def set_aside(self, item: Item, mismatch: bool, run: int) -> None:
         """insert_items: the same mismatch again raises the count of the same item."""
         for there in self.items if mismatch else ():
-            same = (there.identity, there.digest, self.windows[there.win].run.number)
+            same = (there.identity, there.digest, self.horizon(there.win))
             if there.reason == item.reason and same == (item.identity, item.digest, run):
                 there.seen += item.seen
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from audit.core import facts as f
@@ -10,14 +11,15 @@ from audit.core import gate as gates
 from audit.core import verdict as v
 from ingest.core import binding
 from ingest.core.reason import Decision
-from tests.model.ledger import Gate, Position, Range, Run, Verdict, Window
-from tests.model.world import BUS, DOOR, RUNS, WAITS, Doing, World
+from tests.model.lanes import lock
+from tests.model.ledger import Gate, Position, Range, Refused, Run, Tx, Verdict, Window
+from tests.model.world import BUS, DOOR, MOST_WINDOWS, RUNS, Doing, World
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 POSTURE = {"cleanup.policy": "delete", "replication.factor": "1"}
 DATABASE = f.DatabaseIdentity("1", 1)
-RULES = f.CloseRules(required=("thing",))
 LEASE, RECHECK = 30.0, 10.0
+STOPS = ("reads the gaps", "looks at Kafka", "measures", "will be #")
 
 
 def at(seconds: float) -> datetime:
@@ -27,64 +29,84 @@ def at(seconds: float) -> datetime:
 # ---- opening and cutting --------------------------------------------------------------------------------------------
 
 
-def open_run(world: World, door: bool = True) -> Doing:
+def room(world: World, *, run: bool) -> bool:
+    """Whether the schedule has room for a further window, or for one of a further run."""
+    return len(world.ledger.windows) < MOST_WINDOWS and not (run and len(world.ledger.runs) == len(RUNS))
+
+
+def open_run(world: World) -> Doing:
     """The next run, if none is open: its window begins where the earlier one was cut (S19)."""
     ledger = world.ledger
-    number = len(ledger.windows) + 1
-    if number > len(RUNS) or any(w.run.state == "OPEN" for w in ledger.windows.values()):
+    if ledger.open_run() is not None or not room(world, run=True):
         return
     earliest = {1: 0, 2: 0}
     ends = {bus: world.logs[bus].hw for bus in BUS}
     yield "asks Kafka for the topics"
     with ledger.begin("opener") as tx:
         for source in sorted({*earliest, *world.inbox}):
-            while not tx.lock(("admission", source)):
-                yield WAITS
-        tx.then(lambda: _open(world, number, earliest, ends))
+            yield from lock(tx, ("admission", source))
+        yield from lock_bus(world, tx)
+        run = _next_run(world)
+        tx.then(lambda: _open(world, run, earliest, ends))
         tx.commit()
-    if door:
-        _bind_door(world, number)
-    yield f"opens run {RUNS[number - 1]}"
+    yield f"opens run {run.name}"
 
 
-def _open(world: World, number: int, earliest: dict[int, int], ends: dict[int, int]) -> None:
-    ledger = world.ledger
-    ledger.windows[number] = Window(number, Run(number, RUNS[number - 1]))
+def _next_run(world: World) -> Run:
+    number = len(world.ledger.runs) + 1
+    return Run(number, RUNS[number - 1])
+
+
+def _open(world: World, run: Run, earliest: dict[int, int], ends: dict[int, int]) -> None:
+    win = _add_window(world, run, 1)
     for source, start in earliest.items():
         world.ensure("admission", source, start)
         world.ensure("publish", source, start)
-        _bind(world, source, number)
+        row = world.ledger.positions["admission", source]
+        bound, begin = binding.bind(row.bound, win)
+        world.ledger.bind(row, bound, win, begin)
+    for lane in ("admission", "publish"):
+        world.ensure(lane, DOOR, 0)  # the web process has made its source; its first request binds it
     for bus, hw in ends.items():
         world.ensure("effects", bus, hw)
-        _chain_bus_range(world, number, bus)
+        _chain_bus_range(world, win, bus)
 
 
-def _bind(world: World, source: int, win: int) -> None:
-    row = world.ledger.positions["admission", source]
-    row.bound, start = binding.bind(row.bound, win)
-    world.ledger.ranges[win, source] = Range(start)
+def _add_window(world: World, run: Run, number: int) -> int:
+    """run_one_open and window_one_open: what they refuse is a bug of a verb."""
+    ledger = world.ledger
+    if ledger.open_run() not in (None, run) or any(w.state == "OPEN" for w in ledger.windows_of(run.id)):
+        raise Refused(f"one_open: {run.name} window {number} opens while another is open")
+    win = len(ledger.windows) + 1
+    ledger.runs[run.id] = run
+    ledger.windows[win] = Window(win, run, number)
+    return win
 
 
-def _bind_door(world: World, win: int) -> None:
-    """As ingest.admit.http does with the first request of a window, before its cut or not at all."""
-    world.ensure("admission", DOOR, 0)
-    world.ensure("publish", DOOR, 0)
-    _bind(world, DOOR, win)
+def lock_bus(world: World, tx: Tx) -> Doing:
+    """lock_open_bus_ranges: whoever writes an end sees this window, or is waited for, and the end is there."""
+    for (win, bus), spread in list(world.ledger.ranges.items()):
+        if bus in BUS and spread.end is None:
+            yield from lock(tx, ("range", win, bus))
 
 
 def _chain_bus_range(world: World, win: int, bus: int) -> None:
-    """chain_bus_range of open.sql."""
+    """chain_bus_range of open.sql and chain_bus_ranges of go_on.sql."""
     known = [spread for (_, source), spread in sorted(world.ledger.ranges.items()) if source == bus]
     if any(spread.end is None for spread in known):
         return
     start = known[-1].end if known else world.ledger.positions["effects", bus].next_offset
-    world.ledger.ranges[win, bus] = Range(start or 0)
+    world.ledger.add_range(win, bus, start or 0)
+
+
+def _sources(world: World, win: int) -> list[int]:
+    return sorted(source for w, source in world.ledger.ranges if w == win and source not in BUS)
 
 
 def cut_run(world: World) -> Doing:
-    """Cuts every inbox source of the open window at max(position, LSO), in one transaction."""
+    """Cuts every inbox source of the open window at max(position, LSO), in one transaction; no window follows it."""
     ledger = world.ledger
-    window = next((w for w in ledger.windows.values() if w.run.state == "OPEN"), None)
+    window = ledger.open_window()
     if window is None:
         return
     lsos = {source: world.logs[source].lso for source in (1, 2)}
@@ -93,31 +115,116 @@ def cut_run(world: World) -> Doing:
         return
     yield f"asks Kafka for the last stable offsets: {lsos}"
     with ledger.begin("cutter") as tx:
-        sources = sorted(source for win, source in ledger.ranges if win == window.number and source not in BUS)
-        for source in sources:
-            while not tx.lock(("admission", source)):
-                yield WAITS
+        yield from lock(tx, ("window", window.id))
+        for source in _sources(world, window.id):
+            yield from lock(tx, ("admission", source))
         if window.state == "CUT":
             yield "finds it cut"
+            if window.run.state == "OPEN" and "cut looks once" in world.flaws:
+                world.untold.append(f"somebody was told that {window.run.name} is cut, which goes on")
+                return
+        else:
+            yield from _cut_open(world, tx, window, lsos)
             return
-        rows = [ledger.positions["admission", source] for source in sources]
-        try:
-            bounds = [binding.cut(row.bound, window.number, lsos.get(row.source, 0)) for row in rows]
-        except binding.CutPending:
-            yield "must wait: an earlier cut has not been reached"
-            return
-        tx.then(lambda: _cut(world, window, rows, bounds))
-        tx.commit()
-    yield f"cuts {window.run.name} at {[bound.cut for bound in bounds]}"
+    yield from cut_run(world)  # the run went on meanwhile, or is cut indeed
 
 
-def _cut(world: World, window: Window, rows: list[Position], bounds: list[binding.SourceBinding]) -> None:
-    for row, bound in zip(rows, bounds, strict=True):
+def _cut_open(world: World, tx: Tx, window: Window, lsos: dict[int, int]) -> Doing:
+    ledger = world.ledger
+    rows = [ledger.positions["admission", source] for source in _sources(world, window.id)]
+    try:
+        bounds = [binding.cut(row.bound, window.id, lsos.get(row.source, 0)) for row in rows]
+    except binding.CutPending:
+        yield "must wait: an earlier cut has not been reached"
+        return
+    ends = [bound.cut or 0 for bound in bounds]
+    tx.then(lambda: _cut(world, window, rows, bounds, ends))
+    tx.then(lambda: _cut_run(window.run))
+    tx.commit()
+    yield f"cuts {window.run.name} at {ends}"
+
+
+def _cut(
+    world: World, window: Window, rows: list[Position], bounds: list[binding.SourceBinding], ends: list[int]
+) -> None:
+    for row, bound, end in zip(rows, bounds, ends, strict=True):
         row.bound = bound
-        world.ledger.ranges[window.number, row.source].end = bound.cut
-    window.state, window.run.state = "CUT", "CUT"
+        world.ledger.ranges[window.id, row.source].end = end
+    window.state = "CUT"
     window.cut_at = world.ledger.now
     window.revision += 1
+
+
+def _cut_run(run: Run) -> None:
+    run.state = "CUT"
+
+
+# ---- cutting and going on -------------------------------------------------------------------------------------------
+
+
+def go_on(world: World, who: str, new_run: bool = False) -> Doing:
+    """Ends the open window where its lanes stand and opens the next one, of this run or of a new one: audit.go_on."""
+    ledger = world.ledger
+    window = ledger.open_window()
+    if window is None or not room(world, run=new_run):
+        return
+    yield "asks Kafka, which says nothing" if world.silent else "asks Kafka what the next window begins with"
+    with ledger.begin(who) as tx:
+        yield from lock(tx, ("window", window.id))
+        for source in world.inbox:  # in the order of sources
+            yield from lock(tx, ("admission", source))
+        yield "has locked the window and every position"
+        if window.state == "CUT":
+            yield "finds it cut: another one goes on"
+            return
+        yield from lock_bus(world, tx)
+        following = _Following(world, window, _next_run(world) if new_run else window.run)
+        tx.then(following.cut)
+        if "two transactions" not in world.flaws:
+            tx.then(following.open)
+        tx.commit()
+    if "two transactions" in world.flaws:
+        yield "has cut, and will open"
+        following.open()
+    yield f"cuts {window.run.name} window {window.number} at {following.ends} and goes on"
+
+
+class _Following:
+    """A window that is cut and the one that follows, as computed under the locks; written in one transaction."""
+
+    def __init__(self, world: World, window: Window, run: Run) -> None:
+        self._world, self._window, self._run = world, window, run
+        self._win = len(world.ledger.windows) + 1
+        self._rows = [world.ledger.positions["admission", s] for s in _sources(world, window.id)]
+        handed = [self._hand_over(row) for row in self._rows]
+        self._bounds = [bound for bound, _ in handed]
+        self.ends = [end for _, end in handed]
+
+    def _hand_over(self, row: Position) -> tuple[binding.SourceBinding, int]:
+        flaws, window = self._world.flaws, self._window.id
+        if row.source == DOOR:
+            if "door left bound" in flaws:
+                return row.bound, row.next_offset
+            return binding.leave(row.bound, window)
+        if "cut at the end" in flaws and row.bound.current == window:  # as a cut that no window follows
+            bound = binding.cut(row.bound, window, self._world.logs[row.source].lso)
+            return bound, bound.cut or 0
+        return binding.go_on(row.bound, window, self._win)
+
+    def cut(self) -> None:
+        _cut(self._world, self._window, self._rows, self._bounds, self.ends)
+        if self._run is not self._window.run:
+            _cut_run(self._window.run)
+
+    def open(self) -> None:
+        world, flaws = self._world, self._world.flaws
+        number = 1 if self._run is not self._window.run else self._window.number + 1
+        win = _add_window(world, self._run, number)
+        for row, end in zip(self._rows, self.ends, strict=True):
+            if row.source != DOOR and not ("one source forgotten" in flaws and row.source == 2):
+                world.ledger.add_range(win, row.source, end)
+        for bus in BUS:
+            _chain_bus_range(world, win, bus)
 
 
 # ---- closing --------------------------------------------------------------------------------------------------------
@@ -130,14 +237,8 @@ def close_run(world: World, win: int, who: str) -> Doing:
     if window.state != "CUT" or any(x.state == "FAIL" for x in ledger.verdicts if x.win == win):
         return
     for earlier in range(1, win + 1):  # bus ranges chain, whatever became of the earlier windows
-        ready = not ledger.windows[earlier].bus_end_known and ready_for_bus_end(world, earlier)
-        ready = ready and world.silent.isdisjoint(BUS)
-        yield f"looks whether the end of the bus can be read for {ledger.windows[earlier].run.name}"
-        if ready:
-            ends = {bus: world.logs[bus].hw for bus in BUS}
-            yield f"reads the end of the bus: {list(ends.values())}"
-            _write_bus_end(world, earlier, ends)
-            yield "writes it down"
+        if not ledger.windows[earlier].bus_end_known:
+            yield from read_bus_end(world, earlier, who)
         if not ledger.windows[earlier].bus_end_known:
             break
     refuted = prove_gaps(world, win)
@@ -147,25 +248,44 @@ def close_run(world: World, win: int, who: str) -> Doing:
     facts, now = measure(world, win, broker, committed, seen_at, refuted), at(ledger.now)
     verdict = v.verdict(facts, now)
     yield f"measures at revision {facts.window.revision}, and judges: {verdict.state}"
-    if window.revision != facts.window.revision and "two closers" not in world.flaws:
-        yield "finds that the window moved on: nothing is stored"
+    yield from store(world, window, verdict, facts.window.revision, who, seen_at, unheard)
+
+
+def read_bus_end(world: World, win: int, who: str) -> Doing:
+    """Reads what is there before the transaction, and writes it in one: audit.close.read_bus_end."""
+    ready = ready_for_bus_end(world, win) and world.silent.isdisjoint(BUS)
+    yield f"looks whether the end of the bus can be read for {said_of(world, win)}"
+    if not ready:
         return
-    age = timedelta(seconds=ledger.now - seen_at)
-    if age > RULES.sample_max_age and "stored however old" not in world.flaws:
-        yield f"finds that what it saw is {age.total_seconds():g} s old: nothing is stored"
-        return
-    _store(world, window, verdict, facts.window.revision, who, seen_at)
-    long_silent = any(
-        ledger.now - since > RULES.sample_max_age.total_seconds() for since in world.silent_since.values()
-    )
-    if (unheard or long_silent) and verdict.state is v.State.PASS:
-        world.passed_unheard.append(window.run.name)
-    yield f"stores {window.run.name}#{len(ledger.verdicts)}: {verdict.state}"
+    ends = {bus: world.logs[bus].hw for bus in BUS}
+    yield f"reads the end of the bus: {list(ends.values())}"
+    ranges = world.ledger.ranges
+    with world.ledger.begin(who) as tx:
+        for bus in BUS:
+            if (win, bus) in ranges and ranges[win, bus].end is None:
+                yield from lock(tx, ("range", win, bus))
+        open_ones = [bus for bus in BUS if (win, bus) in ranges and ranges[win, bus].end is None]
+        if not open_ones:
+            return
+        following = win + 1 if win + 1 in world.ledger.windows else None
+        yield f"will write it down; window {following} begins there"
+        tx.then(lambda: _write_bus_end(world, win, {bus: ends[bus] for bus in open_ones}, following))
+        tx.commit()
+    yield "writes it down"
+
+
+def said_of(world: World, win: int) -> str:
+    window = world.ledger.windows[win]
+    return f"{window.run.name} window {window.number}"
 
 
 def ready_for_bus_end(world: World, win: int) -> bool:
     """ready_for_bus_end of close.sql."""
     ledger = world.ledger
+    if ledger.windows[win].state != "CUT":
+        return False
+    if any(x.state == "FAIL" for x in ledger.verdicts if x.win == win):
+        return True  # what failed waits for nothing: the next one begins where the bus ends now
     for (w, source), spread in ledger.ranges.items():
         if w != win or source in BUS:
             continue
@@ -176,20 +296,16 @@ def ready_for_bus_end(world: World, win: int) -> bool:
     return not batches & ledger.queue and not unsettled and not ledger.without_place(batches)
 
 
-def _write_bus_end(world: World, win: int, ends: dict[int, int]) -> None:
+def _write_bus_end(world: World, win: int, ends: dict[int, int], following: int | None) -> None:
     """All partitions or none; the next window's bus ranges begin here (chain_next of close.sql)."""
     ledger = world.ledger
-    open_ones = [bus for bus in BUS if (win, bus) in ledger.ranges and ledger.ranges[win, bus].end is None]
-    if not open_ones:
-        return
-    for bus in open_ones:
+    for bus, end in ends.items():
         spread = ledger.ranges[win, bus]
-        spread.end = max(ends[bus], spread.start)
-        if win + 1 in ledger.windows:
-            ledger.ranges.setdefault((win + 1, bus), Range(spread.end))
+        spread.end = max(end, spread.start)
+        if following is not None and (following, bus) not in ledger.ranges and "bus not chained" not in world.flaws:
+            ledger.add_range(following, bus, spread.end)
     ledger.windows[win].bus_end_known = True
     ledger.windows[win].revision += 1
-    ledger.version += 1
 
 
 def prove_gaps(world: World, win: int) -> dict[int, int]:
@@ -255,9 +371,9 @@ def measure(
     counts = count(world, win)
     return f.WindowFacts(
         window=f.WindowName(
-            "things", window.run.name, 1, f.WindowState(window.state), window.revision, 1, "c0", cut_at
+            "things", window.run.name, window.number, f.WindowState(window.state), window.revision, 1, "c0", cut_at
         ),
-        rules=RULES,
+        rules=world.rules,
         basis=f.MeasuredValue(BASES[(win, DOOR) in ledger.ranges], at(0), "basis"),
         broker=f.MeasuredValue(broker, at(seen_at), "kafka"),
         database=f.MeasuredValue(DATABASE, now, "postgres"),
@@ -329,7 +445,7 @@ def count(world: World, win: int) -> f.Counts:
 def publishing(world: World, win: int) -> f.PublishFacts:
     ledger = world.ledger
     batches = {b.id for b in ledger.batches.values() if b.win == win}
-    events = [e for (run, _), e in ledger.events.items() if run == win]
+    events = [e for e in ledger.events.values() if e.win == win]
     placed = sum(1 for e in events if (e.source, e.offset) in ledger.places)
     pairs = {"PREPARED": (0, 0), "UNKNOWN": (0, 0), "UNDECIDABLE": (0, 0)}
     for a in ledger.attempts.values():
@@ -354,8 +470,8 @@ def _within(world: World, win: int, source: int, offset: int) -> bool:
 
 
 def application(world: World, win: int) -> f.Application:
-    events = {i for (run, i) in world.ledger.events if run == win}
-    done = {i for (run, i) in world.ledger.effects if run == win}
+    events = {i for (_, i), event in world.ledger.events.items() if event.win == win}
+    done = {i for (_, i), effect in world.ledger.effects.items() if effect.win == win}
     return f.Application(len(events), len(done), len(events - done), len(done - events))
 
 
@@ -377,19 +493,96 @@ def quarantine(world: World, win: int) -> f.Quarantine:
     return f.Quarantine(opened, len(items) - opened, 0)
 
 
-def _store(world: World, window: Window, verdict: v.Verdict, revision: int, who: str, seen_at: float) -> None:
-    """The verdict, the revision, the run's state and the gate, or nothing. The lease counts from the look at Kafka."""
+def store(
+    world: World, window: Window, verdict: v.Verdict, revision: int, who: str, seen_at: float, unheard: set[int]
+) -> Doing:
+    """The verdict, the revision, the run's state and the gate, or nothing: audit.close.store."""
+    ledger, flaws, passed = world.ledger, world.flaws, verdict.state is v.State.PASS
+    while True:
+        newest = ledger.newest_verdict(window.id)
+        if newest is not None and newest.state == "PASS" and verdict.state is not v.State.FAIL:
+            yield f"stores nothing: #{newest.number} is PASS, and stands"
+            return
+        writing = _Writing(world, window, verdict, revision, who, seen_at)
+        yield f"will be #{writing.number} of {window.run.name}"
+        if window.revision != revision and "two closers" not in flaws:
+            yield "finds that the window moved on: nothing is stored"
+            return
+        age = timedelta(seconds=ledger.now - seen_at)
+        if age > world.rules.sample_max_age and "stored however old" not in flaws:
+            yield f"finds that what it saw is {age.total_seconds():g} s old: nothing is stored"
+            return
+        if writing.is_taken() and "numbers not unique" not in flaws:
+            yield "loses the race for the number: all of it once more"
+            continue
+        break
+    writing.write()
+    bound = world.rules.sample_max_age.total_seconds()
+    if passed and (unheard or any(ledger.now - since > bound for since in world.silent_since.values())):
+        world.passed_unheard.append(said_of(world, window.id))
+    yield f"stores {window.run.name}#{writing.number} of window {window.number}: {verdict.state}"
+
+
+class _Writing:
+    """A verdict's transaction: what its statements see is what was committed when they ran; written at its commit."""
+
+    def __init__(
+        self, world: World, window: Window, verdict: v.Verdict, revision: int, who: str, seen_at: float
+    ) -> None:
+        ledger, run = world.ledger, window.run
+        self.number = max((x.number for x in ledger.verdicts if x.run == run.id), default=0) + 1
+        self._world, self._window, self._seen_at = world, window, seen_at
+        self._verdict = Verdict(
+            len(ledger.verdicts) + 1, run.id, self.number, window.id, revision, str(verdict.state),
+            v.body(verdict, self.number, ""), who, (verdict.judged_at - BEGINNING).total_seconds(),
+            (verdict.measured_at - BEGINNING).total_seconds() if verdict.measured_at else ledger.now,
+        )  # fmt: skip
+        self._of_run = {w.id: ledger.newest_verdict(w.id) for w in ledger.windows_of(run.id)} | {
+            window.id: self._verdict
+        }
+        self._closes = run.state == "CUT" and ("closed by one" in world.flaws or None not in self._of_run.values())
+
+    def is_taken(self) -> bool:
+        """verdict_number_unique: two windows of one run meet there."""
+        return any((x.run, x.number) == (self._verdict.run, self.number) for x in self._world.ledger.verdicts)
+
+    def write(self) -> None:
+        ledger = self._world.ledger
+        self._window.revision += 1
+        self._verdict = replace(self._verdict, id=len(ledger.verdicts) + 1)
+        self._of_run[self._window.id] = self._verdict
+        ledger.verdicts.append(self._verdict)
+        if self._closes:
+            self._window.run.state = "CLOSED"
+        self._follow()
+        ledger.version += 1
+
+    def _follow(self) -> None:
+        """audit.gate.follow. A lease counts from the look at Kafka."""
+        world, win = self._world, self._window.id
+        if self._verdict.state != "PASS":
+            for shut in self._of_run if world.whole_runs else [win]:
+                if shut in world.ledger.gates:
+                    _shut(world, shut, f"{NEWER} {self._window.number} is not PASS")
+        elif not world.whole_runs or "opens alone" in world.flaws:
+            _open_gate(world, win, self._verdict, self._seen_at)
+        elif all(verdict is not None and verdict.state == "PASS" for verdict in self._of_run.values()):
+            for each, verdict in self._of_run.items():
+                if verdict is not None:
+                    since = verdict.judged_at if "lease from judging" in world.flaws else verdict.measured_at
+                    _open_gate(world, each, verdict, self._seen_at if each == win else since)
+
+
+NEWER = "a newer verdict of window"
+
+
+def _open_gate(world: World, win: int, verdict: Verdict, seen_at: float) -> None:
+    """`open` of gate.sql: what was shut for a reason of its own stays shut while its verdict stands."""
     ledger = world.ledger
-    window.revision += 1
-    body = v.body(verdict, 1, "")
-    stored = Verdict(len(ledger.verdicts) + 1, window.number, revision, str(verdict.state), body, who)
-    ledger.verdicts.append(stored)
-    window.run.state = "CLOSED"
-    ledger.version += 1
-    if verdict.state is v.State.PASS and not any(w == window.number for w, _ in ledger.contradictions):
-        ledger.gates[window.number] = Gate(stored.number, _leased(world, seen_at), seen_at)
-    elif window.number in ledger.gates:
-        _shut(world, window.number, "a newer verdict is not PASS")
+    there = ledger.gates.get(win)
+    stays = there is not None and there.verdict == verdict.id and not (there.shut_why or NEWER).startswith(NEWER)
+    if not stays and not any(w == win for w, _ in ledger.contradictions):
+        ledger.gates[win] = Gate(verdict.id, _leased(world, seen_at), seen_at)
 
 
 def _shut(world: World, win: int, why: str) -> None:
@@ -434,15 +627,24 @@ def _topic_of(world: World, source: int) -> tuple[str, int]:
 
 
 def may_read(world: World, win: int) -> gates.GateDecision:
+    """What the real gate answers to a reader of one window."""
+    return gates.decide([_window_gate(world, win)], True, at(world.ledger.now))
+
+
+def may_read_run(world: World, run: int) -> gates.GateDecision:
     """What the real gate answers to a reader of the run."""
+    rows = [_window_gate(world, window.id) for window in world.ledger.windows_of(run)]
+    return gates.decide(rows, world.ledger.runs[run].state == "CLOSED", at(world.ledger.now))
+
+
+def _window_gate(world: World, win: int) -> gates.WindowGate:
     ledger = world.ledger
-    newest, gate, window = ledger.newest_verdict(win), ledger.gates.get(win), ledger.windows[win]
-    row = gates.WindowGate(
-        1, f"#{newest.number}" if newest else None, newest.state if newest else None, newest.body if newest else None,
-        f"#{gate.verdict}" if gate else None, at(gate.open_until) if gate else None,
+    newest, gate = ledger.newest_verdict(win), ledger.gates.get(win)
+    return gates.WindowGate(
+        ledger.windows[win].number, f"#{newest.id}" if newest else None, newest.state if newest else None,
+        newest.body if newest else None, f"#{gate.verdict}" if gate else None, at(gate.open_until) if gate else None,
         at(gate.checked_at) if gate else None, gate.shut_why if gate else None,
     )  # fmt: skip
-    return gates.decide([row], window.run.state == "CLOSED", at(ledger.now))
 
 
 def resolve(world: World, who: str) -> int:

@@ -14,7 +14,7 @@ FLAWS = [
     ("kafka first", {"I4"}),
     ("no fence", {"I13", "I6", "I7", "place_pkey"}),
     ("no cut", {"WINDOW", "I8", "FAIL"}),
-    ("first overwritten", {"I12"}),
+    ("first overwritten", {"I12", "I1"}),
     ("gap taken as proven", {"I8"}),
     ("two closers", {"S12"}),
     ("cached answers", {"S28", "I10"}),
@@ -23,6 +23,18 @@ FLAWS = [
     ("door answers first", {"S24"}),
     ("stored however old", {"S28"}),
     ("lease from writing", {"I10"}),
+    ("lease from judging", {"I10"}),
+    ("opens alone", {"I10"}),
+    ("identities by window", {"S4"}),
+    ("cut at the end", {"WINDOW"}),
+    ("one source forgotten", {"WINDOW"}),
+    ("door left bound", {"WINDOW"}),
+    ("bus not chained", {"WINDOW"}),
+    ("two transactions", {"OPEN", "one_open"}),
+    ("closed by one", {"CLOSED"}),
+    ("numbers not unique", {"NUMBER", "CLOSED"}),
+    ("door looks once", {"TOLD"}),
+    ("cut looks once", {"TOLD"}),
     ("reuse", {"attempt_needs_fence_evidence"}),  # PostgreSQL refuses it before it can do harm
 ]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from uuid import UUID
 
+from audit.core.facts import CloseRules
 from ingest.core.batching import Hole, OffsetRange
 from ingest.core.contract.shape import Bus, Contract, EventClass, Inbox, KafkaInbox, RunRule
 from ingest.core.pointer import Header, Pointer, parse_pointer
@@ -26,6 +27,7 @@ STREAM, INSTALL = "things", UUID(int=1)
 BUS = (11, 12)
 DOOR = 5
 RUNS = ("r1", "r2", "r3")
+MOST_WINDOWS = 5
 
 CONTRACT = Contract(
     1, STREAM, Inbox(KafkaInbox("things.inbox")), Bus("things.bus", len(BUS)),
@@ -41,6 +43,9 @@ def thing(number: int, payload: str = "a") -> bytes:
     if payload == "A":
         return json.dumps({"v": "a", "id": number, "type": "thing"}, indent=1).encode()
     return json.dumps({"type": "thing", "id": number, "v": payload}).encode()
+
+
+RULES = {passes: CloseRules(required=("thing",), empty_passes=passes) for passes in (False, True)}
 
 
 @cache
@@ -68,10 +73,17 @@ class World:
     passed_unheard: list[str] = field(default_factory=list)
     skips: set[int] = field(default_factory=set)  # sources whose next read hides a record
     hidden: set[tuple[int, int]] = field(default_factory=set)
+    whole_runs: bool = False  # the contract's gate.unit: windows of a run open together
+    empty_passes: bool = False  # the contract's close.empty: a window that no record came in passes
+    untold: list[str] = field(default_factory=list)  # answers that were not true
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.flaws)
         self.logs = {1: Log("inbox/0"), 2: Log("inbox/1"), 11: Log("bus/0"), 12: Log("bus/1")}
+
+    @property
+    def rules(self) -> CloseRules:
+        return RULES[self.empty_passes]
 
     def hush(self, log: int) -> bool:
         """Kafka says nothing about a log, or answers again; whether it is silent now."""
