@@ -77,6 +77,7 @@ ACTS = {
     "wait for that gate to be looked at again": (
         "tests/audit/test_contexts.py::test_a_context_nobody_could_re_check_is_unmeasured_and_waited_for"
     ),
+    "see to {} first": ("tests/audit/test_go_on.py::test_a_window_says_which_one_holds_back_its_end_on_the_bus"),
     "declare the totals": f"{STUCK}::test_totals_that_are_required_are_declared",
     "resolve {}": "tests/audit/test_close.py::test_a_blocked_run_passes_once_its_blocker_is_gone",
     "end the open transaction that holds {}": f"{STUCK}::test_an_open_transaction_that_ends",
