@@ -20,6 +20,7 @@ ROUTES = {
     "GET attempts/": "look",
     "GET attempts/{attempt}": "look",
     "POST attempts/{attempt}/reconcile": "reconcile",
+    "GET gate/{stream}": "gate",
     "GET gate/{stream}/{run}": "gate",
     "GET gate/{stream}/{run}/windows/{window}": "gate",
     "GET me": "look",
