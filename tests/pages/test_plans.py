@@ -8,7 +8,9 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from ingest.models import AuditLog
 from plans.core.binding import Limits
@@ -17,6 +19,7 @@ from plans.core.plan import State
 from plans.kinds.waive import WaivePlan
 from plans.run import run_plan
 from tests.flow.world import Flow
+from tests.pages.conftest import Stage
 from tests.pages.scene import ask_to_waive, blocked
 from tests.pages.test_pages import Page, get, post
 from tests.plans.crowd import Crowd, counted, counting, history, let_expire, plan_row, run_to, say_yes
@@ -131,6 +134,64 @@ def test_who_may_not_ask_reads_why_not(flow: Flow, crowd: Crowd) -> None:
     path = new(flow, until="2h")
     assert "You cannot ask for a waiver: it needs operator, you have approver." in get(client, path).text
     post(client, path, status=403, reason="let me")
+
+
+def test_a_broken_check_leads_to_asking(flow: Flow, crowd: Crowd) -> None:
+    leads = f"/plans/new?kind=waive&run={flow.name}%2Fr1&window=1&check=QUARANTINE"
+    for path in (f"/runs/{flow.name}/r1/", f"/runs/{flow.name}/r1/windows/1/"):
+        assert leads in get(browse(crowd.asker), path).links, path
+        page = get(browse(crowd.approver), path)
+        assert leads not in page.links and "You cannot ask for a waiver: it needs operator" in page.text
+
+
+def test_a_check_that_nobody_may_waive_leads_nowhere(operator: Client, stage: Stage) -> None:
+    """The window is open: there is nothing to waive before it is cut."""
+    for path in (stage.path, f"{stage.path}windows/1/"):
+        assert "Request waiver" not in get(operator, path).text
+
+
+# ---- where it waits
+
+
+def test_a_plan_waits_on_now_and_is_counted_for_its_approver(flow: Flow, crowd: Crowd) -> None:
+    number = ask_to_waive(flow, crowd)
+    approver, asker = browse(crowd.approver), browse(crowd.asker)
+    now = get(approver, "/")
+    needed, _, others = now.text.partition("Waits for other people")
+    assert f"/plans/{number}/approve" in needed and f'href="/plans/{number}"' in needed
+    _, _, others = get(asker, "/").text.partition("Waits for other people")
+    assert f'href="/plans/{number}"' in others and f"/plans/{number}/approve" not in others
+    assert f"{crowd.asker.name} asks to let QUARANTINE" in words(get(asker, f"/runs/{flow.name}/r1/"))
+    before = counted_for(approver)
+    post(approver, f"/plans/{number}/approve")  # the second click from Now
+    assert counted_for(approver) == before - 1
+    assert plan_row(number).state == State.APPROVED
+
+
+def counted_for(client: Client) -> int:
+    (found,) = re.findall(r'data-count-of="needs">([\d,]+)<', get(client, "/plans/").text)
+    return int(found.replace(",", ""))
+
+
+def test_many_that_wait_take_no_more_questions_and_are_all_counted(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting(monkeypatch)
+    approver = browse(crowd.approver)
+
+    def asked() -> int:
+        get(approver, "/")
+        with CaptureQueriesContext(connection) as queries:
+            get(approver, "/")
+        return len(queries)
+
+    counted(crowd, ["a"])
+    few, waiting = asked(), counted_for(approver)
+    for _ in range(25):
+        counted(crowd, ["a"])
+    assert asked() <= few
+    assert counted_for(approver) == waiting + 25
+    assert re.search(r"\d+ more plans wait\.", words(get(approver, "/")))
 
 
 # ---- one plan
