@@ -78,6 +78,11 @@ def attempt_url(attempt: int) -> str:
     return reverse("attempt", args=[attempt])
 
 
+def plan_url(plan: int, act: str = "plan") -> str:
+    """A plan's page, or the page of an act on it: plan-approve, plan-decline, plan-pause, plan-resume, plan-cancel."""
+    return reverse(act, args=[plan])
+
+
 def find_url(q: str) -> str:
     """Where a digest or a person leads."""
     return with_query(reverse("find"), q=q)

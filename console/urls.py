@@ -8,6 +8,7 @@ from console.links import RunConverter
 from console.pages.find import find
 from console.pages.frame import moved, patterns, session
 from console.pages.now import now
+from console.pages.plans import act, ask, plans
 from console.pages.quarantine import quarantine, resolve
 from console.pages.runs import basis, close, cut, gate, go_on, receipts, runs, sources, verdicts, windows
 from console.pages.streams import streams
@@ -55,6 +56,14 @@ urlpatterns = [
     path("unknown/reconcile", reconcile.reconcile, name="reconcile"),
     path("attempts/<no:number>", unknown.attempt, name="attempt"),
     path("attempts/<no:number>/reconcile", reconcile.reconcile_one, name="reconcile-one"),
+    path("plans/", plans.plans, name="plans"),
+    path("plans/new", ask.ask, name="plan-new"),
+    path("plans/<no:plan>", plans.plan, name="plan"),
+    path("plans/<no:plan>/approve", act.approve, name="plan-approve"),
+    path("plans/<no:plan>/decline", act.decline, name="plan-decline"),
+    path("plans/<no:plan>/pause", act.pause, name="plan-pause"),
+    path("plans/<no:plan>/resume", act.resume, name="plan-resume"),
+    path("plans/<no:plan>/cancel", act.cancel, name="plan-cancel"),
     path("system/lanes", lanes.lanes, name="lanes"),
     path("me/", session.me, name="me"),
     path("me/theme", session.theme, name="theme"),

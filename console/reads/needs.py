@@ -1,4 +1,4 @@
-"""What waits for somebody: unknown publishes, open items, lanes and gates. Six small queries, every page."""
+"""What waits for somebody: unknown publishes, open items, lanes, gates and plans. Seven small queries, every page."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from console.permissions import Act, may
 from console.reads import lanes
 from console.reads.attempts import LOST
 from console.reads.named import RunName, run_names
+from console.reads.plans import WaitingPlans, waiting_plans
 from ingest.models import Attempt, AttemptBatch, AttemptState
 
 LOOKED_AT = 500  # attempts and runs at most: the header counts, it does not list
@@ -26,6 +27,7 @@ LISTED = 50  # lanes that stand; beyond these the number is said, and the lanes'
 #: Days for which a run that nobody may read is told here; its page and the list of runs say it for ever.
 FALLEN_DAYS = 7
 LISTED_FALLEN = 20
+LISTED_PLANS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Needs:
     stopped_in_all: int = 0
     fallen: tuple[FallenRun, ...] = ()  # the newest of them
     fallen_in_all: int = 0
+    plans: WaitingPlans = WaitingPlans()
 
     @property
     def attempts_unknown(self) -> int:
@@ -101,21 +104,22 @@ class Needs:
         return sum(group.items for group in self.quarantine)
 
     def mine(self, user: Any) -> int:
-        """How many of these groups this user may do something about."""
+        """How many of these groups, and plans, this user may do something about: whom `needs` was asked for."""
         counted = (
             (Act.RECONCILE, len(self.unknown)),
             (Act.RESOLVE, len(self.quarantine)),
             (Act.OPERATE, max(self.stopped_in_all, len(self.stopped)) + self.fallen_in_all),
         )
-        return sum(count for act, count in counted if may(user, act))
+        return sum(count for act, count in counted if may(user, act)) + self.plans.mine
 
 
-def needs() -> Needs:
-    """What waits now."""
+def needs(user: Any = None) -> Needs:
+    """What waits now. Of plans, those that wait for this user are told from others."""
     lost = _lost()
     names = run_names([row["run"] for row in lost if row["run"]])
     stopped = _stopped()
-    return Needs(_unknown(lost, names), _waiting(), stopped, _stopped_in_all(len(stopped)), *_fallen())
+    plans = waiting_plans(user, LISTED_PLANS)
+    return Needs(_unknown(lost, names), _waiting(), stopped, _stopped_in_all(len(stopped)), *_fallen(), plans)
 
 
 def _stopped_in_all(listed: int) -> int:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Case, Count, Q, QuerySet, When
+from django.db.models import Window as WindowFunction
 from django.db.models.functions import Now
 
+from audit.measure import rules
+from audit.waive import may_be_waived
 from console.people import person_of
-from console.permissions import may
+from console.permissions import Answer, may
+from ingest.core.contract import Contract
 from ingest.core.errors import NotFound
-from ingest.models import Run, Stream, Window
+from ingest.models import Run, Stream, Window, WindowState
 from plans.core.plan import ACTS, APPROVING, FINAL, STEERING, State
-from plans.errors import NoSuchPlan
+from plans.errors import NoSuchPlan, SamePerson
 from plans.models import Plan, PlanEvent, PlanItem
 
 MOST_ITEMS = 1_000
+PAGE_SIZE = 50
+
+WAITING = (State.SUBMITTED, State.APPROVED)
+GOING = (State.RUNNING, State.HELD)
+#: The tabs of the list of plans, by what stands in its URL; "" is what waits for whoever looks.
+TABS: Mapping[str, str] = {"": "Waits for you", "waiting": "Waiting", "running": "Running and held", "over": "Over"}
 
 
 def plans() -> QuerySet[Plan]:
@@ -49,41 +59,121 @@ def of_window(win: Window) -> QuerySet[Plan]:
     return plans().filter(win=win)
 
 
+def waiting_about(run: Run, most: int) -> list[Plan]:
+    """Plans about a run of which something may still become, the newest first."""
+    return list(not_over().filter(run=run)[:most])
+
+
+def waivable(win: Window, verdict: str, broken: Sequence[str], contract: Contract | None) -> list[str]:
+    """Which broken checks of a window a waiver may be asked for: of one that is cut, and has not failed."""
+    if contract is None or win.state != WindowState.CUT or verdict == "FAIL":
+        return []
+    return may_be_waived(broken, rules(contract))
+
+
 def not_over() -> QuerySet[Plan]:
     """Plans of which something may still become."""
     return plans().exclude(state__in=[str(state) for state in FINAL])
 
 
-def waits_for(user: Any, among: QuerySet[Plan] | None = None) -> QuerySet[Plan]:
-    """Plans that this user can do something about: answer what another person asked for, go on with what is held."""
+def _for(user: Any) -> Q:
+    """What this user can do something about: answer what another person asked for, go on with what is held."""
     wanted = Q(pk=None)
     if may(user, APPROVING):
         wanted |= Q(state=State.SUBMITTED, expires_at__gt=Now()) & ~Q(requested_person=person_of(user))
     if may(user, STEERING):
         wanted |= Q(state=State.HELD, expires_at__gt=Now())
-    return (plans() if among is None else among).filter(wanted)
+    return wanted
+
+
+#: What waits for a person, whoever that is.
+FOR_SOMEBODY = Q(state__in=[State.SUBMITTED, State.HELD], expires_at__gt=Now())
+
+
+def waits_for(user: Any, among: QuerySet[Plan] | None = None) -> QuerySet[Plan]:
+    """Plans that this user can do something about."""
+    return (plans() if among is None else among).filter(_for(user))
+
+
+def _in_tab(tab: str, user: Any) -> Q:
+    return {
+        "": _for(user), "waiting": Q(state__in=WAITING), "running": Q(state__in=GOING), "over": Q(state__in=FINAL),
+    }[tab]  # fmt: skip
+
+
+def listed(tab: str, user: Any, before: int | None) -> list[Plan]:
+    """Plans of a tab below the number `before`, the newest first: a page of them, and one more where there is one."""
+    found = plans().filter(_in_tab(tab, user))
+    return list((found if before is None else found.filter(pk__lt=before))[: PAGE_SIZE + 1])
+
+
+def counts(user: Any) -> Mapping[str, int]:
+    """How many plans each tab has, and under "others" how many wait for other people than this user. One query."""
+    filters = {name or "mine": _in_tab(name, user) for name in TABS} | {"somebody": FOR_SOMEBODY}
+    found = Plan.objects.aggregate(**{name: Count("pk", filter=each) for name, each in filters.items()})
+    return {"": found["mine"], **found, "others": found["somebody"] - found["mine"]}
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPlan:
+    """A plan that waits for a person; `mine`: whoever looks can do something about it."""
+
+    plan: Plan
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPlans:
+    """Those that wait for whoever looks first, then the oldest; and how many there are of both."""
+
+    listed: tuple[WaitingPlan, ...] = ()
+    mine: int = 0
+    in_all: int = 0
+
+
+def waiting_plans(user: Any, most: int) -> WaitingPlans:
+    """What waits for a person, in one query: at most so many of them, and all counted."""
+    rows = list(
+        plans()
+        .filter(FOR_SOMEBODY)
+        .annotate(
+            for_user=Case(When(_for(user), then=True), default=False),
+            of_user=WindowFunction(Count("pk", filter=_for(user))),
+            in_all=WindowFunction(Count("pk")),
+        )
+        .order_by("-for_user", "pk")[:most]
+    )
+    if not rows:
+        return WaitingPlans()
+    return WaitingPlans(tuple(WaitingPlan(each, each.for_user) for each in rows), rows[0].of_user, rows[0].in_all)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanAct:
-    """Something that can be done about a plan. `refusal`: why this user cannot, as a sentence; "" that they can."""
+    """Something that can be done about a plan, and whether this user can."""
 
     name: str
     permission: str
-    refusal: str
+    answer: Answer
+
+    @property
+    def refusal(self) -> str:
+        """Why this user cannot, as a sentence; "" that they can."""
+        return self.answer.reason
 
 
 def acts_on(plan: Plan, user: Any) -> list[PlanAct]:
     """What can be done about a plan now, by whom; empty for one that is over."""
     acts = ACTS.get(State(plan.state), {})
-    return [PlanAct(name, needs, _refusal(plan, user, name, needs)) for name, needs in acts.items()]
+    return [PlanAct(name, needs, may_do(plan, user, name, needs)) for name, needs in acts.items()]
 
 
-def _refusal(plan: Plan, user: Any, name: str, permission: str) -> str:
-    why = may(user, permission).reason
-    if not why and name == "approve" and person_of(user) == plan.requested_person:
-        return "You asked for it: somebody else approves it."
-    return why
+def may_do(plan: Plan, user: Any, name: str, permission: str) -> Answer:
+    """Whether this user can do this about a plan, as far as people go."""
+    answer = may(user, permission)
+    if answer and name == "approve" and person_of(user) == plan.requested_person:
+        return Answer(False, "You asked for this, so somebody else must approve.", SamePerson.code)
+    return answer
 
 
 def events_of(plan: Plan) -> list[PlanEvent]:
@@ -108,8 +198,25 @@ def outcomes_of(found: Iterable[Plan]) -> Mapping[int, Mapping[str, int]]:
 def sentence(plan: Plan) -> str:
     """What a plan does, in words: "waive QUARANTINE of flights/2013-01 window 1 until 2026-02-01 12:00"."""
     asked: Mapping[str, Any] = plan.binds["asked"]
-    run, window = f"/{plan.run.name}" if plan.run else "", f" window {plan.win.number}" if plan.win else ""
-    about = f"{plan.stream.name}{run}{window}"
     if plan.kind == "waive":
-        return f"waive {asked['check']} of {about} until {str(asked['until'])[:16].replace('T', ' ')}"
-    return f"{plan.kind} {about}"
+        return f"waive {asked['check']} of {about(plan)} until {_until(asked)}"
+    return f"{plan.kind} {about(plan)}"
+
+
+def about(plan: Plan) -> str:
+    """What a plan is about: "flights/2013-01 window 1"."""
+    run, window = f"/{plan.run.name}" if plan.run else "", f" window {plan.win.number}" if plan.win else ""
+    return f"{plan.stream.name}{run}{window}"
+
+
+def _until(asked: Mapping[str, Any]) -> str:
+    return str(asked["until"])[:16].replace("T", " ")
+
+
+def asks(plan: Plan) -> str:
+    """What somebody asks for, in one sentence: "Ana asks to let QUARANTINE of … stand broken until … UTC."."""
+    asked: Mapping[str, Any] = plan.binds["asked"]
+    if plan.kind != "waive":
+        return f"{plan.requested_by} asks to {sentence(plan)}."
+    what = f"{asked['check']} of {about(plan)}"
+    return f"{plan.requested_by} asks to let {what} stand broken until {_until(asked)} UTC."

@@ -76,7 +76,7 @@ def test_who_it_waits_for(call: Call, blocked: Flow) -> None:
 
     assert [waits(who) for who in (ana, bo, both)] == [False, True, False]
     (act,) = [act for act in both.get(f"plans/{plan}").json()["acts"] if act["act"] == "approve"]
-    assert act["refusal"] == "You asked for it: somebody else approves it."
+    assert act["refusal"] == "You asked for this, so somebody else must approve."
     assert [each["plan"] for each in ana.pages(f"plans/?stream={blocked.name}&state=SUBMITTED")] == [plan]
     assert ana.pages(f"plans/?stream={blocked.name}&state=DONE") == []
     bo.post(f"plans/{plan}/decline", {"reason": "no"})

@@ -33,6 +33,7 @@ class Stage:
     attempt: int
     items: tuple[int, ...]
     source: int
+    plan: int = 0  # to waive QUARANTINE of another stream's run, waiting
 
     @property
     def path(self) -> str:
@@ -66,7 +67,8 @@ def stage(stack: Stack, django_db_blocker: DjangoDbBlocker) -> Stage:
         attempt = scene.leave_unknown(flow)
         items = QuarantineItem.objects.filter(win__run__stream__name=flow.name, state="OPEN").order_by("id")
         source = Source.objects.get(stream__name=flow.name, role="inbox")
-        return Stage(flow.name, "r1", attempt, tuple(items.values_list("id", flat=True)), source.id)
+        found = tuple(items.values_list("id", flat=True))
+        return Stage(flow.name, "r1", attempt, found, source.id, scene.waiting_plan(Flow(automatic="false")))
 
 
 def signed_in(name: str, *roles: Role) -> Client:

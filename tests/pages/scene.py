@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import timedelta
 
+from audit.capture import now
 from ingest.db import write
 from ingest.models import Attempt, AttemptState
+from plans.submit import submit
 from tests.flow.world import Flow, thing
+from tests.plans.crowd import Crowd
 
 HOSTILE = (
     b"",
@@ -79,3 +83,25 @@ def leave_unknown(flow: Flow, run: str = "r1", events: Iterable[bytes] | None = 
         unknown_at="2026-01-31T02:14:07Z",
     )
     return int(row.id)
+
+
+def blocked(flow: Flow) -> Flow:
+    """A run that is read and applied to its cut, and BLOCKED by an item that is open."""
+    flow.open()
+    flow.produce([thing(1), b"not json"])
+    flow.work()
+    flow.cut()
+    flow.work()
+    flow.judge()
+    return flow
+
+
+def waiting_plan(flow: Flow, crowd: Crowd | None = None, reason: str = "a broken <b>client</b>") -> int:
+    """A run that is blocked, and a plan that waits for somebody to let that stand."""
+    return ask_to_waive(blocked(flow), crowd or Crowd(), reason)
+
+
+def ask_to_waive(flow: Flow, crowd: Crowd, reason: str = "a broken client") -> int:
+    """Asks to waive QUARANTINE of the run for an hour."""
+    asked = {"stream": flow.name, "run": "r1", "check": "QUARANTINE", "until": now() + timedelta(hours=1)}
+    return submit("waive", asked, crowd.asker, reason, crowd.people)

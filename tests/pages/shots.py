@@ -52,7 +52,9 @@ def sign_in(page: Page, url: str, name: str, password: str) -> None:
 def kind_of(path: str) -> str:
     """Paths that differ only in names and numbers are one kind; the first of each kind is looked at."""
     parts = urlsplit(path).path.strip("/").split("/")
-    known = {"runs", "streams", "receipts", "quarantine", "attempts", "unknown", "system", "me", "patterns", "find"}
+    known = {
+        "runs", "streams", "receipts", "quarantine", "attempts", "unknown", "plans", "system", "me", "patterns", "find",
+    }  # fmt: skip
     words = [part if part in known or (at > 1 and part.isalpha()) else "*" for at, part in enumerate(parts)]
     return "/".join(words)
 

@@ -107,6 +107,9 @@ def paths_of(stage: Stage) -> list[str]:
         f"/unknown/?run={stage.stream}/{stage.run}", "/unknown/?state=settled", "/unknown/?state=all",
         f"/attempts/{stage.attempt}", f"/attempts/{stage.attempt}/reconcile",
         f"/unknown/reconcile?run={stage.stream}/{stage.run}", "/find", "/find?q=nothing+of+the+kind", "/find?q=0",
+        "/plans/", "/plans/?state=waiting", "/plans/?state=running", "/plans/?state=over", f"/plans/{stage.plan}",
+        "/plans/new", f"/plans/new?run={stage.stream}/{stage.run}&window=1&check=QUARANTINE&until=7d",
+        *(f"/plans/{stage.plan}/{act}" for act in ("approve", "decline", "pause", "resume", "cancel")),
         "/system/lanes", "/me/", "/patterns/",
     ]  # fmt: skip
 
@@ -176,7 +179,7 @@ def test_every_route_is_tried(stage: Stage) -> None:
 # ---- the live part
 
 
-LIVE = ("/", "/runs/", "/quarantine/", "/unknown/", "/system/lanes", "/streams/")
+LIVE = ("/", "/runs/", "/quarantine/", "/unknown/", "/plans/", "/system/lanes", "/streams/")
 
 
 def test_htmx_gets_the_live_part_and_nothing_else(operator: Client, stage: Stage) -> None:
@@ -276,7 +279,7 @@ def post(client: Client, path: str, status: int = 302, **values: object) -> Any:
     """Load the page, then send its own form back with these values, as a browser does."""
     fields = get(client, path).fields
     sent: dict[str, object] = {"csrfmiddlewaretoken": fields["csrfmiddlewaretoken"][0]}
-    sent |= {name: fields[name] for name in ("attempt", "item", "group", "upto") if name in fields}
+    sent |= {name: fields[name] for name in ("attempt", "item", "group", "upto", "digest") if name in fields}
     answer = client.post(path, sent | values)
     assert answer.status_code == status, answer.content.decode()[:2_000]
     return answer
@@ -556,12 +559,14 @@ MOST_QUERIES = {
     "{run}": 20, "{run}sources": 18, "{run}receipts": 17, "{run}gate": 17, "{run}windows/": 17, "{run}windows/1/": 18,
     "{run}basis": 20,
     "/receipts/{source}/0": 20, "/quarantine/{item}": 20, "/attempts/{attempt}": 18,
+    "/plans/": 12, "/plans/?state=waiting": 12, "/plans/{plan}": 14, "/plans/{plan}/approve": 12,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", MOST_QUERIES)
 def test_a_page_asks_few_questions_however_many_rows_it_has(operator: Client, stage: Stage, kind: str) -> None:
     names = {"run": stage.path, "source": stage.source, "item": stage.items[0], "attempt": stage.attempt}
+    names["plan"] = stage.plan
     path = kind.format(**names)
     operator.get(path)
     with CaptureQueriesContext(

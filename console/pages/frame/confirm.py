@@ -11,7 +11,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Concatenate, ParamSpec
+from typing import Any, ClassVar, Concatenate, ParamSpec
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
@@ -82,6 +82,10 @@ class Confirmation(ABC):
     def act(self, actor: str) -> Done | Errors:
         """Calls the verb. A named error of it is shown; several things done at once may say theirs as Errors."""
 
+    def allowed(self, user: Any) -> Answer:
+        """Whether this person may: by the permission, and by what else only a person can be refused for."""
+        return may(user, self.permission)
+
     def nothing(self) -> str:
         """Why there is nothing to do; "" where there is. The verb is asked all the same: it knows better."""
         return ""
@@ -106,7 +110,7 @@ def confirmed(view: Callable[Concatenate[HttpRequest, P], Confirmation]) -> View
 
 
 def _answer(request: HttpRequest, act: Confirmation) -> HttpResponseBase:
-    allowed = may(request.user, act.permission)
+    allowed = act.allowed(request.user)
     errors = Errors()
     if request.method == "POST":
         done = _act(request, act, allowed)

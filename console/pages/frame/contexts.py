@@ -296,6 +296,7 @@ class RunPage:
     stands: bool = False
     measuring: bool = False
     trouble: str = ""
+    plans: tuple[Todo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +434,7 @@ class WindowPage:
     verdicts: tuple[VerdictLine, ...]
     basis: tuple[tuple[int, str, str, datetime], ...]
     totals: tuple[tuple[str, int, str, datetime], ...]
+    buttons: tuple[Button, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -817,6 +819,122 @@ class ReconcilePage:
     attempts: int
     joined: int
     run: str
+
+
+# --- plans
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One plan in a list. `ends` is when it expires, or when it ended."""
+
+    number: int
+    url: str
+    kind: str
+    does: str
+    about: Link
+    who: str
+    at: datetime
+    state: str
+    ends: datetime | None
+    over: bool
+    button: Button | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlansPage:
+    """`/plans/`: newest first."""
+
+    tabs: tuple[Tab, ...]
+    rows: tuple[PlanRow, ...]
+    pager: Pager
+    empty: tuple[str, ...] = ()
+    rows_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """How what a plan binds has changed since it was asked for, and when somebody looked. `why`: nobody could."""
+
+    changes: tuple[str, ...]
+    at: datetime | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBox:
+    """What a plan asks for and binds: the same where it is read and where it is answered. `since` None: it is past
+    that."""
+
+    number: int
+    kind: str
+    state: str
+    asks: str
+    about: Link
+    why: str
+    facts: tuple[Fact, ...]
+    binds: tuple[Fact, ...]
+    since: Since | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPage:
+    """`/plans/{id}`. An item: its ordinal, subject, outcome, reason. `predicted` is empty for what waits no more."""
+
+    plan: PlanBox
+    next: str
+    buttons: tuple[Button, ...]
+    predicted: tuple[str, ...]
+    outcomes: tuple[tuple[str, int], ...]
+    in_all: int
+    left: int
+    items: tuple[tuple[int, str, str | None, str], ...]
+    moments: tuple[Moment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanActPage:
+    """`/plans/{id}/approve` and the like. `reason`: what was typed; `required`: there must be one."""
+
+    confirm: Confirm
+    plan: PlanBox
+    title: str
+    lead: str
+    predicted: tuple[str, ...]
+    required: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanForm:
+    """What a plan is asked for with, as text."""
+
+    kind: str
+    run: str
+    window: str
+    check: str
+    until: str
+    first: str
+    rate: str
+    stop_when: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskPage:
+    """`/plans/new`: what is asked for, its preview, and asking for exactly that. `digest` is empty without a preview;
+    `of_items`: it does several things, and may be told how gently."""
+
+    confirm: Confirm
+    action: str
+    form: PlanForm
+    kinds: tuple[str, ...]
+    checks: tuple[str, ...]
+    of_items: bool
+    wrong: tuple[str, ...]
+    says: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    digest: str
+    reason: str
 
 
 # --- the rest

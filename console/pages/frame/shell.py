@@ -49,7 +49,7 @@ def page(
     answer is never stored by a cache: what it shows was true once.
     """
     name = f"pages/{template}.html"
-    if pace is not None and _asks_for_part(request):
+    if pace is not None and asks_for_part(request):
         name += "#live"
     rendered = render(
         request,
@@ -62,7 +62,8 @@ def page(
     return rendered
 
 
-def _asks_for_part(request: HttpRequest) -> bool:
+def asks_for_part(request: HttpRequest) -> bool:
+    """Whether only the live part is wanted: what stands around it is not to be worked out again."""
     return request.headers.get("HX-Request") == "true" and request.headers.get("HX-Target") == "page"
 
 
@@ -88,7 +89,7 @@ def waiting_for(request: HttpRequest) -> reads.Needs:
     """What waits, asked once a request: the header counts it, and Now lists it."""
     found: reads.Needs | None = getattr(request, "_passgate_needs", None)
     if found is None:
-        found = reads.needs()
+        found = reads.needs(request.user)
         request._passgate_needs = found  # type: ignore[attr-defined]
     return found
 
@@ -102,12 +103,13 @@ def theme_of(request: HttpRequest) -> str:
 def _entries(here: str, waiting: reads.Needs | None) -> tuple[Entry, ...]:
     quarantined = waiting.items_open if waiting else None
     unknown = waiting.attempts_unknown if waiting else None
+    plans = waiting.plans if waiting else None
     return (
         Entry("Now", reverse("now"), here == "now"),
         Entry("Runs", reverse("runs"), here == "runs"),
         Entry("Quarantine", reverse("quarantine"), here == "quarantine", quarantined, bool(quarantined)),
         Entry("Unknown", reverse("unknown"), here == "unknown", unknown, bool(unknown)),
-        Entry("Plans", "", False),
+        Entry("Plans", reverse("plans"), here == "plans", plans.in_all if plans else None, bool(plans and plans.mine)),
         Entry("Evidence", "", False),
         Entry("System", reverse("lanes"), here == "system"),
     )

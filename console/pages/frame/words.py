@@ -82,6 +82,17 @@ LOOKS: Mapping[str, StateLook] = {
     # quarantine items
     "ITEM OPEN": StateLook("open", "diamond", Tone.BLOCKED, Shape.BAR),
     "RESOLVED": StateLook("resolved", "check", Tone.PASS, Shape.OUTLINE),
+    # plans, and what became of their items
+    "SUBMITTED": StateLook("waits for approval", "question", Tone.BLOCKED, Shape.BAR),
+    "APPROVED": StateLook("approved", "ring", Tone.RUNNING, Shape.OUTLINE),
+    "RUNNING": StateLook("runs", "arrow", Tone.RUNNING, Shape.TINT),
+    "HELD": StateLook("held", "pause", Tone.BLOCKED, Shape.DASHED),
+    "DONE": StateLook("done", "check", Tone.PASS, Shape.OUTLINE),
+    "DECLINED": StateLook("declined", "cross", Tone.INK, Shape.OUTLINE),
+    "VOID": StateLook("void", "empty", Tone.FAIL, Shape.BAR),
+    "EXPIRED": StateLook("expired", "clock", Tone.MUTED, Shape.OUTLINE),
+    "CANCELLED": StateLook("cancelled", "cross", Tone.MUTED, Shape.OUTLINE),
+    "NOT_RUN": StateLook("NOT RUN", "empty", Tone.MUTED, Shape.PLAIN),
     # attempts
     "PREPARED": StateLook("PREPARED", "ring", Tone.RUNNING, Shape.TINT),
     "ACKED": StateLook("ACKED", "check", Tone.PASS, Shape.OUTLINE),

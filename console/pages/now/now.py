@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
@@ -13,12 +14,15 @@ from audit.models import Verdict
 from console import links
 from console.pages.frame import contexts as c
 from console.pages.frame.shell import STEADY, needs, page, waiting_for
+from console.pages.plans.plans import buttons
 from console.pages.runs import run_parts
 from console.permissions import Act, may
 from console.reads import needs as waiting
-from console.reads import runs
+from console.reads import plans, runs
 from console.reads.named import RunName
+from console.reads.plans import WaitingPlans
 from ingest.core.stops import why
+from plans.models import Plan
 
 LATELY = 8
 GOING_ON = 10
@@ -34,8 +38,11 @@ def now(request: HttpRequest) -> HttpResponseBase:
         *_stopped(request, what_waits),
         *_fallen(request, what_waits),
     ]
-    mine = tuple(todo for todo in lines if todo.act and todo.act.answer)
-    others = tuple(todo for todo in lines if not (todo.act and todo.act.answer))
+    mine = (*_plans(request, what_waits.plans, True), *(todo for todo in lines if todo.act and todo.act.answer))
+    others = (
+        *(todo for todo in lines if not (todo.act and todo.act.answer)),
+        *_plans(request, what_waits.plans, False),
+    )
     context = c.NowPage(
         needs=mine,
         others=others,
@@ -51,7 +58,7 @@ def _nothing(others: int) -> tuple[str, ...]:
         return ("Nothing waits for you.", f"{others} wait{'s' if others == 1 else ''} for other people.")
     return (
         "Nothing waits for you.",
-        "No publish is unknown, no item is open, no lane has stopped, and no run that was judged lately is shut.",
+        "No publish is unknown, no item is open, no lane has stopped, no plan waits, and no run judged lately is shut.",
     )
 
 
@@ -147,6 +154,30 @@ def _is_shut(fallen: waiting.FallenRun, where: str) -> str:
     if fallen.why:
         return f"{name} is PASS, and its gate is shut: {fallen.why}.{more}"
     return f"{name} is PASS, and nobody has looked again since its lease ran out: its gate is shut.{more}"
+
+
+def _plans(request: HttpRequest, found: WaitingPlans, mine: bool) -> list[c.Todo]:
+    """Plans that wait for whoever looks, or for other people: each with the act that it waits for."""
+    shown = [each.plan for each in found.listed if each.mine is mine]
+    lines = [
+        c.Todo(plans.asks(each), links.plan_url(each.pk), each.state, "", _since(each), _first(request, each))
+        for each in shown
+    ]
+    more = (found.mine if mine else found.in_all - found.mine) - len(shown)
+    if more > 0:
+        url = links.with_query(reverse("plans"), state="" if mine else "waiting")
+        words = f"{count(more, 'more plan')} wait{'s' if more == 1 else ''}."
+        lines.append(c.Todo(words, url, "SUBMITTED", "", None, c.Button("Look", url, may(request.user, Act.LOOK))))
+    return lines
+
+
+def _since(plan: Plan) -> datetime:
+    return plan.approved_at or plan.requested_at
+
+
+def _first(request: HttpRequest, plan: Plan) -> c.Button | None:
+    """The act that it waits for: the page that does it shows everything that is signed."""
+    return next(iter(buttons(request, plan)), None)
 
 
 def _lately() -> tuple[c.VerdictLine, ...]:

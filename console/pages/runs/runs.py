@@ -14,7 +14,7 @@ from console.pages.frame.charts import LedgerBar
 from console.pages.frame.shell import ENDED, RUNNING, STEADY, needs, page
 from console.pages.runs import run_parts
 from console.permissions import Act, may, permitted
-from console.reads import attempts, quarantine
+from console.reads import attempts, plans, quarantine
 from console.reads import runs as reads
 from console.whole import whole
 from ingest.core.errors import PassgateError
@@ -23,6 +23,7 @@ from ingest.core.reason import Reason
 from ingest.models import RunState, Stream, WindowPin, WindowState
 
 MOST_STREAMS = 100
+MOST_PLANS = 10
 
 
 def number_in(request: HttpRequest, name: str) -> int | None:
@@ -87,7 +88,8 @@ def scope_or_404(request: HttpRequest, stream: str, run: str, window: int | None
 def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """`/runs/{s}/{run}/`: the sentence, the next act, checks, ledger bar, gate, history."""
     seen = scope_or_404(request, stream, run)
-    verdicts, newest = reads.history(seen.run, seen.window if seen.older else None), _newest(seen)
+    verdicts = reads.history(seen.run, seen.window if seen.older else None)
+    newest = newest_verdict(seen)
     standing = None if "now" in request.GET else _standing(seen, newest)
     now = None
     if standing is None and seen.window is not None:
@@ -97,14 +99,15 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     measuring = isinstance(now, checks.PendingChecks)
     anew = live is not None and live.anew
     shown = standing or (newest if measuring else None)
+    shown_checks = _checks(live, shown, evidence(seen))
     context = c.RunPage(
         strip=run_parts.strip(seen, _durability(live, shown)),
         tabs=run_parts.tabs(seen, "run"),
         said=verdict_said(shown) if shown else _said(seen, live, trouble),
-        buttons=_buttons(request, seen, standing),
+        buttons=(*_buttons(request, seen, standing), *waiver_buttons(request, seen, shown_checks)),
         runbook=_runbook(seen),
         bar=bar_of(seen),
-        checks=_checks(live, shown, evidence(seen)),
+        checks=shown_checks,
         stands=standing is not None,
         gate=gate_line(seen),
         verdicts=run_parts.verdict_lines(seen, verdicts),
@@ -113,6 +116,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         pins=_pins(seen),
         measuring=measuring,
         trouble=trouble,
+        plans=_plans(seen),
     )
     pace = RUNNING if measuring or anew else _pace(seen, standing)
     return page(request, "runs/run", context, here="runs", pace=pace)
@@ -133,7 +137,7 @@ def _pace(seen: reads.Scope, standing: Verdict | None) -> int:
     return RUNNING if seen.run.state == RunState.CUT else STEADY
 
 
-def _newest(seen: reads.Scope) -> Verdict | None:
+def newest_verdict(seen: reads.Scope) -> Verdict | None:
     """The newest verdict of the window that is looked at, however many windows were judged since."""
     return reads.newest_verdict(seen.window) if seen.window and seen.verdict else None
 
@@ -144,6 +148,14 @@ def _standing(seen: reads.Scope, newest: Verdict | None) -> Verdict | None:
     if win is None or newest is None or newest.state == "BLOCKED":
         return None
     return newest if newest.state == "FAIL" or win.revision == win.judged_revision else None
+
+
+def _plans(seen: reads.Scope) -> tuple[c.Todo, ...]:
+    """A line for each plan about the run that is not over."""
+    return tuple(
+        c.Todo(plans.asks(each), links.plan_url(each.pk), each.state, "", each.requested_at)
+        for each in plans.waiting_about(seen.run, MOST_PLANS)
+    )
 
 
 def _durability(live: checks.CheckedWindow | None, standing: Verdict | None) -> str:
@@ -201,6 +213,23 @@ def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) 
     return tuple(
         c.Button(words, url, may(request.user, act), main=at == 0) for at, (words, url, act) in enumerate(facts)
     )
+
+
+def waiver_buttons(request: HttpRequest, seen: reads.Scope, shown: c.Checks | None) -> tuple[c.Button, ...]:
+    """Asking to let a broken check stand, where that can be asked for."""
+    if seen.window is None or shown is None:
+        return ()
+    broken = [line.name for line in shown.lines if line.state == "BROKEN" and not line.follows]
+    verdict = seen.verdict.state if seen.verdict else ""
+    return tuple(
+        c.Button(f"Request waiver of {check}", _new_waiver(seen, check), may(request.user, Act.WAIVE))
+        for check in plans.waivable(seen.window, verdict, broken, seen.contract)
+    )
+
+
+def _new_waiver(seen: reads.Scope, check: str) -> str:
+    number = seen.window.number if seen.window else None
+    return links.with_query(reverse("plan-new"), kind="waive", run=seen.name, window=number, check=check)
 
 
 def _runbook(seen: reads.Scope) -> str:

@@ -16,7 +16,16 @@ from console.pages.frame import contexts as c
 from console.pages.frame.charts import LedgerBar
 from console.pages.frame.shell import STEADY, needs, page
 from console.pages.runs import run_parts
-from console.pages.runs.runs import bar_of, evidence, number_in, scope_or_404, verdict_said, verdict_title
+from console.pages.runs.runs import (
+    bar_of,
+    evidence,
+    newest_verdict,
+    number_in,
+    scope_or_404,
+    verdict_said,
+    verdict_title,
+    waiver_buttons,
+)
 from console.permissions import Act
 from console.reads import runs as reads
 from console.whole import whole
@@ -30,6 +39,8 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
     if seen.window is None:
         raise Http404
     win = seen.window
+    newest = newest_verdict(seen)
+    judged = checks.checks_of_body(newest.body, "", evidence(seen)) if newest else None
     context = c.WindowPage(
         strip=run_parts.strip(seen),
         tabs=run_parts.tabs(seen, "window"),
@@ -45,6 +56,7 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
             (each.event_class, each.declared, each.declared_by, each.declared_at)
             for each in ControlTotal.objects.filter(win=win).order_by("event_class", "-id").distinct("event_class")[:50]
         ),
+        buttons=waiver_buttons(request, seen, judged),
     )
     return page(request, "runs/window", context, here="runs", pace=STEADY)
 

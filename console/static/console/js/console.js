@@ -157,7 +157,7 @@
   );
 
   // --- keys. No single key destroys anything.
-  const goes = { n: "/", r: "/runs/", q: "/quarantine/", u: "/unknown/" };
+  const goes = { n: "/", r: "/runs/", q: "/quarantine/", u: "/unknown/", p: "/plans/" };
   let going = false;
 
   const rows = () => [...document.querySelectorAll("main tr[data-row]")].filter((row) => row.offsetParent !== null);

@@ -1,0 +1,197 @@
+"""`/plans/new`: asking for a plan. What it would bind and do stands on the same page, and that is what is sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, ClassVar
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from audit import capture
+from audit.core.check import WAIVABLE
+from audit.core.phrases import listed
+from console import links
+from console.pages.frame import contexts as c
+from console.pages.frame.confirm import Confirmation, Done, Errors, confirmed, reason_in
+from console.pages.plans.plans import facts_of
+from console.people import Accounts, actor_named
+from console.permissions import Act, Answer, may
+from console.reads import looks
+from console.reads.quarantine import run_named
+from console.refusals import written_down
+from console.whole import whole
+from ingest.core.contract.table import duration
+from plans.core.binding import Limits
+from plans.core.plan import ASKING, Kind
+from plans.kinds import KINDS
+from plans.submit import submit
+
+NO_REASON = "Say why, for whoever has to say yes."
+NO_DIGEST = "The form does not name what was previewed. Preview it again, and look."
+MOST = 2**31 - 1
+MOST_WORD, MOST_NAME = 100, 800  # characters of a field, and of one that names a run
+
+
+@confirmed
+def ask(request: HttpRequest) -> Asking:
+    """`/plans/new?kind=&run=&window=&check=&until=`: with all that the kind needs, the page shows the preview."""
+    form, wrong = _form(request)
+    run = run_named(form.run)
+    return Asking(
+        form,
+        wrong,
+        digest=request.POST.get("digest", ""),
+        reason=reason_in(request),
+        url=links.with_query(reverse("plan-new"), **dataclasses.asdict(form)),
+        back=links.run_url(run.stream.name, run.name) if run else reverse("plans"),
+    )
+
+
+def _form(request: HttpRequest) -> tuple[c.PlanForm, tuple[str, ...]]:
+    """What a person has said, as text, and what of it cannot be. How long from now becomes until when."""
+    form = c.PlanForm(
+        kind=request.GET.get("kind", "")[:MOST_WORD].strip() or str(Kind.WAIVE),
+        run=request.GET.get("run", "")[:MOST_NAME].strip(),
+        window=request.GET.get("window", "")[:MOST_WORD].strip(),
+        check=request.GET.get("check", "")[:MOST_WORD].strip(),
+        until=request.GET.get("until", "")[:MOST_WORD].strip(),
+        first=request.GET.get("first", "")[:MOST_WORD].strip(),
+        rate=request.GET.get("rate", "")[:MOST_WORD].strip(),
+        stop_when=request.GET.get("stop_when", "")[:MOST_WORD].strip(),
+    )
+    numbers = {"Window": form.window, "First": form.first, "Rate": form.rate}
+    wrong = [f"{name} is a number from 1 to {MOST:,}." for name, text in numbers.items() if text and not _some(text)]
+    end = _moment(form.until) if form.until else None
+    if form.until and end is None:
+        wrong.append("Until is a time such as 2026-02-01T12:00, or how long from now, such as 7d.")
+    elif end is not None:
+        form = dataclasses.replace(form, until=end.isoformat(timespec="seconds").replace("+00:00", "Z"))
+    return form, tuple(wrong)
+
+
+def _some(text: str) -> int | None:
+    """A number from 1 on."""
+    return whole(text, MOST) or None
+
+
+def _moment(text: str) -> datetime | None:
+    """A time, in UTC where it names no zone, or a stretch from now on by the database's clock."""
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        stretch = duration(text)
+        return capture.now() + stretch if stretch else None
+    except OverflowError:
+        return None
+
+
+@dataclass(frozen=True)
+class Asking(Confirmation):
+    """Asking for what was previewed: the form names its digest, and what would bind anything else is refused."""
+
+    permission: ClassVar[Act] = Act.PLAN
+    template: ClassVar[str] = "plans/new"
+    here: ClassVar[str] = "plans"
+    button: ClassVar[str] = "Confirm: ask for exactly this"
+
+    form: c.PlanForm
+    wrong: tuple[str, ...]
+    digest: str
+    reason: str
+    url: str
+    back: str
+
+    def allowed(self, user: Any) -> Answer:
+        """By what asking for a plan of this kind takes."""
+        found = [act for kind, act in ASKING.items() if kind in KINDS and kind == self.form.kind]
+        return may(user, found[0] if found else self.permission)
+
+    @property
+    def lacking(self) -> list[str]:
+        """What is to be said before there is anything to preview."""
+        return [name for name in ("run", "check", "until") if not getattr(self.form, name)]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """As the kind is asked."""
+        stream, _, run = self.form.run.partition("/")
+        window = _some(self.form.window)
+        named = {"stream": stream, "run": run, "check": self.form.check, "until": self.form.until}
+        return named | ({"window": window} if window else {})
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(_some(self.form.first), _some(self.form.rate), self.form.stop_when or None)
+
+    @cached_property
+    def previewed(self) -> looks.PreviewLook:
+        if self.wrong or self.lacking:
+            return looks.PreviewLook(None)
+        return looks.preview_of(self.form.kind, self.asked, self.limits)
+
+    def nothing(self) -> str:
+        if self.previewed.preview is not None:
+            return ""
+        if self.lacking:
+            return f"Say {listed(self.lacking)}, and preview it."
+        return "There is no preview to ask for."
+
+    def lacks(self) -> Errors:
+        wrong = [*self.wrong, *([] if self._seen() else [NO_DIGEST]), *([] if self.reason else [NO_REASON])]
+        return Errors.of(wrong)
+
+    def _seen(self) -> bytes:
+        try:
+            return bytes.fromhex(self.digest)
+        except ValueError:
+            return b""
+
+    def hidden(self) -> tuple[tuple[str, str], ...]:
+        found = self.previewed.preview
+        return (("digest", found.digest.hex()),) if found else ()
+
+    def same(self) -> c.SameAct:
+        form, digest = self.form, dict(self.hidden())
+        names = ("window", "check", "until", "first", "rate", "stop_when")
+        options = {name: getattr(form, name) for name in names} | digest
+        line = "".join(f" --{name.replace('_', '-')} {shlex.quote(text)}" for name, text in options.items() if text)
+        limits = {name: value for name, value in dataclasses.asdict(self.limits).items() if value is not None}
+        body = {"kind": form.kind} | self.asked | limits | digest | {"reason": "…"}
+        run = shlex.quote(form.run or "STREAM/RUN")
+        return c.SameAct(
+            f'passgate plan submit {shlex.quote(form.kind)} {run}{line} --because "…"',
+            "POST /api/v1/plans/",
+            json.dumps(body, ensure_ascii=False),
+        )
+
+    def act(self, actor: str) -> Done:
+        with written_down(actor, "console.plan.submit", self.form.run):
+            number = submit(
+                self.form.kind, self.asked, actor_named(actor), self.reason, Accounts(), self.limits, self._seen()
+            )
+        return Done(f"Plan {number} waits for another person.", links.plan_url(number))
+
+    def page(self, confirm: c.Confirm) -> c.AskPage:
+        previewed = self.previewed.preview
+        return c.AskPage(
+            confirm=confirm,
+            action=reverse("plan-new"),
+            form=self.form,
+            kinds=tuple(map(str, KINDS)),
+            checks=tuple(sorted(map(str, WAIVABLE))),
+            of_items=previewed is not None and len(previewed.bound.items) > 1,
+            wrong=(*self.wrong, *((self.previewed.why,) if self.previewed.why else ())),
+            says=previewed.prediction.lines if previewed else (),
+            facts=facts_of(previewed.binds) if previewed else (),
+            digest=previewed.digest.hex() if previewed else "",
+            reason=self.reason,
+        )

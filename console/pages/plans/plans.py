@@ -1,0 +1,212 @@
+"""Plans: the list, and one plan with what it binds, what became of it, and who did what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.urls import reverse
+
+from audit.core.phrases import count
+from console import links
+from console.pages.frame import contexts as c
+from console.pages.frame.shell import ENDED, RUNNING, STEADY, asks_for_part, needs, page
+from console.pages.runs.runs import number_in
+from console.permissions import Act
+from console.reads import looks
+from console.reads import plans as reads
+from ingest.core.errors import NotFound
+from plans.core.plan import FINAL, State
+from plans.models import Plan, PlanEvent
+
+SHOWN_ITEMS = 100
+
+#: What each act is called on its button.
+WORDS: Mapping[str, str] = {
+    "approve": "Approve", "decline": "Decline", "pause": "Pause", "resume": "Resume", "cancel": "Cancel",
+}  # fmt: skip
+#: States in which it still matters whether what a plan binds is as it was.
+LOOKED_AT = (State.SUBMITTED, State.APPROVED, State.HELD)
+
+
+@needs(Act.LOOK)
+def plans(request: HttpRequest) -> HttpResponseBase:
+    """`/plans/?state=`: what waits for whoever looks, what waits, what runs, what is over; newest first."""
+    state = request.GET.get("state", "")
+    state = state if state in reads.TABS else ""
+    before = number_in(request, "before")
+    found = reads.listed(state, request.user, before)
+    shown = found[: reads.PAGE_SIZE]
+    counts = reads.counts(request.user)
+    url = reverse("plans")
+    following = links.with_query(url, state=state, before=shown[-1].pk) if len(found) > len(shown) else ""
+    context = c.PlansPage(
+        tabs=tuple(
+            c.Tab(words, links.with_query(url, state=name), name == state, counts[name])
+            for name, words in reads.TABS.items()
+        ),
+        rows=tuple(_row(request, each) for each in shown),
+        pager=c.Pager(len(shown), links.with_query(url, state=state) if before else "", following),
+        empty=_nothing(state, counts["others"]) if not shown else (),
+        rows_key=" ".join(str(each.pk) for each in shown),
+    )
+    return page(request, "plans/plans", context, here="plans", pace=STEADY)
+
+
+def _nothing(state: str, others: int) -> tuple[str, ...]:
+    if state == "":
+        waits = f"{count(others, 'plan')} wait{'s' if others == 1 else ''} for other people."
+        return ("Nothing waits for you.", waits if others else "No plan waits for anybody.")
+    return {
+        "waiting": ("No plan waits.", "One that somebody asks for waits here until another person says yes or no."),
+        "running": ("No plan runs.", "One that is approved runs by itself within seconds; one that is held says why."),
+        "over": ("No plan is over yet.", "One that is done, declined, void, expired or cancelled stays here."),
+    }[state]
+
+
+def _row(request: HttpRequest, plan: Plan) -> c.PlanRow:
+    over = plan.state in FINAL
+    return c.PlanRow(
+        number=plan.pk,
+        url=links.plan_url(plan.pk),
+        kind=plan.kind,
+        does=reads.sentence(plan),
+        about=about(plan),
+        who=plan.requested_by,
+        at=plan.requested_at,
+        state=plan.state,
+        ends=plan.ended_at if over else plan.expires_at,
+        over=over,
+        button=next(iter(buttons(request, plan)), None) if plan.state == State.SUBMITTED else None,
+    )
+
+
+def about(plan: Plan) -> c.Link:
+    """The window, run or stream that a plan is about."""
+    words = reads.about(plan)
+    if plan.run is None:
+        return c.Link(words, links.stream_url(plan.stream.name))
+    if plan.win is None:
+        return c.Link(words, links.run_url(plan.stream.name, plan.run.name))
+    return c.Link(words, links.window_url(plan.stream.name, plan.run.name, plan.win.number))
+
+
+def buttons(request: HttpRequest, plan: Plan) -> tuple[c.Button, ...]:
+    """What can be done about a plan, each a page of its own. What runs by itself is no button."""
+    return tuple(
+        c.Button(WORDS[act.name], links.plan_url(plan.pk, f"plan-{act.name}"), act.answer, main=at == 0)
+        for at, act in enumerate(reads.acts_on(plan, request.user))
+        if act.name in WORDS
+    )
+
+
+# --- one plan
+
+
+def plan_or_404(number: int) -> Plan:
+    """Raises Http404."""
+    try:
+        return reads.plan_numbered(number)
+    except NotFound:
+        raise Http404 from None
+
+
+@needs(Act.LOOK)
+def plan(request: HttpRequest, plan: int) -> HttpResponseBase:
+    """`/plans/{id}`"""
+    stored_plan = plan_or_404(plan)
+    outcomes = dict(reads.outcomes_of([stored_plan])[stored_plan.pk])
+    left = outcomes.pop("", 0)
+    context = c.PlanPage(
+        plan=box(stored_plan),
+        next=_next(stored_plan),
+        buttons=buttons(request, stored_plan),
+        predicted=() if asks_for_part(request) else predicted(stored_plan),
+        outcomes=tuple(sorted(outcomes.items())),
+        in_all=sum(outcomes.values()) + left,
+        left=left,
+        items=tuple(
+            (each.ordinal, each.subject, each.outcome, each.reason or "")
+            for each in reads.items_of(stored_plan, limit=SHOWN_ITEMS)
+        ),
+        moments=tuple(_moment(each) for each in reads.events_of(stored_plan)),
+    )
+    return page(request, "plans/plan", context, here="plans", pace=_pace(stored_plan))
+
+
+def _pace(plan: Plan) -> int:
+    if plan.state in FINAL:
+        return ENDED
+    return RUNNING if plan.state in (State.APPROVED, State.RUNNING) else STEADY
+
+
+def box(plan: Plan) -> c.PlanBox:
+    """What a plan asks for and binds, with whether that is still so where it matters."""
+    return c.PlanBox(
+        number=plan.pk,
+        kind=plan.kind,
+        state=plan.state,
+        asks=reads.asks(plan),
+        about=about(plan),
+        why=plan.reason,
+        facts=facts_of(plan.binds),
+        binds=(
+            c.Fact("asked for by", plan.requested_by, "outside"),
+            c.Fact("asked for at", plan.requested_at, "time"),
+            *((c.Fact("approved by", plan.approved_by, "outside"),) if plan.approved_by else ()),
+            *((c.Fact("approved at", plan.approved_at, "time"),) if plan.approved_at else ()),
+            *(() if plan.state in FINAL else (c.Fact("expires", plan.expires_at, "time"),)),
+            *((c.Fact("ended", plan.ended_at, "time"),) if plan.ended_at else ()),
+            *(c.Fact(name.replace("_", " "), value, "outside") for name, value in plan.binds["limits"].items()),
+            c.Fact("digest", bytes(plan.digest), "digest"),
+        ),
+        since=_since(plan),
+    )
+
+
+def facts_of(binds: Mapping[str, Any]) -> tuple[c.Fact, ...]:
+    """The facts that a binding is about."""
+    return tuple(c.Fact(name.replace("_", " "), *_fact(value)) for name, value in binds["facts"].items())
+
+
+def _fact(value: Any) -> tuple[object, str]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value, "number"
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), "outside"
+
+
+def _since(plan: Plan) -> c.Since | None:
+    if plan.state not in LOOKED_AT:
+        return None
+    look = looks.changes_of(plan.pk)
+    return c.Since(look.changes, look.at, look.why)
+
+
+def predicted(plan: Plan) -> tuple[str, ...]:
+    """What a plan that still waits would do on what is there now."""
+    if plan.state not in (State.SUBMITTED, State.APPROVED):
+        return ()
+    look = looks.foreseen_of(plan.pk)
+    return look.says or (f"It cannot be foreseen: {look.why}.",)
+
+
+def _next(plan: Plan) -> str:
+    """What follows, in the plan's own words where it has some."""
+    return {
+        State.SUBMITTED: "another person approves exactly this, or declines.",
+        State.APPROVED: "it runs by itself, within seconds.",
+        State.RUNNING: "it goes on by itself.",
+        State.HELD: f"held: {plan.held_why}. A person goes on or cancels.",
+        State.DONE: "",
+        State.DECLINED: f"declined: {plan.decided_reason}",
+        State.VOID: f"void: {plan.void_why}. Nothing ran. It can be asked for again.",
+        State.EXPIRED: "nobody went on with it in time. It can be asked for again.",
+        State.CANCELLED: "cancelled. What was done stays done.",
+    }[State(plan.state)]
+
+
+def _moment(event: PlanEvent) -> c.Moment:
+    kinds = {"DONE": "good", "APPROVED": "good", "HELD": "wait", "VOID": "bad", "DECLINED": "bad", "EXPIRED": "bad"}
+    return c.Moment(event.at, f"{event.to_state} by {event.who}", event.why, kinds.get(event.to_state, "plain"))
