@@ -95,6 +95,7 @@ def cut_run(
         raise BrokerError(expected="the last stable offsets", found=captured.why, next_step="see whether Kafka is up")
     broker = captured.broker.value
     done = retry_transaction(lambda: _cut_window(row, actor, captured, broker))
+    failpoint("cut.after_commit")
     # somebody was faster: the run is cut, or it went on, and what is open now is to be cut; of that nothing is declared
     return done or cut_run(stream, run_name, actor, clock=clock)
 

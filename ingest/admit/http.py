@@ -362,6 +362,7 @@ def _binding(loaded: CompiledContract, lease: Lease) -> Binding:
         if binding is not None:
             return binding
         retry_transaction(lambda: _bind(loaded.stream_id, lease.source))
+        failpoint("door.after_bind")
         binding = bindings("admission", [lease.source]).get(lease.source)
     if binding is None:
         raise _no_run(loaded)
