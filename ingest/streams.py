@@ -84,7 +84,7 @@ def check_usable(contract: Contract) -> None:
     if contract.reconcile.republish is Republish.PLAN:
         raise ContractUnusable(
             expected='reconcile.republish = "automatic"',
-            found='"plan": a publish proven absent would wait for ever, for there are no plans yet',
+            found='"plan": a publish proven absent would wait for ever, for no plan republishes yet',
             next_step="correct it",
         )
     for name, given, least, most, why in _bounds(contract):

@@ -95,8 +95,8 @@ HEAD = """# What stands still, and what ends it
 A lane that meets an error says so on its row and rests; it tries again by itself, so an act is about the reason. A lane
 that *waits* has met none: it takes no lease, fence or producer until what it waits for is there. `passgate lanes`, the
 page of lanes and a run's sentence say the code, the reason in full and the act. Each row names the test that brings the
-lane or window there, does the act, and sees it go on. Where the act would be a plan, which is not there yet, none is
-offered.
+lane or window there, does the act, and sees it go on. Where the act would be a plan that nobody can ask for yet, none
+is offered.
 
 ## Lanes
 """
