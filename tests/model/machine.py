@@ -341,11 +341,7 @@ class Passgate(RuleBasedStateMachine):
         """Somewhere between looking and storing, while Kafka falls silent, for longer than a sample may be old."""
         self._work(after)
         closing = people.close_run(self.world, self._cut_window(nth), "carl")
-        for said in closing:
-            self._say("carl", said)
-            if said.startswith(until):
-                break
-        else:
+        if not self._finish("carl", closing, until):
             return
         if 11 not in self.world.silent:
             self.kafka_says_nothing_about(0, 11)
@@ -600,20 +596,21 @@ class Passgate(RuleBasedStateMachine):
         self._say(who, said)
         return True
 
-    def _finish(self, who: str, doing: Doing, until: str = "") -> None:
+    def _finish(self, who: str, doing: Doing, until: str = "") -> bool:
         """To its end; where it waits for a row lock, others go on, and it gives up if that does not help.
 
-        `until`: no further than to where it says so.
+        `until`: no further than to where it says so; whether it came there.
         """
         waited = 0
         while (said := next(doing, None)) is not None:
             self._say(who, said)
             if until and said.startswith(until):
-                return
+                return True
             if said == WAITS:
                 waited += 1
                 self._work(5)
                 self._goes_on("door")
                 if waited > 5:
                     doing.close()
-                    return
+                    return False
+        return not until
