@@ -21,6 +21,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds
+ASKED_PATIENCE = 5.0  # where somebody has asked for nothing else, and Kafka may be asked for it
 STILL = "it is still being worked out; look again in a moment"
 
 
@@ -62,15 +63,15 @@ def foreseen_of(number: int) -> PlanLook:
 def preview_of(kind: str, asked: Mapping[str, Any], limits: Limits) -> PreviewLook:
     """What a plan would bind and do."""
     key = json.dumps([kind, asked, limits.document()], sort_keys=True)
-    found, why = _answer(_previews, key, functools.partial(preview, kind, asked, limits))
+    found, why = _answer(_previews, key, functools.partial(preview, kind, asked, limits), ASKED_PATIENCE)
     return PreviewLook(found[0] if found else None, why)
 
 
-def _answer(asker: Asker[K, T], key: K, ask: Callable[[], T]) -> tuple[list[T], str]:
+def _answer(asker: Asker[K, T], key: K, ask: Callable[[], T], patience: float | None = None) -> tuple[list[T], str]:
     """The answer, or why there is none."""
     question = asker.asked(key, ask)
     try:
-        return [question.answer.result(timeout=question.patience(PATIENCE))], ""
+        return [question.answer.result(timeout=question.patience(patience or PATIENCE))], ""
     except NotYet:
         return [], STILL
     except PassgateError as error:

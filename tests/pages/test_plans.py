@@ -40,6 +40,13 @@ def flow(stack: object, django_db_blocker: object) -> Flow:
         return blocked(Flow(automatic="false"))
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine under load is waited for."""
+    monkeypatch.setattr("console.reads.looks.PATIENCE", 30.0)
+    monkeypatch.setattr("console.reads.looks.ASKED_PATIENCE", 30.0)
+
+
 def browse(actor: Actor) -> Client:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.get(username=actor.name))
@@ -311,3 +318,4 @@ def test_a_plan_that_is_done_counts_its_outcomes(flow: Flow, crowd: Crowd) -> No
     run_plan(number, crowd.people, lambda: True)
     said = words(get(browse(crowd.asker), f"/plans/{number}"))
     assert "0 of 1 left · 1 DONE" in said and "Changed since asked" not in said
+    assert 'data-ended="Over"' in get(browse(crowd.asker), f"/plans/{number}").text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from plans.core.plan import FINAL, State
 from plans.models import Plan, PlanEvent
 
 SHOWN_ITEMS = 100
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 #: What each act is called on its button.
 WORDS: Mapping[str, str] = {
@@ -174,6 +176,8 @@ def facts_of(binds: Mapping[str, Any]) -> tuple[c.Fact, ...]:
 def _fact(value: Any) -> tuple[object, str]:
     if isinstance(value, int) and not isinstance(value, bool):
         return value, "number"
+    if isinstance(value, str) and DIGEST.fullmatch(value):
+        return value, "digest"
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), "outside"
 
 
