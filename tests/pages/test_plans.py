@@ -223,6 +223,7 @@ def test_who_asked_sees_approving_refused_with_the_reason(flow: Flow, crowd: Cro
     crowd.asker = both
     number = ask_to_waive(flow, crowd)
     client = browse(both)
+    assert number not in listed(client, "") and f"/plans/{number}/approve" not in get(client, "/").links
     assert "You asked for this, so somebody else must approve." in get(client, f"/plans/{number}").text
     page = get(client, f"/plans/{number}/approve")
     assert 'type="submit"' not in page.text
