@@ -1,4 +1,4 @@
-"""Two worlds to cheat in, made once: a passed run of two windows' stream, and one whose projection readers read."""
+"""Worlds to cheat in, made once: a passed run, one whose projection readers read, and one that two people let pass."""
 
 from __future__ import annotations
 
@@ -34,3 +34,14 @@ def projected(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Values]:
     if "projected" not in _made:
         _made["projected"] = projected_run()
     yield _made["projected"]
+
+
+@pytest.fixture
+def waived_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
+    """A run with a PASS (waived), by a plan that is done."""
+    from tests.database.cheats.world import waived
+
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
+    if "waived" not in _made:
+        _made["waived"] = waived()
+    return _made["waived"]

@@ -246,7 +246,8 @@ def test_two_running_plans_share_no_offset(
 
 # ---- what a stolen server leaves behind -----------------------------------------------------------------------------
 
-STOLEN = [
+STOLEN_ROWS = [
+    ("approved by who asked, where nothing refuses it", "ALTER TABLE plan DROP CONSTRAINT plan_four_eyes; UPDATE plan SET approved_person = requested_person WHERE id = %(plan)s", "", "approvals"),
     ("approved by who asked", "UPDATE plan SET approved_person = requested_person WHERE id = %(plan)s", "plan_four_eyes", ""),
     ("approved by nobody", "UPDATE plan SET state = 'DONE', approved_by = NULL, approved_person = NULL, approved_digest = NULL, approved_at = NULL WHERE id = %(plan)s", "plan_runs_approved", ""),
     ("other bindings", "UPDATE plan SET binds = binds || '{\"more\": 1}' WHERE id = %(plan)s", "", "plans"),
@@ -259,30 +260,12 @@ STOLEN = [
     ("a waiver of other facts", "UPDATE waiver SET facts = '{}' WHERE plan = %(plan)s", "", "waivers"),
     ("a verdict that names another", "UPDATE verdict SET body = jsonb_set(body, '{waivers,0,plan}', '0') WHERE win = %(win)s AND waived", "", "passes"),
 ]  # fmt: skip
+STOLEN = [Cheat(*row, by=SUPERUSER) for row in STOLEN_ROWS]
 
 
-@pytest.fixture(scope="module")
-def stolen() -> dict[str, Any]:
-    return {}
-
-
-@pytest.fixture
-def waived_run(live: object, stolen: dict[str, Any]) -> dict[str, Any]:
-    """A PASS (waived), made once."""
-    if not stolen:
-        crowd, flow = Crowd(), cut_window([thing(1), b"not json"])
-        flow.judge()
-        number = submit("waive", asked(flow, "QUARANTINE"), crowd.asker, "why", crowd.people)
-        say_yes(crowd, number)
-        run_to(crowd, number, State.DONE)
-        assert flow.judge().verdict.title == "PASS (waived)"
-        stolen |= {"name": flow.name, "plan": number, "win": window_of(flow.name, "r1")}
-    return stolen
-
-
-@pytest.mark.parametrize(("name", "does", "rule", "check"), STOLEN, ids=[row[0].replace(" ", "_") for row in STOLEN])
-def test_a_stolen_server_is_noticed(waived_run: dict[str, Any], name: str, does: str, rule: str, check: str) -> None:
-    notice(Cheat(name, does, rule, check, by=SUPERUSER), waived_run)
+@pytest.mark.parametrize("cheat", STOLEN, ids=[cheat.id for cheat in STOLEN])
+def test_a_stolen_server_is_noticed(waived_run: dict[str, Any], cheat: Cheat) -> None:
+    notice(cheat, waived_run)
 
 
 # ---- waivers --------------------------------------------------------------------------------------------------------

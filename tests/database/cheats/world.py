@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from audit.close import window_of
 from audit.enforce import decide_gate
 from ingest.kafka import BusMessage, TransactionalProducer
+from plans.core.plan import State
+from plans.submit import submit
 from tests.flow.test_behind import tell
 from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow, thing
+from tests.plans.crowd import Crowd, run_to, say_yes
+from tests.plans.test_waive import asked
 
 
 def passed_run() -> dict[str, Any]:
@@ -58,3 +63,19 @@ def values(flow: Flow) -> dict[str, Any]:
         " WHERE s.name = %(name)s"
     )
     return {"name": flow.name, **row._asdict()}
+
+
+def waived() -> dict[str, Any]:
+    """An item is open, and another person than who asked lets it stand."""
+    crowd, flow = Crowd(), Flow()
+    flow.open()
+    flow.produce([thing(1), b"not json"])
+    flow.work()
+    flow.cut()
+    flow.work()
+    flow.judge()
+    number = submit("waive", asked(flow, "QUARANTINE"), crowd.asker, "why", crowd.people)
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
+    assert flow.judge().verdict.title == "PASS (waived)"
+    return {"name": flow.name, "plan": number, "win": window_of(flow.name, "r1")}
