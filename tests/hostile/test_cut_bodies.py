@@ -35,7 +35,7 @@ def flow(live: object) -> Flow:
 def person() -> User:
     from tests.api.caller import person
 
-    return person("operator", "data engineer")
+    return person("operator", "data engineer", "approver")
 
 
 @pytest.fixture
