@@ -14,7 +14,7 @@ from audit.partitions import notice_partitions, take_in_doors
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract, Totals
 from ingest.core.errors import BrokerError, NotFound, RunError
-from ingest.core.ids import WindowId
+from ingest.core.ids import RunId, SourceId, WindowId
 from ingest.db import ConstraintViolated, Cursor, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import compiled_contract
@@ -76,15 +76,14 @@ def cut_run(
     says what lies behind it. Raises NotFound, TotalsRequired, TotalsInvalid, TotalsStand, CutPending (an earlier cut is
     not reached yet: try again) and BrokerError (an LSO was not answered: try again).
     """
-    row = _window(stream, run_name)
+    row = find_window(stream, run_name)
     if row.state == "CUT":
         return _same(row, totals or {})
     if totals:
         declare_totals(stream, run_name, totals, actor)
-    contract = compiled_contract(row.contract_id).contract
-    if contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
-        raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then cut")
+    check_declared(row)
     failpoint("cut.after_totals")
+    contract = compiled_contract(row.contract_id).contract
     _wait_for_transactions(contract, clock() + wait.total_seconds(), clock)
     failpoint("cut.after_waiting")
     notice_partitions(row.win, contract)
@@ -110,13 +109,41 @@ def _wait_for_transactions(contract: Contract, until: float, clock: Callable[[],
         time.sleep(WAIT_PAUSE)
 
 
-def _window(stream: str, run_name: str) -> Any:
-    """The run's window that a cut is about: the newest."""
+def find_window(stream: str, run_name: str, number: int | None = None) -> Any:
+    """The run's window that a cut is about: the newest, or the one of this number. Raises NotFound."""
     with read() as cur:
-        row = cur.execute(sql.window, {"stream": stream, "run_name": run_name}).fetchone()
+        keys = {"stream": stream, "run_name": run_name, "window": number}
+        row = cur.execute(sql.window, keys).fetchone()
+    if row is None and number is not None:
+        raise NotFound(expected=f"window {number} of {stream}/{run_name}", found="none")
     if row is None:
         raise NotFound(expected=f"run {stream}/{run_name}", found="none", next_step="open it first")
     return row
+
+
+def is_cut(cur: Cursor, win: WindowId) -> bool:
+    """Asked after the locks: a statement that waited for them would still see the state from before it waited."""
+    state: Any = cur.execute(sql.state, {"win": win}).fetchone()
+    return state.state == "CUT"  # type: ignore[no-any-return]
+
+
+def inbox_ranges(cur: Cursor, win: WindowId) -> list[Any]:
+    """The window's inbox sources with their ranges, in source order."""
+    return cur.execute(sql.inbox_ranges, {"win": win}).fetchall()
+
+
+def end_range(cur: Cursor, win: WindowId, source: SourceId, end: int) -> None:
+    cur.execute(sql.end_range, {"win": win, "source": source, "end": end})
+
+
+def note_cut(cur: Cursor, win: WindowId) -> None:
+    """The window's row says that it is cut."""
+    cur.execute(sql.cut_window, {"win": win})
+
+
+def note_run_cut(cur: Cursor, run: RunId) -> None:
+    """The run's row says that its last window is cut."""
+    cur.execute(sql.cut_run, {"run": run})
 
 
 def _same(row: Any, totals: Mapping[str, int]) -> WindowCut:
@@ -142,7 +169,7 @@ def _check_same(row: Any, totals: Mapping[str, int]) -> None:
 
 def cuts_of(cur: Cursor, win: WindowId) -> dict[str, int]:
     """Where the window was cut, by source label."""
-    rows = cur.execute(sql.inbox_ranges, {"win": win}).fetchall()
+    rows = inbox_ranges(cur, win)
     return {look.source_label(row): row.end_offset for row in rows if row.end_offset is not None}
 
 
@@ -156,21 +183,20 @@ def _cut_window(row: Any, actor: str, captured: look.Capture, broker: f.Broker) 
         failpoint("cut.after_window_lock")
         cur.execute(sql.lock_positions, {"win": row.win})
         failpoint("cut.after_position_locks")
-        state: Any = cur.execute(sql.state, {"win": row.win}).fetchone()
-        if state.state == "CUT":
+        if is_cut(cur, row.win):
             return None
-        sources = cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall()
+        sources = inbox_ranges(cur, row.win)
         for source in sources:
             cut = _cut(cur, source, row.win, broker)
             failpoint("cut.after_position")
-            cur.execute(sql.end_range, {"win": row.win, "source": source.source_id, "end": cut})
+            end_range(cur, row.win, source.source_id, cut)
         failpoint("cut.after_ranges")
         take_in_doors(cur, row.win, captured)
         failpoint("cut.after_doors")
         cuts = cuts_of(cur, row.win)
-        cur.execute(sql.cut_window, {"win": row.win})
+        note_cut(cur, row.win)
         failpoint("cut.after_window")
-        cur.execute(sql.cut_run, {"run": row.run_id})
+        note_run_cut(cur, row.run_id)
         failpoint("cut.after_run")
         behind = _behind(cur, sources, cuts, broker)
         look.store_snapshot(cur, row.win, "END", captured, look.database_identity(cur), behind)
@@ -236,7 +262,7 @@ def declare_totals(stream: str, run_name: str, totals: Mapping[str, int], actor:
 
     After the cut the same again is no change, and anything else is refused: TotalsStand. TotalsInvalid, NotFound.
     """
-    row = _window(stream, run_name)
+    row = find_window(stream, run_name)
     _check_totals(row, totals)
     if row.state == "CUT":
         _check_same(row, totals)
@@ -247,6 +273,12 @@ def declare_totals(stream: str, run_name: str, totals: Mapping[str, int], actor:
         if refused.constraint != "control_total_before_cut":
             raise
         _check_same(row, totals)  # somebody cut it in between
+
+
+def check_declared(row: Any) -> None:
+    """Raises TotalsRequired where the window's contract wants totals before its cut, and none are declared."""
+    if compiled_contract(row.contract_id).contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
+        raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then cut")
 
 
 def _declare(row: Any, totals: Mapping[str, int], actor: str) -> None:

@@ -1,14 +1,15 @@
 -- name: window
--- A run's newest window, with the run's state and its contract.
+-- A window of a run by its number, or the run's newest, with the run's state and its contract.
 SELECT w.id AS win, w.number, w.state, w.contract_id, r.id AS run_id, r.name AS run_name, r.state AS run_state, s.name AS stream,
        s.id AS stream_id
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
- WHERE s.name = %(stream)s AND r.name = %(run_name)s
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
  ORDER BY w.number DESC LIMIT 1
 
 -- name: inbox_ranges
--- The window's range of each inbox source, and which incarnation of the topic that is.
-SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.cluster_id, s.topic_id, s.partition
+-- The window's range of each inbox source, which incarnation of the topic that is, and whether it is retired.
+SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.cluster_id, s.topic_id, s.partition,
+       EXISTS (SELECT FROM retirement t WHERE t.source_id = s.id) AS retired
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = %(win)s AND s.role = 'inbox' ORDER BY r.source_id
 

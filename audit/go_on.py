@@ -16,26 +16,48 @@ from typing import Any, ClassVar
 
 from audit import capture as look
 from audit.core import facts as f
-from audit.cut import TotalsRequired, WindowCut, cuts_of, declare_totals, declared_totals, is_gone
+from audit.cut import (
+    WindowCut,
+    check_declared,
+    cuts_of,
+    declare_totals,
+    end_range,
+    find_window,
+    inbox_ranges,
+    is_cut,
+    is_gone,
+    note_cut,
+    note_run_cut,
+)
 from audit.open import (
     MEASURE_PAUSE,
     ContextNotPassed,
+    ContextPin,
     bind_bus,
     bind_inbox,
+    chain_bus_ranges,
     check_run_name,
+    ensure_partitions,
+    inbox_of,
+    insert_range,
+    insert_run,
+    insert_window,
     is_measured,
+    lock_bus_ranges,
+    newest_pass,
     open_run,
     retire_former,
     unfit_topics,
+    write_pins,
 )
 from audit.partitions import QUICK, take_in_doors
 from ingest.auditlog import record_act
 from ingest.core.calendar import free_name, is_run_over, is_window_over, run_name_at
-from ingest.core.contract import Contract, Totals, identity_digest
-from ingest.core.errors import NotFound, PassgateError, RunError
-from ingest.core.ids import RunId, SourceId, StreamId, WindowId
+from ingest.core.contract import Contract, identity_digest
+from ingest.core.errors import PassgateError, RunError
+from ingest.core.ids import RunId, StreamId, WindowId
 from ingest.core.posture import unmeasured
-from ingest.db import ConstraintViolated, Cursor, DatabaseGone, fetch_one, read, retry_transaction, statements, write
+from ingest.db import ConstraintViolated, Cursor, DatabaseGone, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.streams import CompiledContract, check_usable, compiled_contract
 from ingest.windows import go_on_position, is_known, leave_position
@@ -94,20 +116,17 @@ def go_on(
     """
     if next_run is not None:
         check_run_name(next_run)
-    row = _newest(stream, run_name)
-    number = row.number if window is None else window
-    if number > row.number:
-        raise WindowNotThere(expected=f"window {number} of {stream}/{run_name}", found=f"window {row.number}")
-    if number < row.number:
-        return _same(stream, run_name, number)
+    row = find_window(stream, run_name)
+    if window is not None and window > row.number:
+        raise WindowNotThere(expected=f"window {window} of {stream}/{run_name}", found=f"window {row.number}")
+    if window is not None and window < row.number:
+        return _same(find_window(stream, run_name, window))
     if row.state != "OPEN":
         raise RunNotOpen(expected=f"{stream}/{run_name} open", found=f"{row.run_state}", next_step="open another run")
     if totals:
         declare_totals(stream, run_name, totals, actor)
     failpoint("go_on.after_totals")
-    contract = compiled_contract(row.contract_id).contract
-    if contract.close.totals is Totals.REQUIRED and not declared_totals(row.win):
-        raise TotalsRequired(expected="totals per class", found="none", next_step="declare them, then cut")
+    check_declared(row)
     try:
         return _go_on(row, actor, next_run)
     except ConstraintViolated as refused:
@@ -116,19 +135,8 @@ def go_on(
         raise RunNameTaken(expected=f"no run {stream}/{next_run}", found="one", next_step="name another") from refused
 
 
-def _newest(stream: str, run_name: str) -> Any:
+def _same(row: Any) -> GoneOn:
     with read() as cur:
-        row = cur.execute(sql.window, {"stream": stream, "run_name": run_name, "window": None}).fetchone()
-    if row is None:
-        raise NotFound(expected=f"run {stream}/{run_name}", found="none", next_step="open it first")
-    return row
-
-
-def _same(stream: str, run_name: str, number: int) -> GoneOn:
-    with read() as cur:
-        row = cur.execute(sql.window, {"stream": stream, "run_name": run_name, "window": number}).fetchone()
-        if row is None:
-            raise NotFound(expected=f"window {number} of {stream}/{run_name}", found="none")
         return _already(cur, row)
 
 
@@ -268,7 +276,7 @@ def _no_pin(row: Any, new: Contract) -> str:
     with read() as cur:
         pinned = {found.context for found in cur.execute(sql.pins, {"win": row.win}).fetchall()}
         for context in new.contexts:
-            if context.name not in pinned and not cur.execute(sql.passed, {"stream": context.stream}).fetchall():
+            if context.name not in pinned and newest_pass(cur, context.stream) is None:
                 return f"joins with {context.name}, which has no PASS"
     return ""
 
@@ -308,17 +316,15 @@ def _transact(row: Any, actor: str, begins: _Next) -> GoneOn:
         failpoint("go_on.after_window_lock")
         cur.execute(sql.lock_positions, {"stream": row.stream_id})
         failpoint("go_on.after_position_locks")
-        now: Any = cur.execute(sql.window, _keys(row)).fetchone()
-        if now.state == "CUT":
-            return _already(cur, now)
-        cur.execute(sql.cut_window, {"win": row.win})
+        if is_cut(cur, row.win):
+            return _already(cur, row)
+        note_cut(cur, row.win)
         failpoint("go_on.after_cut")
         run, run_name, number = _following(cur, row, begins, actor)
         failpoint("go_on.after_run")
-        values = {"run": run, "number": number, "contract": begins.loaded.id}
-        next_win = WindowId(fetch_one(cur.execute(sql.insert_window, values)).id)
+        next_win = insert_window(cur, run, number, begins.loaded)
         failpoint("go_on.after_next_window")
-        _hand_over(cur, row, next_win, begins.broker)
+        bus = _hand_over(cur, row, next_win, begins.broker)
         failpoint("go_on.after_sources")
         take_in_doors(cur, row.win, begins.captured)
         failpoint("go_on.after_doors")
@@ -329,11 +335,12 @@ def _transact(row: Any, actor: str, begins: _Next) -> GoneOn:
         failpoint("go_on.after_end")
         notes = (*begins.notes, *_pin(cur, row.win, next_win, begins.loaded.contract))
         failpoint("go_on.after_pins")
-        _found_basis(cur, row, next_win, begins, database)
+        _found_basis(cur, row, next_win, begins, bus, database)
         failpoint("go_on.after_basis")
-        _say(cur, row, actor, begins, GoneOn(WindowCut("cut", row.win, row.number, cuts), number, run_name, notes))
+        done = GoneOn(WindowCut("cut", row.win, row.number, cuts), number, run_name, notes)
+        _say(cur, row, actor, begins, done)
         failpoint("go_on.before_commit")
-    return GoneOn(WindowCut("cut", row.win, row.number, cuts), number, run_name, notes)
+    return done
 
 
 def _say(cur: Cursor, row: Any, actor: str, begins: _Next, done: GoneOn) -> None:
@@ -346,82 +353,81 @@ def _say(cur: Cursor, row: Any, actor: str, begins: _Next, done: GoneOn) -> None
         record_act(cur, actor, "run.open", f"{row.stream}/{done.next_run}", detail=opened)
 
 
-def _keys(row: Any) -> dict[str, Any]:
-    return {"stream": row.stream, "run_name": row.run_name, "window": row.number}
-
-
 def _following(cur: Cursor, row: Any, begins: _Next, actor: str) -> tuple[RunId, str, int]:
     """The run that the next window is of, its name, and the window's number in it."""
     if begins.run is None:
         return row.run_id, row.run_name, row.number + 1
-    cur.execute(sql.cut_run, {"run": row.run_id})
+    note_run_cut(cur, row.run_id)
     failpoint("go_on.after_run_cut")
-    values = {"stream": row.stream_id, "run_name": begins.run, "contract": begins.loaded.id, "actor": actor}
-    run = RunId(fetch_one(cur.execute(sql.insert_run, values)).id)
+    run = insert_run(cur, begins.loaded, begins.run, actor)
     failpoint("go_on.after_run_row")
-    cur.execute("SELECT ensure_run_partitions(%s)", (run,))
+    ensure_partitions(cur, run)
     return run, begins.run, 1
 
 
-def _hand_over(cur: Cursor, row: Any, next_win: WindowId, broker: f.Broker | None) -> None:
+def _hand_over(cur: Cursor, row: Any, next_win: WindowId, broker: f.Broker | None) -> tuple[f.BasisSource, ...]:
     """Each source ends here and goes on there; one whose log is gone, and a door, only ends.
 
     A door is bound to the window that is open when its next event comes: most of those that ever were are nobody's.
+    Returns the sources of the bus, as far as Kafka said what they are.
     """
     carried: set[tuple[str, int]] = set()
-    for source in cur.execute(sql.inbox_ranges, {"win": row.win}).fetchall():
+    for source in inbox_ranges(cur, row.win):
         if source.kind != "topic" or source.retired or (broker is not None and is_gone(source, broker)):
             end = leave_position(cur, source.source_id, row.win)
             failpoint("go_on.after_leaving")
-            _end(cur, row.win, source.source_id, end)
+            end_range(cur, row.win, source.source_id, end)
             continue
         end = go_on_position(cur, source.source_id, row.win, next_win)
         failpoint("go_on.after_position")
-        _end(cur, row.win, source.source_id, end)
+        end_range(cur, row.win, source.source_id, end)
         failpoint("go_on.after_range")
-        cur.execute(sql.insert_range, {"win": next_win, "source": source.source_id, "start": end})
+        insert_range(cur, next_win, source.source_id, end)
         carried.add((source.topic_id, source.partition))
     failpoint("go_on.after_ranges")
     if broker is None:
         _carry_bus(cur, row, next_win)
-    else:
-        _bind(cur, row, next_win, broker, carried)
+        return ()
+    return _bind(cur, row, next_win, broker, carried)
 
 
-def _bind(cur: Cursor, row: Any, next_win: WindowId, broker: f.Broker, carried: Set[tuple[str, int]]) -> None:
+def _bind(
+    cur: Cursor, row: Any, next_win: WindowId, broker: f.Broker, carried: Set[tuple[str, int]]
+) -> tuple[f.BasisSource, ...]:
     """What is there now: partitions that are new, all of a topic that was created again, and the bus."""
     retire_former(cur, row.stream_id, broker)
     failpoint("go_on.after_retiring")
-    inbox = broker.inbox or f.Topic("", None)
+    inbox = inbox_of(broker)
     first = not is_known(cur, row.stream_id, "inbox", broker.cluster_id, inbox.topic_id or "")
     for partition in sorted(inbox.partitions):
         if (inbox.topic_id, partition) not in carried:
             bind_inbox(cur, row.stream_id, next_win, broker, partition, first=first)
             failpoint("go_on.after_binding")
     failpoint("go_on.after_bindings")
-    bind_bus(cur, row.stream_id, next_win, broker)
-
-
-def _end(cur: Cursor, win: WindowId, source: SourceId, end: int) -> None:
-    cur.execute(sql.end_range, {"win": win, "source": source, "end": end})
+    return bind_bus(cur, row.stream_id, next_win, broker)
 
 
 def _carry_bus(cur: Cursor, row: Any, next_win: WindowId) -> None:
     """The bus of the window before, where Kafka says nothing of it: its ranges chain as they always do."""
     sources = [found.source_id for found in cur.execute(sql.bus_sources, {"win": row.win}).fetchall()]
-    cur.execute(sql.lock_open_bus_ranges, {"sources": sources})
+    lock_bus_ranges(cur, sources)
     failpoint("go_on.after_bus_lock")
-    cur.execute(sql.chain_bus_ranges, {"win": next_win, "sources": sources})
+    chain_bus_ranges(cur, next_win, sources)
 
 
-def _found_basis(cur: Cursor, row: Any, next_win: WindowId, begins: _Next, database: f.DatabaseIdentity) -> None:
+def _found_basis(
+    cur: Cursor,
+    row: Any,
+    next_win: WindowId,
+    begins: _Next,
+    bus: tuple[f.BasisSource, ...],
+    database: f.DatabaseIdentity,
+) -> None:
     """What Kafka says now; where it said nothing that a basis can rest on, what the window before rested on."""
-    inbox = tuple(_basis_source(found) for found in cur.execute(sql.inbox_ranges, {"win": next_win}).fetchall())
+    inbox = tuple(_basis_source(found) for found in inbox_ranges(cur, next_win))
     if begins.broker is not None:
         origin = look.store_snapshot(cur, next_win, "ORIGIN", begins.captured, database)
         failpoint("go_on.after_origin")
-        on_bus = sorted(begins.broker.bus.partitions)
-        bus = tuple(f.BasisSource(f.bus_label(begins.broker.bus.name, number), number) for number in on_bus)
         look.append_basis(cur, next_win, origin, look.unprobed(begins.broker), (inbox, bus), "the window opened")
         return
     was = look.read_basis(cur, row.win)
@@ -443,15 +449,14 @@ def _pin(cur: Cursor, win: WindowId, next_win: WindowId, contract: Contract) -> 
     """The newest PASS of each context; where there is none that stands, the pin of the window before."""
     notes = []
     before: dict[str, Any] = {row.context: row for row in cur.execute(sql.pins, {"win": win}).fetchall()}
-    pins: list[tuple[str, WindowId, str]] = []
+    pins: list[ContextPin] = []
     for context in contract.contexts:
-        passed = cur.execute(sql.passed, {"stream": context.stream}).fetchone()
+        passed = newest_pass(cur, context.stream)
         old: Any = before.get(context.name)
         if passed is None and old is None:  # a PASS that _no_pin saw stands no more: the next try goes on without it
             raise ContextNotPassed(expected=f"a PASS of stream {context.stream}", found="none that stands")
         pins.append((context.name, *((passed.win, passed.name) if passed else (old.pinned_win, old.verdict))))
         if passed is None:
             notes.append(f"context {context.name} is {old.verdict} as before: no newer PASS stands")
-    names, pinned, verdicts = ([pin[part] for pin in pins] for part in range(3))
-    cur.execute(sql.insert_pins, {"win": next_win, "contexts": names, "pinned": pinned, "verdicts": verdicts})
+    write_pins(cur, next_win, pins)
     return notes

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from audit import capture as look
 from audit.core import facts as f
 from ingest.auditlog import record_act
-from ingest.core.contract import Contract, identity_digest
+from ingest.core.contract import Context, Contract, identity_digest
 from ingest.core.errors import BrokerError, NotFound, RunError
-from ingest.core.ids import RunId, StreamId, WindowId
+from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.core.posture import TopicFault, unfit_bus, unfit_inbox, unmeasured
 from ingest.core.visible import is_printable
 from ingest.db import ConstraintViolated, Cursor, fetch_one, read, retry_transaction, statements, write
@@ -262,10 +262,9 @@ def _open(
             raise _another(stream, other.name)
         if loaded.contract.run.looks_back:
             _check_before(cur, loaded)
-        values = {"stream": loaded.stream_id, "run_name": run_name, "contract": loaded.id, "actor": actor}
-        run = fetch_one(cur.execute(sql.insert_run, values)).id
-        win = fetch_one(cur.execute(sql.insert_window, {"run": run, "number": 1, "contract": loaded.id})).id
-        cur.execute("SELECT ensure_run_partitions(%s)", (run,))
+        run = insert_run(cur, loaded, run_name, actor)
+        win = insert_window(cur, run, 1, loaded)
+        ensure_partitions(cur, run)
         _pin(cur, win, loaded.contract, pins)
         retire_former(cur, loaded.stream_id, broker)
         inbox = _bind_inboxes(cur, loaded.stream_id, win, broker)
@@ -276,6 +275,26 @@ def _open(
         detail = {"contract": loaded.version, "window": 1, "digest": loaded.digest.hex()}
         record_act(cur, actor, "run.open", f"{stream}/{run_name}", detail=detail)
     return OpenedRun("created", stream, run_name, run, win, 1, loaded.version, loaded.digest)
+
+
+def insert_run(cur: Cursor, loaded: CompiledContract, run_name: str, actor: str) -> RunId:
+    """A step of opening and of going on, as those below."""
+    values = {"stream": loaded.stream_id, "run_name": run_name, "contract": loaded.id, "actor": actor}
+    return RunId(fetch_one(cur.execute(sql.insert_run, values)).id)
+
+
+def insert_window(cur: Cursor, run: RunId, number: int, loaded: CompiledContract) -> WindowId:
+    values = {"run": run, "number": number, "contract": loaded.id}
+    return WindowId(fetch_one(cur.execute(sql.insert_window, values)).id)
+
+
+def ensure_partitions(cur: Cursor, run: RunId) -> None:
+    """The table partitions that the run's events and effects go to."""
+    cur.execute("SELECT ensure_run_partitions(%s)", (run,))
+
+
+def insert_range(cur: Cursor, win: WindowId, source: SourceId, start: int) -> None:
+    cur.execute(sql.insert_range, {"win": win, "source": source, "start": start})
 
 
 def _check_before(cur: Cursor, loaded: CompiledContract) -> None:
@@ -298,7 +317,7 @@ def _check_before(cur: Cursor, loaded: CompiledContract) -> None:
         )
 
 
-def _inbox(broker: f.Broker) -> f.Topic:
+def inbox_of(broker: f.Broker) -> f.Topic:
     return broker.inbox or f.Topic("", None)
 
 
@@ -310,7 +329,7 @@ def retire_former(cur: Cursor, stream: StreamId, broker: f.Broker) -> None:
 
 
 def _bind_inboxes(cur: Cursor, stream: StreamId, win: WindowId, broker: f.Broker) -> list[f.BasisSource]:
-    topic = _inbox(broker)
+    topic = inbox_of(broker)
     first = not is_known(cur, stream, "inbox", broker.cluster_id, topic.topic_id or "")
     return [bind_inbox(cur, stream, win, broker, p, first=first) for p in sorted(topic.partitions)]
 
@@ -323,13 +342,13 @@ def bind_inbox(
     A partition added later starts at 0, whatever its log start: what was deleted before a lane looked is missed, not
     forgotten. A known source starts where the earlier window was cut.
     """
-    topic = _inbox(broker)
+    topic = inbox_of(broker)
     source = ensure_source(cur, stream, "inbox", broker.cluster_id, topic.topic_id or "", topic.name, partition)
     earliest = (topic.partitions[partition].log_start or 0) if first else 0
     ensure_position(cur, "admission", source, stream, earliest)
     ensure_position(cur, "publish", source, stream, earliest)
     start = bind_window(cur, source, win)
-    cur.execute(sql.insert_range, {"win": win, "source": source, "start": start})
+    insert_range(cur, win, source, start)
     return f.BasisSource(f.inbox_label(partition), partition)
 
 
@@ -350,10 +369,18 @@ def bind_bus(
         source = ensure_source(cur, stream, "bus", broker.cluster_id, bus.topic_id or "", bus.name, partition)
         ensure_position(cur, "effects", source, stream, (bus.partitions[partition].high_watermark or 0) if first else 0)
         sources.append(source)
-    cur.execute(sql.lock_open_bus_ranges, {"sources": sources})
-    for source in sources:
-        cur.execute(sql.chain_bus_range, {"win": win, "source": source})
+    lock_bus_ranges(cur, sources)
+    chain_bus_ranges(cur, win, sources)
     return tuple(f.BasisSource(f.bus_label(bus.name, p), p) for p in wanted)
+
+
+def lock_bus_ranges(cur: Cursor, sources: Sequence[SourceId]) -> None:
+    """Before `chain_bus_ranges`: whoever writes an earlier window's end there is waited for."""
+    cur.execute(sql.lock_open_bus_ranges, {"sources": list(sources)})
+
+
+def chain_bus_ranges(cur: Cursor, win: WindowId, sources: Sequence[SourceId]) -> None:
+    cur.execute(sql.chain_bus_ranges, {"win": win, "sources": list(sources)})
 
 
 # ---- pins -----------------------------------------------------------------------------------------------------------
@@ -364,17 +391,29 @@ def _pin(cur: Cursor, win: WindowId, contract: Contract, pins: Mapping[str, str]
     unknown = sorted(set(pins) - {context.name for context in contract.contexts})
     if unknown:
         raise NotFound(expected="a context of the contract", found=unknown[0])
-    for context in contract.contexts:
-        found = _passed(cur, context.stream, pins.get(context.name))
-        cur.execute(sql.insert_pin, {"win": win, "context": context.name, "pinned": found.win, "verdict": found.name})
+    write_pins(cur, win, [_passed(cur, context, pins.get(context.name)) for context in contract.contexts])
 
 
-def _passed(cur: Cursor, stream: str, name: str | None) -> Any:
-    rows: Sequence[Any] = cur.execute(sql.passed, {"stream": stream, "name": name}).fetchall()
-    if not rows:
+def _passed(cur: Cursor, context: Context, name: str | None) -> ContextPin:
+    row = newest_pass(cur, context.stream, name)
+    if row is None:
         raise ContextNotPassed(
-            expected=name or f"a PASS of stream {stream}",
+            expected=name or f"a PASS of stream {context.stream}",
             found="none that stands",
-            next_step=f"close a run of {stream} first",
+            next_step=f"close a run of {context.stream} first",
         )
-    return rows[0]
+    return context.name, row.win, row.name
+
+
+ContextPin = tuple[str, WindowId, str]
+"""A context's name, the window it is pinned to, and the name of that window's verdict."""
+
+
+def newest_pass(cur: Cursor, stream: str, name: str | None = None) -> Any | None:
+    """The newest verdict (win, name) that is the newest of its window and PASS; of this name, if one is given."""
+    return cur.execute(sql.passed, {"stream": stream, "name": name}).fetchone()
+
+
+def write_pins(cur: Cursor, win: WindowId, pins: Sequence[ContextPin]) -> None:
+    contexts, pinned, verdicts = ([pin[part] for pin in pins] for part in range(3))
+    cur.execute(sql.insert_pins, {"win": win, "contexts": contexts, "pinned": pinned, "verdicts": verdicts})

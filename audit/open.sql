@@ -44,19 +44,21 @@ INSERT INTO window_range (win, source_id, start_offset) VALUES (%(win)s, %(sourc
 -- waited for here, and the range is written with that end. Neither would be a window without a beginning.
 SELECT source_id FROM window_range WHERE source_id = ANY(%(sources)s) AND end_offset IS NULL ORDER BY source_id FOR UPDATE
 
--- name: chain_bus_range
+-- name: chain_bus_ranges
 -- bus_start is the earlier window's bus_end. A source no window knows starts at the effects position, which is where its
 -- first record of ours can be. An earlier range without end: nothing yet, its end brings this one.
 INSERT INTO window_range (win, source_id, start_offset)
-SELECT %(win)s, %(source)s, coalesce(
-         (SELECT r.end_offset FROM window_range r WHERE r.source_id = %(source)s ORDER BY r.win DESC LIMIT 1),
-         (SELECT p.next_offset FROM position p WHERE p.lane = 'effects' AND p.source_id = %(source)s))
- WHERE NOT EXISTS (SELECT FROM window_range r WHERE r.source_id = %(source)s AND r.end_offset IS NULL)
+SELECT %(win)s, x.source, coalesce(
+         (SELECT r.end_offset FROM window_range r WHERE r.source_id = x.source ORDER BY r.win DESC LIMIT 1),
+         (SELECT p.next_offset FROM position p WHERE p.lane = 'effects' AND p.source_id = x.source))
+  FROM unnest(%(sources)s::integer[]) AS x(source)
+ WHERE NOT EXISTS (SELECT FROM window_range r WHERE r.source_id = x.source AND r.end_offset IS NULL)
 ON CONFLICT DO NOTHING
 
--- name: insert_pin
--- What the window's events are joined with: a window that has passed, by the name of its verdict.
-INSERT INTO window_pin (win, context, pinned_win, verdict) VALUES (%(win)s, %(context)s, %(pinned)s, %(verdict)s)
+-- name: insert_pins
+-- What the window's events are joined with: windows that have passed, by the names of their verdicts.
+INSERT INTO window_pin (win, context, pinned_win, verdict)
+SELECT %(win)s, * FROM unnest(%(contexts)s::text[], %(pinned)s::integer[], %(verdicts)s::text[])
 
 -- name: passed
 -- Newest verdicts of their windows that are PASS, the newest first; of one name if one was given.

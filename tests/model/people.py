@@ -91,7 +91,7 @@ def lock_bus(world: World, tx: Tx) -> Doing:
 
 
 def _chain_bus_range(world: World, win: int, bus: int) -> None:
-    """chain_bus_range of open.sql and chain_bus_ranges of go_on.sql."""
+    """chain_bus_ranges of open.sql."""
     known = [spread for (_, source), spread in sorted(world.ledger.ranges.items()) if source == bus]
     if any(spread.end is None for spread in known):
         return

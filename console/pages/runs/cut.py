@@ -89,10 +89,7 @@ def _ranges(seen: runs.Scope) -> tuple[tuple[tuple[str, int, int | None, int | N
     open transaction hides behind the cuts: it would go to the next window."""
     if seen.window is None:
         return (), None, 0
-    by_source = {
-        each.source_id: each
-        for each in WindowRange.objects.filter(win=seen.window, source__role="inbox").select_related("source")[:500]
-    }
+    by_source = _by_source(seen)
     reached = lanes.admitted_to(by_source)
     samples = lanes.newest_samples(by_source)
     rows: list[tuple[str, int, int | None, int | None]] = []
@@ -111,7 +108,17 @@ def _ranges(seen: runs.Scope) -> tuple[tuple[tuple[str, int, int | None, int | N
 
 def positions(seen: runs.Scope) -> tuple[tuple[str, int, int | None], ...]:
     """Per inbox source: its name, where the window starts on it, and where its lane stands."""
-    return tuple((name, start, at) for name, start, at, _ in _ranges(seen)[0])
+    by_source = _by_source(seen)
+    reached = lanes.admitted_to(by_source)
+    return tuple(
+        (each.source.name, each.start_offset, reached.get(source)) for source, each in sorted(by_source.items())
+    )
+
+
+def _by_source(seen: runs.Scope) -> dict[int, WindowRange]:
+    """The window's inbox ranges by source."""
+    found = WindowRange.objects.filter(win=seen.window, source__role="inbox").select_related("source")[:500]
+    return {each.source_id: each for each in found}
 
 
 def said_of_totals(seen: runs.Scope) -> str:
