@@ -332,12 +332,15 @@ MOST_SKEW = timedelta(hours=1)
 class SpanDecision:
     """The answer about a span of time: status and code as of a gate, and the windows it lies in if it may be read."""
 
-    status: int
     code: Code
     retry: bool
     detail: str
     windows: tuple[completeness.SpanWindow, ...] = ()
     open_until: datetime | None = None
+
+    @property
+    def status(self) -> int:
+        return core.STATUS[self.code]
 
 
 def decide_span(stream: str, since: datetime, until: datetime, who: str = "") -> SpanDecision:
@@ -348,40 +351,38 @@ def decide_span(stream: str, since: datetime, until: datetime, who: str = "") ->
     try:
         for _ in range(LOOKS):
             asked = time.monotonic()
-            answer, wins, now = _decide_span(stream, since, until)
+            answer, now = _decide_span(stream, since, until)
             failpoint("decide.after_spanning")
-            logged = _log_span(answer, wins, stream, f"{since.isoformat()}..{until.isoformat()}", who)
-            seconds = time.monotonic() - asked
-            if logged and not (answer.open_until and answer.open_until - now <= timedelta(seconds=seconds)):
+            logged = _log_span(answer, stream, f"{since.isoformat()}..{until.isoformat()}", who)
+            if logged and not _is_over(answer, now, time.monotonic() - asked):
                 return answer
         log.warning("gate %s not answered for a span: it changed at each of %s looks", stream, LOOKS)
     except (PassgateError, psycopg.Error) as error:
         log.warning("gate %s not answered for a span: %s", stream, error)
-    return SpanDecision(503, Code.UNAVAILABLE, True, "the gate cannot evaluate or log this now")
+    return SpanDecision(Code.UNAVAILABLE, True, "the gate cannot evaluate or log this now")
 
 
-def _decide_span(stream: str, since: datetime, until: datetime) -> tuple[SpanDecision, list[int], datetime]:
+def _decide_span(stream: str, since: datetime, until: datetime) -> tuple[SpanDecision, datetime]:
     with read() as cur:
         values = {"stream": stream, "since": since - MOST_SKEW, "most": MOST_SPANNED}
         rows = cur.execute(sql.span, values).fetchall()
         known = rows or cur.execute(sql.stream, {"stream": stream}).fetchone()
     if not known:
-        return SpanDecision(404, Code.NOT_FOUND, False, "there is no such stream"), [], look.now()
+        return SpanDecision(Code.NOT_FOUND, False, "there is no such stream"), look.now()
     now = rows[0].now if rows else look.now()
     spanned = completeness.span([_span_window(row) for row in rows], since, until)
     if spanned.why:
         code = Code.NOT_CLOSED if spanned.retry else Code.BLOCKED
-        return SpanDecision(403, code, spanned.retry, spanned.why), [], now
-    numbers = {row.name: row.id for row in rows}
-    wins = [numbers[window.name] for window in spanned.windows]
+        return SpanDecision(code, spanned.retry, spanned.why), now
     detail = f"{spanned.windows[0].name} to {spanned.windows[-1].name}"
-    return SpanDecision(200, Code.OPEN, False, detail, spanned.windows, spanned.open_until), wins, now
+    return SpanDecision(Code.OPEN, False, detail, spanned.windows, spanned.open_until), now
 
 
 def _span_window(row: Any) -> completeness.SpanWindow:
     state = "is not judged yet" if row.state is None else f"is {row.state}"
     standing = row.shut_why or (f"{state}, and its gate is not open" if row.state == "PASS" else state)
     return completeness.SpanWindow(
+        row.id,
         row.name,
         row.verdict,
         row.opened_at,
@@ -396,7 +397,7 @@ def _span_window(row: Any) -> completeness.SpanWindow:
     )
 
 
-def _log_span(answer: SpanDecision, wins: Sequence[int], stream: str, span: str, who: str) -> bool:
+def _log_span(answer: SpanDecision, stream: str, span: str, who: str) -> bool:
     values = {
         "who": who[:200],
         "stream": stream[:200],
@@ -404,13 +405,13 @@ def _log_span(answer: SpanDecision, wins: Sequence[int], stream: str, span: str,
         "status": answer.status,
         "code": SPAN if answer.windows else str(answer.code),
         "last": answer.windows[-1].verdict if answer.windows else None,
-        "wins": list(wins),
+        "wins": [window.win for window in answer.windows],
     }
     with read() as cur:  # one statement is its own transaction
         return prepared(cur, sql.log_span, values).fetchone() is not None
 
 
-def _is_over(decision: GateDecision, now: datetime, seconds: float) -> bool:
+def _is_over(decision: GateDecision | SpanDecision, now: datetime, seconds: float) -> bool:
     """Whether the lease that a yes was said of, at the database's `now`, has run out `seconds` later."""
     return decision.open_until is not None and decision.open_until - now <= timedelta(seconds=seconds)
 

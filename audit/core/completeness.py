@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ingest.core.ids import WindowId
+
 
 @dataclass(frozen=True)
 class SourceEnd:
@@ -80,6 +82,7 @@ class SpanWindow:
     `follows`: whether each of its sources goes on where the window before ended. `live`: its gate is open now.
     """
 
+    win: WindowId
     name: str
     verdict: str | None
     opened_at: datetime

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from audit.core.completeness import SourceEnd, SpanWindow, completeness, source_end, span
+from ingest.core.ids import WindowId
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 SKEW = timedelta(seconds=5)
@@ -69,7 +70,8 @@ def test_what_lies_behind_a_cut(
 def window(n: int, **other: Any) -> SpanWindow:
     """Window n: cut n minutes after noon, complete until then, and open."""
     values: dict[str, Any] = {
-        "name": f"s/r window {n}", "verdict": f"s/r#{n}", "opened_at": minutes(n - 1), "cut_at": minutes(n),
+        "win": WindowId(n), "name": f"s/r window {n}", "verdict": f"s/r#{n}", "opened_at": minutes(n - 1),
+        "cut_at": minutes(n),
         "complete_until": minutes(n) - SKEW, "complete_why": "", "follows": True, "live": True, "said": "is PASS",
         "open_until": minutes(60 - n), "skew": SKEW,
     }  # fmt: skip
