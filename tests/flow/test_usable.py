@@ -72,7 +72,7 @@ def test_a_run_is_not_opened_by_a_contract_whose_projection_is_gone(
 def test_a_republish_by_plan_is_refused_while_there_are_no_plans(live: object) -> None:
     with pytest.raises(ContractUnusable) as refused:
         load(text("unusable", after='1s"\nrepublish = "plan'), "unusable.toml", {}, "test")
-    assert "no plans yet" in refused.value.found
+    assert "no plan republishes yet" in refused.value.found
 
 
 def test_more_streams_than_sixty_four_are_parsed_once() -> None:

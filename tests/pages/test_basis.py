@@ -13,7 +13,6 @@ from django.test import Client
 from audit import capture
 from audit.go_on import go_on
 from console.reads import anchors as reads
-from console.reads import runs
 from tests.audit.test_gate import broker_away
 from tests.cli.settled import passed
 from tests.fixtures import flow, make_flow, quick_slices
@@ -114,8 +113,7 @@ def test_the_window_that_is_looked_at_is_the_one_that_is_named(viewer: Client, f
     assert viewer.get(f"/runs/{flow.name}/r1/basis?window=9").status_code == 404
 
 
-def test_a_window_is_found_however_many_follow_it(viewer: Client, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "MOST_WINDOWS", 1)
+def test_a_window_is_found_however_many_follow_it(viewer: Client, flow: Flow) -> None:
     flow.open()
     go_on(flow.name, "r1", "ana")
     go_on(flow.name, "r1", "ben")
