@@ -55,6 +55,12 @@ class Capture:
     why: str = ""
     probed: Mapping[Partition, str | None] = field(default_factory=dict)
 
+    def without_inbox(self) -> Capture:
+        """What was said of the bus alone."""
+        if self.broker is None:
+            return self
+        return replace(self, broker=replace(self.broker, value=replace(self.broker.value, inbox=None)))
+
 
 def clock(cur: Cursor) -> datetime:
     """The database's time, the only one that facts carry."""

@@ -27,5 +27,5 @@ SELECT generation, facts, recorded_at FROM basis WHERE win = %(win)s ORDER BY ge
 SELECT s.role, s.kind, s.topic, s.partition
   FROM window_range r JOIN source s ON s.id = r.source_id
   JOIN run_window w ON w.id = %(win)s JOIN run ON run.id = w.run_id
- WHERE s.stream_id = run.stream_id AND r.win > %(win)s
+ WHERE s.stream_id = run.stream_id AND r.win > %(win)s AND s.kind <> 'plan'
    AND NOT EXISTS (SELECT FROM window_range mine WHERE mine.win = %(win)s AND mine.source_id = r.source_id)

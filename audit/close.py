@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from audit import capture as look
 from audit import gaps, gate
+from audit import rerun as reruns
 from audit.complete import see_completeness
 from audit.core import checks as c
 from audit.core import facts as f
@@ -131,12 +132,14 @@ class StoredVerdict:
     new: bool = True
 
 
-def window_of(stream: str, run_name: str, window: int | None = None) -> WindowId:
-    """The window's number in the database; None: the run's newest. Raises NotFound."""
+def window_of(stream: str, run_name: str, window: int | None = None, rerun: int | None = None) -> WindowId:
+    """The key of a window, or of a rerun of it; None: the run's newest window. Raises NotFound."""
+    keys = {"stream": stream, "run_name": run_name, "window": window, "rerun": rerun}
     with read() as cur:
-        row = cur.execute(sql.window_of, {"stream": stream, "run_name": run_name, "window": window}).fetchone()
+        row = cur.execute(sql.window_of, keys).fetchone()
     if row is None:
         name = f"{stream}/{run_name}" + (f" window {window}" if window is not None else "")
+        name += f" rerun {rerun}" if rerun is not None else ""
         raise NotFound(expected=name, found="none")
     return WindowId(row.id)
 
@@ -145,14 +148,19 @@ def window_of(stream: str, run_name: str, window: int | None = None) -> WindowId
 
 
 def close_run(
-    stream: str, run_name: str, actor: str, window: int | None = None, wait: timedelta = timedelta(0)
+    stream: str,
+    run_name: str,
+    actor: str,
+    window: int | None = None,
+    wait: timedelta = timedelta(0),
+    rerun: int | None = None,
 ) -> StoredVerdict:
-    """Judges the run's newest window (or one of them) and stores the verdict, whatever it says.
+    """Judges the run's newest window (or one of them, or a rerun of it) and stores the verdict, whatever it says.
 
     After a PASS only a FAIL is stored: a PASS again is the one that stands, anything else raises PassStands. `wait`:
     how long to let lanes work before judging. Raises NotFound, NotCut, WindowFailed, AnotherCloser, FactsTooOld.
     """
-    win = window_of(stream, run_name, window)
+    win = window_of(stream, run_name, window, rerun)
     until = time.monotonic() + wait.total_seconds()
     while True:
         judged = judge(win)
@@ -194,7 +202,7 @@ def _look(win: WindowId) -> tuple[Contract, look.Capture, dict[SourceId, int]]:
     if failed is not None:
         raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="open a new run")
     contract = compiled_contract(row.contract_id).contract
-    _see_end(win, contract)
+    _see_end(win, contract, row.rerun is not None)
     failpoint("close.after_end")
     see_completeness(win, contract)
     failpoint("close.after_completeness")
@@ -205,12 +213,14 @@ def _look(win: WindowId) -> tuple[Contract, look.Capture, dict[SourceId, int]]:
     return contract, look.capture(contract, lanes(win)), refuted
 
 
-def _see_end(win: WindowId, contract: Contract) -> None:
+def _see_end(win: WindowId, contract: Contract, is_rerun: bool) -> None:
     """A window that went on while Kafka was silent has no END snapshot yet: it is taken when Kafka answers."""
     with read() as cur:
         if cur.execute(sql.end_seen, {"win": win}).fetchone() is not None:
             return
     captured = look.capture(contract)
+    if is_rerun:
+        captured = captured.without_inbox()
     failpoint("end.after_capture")
     if captured.broker is not None:
         retry_transaction(lambda: _write_end(win, captured))
@@ -284,6 +294,8 @@ def _read_end(win: WindowId, contract: Contract) -> bool:
         return False
     broker = captured.broker.value
     failpoint("bus_end.after_reading")
+    if ready.is_rerun:
+        return retry_transaction(lambda: _write_rerun_end(win, broker))
     return retry_transaction(lambda: _write_bus_end(win, broker))
 
 
@@ -308,6 +320,19 @@ def _write_bus_end(win: WindowId, broker: f.Broker) -> bool:
         failpoint("bus_end.after_time")
         raise_revisions(cur, [win])
         failpoint("bus_end.before_commit")
+    return True
+
+
+def _write_rerun_end(win: WindowId, broker: f.Broker) -> bool:
+    """A rerun stands outside of the chain of bus ranges: how far the bus must be read is its own alone."""
+    with write() as cur:
+        if not reruns.write_bus_end(cur, win, broker):
+            return False
+        failpoint("rerun_end.after_ends")
+        cur.execute(sql.bus_end_known, {"win": win})
+        failpoint("rerun_end.after_time")
+        raise_revisions(cur, [win])
+        failpoint("rerun_end.before_commit")
     return True
 
 
@@ -455,7 +480,7 @@ def _due(clock: Callable[[], float]) -> Iterator[WindowId]:
     yield from turns.of("moved", [win for win in moved if _pause(win).rests <= clock()])
     blocked = [row.id for row in cut if row.revision == row.judged_revision and row.verdict == "BLOCKED"]
     yield from turns.of("blocked", [win for win in blocked if _pause(win).until <= clock()])
-    contracts = {row.id: row.contract_id for row in rows if row.state == "OPEN"}
+    contracts = {row.id: row.contract_id for row in rows if row.state == "OPEN" and not row.is_rerun}
     for win in turns.of("open", grown(list(contracts))):
         notice_partitions(win, compiled_contract(contracts[win]).contract)
         failpoint("close_due.after_partitions")

@@ -4,6 +4,7 @@ SELECT w.id AS win, w.number, w.state, w.contract_id, r.id AS run_id, r.name AS 
        s.id AS stream_id
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
  WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
+   AND w.reruns IS NULL
  ORDER BY w.number DESC LIMIT 1
 
 -- name: inbox_ranges

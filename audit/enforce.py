@@ -298,8 +298,11 @@ def _write_shut(win: WindowId, why: str) -> None:
 # ---- answering ------------------------------------------------------------------------------------------------------
 
 
-def decide_gate(stream: str, run_name: str, window: int | None = None, who: str = "") -> GateDecision:
-    """May `who` read this run (or this window of it)? Logged, granted or not; what cannot be logged is a 503.
+def decide_gate(
+    stream: str, run_name: str, window: int | None = None, who: str = "", rerun: int | None = None
+) -> GateDecision:
+    """May `who` read this run (or this window of it, or what this rerun of the window brought)? Logged, granted or not;
+    what cannot be logged is a 503.
 
     Whoever asks may be stopped between any two steps. A yes is written down only while its gates are still open, and is
     given only within the lease that it was said of: else it is looked at again.
@@ -307,9 +310,9 @@ def decide_gate(stream: str, run_name: str, window: int | None = None, who: str 
     try:
         for _ in range(LOOKS):
             asked = time.monotonic()
-            decision, now = _decide(stream, run_name, window)
+            decision, now = _decide(stream, run_name, window, rerun)
             failpoint("decide.after_looking")
-            logged = _log(decision, stream, run_name, window, who)
+            logged = _log(decision, (stream, run_name, window, rerun), who)
             if logged and not _is_over(decision, now, time.monotonic() - asked):
                 return decision
         log.warning("gate %s/%s not answered: it changed at each of %s looks", stream, run_name, LOOKS)
@@ -416,10 +419,10 @@ def _is_over(decision: GateDecision | SpanDecision, now: datetime, seconds: floa
     return decision.open_until is not None and decision.open_until - now <= timedelta(seconds=seconds)
 
 
-def _decide(stream: str, run_name: str, window: int | None) -> tuple[GateDecision, datetime]:
+def _decide(stream: str, run_name: str, window: int | None, rerun: int | None) -> tuple[GateDecision, datetime]:
     """The answer, and the database's time of it."""
     with read() as cur:
-        values = {"stream": stream, "run_name": run_name, "window": window}
+        values = {"stream": stream, "run_name": run_name, "window": window, "rerun": rerun}
         rows = prepared(cur, sql.run_gates, values).fetchall()
     windows = [gate.window_gate(row) for row in rows]
     closed = window is not None or all(row.run_state == "CLOSED" for row in rows)
@@ -438,13 +441,15 @@ def _with_body(rows: Sequence[Any], windows: Sequence[core.WindowGate], verdict:
     return [replace(window, body=body) if window.verdict == verdict else window for window in windows]
 
 
-def _log(decision: GateDecision, stream: str, run_name: str, window: int | None, who: str) -> bool:
+def _log(decision: GateDecision, asked: tuple[str, str, int | None, int | None], who: str) -> bool:
     """False: nothing was written, for a gate that the answer says is open is not any more."""
+    stream, run_name, window, rerun = asked
     values = {
         "who": who[:200],
         "stream": stream[:200],
         "run_name": run_name[:200],
         "window": window,
+        "rerun": rerun,
         "status": decision.status,
         "code": str(decision.code),
         "verdict": decision.verdict,

@@ -26,10 +26,14 @@ SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS ag
 SELECT win, generation, facts FROM basis WHERE win = ANY(%(wins)s) ORDER BY win, generation
 
 -- name: ranges
--- Ranges of windows on topics, both ends known: what Kafka says of these logs now is held against them.
+-- Ranges of windows on topics, both ends known: what Kafka says of these logs now is held against them. A rerun has none on
+-- the bus, but what it was judged on reaches as far as this.
 SELECT r.win, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = ANY(%(wins)s) AND s.kind = 'topic' AND r.end_offset IS NOT NULL
+UNION ALL
+SELECT e.win, s.role, s.kind, s.topic, s.partition, e.end_offset, e.end_offset
+  FROM rerun_end e JOIN source s ON s.id = e.source_id WHERE e.win = ANY(%(wins)s)
 
 -- name: contexts
 -- What windows were joined with, as it is now.
@@ -63,7 +67,7 @@ SELECT stream, clock_timestamp(), outcome FROM unnest(%(streams)s::bigint[], %(o
 ON CONFLICT (stream_id) DO UPDATE SET looked_at = excluded.looked_at, outcome = excluded.outcome
 
 -- name: run_gates
--- Every window of a run (or one of them) with its newest verdict and its gate's row. The body of a verdict only where it is one
+-- Every window of a run (or one of them, or a rerun of one) with its newest verdict and its gate's row. The body of a verdict only where it is one
 -- window: of a thousand the answer takes one, and `body` reads that.
 SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 THEN v.body END AS body,
        v.id AS verdict_id, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
@@ -73,6 +77,7 @@ SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 T
   LEFT JOIN LATERAL (SELECT id, number, state, body FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
  WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
+   AND w.rerun IS NOT DISTINCT FROM %(rerun)s
  ORDER BY w.number
 
 -- name: span
@@ -115,13 +120,13 @@ SELECT body FROM verdict WHERE id = %(verdict)s
 
 -- name: log_decision
 -- A yes is written only while every gate it was said of is still open: whoever says it may have been stopped since it looked.
-INSERT INTO gate_decision (who, stream, run, window_number, status, code, verdict)
-SELECT %(who)s::text, %(stream)s::text, %(run_name)s::text, %(window)s::integer, %(status)s::smallint, %(code)s::text,
+INSERT INTO gate_decision (who, stream, run, window_number, rerun, status, code, verdict)
+SELECT %(who)s::text, %(stream)s::text, %(run_name)s::text, %(window)s::integer, %(rerun)s::integer, %(status)s::smallint, %(code)s::text,
        %(verdict)s::text
  WHERE %(status)s::integer <> 200
     OR NOT EXISTS (SELECT FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
                      LEFT JOIN gate_open g ON g.win = w.id
                     WHERE s.name = %(stream)s AND r.name = %(run_name)s
-                      AND (%(window)s::integer IS NULL OR w.number = %(window)s)
+                      AND (%(window)s::integer IS NULL OR w.number = %(window)s) AND w.rerun IS NOT DISTINCT FROM %(rerun)s
                       AND (g.shut_why IS NULL AND lease_holds(g.checked_at, g.open_until)) IS NOT TRUE)
 RETURNING id

@@ -42,7 +42,7 @@ def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: 
     row = cur.execute(sql.window, {"win": win}).fetchone()
     assert row is not None
     contract = compiled_contract(row.contract_id).contract
-    whole_run = contract.gate.unit is GateUnit.RUN
+    whole_run = contract.gate.unit is GateUnit.RUN and not row.is_rerun  # a rerun is read with its own PASS
     if not passed:
         scope = {"run": row.run_id, "win": None if whole_run else win}
         cur.execute(sql.shut, scope | {"why": f"a newer verdict of window {row.number} is not PASS"})

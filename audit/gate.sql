@@ -1,6 +1,6 @@
 -- name: window
 -- The window's run and number, and the contract that says what its gate goes by.
-SELECT run_id, number, contract_id FROM run_window WHERE id = %(win)s
+SELECT run_id, number, contract_id, reruns IS NOT NULL AS is_rerun FROM run_window WHERE id = %(win)s
 
 -- name: hold_contexts
 -- Share-locked: whoever shuts one of them waits for this gate and shuts it, too; or is waited for, and is then seen.
@@ -23,9 +23,10 @@ ON CONFLICT (win) DO UPDATE
     OR gate_open.shut_why LIKE 'a newer verdict of window %%'
 
 -- name: shut
--- Shuts the gates of a run, or of one window of it. What is shut already keeps its reason.
+-- Shuts the gates of a run's windows, or of one window or rerun. What is shut already keeps its reason.
 UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_at = clock_timestamp(), shut_why = %(why)s
- WHERE win IN (SELECT id FROM run_window WHERE run_id = %(run)s) AND (%(win)s::integer IS NULL OR win = %(win)s)
+ WHERE win IN (SELECT id FROM run_window WHERE run_id = %(run)s AND (reruns IS NULL OR id = %(win)s))
+   AND (%(win)s::integer IS NULL OR win = %(win)s)
    AND shut_why IS NULL
 
 -- name: newest_of_run
@@ -35,7 +36,7 @@ SELECT w.id AS win, v.id AS verdict, v.state, coalesce(v.measured_at, v.decided_
   FROM run_window w
   LEFT JOIN LATERAL (SELECT id, state, decided_at, measured_at
                        FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
- WHERE w.run_id = %(run)s ORDER BY w.id
+ WHERE w.run_id = %(run)s AND w.reruns IS NULL ORDER BY w.id
 
 -- name: standing
 -- How these runs stand over all of their windows, counted: a run of a thousand windows is one row. What readers are answered of
@@ -51,7 +52,7 @@ seen AS (
            b.state IS DISTINCT FROM 'BLOCKED' AND b.state IS DISTINCT FROM 'FAIL' AS well, g.open_until,
            g.win IS NOT NULL AS gated, g.shut_why IS NULL AND lease_holds(g.checked_at, g.open_until) IS TRUE AS holds
       FROM run_window w LEFT JOIN bad b ON b.win = w.id LEFT JOIN gate_open g ON g.win = w.id
-     WHERE w.run_id = ANY(%(runs)s))
+     WHERE w.run_id = ANY(%(runs)s) AND w.reruns IS NULL)
 SELECT r.id AS run, r.state = 'CLOSED' AS closed, clock_timestamp() AS now, count(*) AS windows, max(x.number) AS newest,
        max(x.number) FILTER (WHERE going) AS going, count(*) FILTER (WHERE waived AND verdict = 'PASS') AS waived,
        count(*) FILTER (WHERE unjudged AND NOT going) AS awaited,

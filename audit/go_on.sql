@@ -1,14 +1,14 @@
 -- name: following
 -- The window that the stream went on with.
 SELECT w.number, r.name AS run_name FROM run_window w JOIN run r ON r.id = w.run_id
- WHERE r.stream_id = %(stream)s AND w.id > %(win)s ORDER BY w.id LIMIT 1
+ WHERE r.stream_id = %(stream)s AND w.id > %(win)s AND w.reruns IS NULL ORDER BY w.id LIMIT 1
 
 -- name: open_windows
 -- Windows without a cut, with what their clock goes by.
 SELECT w.id AS win, w.number, w.state, w.contract_id, w.opened_at, r.id AS run_id, r.name AS run_name, r.state AS run_state,
        r.opened_at AS run_opened_at, s.name AS stream, s.id AS stream_id, clock_timestamp() AS now
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
- WHERE w.state = 'OPEN' AND r.state = 'OPEN' ORDER BY w.id
+ WHERE w.state = 'OPEN' AND w.reruns IS NULL AND r.state = 'OPEN' ORDER BY w.id
 
 -- name: records
 -- How many records windows have so far.

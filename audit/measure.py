@@ -74,10 +74,16 @@ def measure(win: WindowId, captured: look.Capture, refuted: Mapping[SourceId, in
     with read_snapshot() as cur:
         cur.execute(sql.room)
         row = window_row(cur, win)
+        captured = _of_its_sources(row, captured)
         contract = compiled_contract(row.contract_id).contract
         facts = _WindowReading(cur, row, look.clock(cur)).facts(contract, captured, refuted or {})
         at = look.clock(cur)
     return Measurement(facts, at, row)
+
+
+def _of_its_sources(row: Any, captured: look.Capture) -> look.Capture:
+    """A rerun reads a plan's source: what became of the inbox since is not its business."""
+    return captured if row.rerun is None else captured.without_inbox()
 
 
 def renewed(measurement: Measurement, captured: look.Capture) -> Measurement:
@@ -104,6 +110,7 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Capture, at: dateti
     server was promoted or that a gate was not re-checked, and lanes go on with the next window. Positions must be read
     after the commits they are held against.
     """
+    captured = _of_its_sources(row, captured)
     bus = facts.basis.value.broker if facts.basis else None
     with read() as cur:
         database = f.MeasuredValue(look.database_identity(cur), at, "postgres")
@@ -177,6 +184,15 @@ def rules(contract: Contract) -> f.CloseRules:
     )
 
 
+def rerun_name(cur: Cursor, row: Any) -> f.RerunName | None:
+    """Whose rerun the window is; None: it is none."""
+    if row.rerun is None:
+        return None
+    of: Any = cur.execute(sql.rerun, {"win": row.id}).fetchone()
+    names = (of.plan, of.kind, of.requested_by, of.approved_by, of.reason, of.version)
+    return f.RerunName(row.rerun, *names, bytes(of.digest).hex())
+
+
 class _WindowReading:
     """One reading of one window: every value carries the time at which its transaction began to look."""
 
@@ -237,7 +253,7 @@ class _WindowReading:
             row.version,
             bytes(row.digest).hex(),
             cut_at=row.cut_at,
-            reruns=row.reruns,
+            rerun=rerun_name(self._cur, row),
             complete_until=row.complete_until,
             complete_why=row.complete_why or "",
             behind=row.behind,

@@ -1,11 +1,11 @@
 -- name: window
 -- The window with its run, stream and contract, and the revision that a verdict would be of.
-SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_at, w.bus_end_at, w.contract_id,
+SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.rerun, w.reruns AS first_win, w.cut_at, w.bus_end_at, w.contract_id,
        w.complete_until, w.complete_why,
-       CASE WHEN w.state = 'CUT' AND w.bus_end_at IS NULL THEN (
+       CASE WHEN w.state = 'CUT' AND w.bus_end_at IS NULL AND w.reruns IS NULL THEN (
             SELECT er.name || ' window ' || e.number
               FROM run_window e JOIN run er ON er.id = e.run_id
-             WHERE er.stream_id = s.id AND e.id < w.id AND e.state = 'CUT' AND e.bus_end_at IS NULL
+             WHERE er.stream_id = s.id AND e.id < w.id AND e.state = 'CUT' AND e.bus_end_at IS NULL AND e.reruns IS NULL
                AND EXISTS (SELECT FROM window_range g JOIN source b ON b.id = g.source_id AND b.role = 'bus'
                             WHERE g.win = e.id AND g.end_offset IS NULL
                               AND NOT EXISTS (SELECT FROM retirement t WHERE t.source_id = b.id))
@@ -13,6 +13,13 @@ SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.reruns, w.cut_a
        r.id AS run_id, r.name AS run_name, r.state AS run_state, s.id AS stream_id, s.name AS stream, c.version, c.digest
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = w.contract_id
  WHERE w.id = %(win)s
+
+-- name: rerun
+-- Whose rerun a window is, and under which contract the window that it reruns was opened.
+SELECT x.plan, x.kind, x.requested_by, x.approved_by, x.reason, c.version, c.digest
+  FROM rerun x JOIN run_window w ON w.id = x.win JOIN run_window first ON first.id = w.reruns
+  JOIN contract c ON c.id = first.contract_id
+ WHERE x.win = %(win)s
 
 -- name: inbox
 -- One row a source of the window: its range, where its lane stands, and how its gaps lie up to there. Gaps are united
@@ -98,10 +105,10 @@ SELECT id, name FROM event_class WHERE stream_id = %(stream)s
 
 -- name: bus
 -- The effects lane on every bus partition of the basis' topic. A range not written yet has an earlier window whose end is
--- not known; its start then is that window's.
+-- not known; its start then is that window's. A rerun has no ranges there: it waits until the bus is read so far.
 SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p.leader_epoch, p.stopped_code, p.stopped_detail,
        greatest(p.progressed_at, coalesce(least(behind.at, w.bus_end_at), clock_timestamp())) AS stands_since,
-       r.end_offset, coalesce(r.start_offset, (SELECT max(e.start_offset) FROM window_range e
+       coalesce(r.end_offset, z.end_offset) AS end_offset, coalesce(r.start_offset, z.end_offset, (SELECT max(e.start_offset) FROM window_range e
                                                 WHERE e.source_id = s.id AND e.win < %(win)s), p.next_offset) AS start_offset,
        (SELECT coalesce(sum(least(g.to_offset, coalesce(r.end_offset, g.to_offset)) - greatest(g.from_offset, r.start_offset)),
                         0)::bigint
@@ -109,6 +116,7 @@ SELECT s.id AS source_id, s.role, s.kind, s.topic, s.partition, p.next_offset, p
                        AND (r.end_offset IS NULL OR g.from_offset < r.end_offset)) AS lost
   FROM source s JOIN position p ON p.source_id = s.id AND p.lane = 'effects' JOIN run_window w ON w.id = %(win)s
   LEFT JOIN window_range r ON r.source_id = s.id AND r.win = %(win)s
+  LEFT JOIN rerun_end z ON z.source_id = s.id AND z.win = %(win)s
   LEFT JOIN LATERAL (SELECT min(m.at) AS at FROM sample m WHERE m.source_id = p.source_id
                         AND m.at > p.progressed_at AND m.lso > p.next_offset) behind ON true
  WHERE s.stream_id = %(stream)s AND s.role = 'bus' AND s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s
@@ -233,12 +241,15 @@ SELECT count(*) FILTER (WHERE context_state = 1) AS matched, count(*) FILTER (WH
   FROM effect WHERE run_id = %(run)s AND win = %(win)s
 
 -- name: quarantine
--- The window's items: open, resolved, discarded, and resolved without a name or a reason.
+-- The window's items: open, resolved, discarded, and resolved without a name or a reason. A rerun's are those that its plan
+-- sent through admission again.
 SELECT count(*) FILTER (WHERE state = 'OPEN') AS open,
        count(*) FILTER (WHERE state = 'RESOLVED') AS resolved,
        count(*) FILTER (WHERE resolution = 'DISCARDED') AS discarded,
        count(*) FILTER (WHERE state = 'RESOLVED' AND (btrim(resolved_by) = '' OR btrim(resolved_reason) = '')) AS unsigned
-  FROM quarantine_item WHERE win = %(win)s
+  FROM quarantine_item
+ WHERE win = %(win)s
+    OR id IN (SELECT d.item_id FROM window_range g JOIN redrive d ON d.source_id = g.source_id WHERE g.win = %(win)s)
 
 -- name: totals
 -- The newest declaration of a class counts.

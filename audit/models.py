@@ -112,6 +112,22 @@ class Waiver(models.Model):
         indexes = [models.Index(fields=["win"], name="waiver_win")]
 
 
+class Rerun(models.Model):
+    """Whose plan a rerun is. Written by that plan's first step; `plan` is its number."""
+
+    win = models.OneToOneField(Window, models.PROTECT, db_column="win", primary_key=True, related_name="+")
+    plan = models.BigIntegerField()
+    kind = models.TextField()
+    requested_by = models.TextField()
+    approved_by = models.TextField()
+    reason = models.TextField()
+    opened_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "rerun"
+        constraints = [models.UniqueConstraint(fields=["plan"], name="rerun_of_one_plan")]
+
+
 class Judging(models.Model):
     """Whoever judges a window holds its row here locked meanwhile. It says nothing but that."""
 
@@ -155,6 +171,7 @@ class GateDecision(models.Model):
     stream = models.TextField()
     run = models.TextField()
     window_number = models.IntegerField(null=True)
+    rerun = models.IntegerField(null=True)
     status = models.SmallIntegerField()
     code = models.TextField()
     verdict = models.TextField(null=True)

@@ -3,7 +3,7 @@
 SELECT r.id, r.state, w.id AS win, w.number, c.version, c.digest
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN contract c ON c.id = r.contract_id
   JOIN run_window w ON w.run_id = r.id
- WHERE s.name = %(stream)s AND r.name = %(run_name)s
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s AND w.reruns IS NULL
  ORDER BY w.number LIMIT 1
 
 -- name: contract

@@ -56,6 +56,7 @@ class ItemState(models.TextChoices):
 class Resolution(models.TextChoices):
     DISCARDED = "DISCARDED", "set aside for good"
     ACCEPTED_FIRST = "ACCEPTED_FIRST", "the first payload stands"
+    REDRIVEN = "REDRIVEN", "a plan sent it through admission again, and it is an event now"
 
 
 class Install(models.Model):
@@ -175,14 +176,20 @@ class Run(models.Model):
 
 
 class Window(models.Model):
-    """The closable part of a run. `revision` rises in the transaction that changes a fact of a cut window."""
+    """The closable part of a run. `revision` rises in the transaction that changes a fact of a cut window.
+
+    A rerun is a window of its own: it has the number of the window that it `reruns`, and is its `rerun`-th. Its only
+    source is a plan; it stands outside of the chain of windows, and what is said of "the newest" or "the next" window
+    is never said of it.
+    """
 
     id = models.AutoField(primary_key=True)
     run = models.ForeignKey(Run, models.PROTECT)
     number = models.IntegerField()
     contract = models.ForeignKey(Contract, models.PROTECT)
     state = models.TextField(choices=WindowState.choices, db_default=WindowState.OPEN)
-    reruns = models.IntegerField(null=True)
+    reruns = models.ForeignKey("self", models.PROTECT, db_column="reruns", null=True, related_name="+")
+    rerun = models.IntegerField(null=True)
     revision = models.BigIntegerField(db_default=0)
     judged_revision = models.BigIntegerField(null=True)
     opened_at = models.DateTimeField(db_default=Now())
@@ -196,11 +203,16 @@ class Window(models.Model):
     class Meta:
         db_table = "run_window"  # WINDOW is a reserved word
         constraints = [
-            models.UniqueConstraint(fields=["run", "number"], name="window_number_unique"),
+            models.UniqueConstraint(fields=["run", "number"], condition=Q(reruns=None), name="window_number_unique"),
+            models.UniqueConstraint(fields=["reruns", "rerun"], name="window_rerun_unique"),
+            models.CheckConstraint(
+                condition=Q(reruns=None, rerun=None) | Q(reruns__isnull=False, rerun__gte=1),
+                name="window_rerun_numbered",
+            ),
             # the target of batch_window_run_fk: a batch cannot name run A and lie under run B (S8)
             models.UniqueConstraint(fields=["id", "run"], name="window_run_unique"),
             # the next one opens in the transaction that cuts this one
-            models.UniqueConstraint(fields=["run"], condition=Q(state="OPEN"), name="window_one_open"),
+            models.UniqueConstraint(fields=["run"], condition=Q(state="OPEN", reruns=None), name="window_one_open"),
         ]
 
 
@@ -220,6 +232,21 @@ class WindowRange(models.Model):
                 condition=Q(end_offset__isnull=True) | Q(end_offset__gte=F("start_offset")), name="window_range_ordered"
             )
         ]
+
+
+class RerunEnd(models.Model):
+    """How far the effects lane must have read a bus partition before a rerun can be judged.
+
+    A rerun has no bus ranges: those chain, and what lies on the bus is the windows'.
+    """
+
+    pk = models.CompositePrimaryKey("win", "source")
+    win = models.ForeignKey(Window, models.PROTECT, db_column="win")
+    source = models.ForeignKey(Source, models.PROTECT)
+    end_offset = models.BigIntegerField()
+
+    class Meta:
+        db_table = "rerun_end"
 
 
 class WindowPin(models.Model):
@@ -419,6 +446,32 @@ class QuarantineItem(models.Model):
             models.Index(fields=["win", "reason", "id"], condition=Q(state="OPEN"), name="quarantine_open"),
             models.Index(fields=["win", "id"], name="quarantine_window"),
         ]
+
+
+class Redrive(models.Model):
+    """One time that a quarantine item was sent through admission again: its receipt is the plan source's at `offset`.
+
+    `decision` is that receipt's. `corrected_by`: whoever asked for other bytes than those that arrived; these are the
+    event's, and the item keeps what arrived.
+    """
+
+    pk = models.CompositePrimaryKey("source", "offset")
+    source = models.ForeignKey(Source, models.PROTECT)
+    offset = models.BigIntegerField()
+    item = models.ForeignKey(QuarantineItem, models.PROTECT)
+    plan = models.BigIntegerField()
+    decision = models.SmallIntegerField()
+    reason = models.SmallIntegerField()
+    detail = models.TextField(null=True)
+    corrected_by = models.TextField(null=True)
+    redriven_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "redrive"
+        constraints = [
+            models.UniqueConstraint(fields=["plan", "item"], name="redrive_once_a_plan"),
+        ]
+        indexes = [models.Index(fields=["item"], name="redrive_item")]
 
 
 class PublishQueue(models.Model):

@@ -2,7 +2,7 @@
 -- Sources that lanes read from, of one stream or of all, without those that are retired.
 SELECT DISTINCT s.id, s.stream_id, s.role, s.topic, s.topic_id, s.partition, st.name AS stream, p.next_offset
   FROM position p JOIN source s ON s.id = p.source_id JOIN stream st ON st.id = s.stream_id
- WHERE p.lane IN ('admission', 'effects') AND (%(stream)s::text IS NULL OR st.name = %(stream)s)
+ WHERE p.lane IN ('admission', 'effects') AND s.kind <> 'plan' AND (%(stream)s::text IS NULL OR st.name = %(stream)s)
    AND NOT EXISTS (SELECT FROM retirement r WHERE r.source_id = s.id)
 
 -- name: insert_samples

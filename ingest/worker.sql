@@ -1,7 +1,7 @@
 -- name: work
 -- Positions with something to do, in turns: who was taken last comes last, so that a lane that finds nothing, or fails,
 -- each time it is taken costs the others one turn and never their work. A source never sampled may have something: it is
--- looked at. One that the broker said nothing about has nothing that could be read now.
+-- looked at; but a plan's is read by its plan alone. One that the broker said nothing about has nothing that could be read now.
 -- Admission has work only where its next offset belongs to a window; publishing where batches wait, an attempt is
 -- unsettled and not merely waiting for a person, or a person asked: a lane that waits (`waits_for_…`) is left alone until
 -- what it waits for is there, for each taking costs a lease, a fence and a producer. What is dated later than now was written
@@ -32,7 +32,8 @@ SELECT p.lane, p.source_id, p.owner,
        ELSE true END
    AND CASE p.lane
        WHEN 'admission' THEN (CASE WHEN p.cut IS NOT NULL AND p.next_offset >= p.cut THEN p.next_win ELSE p.win END) IS NOT NULL
-                         AND (s.taken IS NULL OR s.lso > p.next_offset)
+                         AND (s.taken IS NULL AND EXISTS (SELECT FROM source c WHERE c.id = p.source_id AND c.kind <> 'plan')
+                              OR s.lso > p.next_offset)
        WHEN 'effects' THEN s.taken IS NULL OR s.lso > p.next_offset
        ELSE EXISTS (SELECT FROM publish_queue q WHERE q.source_id = p.source_id)
          OR EXISTS (SELECT FROM attempt a WHERE a.source_id = p.source_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE')

@@ -34,6 +34,20 @@ class WindowState(StrEnum):
 
 
 @dataclass(frozen=True)
+class RerunName:
+    """Whose rerun a window is: the `number`-th of the window whose number it has. The contract is that window's."""
+
+    number: int
+    plan: int
+    kind: str
+    requested_by: str
+    approved_by: str
+    reason: str
+    contract_version: int
+    contract_digest: str
+
+
+@dataclass(frozen=True)
 class WindowName:
     """Which window, and which state of it: the verdict is inserted only if `revision` still stands."""
 
@@ -45,7 +59,7 @@ class WindowName:
     contract_version: int
     contract_digest: str
     cut_at: datetime | None = None
-    reruns: int | None = None
+    rerun: RerunName | None = None
     complete_until: datetime | None = None
     complete_why: str = ""
     behind: str | None = None

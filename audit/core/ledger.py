@@ -51,8 +51,8 @@ def _swapped(c: f.Counts) -> int:
 def expected(facts: f.WindowFacts, now: datetime) -> Check | None:
     """None when nobody declared totals and the contract does not require them: then it is not listed."""
     name, required = CheckName.EXPECTED, "the declared totals, per class"
-    if facts.totals and not facts.totals.value and not facts.rules.totals_required:
-        return None
+    if facts.totals and not facts.totals.value and (facts.window.rerun or not facts.rules.totals_required):
+        return None  # what a producer sends is declared for its window, and a rerun brings what its plan names
     causes = unmeasured(facts, now, "totals", "counts")
     if causes or not (facts.totals and facts.counts):
         return not_measured(name, required, causes, facts.totals)
@@ -107,11 +107,22 @@ def not_empty(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not facts.counts:
         return not_measured(name, required, causes, facts.counts)
     c = facts.counts.value
+    if facts.window.rerun:
+        return _rerun_not_empty(facts, facts.counts)
     if facts.rules.empty_passes and _nothing_came(c):
         return judged(name, f"{required}, or no record at all", "no record", facts.counts)
     broken = [Cause(text, RERUN) for text in _empty(c, facts.rules.required)]
     check = judged(name, required, f"{w.number(c.receipts_admitted)} admitted", facts.counts, broken)
     return once_admitted(facts, check) if broken else check
+
+
+def _rerun_not_empty(facts: f.WindowFacts, counts: f.MeasuredValue[f.Counts]) -> Check:
+    """What its plan brought is events now, or was events already; which classes of them is its plan's to say."""
+    c = counts.value
+    observed = f"{w.number(c.receipts_admitted)} admitted, {w.number(c.receipts_duplicate)} known already"
+    none = [Cause(text, RERUN) for text in _empty(c, ()) if not c.receipts_duplicate]
+    check = judged(CheckName.NOT_EMPTY, "something admitted, or known already", observed, counts, none)
+    return once_admitted(facts, check) if none else check
 
 
 def _nothing_came(c: f.Counts) -> bool:

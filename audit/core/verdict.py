@@ -181,6 +181,8 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
         out["complete_until"] = stamp(v.window.complete_until)
     elif v.window.complete_why:
         out["not_known_complete"] = v.window.complete_why
+    if v.window.rerun is not None:
+        out["rerun"] = rerun_body(v.window.rerun)
     if v.counts:
         out["counts"] = counts_body(v.counts)
     if v.publishing:
@@ -243,9 +245,21 @@ def _window(window: f.WindowName) -> dict[str, Any]:
     }
     if window.cut_at:
         out["cut_at"] = stamp(window.cut_at)
-    if window.reruns is not None:
-        out["reruns"] = window.reruns
+    if window.rerun is not None:
+        out |= {"reruns": window.number, "rerun": window.rerun.number}
     return out
+
+
+def rerun_body(rerun: f.RerunName) -> dict[str, Any]:
+    """Who asked for a rerun and who approved it, and the contract of the window that it reruns, beside its own."""
+    return {
+        "plan": rerun.plan,
+        "kind": rerun.kind,
+        "requested_by": rerun.requested_by,
+        "approved_by": rerun.approved_by,
+        "reason": rerun.reason,
+        "contract": {"version": rerun.contract_version, "digest": rerun.contract_digest},
+    }
 
 
 def waiver_body(waiver: f.Waiver) -> dict[str, Any]:

@@ -127,6 +127,16 @@ SELECT lane.lane || ' lane of source ' || lane.source_id AS subject,
    AND NOT coalesce(k.spans, '{}'::int8multirange) @> int8range(lane.start_offset, lane.next_offset)
  LIMIT %(most)s
 
+-- name: i5_reruns_apart
+-- A rerun has a plan's source and no other, and a plan's source is of one rerun.
+SELECT 'window ' || g.win AS subject, 'source ' || c.id || ' is ' || c.kind || ', and the window is '
+       || CASE WHEN w.reruns IS NULL THEN 'no rerun' ELSE 'a rerun' END AS found
+  FROM window_range g JOIN run_window w ON w.id = g.win JOIN source c ON c.id = g.source_id JOIN stream s ON s.id = c.stream_id
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND ((c.kind = 'plan') <> (w.reruns IS NOT NULL)
+        OR c.kind = 'plan' AND EXISTS (SELECT FROM window_range o WHERE o.source_id = c.id AND o.win <> g.win))
+ LIMIT %(most)s
+
 -- name: i5_batches_beyond
 -- No batch of a lane ends beyond the lane's position.
 SELECT 'batch ' || b.id AS subject, 'ends at ' || b.to_offset || ', beyond the position ' || p.next_offset AS found
@@ -374,6 +384,31 @@ SELECT 'waiver ' || w.id AS subject, 'plan ' || w.plan || ' does not waive this'
  WHERE p.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  LIMIT %(most)s
 
+-- name: i11_reruns
+-- A rerun is what the plan asked for that it names, which ran; it is over with that plan. Its source has a receipt for each
+-- item of the plan that ended as this receipt says, and no other.
+SELECT 'window ' || w.number || ' rerun ' || w.rerun || ' of ' || s.name || '/' || r.name AS subject,
+       CASE WHEN p.id IS NULL THEN 'plan ' || coalesce(x.plan::text, '-') || ' asked for no such rerun'
+            WHEN w.state = 'OPEN' THEN 'it is open, and plan ' || p.id || ' is ' || p.state
+            ELSE 'its records are not the items of plan ' || p.id END AS found
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  LEFT JOIN rerun x ON x.win = w.id
+  LEFT JOIN plan p ON p.id = x.plan AND p.kind = x.kind AND p.win = w.reruns AND p.started_at IS NOT NULL
+   AND (p.requested_by, p.approved_by, p.reason) = (x.requested_by, x.approved_by, x.reason)
+ WHERE w.reruns IS NOT NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (p.id IS NULL
+        OR (w.state = 'OPEN') <> (p.state IN ('RUNNING', 'HELD'))
+        OR p.kind = 'redrive' AND EXISTS (
+           SELECT FROM (SELECT i.ordinal, i.subject, i.outcome FROM plan_item i
+                         WHERE i.plan_id = p.id AND i.outcome IN ('ADMITTED', 'DUPLICATE', 'QUARANTINED')) i
+             FULL JOIN (SELECT t."offset", t.decision, t.reason, d.item_id, d.decision AS said, d.reason AS why
+                          FROM window_range g JOIN receipt t ON t.source_id = g.source_id
+                          LEFT JOIN redrive d ON d.source_id = t.source_id AND d."offset" = t."offset" AND d.plan = p.id
+                         WHERE g.win = w.id) t ON t."offset" = i.ordinal
+            WHERE (i.subject, i.outcome, t.said, t.why) IS DISTINCT FROM
+                  (t.item_id::text, (ARRAY['ADMITTED', 'DUPLICATE', 'QUARANTINED'])[t.decision], t.decision, t.reason)))
+ LIMIT %(most)s
+
 -- name: again_plans
 -- Plans with what they bind and the digest that was approved.
 SELECT p.id, 'plan ' || p.id AS subject, p.binds, p.digest,
@@ -487,6 +522,7 @@ SELECT 'receipt ' || t.source_id || '@' || t."offset", 'QUARANTINED, and its ite
                       AND q.reason = t.reason AND q.payload_digest = t.payload_digest)
    AND NOT (t.reason = 50 AND EXISTS (SELECT FROM quarantine_item q WHERE q.run_id = b.run_id AND q.reason = 50
                                          AND q.identity = t.identity AND q.payload_digest = t.payload_digest))
+   AND NOT EXISTS (SELECT FROM redrive d WHERE d.source_id = t.source_id AND d."offset" = t."offset")
 UNION ALL
 SELECT 'item ' || q.id, 'no QUARANTINED receipt of its window at ' || q.source_id || '@' || q."offset"
   FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id

@@ -67,6 +67,9 @@ def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
         counted = f"it counted {_told(said)}" if said else "it tells no counts"
         yield Finding("I8", row.verdict, f"{counted}, and there are {_told(found)}")
     pins = facts.context.value if facts.context else ()
+    rerun = facts.window.rerun
+    if row.body.get("rerun") != (v.rerun_body(rerun) if rerun else None):
+        yield Finding("I8", row.verdict, "it names another rerun than its window is")
     if row.body.get("context", []) != [_pinned(pin) for pin in pins]:
         yield Finding("I8", row.verdict, "it names another context than its window is pinned to")
 
@@ -130,6 +133,8 @@ class _Facts:
         row, contract = self._row, compiled_contract(self._row.contract_id).contract
         inbox_rows, bus_rows = self._rows(sql.inbox), self._rows(sql.bus)
         captured = answers.of(row.contract_id, contract, _lanes([*inbox_rows, *bus_rows]))
+        if row.rerun is not None:
+            captured = captured.without_inbox()
         # positions are read again after the commits they are held against: a lane at work was never behind its own
         inbox_rows, bus_rows = self._rows(sql.inbox), self._rows(sql.bus)
         at = look.now()
@@ -166,8 +171,17 @@ class _Facts:
         row = self._row
         state, digest = f.WindowState(row.state), bytes(row.digest).hex()
         return f.WindowName(
-            row.stream, row.run_name, row.number, state, row.revision, row.version, digest, row.cut_at, row.reruns
+            row.stream, row.run_name, row.number, state, row.revision, row.version, digest, row.cut_at, self._rerun()
         )
+
+    def _rerun(self) -> f.RerunName | None:
+        if self._row.rerun is None:
+            return None
+        names = [
+            (x.plan, x.kind, x.requested_by, x.approved_by, x.reason, x.version, bytes(x.digest).hex())
+            for x in self._rows(sql.rerun)
+        ]
+        return f.RerunName(self._row.rerun, *names[0]) if names else None
 
     def _inbox(self, found: list[Any]) -> tuple[f.SourceLedger, ...]:
         strays = {row.source_id: row.n for row in self._rows(sql.outside)}

@@ -3,7 +3,7 @@
 
 -- name: standing
 -- Windows whose newest verdict is PASS.
-SELECT w.id, w.number, w.state, w.revision, w.reruns, w.cut_at, w.contract_id, r.id AS run_id, r.name AS run_name, s.id AS stream_id,
+SELECT w.id, w.number, w.state, w.revision, w.rerun, w.cut_at, w.contract_id, r.id AS run_id, r.name AS run_name, s.id AS stream_id,
        s.name AS stream, c.version, c.digest, v.body, s.name || '/' || r.name || '#' || v.number AS verdict,
        EXISTS (SELECT FROM gate_open g WHERE g.win = w.id AND g.shut_why IS NULL
                   AND lease_holds(g.checked_at, g.open_until)) AS is_open
@@ -88,12 +88,24 @@ SELECT source_id, sum(n)::bigint AS n
  GROUP BY 1
 
 -- name: bus
--- The window's range of each bus source, and where its effects lane stands.
+-- The window's range of each bus source, and where its effects lane stands; how far a rerun waits for each.
 SELECT g.source_id, c.role, c.kind, c.topic, c.partition, g.start_offset, g.end_offset, p.next_offset, p.progressed_at,
        p.leader_epoch
   FROM window_range g JOIN source c ON c.id = g.source_id AND c.role = 'bus'
   JOIN position p ON p.source_id = c.id AND p.lane = 'effects'
- WHERE g.win = %(win)s ORDER BY g.source_id
+ WHERE g.win = %(win)s
+UNION ALL
+SELECT e.source_id, c.role, c.kind, c.topic, c.partition, e.end_offset, e.end_offset, p.next_offset, p.progressed_at,
+       p.leader_epoch
+  FROM rerun_end e JOIN source c ON c.id = e.source_id JOIN position p ON p.source_id = c.id AND p.lane = 'effects'
+ WHERE e.win = %(win)s ORDER BY 1
+
+-- name: rerun
+-- Whose rerun the window is, as its plan says, and the contract of the window that it reruns.
+SELECT p.id AS plan, p.kind, p.requested_by, p.approved_by, p.reason, c.version, c.digest
+  FROM rerun x JOIN plan p ON p.id = x.plan JOIN run_window w ON w.id = x.win
+  JOIN run_window first ON first.id = w.reruns JOIN contract c ON c.id = first.contract_id
+ WHERE x.win = %(win)s
 
 -- name: decided
 -- What receipts say, receipt by receipt; and beside it what the batch rows claim.
@@ -152,13 +164,16 @@ SELECT count(e.identity) AS events, count(x.identity) AS applied,
   FULL JOIN (SELECT identity, context_state FROM effect WHERE run_id = %(run)s AND win = %(win)s) x USING (identity)
 
 -- name: items
--- The window's quarantine items: open, resolved, discarded, and resolved without a name or a reason.
+-- The window's quarantine items: open, resolved, discarded, and resolved without a name or a reason. Of a rerun they are those
+-- that its plan names.
 SELECT count(*) FILTER (WHERE q.state <> 'RESOLVED') AS open,
        count(*) FILTER (WHERE q.state = 'RESOLVED') AS resolved,
        count(*) FILTER (WHERE q.resolution = 'DISCARDED') AS discarded,
        count(*) FILTER (WHERE q.state = 'RESOLVED' AND (coalesce(q.resolved_by, '') !~ '\S' OR coalesce(q.resolved_reason, '') !~ '\S'))
            AS unsigned
-  FROM quarantine_item q WHERE q.win = %(win)s
+  FROM quarantine_item q
+ WHERE q.win = %(win)s
+    OR EXISTS (SELECT FROM rerun x JOIN redrive d ON d.plan = x.plan WHERE x.win = %(win)s AND d.item_id = q.id)
 
 -- name: pins
 -- What the window was joined with, and whether that stands now.
@@ -175,7 +190,7 @@ SELECT b.generation, b.facts, b.recorded_at FROM basis b WHERE b.win = %(win)s O
 -- Sources of later windows of the stream that this one never had.
 SELECT DISTINCT c.role, c.kind, c.topic, c.partition
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN window_range g ON g.win = w.id JOIN source c ON c.id = g.source_id
- WHERE r.stream_id = %(stream_id)s AND w.id > %(win)s
+ WHERE r.stream_id = %(stream_id)s AND w.id > %(win)s AND w.reruns IS NULL
    AND c.id NOT IN (SELECT m.source_id FROM window_range m WHERE m.win = %(win)s)
 
 -- name: end

@@ -38,7 +38,7 @@ RETURNING id
 -- name: open_window
 -- Share-locked: whoever cuts the window locks this row first, so a door is bound before the cut or not at all.
 SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id
- WHERE r.stream_id = %(stream)s AND r.state = 'OPEN' AND w.state = 'OPEN' FOR SHARE OF w
+ WHERE r.stream_id = %(stream)s AND r.state = 'OPEN' AND w.state = 'OPEN' AND w.reruns IS NULL FOR SHARE OF w
 
 -- name: bound
 -- Whether the window has a range of this source already.
