@@ -174,11 +174,32 @@ def _finish(
     if resolution is Resolution.DISCARDED:
         cur.execute(sql.lock_windows, {"windows": list(windows)})
         refuse_beyond(_discards(cur, more, counted=True), beyond)
-    raise_revisions(cur, windows)
+    raise_revisions(cur, [*windows, *_reruns(cur, rows)])
+    _record(cur, rows, actor, resolution, reason)
+    return ResolvedItems(len(rows), windows)
+
+
+def _reruns(cur: Cursor, rows: Sequence[Any]) -> list[WindowId]:
+    """Reruns that set these items aside again: they wait for the same person."""
+    return [WindowId(row.win) for row in cur.execute(sql.reruns, {"ids": [row.id for row in rows]}).fetchall()]
+
+
+def _record(cur: Cursor, rows: Sequence[Any], actor: str, resolution: Resolution, reason: str) -> None:
     detail = {"items": [row.id for row in rows[:100]], "count": len(rows), "resolution": resolution.value}
     for subject in sorted({f"{row.stream}/{row.run_name}" for row in rows}):
         record_act(cur, actor, "quarantine.resolve", subject, reason, detail)
-    return ResolvedItems(len(rows), windows)
+
+
+def resolve_redriven(cur: Cursor, items: Sequence[int], actor: str, reason: str) -> None:
+    """A step of a redrive, which has locked these items: what is an event now waits for nobody any more.
+
+    One that a person resolved before keeps that resolution.
+    """
+    keys = {"ids": list(items), "actor": actor, "resolution": Resolution.REDRIVEN.value, "reason": reason}
+    rows = cur.execute(sql.resolve, keys).fetchall()
+    raise_revisions(cur, [*_by_window(rows), *_reruns(cur, rows)])
+    if rows:
+        _record(cur, rows, actor, Resolution.REDRIVEN, reason)
 
 
 def _by_window(rows: Sequence[Any]) -> dict[WindowId, int]:
@@ -201,7 +222,11 @@ def refuse_beyond(discards: Iterable[Discards], beyond: Collection[str]) -> None
 
 
 def _check_first(rows: Sequence[Any], resolution: Resolution) -> None:
-    """Only a mismatch has a first payload that could stand."""
+    """Only a mismatch has a first payload that could stand, and only a plan redrives."""
+    if resolution is Resolution.REDRIVEN:
+        raise ResolutionRefused(
+            expected="a decision of a person", found="REDRIVEN, which a plan alone says", next_step="ask for a redrive"
+        )
     other = [row.id for row in rows if row.reason != Reason.PAYLOAD_MISMATCH]
     if resolution is Resolution.ACCEPTED_FIRST and other:
         raise ResolutionRefused(
@@ -221,5 +246,5 @@ def _refuse(found: Sequence[Any], wanted: list[int]) -> None:
 
 __all__ = [
     "MOST_ITEMS", "DiscardBeyondBound", "Discards", "Group", "ResolvedItems", "ResolutionRefused",
-    "discards_of", "discards_of_group", "refuse_beyond", "resolve", "resolve_group",
+    "discards_of", "discards_of_group", "refuse_beyond", "resolve", "resolve_group", "resolve_redriven",
 ]  # fmt: skip

@@ -22,6 +22,10 @@ UPDATE quarantine_item q
  WHERE q.id = chosen.id AND r.id = q.run_id AND s.id = r.stream_id
 RETURNING q.id, q.win, q.reason, r.name AS run_name, s.name AS stream
 
+-- name: reruns
+-- Reruns whose plan sent these items through admission again.
+SELECT DISTINCT g.win FROM redrive d JOIN window_range g ON g.source_id = d.source_id WHERE d.item_id = ANY(%(ids)s::bigint[])
+
 -- name: lock_windows
 -- Two people who discard at the same time count one after the other, so that both cannot stay below one bound.
 SELECT id FROM run_window WHERE id = ANY(%(windows)s::integer[]) ORDER BY id FOR NO KEY UPDATE

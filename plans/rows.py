@@ -6,9 +6,11 @@ from typing import Any
 
 from ingest.auditlog import record_act
 from ingest.db import Cursor, statements
+from ingest.failpoints import failpoint
 from plans.core.people import Actor, People
-from plans.core.plan import State
+from plans.core.plan import FINAL, State
 from plans.errors import NoSuchPlan, NotAllowed, WrongState
+from plans.kinds import kind_named
 from plans.kinds.base import Item
 
 sql = statements("plans", "rows")
@@ -48,6 +50,10 @@ def move(cur: Cursor, row: Any, to: State, who: str, why: str, **detail: Any) ->
     """Moves a locked plan on, with its row of the audit log, which is the last lock; returns the row as it is then."""
     values = {"plan": row.id, "from": row.state, "to": str(to), "who": who, "why": why}
     cur.execute(sql.move, values)
+    failpoint("plan_move.after_row")
+    if to in FINAL:
+        kind_named(row.kind).ended(cur, row, who)
+    failpoint("plan_move.after_ending")
     told = {"plan": row.id, "kind": row.kind, "digest": bytes(row.digest).hex(), "from": row.state, **detail}
     record_act(cur, who, ACTS[to], subject(row), why, told)
     return row._replace(state=str(to))

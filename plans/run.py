@@ -110,7 +110,8 @@ def _faults(cur: Cursor, plan: Any, people: People) -> list[str]:
 def _stepped(number: int) -> bool:
     """One step. False: the plan does not run any more, rests by its rate, or is another process's now."""
     try:
-        return retry_transaction(lambda: _step(number))
+        prepared = _prepared(number)
+        return retry_transaction(lambda: _step(number, prepared))
     except (DatabaseGone, DatabaseFull):
         raise
     except PassgateError as error:
@@ -120,7 +121,13 @@ def _stepped(number: int) -> bool:
         return False
 
 
-def _step(number: int) -> bool:
+def _prepared(number: int) -> Any:
+    with read() as cur:
+        plan = cur.execute(sql.running, {"plan": number}).fetchone()
+    return None if plan is None else kind_named(plan.kind).prepare(plan)
+
+
+def _step(number: int, prepared: Any) -> bool:
     with write() as cur:
         plan = lock_free(cur, number)
         failpoint("plan_step.after_lock")
@@ -131,7 +138,7 @@ def _step(number: int) -> bool:
         most = _most(plan, kind.batch, pace.done, pace.lately)
         if most == 0:
             return False
-        step = Step(plan, left(cur, number, most), plan.binds)
+        step = Step(plan, left(cur, number, most), plan.binds, prepared)
         changes = kind.changed(cur, step) if step.items else []
         if changes:
             move(cur, plan, State.HELD, ITSELF, f"what it binds has changed: {'; '.join(changes)}")

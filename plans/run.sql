@@ -2,6 +2,10 @@
 -- Plans that wait for their turn, and those that run: whoever ran one may have died.
 SELECT id FROM plan WHERE state IN ('APPROVED', 'RUNNING') ORDER BY id LIMIT 100
 
+-- name: running
+-- A plan that runs, as it is before a step of it.
+SELECT p.* FROM plan p WHERE p.id = %(plan)s AND p.state = 'RUNNING'
+
 -- name: pace
 -- How many items have an outcome, and how many of them since a second ago.
 SELECT count(*) AS done, count(*) FILTER (WHERE at > clock_timestamp() - interval '1 second') AS lately

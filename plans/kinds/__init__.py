@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from plans.core.plan import Kind
 from plans.errors import KindNotThere
 from plans.kinds.base import PlanKind
+from plans.kinds.redrive import RedrivePlan
 from plans.kinds.waive import WaivePlan
 
-KINDS: Mapping[Kind, PlanKind] = {each.kind: each for each in (WaivePlan(),)}
+KINDS: Mapping[Kind, PlanKind] = {each.kind: each for each in (WaivePlan(), RedrivePlan())}
 
 
 def kind_named(name: str) -> PlanKind:

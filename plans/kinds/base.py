@@ -71,6 +71,7 @@ class Step:
     plan: Any
     items: Sequence[Item]
     binds: Mapping[str, Any] = field(default_factory=dict)
+    prepared: Any = None
 
 
 class PlanKind(ABC):
@@ -91,6 +92,14 @@ class PlanKind(ABC):
     @abstractmethod
     def changed(self, cur: Cursor, step: Step) -> list[str]:
         """How what the plan binds differs now, in words, as far as these items go; empty: it does not."""
+
+    def prepare(self, plan: Any) -> Any:
+        """What a step needs of elsewhere (Kafka), asked before its transaction begins; it comes as `Step.prepared`."""
+        return None
+
+    def ended(self, cur: Cursor, plan: Any, who: str) -> None:
+        """The plan is over, whatever became of it: what it began is ended in the same transaction."""
+        return
 
     @abstractmethod
     def do(self, cur: Cursor, step: Step) -> Sequence[ItemOutcome]:

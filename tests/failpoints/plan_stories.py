@@ -23,6 +23,7 @@ WAYS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "plan_begin": (("submit", "approve"), "run"),
     "plan_run": (("submit", "approve"), "run"),
     "plan_step": (("submit", "approve"), "run"),
+    "plan_move": (("submit", "approve"), "run"),
     "plan_hold": (("submit", "approve"), "run"),
     "plan_pause": (("submit", "approve", "run_once"), "pause"),
     "plan_resume": (("submit", "approve", "run_once", "pause"), "resume"),

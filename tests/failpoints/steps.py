@@ -28,6 +28,7 @@ VERBS = (
     "ingest.lanes.record_buffer",
     "ingest.lanes.partition_lane",
     "ingest.admit.http",
+    "ingest.admit.redrive",
     "ingest.publish.lane",
     "ingest.publish.attempts",
     "ingest.publish.reconcile",
@@ -45,6 +46,9 @@ VERBS = (
     "audit.gaps",
     "audit.gate",
     "audit.enforce",
+    "audit.rerun",
+    "plans.rows",
+    "plans.kinds.redrive",
     "plans.submit",
     "plans.answer",
     "plans.run",
@@ -62,6 +66,7 @@ THROUGH_OBJECTS = {
     "init": "ingest.kafka.producer.TransactionalProducer.init",
     "fill": "ingest.lanes.record_buffer.RecordBuffer.fill",
     "do": "plans.kinds.waive.WaivePlan.do",  # of whichever kind: each writes
+    "ended": "plans.kinds.redrive.RedrivePlan.ended",
 }
 READINGS = {"read", "_read"}
 _WRITES = re.compile(

@@ -16,6 +16,7 @@ from tests.failpoints import steps
 from tests.failpoints.ground import Ground, door_values
 from tests.failpoints.plan_stories import WAYS, plan_dies
 from tests.failpoints.pool import GetGround, Story
+from tests.failpoints.redrive_stories import closing_a_rerun_dies, redrive_dies
 
 
 def points(*areas: str, but: tuple[str, ...] = ()) -> list[str]:
@@ -410,6 +411,8 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (spanning_dies, ["decide.after_spanning"]),
     (half_an_attempt, ["bus.while_producing"]),
     (plan_dies, points(*WAYS)),
+    (redrive_dies, points("redrive", "rerun", "rerun_cut")),
+    (closing_a_rerun_dies, points("rerun_end")),
 ]
 
 

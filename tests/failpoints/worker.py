@@ -359,12 +359,27 @@ def plan(job: Job) -> None:
     verbs[job["verb"]]()
 
 
+def run_plan(job: Job) -> None:
+    """A plan of a real kind, here and now."""
+    from console.people import Accounts
+    from plans.run import run_plan as verb
+
+    verb(job["plan"], Accounts(), lambda: True)
+
+
+def close_rerun(job: Job) -> None:
+    from audit.close import close_run
+
+    sample(job)
+    close_run(job["stream"], job["run"], "test", 1, rerun=1)
+
+
 JOBS: dict[str, Callable[[Job], None]] = {
     "work": work, "open": open_, "cut": cut, "go_on": go_on, "go_on_due": go_on_due,
     "close": close, "close_due": close_due, "look_after": look_after,
     "enforce": enforce, "decide": decide, "span": span, "door": door, "request": request, "request_run": request_run,
     "dispatch": dispatch, "permit": permit, "sample": sample,
-    "plan": plan,
+    "plan": plan, "run_plan": run_plan, "close_rerun": close_rerun,
 }  # fmt: skip
 
 if __name__ == "__main__":

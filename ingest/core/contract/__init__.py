@@ -33,6 +33,7 @@ from ingest.core.contract.shape import (
     Totals,
     WindowRule,
     contract_digest,
+    extends_identities,
     identity_digest,
     normalised,
 )
@@ -43,7 +44,8 @@ __all__ = [
     "Bus", "Close", "Context", "Contract", "ContractError", "ContractErrors", "EmptyWindowRule", "EventClass", "Format",
     "Gate", "GateUnit", "HttpInbox", "Inbox", "KafkaInbox", "Limits", "Notify", "Payload", "Plans", "Projection",
     "Reconcile", "Republish", "RunRule", "Schema", "Totals", "WindowRule",
-    "contract_digest", "diff", "identity_digest", "normalised", "not_in_force", "parse_contract", "who_reads",
+    "contract_digest", "diff", "extends_identities", "identity_digest", "normalised", "not_in_force", "parse_contract",
+    "who_reads",
 ]  # fmt: skip
 
 

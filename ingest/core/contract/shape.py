@@ -280,13 +280,23 @@ def identity_digest(contract: Contract) -> bytes:
 
     That is the format, where a record names its class and its run, and each class's own match and id.
     """
-    rules = {
+    return hashlib.sha256(rfc8785.dumps(_identity_rules(contract))).digest()
+
+
+def extends_identities(before: Contract, after: Contract) -> bool:
+    """Whether every event of a run under `before` has the same identity under `after`, which may know more classes."""
+    was, is_ = _identity_rules(before), _identity_rules(after)
+    known, now = was.pop("events"), is_.pop("events")
+    return was == is_ and all(now.get(name) == rule for name, rule in known.items())
+
+
+def _identity_rules(contract: Contract) -> dict[str, Any]:
+    return {
         "format": contract.inbox.kafka.format.value,
         "class": _plain(contract.class_from),
         "run": _plain(contract.run.places),
         "events": {event.name: {"match": event.match, "id": _plain(event.id)} for event in contract.events},
     }
-    return hashlib.sha256(rfc8785.dumps(rules)).digest()
 
 
 def _plain(value: Any) -> Any:

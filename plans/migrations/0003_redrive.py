@@ -1,0 +1,11 @@
+"""What a redrive may write, and which plan it is held against: see sql/redrive.sql."""
+
+from django.db import migrations
+
+from plans.migrations.sql import sql_text
+
+
+class Migration(migrations.Migration):
+    dependencies = [("plans", "0002_rules"), ("audit", "0012_reruns"), ("ingest", "0016_reruns")]
+
+    operations = [migrations.RunSQL(sql_text("redrive"), migrations.RunSQL.noop)]

@@ -1,0 +1,82 @@
+"""Whoever redrives dies at each failpoint on the way: each item ends once and is one event at most."""
+
+from __future__ import annotations
+
+import base64
+
+from audit.close import close_run
+from audit.enforce import decide_gate
+from audit.fsck import fsck
+from plans.core.plan import State
+from plans.submit import submit
+from tests.failpoints.ground import Ground
+from tests.failpoints.pool import GetGround
+from tests.flow.world import thing
+from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
+
+
+def redrive_dies(point: str, ground: GetGround) -> None:
+    stream = _with_a_run(ground)
+    number = _asked_for(stream, Crowd())
+    stream.dies("run_plan", point, plan=number)
+    stream.does("run_plan", plan=number)
+    _is_whole(stream, number)
+    _passes(stream)
+
+
+def closing_a_rerun_dies(point: str, ground: GetGround) -> None:
+    stream, crowd = _with_a_run(ground), Crowd()
+    number = _asked_for(stream, crowd)
+    run_to(crowd, number, State.DONE)
+    _is_whole(stream, number)
+    stream.dies("close_rerun", point)
+    _passes(stream)
+
+
+def _with_a_run(ground: GetGround) -> Ground:
+    """Judged: it holds bytes that are no event, and another payload of one."""
+    stream = ground(fresh=True)
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.passes()
+    return stream
+
+
+def _asked_for(stream: Ground, crowd: Crowd) -> int:
+    """Both of its items, each corrected to the same new event: the second is a duplicate of the first."""
+    ids = [
+        row.id
+        for row in stream.flow.rows(
+            "SELECT q.id FROM quarantine_item q JOIN run r ON r.id = q.run_id JOIN stream s ON s.id = r.stream_id"
+            " WHERE s.name = %(name)s AND q.state = 'OPEN' ORDER BY q.id"
+        )
+    ]
+    right = base64.b64encode(thing("right")).decode()
+    asked = {
+        "stream": stream.flow.name, "run": stream.run_name, "window": 1, "items": ids,
+        "corrections": {str(item): right for item in ids},
+    }  # fmt: skip
+    number = submit("redrive", asked, crowd.asker, "a broken client", crowd.people)
+    say_yes(crowd, number)
+    stream.admitted += 1
+    return number
+
+
+def _is_whole(stream: Ground, number: int) -> None:
+    assert plan_row(number).state == State.DONE
+    assert [outcome for _, outcome in items(number)] == ["ADMITTED", "DUPLICATE"]
+    (rerun,) = stream.flow.rows(
+        "SELECT w.state FROM rerun x JOIN run_window w ON w.id = x.win WHERE x.plan = %(n)s", n=number
+    )
+    assert rerun.state == "CUT"
+    stream.works_to_the_end()
+    assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
+def _passes(stream: Ground) -> None:
+    stream.flow.sample()
+    stored = close_run(stream.flow.name, stream.run_name, "test", 1, rerun=1)
+    assert stored.verdict.title == "PASS", stored.sentence
+    assert decide_gate(stream.flow.name, stream.run_name, 1, "test", rerun=1).granted
+    assert decide_gate(stream.flow.name, stream.run_name, who="test").granted
+    assert [str(x) for x in fsck(stream=stream.flow.name)] == []
