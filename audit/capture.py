@@ -397,6 +397,8 @@ def source_label(row: object) -> str:
     role, kind, topic, partition = (getattr(row, name) for name in ("role", "kind", "topic", "partition"))
     if role == "bus":
         return f.bus_label(topic, partition)
+    if kind == "plan":
+        return f"{topic}/{partition}"
     return f.inbox_label(partition) if kind == "topic" else f"{kind}/{partition}"
 
 

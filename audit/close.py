@@ -202,7 +202,7 @@ def _look(win: WindowId) -> tuple[Contract, look.Capture, dict[SourceId, int]]:
     if failed is not None:
         raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="open a new run")
     contract = compiled_contract(row.contract_id).contract
-    _see_end(win, contract, row.rerun is not None)
+    _see_end(win, contract, row.by_plan)
     failpoint("close.after_end")
     see_completeness(win, contract)
     failpoint("close.after_completeness")
@@ -213,13 +213,13 @@ def _look(win: WindowId) -> tuple[Contract, look.Capture, dict[SourceId, int]]:
     return contract, look.capture(contract, lanes(win)), refuted
 
 
-def _see_end(win: WindowId, contract: Contract, is_rerun: bool) -> None:
+def _see_end(win: WindowId, contract: Contract, by_plan: bool) -> None:
     """A window that went on while Kafka was silent has no END snapshot yet: it is taken when Kafka answers."""
     with read() as cur:
         if cur.execute(sql.end_seen, {"win": win}).fetchone() is not None:
             return
     captured = look.capture(contract)
-    if is_rerun:
+    if by_plan:
         captured = captured.without_inbox()
     failpoint("end.after_capture")
     if captured.broker is not None:
@@ -294,7 +294,7 @@ def _read_end(win: WindowId, contract: Contract) -> bool:
         return False
     broker = captured.broker.value
     failpoint("bus_end.after_reading")
-    if ready.is_rerun:
+    if ready.by_plan:
         return retry_transaction(lambda: _write_rerun_end(win, broker))
     return retry_transaction(lambda: _write_bus_end(win, broker))
 
@@ -480,7 +480,7 @@ def _due(clock: Callable[[], float]) -> Iterator[WindowId]:
     yield from turns.of("moved", [win for win in moved if _pause(win).rests <= clock()])
     blocked = [row.id for row in cut if row.revision == row.judged_revision and row.verdict == "BLOCKED"]
     yield from turns.of("blocked", [win for win in blocked if _pause(win).until <= clock()])
-    contracts = {row.id: row.contract_id for row in rows if row.state == "OPEN" and not row.is_rerun}
+    contracts = {row.id: row.contract_id for row in rows if row.state == "OPEN" and not row.by_plan}
     for win in turns.of("open", grown(list(contracts))):
         notice_partitions(win, compiled_contract(contracts[win]).contract)
         failpoint("close_due.after_partitions")

@@ -29,7 +29,7 @@ SELECT win FROM judging WHERE win = %(win)s FOR UPDATE SKIP LOCKED
 -- The window's admission is at its cut everywhere, nothing of it waits for an attempt, every attempt is
 -- settled, and every event has its place: here by counting a batch's places, at the verdict event by event. A window that
 -- failed waits for nothing of that: the next one begins where the bus ends now.
-SELECT w.bus_end_at IS NOT NULL AS known, w.reruns IS NOT NULL AS is_rerun,
+SELECT w.bus_end_at IS NOT NULL AS known, w.by_plan,
        w.state = 'CUT' AND (EXISTS (SELECT FROM verdict v WHERE v.win = w.id AND v.state = 'FAIL') OR (
            NOT EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
                          JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
@@ -49,7 +49,7 @@ SELECT w.id, w.contract_id
   FROM run_window w JOIN run r ON r.id = w.run_id
   JOIN run_window mine ON mine.id = %(win)s JOIN run mr ON mr.id = mine.run_id
  WHERE r.stream_id = mr.stream_id AND w.id < mine.id AND w.state = 'CUT' AND w.bus_end_at IS NULL
-   AND mine.reruns IS NULL AND w.reruns IS NULL
+   AND NOT mine.by_plan AND NOT w.by_plan
    AND EXISTS (SELECT FROM window_range e JOIN source s ON s.id = e.source_id AND s.role = 'bus'
                 WHERE e.win = w.id AND e.end_offset IS NULL
                   AND s.topic_id = (SELECT n.topic_id FROM source n WHERE n.stream_id = r.stream_id AND n.role = 'bus'
@@ -73,7 +73,7 @@ INSERT INTO window_range (win, source_id, start_offset)
 SELECT min(later.id), %(source)s, %(start)s
   FROM run_window later JOIN run lr ON lr.id = later.run_id
   JOIN run_window mine ON mine.id = %(win)s JOIN run mr ON mr.id = mine.run_id
- WHERE lr.stream_id = mr.stream_id AND later.id > mine.id AND later.reruns IS NULL
+ WHERE lr.stream_id = mr.stream_id AND later.id > mine.id AND NOT later.by_plan
 HAVING min(later.id) IS NOT NULL
 ON CONFLICT DO NOTHING
 
@@ -140,7 +140,7 @@ SELECT id, number, state, revision, decided_by, body, digest FROM verdict WHERE 
 -- name: unsettled
 -- Windows that may want judging: open ones are only looked after, a FAIL stands for good, a PASS is looked at again where a
 -- fact has changed since.
-SELECT w.id, w.state, w.revision, w.judged_revision, w.contract_id, w.reruns IS NOT NULL AS is_rerun, newest.state AS verdict
+SELECT w.id, w.state, w.revision, w.judged_revision, w.contract_id, w.by_plan, newest.state AS verdict
   FROM run_window w
   LEFT JOIN LATERAL (SELECT v.state FROM verdict v WHERE v.win = w.id ORDER BY v.number DESC LIMIT 1) newest ON true
  WHERE newest.state IS DISTINCT FROM 'FAIL'

@@ -1,7 +1,7 @@
 -- name: unmeasured
 -- A cut window of which nobody has written down until when it is complete.
 SELECT cut_at FROM run_window
- WHERE id = %(win)s AND state = 'CUT' AND reruns IS NULL AND complete_until IS NULL AND complete_why IS NULL
+ WHERE id = %(win)s AND state = 'CUT' AND NOT by_plan AND complete_until IS NULL AND complete_why IS NULL
 
 -- name: sources
 -- The inbox sources of the window, and where it was cut on each.

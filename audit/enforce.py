@@ -122,16 +122,22 @@ def _place(start: Start) -> Partition:
 
 def _rounds(due: Mapping[Contracted, list[Any]]) -> list[_Round]:
     """Positions are the sources', whatever the window: those of a contract's newest window are probed."""
-    standing = lanes_of([gates[-1].win for gates in due.values()])
+    newest = {key: _newest(gates) for key, gates in due.items()}
+    standing = lanes_of(list(newest.values()))
     rounds: list[_Round] = []
     for stream, gates in due.items():
-        starts = standing[gates[-1].win]
+        starts = standing[newest[stream]]
         into = next((known for known in rounds if not known.full and known.admits(starts)), None)
         if into is None:
             into = _Round()
             rounds.append(into)
         into.add(stream, gates, starts)
     return rounds
+
+
+def _newest(gates: Sequence[Any]) -> WindowId:
+    """One that lanes filled, if there is one: it has the inbox's partitions, where a plan's has the bus's alone."""
+    return WindowId(next((row for row in reversed(gates) if not row.by_plan), gates[-1]).win)
 
 
 def _enforced(looked: _Round) -> list[GateCheck]:

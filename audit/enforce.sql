@@ -10,7 +10,7 @@ built AS (
 under AS (
     SELECT b.win, max(b.depth) AS depth, array_agg(DISTINCT w.contract_id) AS contracts
       FROM built b JOIN run_window w ON w.id = b.pinned_win GROUP BY b.win)
-SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS age, w.number, w.contract_id, r.name AS run_name,
+SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS age, w.number, w.contract_id, w.by_plan, r.name AS run_name,
        s.id AS stream_id, s.name AS stream, s.name || '/' || r.name || '#' || v.number AS verdict,
        coalesce(u.depth, 0) AS depth, coalesce(u.contracts, '{}') AS contracts,
        (SELECT count(DISTINCT c.attempt_id) FROM contradiction c WHERE c.win = g.win) AS contradictions,
@@ -72,7 +72,8 @@ ON CONFLICT (stream_id) DO UPDATE SET looked_at = excluded.looked_at, outcome = 
 SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 THEN v.body END AS body,
        v.id AS verdict_id, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
        s.name || '/' || r.name || '#' || v.number AS verdict,
-       (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
+       (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict,
+       superseded_by(w.id) AS superseded_by
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
   LEFT JOIN LATERAL (SELECT id, number, state, body FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
@@ -88,16 +89,16 @@ SELECT w.id, s.name || '/' || r.name || ' window ' || w.number AS name, w.opened
        lease_holds(g.checked_at, g.open_until) AND g.shut_why IS NULL AND g.verdict_id = v.id AS live,
        NOT EXISTS (SELECT FROM window_range mine JOIN source c ON c.id = mine.source_id AND c.role = 'inbox' AND c.kind = 'topic'
                     WHERE mine.win = (SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
-                                       WHERE br.stream_id = s.id AND b.id < w.id AND b.reruns IS NULL)
+                                       WHERE br.stream_id = s.id AND b.id < w.id AND NOT b.by_plan)
                       AND NOT EXISTS (SELECT FROM window_range next
                                        WHERE next.win = w.id AND next.source_id = mine.source_id
                                          AND next.start_offset = mine.end_offset)) AS follows
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN LATERAL (SELECT id, number, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
- WHERE s.name = %(stream)s AND w.reruns IS NULL
+ WHERE s.name = %(stream)s AND NOT w.by_plan
    AND w.id >= coalesce((SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
-                          WHERE br.stream_id = s.id AND b.reruns IS NULL AND b.cut_at < %(since)s), 0)
+                          WHERE br.stream_id = s.id AND NOT b.by_plan AND b.cut_at < %(since)s), 0)
  ORDER BY w.id LIMIT %(most)s
 
 -- name: log_span

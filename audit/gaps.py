@@ -95,7 +95,7 @@ def _remember(win: WindowId, source: SourceId, proofs: _Proofs) -> None:
 
 def _prove_source(win: WindowId, source: SourceId, rows: Sequence[Any], proven: _Proofs) -> int:
     """Offsets of another incarnation of the topic are nobody's: they prove nothing (K5)."""
-    spans = [(row.from_offset, row.to_offset) for row in rows]
+    spans = [(row.from_offset + row.shift, row.to_offset + row.shift) for row in rows]
     try:
         if admin().topic_id(rows[0].topic) != rows[0].topic_id:
             return 0

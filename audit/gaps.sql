@@ -1,8 +1,11 @@
 -- name: gaps
 -- Gaps of the window's inbox ranges, with what a second reader needs to look for records in them. What was deleted unread is
--- not among them: that nothing is there now says nothing of what was.
-SELECT g.source_id, g.from_offset, g.to_offset, g.isolation, g.state, g.proven_at, s.topic, s.topic_id, s.partition
-  FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox' AND s.kind = 'topic'
+-- not among them: that nothing is there now says nothing of what was. A plan's source is looked at in the log that it reads again.
+SELECT g.source_id, g.from_offset, g.to_offset, g.isolation, g.state, g.proven_at, l.topic, l.topic_id, l.partition,
+       coalesce(o.start_offset, 0) AS shift
+  FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
+  LEFT JOIN origin o ON o.source_id = s.id
+  JOIN source l ON l.id = coalesce(o.origin_source_id, s.id) AND l.kind = 'topic'
   JOIN gap g ON g.source_id = r.source_id AND g.why <> 'DELETED'
         AND g.to_offset > r.start_offset AND (r.end_offset IS NULL OR g.from_offset < r.end_offset)
  WHERE r.win = %(win)s

@@ -6,6 +6,7 @@ the end of such sessions, after its own end is committed; `end_readers` pays, an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from ingest.db import Cursor, fetch_one, read, retry_transaction, statements, wr
 from ingest.failpoints import failpoint
 from ingest.streams import compiled_contract
 
+log = logging.getLogger(__name__)
 sql = statements("audit", "gate")
 
 ENFORCER = "passgate"
@@ -46,10 +48,22 @@ def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: 
     if not passed:
         scope = {"run": row.run_id, "win": None if whole_run else win}
         cur.execute(sql.shut, scope | {"why": f"a newer verdict of window {row.number} is not PASS"})
+    elif _takes_place(cur, win, row):
+        log.info("window %s is not opened: %s has taken its place", win, row.superseded_by)
     elif not whole_run:
         _open(cur, win, verdict, measured_at, lease(contract))
     else:
         _open_run(cur, row.run_id, {win: measured_at}, lease(contract))
+
+
+def _takes_place(cur: Cursor, win: WindowId, row: Any) -> bool:
+    """Whether another window has taken this one's place. A fresh run shuts what it takes the place of: both are never
+    open, for whoever opens either one holds the older window's row."""
+    if row.supersedes is not None:
+        cur.execute(sql.lock_superseded, {"win": row.supersedes})
+        failpoint("gate.after_superseded")
+        cur.execute(sql.shut_superseded, {"win": row.supersedes, "why": f"superseded by {row.name}"})
+    return row.superseded_by is not None
 
 
 def _open(cur: Cursor, win: WindowId, verdict: int, measured_at: datetime, length: timedelta) -> None:
@@ -193,8 +207,9 @@ def standing_of(windows: Sequence[WindowId]) -> dict[WindowId, Standing]:
 def window_gate(row: Any) -> core.WindowGate:
     """A window's gate as the pure rule takes it, of a row of `standing_of_windows` or `run_gates`."""
     return core.WindowGate(
-        row.number, row.verdict, row.state, row.body, row.gate_verdict, row.open_until, row.checked_at, row.shut_why
-    )
+        row.number, row.verdict, row.state, row.body, row.gate_verdict, row.open_until, row.checked_at, row.shut_why,
+        row.superseded_by,
+    )  # fmt: skip
 
 
 # ---- readers of before ----------------------------------------------------------------------------------------------

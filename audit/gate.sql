@@ -1,6 +1,17 @@
 -- name: window
 -- The window's run and number, and the contract that says what its gate goes by.
-SELECT run_id, number, contract_id, reruns IS NOT NULL AS is_rerun FROM run_window WHERE id = %(win)s
+SELECT w.run_id, w.number, w.contract_id, w.reruns IS NOT NULL AS is_rerun, r.supersedes, s.name || '/' || r.name AS name,
+       superseded_by(w.id) AS superseded_by
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id WHERE w.id = %(win)s
+
+-- name: lock_superseded
+-- Whoever stores a verdict of that window holds its row: it comes before this PASS, and is shut by it, or after, and sees it.
+SELECT id FROM run_window WHERE id = %(win)s FOR NO KEY UPDATE
+
+-- name: shut_superseded
+-- Shuts the window whose place is taken, and its reruns, for good.
+UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_at = clock_timestamp(), shut_why = %(why)s
+ WHERE win IN (SELECT id FROM run_window WHERE id = %(win)s OR reruns = %(win)s) AND shut_why IS NULL
 
 -- name: hold_contexts
 -- Share-locked: whoever shuts one of them waits for this gate and shuts it, too; or is waited for, and is then seen.
@@ -74,7 +85,8 @@ SELECT r.id AS run, r.state = 'CLOSED' AS closed, clock_timestamp() AS now, coun
 -- These windows, each with its newest verdict and its gate's row, and the time at which this is so; no body of a verdict.
 SELECT w.id AS win, w.number, v.state, NULL AS body, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
        s.name || '/' || r.name || '#' || v.number AS verdict,
-       (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict
+       (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict,
+       superseded_by(w.id) AS superseded_by
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN LATERAL (SELECT number, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id

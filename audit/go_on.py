@@ -36,6 +36,7 @@ from audit.open import (
     bind_bus,
     bind_inbox,
     chain_bus_ranges,
+    check_no_plan_at_work,
     check_run_name,
     ensure_partitions,
     inbox_of,
@@ -359,6 +360,8 @@ def _following(cur: Cursor, row: Any, begins: _Next, actor: str) -> tuple[RunId,
         return row.run_id, row.run_name, row.number + 1
     note_run_cut(cur, row.run_id)
     failpoint("go_on.after_run_cut")
+    if begins.loaded.contract.run.looks_back:
+        check_no_plan_at_work(cur, row.run_id, f"{row.stream}/{row.run_name}")
     run = insert_run(cur, begins.loaded, begins.run, actor)
     failpoint("go_on.after_run_row")
     ensure_partitions(cur, run)

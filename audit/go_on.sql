@@ -1,7 +1,7 @@
 -- name: following
 -- The window that the stream went on with.
 SELECT w.number, r.name AS run_name FROM run_window w JOIN run r ON r.id = w.run_id
- WHERE r.stream_id = %(stream)s AND w.id > %(win)s AND w.reruns IS NULL ORDER BY w.id LIMIT 1
+ WHERE r.stream_id = %(stream)s AND w.id > %(win)s AND NOT w.by_plan ORDER BY w.id LIMIT 1
 
 -- name: open_windows
 -- Windows without a cut, with what their clock goes by.

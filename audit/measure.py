@@ -82,8 +82,8 @@ def measure(win: WindowId, captured: look.Capture, refuted: Mapping[SourceId, in
 
 
 def _of_its_sources(row: Any, captured: look.Capture) -> look.Capture:
-    """A rerun reads a plan's source: what became of the inbox since is not its business."""
-    return captured if row.rerun is None else captured.without_inbox()
+    """What a plan brought stands on receipts: what became of the inbox since is not its window's business."""
+    return captured.without_inbox() if row.by_plan else captured
 
 
 def renewed(measurement: Measurement, captured: look.Capture) -> Measurement:
@@ -185,8 +185,8 @@ def rules(contract: Contract) -> f.CloseRules:
 
 
 def rerun_name(cur: Cursor, row: Any) -> f.RerunName | None:
-    """Whose rerun the window is; None: it is none."""
-    if row.rerun is None:
+    """Which plan filled the window, in whose place; None: its lanes did."""
+    if not row.by_plan:
         return None
     of: Any = cur.execute(sql.rerun, {"win": row.id}).fetchone()
     names = (of.plan, of.kind, of.requested_by, of.approved_by, of.reason, of.version)
@@ -264,12 +264,16 @@ class _WindowReading:
     ) -> tuple[f.SourceLedger, ...]:
         strays = {row.source_id: row for row in self._rows(sql.strays)}
         ends = _ends(captured)
+        origins = {row.source_id: row for row in self._rows(sql.origins)} if self._row.by_plan else {}
         lines = []
         for row in self._rows(sql.inbox):
             mine = [x for x in receipts if x.source_id == row.source_id]
             stray = strays.pop(row.source_id, None)
             ledger = _ledger(row, mine, stray.n if stray else 0, refuted.get(row.source_id, 0))
-            lines.append(replace(ledger, target=ends.get(ledger.label)))
+            ledger = replace(ledger, target=ends.get(ledger.label))
+            if (origin := origins.get(row.source_id)) is not None:
+                ledger = replace(ledger, differing=origin.differing, gone=origin.gone)
+            lines.append(ledger)
         return (*lines, *(_only_strays(row, self._at) for row in strays.values()))
 
     def _bus(self, broker: f.Broker) -> tuple[f.BusPosition, ...]:

@@ -1,11 +1,11 @@
 -- name: window
 -- The window with its run, stream and contract, and the revision that a verdict would be of.
-SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.rerun, w.reruns AS first_win, w.cut_at, w.bus_end_at, w.contract_id,
+SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.rerun, w.by_plan, w.cut_at, w.bus_end_at, w.contract_id,
        w.complete_until, w.complete_why,
-       CASE WHEN w.state = 'CUT' AND w.bus_end_at IS NULL AND w.reruns IS NULL THEN (
+       CASE WHEN w.state = 'CUT' AND w.bus_end_at IS NULL AND NOT w.by_plan THEN (
             SELECT er.name || ' window ' || e.number
               FROM run_window e JOIN run er ON er.id = e.run_id
-             WHERE er.stream_id = s.id AND e.id < w.id AND e.state = 'CUT' AND e.bus_end_at IS NULL AND e.reruns IS NULL
+             WHERE er.stream_id = s.id AND e.id < w.id AND e.state = 'CUT' AND e.bus_end_at IS NULL AND NOT e.by_plan
                AND EXISTS (SELECT FROM window_range g JOIN source b ON b.id = g.source_id AND b.role = 'bus'
                             WHERE g.win = e.id AND g.end_offset IS NULL
                               AND NOT EXISTS (SELECT FROM retirement t WHERE t.source_id = b.id))
@@ -17,8 +17,8 @@ SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.rerun, w.reruns
 -- name: rerun
 -- Whose rerun a window is, and under which contract the window that it reruns was opened.
 SELECT x.plan, x.kind, x.requested_by, x.approved_by, x.reason, c.version, c.digest
-  FROM rerun x JOIN run_window w ON w.id = x.win JOIN run_window first ON first.id = w.reruns
-  JOIN contract c ON c.id = first.contract_id
+  FROM rerun x JOIN run_window w ON w.id = x.win JOIN run r ON r.id = w.run_id
+  JOIN run_window first ON first.id = coalesce(w.reruns, r.supersedes) JOIN contract c ON c.id = first.contract_id
  WHERE x.win = %(win)s
 
 -- name: inbox
@@ -81,6 +81,21 @@ SELECT n.source_id, n.decision, n.class_id, sum(n.n)::bigint AS n,
   LEFT JOIN batch b ON b.id = n.batch_id
  WHERE r.win = %(win)s
  GROUP BY 1, 2, 3
+
+-- name: origins
+-- What a plan's sources brought against the receipts of the same offsets at their origins, as far as they came.
+SELECT o.source_id, count(*) FILTER (WHERE t.digest <> x.digest) AS differing, count(*) FILTER (WHERE t.at IS NULL) AS gone
+  FROM window_range r JOIN origin o ON o.source_id = r.source_id
+  JOIN position p ON p.lane = 'admission' AND p.source_id = o.source_id
+ CROSS JOIN LATERAL (
+       SELECT y."offset" AS at, y.payload_digest AS digest FROM receipt y
+        WHERE y.source_id = o.origin_source_id AND y."offset" >= o.start_offset
+          AND y."offset" < o.start_offset + p.next_offset) x
+  LEFT JOIN LATERAL (
+       SELECT y."offset" AS at, y.payload_digest AS digest FROM receipt y
+        WHERE y.source_id = o.source_id AND y."offset" = x.at - o.start_offset LIMIT 1) t ON true
+ WHERE r.win = %(win)s
+ GROUP BY o.source_id
 
 -- name: strays
 -- Records of the window's batches that lie outside its ranges, by source.
@@ -250,6 +265,10 @@ SELECT count(*) FILTER (WHERE state = 'OPEN') AS open,
   FROM quarantine_item
  WHERE win = %(win)s
     OR id IN (SELECT d.item_id FROM window_range g JOIN redrive d ON d.source_id = g.source_id WHERE g.win = %(win)s)
+    OR id IN (SELECT q.id FROM window_range g JOIN run_window w ON w.id = g.win AND w.reruns IS NOT NULL
+                JOIN origin o ON o.source_id = g.source_id JOIN receipt t ON t.source_id = o.source_id AND t.decision = 3
+                JOIN quarantine_item q ON q.source_id = o.origin_source_id AND q."offset" = o.start_offset + t."offset"
+               WHERE g.win = %(win)s)
 
 -- name: totals
 -- The newest declaration of a class counts.

@@ -299,6 +299,7 @@ def insert_range(cur: Cursor, win: WindowId, source: SourceId, start: int) -> No
 
 def _check_before(cur: Cursor, loaded: CompiledContract) -> None:
     """A run that looks back begins when the one before admits nothing more, and names events as that one did."""
+    cur.execute(sql.lock_run_before, {"stream": loaded.stream_id})
     before: Any = cur.execute(sql.run_before, {"stream": loaded.stream_id}).fetchone()
     if before is None:
         return
@@ -314,6 +315,15 @@ def _check_before(cur: Cursor, loaded: CompiledContract) -> None:
             expected=f"all lanes of {name} at their cuts",
             found=f"{before.behind} before theirs",
             next_step="try again in a moment",
+        )
+
+
+def check_no_plan_at_work(cur: Cursor, run: RunId, name: str) -> None:
+    """Raises EarlierRunAtWork: what a plan admits into a run that another looks back on already is found by nobody."""
+    found = cur.execute(sql.plan_at_work, {"run": run}).fetchone()
+    if found is not None:
+        raise EarlierRunAtWork(
+            expected=f"nothing that still admits into {name}", found=f"plan {found.plan}", next_step="let it end first"
         )
 
 

@@ -16,14 +16,22 @@ SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id
 -- Asked for the message's sake; the constraint run_one_open is what settles a race.
 SELECT name FROM run WHERE stream_id = %(stream)s AND state = 'OPEN'
 
+-- name: lock_run_before
+-- A plan that begins to admit into the run before holds its row: it comes first, and is then seen, or finds a later run.
+SELECT r.id FROM run r WHERE r.stream_id = %(stream)s AND r.supersedes IS NULL ORDER BY r.id DESC LIMIT 1 FOR NO KEY UPDATE
+
+-- name: plan_at_work
+-- A plan that still admits into a run.
+SELECT x.plan FROM run_window w JOIN rerun x ON x.win = w.id WHERE w.run_id = %(run)s AND w.by_plan AND w.state = 'OPEN' LIMIT 1
+
 -- name: run_before
 -- The run that a new one would look back on, and how many of its lanes have not come to their cuts.
 SELECT r.name, r.contract_id,
        (SELECT count(*) FROM run_window w JOIN window_range g ON g.win = w.id JOIN source s ON s.id = g.source_id AND s.role = 'inbox'
           JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
-         WHERE w.run_id = r.id AND p.next_offset < g.end_offset
+         WHERE w.run_id = r.id AND (p.next_offset < g.end_offset OR w.by_plan AND g.end_offset IS NULL)
            AND NOT EXISTS (SELECT FROM retirement t WHERE t.source_id = s.id)) AS behind
-  FROM run r WHERE r.stream_id = %(stream)s ORDER BY r.id DESC LIMIT 1
+  FROM run r WHERE r.stream_id = %(stream)s AND r.supersedes IS NULL ORDER BY r.id DESC LIMIT 1
 
 -- name: insert_run
 -- A new run, pinned to one version of the contract.
@@ -61,10 +69,12 @@ INSERT INTO window_pin (win, context, pinned_win, verdict)
 SELECT %(win)s, * FROM unnest(%(contexts)s::text[], %(pinned)s::integer[], %(verdicts)s::text[])
 
 -- name: passed
--- Newest verdicts of their windows that are PASS, the newest first; of one name if one was given.
+-- Newest verdicts of their windows that are PASS, the newest first; of one name if one was given. What a rerun brought is no
+-- context by itself, and a window whose place is taken is none any more.
 SELECT v.win, s.name || '/' || r.name || '#' || v.number AS name
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
- WHERE s.name = %(stream)s AND v.state = 'PASS'
+  JOIN run_window w ON w.id = v.win AND w.reruns IS NULL
+ WHERE s.name = %(stream)s AND v.state = 'PASS' AND superseded_by(w.id) IS NULL
    AND NOT EXISTS (SELECT FROM verdict newer WHERE newer.win = v.win AND newer.number > v.number)
    AND (%(name)s::text IS NULL OR s.name || '/' || r.name || '#' || v.number = %(name)s)
  ORDER BY v.id DESC LIMIT 1

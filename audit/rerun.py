@@ -1,8 +1,9 @@
-"""Reruns: windows whose only source is a plan. Opened by the plan's first step, cut when the plan is over.
+"""Windows that a plan fills: opened by the plan's first step, cut when the plan is over.
 
-A rerun stands beside the window that it reruns, outside of the chain of windows: it takes no offset of the inbox from
-anybody, and what lies on the bus is the windows'. These are steps inside a plan's transaction; the verdict on a rerun
-is made as every other (close.py).
+A *rerun* stands beside the window that it reruns, in the same run. A *fresh* run has one window, and takes the place of
+a window that cannot be mended. Both stand outside of the chain of windows: they take no offset of the inbox from
+anybody, and what lies on the bus is the windows'. These are steps inside a plan's transaction; the verdict on such a
+window is made as every other (close.py).
 """
 
 from __future__ import annotations
@@ -13,18 +14,17 @@ from typing import Any
 
 from audit import capture as look
 from audit.core import facts as f
-from audit.open import ContextPin, insert_range, newest_pass, write_pins
+from audit.open import ContextPin, ensure_partitions, insert_range, newest_pass, write_pins
+from ingest.admit.redrive import FENCE, owner_of
 from ingest.auditlog import record_act
 from ingest.core.errors import BrokerError, RunError
-from ingest.core.ids import SourceId, StreamId, WindowId
+from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.db import Cursor, fetch_one, statements
 from ingest.failpoints import failpoint
-from ingest.streams import CompiledContract
+from ingest.streams import CompiledContract, compiled_contract
 from ingest.windows import Binding, ensure_position
 
 sql = statements("audit", "rerun")
-
-LABEL = "plan"
 
 
 class BusOfNoWindow(RunError):
@@ -42,9 +42,28 @@ class ContextOfRerun(RunError):
     retry = True
 
 
+class LookedBackOn(RunError):
+    """A later run looks its identities up in this one: what came into this one now, it would have admitted already."""
+
+    code = "looked_back_on"
+    what = "a later run looks back on this one"
+
+
+@dataclass(frozen=True)
+class OriginRange:
+    """Offsets [start, end) of a source that a plan reads again."""
+
+    source: SourceId
+    start: int
+    end: int
+
+
 @dataclass(frozen=True)
 class RerunOrder:
-    """What a plan asks for: `win` is rerun under `loaded`, from `origin`, which the source is named after."""
+    """What a plan asks for: `win` is rerun under `loaded`, or a run named `fresh` takes its place.
+
+    `origins`: what its sources read again, one each; without any it has one source, of records that it brings itself.
+    """
 
     win: WindowId
     loaded: CompiledContract
@@ -54,30 +73,49 @@ class RerunOrder:
     requested_by: str
     approved_by: str
     reason: str
+    origins: tuple[OriginRange, ...] = ()
+    fresh: str | None = None
+
+
+@dataclass(frozen=True)
+class PlanSource:
+    """A plan's source, where it stands, and what it reads again."""
+
+    id: SourceId
+    next_offset: int
+    origin: OriginRange | None = None
 
 
 @dataclass(frozen=True)
 class Rerun:
-    """A rerun that is open: window `number` rerun `rerun`, and the plan's source in it."""
+    """A window that a plan fills, with the plan's sources in it. `rerun`: its number as one; None: of a fresh run."""
 
     win: WindowId
     number: int
-    rerun: int
-    source: SourceId
+    rerun: int | None
     stream: StreamId
     run: str
     binding: Binding
+    sources: tuple[PlanSource, ...]
 
 
 def rerun_of(cur: Cursor, plan: int) -> Rerun | None:
-    """The rerun that a plan has opened; None: none yet."""
-    row = cur.execute(sql.of_plan, {"plan": plan}).fetchone()
-    return None if row is None else _rerun(row)
+    """The window that a plan has opened; None: none yet."""
+    rows = cur.execute(sql.of_plan, {"plan": plan}).fetchall()
+    return None if not rows else _rerun(rows)
 
 
-def _rerun(row: Any) -> Rerun:
+def _rerun(rows: Sequence[Any]) -> Rerun:
+    row = rows[0]
     binding = Binding(row.source_id, row.next_offset, None, row.win, row.run_id, row.run_name, row.contract_id)
-    return Rerun(row.win, row.number, row.rerun, row.source_id, row.stream_id, f"{row.stream}/{row.run_name}", binding)
+    sources = tuple(PlanSource(SourceId(x.source_id), x.next_offset, _origin(x)) for x in rows)
+    return Rerun(row.win, row.number, row.rerun, row.stream_id, f"{row.stream}/{row.run_name}", binding, sources)
+
+
+def _origin(row: Any) -> OriginRange | None:
+    if row.origin_source_id is None:
+        return None
+    return OriginRange(SourceId(row.origin_source_id), row.origin_start, row.origin_end)
 
 
 def open_rerun(cur: Cursor, order: RerunOrder, captured: look.Capture) -> Rerun:
@@ -88,34 +126,62 @@ def open_rerun(cur: Cursor, order: RerunOrder, captured: look.Capture) -> Rerun:
     broker = captured.broker.value
     first = fetch_one(cur.execute(sql.lock_first, {"win": order.win}))
     failpoint("rerun.after_lock")
+    if order.fresh is None:
+        check_not_looked_back_on(cur, RunId(first.run_id))
     bus = _bus(cur, first.stream_id, broker)
-    win = WindowId(fetch_one(cur.execute(sql.insert_window, _window_row(order))).id)
+    win = _insert_window(cur, order, first)
     failpoint("rerun.after_window")
     cur.execute(sql.insert_rerun, _rerun_row(win, order))
     failpoint("rerun.after_row")
-    _add_source(cur, win, order, StreamId(first.stream_id))
-    failpoint("rerun.after_source")
+    inbox = _add_sources(cur, win, order, StreamId(first.stream_id))
+    failpoint("rerun.after_sources")
     write_pins(cur, win, _pins(cur, order.loaded))
     failpoint("rerun.after_pins")
     origin = look.store_snapshot(cur, win, "ORIGIN", captured, look.database_identity(cur))
     failpoint("rerun.after_snapshot")
-    sources = ((f.BasisSource(label_of(order.plan)),), bus)
-    look.append_basis(cur, win, origin, look.unprobed(broker), sources, "the rerun opened")
+    look.append_basis(cur, win, origin, look.unprobed(broker), (inbox, bus), "the rerun opened")
     failpoint("rerun.after_basis")
     opened = rerun_of(cur, order.plan)
     assert opened is not None
-    told = {"window": opened.number, "rerun": opened.rerun, "plan": order.plan, "contract": order.loaded.version}
+    told: dict[str, Any] = {"window": opened.number, "plan": order.plan, "contract": order.loaded.version}
+    told |= {"rerun": opened.rerun} if opened.rerun is not None else {"fresh": order.fresh}
     record_act(cur, order.requested_by, "rerun.open", f"{first.stream}/{first.run_name}", order.reason, told)
     return opened
 
 
-def label_of(plan: int) -> str:
-    """What a rerun calls its source, as `source_label` says it."""
-    return f"{LABEL}/{plan}"
+def check_not_looked_back_on(cur: Cursor, run: RunId) -> None:
+    """Raises LookedBackOn: the later run would not know of what is admitted here, and had admitted it itself."""
+    later: Any = cur.execute(sql.later_run, {"run": run}).fetchone()
+    if later is not None and compiled_contract(later.contract_id).contract.run.looks_back:
+        raise LookedBackOn(
+            expected="a run that nothing looks back on",
+            found=f"{later.stream}/{later.name} does",
+            next_step=f"produce these records to {later.stream}/{later.name}, or ask for a fresh run",
+        )
 
 
-def _window_row(order: RerunOrder) -> dict[str, object]:
-    return {"win": order.win, "contract": order.loaded.id}
+def label_of(plan: int, index: int = 0) -> str:
+    """What a window calls a plan's source, as `source_label` says it."""
+    return f"plan {plan}/{index}"
+
+
+def _insert_window(cur: Cursor, order: RerunOrder, first: Any) -> WindowId:
+    values = {"win": order.win, "contract": order.loaded.id}
+    if order.fresh is None:
+        return WindowId(fetch_one(cur.execute(sql.insert_window, values)).id)
+    named = values | {"name": order.fresh, "actor": order.requested_by}
+    run = RunId(fetch_one(cur.execute(sql.insert_fresh_run, named)).id)
+    failpoint("rerun.after_run")
+    ensure_partitions(cur, run)
+    failpoint("rerun.after_partitions")
+    win = WindowId(fetch_one(cur.execute(sql.insert_fresh_window, values | {"run": run})).id)
+    failpoint("rerun.after_fresh_window")
+    cur.execute(sql.take_over_totals, {"from": order.win, "win": win})
+    failpoint("rerun.after_totals")
+    of = f"{first.stream}/{first.run_name} window {first.number}"
+    told = {"contract": order.loaded.version, "window": 1, "digest": order.loaded.digest.hex(), "supersedes": of}
+    record_act(cur, order.requested_by, "run.open", f"{first.stream}/{order.fresh}", order.reason, told)
+    return win
 
 
 def _rerun_row(win: WindowId, order: RerunOrder) -> dict[str, object]:
@@ -142,18 +208,27 @@ def _bus(cur: Cursor, stream: StreamId, broker: f.Broker) -> tuple[f.BasisSource
     return tuple(f.BasisSource(f.bus_label(bus.name, p), p) for p in sorted(bus.partitions))
 
 
-def _add_source(cur: Cursor, win: WindowId, order: RerunOrder, stream: StreamId) -> None:
-    """Offsets of a plan's source count from 0. Its key's bytes name plan and origin, so that receipts' leaves do."""
-    values = {"stream": stream, "plan": order.plan, "origin": order.digest.hex()}
-    source = SourceId(fetch_one(cur.execute(sql.insert_source, values)).id)
-    failpoint("rerun.after_source_row")
-    for lane in ("admission", "publish"):
-        ensure_position(cur, lane, source, stream, 0)
-        failpoint("rerun.after_position")
-    failpoint("rerun.after_positions")
-    cur.execute(sql.bind, {"source": source, "win": win})
-    failpoint("rerun.after_binding")
-    insert_range(cur, win, source, 0)
+def _add_sources(cur: Cursor, win: WindowId, order: RerunOrder, stream: StreamId) -> tuple[f.BasisSource, ...]:
+    """Offsets of a plan's source count from 0. Its key's bytes name what the plan binds, and so do receipts' leaves."""
+    labels = []
+    for index, origin in enumerate(order.origins or (None,)):
+        values = {"stream": stream, "plan": order.plan, "index": index, "binds": order.digest.hex()}
+        source = SourceId(fetch_one(cur.execute(sql.insert_source, values)).id)
+        failpoint("rerun.after_source_row")
+        for lane in ("admission", "publish"):
+            ensure_position(cur, lane, source, stream, 0)
+        failpoint("rerun.after_positions")
+        cur.execute(sql.bind, {"source": source, "win": win, "owner": owner_of(order.plan), "fence": FENCE})
+        failpoint("rerun.after_binding")
+        insert_range(cur, win, source, 0)
+        failpoint("rerun.after_range")
+        if origin is not None:
+            cur.execute(
+                sql.insert_origin,
+                {"source": source, "origin": origin.source, "start": origin.start, "end": origin.end},
+            )
+        labels.append(f.BasisSource(label_of(order.plan, index)))
+    return tuple(labels)
 
 
 def _pins(cur: Cursor, loaded: CompiledContract) -> Sequence[ContextPin]:
@@ -169,17 +244,21 @@ def _pins(cur: Cursor, loaded: CompiledContract) -> Sequence[ContextPin]:
 
 
 def cut_rerun(cur: Cursor, plan: int, actor: str) -> None:
-    """The plan is over: its rerun ends where it stands, and is judged on what ran. Nothing where there is none."""
+    """The plan is over: its window ends where it stands, and is judged on what ran. Nothing where there is none."""
     rerun = rerun_of(cur, plan)
     if rerun is None:
         return
-    end = fetch_one(cur.execute(sql.cut_position, {"source": rerun.source})).next_offset
-    failpoint("rerun_cut.after_position")
-    cur.execute(sql.end_range, {"win": rerun.win, "source": rerun.source, "end": end})
-    failpoint("rerun_cut.after_range")
+    cuts = {}
+    for index, source in enumerate(rerun.sources):
+        end = fetch_one(cur.execute(sql.cut_position, {"source": source.id})).next_offset
+        failpoint("rerun_cut.after_position")
+        cur.execute(sql.end_range, {"win": rerun.win, "source": source.id, "end": end})
+        cuts[label_of(plan, index)] = end
+    failpoint("rerun_cut.after_ranges")
     cur.execute(sql.cut_window, {"win": rerun.win})
     failpoint("rerun_cut.after_window")
-    told = {"window": rerun.number, "rerun": rerun.rerun, "plan": plan, "cuts": {label_of(plan): end}}
+    told: dict[str, Any] = {"window": rerun.number, "plan": plan, "cuts": cuts}
+    told |= {"rerun": rerun.rerun} if rerun.rerun is not None else {}
     record_act(cur, actor, "rerun.cut", rerun.run, "", told)
 
 
@@ -200,6 +279,7 @@ def write_bus_end(cur: Cursor, win: WindowId, broker: f.Broker) -> bool:
 
 
 __all__ = [
-    "BusOfNoWindow", "ContextOfRerun", "Rerun", "RerunOrder", "cut_rerun", "label_of", "open_rerun",
-    "rerun_of", "write_bus_end",
+    "BusOfNoWindow", "ContextOfRerun", "LookedBackOn", "OriginRange", "PlanSource", "Rerun", "RerunOrder",
+    "check_not_looked_back_on", "cut_rerun", "label_of",
+    "open_rerun", "rerun_of", "write_bus_end",
 ]  # fmt: skip

@@ -165,6 +165,8 @@ class Run(models.Model):
     opened_at = models.DateTimeField(db_default=Now())
     cut_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
+    # a fresh run: a plan reads the inbox of that window again under another run's name, and takes its place
+    supersedes = models.ForeignKey("Window", models.PROTECT, db_column="supersedes", null=True, related_name="+")
 
     class Meta:
         db_table = "run"
@@ -178,9 +180,9 @@ class Run(models.Model):
 class Window(models.Model):
     """The closable part of a run. `revision` rises in the transaction that changes a fact of a cut window.
 
-    A rerun is a window of its own: it has the number of the window that it `reruns`, and is its `rerun`-th. Its only
-    source is a plan; it stands outside of the chain of windows, and what is said of "the newest" or "the next" window
-    is never said of it.
+    A rerun is a window of its own: it has the number of the window that it `reruns`, and is its `rerun`-th; what is
+    said of "the newest" or "the next" window of a run is never said of it. `by_plan`: a rerun, or the window of a fresh
+    run: its only sources are a plan's, and it stands outside of the chain of windows.
     """
 
     id = models.AutoField(primary_key=True)
@@ -190,6 +192,7 @@ class Window(models.Model):
     state = models.TextField(choices=WindowState.choices, db_default=WindowState.OPEN)
     reruns = models.ForeignKey("self", models.PROTECT, db_column="reruns", null=True, related_name="+")
     rerun = models.IntegerField(null=True)
+    by_plan = models.BooleanField(db_default=False)
     revision = models.BigIntegerField(db_default=0)
     judged_revision = models.BigIntegerField(null=True)
     opened_at = models.DateTimeField(db_default=Now())
@@ -206,7 +209,7 @@ class Window(models.Model):
             models.UniqueConstraint(fields=["run", "number"], condition=Q(reruns=None), name="window_number_unique"),
             models.UniqueConstraint(fields=["reruns", "rerun"], name="window_rerun_unique"),
             models.CheckConstraint(
-                condition=Q(reruns=None, rerun=None) | Q(reruns__isnull=False, rerun__gte=1),
+                condition=Q(reruns=None, rerun=None) | Q(reruns__isnull=False, rerun__gte=1, by_plan=True),
                 name="window_rerun_numbered",
             ),
             # the target of batch_window_run_fk: a batch cannot name run A and lie under run B (S8)
@@ -231,6 +234,21 @@ class WindowRange(models.Model):
             models.CheckConstraint(
                 condition=Q(end_offset__isnull=True) | Q(end_offset__gte=F("start_offset")), name="window_range_ordered"
             )
+        ]
+
+
+class Origin(models.Model):
+    """What a plan's source reads again: its offset n is offset `start_offset` + n of the origin, up to `end_offset`."""
+
+    source = models.OneToOneField(Source, models.PROTECT, primary_key=True, related_name="+")
+    origin_source = models.ForeignKey(Source, models.PROTECT, related_name="+")
+    start_offset = models.BigIntegerField()
+    end_offset = models.BigIntegerField()
+
+    class Meta:
+        db_table = "origin"
+        constraints = [
+            models.CheckConstraint(condition=Q(start_offset__lt=F("end_offset")), name="origin_ordered"),
         ]
 
 

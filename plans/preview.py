@@ -37,7 +37,11 @@ def preview(kind: Kind | str, asked: Mapping[str, Any], limits: Limits = NO_LIMI
 def bind(kind: Kind | str, asked: Mapping[str, Any], limits: Limits) -> Bindings:
     """What would be bound, with limits that can be kept."""
     _check(limits)
-    bound = kind_named(str(kind)).bind(asked)
+    plan_kind = kind_named(str(kind))
+    for name in plan_kind.asks:
+        if asked.get(name) is None:
+            raise PlanRefused(expected=name, found="none", next_step=f"say which {name} the plan is about")
+    bound = plan_kind.bind(asked)
     if bound.approvals > 1:
         raise PlanRefused(
             expected="a contract that asks for one approval",

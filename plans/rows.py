@@ -76,7 +76,10 @@ def subject(row: Any) -> str:
     return f"{row.stream}/{row.run}" if row.run is not None else str(row.stream)
 
 
-def left(cur: Cursor, number: int, most: int = 2**31 - 1) -> list[Item]:
+NO_BOUND = 2**31 - 1
+
+
+def left(cur: Cursor, number: int, most: int = NO_BOUND) -> list[Item]:
     """The items without an outcome, in order."""
     return [Item(row.ordinal, row.subject) for row in cur.execute(sql.left, {"plan": number, "most": most}).fetchall()]
 

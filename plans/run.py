@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ingest.auditlog import record_act
@@ -21,8 +22,8 @@ from plans.core.people import Actor, People, approval_fault
 from plans.core.plan import State
 from plans.errors import named
 from plans.kinds import kind_named
-from plans.kinds.base import ItemOutcome, Step
-from plans.rows import ITSELF, left, lock_free, move, outcomes, subject
+from plans.kinds.base import ItemOutcome, PlanKind, Step
+from plans.rows import ITSELF, NO_BOUND, left, lock_free, move, outcomes, subject
 
 log = logging.getLogger(__name__)
 sql = statements("plans", "run")
@@ -122,9 +123,14 @@ def _stepped(number: int) -> bool:
 
 
 def _prepared(number: int) -> Any:
+    """What the next step needs of elsewhere. Nobody holds the plan meanwhile: the step looks at everything again."""
     with read() as cur:
         plan = cur.execute(sql.running, {"plan": number}).fetchone()
-    return None if plan is None else kind_named(plan.kind).prepare(plan)
+        if plan is None:
+            return None
+        kind = kind_named(plan.kind)
+        most = 0 if kind.rests(cur, plan) else _most(plan, kind.batch, _pace(cur, kind, plan))
+    return kind.prepare(plan, most) if most else None
 
 
 def _step(number: int, prepared: Any) -> bool:
@@ -134,33 +140,53 @@ def _step(number: int, prepared: Any) -> bool:
         if plan is None or plan.state != State.RUNNING:
             return False
         kind = kind_named(plan.kind)
-        pace = fetch_one(cur.execute(sql.pace, {"plan": number}))
-        most = _most(plan, kind.batch, pace.done, pace.lately)
-        if most == 0:
+        pace = _pace(cur, kind, plan)
+        most = _most(plan, kind.batch, pace)
+        if most == 0 or kind.rests(cur, plan):
             return False
-        step = Step(plan, left(cur, number, most), plan.binds, prepared)
+        step = Step(plan, left(cur, number, most if kind.by_items else NO_BOUND), plan.binds, prepared, most)
         changes = kind.changed(cur, step) if step.items else []
         if changes:
             move(cur, plan, State.HELD, ITSELF, f"what it binds has changed: {'; '.join(changes)}")
             return True
         results = kind.do(cur, step) if step.items else ()
         failpoint("plan_step.after_doing")
-        _conclude(cur, plan, results)
+        _conclude(cur, plan, results, pace)
         failpoint("plan_step.before_commit")
     return True
 
 
-def _most(plan: Any, batch: int, done: int, lately: int) -> int:
-    """How many items are next: a batch, no more than the rate leaves of this second, no further than the first n."""
+@dataclass(frozen=True)
+class _Pace:
+    """How far a plan is: how many ended how, and how many of them since a second ago."""
+
+    ended: Mapping[str, int]
+    lately: int
+
+    @property
+    def done(self) -> int:
+        return sum(self.ended.values())
+
+
+def _pace(cur: Cursor, kind: PlanKind, plan: Any) -> _Pace:
+    if not kind.by_items:
+        return _Pace(kind.tally(cur, plan), kind.lately(cur, plan))
+    ended = outcomes(cur, plan.id)
+    ended.pop("", 0)
+    return _Pace(ended, int(fetch_one(cur.execute(sql.lately, {"plan": plan.id})).lately))
+
+
+def _most(plan: Any, batch: int, pace: _Pace) -> int:
+    """How many are next: a batch, no more than the rate leaves of this second, no further than the first n."""
     most = batch
     if plan.rate is not None:
-        most = min(most, max(plan.rate - lately, 0))
-    if plan.first_n is not None and done < plan.first_n:
-        most = min(most, plan.first_n - done)
+        most = min(most, max(plan.rate - pace.lately, 0))
+    if plan.first_n is not None and pace.done < plan.first_n:
+        most = min(most, plan.first_n - pace.done)
     return most
 
 
-def _conclude(cur: Cursor, plan: Any, results: Sequence[ItemOutcome]) -> None:
+def _conclude(cur: Cursor, plan: Any, results: Sequence[ItemOutcome], before: _Pace) -> None:
     """Writes a step's outcomes, and what they make of the plan."""
     values = {
         "plan": plan.id,
@@ -170,12 +196,13 @@ def _conclude(cur: Cursor, plan: Any, results: Sequence[ItemOutcome]) -> None:
     }
     cur.execute(sql.write_outcomes, values)
     failpoint("plan_step.after_outcomes")
-    sums = outcomes(cur, plan.id)
-    to_do = sums.pop("", 0)
+    to_do = outcomes(cur, plan.id).pop("", 0)
+    now = _pace(cur, kind_named(plan.kind), plan)
+    sums = dict(now.ended)
     if not to_do:
         move(cur, plan, State.DONE, ITSELF, "", outcomes=sums)
         return
-    why = _halts(plan, results, sums)
+    why = _halts(plan, before, now)
     if why:
         move(cur, plan, State.HELD, ITSELF, why, outcomes=sums)
     else:
@@ -183,12 +210,12 @@ def _conclude(cur: Cursor, plan: Any, results: Sequence[ItemOutcome]) -> None:
         record_act(cur, ITSELF, "plan.step", subject(plan), "", told)
 
 
-def _halts(plan: Any, results: Sequence[ItemOutcome], sums: Mapping[str, int]) -> str:
-    """Why a plan with items left is held after a step with these results; "" that it goes on."""
-    done = sum(sums.values())
-    if plan.first_n is not None and done - len(results) < plan.first_n <= done:
+def _halts(plan: Any, before: _Pace, now: _Pace) -> str:
+    """Why a plan with items left is held after a step that brought it from one to the other; "" that it goes on."""
+    if plan.first_n is not None and before.done < plan.first_n <= now.done:
         return f"the first {plan.first_n:,} are done"
-    if plan.stop_when is not None and stops(plan.stop_when, sums, {str(each.outcome) for each in results}):
+    lately = {outcome for outcome, n in now.ended.items() if n > before.ended.get(outcome, 0)}
+    if plan.stop_when is not None and stops(plan.stop_when, now.ended, lately):
         return f"it was to stop when {plan.stop_when}"
     return ""
 

@@ -6,10 +6,10 @@ SELECT id FROM plan WHERE state IN ('APPROVED', 'RUNNING') ORDER BY id LIMIT 100
 -- A plan that runs, as it is before a step of it.
 SELECT p.* FROM plan p WHERE p.id = %(plan)s AND p.state = 'RUNNING'
 
--- name: pace
--- How many items have an outcome, and how many of them since a second ago.
-SELECT count(*) AS done, count(*) FILTER (WHERE at > clock_timestamp() - interval '1 second') AS lately
-  FROM plan_item WHERE plan_id = %(plan)s AND outcome IS NOT NULL
+-- name: lately
+-- How many items had their outcome since a second ago.
+SELECT count(*) AS lately FROM plan_item
+ WHERE plan_id = %(plan)s AND outcome IS NOT NULL AND at > clock_timestamp() - interval '1 second'
 
 -- name: write_outcomes
 -- One outcome for each; the trigger plan_item_transition refuses a second one.

@@ -35,9 +35,12 @@ class WindowState(StrEnum):
 
 @dataclass(frozen=True)
 class RerunName:
-    """Whose rerun a window is: the `number`-th of the window whose number it has. The contract is that window's."""
+    """Which plan filled a window: as the `number`-th rerun of the window whose number it has, or in a fresh run (None).
 
-    number: int
+    The contract is of the window that was read again.
+    """
+
+    number: int | None
     plan: int
     kind: str
     requested_by: str
@@ -64,6 +67,10 @@ class WindowName:
     complete_why: str = ""
     behind: str | None = None
     """The earliest window before it whose end on the bus is not known: this one begins there."""
+
+    @property
+    def is_rerun(self) -> bool:
+        return self.rerun is not None and self.rerun.number is not None
 
 
 @dataclass(frozen=True)
@@ -218,6 +225,8 @@ class SourceLedger:
     moved_at: datetime
     lost: int = 0  # offsets of the range that were deleted before anybody read them
     first: bool = False  # no window before this one had the source
+    differing: int = 0  # of a plan's source: records that are not what their origin's receipts say they were
+    gone: int = 0  # of a plan's source: records that have a receipt at their origin, and are not there any more
     target: int | None = None  # where an open window's lane could be now: the newest sampled LSO
     stop: LaneStop | None = None
 

@@ -152,6 +152,7 @@ class WindowGate:
     open_until: datetime | None
     checked_at: datetime | None
     shut_why: str | None
+    superseded_by: str | None = None
 
 
 #: Windows that an answer names as not open, the worst of them.
@@ -229,6 +230,8 @@ def _covers(codes: Sequence[tuple[int, Code]]) -> Covers:
 
 def _window(window: WindowGate, now: datetime) -> GateDecision:
     code, detail = _code(window, now)
+    if window.superseded_by is not None:
+        detail = f"{detail} It is superseded by {window.superseded_by}.".strip()
     body = window.body or {}
     return GateDecision(
         status=STATUS[code],

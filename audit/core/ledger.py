@@ -51,7 +51,7 @@ def _swapped(c: f.Counts) -> int:
 def expected(facts: f.WindowFacts, now: datetime) -> Check | None:
     """None when nobody declared totals and the contract does not require them: then it is not listed."""
     name, required = CheckName.EXPECTED, "the declared totals, per class"
-    if facts.totals and not facts.totals.value and (facts.window.rerun or not facts.rules.totals_required):
+    if facts.totals and not facts.totals.value and (facts.window.is_rerun or not facts.rules.totals_required):
         return None  # what a producer sends is declared for its window, and a rerun brings what its plan names
     causes = unmeasured(facts, now, "totals", "counts")
     if causes or not (facts.totals and facts.counts):
@@ -107,7 +107,7 @@ def not_empty(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not facts.counts:
         return not_measured(name, required, causes, facts.counts)
     c = facts.counts.value
-    if facts.window.rerun:
+    if facts.window.is_rerun:
         return _rerun_not_empty(facts, facts.counts)
     if facts.rules.empty_passes and _nothing_came(c):
         return judged(name, f"{required}, or no record at all", "no record", facts.counts)

@@ -256,7 +256,7 @@ def accounted(facts: f.WindowFacts, now: datetime) -> Check:
 
 
 def _unaccounted(ledger: Sequence[f.SourceLedger]) -> int:
-    return sum(s.missing + s.doubled + s.outside + s.refuted + s.lost for s in ledger)
+    return sum(s.missing + s.doubled + s.outside + s.refuted + s.lost + s.differing + s.gone for s in ledger)
 
 
 def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
@@ -268,6 +268,12 @@ def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
     if s.outside:
         lie = "lies" if s.outside == 1 else "lie"
         yield Cause(f"{w.count(s.outside, 'receipt')} of {s.label} {lie} outside the basis", RERUN, fail)
+    if s.differing:
+        text = f"{w.count(s.differing, 'record')} of {s.label} {w.be(s.differing)} not what the inbox said before"
+        yield Cause(text, RERUN, fail)
+    if s.gone:
+        text = f"{w.count(s.gone, 'record')} that {w.have(s.gone)} a receipt {w.be(s.gone)} not there any more"
+        yield Cause(f"{text}, of {s.label}", RERUN)
     if s.refuted:
         n = w.count(s.refuted, "offset")
         text = f"{n} of {s.label} {w.be(s.refuted)} in a gap where a second reader found records"

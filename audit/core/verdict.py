@@ -245,7 +245,7 @@ def _window(window: f.WindowName) -> dict[str, Any]:
     }
     if window.cut_at:
         out["cut_at"] = stamp(window.cut_at)
-    if window.rerun is not None:
+    if window.rerun is not None and window.rerun.number is not None:
         out |= {"reruns": window.number, "rerun": window.rerun.number}
     return out
 

@@ -13,13 +13,13 @@ SELECT last_id AS id, digest, (SELECT coalesce(max(id), 0) FROM audit_log) AS ne
 WITH act AS (SELECT subject, act, actor, reason, detail FROM audit_log WHERE NOT refused),
 named AS (SELECT r.id, r.stream_id, s.name || '/' || r.name AS name, r.contract_id, r.opened_by
             FROM run r JOIN stream s ON s.id = r.stream_id WHERE %(stream)s::text IS NULL OR s.name = %(stream)s),
-cut AS (SELECT w.id, n.name, w.number, w.rerun,
-               coalesce(jsonb_object_agg(CASE c.kind WHEN 'topic' THEN 'inbox' ELSE c.kind END || '/' || c.partition, g.end_offset)
+cut AS (SELECT w.id, n.name, w.number, w.rerun, w.by_plan,
+               coalesce(jsonb_object_agg(CASE c.kind WHEN 'topic' THEN 'inbox' WHEN 'plan' THEN c.topic ELSE c.kind END || '/' || c.partition, g.end_offset)
                         FILTER (WHERE c.id IS NOT NULL), '{}') AS cuts
           FROM named n JOIN run_window w ON w.run_id = n.id AND w.state = 'CUT'
           LEFT JOIN window_range g ON g.win = w.id
           LEFT JOIN source c ON c.id = g.source_id AND c.role = 'inbox'
-         GROUP BY 1, 2, 3, 4)
+         GROUP BY 1, 2, 3, 4, 5)
 (SELECT 'contract ' || s.name || ' v' || c.version AS subject, 'no act loaded it' AS found
    FROM contract c JOIN stream s ON s.id = c.stream_id
   WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
@@ -36,7 +36,7 @@ UNION ALL
 (SELECT 'run ' || x.name, 'no act cut window ' || x.number || ' where it ends'
    FROM cut x
   WHERE NOT EXISTS (SELECT FROM act a WHERE a.subject = x.name AND a.detail ->> 'rerun' IS NOT DISTINCT FROM x.rerun::text
-                       AND (a.act IN ('run.cut', 'run.seal') OR a.act = 'rerun.cut' AND x.rerun IS NOT NULL)
+                       AND (a.act IN ('run.cut', 'run.seal') OR a.act = 'rerun.cut' AND x.by_plan)
                        AND a.detail ->> 'window' = x.number::text AND a.detail -> 'cuts' = x.cuts)
   LIMIT %(most)s)
 UNION ALL

@@ -128,12 +128,12 @@ SELECT lane.lane || ' lane of source ' || lane.source_id AS subject,
  LIMIT %(most)s
 
 -- name: i5_reruns_apart
--- A rerun has a plan's source and no other, and a plan's source is of one rerun.
+-- A window that a plan fills has plans' sources and no other, and a plan's source is of one such window.
 SELECT 'window ' || g.win AS subject, 'source ' || c.id || ' is ' || c.kind || ', and the window is '
-       || CASE WHEN w.reruns IS NULL THEN 'no rerun' ELSE 'a rerun' END AS found
+       || CASE WHEN w.by_plan THEN 'filled by a plan' ELSE 'filled by lanes' END AS found
   FROM window_range g JOIN run_window w ON w.id = g.win JOIN source c ON c.id = g.source_id JOIN stream s ON s.id = c.stream_id
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND ((c.kind = 'plan') <> (w.reruns IS NOT NULL)
+   AND ((c.kind = 'plan') <> w.by_plan
         OR c.kind = 'plan' AND EXISTS (SELECT FROM window_range o WHERE o.source_id = c.id AND o.win <> g.win))
  LIMIT %(most)s
 
@@ -307,7 +307,7 @@ SELECT 'decision ' || d.id AS subject, 'granted ' || d.who || ' without a PASS: 
 -- Nobody is let in after a verdict that is no PASS. When a verdict was stored is what its row in the audit log says; a
 -- question under way in that very moment saw the one before it, hence the seconds.
 WITH judged AS (
-    SELECT s.name AS stream, r.name AS run_name, w.id AS win, w.number AS window_number, v.number, v.state, a.at, w.cut_at,
+    SELECT s.name AS stream, r.name AS run_name, w.id AS win, w.number AS window_number, w.rerun, v.number, v.state, a.at, w.cut_at,
            w.complete_until
       FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.id = v.win
       JOIN audit_log a ON a.subject = s.name || '/' || r.name AND a.act = 'run.verdict' AND NOT a.refused
@@ -319,7 +319,8 @@ SELECT 'decision ' || d.id AS subject,
   FROM stood x JOIN gate_decision d ON d.stream = x.stream AND d.status = 200
    AND CASE WHEN d.code = 'open_span'  -- windows that lie wholly in the span that was asked for
             THEN x.cut_at >= split_part(d.run, '..', 1)::timestamptz AND x.complete_until <= split_part(d.run, '..', 2)::timestamptz
-            ELSE d.run = x.run_name AND (d.window_number IS NULL OR d.window_number = x.window_number) END
+            ELSE d.run = x.run_name AND d.rerun IS NOT DISTINCT FROM x.rerun
+                 AND (d.window_number IS NULL OR d.window_number = x.window_number) END
    AND d.at > x.at + interval '5 seconds' AND d.at < x.upto
  WHERE x.state <> 'PASS'
  LIMIT %(most)s
@@ -387,15 +388,15 @@ SELECT 'waiver ' || w.id AS subject, 'plan ' || w.plan || ' does not waive this'
 -- name: i11_reruns
 -- A rerun is what the plan asked for that it names, which ran; it is over with that plan. Its source has a receipt for each
 -- item of the plan that ended as this receipt says, and no other.
-SELECT 'window ' || w.number || ' rerun ' || w.rerun || ' of ' || s.name || '/' || r.name AS subject,
+SELECT 'window ' || w.number || coalesce(' rerun ' || w.rerun, '') || ' of ' || s.name || '/' || r.name AS subject,
        CASE WHEN p.id IS NULL THEN 'plan ' || coalesce(x.plan::text, '-') || ' asked for no such rerun'
             WHEN w.state = 'OPEN' THEN 'it is open, and plan ' || p.id || ' is ' || p.state
             ELSE 'its records are not the items of plan ' || p.id END AS found
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN rerun x ON x.win = w.id
-  LEFT JOIN plan p ON p.id = x.plan AND p.kind = x.kind AND p.win = w.reruns AND p.started_at IS NOT NULL
+  LEFT JOIN plan p ON p.id = x.plan AND p.kind = x.kind AND p.win = coalesce(w.reruns, r.supersedes) AND p.started_at IS NOT NULL
    AND (p.requested_by, p.approved_by, p.reason) = (x.requested_by, x.approved_by, x.reason)
- WHERE w.reruns IS NOT NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ WHERE w.by_plan AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND (p.id IS NULL
         OR (w.state = 'OPEN') <> (p.state IN ('RUNNING', 'HELD'))
         OR p.kind = 'redrive' AND EXISTS (
@@ -523,6 +524,9 @@ SELECT 'receipt ' || t.source_id || '@' || t."offset", 'QUARANTINED, and its ite
    AND NOT (t.reason = 50 AND EXISTS (SELECT FROM quarantine_item q WHERE q.run_id = b.run_id AND q.reason = 50
                                          AND q.identity = t.identity AND q.payload_digest = t.payload_digest))
    AND NOT EXISTS (SELECT FROM redrive d WHERE d.source_id = t.source_id AND d."offset" = t."offset")
+   AND NOT EXISTS (SELECT FROM origin o JOIN quarantine_item q ON q.source_id = o.origin_source_id
+                                                              AND q."offset" = o.start_offset + t."offset"
+                    WHERE o.source_id = t.source_id AND q.run_id = b.run_id AND q.payload_digest = t.payload_digest)
 UNION ALL
 SELECT 'item ' || q.id, 'no QUARANTINED receipt of its window at ' || q.source_id || '@' || q."offset"
   FROM quarantine_item q JOIN source c ON c.id = q.source_id JOIN stream s ON s.id = c.stream_id

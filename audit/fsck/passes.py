@@ -133,7 +133,7 @@ class _Facts:
         row, contract = self._row, compiled_contract(self._row.contract_id).contract
         inbox_rows, bus_rows = self._rows(sql.inbox), self._rows(sql.bus)
         captured = answers.of(row.contract_id, contract, _lanes([*inbox_rows, *bus_rows]))
-        if row.rerun is not None:
+        if row.by_plan:
             captured = captured.without_inbox()
         # positions are read again after the commits they are held against: a lane at work was never behind its own
         inbox_rows, bus_rows = self._rows(sql.inbox), self._rows(sql.bus)
@@ -175,7 +175,7 @@ class _Facts:
         )
 
     def _rerun(self) -> f.RerunName | None:
-        if self._row.rerun is None:
+        if not self._row.by_plan:
             return None
         names = [
             (x.plan, x.kind, x.requested_by, x.approved_by, x.reason, x.version, bytes(x.digest).hex())
@@ -185,7 +185,8 @@ class _Facts:
 
     def _inbox(self, found: list[Any]) -> tuple[f.SourceLedger, ...]:
         strays = {row.source_id: row.n for row in self._rows(sql.outside)}
-        known = tuple(_source(row, strays.pop(row.source_id, 0)) for row in found)
+        origins = {row.source_id: row for row in self._rows(sql.origins)} if self._row.by_plan else {}
+        known = tuple(_source(row, strays.pop(row.source_id, 0), origins.get(row.source_id)) for row in found)
         rest = sum(strays.values())
         if not rest:
             return known
@@ -241,11 +242,11 @@ def _lanes(found: list[Any]) -> list[Start]:
     return [Start(x.topic, x.partition, x.next_offset, x.leader_epoch) for x in found if x.kind == "topic"]
 
 
-def _source(row: Any, strays: int) -> f.SourceLedger:
+def _source(row: Any, strays: int, origin: Any | None) -> f.SourceLedger:
     return f.SourceLedger(
         label=look.source_label(row), start=row.start_offset, position=row.next_offset, cut=row.end_offset,
         receipts=row.filed, missing=row.missing, doubled=row.doubled, outside=strays, claimed=row.claimed, refuted=0,
-        moved_at=row.progressed_at,
+        moved_at=row.progressed_at, differing=origin.unlike if origin else 0, gone=origin.absent if origin else 0,
     )  # fmt: skip
 
 

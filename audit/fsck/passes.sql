@@ -3,7 +3,7 @@
 
 -- name: standing
 -- Windows whose newest verdict is PASS.
-SELECT w.id, w.number, w.state, w.revision, w.rerun, w.cut_at, w.contract_id, r.id AS run_id, r.name AS run_name, s.id AS stream_id,
+SELECT w.id, w.number, w.state, w.revision, w.rerun, w.by_plan, w.cut_at, w.contract_id, r.id AS run_id, r.name AS run_name, s.id AS stream_id,
        s.name AS stream, c.version, c.digest, v.body, s.name || '/' || r.name || '#' || v.number AS verdict,
        EXISTS (SELECT FROM gate_open g WHERE g.win = w.id AND g.shut_why IS NULL
                   AND lease_holds(g.checked_at, g.open_until)) AS is_open
@@ -68,6 +68,23 @@ SELECT part.*,
        coalesce((SELECT n FROM size z WHERE z.source_id = part.source_id AND z.of = 'claimed'), 0)::bigint AS claimed
   FROM part ORDER BY part.source_id
 
+-- name: origins
+-- Receipts at the origins of the window's sources that a plan's receipt does not repeat, digest for digest: `unlike` where it
+-- says something else, `absent` where there is none.
+WITH was AS (
+    SELECT o.source_id, t."offset" - o.start_offset AS at, t.payload_digest
+      FROM window_range g JOIN origin o ON o.source_id = g.source_id JOIN window_range e ON e.win = g.win AND e.source_id = o.source_id
+      JOIN receipt t ON t.source_id = o.origin_source_id AND t."offset" >= o.start_offset
+       AND t."offset" < o.start_offset + e.end_offset
+     WHERE g.win = %(win)s),
+now_ AS (
+    SELECT t.source_id, t."offset" AS at, t.payload_digest
+      FROM window_range g JOIN origin o ON o.source_id = g.source_id JOIN receipt t ON t.source_id = g.source_id
+     WHERE g.win = %(win)s),
+odd AS (SELECT * FROM was EXCEPT SELECT * FROM now_)
+SELECT odd.source_id, count(*) FILTER (WHERE n.at IS NOT NULL) AS unlike, count(*) FILTER (WHERE n.at IS NULL) AS absent
+  FROM odd LEFT JOIN now_ n ON n.source_id = odd.source_id AND n.at = odd.at GROUP BY 1
+
 -- name: outside
 -- Receipts of the window's batches outside of its ranges, and receipts in its ranges of another window's batches.
 SELECT source_id, sum(n)::bigint AS n
@@ -103,8 +120,8 @@ SELECT e.source_id, c.role, c.kind, c.topic, c.partition, e.end_offset, e.end_of
 -- name: rerun
 -- Whose rerun the window is, as its plan says, and the contract of the window that it reruns.
 SELECT p.id AS plan, p.kind, p.requested_by, p.approved_by, p.reason, c.version, c.digest
-  FROM rerun x JOIN plan p ON p.id = x.plan JOIN run_window w ON w.id = x.win
-  JOIN run_window first ON first.id = w.reruns JOIN contract c ON c.id = first.contract_id
+  FROM rerun x JOIN plan p ON p.id = x.plan JOIN run_window w ON w.id = x.win JOIN run r ON r.id = w.run_id
+  JOIN run_window first ON first.id = coalesce(w.reruns, r.supersedes) JOIN contract c ON c.id = first.contract_id
  WHERE x.win = %(win)s
 
 -- name: decided
@@ -174,6 +191,9 @@ SELECT count(*) FILTER (WHERE q.state <> 'RESOLVED') AS open,
   FROM quarantine_item q
  WHERE q.win = %(win)s
     OR EXISTS (SELECT FROM rerun x JOIN redrive d ON d.plan = x.plan WHERE x.win = %(win)s AND d.item_id = q.id)
+    OR EXISTS (SELECT FROM run_window w JOIN window_range g ON g.win = w.id JOIN origin o ON o.source_id = g.source_id
+                 JOIN receipt t ON t.source_id = g.source_id AND t."offset" = q."offset" - o.start_offset AND t.decision = 3
+                WHERE w.id = %(win)s AND w.reruns IS NOT NULL AND q.source_id = o.origin_source_id)
 
 -- name: pins
 -- What the window was joined with, and whether that stands now.
@@ -190,7 +210,7 @@ SELECT b.generation, b.facts, b.recorded_at FROM basis b WHERE b.win = %(win)s O
 -- Sources of later windows of the stream that this one never had.
 SELECT DISTINCT c.role, c.kind, c.topic, c.partition
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN window_range g ON g.win = w.id JOIN source c ON c.id = g.source_id
- WHERE r.stream_id = %(stream_id)s AND w.id > %(win)s AND w.reruns IS NULL
+ WHERE r.stream_id = %(stream_id)s AND w.id > %(win)s AND NOT w.by_plan
    AND c.id NOT IN (SELECT m.source_id FROM window_range m WHERE m.win = %(win)s)
 
 -- name: end

@@ -162,13 +162,17 @@ class AdmissionTransaction:
         run = self.binding.run_id
         rows = self._look_up(cur, sql.known, identities, run)
         known = {row.identity: KnownEvent(row.payload_digest, row.source_id, row.offset) for row in rows}
-        earlier = run_before(run) if self.loaded.contract.run.looks_back else None
+        earlier = self._earlier()
         if earlier is not None:
             known |= self._looked_back(cur, earlier, known)
         asked = disputed(self.arrivals, known)
         if asked:
             self._add_payloads(cur, known, asked, earlier)
         return known
+
+    def _earlier(self) -> EarlierRun | None:
+        """The run in which identities are looked up as well."""
+        return run_before(self.binding.run_id) if self.loaded.contract.run.looks_back else None
 
     def _looked_back(self, cur: Cursor, earlier: EarlierRun, known: Collection[bytes]) -> dict[bytes, KnownEvent]:
         """Events of the run before, whose lanes all stand at their cuts since this run opened."""

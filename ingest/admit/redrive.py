@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ingest.admit.lane import KEPT_BYTES, AdmissionTransaction
@@ -167,7 +168,10 @@ def owner_of(plan: int) -> str:
 
 def _advance(cur: Cursor, order: RedriveOrder, poll: OffsetRange) -> BatchId:
     """The compare-and-set of the plan's position: each item once, in the order of the list."""
-    values = {"source": order.source, "win": order.binding.win, "start": poll.start, "end": poll.end}
+    values = {
+        "source": order.source, "win": order.binding.win, "start": poll.start, "end": poll.end,
+        "owner": owner_of(order.plan), "fence": FENCE,
+    }  # fmt: skip
     row = cur.execute(sql.advance, values).fetchone()
     if row is None:
         raise LeaseError(
@@ -228,7 +232,7 @@ def foresee(cur: Cursor, order: RedriveOrder, wanted: Sequence[RedrivenItem], at
         poll = OffsetRange(records[0].offset, records[-1].offset + 1, None, records, ())
         arrivals = arrivals_of(order.loaded, order.binding.run_name, records)
         source = Source(id=order.source, cluster_id="plan", topic_id="", partition=0)
-        work = _Foreseeing(source, _lease(order, poll.start), order.binding, order.loaded, poll, arrivals)
+        work = ForeseenAdmission(source, _lease(order, poll.start), order.binding, order.loaded, poll, arrivals)
         decisions = work.decide(cur, before)
         for outcome in decisions.outcomes:
             seen.decisions[outcome.decision] += 1
@@ -248,10 +252,13 @@ def _parts(cur: Cursor, wanted: Sequence[RedrivenItem], at_once: int) -> Iterato
         at += len(some)
 
 
-class _Foreseeing(AdmissionTransaction):
-    """Decides, and writes nothing. What earlier parts would have admitted is known to later ones."""
+class ForeseenAdmission(AdmissionTransaction):
+    """An admission that can be foreseen: what earlier batches would have admitted is known to later ones."""
+
+    _before: Mapping[bytes, KnownEvent] = MappingProxyType({})
 
     def decide(self, cur: Cursor, before: dict[bytes, KnownEvent]) -> Decisions:
+        """Writes nothing. What would be admitted is added to `before`."""
         self._before = before
         decisions = self._decide(cur)
         for event in decisions.events:
@@ -262,7 +269,7 @@ class _Foreseeing(AdmissionTransaction):
         return decisions
 
     def _known(self, cur: Cursor) -> dict[bytes, KnownEvent]:
-        return self._before | super()._known(cur)
+        return {**self._before, **super()._known(cur)}
 
 
 def named_run(loaded: CompiledContract, kept: KeptItem) -> str | None:
@@ -272,6 +279,6 @@ def named_run(loaded: CompiledContract, kept: KeptItem) -> str | None:
 
 
 __all__ = [
-    "FENCE", "Foreseen", "ItemResult", "KeptItem", "RedriveOrder", "RedrivenItem", "foresee", "kept_items",
-    "named_run", "owner_of", "redrive",
+    "FENCE", "Foreseen", "ForeseenAdmission", "ItemResult", "KeptItem", "RedriveOrder", "RedrivenItem", "foresee",
+    "kept_items", "named_run", "owner_of", "redrive",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ SELECT q.id, q.win, q.reason, q.state, q.key, q.value, q.headers, q.payload_dige
 -- A plan's batch: it starts where the one before ended, and belongs to the plan's rerun.
 UPDATE position SET next_offset = %(end)s, progressed_at = clock_timestamp()
  WHERE lane = 'admission' AND source_id = %(source)s AND next_offset = %(start)s AND win = %(win)s AND cut IS NULL
+   AND owner = %(owner)s AND fence = %(fence)s
 RETURNING nextval('batch_id_seq') AS batch_id
 
 -- name: insert_redrives

@@ -56,9 +56,11 @@ INSERT INTO bus_copies (bus_batch_id, win, copies, first_offset)
 SELECT %(batch)s, c.* FROM unnest(%(wins)b::integer[], %(copies)b::integer[], %(firsts)b::bigint[]) c
 
 -- name: windows_in_range
--- Cut windows that this read may lie in: their CAUGHT_UP and PUBLISHED change with it.
+-- Cut windows that this read may lie in, and those of plans that wait for it: their CAUGHT_UP and PUBLISHED change with it.
 SELECT w.id FROM window_range r JOIN run_window w ON w.id = r.win
  WHERE r.source_id = %(source)s AND w.state = 'CUT' AND (r.end_offset IS NULL OR r.end_offset > %(start)s)
+UNION
+SELECT e.win FROM rerun_end e WHERE e.source_id = %(source)s AND e.end_offset > %(start)s
 
 -- name: pins
 -- context_standing is the one rule of what a context is worth now: verdicts and gates ask it, too.

@@ -22,6 +22,34 @@ class Migration(migrations.Migration):
             models.ForeignKey(db_column="reruns", null=True, on_delete=_PROTECT, related_name="+", to="ingest.window"),
         ),
         migrations.AddField("window", "rerun", models.IntegerField(null=True)),
+        migrations.AddField("window", "by_plan", models.BooleanField(db_default=False)),
+        migrations.AddField(
+            "run",
+            "supersedes",
+            models.ForeignKey(
+                db_column="supersedes", null=True, on_delete=_PROTECT, related_name="+", to="ingest.window"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Origin",
+            fields=[
+                (
+                    "source",
+                    models.OneToOneField(
+                        on_delete=_PROTECT, primary_key=True, related_name="+", serialize=False, to="ingest.source"
+                    ),
+                ),
+                ("origin_source", models.ForeignKey(on_delete=_PROTECT, related_name="+", to="ingest.source")),
+                ("start_offset", models.BigIntegerField()),
+                ("end_offset", models.BigIntegerField()),
+            ],
+            options={
+                "db_table": "origin",
+                "constraints": [
+                    models.CheckConstraint(condition=Q(start_offset__lt=models.F("end_offset")), name="origin_ordered"),
+                ],
+            },
+        ),
         migrations.AddConstraint(
             "window",
             models.UniqueConstraint(fields=["run", "number"], condition=Q(reruns=None), name="window_number_unique"),
@@ -32,7 +60,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             "window",
             models.CheckConstraint(
-                condition=Q(reruns=None, rerun=None) | Q(reruns__isnull=False, rerun__gte=1),
+                condition=Q(reruns=None, rerun=None) | Q(reruns__isnull=False, rerun__gte=1, by_plan=True),
                 name="window_rerun_numbered",
             ),
         ),

@@ -8,9 +8,10 @@ from plans.core.plan import Kind
 from plans.errors import KindNotThere
 from plans.kinds.base import PlanKind
 from plans.kinds.redrive import RedrivePlan
+from plans.kinds.replay import ReplayPlan
 from plans.kinds.waive import WaivePlan
 
-KINDS: Mapping[Kind, PlanKind] = {each.kind: each for each in (WaivePlan(), RedrivePlan())}
+KINDS: Mapping[Kind, PlanKind] = {each.kind: each for each in (WaivePlan(), RedrivePlan(), ReplayPlan())}
 
 
 def kind_named(name: str) -> PlanKind:

@@ -72,12 +72,15 @@ class Step:
     items: Sequence[Item]
     binds: Mapping[str, Any] = field(default_factory=dict)
     prepared: Any = None
+    most: int = 0
 
 
 class PlanKind(ABC):
     """One kind of plan. Methods that are given a cursor run in the plan's transaction, which holds the plan's row."""
 
     kind: ClassVar[Kind]
+    #: What must be asked for, whatever else is.
+    asks: ClassVar[tuple[str, ...]] = ("stream", "run")
     #: Items of one transaction at most: pause and cancel wait for no more.
     batch: ClassVar[int] = 100
 
@@ -93,9 +96,25 @@ class PlanKind(ABC):
     def changed(self, cur: Cursor, step: Step) -> list[str]:
         """How what the plan binds differs now, in words, as far as these items go; empty: it does not."""
 
-    def prepare(self, plan: Any) -> Any:
-        """What a step needs of elsewhere (Kafka), asked before its transaction begins; it comes as `Step.prepared`."""
+    #: Whether `first` and `rate` count items; else the kind counts what its items bring (`tally`).
+    by_items: ClassVar[bool] = True
+
+    def prepare(self, plan: Any, most: int) -> Any:
+        """What a step of `most` at most needs of elsewhere (Kafka), asked before its transaction begins; it comes as
+        `Step.prepared`."""
         return None
+
+    def rests(self, cur: Cursor, plan: Any) -> bool:
+        """Whether the plan waits for others now: live lanes come first."""
+        return False
+
+    def tally(self, cur: Cursor, plan: Any) -> Mapping[str, int]:
+        """How many ended how so far, where the kind does not count by items."""
+        raise NotImplementedError
+
+    def lately(self, cur: Cursor, plan: Any) -> int:
+        """How many since a second ago, where the kind does not count by items."""
+        raise NotImplementedError
 
     def ended(self, cur: Cursor, plan: Any, who: str) -> None:
         """The plan is over, whatever became of it: what it began is ended in the same transaction."""

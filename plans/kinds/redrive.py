@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from audit import capture as look
 from audit.close import window_of
 from audit.measure import window_row
-from audit.rerun import Rerun, RerunOrder, cut_rerun, open_rerun, rerun_of
+from audit.rerun import Rerun, RerunOrder, check_not_looked_back_on, cut_rerun, open_rerun, rerun_of
 from ingest.admit import redrive as admission
 from ingest.admit.redrive import KeptItem, RedrivenItem, RedriveOrder
 from ingest.core.contract import extends_identities
@@ -58,6 +58,7 @@ class RedrivePlan(PlanKind):
         win = window_of(asked["stream"], asked["run"], asked.get("window"))
         with read() as cur:
             row = window_row(cur, win)
+            check_not_looked_back_on(cur, RunId(row.run_id))
             loaded = _contract(row, asked.get("contract"))
             corrections = _corrections(asked.get("corrections") or {})
             ids = _chosen(cur, win, asked)
@@ -108,7 +109,7 @@ class RedrivePlan(PlanKind):
             lines.append(f"items OPEN: {was['OPEN']:,} → {now['OPEN']:,}{by}")
         return lines
 
-    def prepare(self, plan: Any) -> Any:
+    def prepare(self, plan: Any, most: int) -> Any:
         """A rerun stands on what Kafka says of the bus when it opens: asked once, before the first step."""
         with read() as cur:
             if rerun_of(cur, plan.id) is not None:
@@ -121,7 +122,7 @@ class RedrivePlan(PlanKind):
         rerun = rerun_of(cur, plan.id) or self._open(cur, step)
         failpoint("redrive.after_rerun")
         order = RedriveOrder(
-            plan.id, rerun.source, rerun.stream, rerun.binding, compiled_contract(rerun.binding.contract),
+            plan.id, rerun.sources[0].id, rerun.stream, rerun.binding, compiled_contract(rerun.binding.contract),
             plan.requested_by, plan.reason,
         )  # fmt: skip
         results = admission.redrive(cur, order, _records(step.items, step.binds["asked"]))

@@ -11,7 +11,8 @@ from plans.core.plan import State
 from plans.submit import submit
 from tests.failpoints.ground import Ground
 from tests.failpoints.pool import GetGround
-from tests.flow.world import thing
+from tests.failpoints.processes import KILLED
+from tests.flow.world import leave, thing
 from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
 
 
@@ -80,3 +81,44 @@ def _passes(stream: Ground) -> None:
     assert decide_gate(stream.flow.name, stream.run_name, 1, "test", rerun=1).granted
     assert decide_gate(stream.flow.name, stream.run_name, who="test").granted
     assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
+def replay_dies(point: str, ground: GetGround) -> None:
+    """In the same run: duplicates and no events, holes proven at their origin, whatever died."""
+    stream, crowd = _with_a_run(ground), Crowd()
+    number = _replay(stream, crowd, "prove")
+    stream.dies("run_plan", point, plan=number)
+    stream.does("run_plan", plan=number)
+    assert [outcome for _, outcome in items(number)] == ["DONE"]
+    stream.works_to_the_end()
+    _passes(stream)
+
+
+def fresh_run_dies(point: str, ground: GetGround) -> None:
+    """Under another run's name: what the window admitted is admitted once more, and once."""
+    stream, crowd = _with_a_run(ground), Crowd()
+    leave([stream.flow.name])  # the window cannot be read
+    number = _replay(stream, crowd, "fresh")
+    taken = f"{stream.run_name}.r1"
+    if not point.startswith("gate."):
+        stream.dies("run_plan", point, plan=number)
+    stream.does("run_plan", plan=number)
+    assert [outcome for _, outcome in items(number)] == ["DONE"]
+    stream.admitted *= 2
+    stream.works_to_the_end()
+    if point.startswith("gate."):
+        before = stream.workers.run("close", point, **(stream.job() | {"run": taken}))
+        assert before == KILLED
+    stream.flow.sample()
+    stored = close_run(stream.flow.name, taken, "test")
+    assert stored.verdict.title == "PASS", stored.sentence
+    assert decide_gate(stream.flow.name, taken, who="test").granted
+    assert not decide_gate(stream.flow.name, stream.run_name, who="test").granted
+    assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
+def _replay(stream: Ground, crowd: Crowd, mode: str) -> int:
+    asked = {"stream": stream.flow.name, "run": stream.run_name, "window": 1, "whole": True, "mode": mode}
+    number = submit("replay", asked, crowd.asker, "is it whole", crowd.people)
+    say_yes(crowd, number)
+    return number

@@ -16,7 +16,7 @@ from tests.failpoints import steps
 from tests.failpoints.ground import Ground, door_values
 from tests.failpoints.plan_stories import WAYS, plan_dies
 from tests.failpoints.pool import GetGround, Story
-from tests.failpoints.redrive_stories import closing_a_rerun_dies, redrive_dies
+from tests.failpoints.redrive_stories import closing_a_rerun_dies, fresh_run_dies, redrive_dies, replay_dies
 
 
 def points(*areas: str, but: tuple[str, ...] = ()) -> list[str]:
@@ -377,6 +377,11 @@ BEAT = points("dispatch", "sample")
 RUN_ENDS = ["go_on.after_run_cut", "go_on.after_run_row", "go_on.after_act"]
 GROWS = ["go_on.after_binding"]
 LEAVES = ["go_on.after_leaving"]
+#: Only a run that takes a window's place comes there.
+FRESH_ALONE = (
+    "rerun.after_run", "rerun.after_partitions", "rerun.after_fresh_window", "rerun.after_totals",
+    "gate.after_superseded",
+)  # fmt: skip
 IN_SILENCE = ["go_on.after_bus_lock", "go_on.after_kept_origin"]
 
 TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
@@ -390,7 +395,14 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (
         closing_dies,
         points(
-            "close", "bus_end", "gaps", "verdict", "gate", "close_due", "alone", but=("close_due.after_partitions",)
+            "close",
+            "bus_end",
+            "gaps",
+            "verdict",
+            "gate",
+            "close_due",
+            "alone",
+            but=("close_due.after_partitions", "gate.after_superseded"),
         ),
     ),
     (going_on_dies, points("go_on", "windows.before_going_on", but=(*RUN_ENDS, *GROWS, *LEAVES, *IN_SILENCE))),
@@ -411,7 +423,9 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (spanning_dies, ["decide.after_spanning"]),
     (half_an_attempt, ["bus.while_producing"]),
     (plan_dies, points(*WAYS)),
-    (redrive_dies, points("redrive", "rerun", "rerun_cut")),
+    (redrive_dies, points("redrive", "rerun", "rerun_cut", but=FRESH_ALONE)),
+    (replay_dies, points("replay")),
+    (fresh_run_dies, list(FRESH_ALONE)),
     (closing_a_rerun_dies, points("rerun_end")),
 ]
 

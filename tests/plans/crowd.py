@@ -49,6 +49,7 @@ class CountingPlan(PlanKind):
     """Ends each item as its first letter says: a, d, q. One called "boom" raises. `drift` is what has changed."""
 
     kind: ClassVar[Kind] = Kind.ERASE
+    asks: ClassVar[tuple[str, ...]] = ("stream",)
     batch: ClassVar[int] = 3
     drift: ClassVar[list[str]] = []
     expire: ClassVar[timedelta] = timedelta(hours=24)

@@ -16,6 +16,9 @@ from audit.core.gate import Code
 from audit.enforce import decide_gate, enforce_due
 from audit.fsck import fsck
 from audit.go_on import go_on
+from audit.open import EarlierRunAtWork, newest_pass
+from audit.rerun import LookedBackOn
+from ingest.db import read
 from ingest.models import Resolution
 from ingest.quarantine import resolve
 from plans.core.binding import NO_LIMITS, Limits
@@ -401,3 +404,49 @@ def test_prediction_is_outcome(make_flow: MakeFlow, crowd: Crowd) -> None:
     )
     kinds = {row.decision for row in rows}
     assert kinds == {1, 2, 3}, "each way to end was foreseen"
+
+
+def test_what_a_later_run_looks_back_on_admits_nothing_more(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """The later run would not know of what came in now, and had admitted the same event itself."""
+    flow = blocked(small_flow(make_flow), [thing(1), large(2)])
+    number = submit("redrive", asked(flow, reason="TOO_LARGE"), crowd.asker, "why", crowd.people, Limits(first=1))
+    flow.contract = SMALL.replace("{value_bytes}", "4096").replace("[run]", "[run]\nlooks_back = 1")
+    flow.load()
+    flow.open("r2")
+    say_yes(crowd, number)
+    run_to(crowd, number, State.HELD)
+    assert f"{flow.name}/r2 does" in plan_row(number).held_why and outcomes(number) == [None]
+    with pytest.raises(LookedBackOn):
+        preview("redrive", asked(flow, reason="TOO_LARGE"))
+
+
+def test_a_run_does_not_look_back_on_one_that_a_plan_still_fills(make_flow: MakeFlow, crowd: Crowd) -> None:
+    flow = blocked(small_flow(make_flow), [thing(1), large(2), large(3)])
+    flow.contract = SMALL.replace("{value_bytes}", "4096").replace("[run]", "[run]\nlooks_back = 1")
+    flow.load()
+    number = submit("redrive", asked(flow, reason="TOO_LARGE"), crowd.asker, "why", crowd.people, Limits(first=1))
+    say_yes(crowd, number)
+    run_to(crowd, number, State.HELD)
+    with pytest.raises(EarlierRunAtWork):
+        flow.open("r2")
+    cancel(number, crowd.asker, crowd.people, "enough")
+    flow.open("r2")
+
+
+def test_a_rerun_is_no_context_by_itself(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """What joins with the stream joins with its windows, not with the two events that a rerun brought."""
+    flow = small_flow(make_flow, quarantine_open_max=9)
+    flow.open()
+    flow.produce([thing(1), large(2)])
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "PASS"
+    mended(flow)
+    redriven(crowd, flow, reason="TOO_LARGE")
+    flow.work()
+    assert judge_rerun(flow).name == f"{flow.name}/r1#2"
+    with read() as cur:
+        found = newest_pass(cur, flow.name)
+        assert newest_pass(cur, flow.name, f"{flow.name}/r1#2") is None
+    assert found is not None and found.name == f"{flow.name}/r1#1"

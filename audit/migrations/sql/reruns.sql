@@ -13,7 +13,7 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER window_rerun_is_a_plans AFTER INSERT ON run_window DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    WHEN (NEW.reruns IS NOT NULL) EXECUTE FUNCTION window_rerun_is_a_plans();
+    WHEN (NEW.by_plan) EXECUTE FUNCTION window_rerun_is_a_plans();
 
 -- As before (waivers.sql); a rerun's items are those that its plan sent through admission again.
 CREATE OR REPLACE FUNCTION waiver_facts(of_win integer, of_check text) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
@@ -31,6 +31,12 @@ BEGIN
                   FROM quarantine_item q
                  WHERE q.win = of_win
                     OR q.id IN (SELECT d.item_id FROM window_range g JOIN redrive d ON d.source_id = g.source_id
+                                 WHERE g.win = of_win)
+                    OR q.id IN (SELECT i.id FROM window_range g JOIN run_window w ON w.id = g.win AND w.reruns IS NOT NULL
+                                  JOIN origin o ON o.source_id = g.source_id
+                                  JOIN receipt t ON t.source_id = o.source_id AND t.decision = 3
+                                  JOIN quarantine_item i ON i.source_id = o.origin_source_id
+                                   AND i."offset" = o.start_offset + t."offset"
                                  WHERE g.win = of_win));
     WHEN 'DEGRADED' THEN
         RETURN (SELECT jsonb_build_object(
@@ -101,7 +107,8 @@ BEGIN
            SELECT jsonb_build_object('plan', x.plan, 'kind', x.kind, 'requested_by', x.requested_by,
                       'approved_by', x.approved_by, 'reason', x.reason, 'contract', jsonb_build_object(
                           'version', c.version, 'digest', encode(c.digest, 'hex')))
-             FROM rerun x JOIN run_window me ON me.id = x.win JOIN run_window first ON first.id = me.reruns
+             FROM rerun x JOIN run_window me ON me.id = x.win JOIN run mine ON mine.id = me.run_id
+             JOIN run_window first ON first.id = coalesce(me.reruns, mine.supersedes)
              JOIN contract c ON c.id = first.contract_id WHERE x.win = new.win) THEN
         PERFORM refuse('verdict_says_its_row', format('the body is of the rerun %s', new.body -> 'rerun'));
     END IF;
@@ -118,7 +125,7 @@ BEGIN
                 WHERE r.win = new.win AND (r.end_offset IS NULL OR p.next_offset < r.end_offset))
        OR EXISTS (SELECT FROM rerun_end e JOIN position p ON p.lane = 'effects' AND p.source_id = e.source_id
                    WHERE e.win = new.win AND p.next_offset < e.end_offset)
-       OR EXISTS (SELECT FROM run_window w WHERE w.id = new.win AND w.reruns IS NOT NULL AND w.bus_end_at IS NULL) THEN
+       OR EXISTS (SELECT FROM run_window w WHERE w.id = new.win AND w.by_plan AND w.bus_end_at IS NULL) THEN
         why := 'a lane is before its end';
     ELSIF EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
                     JOIN gap g ON g.source_id = r.source_id AND g.from_offset < r.end_offset AND g.to_offset > r.start_offset
@@ -147,4 +154,54 @@ BEGIN
     IF why IS NOT NULL THEN
         PERFORM refuse('verdict_pass_earned', why);
     END IF;
+END $$;
+
+-- ------------------------------------------------------------------ a fresh run takes a window's place
+-- By which fresh run's PASS a window, or a rerun of it, may not be read any more; null: by none.
+CREATE FUNCTION superseded_by(of_win integer) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT s.name || '/' || f.name
+      FROM run_window w JOIN run f ON f.supersedes IN (w.id, w.reruns) JOIN stream s ON s.id = f.stream_id
+      JOIN run_window x ON x.run_id = f.id AND x.reruns IS NULL
+      JOIN LATERAL (SELECT v.state FROM verdict v WHERE v.win = x.id ORDER BY v.number DESC LIMIT 1) v ON v.state = 'PASS'
+     WHERE w.id = of_win LIMIT 1
+$$;
+
+-- I10: as before (waivers.sql), and never of a window whose place another one has taken.
+CREATE OR REPLACE FUNCTION gate_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE newest verdict;
+BEGIN
+    IF NEW.checked_at > clock_timestamp() THEN
+        PERFORM refuse('gate_counts_from_measurement', format('%s is a time to come', NEW.checked_at));
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        IF NEW.win <> OLD.win THEN
+            PERFORM refuse('gate_follows_pass', 'a lease keeps its window');
+        END IF;
+        IF OLD.shut_why IS NOT NULL AND NEW.verdict_id = OLD.verdict_id AND NEW.shut_why IS DISTINCT FROM OLD.shut_why
+           AND NOT (NEW.shut_why IS NULL AND OLD.shut_why LIKE 'a newer verdict of window %') THEN
+            PERFORM refuse('gate_stays_shut', format('window %s was shut: %s', OLD.win, OLD.shut_why));
+        END IF;
+        IF NEW.open_until <= clock_timestamp() THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    SELECT * INTO newest FROM verdict WHERE win = NEW.win ORDER BY number DESC LIMIT 1;
+    IF newest.id IS DISTINCT FROM NEW.verdict_id OR newest.state IS DISTINCT FROM 'PASS' THEN
+        PERFORM refuse('gate_follows_pass', format('window %s has no standing PASS %s', NEW.win, NEW.verdict_id));
+    END IF;
+    IF superseded_by(NEW.win) IS NOT NULL THEN
+        PERFORM refuse('gate_superseded', format('window %s is superseded by %s', NEW.win, superseded_by(NEW.win)));
+    END IF;
+    IF EXISTS (SELECT FROM contradiction c WHERE c.win = NEW.win) THEN
+        PERFORM refuse('gate_follows_pass', format('window %s has a contradiction', NEW.win));
+    END IF;
+    IF NEW.open_until > clock_timestamp() AND (TG_OP = 'INSERT' OR NEW.open_until > OLD.open_until) THEN
+        IF NEW.open_until > context_bound(NEW.win) THEN
+            PERFORM refuse('gate_follows_context', format('window %s would be open longer than its context', NEW.win));
+        END IF;
+        IF newest.waived AND NEW.open_until > waiver_bound(NEW.win) THEN
+            PERFORM refuse('gate_follows_waiver', format('window %s would be open longer than it is waived', NEW.win));
+        END IF;
+    END IF;
+    RETURN NEW;
 END $$;

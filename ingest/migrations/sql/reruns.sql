@@ -19,14 +19,51 @@ BEGIN
     PERFORM refuse('window_fixed', 'a window keeps what it reruns');
     RETURN NULL;
 END $$;
-CREATE TRIGGER window_keeps_its_rerun BEFORE UPDATE OF rerun ON run_window FOR EACH ROW
-    WHEN (NEW.rerun IS DISTINCT FROM OLD.rerun) EXECUTE FUNCTION window_keeps_its_rerun();
+CREATE TRIGGER window_keeps_its_rerun BEFORE UPDATE OF rerun, by_plan ON run_window FOR EACH ROW
+    WHEN ((NEW.rerun, NEW.by_plan) IS DISTINCT FROM (OLD.rerun, OLD.by_plan)) EXECUTE FUNCTION window_keeps_its_rerun();
 
--- A rerun has plan sources and no others, and a plan source is a rerun's.
+-- A fresh run is cut from its beginning: no inbox is bound to it. It takes the place of a window of its stream that is cut, and
+-- is no fresh run's itself; its only window is a plan's, and so is every rerun.
+CREATE FUNCTION run_takes_a_place() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state = 'OPEN' OR NOT EXISTS (
+           SELECT FROM run_window w JOIN run r ON r.id = w.run_id
+            WHERE w.id = NEW.supersedes AND w.state = 'CUT' AND NOT w.by_plan AND r.stream_id = NEW.stream_id) THEN
+        PERFORM refuse('run_takes_a_place', format('run %s cannot take the place of window %s', NEW.name, NEW.supersedes));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER run_takes_a_place BEFORE INSERT ON run FOR EACH ROW WHEN (NEW.supersedes IS NOT NULL)
+    EXECUTE FUNCTION run_takes_a_place();
+CREATE FUNCTION run_keeps_its_place() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM refuse('run_fixed', 'a run keeps whose place it takes');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER run_keeps_its_place BEFORE UPDATE OF supersedes ON run FOR EACH ROW
+    WHEN (NEW.supersedes IS DISTINCT FROM OLD.supersedes) EXECUTE FUNCTION run_keeps_its_place();
+CREATE FUNCTION window_of_a_plans_run() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.reruns IS NULL AND NEW.by_plan <> (SELECT r.supersedes IS NOT NULL FROM run r WHERE r.id = NEW.run_id) THEN
+        PERFORM refuse('window_of_a_plans_run', format('run %s has no such window', NEW.run_id));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER window_of_a_plans_run BEFORE INSERT ON run_window FOR EACH ROW EXECUTE FUNCTION window_of_a_plans_run();
+
+-- What is looked up in the run before is looked up in the one whose window a fresh run takes the place of; nobody looks back on
+-- a fresh run.
+CREATE OR REPLACE FUNCTION run_before(run integer) RETURNS integer LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN me.supersedes IS NOT NULL THEN (SELECT w.run_id FROM run_window w WHERE w.id = me.supersedes)
+                ELSE (SELECT max(p.id) FROM run p WHERE p.id < $1 AND p.stream_id = me.stream_id AND p.supersedes IS NULL) END
+      FROM run me WHERE me.id = $1
+$$;
+
+-- A window that a plan fills has plan sources and no others, and a plan source is such a window's.
 CREATE FUNCTION window_range_of_its_kind() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (SELECT s.kind = 'plan' FROM source s WHERE s.id = NEW.source_id)
-       IS DISTINCT FROM (SELECT w.reruns IS NOT NULL FROM run_window w WHERE w.id = NEW.win) THEN
+       IS DISTINCT FROM (SELECT w.by_plan FROM run_window w WHERE w.id = NEW.win) THEN
         PERFORM refuse('window_range_of_its_kind', format('source %s is none for window %s', NEW.source_id, NEW.win));
     END IF;
     RETURN NEW;
@@ -35,8 +72,9 @@ CREATE TRIGGER window_range_of_its_kind BEFORE INSERT ON window_range FOR EACH R
 
 SELECT guard_append_only('rerun_end'::regclass);
 SELECT guard_append_only('redrive'::regclass);
-GRANT SELECT, INSERT ON rerun_end, redrive TO passgate_app;
-GRANT SELECT ON rerun_end, redrive TO passgate_auditor;
+SELECT guard_append_only('origin'::regclass);
+GRANT SELECT, INSERT ON rerun_end, redrive, origin TO passgate_app;
+GRANT SELECT ON rerun_end, redrive, origin TO passgate_auditor;
 
 -- What was sent through admission again has the receipt that says so, and the item is that of one of its run's windows.
 CREATE FUNCTION redrive_has_its_receipt() RETURNS trigger LANGUAGE plpgsql AS $$

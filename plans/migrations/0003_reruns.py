@@ -1,4 +1,4 @@
-"""What a redrive may write, and which plan it is held against: see sql/redrive.sql."""
+"""What redrives and replays may write, and which plan it is held against: see sql/reruns.sql."""
 
 from django.db import migrations
 
@@ -8,4 +8,4 @@ from plans.migrations.sql import sql_text
 class Migration(migrations.Migration):
     dependencies = [("plans", "0002_rules"), ("audit", "0012_reruns"), ("ingest", "0016_reruns")]
 
-    operations = [migrations.RunSQL(sql_text("redrive"), migrations.RunSQL.noop)]
+    operations = [migrations.RunSQL(sql_text("reruns"), migrations.RunSQL.noop)]

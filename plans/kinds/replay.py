@@ -1,0 +1,402 @@
+"""A replay: offsets of a window's inbox are read again.
+
+*prove* reads them in the same run, into a rerun of the window: what was admitted is a duplicate, what was missed is
+admitted. *fresh* admits the events of one window anew, in a run of its own that takes its place: for what no reading
+again can mend, such as rows that nothing explains, or a context that fell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from audit import anchors, gate
+from audit import capture as look
+from audit.close import window_of
+from audit.core.anchors import Reach
+from audit.measure import window_row
+from audit.rerun import (
+    OriginRange,
+    PlanSource,
+    Rerun,
+    RerunOrder,
+    check_not_looked_back_on,
+    cut_rerun,
+    open_rerun,
+    rerun_of,
+)
+from ingest.admit import replay as admission
+from ingest.admit.replay import OriginLog, OriginReader, ReplayOrder
+from ingest.core.batching import next_batch
+from ingest.core.contract import extends_identities
+from ingest.core.decide import KnownEvent
+from ingest.core.errors import BrokerError
+from ingest.core.ids import RunId, SourceId, StreamId, WindowId
+from ingest.core.reason import Decision
+from ingest.db import Cursor, fetch_one, read, statements
+from ingest.failpoints import failpoint
+from ingest.streams import CompiledContract, compiled_contract, newest_contract
+from ingest.windows import Binding
+from plans.core.binding import Origin, Subject
+from plans.core.plan import Kind, Outcome
+from plans.errors import PlanRefused
+from plans.kinds.base import Bindings, Item, ItemOutcome, PlanKind, Prediction, Step
+
+sql = statements("plans.kinds", "replay")
+
+PROVE, FRESH = "prove", "fresh"
+#: What would become of more records than this is foreseen of the first of them.
+MOST_FORESEEN = 100_000
+#: Events of the plan that wait to be published: beyond this it rests, for the bus has one order.
+MOST_QUEUED = 10_000
+_OUTCOMES = {
+    Decision.ADMITTED: Outcome.ADMITTED,
+    Decision.DUPLICATE: Outcome.DUPLICATE,
+    Decision.QUARANTINED: Outcome.QUARANTINED,
+}
+
+
+class ReplayPlan(PlanKind):
+    """Asked: stream, run, window; mode, prove or fresh; ranges (each source, from and to), or whole = true;
+    contract (a version; else the window's own to prove, the newest for a fresh run).
+
+    An item is a range; `first`, `rate` and outcomes count records.
+    """
+
+    kind: ClassVar[Kind] = Kind.REPLAY
+    batch: ClassVar[int] = 5_000
+    by_items: ClassVar[bool] = False
+
+    def bind(self, asked: Mapping[str, Any]) -> Bindings:
+        win = window_of(asked["stream"], asked["run"], asked.get("window"))
+        mode = str(asked.get("mode") or PROVE)
+        if mode not in (PROVE, FRESH):
+            raise PlanRefused(expected="mode prove or fresh", found=mode[:100])
+        with read() as cur:
+            row = window_row(cur, win)
+            if mode == PROVE:
+                check_not_looked_back_on(cur, RunId(row.run_id))
+            loaded = _contract(cur, row, mode, asked.get("contract"))
+            rows = {look.source_label(x): x for x in cur.execute(sql.ranges, {"win": win}).fetchall()}
+            fresh = _fresh_name(cur, row, win) if mode == FRESH else None
+        if row.state != "CUT":
+            raise PlanRefused(expected="a cut window", found=f"window {row.number} is {row.state}", next_step="cut it")
+        ranges = _ranges(asked, rows)
+        if mode == FRESH:
+            _check_whole(ranges, rows)
+            _check_shut(win)
+        _check_there(win, ranges)
+        wanted: dict[str, Any] = {"mode": mode, "contract": loaded.version}
+        wanted["ranges"] = [{"source": label, "from": start, "to": end} for label, (start, end) in ranges.items()]
+        facts: dict[str, Any] = {
+            "contract": loaded.digest.hex(),
+            "topics": {label: rows[label].topic_id for label in ranges},
+        }
+        if fresh is not None:
+            facts["fresh"] = fresh
+        plans = loaded.contract.plans
+        return Bindings(
+            kind=self.kind,
+            stream=StreamId(row.stream_id),
+            run=RunId(row.run_id),
+            win=win,
+            subject=Subject(row.stream, row.run_name, row.number),
+            asked=wanted,
+            facts=facts,
+            items=tuple(f"{label} [{start}, {end})" for label, (start, end) in ranges.items()),
+            expire=plans.expire,
+            approvals=plans.approvals,
+            origin=tuple(Origin(rows[label].source_id, start, end) for label, (start, end) in ranges.items()),
+        )
+
+    def foresee(self, bound: Bindings) -> Prediction:
+        assert bound.win is not None
+        counts: Counter[Decision] = Counter()
+        before: dict[bytes, KnownEvent] = {}
+        read_ = 0
+        with read() as cur:
+            row = window_row(cur, bound.win)
+            loaded = compiled_contract(_version(cur, bound.stream, bound.asked["contract"]))
+            orders = [_foreseen_order(cur, row, bound, loaded, origin) for origin in bound.origin]
+        for order in orders:
+            for batch in _batches(order.log, MOST_FORESEEN - read_):
+                with read() as cur:
+                    counts += admission.foresee(cur, order, batch, before)
+                read_ += len(batch.records)
+        outcomes = {_OUTCOMES[decision]: n for decision, n in sorted(counts.items())}
+        return Prediction(outcomes, tuple(_told(row, bound, counts, read_)))
+
+    def changed(self, cur: Cursor, step: Step) -> list[str]:
+        """The contract, the incarnations, and whether a fresh run is still called for."""
+        plan, facts = step.plan, step.binds["facts"]
+        lines = []
+        loaded = compiled_contract(_version(cur, plan.stream_id, step.binds["asked"]["contract"]))
+        if loaded.digest.hex() != facts["contract"]:
+            lines.append(f"contract {loaded.version} has another digest")
+        for row in cur.execute(sql.retired, {"plan": plan.id}).fetchall():
+            lines.append(f"{row.topic}/{row.partition} is retired: {row.why}")
+        if "fresh" in facts and (open_ := _open_verdict(WindowId(plan.win))):
+            lines.append(f"{open_} stands, and its gate is open")
+        opened = cur.execute(sql.opened, {"plan": plan.id}).fetchone()
+        if "fresh" in facts and opened is None:
+            name = _fresh_name(cur, window_row(cur, WindowId(plan.win)), WindowId(plan.win))
+            if name != facts["fresh"]:
+                lines.append(f"the run would be named {name}, not {facts['fresh']}")
+        return lines
+
+    def prepare(self, plan: Any, most: int) -> Any:
+        """What follows of the first range that is not read to its end; before the first step, what Kafka says, too."""
+        with read() as cur:
+            rerun = rerun_of(cur, plan.id)
+            loaded = compiled_contract(_version(cur, plan.stream_id, plan.binds["asked"]["contract"]))
+            source = _next(rerun)
+            if rerun is not None and source is None:
+                return None
+            log = _log(cur, source.origin if source is not None and source.origin else _first(plan))
+        at = log.start + (source.next_offset if source is not None else 0)
+        captured = look.capture(loaded.contract) if rerun is None else None
+        failpoint("replay.after_capture")
+        return captured, _reader(plan.id, log, at).batch(most)
+
+    def do(self, cur: Cursor, step: Step) -> Sequence[ItemOutcome]:
+        plan = step.plan
+        captured, batch = step.prepared or (None, None)
+        rerun = rerun_of(cur, plan.id) or self._open(cur, step, captured)
+        failpoint("replay.after_rerun")
+        source = _next(rerun)
+        if source is None or source.origin is None:
+            return _done(rerun, step.items)
+        log = _log(cur, source.origin)
+        if batch is None or batch.start != log.start + source.next_offset:
+            return ()  # somebody else read it meanwhile: the next step begins where that ended
+        batch = next_batch(batch, log.end, step.most, batch.size + 1)[0] if batch.records else batch
+        if batch.end > batch.start:
+            admission.replay(cur, _order(cur, plan, rerun, source, log), batch)
+        again = rerun_of(cur, plan.id)
+        assert again is not None
+        return _done(again, step.items)
+
+    def _open(self, cur: Cursor, step: Step, captured: look.Capture | None) -> Rerun:
+        plan = step.plan
+        loaded = compiled_contract(_version(cur, plan.stream_id, step.binds["asked"]["contract"]))
+        origins = tuple(OriginRange(SourceId(x["source"]), x["from"], x["to"]) for x in step.binds["origin"])
+        order = RerunOrder(
+            WindowId(plan.win), loaded, plan.id, str(self.kind), bytes(plan.digest), plan.requested_by,
+            plan.approved_by, plan.reason, origins, step.binds["facts"].get("fresh"),
+        )  # fmt: skip
+        return open_rerun(cur, order, captured or look.Capture(why="nobody asked Kafka"))
+
+    def rests(self, cur: Cursor, plan: Any) -> bool:
+        return int(fetch_one(cur.execute(sql.queued, {"plan": plan.id})).events) > MOST_QUEUED
+
+    def tally(self, cur: Cursor, plan: Any) -> Mapping[str, int]:
+        row = fetch_one(cur.execute(sql.tally, {"plan": plan.id}))
+        counts = {"ADMITTED": row.admitted, "DUPLICATE": row.duplicates, "QUARANTINED": row.quarantined}
+        return {outcome: int(n) for outcome, n in counts.items() if n}
+
+    def lately(self, cur: Cursor, plan: Any) -> int:
+        return int(fetch_one(cur.execute(sql.tally, {"plan": plan.id})).lately)
+
+    def ended(self, cur: Cursor, plan: Any, who: str) -> None:
+        cut_rerun(cur, plan.id, who)
+        _forget(plan.id)
+
+
+# ---- what is asked for ----------------------------------------------------------------------------------------------
+
+
+def _contract(cur: Cursor, row: Any, mode: str, asked: Any) -> CompiledContract:
+    if asked is not None:
+        loaded = compiled_contract(_version(cur, row.stream_id, int(asked)))
+    elif mode == PROVE:
+        loaded = compiled_contract(row.contract_id)
+    else:
+        loaded = newest_contract(row.stream)
+    own = compiled_contract(row.contract_id)
+    if mode == PROVE and not extends_identities(own.contract, loaded.contract):
+        raise PlanRefused(
+            expected=f"a contract that names events as {row.stream}/{row.run_name} does",
+            found=f"version {loaded.version}: another class, run or id rule",
+            next_step="ask for a fresh run",
+        )
+    if own.contract.inbox.kafka.topic != loaded.contract.inbox.kafka.topic:
+        raise PlanRefused(expected=f"inbox {own.contract.inbox.kafka.topic}", found=loaded.contract.inbox.kafka.topic)
+    return loaded
+
+
+def _version(cur: Cursor, stream: StreamId, version: int) -> int:
+    found = cur.execute(sql.version, {"stream": stream, "version": version}).fetchone()
+    if found is None:
+        raise PlanRefused(expected="a version of the stream's contract", found=str(version))
+    return int(found.id)
+
+
+def _fresh_name(cur: Cursor, row: Any, win: WindowId) -> str:
+    taken = cur.execute(sql.taken, {"win": win}).fetchone()
+    if taken is not None:
+        raise PlanRefused(
+            expected="a window whose place nobody takes", found=f"{row.stream}/{taken.name} does, and is {taken.state}"
+        )
+    names = {
+        found.name for found in cur.execute(sql.named_alike, {"stream": row.stream_id, "like": row.run_name}).fetchall()
+    }
+    return next(name for n in range(1, len(names) + 2) if (name := f"{row.run_name}.r{n}") not in names)
+
+
+def _ranges(asked: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Both ends of every range are said, or that all of the window is meant; nothing stands for "all" by itself."""
+    said = asked.get("ranges") or []
+    if bool(said) == bool(asked.get("whole")):
+        raise PlanRefused(expected="ranges with both ends, or whole = true", found="both or neither")
+    if asked.get("whole"):
+        return {label: (row.start_offset, row.end_offset) for label, row in rows.items() if _holds(row)}
+    found: dict[str, tuple[int, int]] = {}
+    for each in said:
+        label, start, end = str(each["source"]), int(each["from"]), int(each["to"])
+        row = rows.get(label)
+        if row is None or label in found:
+            raise PlanRefused(expected=f"one of {', '.join(sorted(rows))}, once", found=label[:100])
+        if not row.start_offset <= start < end <= row.end_offset:
+            whole = f"[{row.start_offset:,}, {row.end_offset:,})"
+            raise PlanRefused(expected=f"a part of {whole} of {label}", found=f"[{start:,}, {end:,})")
+        found[label] = (start, end)
+    return dict(sorted(found.items()))
+
+
+def _holds(row: Any) -> bool:
+    return bool(row.end_offset > row.start_offset)
+
+
+def _check_whole(ranges: Mapping[str, tuple[int, int]], rows: Mapping[str, Any]) -> None:
+    whole = {label: (row.start_offset, row.end_offset) for label, row in rows.items() if _holds(row)}
+    if dict(ranges) != whole:
+        raise PlanRefused(expected="all of the window, whose place is taken", found="a part of it")
+
+
+def _check_shut(win: WindowId) -> None:
+    """In no moment are both open: a window that may be read keeps its place."""
+    if verdict := _open_verdict(win):
+        raise PlanRefused(expected="a window that cannot be read", found=f"{verdict} stands, and its gate is open")
+
+
+def _open_verdict(win: WindowId) -> str | None:
+    """The verdict by which the window may be read now; None: it may not."""
+    standing = gate.standing_of([win]).get(win)
+    return standing.decision.verdict if standing is not None and standing.decision.granted else None
+
+
+def _check_there(win: WindowId, ranges: Mapping[str, tuple[int, int]]) -> None:
+    """Raises PlanRefused for what the inbox does not have any more, and BrokerError where nobody says."""
+    if not ranges:
+        raise PlanRefused(expected="records to read again", found="the window has none")
+    account = anchors.processed(win)
+    for each in anchors.replay(account).sources:
+        anchor = each.anchor
+        wanted = ranges.get(anchor.source.label)
+        if anchor.source.role != "inbox" or wanted is None:
+            continue
+        if anchor.reach is Reach.UNMEASURED:
+            raise BrokerError(expected=f"the log of {anchor.source.label}", found="; ".join(anchor.why))
+        if anchor.first is None or wanted[0] < anchor.first:
+            there = "nothing of it" if anchor.first is None else f"its log begins at {anchor.first:,}"
+            raise PlanRefused(
+                expected=f"[{wanted[0]:,}, {wanted[1]:,}) of {anchor.source.label}",
+                found="; ".join([there, *anchor.why]),
+                next_step="ask for what is still there",
+            )
+
+
+# ---- reading and admitting ------------------------------------------------------------------------------------------
+
+
+def _first(plan: Any) -> OriginRange:
+    first = plan.binds["origin"][0]
+    return OriginRange(SourceId(first["source"]), first["from"], first["to"])
+
+
+def _next(rerun: Rerun | None) -> PlanSource | None:
+    """The first source that is not read to its end."""
+    sources = rerun.sources if rerun is not None else ()
+    return next((x for x in sources if x.origin and x.next_offset < x.origin.end - x.origin.start), None)
+
+
+def _log(cur: Cursor, origin: OriginRange) -> OriginLog:
+    return admission.origin_log(cur, origin.source, origin.start, origin.end)
+
+
+def _done(rerun: Rerun, items: Sequence[Item]) -> list[ItemOutcome]:
+    """Ranges that are read to their ends now, and have no outcome yet."""
+    ended = {
+        index for index, x in enumerate(rerun.sources) if x.origin and x.next_offset >= x.origin.end - x.origin.start
+    }
+    return [ItemOutcome(item.ordinal, Outcome.DONE) for item in items if item.ordinal in ended]
+
+
+def _order(cur: Cursor, plan: Any, rerun: Rerun, source: PlanSource, log: OriginLog) -> ReplayOrder:
+    loaded = compiled_contract(rerun.binding.contract)
+    place = None
+    if rerun.rerun is None:
+        place = admission.place_of(cur, plan.win, compiled_contract(window_row(cur, plan.win).contract_id))
+    return ReplayOrder(plan.id, source.id, rerun.stream, rerun.binding, loaded, log, place)
+
+
+def _foreseen_order(cur: Cursor, row: Any, bound: Bindings, loaded: CompiledContract, origin: Origin) -> ReplayOrder:
+    fresh = bound.facts.get("fresh")
+    name = fresh or row.run_name  # under a new name the run knows none of them
+    binding = Binding(SourceId(0), 0, None, WindowId(row.id), RunId(row.run_id), name, loaded.id)
+    log = _log(cur, OriginRange(SourceId(origin.source), origin.start, origin.end))
+    place = admission.place_of(cur, WindowId(row.id), compiled_contract(row.contract_id)) if fresh else None
+    return ReplayOrder(0, SourceId(0), bound.stream, binding, loaded, log, place)
+
+
+def _batches(log: OriginLog, most: int) -> Any:
+    """Batches of a log for a look ahead; nothing is kept of them."""
+    reader = OriginReader(log, log.start, look.admin())
+    try:
+        while most > 0 and reader.at < log.end:
+            batch = reader.batch(min(most, ReplayPlan.batch))
+            if batch.end == batch.start:
+                raise BrokerError(expected=f"records of {log.topic}/{log.partition} at {batch.start:,}", found="none")
+            most -= max(1, len(batch.records))
+            yield batch
+    finally:
+        reader.close()
+
+
+#: The reader of the plan that this process ran last, where it stands.
+_readers: dict[int, OriginReader] = {}
+
+
+def _reader(plan: int, log: OriginLog, at: int) -> OriginReader:
+    known = _readers.get(plan)
+    if known is not None and known.log == log and known.at == at:
+        return known
+    for other in list(_readers):
+        _forget(other)
+    _readers[plan] = OriginReader(log, at, look.admin())
+    return _readers[plan]
+
+
+def _forget(plan: int) -> None:
+    reader = _readers.pop(plan, None)
+    if reader is not None:
+        reader.close()
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def _told(row: Any, bound: Bindings, counts: Mapping[Decision, int], seen: int) -> list[str]:
+    total = sum(origin.end - origin.start for origin in bound.origin)
+    admitted, known, aside = (counts.get(decision, 0) for decision in Decision)
+    sums = f"{admitted:,} would be admitted, {known:,} are known already, {aside:,} set aside"
+    lines = [f"Of {seen:,} records in {total:,} offsets: {sums}."]
+    if seen >= MOST_FORESEEN:
+        lines.append(f"That is a sample: the first {MOST_FORESEEN:,} records.")
+    fresh = bound.facts.get("fresh")
+    if fresh:
+        lines.append(f"{row.stream}/{fresh} would take the place of window {row.number}, which stays shut.")
+    else:
+        lines.append(f"What is admitted is read with the PASS of a rerun of window {row.number}, which itself stays.")
+    return lines

@@ -1,0 +1,432 @@
+"""Replays on the real stack: proving a window by reading it again, and a fresh run that takes a window's place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from audit.close import close_run
+from audit.core.gate import Code
+from audit.enforce import decide_gate, enforce_due
+from audit.fsck import fsck
+from audit.go_on import go_on
+from ingest.admit.replay import NOT_OF_WINDOW
+from ingest.db import ConstraintViolated, write
+from ingest.kafka import BusMessage, TransactionalProducer
+from ingest.models import Resolution
+from ingest.quarantine import resolve
+from plans.core.binding import NO_LIMITS, Limits
+from plans.core.plan import Outcome, State
+from plans.errors import PlanRefused
+from plans.preview import preview
+from plans.run import run_plan
+from plans.steer import cancel, resume
+from plans.submit import submit
+from tests.audit.test_contexts import contradicted
+from tests.flow import test_projections as p
+from tests.flow.world import Flow, leave, thing
+from tests.plans.crowd import Crowd, as_owner, items, plan_row, run_to, say_yes
+from tests.plans.test_waive import open_items
+
+weather = p.weather
+MakeFlow = Callable[..., Flow]
+
+
+@pytest.fixture
+def forged(live: object) -> Iterator[Flow]:
+    """A stream whose ledger a test forges: nobody looks at its invariants afterwards."""
+    flow = Flow()
+    yield flow
+    leave([flow.name])
+
+
+def passed(flow: Flow, values: list[bytes]) -> Flow:
+    """A run that is read, applied and judged PASS."""
+    flow.open()
+    flow.produce(values)
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "PASS"
+    return flow
+
+
+def asked(flow: Flow, **more: Any) -> dict[str, Any]:
+    return {"stream": flow.name, "run": "r1", "window": 1, **more}
+
+
+def replayed(crowd: Crowd, flow: Flow, limits: Limits = NO_LIMITS, **more: Any) -> int:
+    number = submit("replay", asked(flow, **more), crowd.asker, "is it whole", crowd.people, limits)
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
+    return number
+
+
+def judge_rerun(flow: Flow, rerun: int = 1) -> Any:
+    flow.sample()
+    return close_run(flow.name, "r1", "test", 1, rerun=rerun)
+
+
+def test_a_replay_of_an_undisturbed_window_changes_nothing_but_counts_of_duplicates(flow: Flow, crowd: Crowd) -> None:
+    """S7."""
+    passed(flow, [thing(n) for n in range(20)])
+    before = (flow.count("event"), flow.count("effect"), flow.attempts())
+    seen = preview("replay", asked(flow, whole=True))
+    assert seen.prediction.outcomes == {Outcome.DUPLICATE: 20}
+    number = replayed(crowd, flow, whole=True)
+    assert items(number) == [("inbox/0 [0, 20)", "DONE")]
+    flow.work()
+    assert (flow.count("event"), flow.count("effect"), flow.attempts()) == before
+    stored = judge_rerun(flow)
+    assert stored.verdict.title == "PASS", stored.sentence
+    assert stored.verdict.counts is not None and stored.verdict.counts.duplicates == 20
+    assert decide_gate(flow.name, "r1").granted
+    with write() as cur:  # as if the re-check time had passed: both are looked at together, under one contract
+        cur.execute(
+            "UPDATE gate_open g SET checked_at = clock_timestamp() - interval '30 s' FROM run_window w, run r, stream s"
+            " WHERE w.id = g.win AND r.id = w.run_id AND s.id = r.stream_id AND s.name = %s",
+            (flow.name,),
+        )
+    mine = {row.id for row in flow.rows(
+        "SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
+        " WHERE s.name = %(name)s"
+    )}  # fmt: skip
+    looked = [check for check in enforce_due() if check.win in mine]
+    assert [check.outcome for check in looked] == ["extended"] * 2, looked
+    assert fsck(stream=flow.name) == []
+
+
+def fail_window(flow: Flow) -> None:
+    """Judged FAIL: a row that readers would read and that nothing explains, or here an effect of no event."""
+    (win,) = flow.rows(
+        "SELECT w.id, w.run_id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
+        " WHERE s.name = %(name)s AND w.reruns IS NULL"
+    )
+    with as_owner() as connection:
+        connection.execute(
+            "INSERT INTO effect (run_id, identity, win, bus_source_id, bus_offset, bus_batch_id)"
+            " VALUES (%s, sha256('nobody'), %s, %s, 99, 1)",
+            (win.run_id, win.id, flow.sources("bus")[0]),
+        )
+
+
+def failed(flow: Flow, values: list[bytes]) -> Flow:
+    flow.open()
+    flow.produce(values)
+    flow.work()
+    fail_window(flow)
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "FAIL"
+    return flow
+
+
+def fresh(flow: Flow) -> Any:
+    flow.sample()
+    return close_run(flow.name, "r1.r1", "test")
+
+
+def test_a_fresh_run_takes_the_place_of_a_window_that_failed(flow: Flow, crowd: Crowd) -> None:
+    """A surplus row keeps the window shut for good. The same events under another run's name pass, and are read."""
+    failed(flow, [thing(n) for n in range(12)])
+    seen = preview("replay", asked(flow, whole=True, mode="fresh"))
+    assert seen.prediction.outcomes == {Outcome.ADMITTED: 12}
+    number = replayed(crowd, flow, whole=True, mode="fresh")
+    assert [outcome for _, outcome in items(number)] == ["DONE"]
+    flow.work()
+    stored = fresh(flow)
+    assert stored.verdict.title == "PASS", stored.sentence
+    assert stored.name == f"{flow.name}/r1.r1#1"
+    assert decide_gate(flow.name, "r1.r1").granted
+    shut = decide_gate(flow.name, "r1")
+    assert shut.code is Code.FAILED and f"superseded by {flow.name}/r1.r1" in shut.detail
+    with as_owner() as connection:  # what the test forged is no finding of the product's
+        connection.execute("DELETE FROM effect WHERE identity = sha256('nobody')")
+    assert fsck(stream=flow.name) == []
+
+
+# ---- proving --------------------------------------------------------------------------------------------------------
+
+
+def test_gaps_of_a_transactional_producer_are_proven_at_their_origin(flow: Flow, crowd: Crowd) -> None:
+    flow.open()
+    inbox = TransactionalProducer(flow.cluster, f"inbox-{flow.name}")
+    inbox.init()
+    for first in (0, 5):
+        sent = inbox.send(flow.inbox, [BusMessage(0, b"k", thing(first + n), None) for n in range(5)])
+        assert str(sent.kind) == "ACKED"
+    flow.produce([thing(99)])
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "PASS"
+    replayed(crowd, flow, whole=True)
+    stored = judge_rerun(flow)
+    assert stored.verdict.title == "PASS", stored.sentence
+    rows = flow.rows(
+        "SELECT g.state FROM gap g JOIN source c ON c.id = g.source_id AND c.kind = 'plan'"
+        " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s"
+    )
+    assert [row.state for row in rows] == ["PROVEN"] * 2
+
+
+def test_what_is_set_aside_has_its_item_already(flow: Flow, crowd: Crowd) -> None:
+    """No second item, no further count of a mismatch, and a resolution that stands."""
+    flow.open()
+    flow.produce([thing(1), thing(1, other=True), b"{"])
+    flow.work()
+    for item in open_items(flow):
+        resolve([item], "ana", Resolution.DISCARDED, "seen", [f"{flow.name}/r1"])
+    before = flow.rows(
+        "SELECT q.id, q.seen, q.state FROM quarantine_item q JOIN run r ON r.id = q.run_id JOIN stream s"
+        " ON s.id = r.stream_id WHERE s.name = %(name)s ORDER BY q.id"
+    )
+    flow.cut()
+    flow.work()
+    seen = preview("replay", asked(flow, whole=True))
+    assert seen.prediction.outcomes == {Outcome.DUPLICATE: 1, Outcome.QUARANTINED: 2}
+    replayed(crowd, flow, whole=True)
+    after = flow.rows(
+        "SELECT q.id, q.seen, q.state FROM quarantine_item q JOIN run r ON r.id = q.run_id JOIN stream s"
+        " ON s.id = r.stream_id WHERE s.name = %(name)s ORDER BY q.id"
+    )
+    assert after == before
+    flow.work()
+    assert judge_rerun(flow).verdict.title == "PASS"
+
+
+def test_an_inbox_that_says_something_else_fails_the_rerun(forged: Flow, crowd: Crowd) -> None:
+    flow = forged
+    passed(flow, [thing(n) for n in range(3)])
+    source = flow.sources("inbox")[0]
+    with as_owner() as connection:
+        connection.execute(
+            "UPDATE receipt SET payload_digest = sha256('else') WHERE source_id = %s AND \"offset\" = 1", (source,)
+        )
+    replayed(crowd, flow, whole=True)
+    flow.work()
+    stored = judge_rerun(flow)
+    assert stored.verdict.title == "FAIL"
+    assert "1 record of plan" in stored.sentence and "not what the inbox said before" in stored.sentence
+    assert decide_gate(flow.name, "r1").granted, "a rerun that fails takes nothing back from its window"
+
+
+def test_what_was_missed_is_admitted_and_read_with_the_rerun(forged: Flow, crowd: Crowd) -> None:
+    """A record without receipt, as if a lane had lost it: the window fails, and the rerun admits it, once."""
+    flow = forged
+    flow.open()
+    flow.produce([thing(n) for n in range(4)])
+    flow.work("admission")
+    source = flow.sources("inbox")[0]
+    with as_owner() as connection:
+        for table in ("event", "receipt"):
+            connection.execute(f'DELETE FROM {table} WHERE source_id = %s AND "offset" = 3', (source,))
+        connection.execute("UPDATE publish_queue SET events = 3 WHERE source_id = %s", (source,))
+        connection.execute("UPDATE batch SET records = 3, admitted = 3 WHERE source_id = %s", (source,))
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "FAIL"
+    seen = preview("replay", asked(flow, ranges=[{"source": "inbox/0", "from": 2, "to": 4}]))
+    assert seen.prediction.outcomes == {Outcome.ADMITTED: 1, Outcome.DUPLICATE: 1}
+    replayed(crowd, flow, ranges=[{"source": "inbox/0", "from": 2, "to": 4}])
+    flow.work()
+    assert flow.count("event") == flow.count("effect") == 4
+    stored = judge_rerun(flow)
+    assert stored.verdict.title == "PASS", stored.sentence
+    assert decide_gate(flow.name, "r1", 1, rerun=1).granted
+    assert decide_gate(flow.name, "r1").code is Code.FAILED, "what a part of it proves does not open the window"
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "both or neither"),
+        ({"whole": True, "ranges": [{"source": "inbox/0", "from": 0, "to": 1}]}, "both or neither"),
+        ({"ranges": [{"source": "inbox/7", "from": 0, "to": 1}]}, "inbox/7"),
+        ({"ranges": [{"source": "inbox/0", "from": 0, "to": 99}]}, "a part of"),
+        ({"ranges": [{"source": "inbox/0", "from": 1, "to": 1}]}, "a part of"),
+        ({"whole": True, "mode": "again"}, "prove or fresh"),
+        ({"whole": True, "contract": 9}, "found 9"),
+        ({"whole": True, "mode": "fresh"}, "its gate is open"),
+    ],
+)
+def test_what_cannot_be_replayed(flow: Flow, more: dict[str, Any], said: str) -> None:
+    passed(flow, [thing(n) for n in range(3)])
+    with pytest.raises(PlanRefused, match=said):
+        preview("replay", asked(flow, **more))
+
+
+def test_an_open_window_is_not_read_again(flow: Flow) -> None:
+    flow.open()
+    with pytest.raises(PlanRefused, match="is OPEN"):
+        preview("replay", asked(flow, whole=True))
+
+
+def test_what_retention_took_is_named_before_anybody_asks(flow: Flow, crowd: Crowd) -> None:
+    passed(flow, [thing(n) for n in range(6)])
+    flow.admin.delete_records(flow.inbox, {0: 4})
+    with pytest.raises(PlanRefused, match="its log begins at 4"):
+        preview("replay", asked(flow, whole=True))
+    number = replayed(crowd, flow, ranges=[{"source": "inbox/0", "from": 4, "to": 6}])
+    assert items(number) == [("inbox/0 [4, 6)", "DONE")]
+    assert judge_rerun(flow).verdict.title == "PASS"
+
+
+def test_an_inbox_created_again_is_not_taken_for_the_one_that_was_approved(flow: Flow, crowd: Crowd) -> None:
+    passed(flow, [thing(n) for n in range(4)])
+    number = submit("replay", asked(flow, whole=True), crowd.asker, "why", crowd.people)
+    say_yes(crowd, number)
+    flow.admin.delete_topic(flow.inbox)
+    flow.admin.create_topic(flow.inbox, 1)
+    flow.produce([thing(n) for n in range(4)])
+    run_to(crowd, number, State.HELD)
+    assert "cancel the plan: what it would read again is gone" in plan_row(number).held_why
+    assert flow.rows("SELECT 1 FROM rerun WHERE plan = %(plan)s", plan=number) == []
+    cancel(number, crowd.asker, crowd.people, "it is gone")
+
+
+# ---- mercy ----------------------------------------------------------------------------------------------------------
+
+
+def test_records_are_counted_and_not_ranges(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """The first n records, then the rest; two partitions are two sources of one rerun."""
+    flow = make_flow(partitions=2)
+    flow.open()
+    flow.produce([thing(n) for n in range(7)])
+    flow.produce([thing(n) for n in range(10, 15)], partition=1)
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "PASS"
+    limits = Limits(first=3, stop_when="duplicate > 5")
+    number = submit("replay", asked(flow, whole=True), crowd.asker, "why", crowd.people, limits)
+    say_yes(crowd, number)
+    run_to(crowd, number, State.HELD)
+    assert plan_row(number).held_why == "the first 3 are done"
+    assert read_so_far(flow) == 3
+    resume(number, crowd.asker, crowd.people)
+    run_to(crowd, number, State.HELD)
+    assert plan_row(number).held_why == "it was to stop when duplicate > 5"
+    while plan_row(number).state == "HELD":
+        resume(number, crowd.asker, crowd.people)
+        run_plan(number, crowd.people, lambda: True)
+    assert plan_row(number).state == "DONE" and read_so_far(flow) == 12
+    assert judge_rerun(flow).verdict.title == "PASS"
+
+
+def read_so_far(flow: Flow) -> int:
+    (row,) = flow.rows(
+        "SELECT coalesce(sum(b.records), 0) AS n FROM batch b JOIN source c ON c.id = b.source_id AND c.kind = 'plan'"
+        " JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s"
+    )
+    return int(row.n)
+
+
+def test_a_cancelled_replay_is_judged_on_what_it_read(flow: Flow, crowd: Crowd) -> None:
+    passed(flow, [thing(n) for n in range(9)])
+    number = submit("replay", asked(flow, whole=True), crowd.asker, "why", crowd.people, Limits(first=4))
+    say_yes(crowd, number)
+    run_to(crowd, number, State.HELD)
+    cancel(number, crowd.asker, crowd.people, "enough")
+    assert items(number) == [("inbox/0 [0, 9)", "NOT_RUN")]
+    stored = judge_rerun(flow)
+    assert stored.verdict.title == "PASS" and stored.verdict.counts is not None
+    assert stored.verdict.counts.records == 4
+
+
+# ---- a fresh run ----------------------------------------------------------------------------------------------------
+
+
+def test_a_fresh_run_admits_the_events_of_its_window_and_no_others(forged: Flow, crowd: Crowd) -> None:
+    """What another window of the run has is a duplicate of that; what none has is for a replay in the run itself."""
+    flow = forged
+    flow.open()
+    flow.produce([thing(1), thing(2)])
+    flow.work()
+    go_on(flow.name, "r1", "ana")
+    flow.produce([thing(2), thing(3), thing(4)])
+    flow.work()
+    source = flow.sources("inbox")[0]
+    flow.cut()
+    flow.work()
+    with as_owner() as connection:
+        connection.execute('DELETE FROM event WHERE source_id = %s AND "offset" = 4', (source,))
+    assert flow.judge().verdict.title == "FAIL"
+    seen = preview("replay", {"stream": flow.name, "run": "r1", "window": 2, "whole": True, "mode": "fresh"})
+    assert seen.prediction.outcomes == {Outcome.ADMITTED: 1, Outcome.DUPLICATE: 1, Outcome.QUARANTINED: 1}
+    number = submit(
+        "replay", {"stream": flow.name, "run": "r1", "window": 2, "whole": True, "mode": "fresh"}, crowd.asker, "why",
+        crowd.people,
+    )  # fmt: skip
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
+    flow.work()
+    stored = fresh(flow)
+    assert {str(check.name) for check in stored.verdict.failed()} == {"QUARANTINE"}
+    (item,) = flow.rows(
+        "SELECT q.detail FROM quarantine_item q JOIN run r ON r.id = q.run_id AND r.name = 'r1.r1'"
+        " JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
+    )
+    assert item.detail == NOT_OF_WINDOW
+
+
+def test_a_window_whose_place_is_taken_is_never_opened_again(flow: Flow, crowd: Crowd) -> None:
+    """It was BLOCKED, and could pass later: by then its events are read elsewhere."""
+    flow.open()
+    flow.produce([thing(1), b"{"])
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "BLOCKED"
+    replayed(crowd, flow, whole=True, mode="fresh")
+    flow.work()
+    with pytest.raises(PlanRefused, match="r1.r1 does"):
+        preview("replay", asked(flow, whole=True, mode="fresh"))
+    first, again = open_items(flow)
+    resolve([again], "ana", Resolution.DISCARDED, "seen")
+    assert fresh(flow).verdict.title == "PASS"
+    assert decide_gate(flow.name, "r1.r1").granted
+    resolve([first], "ana", Resolution.DISCARDED, "seen")
+    own = flow.judge()
+    assert own.verdict.title == "PASS", own.sentence
+    decision = decide_gate(flow.name, "r1")
+    assert not decision.granted and f"superseded by {flow.name}/r1.r1" in decision.detail
+    with pytest.raises(ConstraintViolated) as refused, write() as cur:
+        cur.execute(
+            "INSERT INTO gate_open (win, verdict_id, open_until, checked_at) SELECT v.win, v.id,"
+            " clock_timestamp() + interval '9 s', clock_timestamp() FROM verdict v WHERE v.id = %s",
+            (own.id,),
+        )
+    assert refused.value.constraint == "gate_superseded"
+
+
+def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: Flow, crowd: Crowd) -> None:
+    flow = p.joined(weather)
+    flow.open()
+    flow.produce([p.flight(1, 1), p.flight(2, 3)])
+    flow.work()
+    flow.cut()
+    flow.work_until(lambda: flow.count("effect") == 2)
+    assert flow.judge().verdict.title == "PASS"
+    weather.open("r2")
+    weather.produce([p.report(1), p.report(3)])
+    weather.work()
+    weather.cut("r2")
+    weather.work()
+    assert weather.judge("r2").verdict.title == "PASS"
+    contradicted(weather)
+    assert weather.judge().verdict.title == "FAIL"
+    assert decide_gate(flow.name, "r1").code is Code.SHUT
+    replayed(crowd, flow, whole=True, mode="fresh")
+    flow.work_until(lambda: flow.count("effect") == 4)
+    stored = fresh(flow)
+    assert stored.verdict.title == "PASS", stored.sentence
+    assert [pin.reference for pin in stored.verdict.context] == [f"{weather.name}/r2#1"]
+    assert decide_gate(flow.name, "r1.r1").granted
+    assert f"superseded by {flow.name}/r1.r1" in decide_gate(flow.name, "r1").detail
