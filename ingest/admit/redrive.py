@@ -2,7 +2,7 @@
 
 The same verb as a lane's and a door's, over bytes that the ledger keeps. A record that is understood now becomes an
 event, or is known already, and its item is resolved; one that is set aside again stays the item that it was. This is a
-step inside the plan's transaction, which writes the outcome of each item, too (docs/plans.md#redrive).
+step inside the plan's transaction, which writes the outcome of each item, too (docs/plans.md#a-redrive).
 """
 
 from __future__ import annotations

@@ -246,22 +246,22 @@ def _fresh_name(cur: Cursor, row: Any, win: WindowId) -> str:
 
 def _ranges(asked: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     """Both ends of every range are said, or that all of the window is meant; nothing stands for "all" by itself."""
-    said = asked.get("ranges") or []
-    if bool(said) == bool(asked.get("whole")):
+    wanted = asked.get("ranges") or []
+    if bool(wanted) == bool(asked.get("whole")):
         raise PlanRefused(expected="ranges with both ends, or whole = true", found="both or neither")
     if asked.get("whole"):
         return {label: (row.start_offset, row.end_offset) for label, row in rows.items() if _holds(row)}
-    found: dict[str, tuple[int, int]] = {}
-    for each in said:
+    ranges: dict[str, tuple[int, int]] = {}
+    for each in wanted:
         label, start, end = str(each["source"]), int(each["from"]), int(each["to"])
         row = rows.get(label)
-        if row is None or label in found:
+        if row is None or label in ranges:
             raise PlanRefused(expected=f"one of {', '.join(sorted(rows))}, once", found=label[:100])
         if not row.start_offset <= start < end <= row.end_offset:
             whole = f"[{row.start_offset:,}, {row.end_offset:,})"
             raise PlanRefused(expected=f"a part of {whole} of {label}", found=f"[{start:,}, {end:,})")
-        found[label] = (start, end)
-    return dict(sorted(found.items()))
+        ranges[label] = (start, end)
+    return dict(sorted(ranges.items()))
 
 
 def _holds(row: Any) -> bool:

@@ -37,6 +37,17 @@ def projected(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Values]:
 
 
 @pytest.fixture
+def rerun_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
+    """A window with a PASS, and reruns of it: one redrive that is done, one that is held, and a replay."""
+    from tests.database.cheats.world import rerun
+
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
+    if "rerun" not in _made:
+        _made["rerun"] = rerun()
+    return _made["rerun"]
+
+
+@pytest.fixture
 def waived_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
     """A run with a PASS (waived), by a plan that is done."""
     from tests.database.cheats.world import waived

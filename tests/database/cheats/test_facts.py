@@ -12,6 +12,7 @@ from audit.fsck import NAMES, examine, reread
 from ingest.core.ledger_rows import packed_headers
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 from tests.database.cheats.test_plans import STOLEN
+from tests.database.cheats.test_reruns import RERUN
 
 Values = dict[str, Any]
 
@@ -165,7 +166,7 @@ TRUTH = [
     thief("a row is taken from readers", f"DELETE FROM truth.weather WHERE win = %(win)s AND identity = {ONE}", "truth"),
 ]  # fmt: skip
 
-BY_CHECK = {cheat.found: cheat for cheat in STOLEN + CHEATS + TRUTH if cheat.found}
+BY_CHECK = {cheat.found: cheat for cheat in STOLEN + CHEATS + TRUTH + RERUN if cheat.found}
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=[cheat.id for cheat in CHEATS])
@@ -192,11 +193,18 @@ def test_every_check_of_fsck_has_a_cheat_that_it_finds() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_its_check_the_cheat_goes_unnoticed(
-    passed: Values, projected: Values, waived_run: Values, name: str, monkeypatch: pytest.MonkeyPatch
+    passed: Values,
+    projected: Values,
+    waived_run: Values,
+    rerun_run: Values,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """fsck without one of its checks: then the test of the cheat that it finds fails."""
     monkeypatch.setattr(checks, "CHECKS", tuple(check for check in checks.CHECKS if check.name != name))
     monkeypatch.setattr(reread, "COMPARISONS", {n: i for n, i in reread.COMPARISONS.items() if n != name})
     cheat = BY_CHECK[name]
+    worlds = ((TRUTH, projected), (STOLEN, waived_run), (RERUN, rerun_run))
+    world = next((world for cheats, world in worlds if cheat in cheats), passed)
     with pytest.raises(AssertionError, match="nothing noticed it"):
-        notice(cheat, projected if cheat in TRUTH else waived_run if cheat in STOLEN else passed)
+        notice(cheat, world)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from audit.close import window_of
 from audit.enforce import decide_gate
 from ingest.kafka import BusMessage, TransactionalProducer
+from plans.core.binding import NO_LIMITS, Limits
 from plans.core.plan import State
 from plans.submit import submit
 from tests.flow.test_behind import tell
@@ -54,15 +56,48 @@ def values(flow: Flow) -> dict[str, Any]:
     """The numbers of the first run, its window, its stream, its contract, its inbox and the bus source with a place."""
     (row,) = flow.rows(
         "SELECT s.id AS stream, r.id AS run, w.id AS win, w.contract_id AS contract,"
-        " (SELECT c.id FROM source c WHERE c.stream_id = s.id AND c.role = 'inbox') AS inbox,"
+        " (SELECT c.id FROM source c WHERE c.stream_id = s.id AND c.role = 'inbox' AND c.kind = 'topic') AS inbox,"
         " (SELECT min(p.bus_source_id) FROM place p JOIN source c ON c.id = p.source_id"
         "   WHERE c.stream_id = s.id) AS bus,"
         " (SELECT min(g.from_offset) FROM gap g JOIN source c ON c.id = g.source_id AND c.role = 'inbox'"
         "   WHERE c.stream_id = s.id) AS gap"
-        " FROM stream s JOIN run r ON r.stream_id = s.id AND r.name = 'r1' JOIN run_window w ON w.run_id = r.id"
+        " FROM stream s JOIN run r ON r.stream_id = s.id AND r.name = 'r1'"
+        " JOIN run_window w ON w.run_id = r.id AND w.reruns IS NULL"
         " WHERE s.name = %(name)s"
     )
     return {"name": flow.name, **row._asdict()}
+
+
+def rerun() -> dict[str, Any]:
+    """One window with a PASS, a redrive into it, a replay of it, and a plan that is held in the middle of a redrive."""
+    crowd, flow = Crowd(), Flow(quarantine_open_max=9)
+    flow.open()
+    flow.produce([thing(1), b"{", b"["])
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "PASS"
+    items = [row.id for row in flow.rows("SELECT q.id FROM quarantine_item q JOIN run r ON r.id = q.run_id"
+             " JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s ORDER BY q.id")]  # fmt: skip
+    about = {"stream": flow.name, "run": "r1", "window": 1}
+    right = {str(item): b64encode(thing(item + 10)).decode() for item in items}
+    plans = []
+    for kind, asked_, limits in (
+        ("redrive", {"items": items, "corrections": right}, NO_LIMITS),
+        ("replay", {"whole": True}, NO_LIMITS),
+        ("redrive", {"items": items}, Limits(first=1)),
+    ):
+        plans.append(submit(kind, about | asked_, crowd.asker, "why", crowd.people, limits))
+        say_yes(crowd, plans[-1])
+        run_to(crowd, plans[-1], State.DONE if limits is NO_LIMITS else State.HELD)
+    flow.work()
+    (row,) = flow.rows(
+        "SELECT x.win AS rerun, g.source_id AS source FROM rerun x JOIN window_range g ON g.win = x.win"
+        " WHERE x.plan = %(p)s",
+        p=plans[0],
+    )
+    names = dict(zip(("redrive", "replay", "held"), plans, strict=True))
+    return {**values(flow), **names, "rerun": row.rerun, "source": row.source, "item": items[0]}
 
 
 def waived() -> dict[str, Any]:
