@@ -360,9 +360,14 @@ def plan(job: Job) -> None:
 
 
 def run_plan(job: Job) -> None:
-    """A plan of a real kind, here and now."""
+    """A plan of a real kind, here and now; `batch`: so many at once."""
     from console.people import Accounts
+    from plans.kinds.redrive import RedrivePlan
+    from plans.kinds.replay import ReplayPlan
     from plans.run import run_plan as verb
+
+    RedrivePlan.batch = job.get("batch", RedrivePlan.batch)
+    ReplayPlan.batch = job.get("batch", ReplayPlan.batch)
 
     verb(job["plan"], Accounts(), lambda: True)
 
