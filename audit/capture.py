@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -189,26 +189,27 @@ def _topics(asked: Admin, names: Sequence[str]) -> dict[str, Said]:
         return _topics(asked, names[:half]) | _topics(asked, names[half:])
 
 
-def logs(contracts: Mapping[K, Contract], probes: Iterable[Start], timeout: float = 5.0) -> dict[K, Capture]:
+def logs(
+    contracts: Mapping[K, Contract], probes: Iterable[Start], timeout: float = 5.0, bus_only: Collection[K] = ()
+) -> dict[K, Capture]:
     """Topic ids, log ends and probes of many contracts, with as many questions as one takes: what gates stand on.
 
-    Neither posture nor commits are asked for. `probes` name no partition twice.
+    Neither posture nor commits are asked for, nor the inbox of those in `bus_only`. `probes` name no partition twice.
     """
     at = now()
-    names = sorted(
-        {name for contract in contracts.values() for name in (contract.bus.topic, contract.inbox.kafka.topic)}
-    )
+    names = {contract.bus.topic for contract in contracts.values()}
+    names |= {contract.inbox.kafka.topic for key, contract in contracts.items() if key not in bus_only}
     try:
         asked = admin(timeout)
         cluster_id = asked.cluster_id()
         probed = probe(probes, timeout)
-        before = _topics(asked, names)
+        before = _topics(asked, sorted(names))
         ends = asked.ends_of({name: x.partitions for name, x in before.items() if isinstance(x, TopicFacts)})
-        after = _topics(asked, names)
+        after = _topics(asked, sorted(names))
     except BrokerError as error:
         return dict.fromkeys(contracts, Capture(why=str(error)))
     seen = _Readings(cluster_id, before, after, ends, probed)
-    return {key: seen.captured(contract, at) for key, contract in contracts.items()}
+    return {key: seen.captured(contract, at, key in bus_only) for key, contract in contracts.items()}
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,10 @@ class _Readings:
     ends: Mapping[Partition, LogEnds]
     probed: Mapping[Partition, str | None]
 
-    def captured(self, contract: Contract, at: datetime) -> Capture:
+    def captured(self, contract: Contract, at: datetime, bus_only: bool = False) -> Capture:
         try:
-            bus, inbox = self._topic(contract.bus.topic), self._topic(contract.inbox.kafka.topic)
+            bus = self._topic(contract.bus.topic)
+            inbox = None if bus_only else self._topic(contract.inbox.kafka.topic)
         except BrokerError as error:
             return Capture(why=str(error))
         return Capture(
@@ -359,12 +361,25 @@ def append_basis(
     win: WindowId,
     snapshot: int,
     broker: f.Broker,
+    database: f.DatabaseIdentity,
     sources: tuple[tuple[f.BasisSource, ...], tuple[f.BasisSource, ...]],
     why: str,
+    plan: int | None = None,
 ) -> int:
-    """Appends the next generation; the database refuses to change an earlier one. Returns its number."""
-    body = s.basis_body(broker, database_identity(cur), *sources)
-    values = {"win": win, "snapshot": snapshot, "facts": Jsonb(body), "digest": s.digest(body), "why": why}
+    """Appends the next generation; the database refuses to change an earlier one. Returns its number.
+
+    `database`: of a later generation that of the first, for what grows is never another Postgres. `plan`: who let a
+    window stand on less than it began with.
+    """
+    body = s.basis_body(broker, database, *sources)
+    values = {
+        "win": win,
+        "snapshot": snapshot,
+        "facts": Jsonb(body),
+        "digest": s.digest(body),
+        "why": why,
+        "plan": plan,
+    }
     row = cur.execute(sql.append_basis, values).fetchone()
     assert row is not None
     return int(row.generation)
@@ -374,7 +389,8 @@ def read_basis(cur: Cursor, win: WindowId) -> f.MeasuredValue[f.Basis] | None:
     """The window's basis, all generations folded, measured when its newest one was recorded."""
     rows = cur.execute(sql.basis, {"win": win}).fetchall()
     later = frozenset(source_label(row) for row in cur.execute(sql.later_sources, {"win": win}).fetchall())
-    basis = s.read_basis([(row.generation, row.facts) for row in rows], later)
+    refreshes = tuple(f.Refresh(row.generation, row.plan, row.why) for row in rows if row.plan is not None)
+    basis = s.read_basis([(row.generation, row.facts) for row in rows], later, refreshes)
     return f.MeasuredValue(basis, rows[-1].recorded_at, f"basis generation {basis.generation}") if basis else None
 
 

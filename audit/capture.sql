@@ -13,14 +13,14 @@ SELECT facts, taken_at FROM snapshot WHERE win = %(win)s AND kind = 'END' ORDER 
 
 -- name: append_basis
 -- The next generation: two at once meet at the primary key, and the loser's transaction is done again.
-INSERT INTO basis (win, generation, snapshot_id, facts, digest, why)
-SELECT %(win)s, coalesce(max(generation), 0) + 1, %(snapshot)s, %(facts)s, %(digest)s, %(why)s
+INSERT INTO basis (win, generation, snapshot_id, facts, digest, why, plan)
+SELECT %(win)s, coalesce(max(generation), 0) + 1, %(snapshot)s, %(facts)s, %(digest)s, %(why)s, %(plan)s
   FROM basis WHERE win = %(win)s
 RETURNING generation
 
 -- name: basis
 -- All generations of what the window stands on, the oldest first.
-SELECT generation, facts, recorded_at FROM basis WHERE win = %(win)s ORDER BY generation
+SELECT generation, facts, recorded_at, why, plan FROM basis WHERE win = %(win)s ORDER BY generation
 
 -- name: later_sources
 -- Sources first seen after this window was cut: they belong to a later window and are not this one's business.

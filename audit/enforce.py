@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -67,15 +67,20 @@ def _is_due(row: Any) -> bool:
     return bool(row.contradictions or row.lapsed) or not timedelta(0) <= row.age < recheck
 
 
-Contracted = tuple[int, int]
-"""A stream, and the contract of some of its windows: another version may name other topics."""
+Contracted = tuple[int, int, bool]
+"""A stream, the contract of some of its windows (another version may name other topics), and whether a plan ended the
+re-checks of their inbox."""
 
 
 def _by_contract(rows: Iterable[Any]) -> dict[Contracted, list[Any]]:
     due: dict[Contracted, list[Any]] = defaultdict(list)
     for row in rows:
-        due[row.stream_id, row.contract_id].append(row)
+        due[_key(row)].append(row)
     return due
+
+
+def _key(row: Any) -> Contracted:
+    return row.stream_id, row.contract_id, row.ended
 
 
 def _enforce(due: Mapping[Contracted, list[Any]]) -> list[GateCheck]:
@@ -127,6 +132,9 @@ def _rounds(due: Mapping[Contracted, list[Any]]) -> list[_Round]:
     rounds: list[_Round] = []
     for stream, gates in due.items():
         starts = standing[newest[stream]]
+        if stream[2]:
+            bus = compiled_contract(stream[1]).contract.bus.topic
+            starts = [start for start in starts if start.topic == bus]
         into = next((known for known in rounds if not known.full and known.admits(starts)), None)
         if into is None:
             into = _Round()
@@ -142,11 +150,10 @@ def _newest(gates: Sequence[Any]) -> WindowId:
 
 def _enforced(looked: _Round) -> list[GateCheck]:
     """One stream's trouble extends none of its gates, and leaves the others' alone."""
-    contracts = {key: compiled_contract(key[1]).contract for key in looked.gates}
-    captured = look.logs(contracts, looked.starts.values())
+    captured = _asked(looked)
     failpoint("enforce.after_capture")
     rows = [row for gates in looked.gates.values() for row in gates]
-    bases, ranges = _standing([row.win for row in rows])
+    bases, ranges = _standing(rows)
     checks: dict[WindowId, GateCheck] = {}
     for depth in sorted({row.depth for row in rows}):  # a context's lease is extended before what was built on it
         some = [row for row in rows if row.depth == depth]
@@ -154,7 +161,7 @@ def _enforced(looked: _Round) -> list[GateCheck]:
         seen = {
             row.win: _seen(
                 row,
-                captured[row.stream_id, row.contract_id],
+                captured[_key(row)],
                 bases.get(row.win),
                 ranges[row.win],
                 contexts.get(row.win, []),
@@ -169,6 +176,28 @@ def _enforced(looked: _Round) -> list[GateCheck]:
     answers = [checks[row.win] for row in rows]
     _write_down(rows, answers)
     return answers
+
+
+def _asked(looked: _Round) -> dict[Contracted, look.Capture]:
+    """What Kafka says of the topics that these gates are re-checked by."""
+    contracts = {key: compiled_contract(key[1]).contract for key in looked.gates}
+    return look.logs(contracts, looked.starts.values(), bus_only={key for key in contracts if key[2]})
+
+
+def seen_now(wins: Sequence[WindowId]) -> dict[WindowId, GateCheck]:
+    """What a re-check of these gates would find now, those among them that were not shut. Nothing is written."""
+    with read() as cur:
+        rows = [row for row in cur.execute(sql.gates).fetchall() if row.win in set(wins)]
+    return {check.win: check for looked in _rounds(_by_contract(rows)) for check in _seen_of(looked)}
+
+
+def _seen_of(looked: _Round) -> Iterator[GateCheck]:
+    captured = _asked(looked)
+    rows = [row for gates in looked.gates.values() for row in gates]
+    bases, ranges = _standing(rows)
+    contexts = _contexts([row.win for row in rows])
+    for row in rows:
+        yield _seen(row, captured[_key(row)], bases.get(row.win), ranges[row.win], contexts.get(row.win, []))
 
 
 def _follow(
@@ -198,16 +227,19 @@ def _contexts(wins: list[WindowId]) -> dict[WindowId, list[tuple[core.Context, d
     return found
 
 
-def _standing(wins: list[WindowId]) -> tuple[dict[WindowId, f.Basis | None], dict[WindowId, list[core.Range]]]:
-    """What the gates' windows were judged against, and their ranges."""
+def _standing(rows: Sequence[Any]) -> tuple[dict[WindowId, f.Basis | None], dict[WindowId, list[core.Range]]]:
+    """What the gates' windows were judged against, and their ranges: of the bus, where re-checks of the inbox ended."""
+    wins, ended = [row.win for row in rows], {row.win for row in rows if row.ended}
     generations: dict[WindowId, list[tuple[int, Any]]] = defaultdict(list)
     ranges: dict[WindowId, list[core.Range]] = defaultdict(list)
     with read() as cur:
         for row in cur.execute(sql.bases, {"wins": wins}).fetchall():
             generations[row.win].append((row.generation, row.facts))
         for row in cur.execute(sql.ranges, {"wins": wins}).fetchall():
-            ranges[row.win].append(_range(row))
-    return {win: read_basis(found, frozenset()) for win, found in generations.items()}, ranges
+            if row.role == "bus" or row.win not in ended:
+                ranges[row.win].append(_range(row))
+    bases = {win: read_basis(found, frozenset()) for win, found in generations.items()}
+    return {win: core.of_the_bus(basis) if basis and win in ended else basis for win, basis in bases.items()}, ranges
 
 
 def _range(row: Any) -> core.Range:
@@ -248,7 +280,7 @@ def _seen(
 def _extend(rows: Sequence[Any], captured: Mapping[Contracted, look.Capture]) -> set[int]:
     """The windows whose gates stay open: none where a verdict or a contradiction came in this very moment, and none by
     what was seen longer ago than a re-check may take."""
-    looks = [captured[row.stream_id, row.contract_id].broker for row in rows]
+    looks = [captured[_key(row)].broker for row in rows]
     values = {
         "wins": [row.win for row in rows],
         "verdicts": [row.verdict_id for row in rows],
@@ -346,6 +378,7 @@ class SpanDecision:
     detail: str
     windows: tuple[completeness.SpanWindow, ...] = ()
     open_until: datetime | None = None
+    ended: tuple[f.RecheckEnd, ...] = ()
 
     @property
     def status(self) -> int:
@@ -384,7 +417,9 @@ def _decide_span(stream: str, since: datetime, until: datetime) -> tuple[SpanDec
         code = Code.NOT_CLOSED if spanned.retry else Code.BLOCKED
         return SpanDecision(code, spanned.retry, spanned.why), now
     detail = f"{spanned.windows[0].name} to {spanned.windows[-1].name}"
-    return SpanDecision(Code.OPEN, False, detail, spanned.windows, spanned.open_until), now
+    held = {window.win for window in spanned.windows}
+    ended = core.ends(gate.recheck_end(row) for row in rows if row.id in held)
+    return SpanDecision(Code.OPEN, False, detail, spanned.windows, spanned.open_until, ended), now
 
 
 def _span_window(row: Any) -> completeness.SpanWindow:

@@ -1,7 +1,7 @@
 -- name: gates
 -- Gates that stand on a PASS and were not shut, those whose lease has run out included: Kafka may answer again. `depth`: how
 -- many contexts lie under the window, one under the other; `contracts` are theirs. `lapsed`: why a waiver that the verdict
--- leans on gives nothing any more.
+-- leans on gives nothing any more. `ended`: a plan ended the re-checks of its inbox, and only the bus is asked for.
 WITH RECURSIVE standing AS (SELECT * FROM gate_open WHERE shut_why IS NULL),
 built AS (
     SELECT p.win, p.pinned_win, 1 AS depth FROM standing g JOIN window_pin p ON p.win = g.win
@@ -13,6 +13,7 @@ under AS (
 SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS age, w.number, w.contract_id, w.by_plan, r.name AS run_name,
        s.id AS stream_id, s.name AS stream, s.name || '/' || r.name || '#' || v.number AS verdict,
        coalesce(u.depth, 0) AS depth, coalesce(u.contracts, '{}') AS contracts,
+       EXISTS (SELECT FROM recheck_end_of(g.win)) AS ended,
        (SELECT count(DISTINCT c.attempt_id) FROM contradiction c WHERE c.win = g.win) AS contradictions,
        CASE WHEN v.waived THEN (SELECT string_agg(x.lapsed, '; ' ORDER BY x.lapsed) FROM waivers_of(v.id) x) END AS lapsed
   FROM standing g
@@ -73,10 +74,12 @@ SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 T
        v.id AS verdict_id, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
        s.name || '/' || r.name || '#' || v.number AS verdict,
        (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict,
-       superseded_by(w.id) AS superseded_by
+       superseded_by(w.id) AS superseded_by,
+       e.plan AS ended_by, e.topic AS ended_topic, e.requested_by AS ended_requested_by, e.approved_by AS ended_approved_by, e.ended_at
   FROM run r JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.run_id = r.id
   LEFT JOIN LATERAL (SELECT id, number, state, body FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
+  LEFT JOIN LATERAL recheck_end_of(w.id) e ON true
  WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
    AND w.rerun IS NOT DISTINCT FROM %(rerun)s
  ORDER BY w.number
@@ -92,10 +95,12 @@ SELECT w.id, s.name || '/' || r.name || ' window ' || w.number AS name, w.opened
                                        WHERE br.stream_id = s.id AND b.id < w.id AND NOT b.by_plan)
                       AND NOT EXISTS (SELECT FROM window_range next
                                        WHERE next.win = w.id AND next.source_id = mine.source_id
-                                         AND next.start_offset = mine.end_offset)) AS follows
+                                         AND next.start_offset = mine.end_offset)) AS follows,
+       e.plan AS ended_by, e.topic AS ended_topic, e.requested_by AS ended_requested_by, e.approved_by AS ended_approved_by, e.ended_at
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN LATERAL (SELECT id, number, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
+  LEFT JOIN LATERAL recheck_end_of(w.id) e ON true
  WHERE s.name = %(stream)s AND NOT w.by_plan
    AND w.id >= coalesce((SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
                           WHERE br.stream_id = s.id AND NOT b.by_plan AND b.cut_at < %(since)s), 0)

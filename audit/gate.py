@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import connection
 
+from audit.core import facts as f
 from audit.core import gate as core
 from audit.core.gate import GateDecision
 from ingest.auditlog import record_act
@@ -207,9 +208,24 @@ def standing_of(windows: Sequence[WindowId]) -> dict[WindowId, Standing]:
 def window_gate(row: Any) -> core.WindowGate:
     """A window's gate as the pure rule takes it, of a row of `standing_of_windows` or `run_gates`."""
     return core.WindowGate(
-        row.number, row.verdict, row.state, row.body, row.gate_verdict, row.open_until, row.checked_at, row.shut_why,
+        row.number,
+        row.verdict,
+        row.state,
+        row.body,
+        row.gate_verdict,
+        row.open_until,
+        row.checked_at,
+        row.shut_why,
         row.superseded_by,
-    )  # fmt: skip
+        recheck_end(row),
+    )
+
+
+def recheck_end(row: Any) -> f.RecheckEnd | None:
+    """Which plan ended the re-checks of a window's inbox, of a row that joins `recheck_end_of`."""
+    if row.ended_by is None:
+        return None
+    return f.RecheckEnd(row.ended_by, row.ended_topic, row.ended_requested_by, row.ended_approved_by, row.ended_at)
 
 
 # ---- readers of before ----------------------------------------------------------------------------------------------

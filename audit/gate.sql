@@ -86,10 +86,12 @@ SELECT r.id AS run, r.state = 'CLOSED' AS closed, clock_timestamp() AS now, coun
 SELECT w.id AS win, w.number, v.state, NULL AS body, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
        s.name || '/' || r.name || '#' || v.number AS verdict,
        (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict,
-       superseded_by(w.id) AS superseded_by
+       superseded_by(w.id) AS superseded_by,
+       e.plan AS ended_by, e.topic AS ended_topic, e.requested_by AS ended_requested_by, e.approved_by AS ended_approved_by, e.ended_at
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN LATERAL (SELECT number, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
+  LEFT JOIN LATERAL recheck_end_of(w.id) e ON true
  WHERE w.id = ANY(%(wins)s)
 
 -- name: owed

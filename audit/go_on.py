@@ -431,7 +431,9 @@ def _found_basis(
     if begins.broker is not None:
         origin = look.store_snapshot(cur, next_win, "ORIGIN", begins.captured, database)
         failpoint("go_on.after_origin")
-        look.append_basis(cur, next_win, origin, look.unprobed(begins.broker), (inbox, bus), "the window opened")
+        look.append_basis(
+            cur, next_win, origin, look.unprobed(begins.broker), database, (inbox, bus), "the window opened"
+        )
         return
     was = look.read_basis(cur, row.win)
     if was is None:
@@ -441,7 +443,7 @@ def _found_basis(
     origin = look.store_snapshot(cur, next_win, "ORIGIN", kept, database)
     failpoint("go_on.after_kept_origin")
     why = f"as it was for window {row.number}: Kafka did not say enough"
-    look.append_basis(cur, next_win, origin, was.value.broker, (inbox, was.value.bus), why)
+    look.append_basis(cur, next_win, origin, was.value.broker, database, (inbox, was.value.bus), why)
 
 
 def _basis_source(row: Any) -> f.BasisSource:

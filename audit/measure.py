@@ -16,6 +16,7 @@ from psycopg import sql as pgsql
 
 from audit import capture as look
 from audit.core import facts as f
+from audit.gate import recheck_end
 from ingest.core.contract import Contract, EmptyWindowRule, Totals
 from ingest.core.errors import NotFound
 from ingest.core.ids import SourceId, WindowId
@@ -116,7 +117,7 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Capture, at: dateti
         database = f.MeasuredValue(look.database_identity(cur), at, "postgres")
         stand = _positions(cur, row, bus)
         pinned = _pins(cur, row.id)
-        stopped = _stopped_publishing(cur, row.id)
+        stopped, ended = _stopped_publishing(cur, row.id), _ended(cur, row.id)
     held = {name: replace(getattr(facts, name), measured_at=at) for name in f.LEDGER if getattr(facts, name)}
     if facts.context:
         held["context"] = replace(held["context"], value=pinned)
@@ -129,7 +130,7 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Capture, at: dateti
     if facts.bus:
         held["bus"] = replace(held["bus"], value=tuple(_moved(position, stand) for position in facts.bus.value))
     committed = committed_beside(captured, held.get("inbox"), held.get("bus"))
-    return replace(facts, **held, database=database, broker=captured.broker, committed=committed)
+    return replace(facts, **held, database=database, broker=captured.broker, committed=committed, ended=ended)
 
 
 def _stop(row: Any, label: str = "{}") -> f.LaneStop | None:
@@ -227,6 +228,7 @@ class _WindowReading:
             context=self._seen(_pins(self._cur, self._row.id)),
             behind=look.read_behind(self._cur, self._row.id),
             waivers=_waivers(self._cur, self._row.id),
+            ended=_ended(self._cur, self._row.id),
         )
 
     def _seen(self, value: T, source: str = "ledger") -> f.MeasuredValue[T]:
@@ -376,6 +378,11 @@ def _pins(cur: Cursor, win: WindowId) -> tuple[f.PinnedVerdict, ...]:
     return tuple(
         f.PinnedVerdict(row.context, row.verdict, bytes(row.digest).hex(), row.why or "", row.fallen) for row in rows
     )
+
+
+def _ended(cur: Cursor, win: WindowId) -> f.RecheckEnd | None:
+    row = cur.execute(sql.recheck_end, {"win": win}).fetchone()
+    return recheck_end(row) if row is not None else None
 
 
 def _waivers(cur: Cursor, win: WindowId) -> tuple[f.Waiver, ...]:

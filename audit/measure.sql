@@ -289,6 +289,11 @@ SELECT w.check_name, w.plan, w.requested_by, w.approved_by, w.reason, w.until, w
        waiver_digest(waiver_facts(w.win, w.check_name)) AS measured
   FROM waiver w WHERE w.win = %(win)s AND w.until > clock_timestamp() ORDER BY w.until DESC, w.id DESC
 
+-- name: recheck_end
+-- Which plan ended the re-checks of the window's inbox; no row: it is re-checked.
+SELECT e.plan AS ended_by, e.topic AS ended_topic, e.requested_by AS ended_requested_by, e.approved_by AS ended_approved_by, e.ended_at
+  FROM recheck_end_of(%(win)s) e
+
 -- name: positions
 -- Where the admission and effects lanes of windows stand, with the epochs to probe. Of several incarnations of a topic, the
 -- newest that the window may know. `anchor` is where the newest record read ends, as `anchor` of ingest/lanes/partition_lane.sql has it.

@@ -44,6 +44,7 @@ class Basis(models.Model):
     digest = models.BinaryField()
     why = models.TextField()
     recorded_at = models.DateTimeField(db_default=Now())
+    plan = models.BigIntegerField(null=True)  # that appended it; null: it grew by itself
 
     class Meta:
         db_table = "basis"
@@ -207,3 +208,29 @@ class KeptFacts(models.Model):
 
     class Meta:
         db_table = "kept_facts"
+
+
+class RecheckEnd(models.Model):
+    """What an approved plan ended: the windows of an incarnation, up to `last_win`, stand on the ledger from then on.
+
+    Not a `Retirement`, which says that a log is gone: here it answered, and two people have moved it on purpose.
+    """
+
+    stream = models.ForeignKey(Stream, models.PROTECT)
+    role = models.TextField()
+    topic = models.TextField()
+    cluster_id = models.TextField()
+    topic_id = models.TextField()
+    last_win = models.ForeignKey(Window, models.PROTECT, db_column="last_win", db_index=False)
+    plan = models.BigIntegerField()
+    requested_by = models.TextField()
+    approved_by = models.TextField()
+    reason = models.TextField()
+    ended_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "recheck_end"
+        constraints = [
+            models.UniqueConstraint(fields=["plan"], name="recheck_end_of_one_plan"),
+            models.CheckConstraint(condition=Q(role="inbox"), name="recheck_end_of_an_inbox"),
+        ]

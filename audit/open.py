@@ -271,7 +271,7 @@ def _open(
         bus = bind_bus(cur, loaded.stream_id, win, broker)
         database = look.database_identity(cur)
         origin = look.store_snapshot(cur, win, "ORIGIN", captured, database)
-        look.append_basis(cur, win, origin, look.unprobed(broker), (tuple(inbox), bus), "the window opened")
+        look.append_basis(cur, win, origin, look.unprobed(broker), database, (tuple(inbox), bus), "the window opened")
         detail = {"contract": loaded.version, "window": 1, "digest": loaded.digest.hex()}
         record_act(cur, actor, "run.open", f"{stream}/{run_name}", detail=detail)
     return OpenedRun("created", stream, run_name, run, win, 1, loaded.version, loaded.digest)

@@ -130,7 +130,8 @@ def take_in_doors(cur: Cursor, win: WindowId, captured: look.Capture) -> int:
         return 0
     sources = ((*basis.value.inbox, *(f.BasisSource(label) for label in new)), basis.value.bus)
     snapshot = look.store_snapshot(cur, win, "CHECK", captured, look.database_identity(cur))
-    look.append_basis(cur, win, snapshot, look.unprobed(basis.value.broker), sources, "doors were bound")
+    broker = look.unprobed(basis.value.broker)
+    look.append_basis(cur, win, snapshot, broker, basis.value.database, sources, "doors were bound")
     return len(new)
 
 
@@ -151,7 +152,7 @@ def _append(
         inbox=_grown(was.inbox, is_.inbox, growth.inbox) if was.inbox and is_.inbox else None,
     )
     snapshot = look.store_snapshot(cur, win, "CHECK", captured, look.database_identity(cur))
-    look.append_basis(cur, win, snapshot, look.unprobed(kept), sources, growth.why())
+    look.append_basis(cur, win, snapshot, look.unprobed(kept), basis.database, sources, growth.why())
 
 
 def _grown(was: f.Topic, is_: f.Topic, new: frozenset[int]) -> f.Topic:

@@ -137,9 +137,10 @@ def open_rerun(cur: Cursor, order: RerunOrder, captured: look.Capture) -> Rerun:
     failpoint("rerun.after_sources")
     write_pins(cur, win, _pins(cur, order.loaded))
     failpoint("rerun.after_pins")
-    origin = look.store_snapshot(cur, win, "ORIGIN", captured, look.database_identity(cur))
+    database = look.database_identity(cur)
+    origin = look.store_snapshot(cur, win, "ORIGIN", captured, database)
     failpoint("rerun.after_snapshot")
-    look.append_basis(cur, win, origin, look.unprobed(broker), (inbox, bus), "the rerun opened")
+    look.append_basis(cur, win, origin, look.unprobed(broker), database, (inbox, bus), "the rerun opened")
     failpoint("rerun.after_basis")
     opened = rerun_of(cur, order.plan)
     assert opened is not None

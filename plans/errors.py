@@ -93,6 +93,8 @@ RULES: dict[str, type[PassgateError]] = {
     "plan_item_outcome_once": WrongState,
     "plan_item_of_running_plan": WrongState,
     "waiver_of_its_plan": PlanRefused,
+    "basis_of_its_plan": PlanRefused,
+    "recheck_end_of_its_plan": PlanRefused,
 }
 
 

@@ -22,7 +22,7 @@ from audit.core.check import (
     not_measured,
     unmeasured,
 )
-from ingest.core.posture import Change, changes
+from ingest.core.posture import Change, changes, unfit_inbox
 
 FAIL = Severity.FAIL
 
@@ -47,8 +47,8 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not (facts.basis and facts.broker and facts.database and facts.inbox and facts.bus):
         return not_measured(name, required, causes, facts.broker)
     was, is_ = facts.basis.value, facts.broker.value
-    broken = [*other_cluster(was.broker, is_), *_other_database(was.database, facts.database.value)]
-    unknown: list[Cause] = []
+    broken = [*other_cluster(was.broker, is_), *other_database(was.database, facts.database.value)]
+    unknown = [Cause(facts.ended.said(), RERUN)] if facts.ended else []
     for then, now_, parts in _topics(facts, was, is_):
         broken += [*other_topic(then, now_), *_other_posture(then, now_)]
         unknown += _no_posture(then, now_)
@@ -56,12 +56,15 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
             broken += [*_lost(part, now_), *broken_log(part, now_), *lower_epoch(part, then, now_)]
             unknown += unread_log(part, then, now_)
     observed = "the same" if not broken and not unknown else w.count(len(broken) + len(unknown), "difference")
-    said = "; ".join([observed, *_harmless(_topics(facts, was, is_))])
+    said = "; ".join([observed, *_harmless(_topics(facts, was, is_)), *_refreshed(was)])
     return judged(name, f"{required}, generation {was.generation}", said, facts.broker, broken, unknown)
 
 
 def _topics(facts: f.WindowFacts, was: f.Basis, is_: f.Broker) -> list[tuple[f.Topic, f.Topic, list[Part]]]:
-    """Each topic of the basis, what stands under its name now, and the window's parts of it."""
+    """Each topic of the basis, what stands under its name now, and the window's parts of it. An inbox whose re-checks
+    were ended is held against nothing: whatever has its name breaks no verdict, and lets none pass."""
+    if facts.ended:
+        was = replace(was, broker=replace(was.broker, inbox=None))
     members = {was.broker.bus.name: was.bus} | ({was.broker.inbox.name: was.inbox} if was.broker.inbox else {})
     pairs = [(then, now_, members[then.name]) for then, now_ in _pairs(was.broker, is_)]
     found = _parts(facts, {s.label: s.partition for _, _, members in pairs for s in members if s.partition is not None})
@@ -85,7 +88,7 @@ def _parts(facts: f.WindowFacts, partitions: Mapping[str, int]) -> dict[str, Par
 def drift(was: f.Basis, is_: f.Broker, database: f.DatabaseIdentity) -> list[str]:
     """What differs between a basis and what is there now, as a whole; what became of single logs is their anchors' to
     say. Of another cluster nothing else is said."""
-    texts = [c.text for c in (*other_cluster(was.broker, is_), *_other_database(was.database, database))]
+    texts = [c.text for c in (*other_cluster(was.broker, is_), *other_database(was.database, database))]
     if was.broker.cluster_id != is_.cluster_id:
         return texts
     for then, now_ in _pairs(was.broker, is_):
@@ -106,7 +109,7 @@ def other_cluster(was: f.Broker, is_: f.Broker) -> Iterable[Cause]:
         yield Cause(f"the Kafka cluster was {was.cluster_id} and is {is_.cluster_id}", RERUN, Severity.FAIL)
 
 
-def _other_database(was: f.DatabaseIdentity, is_: f.DatabaseIdentity) -> Iterable[Cause]:
+def other_database(was: f.DatabaseIdentity, is_: f.DatabaseIdentity) -> Iterable[Cause]:
     if was.system_identifier != is_.system_identifier:
         yield Cause("the database is not the one the window opened in", RERUN)
     elif was.timeline != is_.timeline:
@@ -125,10 +128,30 @@ def _other_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     """What a topic promises no more. What it promises in addition breaks nothing."""
     if is_.posture is None or was.posture is None or is_.topic_id != was.topic_id:
         return
+    compacts = unfit_inbox(is_.posture) is not None
     for key, way in changes(was.posture, is_.posture).items():
         if way is Change.WORSE:
             text = f"{key} of {was.name} was {was.posture[key]} and is {is_.posture[key]}"
-            yield Cause(text, Act(f"set {key} of {was.name} back", "operate"))
+            yield Cause(text, _set_back(key, was.name) if compacts else _set_back_or_refresh(key, was.name))
+    if compacts and was.posture.get(POLICY) == is_.posture[POLICY]:  # whatever a basis says, such a topic forgets
+        yield Cause(f"{was.name} compacts", _set_back(POLICY, was.name))
+
+
+POLICY = "cleanup.policy"
+
+
+def _set_back(key: str, topic: str) -> Act:
+    return Act(f"set {key} of {topic} back", "operate")
+
+
+def _set_back_or_refresh(key: str, topic: str) -> Act:
+    """What a refresh may take in; of a topic that compacts nothing is."""
+    return Act(f"set {key} of {topic} back, or ask for a refresh of the basis", "operate")
+
+
+def offers_refresh(act: str) -> bool:
+    """Whether a refresh of the basis is among what these words of an act name."""
+    return act.endswith("or ask for a refresh of the basis")
 
 
 def _no_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
@@ -212,6 +235,11 @@ def _harmless(topics: Sequence[tuple[f.Topic, f.Topic, list[Part]]]) -> Iterable
         yield from _began_late(parts)
         yield from _anchors_lost(parts, is_)
         yield from _promises_more(was, is_)
+
+
+def _refreshed(basis: f.Basis) -> Iterable[str]:
+    """Whoever reads the verdict is told who let the window stand on another basis than it began with."""
+    yield from (f"generation {each.generation} is {each.why}" for each in basis.refreshes)
 
 
 def _began_late(parts: Sequence[Part]) -> Iterable[str]:

@@ -95,7 +95,7 @@ class Check:
 WAIT_LANES = Act("wait for the lanes")
 MEASURE_KAFKA = Act("make Kafka reachable", "operate")
 MEASURE_LEDGER = Act("measure again", "operate")
-#: What is broken in this window stays so. Plans (replay, waiver, basis refresh) are not there yet: none is offered.
+#: What is broken in this window stays so.
 RERUN = Act("open a new run", "open")
 
 

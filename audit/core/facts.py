@@ -179,6 +179,15 @@ class BasisSource:
 
 
 @dataclass(frozen=True)
+class Refresh:
+    """A generation that an approved plan appended; `why` names the plan and both people."""
+
+    generation: int
+    plan: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Basis:
     """The snapshot a window is judged against, generations folded in; the first generation's ids always stand."""
 
@@ -189,6 +198,7 @@ class Basis:
     inbox: tuple[BasisSource, ...]
     bus: tuple[BasisSource, ...]
     later: frozenset[str] = frozenset()  # labels of sources first seen after the cut: they belong to a later window
+    refreshes: tuple[Refresh, ...] = ()
 
     def labels(self) -> frozenset[str]:
         return frozenset(source.label for source in (*self.inbox, *self.bus))
@@ -374,6 +384,20 @@ class Waiver:
 
 
 @dataclass(frozen=True)
+class RecheckEnd:
+    """An approved plan ended the re-checks of the window's inbox: nobody asks Kafka for that topic any more."""
+
+    plan: int
+    topic: str
+    requested_by: str
+    approved_by: str
+    at: datetime
+
+    def said(self) -> str:
+        return f"re-checks of {self.topic} were ended by plan {self.plan} on {self.at.date()}: it stands on the ledger"
+
+
+@dataclass(frozen=True)
 class PinnedVerdict:
     """The context a projection joined with: a verdict of another stream (`weather/2013-01#1`).
 
@@ -410,6 +434,7 @@ class WindowFacts:
     behind: tuple[RangeBehindCut, ...] = ()  # what that cut left to the next window
     waivers: tuple[Waiver, ...] = ()
     context: MeasuredValue[tuple[PinnedVerdict, ...]] | None = None
+    ended: RecheckEnd | None = None
 
     def oldest(self) -> datetime | None:
         """When the oldest of them was taken. The basis and the end are old by nature, and say when they were taken."""

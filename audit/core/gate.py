@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -34,6 +34,11 @@ def objections(basis: f.Basis, broker: f.Broker, ranges: Sequence[Range], contra
     if contradictions:
         reasons.append(f"{w.count(contradictions, 'settled publish', 'settled publishes')} contradicted by the bus")
     return reasons
+
+
+def of_the_bus(basis: f.Basis) -> f.Basis:
+    """What a gate is held to whose inbox nobody asks for any more."""
+    return replace(basis, broker=replace(basis.broker, inbox=None))
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ class WindowGate:
     checked_at: datetime | None
     shut_why: str | None
     superseded_by: str | None = None
+    ended: f.RecheckEnd | None = None
 
 
 #: Windows that an answer names as not open, the worst of them.
@@ -188,6 +194,8 @@ class GateDecision:
     checked_at: datetime | None = None
     open_until: datetime | None = None
     covers: Covers | None = None
+    ended: tuple[f.RecheckEnd, ...] = ()
+    """Of a yes: what of it stands on the ledger alone."""
 
     @property
     def granted(self) -> bool:
@@ -218,7 +226,21 @@ def decide(windows: Sequence[WindowGate], closed: bool, now: datetime) -> GateDe
     worst = min(answers, key=lambda answer: (WORST.index(answer.code), answer.open_until or now))
     if worst.code is Code.OPEN and not closed:
         return replace(refuse(Code.NOT_CLOSED, "the run is not closed"), covers=covers)
+    if worst.code is Code.OPEN:
+        worst = _on_the_ledger(worst, windows)
     return replace(worst, covers=covers)
+
+
+def ends(of_windows: Iterable[f.RecheckEnd | None]) -> tuple[f.RecheckEnd, ...]:
+    """Each once, the earliest plan first."""
+    return tuple(sorted({each for each in of_windows if each is not None}, key=lambda each: each.plan))
+
+
+def _on_the_ledger(answer: GateDecision, windows: Sequence[WindowGate]) -> GateDecision:
+    """Whoever reads is told what nobody asks Kafka for any more."""
+    ended = ends(each.ended for each in windows)
+    said = [w.sentence_case(f"{each.said()}.") for each in ended]
+    return replace(answer, detail=" ".join([answer.detail, *said]).strip(), ended=ended)
 
 
 def _covers(codes: Sequence[tuple[int, Code]]) -> Covers:

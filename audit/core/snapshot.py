@@ -118,7 +118,9 @@ def digest(body: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(rfc8785.dumps(dict(body))).digest()
 
 
-def read_basis(generations: Sequence[tuple[int, Mapping[str, Any]]], later: frozenset[str]) -> f.Basis | None:
+def read_basis(
+    generations: Sequence[tuple[int, Mapping[str, Any]]], later: frozenset[str], refreshes: tuple[f.Refresh, ...] = ()
+) -> f.Basis | None:
     """Generations in order, folded: sources and posture are the newest's, cluster, topics and database the first's.
 
     None when there is none, or one of a shape this version does not know.
@@ -130,10 +132,11 @@ def read_basis(generations: Sequence[tuple[int, Mapping[str, Any]]], later: froz
         generation=number,
         digest=digest(newest).hex(),
         broker=_folded(read_broker(first["broker"]), read_broker(newest["broker"])),
-        database=read_database(newest["database"]),
+        database=read_database(first["database"]),
         inbox=_sources(newest["inbox"]),
         bus=_sources(newest["bus"]),
         later=later,
+        refreshes=refreshes,
     )
 
 

@@ -60,6 +60,7 @@ class Verdict:
     measured_at: datetime | None = None
     valid_until: datetime | None = None
     behind: tuple[f.RangeBehindCut, ...] = ()
+    refreshes: tuple[f.Refresh, ...] = ()
 
     @property
     def waivers(self) -> tuple[f.Waiver, ...]:
@@ -104,6 +105,7 @@ def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
         measured_at=oldest,
         valid_until=oldest + facts.rules.sample_max_age if oldest else None,
         behind=facts.behind,
+        refreshes=basis.refreshes if basis else (),
     )
 
 
@@ -177,6 +179,10 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
         out["facts"] = {"measured_at": stamp(v.measured_at), "valid_until": stamp(v.valid_until)}
     if v.basis_generation is not None and v.basis_digest is not None:
         out["basis"] = {"generation": v.basis_generation, "digest": v.basis_digest}
+        if v.refreshes:
+            out["basis"]["refreshes"] = [
+                {"generation": x.generation, "plan": x.plan, "why": x.why} for x in v.refreshes
+            ]
     if v.window.complete_until is not None:  # by the clock that stamps appends, less the contract's clock_skew
         out["complete_until"] = stamp(v.window.complete_until)
     elif v.window.complete_why:

@@ -72,7 +72,8 @@ UNION ALL
 (SELECT 'window ' || w.number || ' of ' || n.name, 'no act took in generation ' || b.generation || ' of its basis'
    FROM named n JOIN run_window w ON w.run_id = n.id JOIN basis b ON b.win = w.id AND b.generation > 1
   WHERE b.why <> 'doors were bound'
-    AND NOT EXISTS (SELECT FROM act a WHERE a.act = 'basis.grown' AND a.subject = n.name)
+    AND NOT EXISTS (SELECT FROM act a WHERE a.act = CASE WHEN b.plan IS NULL THEN 'basis.grown' ELSE 'basis.refreshed' END
+                       AND a.subject = n.name)
   LIMIT %(most)s)
 UNION ALL
 (SELECT 'act contract.load of ' || a.subject, 'its contract, version ' || (a.detail ->> 'version') || ', is not there'

@@ -264,7 +264,8 @@ SELECT s.name || '/' || r.name || '#' || v.number AS subject,
  LIMIT %(most)s
 
 -- name: i9_generations
--- A later generation changes neither cluster nor topic ids, nor where a partition began, nor its leader epoch downwards.
+-- A later generation changes neither cluster nor topic ids, nor where a partition began, nor its leader epoch downwards; and
+-- only one of a plan promises less than the one before it.
 SELECT 'window ' || b.win || ', basis generation ' || b.generation AS subject,
        'says something else of what generation ' || a.generation || ' knew' AS found
   FROM basis b JOIN run_window w ON w.id = b.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
@@ -278,7 +279,10 @@ SELECT 'window ' || b.win || ', basis generation ' || b.generation AS subject,
                     WHERE (b.facts #> ARRAY['broker', role, 'partitions', p.number, 'log_start'])
                           IS DISTINCT FROM p.log -> 'log_start'
                        OR (b.facts #>> ARRAY['broker', role, 'partitions', p.number, 'leader_epoch'])::bigint
-                          < (p.log ->> 'leader_epoch')::bigint))
+                          < (p.log ->> 'leader_epoch')::bigint)
+        OR b.plan IS NULL AND a.generation = b.generation - 1 AND EXISTS (
+           SELECT FROM unnest(ARRAY['inbox', 'bus']) AS role
+            WHERE posture_promises_less(a.facts #> ARRAY['broker', role, 'posture'], b.facts #> ARRAY['broker', role, 'posture'])))
  LIMIT %(most)s
 
 -- name: i10_open_gates
@@ -408,6 +412,27 @@ SELECT 'window ' || w.number || coalesce(' rerun ' || w.rerun, '') || ' of ' || 
                          WHERE g.win = w.id) t ON t."offset" = i.ordinal
             WHERE (i.subject, i.outcome, t.said, t.why) IS DISTINCT FROM
                   (t.item_id::text, (ARRAY['ADMITTED', 'DUPLICATE', 'QUARANTINED'])[t.decision], t.decision, t.reason)))
+ LIMIT %(most)s
+
+-- name: i11_refreshes
+-- Every generation that a plan appended is the one whose digest that plan binds, and the plan ran.
+SELECT 'window ' || b.win || ', basis generation ' || b.generation AS subject, 'plan ' || b.plan || ' does not append this' AS found
+  FROM basis b JOIN run_window w ON w.id = b.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  LEFT JOIN plan p ON p.id = b.plan AND p.kind = 'basis' AND p.win = b.win AND p.started_at IS NOT NULL
+   AND p.binds #>> '{facts,next}' = encode(b.digest, 'hex') AND (p.binds #>> '{facts,generation}')::integer = b.generation - 1
+   AND b.why = format('plan %%s (asked for by %%s, approved by %%s: %%s)', p.id, p.requested_by, p.approved_by, p.reason)
+ WHERE b.plan IS NOT NULL AND p.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
+-- name: i11_recheck_ends
+-- Re-checks ended by what their plan binds, and that plan ran.
+SELECT 're-checks of ' || e.topic || ' of ' || s.name AS subject, 'plan ' || e.plan || ' does not end them' AS found
+  FROM recheck_end e JOIN stream s ON s.id = e.stream_id
+  LEFT JOIN plan p ON p.id = e.plan AND p.kind = 'retire' AND p.stream_id = e.stream_id AND p.started_at IS NOT NULL
+   AND (p.binds #>> '{facts,role}', p.binds #>> '{facts,topic}', p.binds #>> '{facts,cluster_id}', p.binds #>> '{facts,topic_id}',
+        (p.binds #>> '{facts,last_window}')::integer) = (e.role, e.topic, e.cluster_id, e.topic_id, e.last_win)
+   AND (p.requested_by, p.approved_by, p.reason) = (e.requested_by, e.approved_by, e.reason)
+ WHERE p.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  LIMIT %(most)s
 
 -- name: again_plans

@@ -38,6 +38,8 @@ CHECKS: tuple[Check, ...] = (
     in_sql("plan_history", "I11", sql.i11_history),
     in_sql("waivers", "I11", sql.i11_waivers),
     in_sql("reruns", "I11", sql.i11_reruns),
+    in_sql("refreshes", "I11", sql.i11_refreshes),
+    in_sql("recheck_ends", "I11", sql.i11_recheck_ends),
     in_sql("first_payloads", "I12", sql.i12_first_payloads),
     in_sql("kept_payloads", "I12", sql.i12_kept_payloads),
     in_sql("owners", "I13", sql.i13_owners),

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from plans.core.plan import Kind
 from plans.errors import KindNotThere
 from plans.kinds.base import PlanKind
+from plans.kinds.basis import BasisPlan
 from plans.kinds.redrive import RedrivePlan
 from plans.kinds.replay import ReplayPlan
+from plans.kinds.retire import RetirePlan
 from plans.kinds.waive import WaivePlan
 
-KINDS: Mapping[Kind, PlanKind] = {each.kind: each for each in (WaivePlan(), RedrivePlan(), ReplayPlan())}
+KINDS: Mapping[Kind, PlanKind] = {
+    each.kind: each for each in (WaivePlan(), RedrivePlan(), ReplayPlan(), BasisPlan(), RetirePlan())
+}
 
 
 def kind_named(name: str) -> PlanKind:

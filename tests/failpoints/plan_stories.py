@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 from plans.core.plan import FINAL, State
+from plans.submit import submit
+from tests.failpoints.ground import Ground
 from tests.failpoints.pool import GetGround
 from tests.failpoints.processes import KILLED, Workers
 from tests.patience import stretched
-from tests.plans.crowd import Crowd, a_stream, acts, history, items, let_expire, plan_row
+from tests.plans.crowd import Crowd, a_stream, acts, history, items, let_expire, plan_row, say_yes
 
 ITEMS = ("a1", "q2", "d3", "a4", "a5", "d6", "a7", "a8")
 TROUBLE = ("a1", "a2", "a3", "boom")
@@ -51,6 +53,58 @@ def plan_dies(point: str, ground: GetGround) -> None:
     wanted = State.HELD if area == "plan_hold" else ENDS[verb]
     story.until(wanted, verb)
     story.is_whole()
+
+
+# ---- what a kind's step writes --------------------------------------------------------------------------------------
+
+
+def refresher_dies(point: str, ground: GetGround) -> None:
+    """A basis takes in what a topic promises less, once, and the window passes on it."""
+    stream, crowd = ground(), Crowd()
+    stream.new_run()
+    stream.works_to_the_end()
+    admin, bus = stream.flow.admin, stream.flow.bus
+    less = str(int(admin.posture(bus)["retention.ms"]) - 1_000)
+    admin.set_topic(bus, "retention.ms", less)
+    end = time.monotonic() + stretched(30)
+    while admin.posture(bus)["retention.ms"] != less:
+        assert time.monotonic() < end
+    asked = {"stream": stream.flow.name, "run": stream.run_name}
+    _step_dies(stream, crowd, submit("basis", asked, crowd.asker, "why", crowd.people), point)
+    stream.works_to_the_end()
+    stream.is_whole()
+    stream.passes()
+    rows = stream.flow.rows(
+        "SELECT b.generation, b.plan IS NOT NULL AS given FROM basis b JOIN run_window w ON w.id = b.win"
+        " JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
+        " WHERE s.name = %(name)s AND r.name = %(run)s ORDER BY 1",
+        run=stream.run_name,
+    )
+    assert [row.given for row in rows].count(True) == 1 and rows[-1].generation == len(rows)
+
+
+def recheck_ender_dies(point: str, ground: GetGround) -> None:
+    stream, crowd = ground(), Crowd()
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.passes()
+    asked = {"stream": stream.flow.name, "topic": stream.flow.inbox}
+    number = submit("retire", asked, crowd.asker, "why", crowd.people)
+    _step_dies(stream, crowd, number, point)
+    rows = stream.flow.rows("SELECT plan FROM recheck_end WHERE plan = %(plan)s", plan=number)
+    assert len(rows) == 1
+
+
+def _step_dies(stream: Ground, crowd: Crowd, number: int, point: str) -> None:
+    """Approved, and run by a process that dies there; others go on."""
+    say_yes(crowd, number)
+    job = {"verb": "run", "plan": number, "items": (), "asker": crowd.asker.name, "approver": crowd.approver.name}
+    stream.dies("plan", point, **job)
+    end = time.monotonic() + stretched(30)
+    while plan_row(number).state != State.DONE:
+        assert time.monotonic() < end, plan_row(number)
+        stream.does("plan", **job)
+    assert Counter(act for act, _ in acts(number))["plan.done"] == 1
 
 
 class _Story:

@@ -14,7 +14,7 @@ from audit.fsck import fsck
 from ingest.lanes import lease as leases
 from tests.failpoints import steps
 from tests.failpoints.ground import Ground, door_values
-from tests.failpoints.plan_stories import WAYS, plan_dies
+from tests.failpoints.plan_stories import WAYS, plan_dies, recheck_ender_dies, refresher_dies
 from tests.failpoints.pool import GetGround, Story
 from tests.failpoints.redrive_stories import closing_a_rerun_dies, fresh_run_dies, redrive_dies, replay_dies
 
@@ -427,6 +427,8 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (replay_dies, points("replay")),
     (fresh_run_dies, list(FRESH_ALONE)),
     (closing_a_rerun_dies, points("rerun_end")),
+    (refresher_dies, points("refresh")),
+    (recheck_ender_dies, points("recheck_end")),
 ]
 
 

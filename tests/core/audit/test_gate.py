@@ -197,3 +197,38 @@ def test_a_context_that_fell_shuts_and_one_that_ran_out_does_not_extend() -> Non
     ran_out = Context("weather/c#1", None, NOW - SECOND, NOW)
     assert g.fallen([good, fell, ran_out]) == ["weather/b#1 fell"]
     assert g.unsure([good, fell, ran_out], NOW) == ["weather/c#1"]
+
+
+# ---- re-checks that were ended --------------------------------------------------------------------------------------
+
+
+def ended(plan: int) -> f.RecheckEnd:
+    return f.RecheckEnd(plan, "flights.inbox", "Ana", "Bo", NOW)
+
+
+def test_a_yes_says_what_of_it_stands_on_the_ledger() -> None:
+    windows = [window(1, 30, ended=ended(8)), window(2, 5), window(3, 20, ended=ended(7)), window(4, 9, ended=ended(7))]
+    answer = decide(windows, True, NOW)
+    assert answer.ended == (ended(7), ended(8))
+    said = "Re-checks of flights.inbox were ended by plan {} on 2026-01-01: it stands on the ledger."
+    assert answer.detail == f"s/r#2 {said.format(7)} {said.format(8)}"
+    assert decide([window(2, 5)], True, NOW).ended == ()
+
+
+def test_a_no_stands_on_nothing() -> None:
+    for no in (window(1, -1, ended=ended(7)), window(1, 5, "FAIL", ended=ended(7))):
+        assert decide([no], True, NOW).ended == ()
+        assert "ledger" not in decide([no], True, NOW).detail
+    assert decide([window(1, 30, ended=ended(7))], False, NOW).ended == ()
+
+
+@pytest.mark.parametrize("inbox", [None, f.Topic("flights.inbox", "another")])
+def test_an_inbox_that_nobody_asks_for_shuts_nothing_and_the_bus_does(inbox: f.Topic | None) -> None:
+    """The ranges of the inbox are left out with it (audit/enforce.py)."""
+    basis, ranges = g.of_the_bus(w.BASIS), RANGES[:1]
+    seen = replace(w.BROKER, inbox=inbox)
+    assert g.objections(w.BASIS, seen, RANGES, 0) != []
+    assert g.objections(basis, seen, ranges, 0) == g.unanswered(seen, ranges) == g.lost_anchors(seen, ranges[:0]) == []
+    assert g.objections(basis, replace(seen, cluster_id="another"), ranges, 0) != []
+    assert g.objections(basis, replace(seen, bus=replace(w.BROKER.bus, topic_id="x")), ranges, 0) != []
+    assert g.objections(basis, seen, ranges, 1) == ["1 settled publish contradicted by the bus"]

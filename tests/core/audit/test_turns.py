@@ -190,7 +190,7 @@ def test_a_yes_is_over_once_its_lease_is(left: int | None, over: bool) -> None:
 
 
 def row(win: int) -> Any:
-    return SimpleNamespace(win=win)
+    return SimpleNamespace(win=win, by_plan=False)
 
 
 def test_streams_whose_lanes_stand_at_other_places_are_looked_at_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,15 +198,15 @@ def test_streams_whose_lanes_stand_at_other_places_are_looked_at_apart(monkeypat
     here, ahead, other = Start("bus", 0, 10, 1), Start("bus", 0, 20, 1), Start("other", 0, 5, 1)
     stands = {1: [here], 2: [ahead], 3: [here, other]}
     monkeypatch.setattr(enforce, "lanes_of", lambda wins: {win: stands[win] for win in wins})
-    rounds = enforce._rounds({(1, 1): [row(1)], (1, 2): [row(2)], (2, 3): [row(3)]})
-    assert [list(each.gates) for each in rounds] == [[(1, 1), (2, 3)], [(1, 2)]]
+    rounds = enforce._rounds({(1, 1, False): [row(1)], (1, 2, False): [row(2)], (2, 3, False): [row(3)]})
+    assert [list(each.gates) for each in rounds] == [[(1, 1, False), (2, 3, False)], [(1, 2, False)]]
 
 
 def test_a_round_that_is_full_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enforce, "ROUND_STREAMS", 2)
     monkeypatch.setattr(enforce, "lanes_of", lambda wins: dict.fromkeys(wins, []))
-    rounds = enforce._rounds({(n, n): [row(n)] for n in (1, 2, 3)})
-    assert [list(each.gates) for each in rounds] == [[(1, 1), (2, 2)], [(3, 3)]]
+    rounds = enforce._rounds({(n, n, False): [row(n)] for n in (1, 2, 3)})
+    assert [list(each.gates) for each in rounds] == [[(1, 1, False), (2, 2, False)], [(3, 3, False)]]
 
 
 @pytest.mark.parametrize(("gates", "full"), [((3, 3), False), ((3, 4), True), ((1, 1, 1), True), ((8,), True)])
@@ -217,7 +217,7 @@ def test_a_round_is_full_of_streams_or_of_gates(
     monkeypatch.setattr(enforce, "ROUND_GATES", 7)
     made = enforce._Round()
     for number, n in enumerate(gates):
-        made.add((number, number), [row(n)] * n, [])
+        made.add((number, number, False), [row(n)] * n, [])
     assert made.full is full
 
 

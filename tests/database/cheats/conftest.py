@@ -56,3 +56,14 @@ def waived_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
     if "waived" not in _made:
         _made["waived"] = waived()
     return _made["waived"]
+
+
+@pytest.fixture
+def given(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
+    """A run that passed on a refreshed basis, and whose re-checks were ended; and the numbers of the two plans."""
+    from tests.database.cheats.world import refreshed_and_ended
+
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
+    if "given" not in _made:
+        _made["given"] = refreshed_and_ended()
+    return _made["given"]

@@ -11,6 +11,7 @@ from audit import fsck as checks
 from audit.fsck import NAMES, examine, reread
 from ingest.core.ledger_rows import packed_headers
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
+from tests.database.cheats.test_given import STOLEN as STOLEN_GIVEN
 from tests.database.cheats.test_plans import STOLEN
 from tests.database.cheats.test_reruns import RERUN
 
@@ -29,6 +30,9 @@ A_SAMPLE = "INSERT INTO sample (source_id, log_start, lso, hw, kafka_committed, 
 A_DECISION = "INSERT INTO gate_decision (who, stream, run, status, code, verdict, at) VALUES ('eve', %(name)s, 'r1', 200, 'open', {}, {})"
 A_ROW = "INSERT INTO audit_log (id, at, actor, act, subject, reason, detail, previous, digest) SELECT {}, now(), 'eve', 'run.open', 'x', '', '{{}}', digest, {} FROM audit_head"
 A_GAP = "INSERT INTO gap (source_id, from_offset, to_offset, isolation, why, state, fence, proof, proven_at) VALUES (%({})s, {}, {}, 'read_committed', 'AT_END', 'PROVEN', 1, '{{\"read_to\": 99}}', now())"
+A_GENERATION = "INSERT INTO basis (win, generation, snapshot_id, facts, digest, why) SELECT win, {}, snapshot_id, {}, digest, why FROM basis WHERE win = %(win)s"
+OTHER_TOPIC = "jsonb_set(facts, '{broker,bus,topic_id}', '\"other\"')"
+LESS = "jsonb_set(facts, '{broker,bus,posture,retention.ms}', '\"1\"')"
 LAST_ROW = "(SELECT last_id FROM audit_head)"
 
 
@@ -126,8 +130,13 @@ CHEATS = [
     thief("a total under a PASS", "UPDATE control_total SET declared = declared + 1 WHERE win = %(win)s", "passes"),
     # bases, snapshots
     app("a basis is changed", "UPDATE basis SET facts = '{}' WHERE win = %(win)s", refused="InsufficientPrivilege"),
-    app("a later generation of another topic", "INSERT INTO basis (win, generation, snapshot_id, facts, digest, why) SELECT win, 9, snapshot_id, jsonb_set(facts, '{broker,bus,topic_id}', '\"other\"'), digest, why FROM basis WHERE win = %(win)s", "generations"),
-    app("a generation that nobody took in", "INSERT INTO basis (win, generation, snapshot_id, facts, digest, why) SELECT win, 9, snapshot_id, facts, digest, why FROM basis WHERE win = %(win)s", "acts"),
+    app("a later generation of another topic", A_GENERATION.format(2, OTHER_TOPIC), refused="basis_only_grows"),
+    thief("and nobody refused it", A_GENERATION.format(2, OTHER_TOPIC), "generations"),
+    app("a generation that follows on none", A_GENERATION.format(9, "facts"), refused="basis_only_grows"),
+    app("a generation that promises less", A_GENERATION.format(2, LESS), refused="basis_only_grows"),
+    thief("and of that nobody refused it", A_GENERATION.format(2, LESS), "generations"),
+    app("a generation of a plan that there is not", "INSERT INTO basis (win, generation, snapshot_id, facts, digest, why, plan) SELECT win, 2, snapshot_id, facts, digest, why, 0 FROM basis WHERE win = %(win)s", refused="basis_of_its_plan"),
+    app("a generation that nobody took in", A_GENERATION.format(2, "facts"), "acts"),
     app("a second end of a window", "INSERT INTO snapshot (win, kind, facts) SELECT win, kind, facts FROM snapshot WHERE win = %(win)s AND kind = 'END'", "snapshots"),
     thief("a basis has other facts", "UPDATE basis SET facts = jsonb_set(facts, '{inbox}', '[]') WHERE win = %(win)s", "bases"),
     thief("a basis has other facts, and their digest is not the verdict's", f"UPDATE basis SET digest = {D} WHERE win = %(win)s", "verdicts"),
@@ -166,7 +175,7 @@ TRUTH = [
     thief("a row is taken from readers", f"DELETE FROM truth.weather WHERE win = %(win)s AND identity = {ONE}", "truth"),
 ]  # fmt: skip
 
-BY_CHECK = {cheat.found: cheat for cheat in STOLEN + CHEATS + TRUTH + RERUN if cheat.found}
+BY_CHECK = {cheat.found: cheat for cheat in STOLEN + STOLEN_GIVEN + CHEATS + TRUTH + RERUN if cheat.found}
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=[cheat.id for cheat in CHEATS])
@@ -197,6 +206,7 @@ def test_without_its_check_the_cheat_goes_unnoticed(
     projected: Values,
     waived_run: Values,
     rerun_run: Values,
+    given: Values,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -204,7 +214,7 @@ def test_without_its_check_the_cheat_goes_unnoticed(
     monkeypatch.setattr(checks, "CHECKS", tuple(check for check in checks.CHECKS if check.name != name))
     monkeypatch.setattr(reread, "COMPARISONS", {n: i for n, i in reread.COMPARISONS.items() if n != name})
     cheat = BY_CHECK[name]
-    worlds = ((TRUTH, projected), (STOLEN, waived_run), (RERUN, rerun_run))
+    worlds = ((TRUTH, projected), (STOLEN, waived_run), (STOLEN_GIVEN, given), (RERUN, rerun_run))
     world = next((world for cheats, world in worlds if cheat in cheats), passed)
     with pytest.raises(AssertionError, match="nothing noticed it"):
         notice(cheat, world)

@@ -15,6 +15,8 @@ from tests.flow.test_behind import tell
 from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow, thing
 from tests.plans.crowd import Crowd, run_to, say_yes
+from tests.plans.test_basis_plan import blocked, refreshed
+from tests.plans.test_retire_plan import retired
 from tests.plans.test_waive import asked
 
 
@@ -114,3 +116,12 @@ def waived() -> dict[str, Any]:
     run_to(crowd, number, State.DONE)
     assert flow.judge().verdict.title == "PASS (waived)"
     return {"name": flow.name, "plan": number, "win": window_of(flow.name, "r1")}
+
+
+def refreshed_and_ended() -> dict[str, Any]:
+    """The bus promises less, which two people accept; then the inbox's re-checks are ended."""
+    crowd, flow = Crowd(), Flow()
+    blocked(flow)
+    refresh = refreshed(crowd, flow)
+    assert flow.judge().verdict.state == "PASS"
+    return {"name": flow.name, "win": window_of(flow.name, "r1"), "refresh": refresh, "retire": retired(crowd, flow)}
