@@ -13,6 +13,7 @@ from rest_framework import serializers as s
 from audit.anchors import Reach
 from audit.core.check import WAIVABLE
 from console.permissions import Act
+from console.reads.plans import plan_members
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, GapState, ItemState, Resolution, RunState, WindowState
 from ingest.quarantine import MOST_ITEMS
@@ -132,18 +133,22 @@ class AskForPlan(Body):
 
     kind = s.ChoiceField([str(kind) for kind in KINDS])
     stream = Text(max_length=400)
-    run = Text(max_length=400)
+    run = Text(required=False, max_length=400, help_text="Not of retire: every other kind is about a run.")
     window = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Absent: the run's newest.")
     check = s.ChoiceField(sorted(str(name) for name in WAIVABLE), required=False, help_text="waive: which check.")
     until = s.DateTimeField(required=False, help_text="waive: until when, with a time zone.")
+    topic = Text(required=False, max_length=249, help_text="retire: the inbox topic that was moved.")
+    topic_id = Text(required=False, max_length=100, help_text="retire: which of several topics of that name.")
     first = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Held after so many items.")
     rate = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Items a second.")
     stop_when = Text(required=False, max_length=100, help_text="Held once this is so, as in `quarantined > 0`.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        missing = [name for name in ("check", "until") if attrs["kind"] == "waive" and name not in attrs]
-        if missing:
-            raise s.ValidationError({name: ["a plan that waives needs it"] for name in missing})
+        needed, other = plan_members(attrs["kind"])
+        missing = {name: [f"a plan of the kind {attrs['kind']} needs it"] for name in needed if name not in attrs}
+        surplus = {name: [f"a plan of the kind {attrs['kind']} takes none"] for name in other if name in attrs}
+        if missing or surplus:
+            raise s.ValidationError(missing | surplus)
         return attrs
 
 
@@ -511,12 +516,23 @@ class CoversAnswer(s.Serializer[Any]):
     not_open = NotOpen(many=True)
 
 
+class RecheckEndAnswer(s.Serializer[Any]):
+    """An approved plan ended the re-checks of an inbox topic: what was judged of it stands on the ledger."""
+
+    plan = s.IntegerField()
+    topic = s.CharField()
+    requested_by = s.CharField()
+    approved_by = s.CharField()
+    at = s.DateTimeField()
+
+
 class GateBasis(s.Serializer[Any]):
-    """What the answer rests on."""
+    """What the answer rests on. `rechecks_ended`: what of a yes nobody asks Kafka for any more."""
 
     verdict = s.CharField(allow_null=True)
     failed_checks = FailedCheck(many=True)
     waivers = WaiverAnswer(many=True)
+    rechecks_ended = RecheckEndAnswer(many=True)
     basis_digest = s.CharField(allow_null=True)
     checked_at = s.DateTimeField(allow_null=True)
     covers = CoversAnswer(allow_null=True)
@@ -543,6 +559,7 @@ class SpanAnswer(s.Serializer[Any]):
     windows_total = s.IntegerField()
     windows = s.ListField(child=s.CharField())
     open_until = s.DateTimeField()
+    rechecks_ended = RecheckEndAnswer(many=True)
 
 
 class GateProblem(Problem):
@@ -551,6 +568,7 @@ class GateProblem(Problem):
     verdict = s.CharField(required=False, allow_null=True)
     failed_checks = FailedCheck(many=True, required=False)
     waivers = WaiverAnswer(many=True, required=False)
+    rechecks_ended = RecheckEndAnswer(many=True, required=False)
     basis_digest = s.CharField(required=False, allow_null=True)
     checked_at = s.DateTimeField(required=False, allow_null=True)
     covers = CoversAnswer(required=False, allow_null=True)

@@ -34,7 +34,7 @@ from console.cli.base import (
 )
 from console.documents.plans import plan_documents, preview_document, whole_document
 from console.people import Accounts, actor_named
-from console.reads.plans import of_stream, plan_numbered, plans, waits_for
+from console.reads.plans import ALL_MEMBERS, of_stream, plan_members, plan_numbered, plans, waits_for
 from console.refusals import written_down
 from plans.answer import approve as approve_plan
 from plans.answer import decline as decline_plan
@@ -75,16 +75,29 @@ class Until(click.ParamType[datetime]):
         return found
 
 
+class Subject(click.ParamType[tuple[str, str]]):
+    """What a plan is about: STREAM/RUN, or STREAM alone, with "" for its run."""
+
+    name = "STREAM[/RUN]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, str) and value and "/" not in value:
+            return value, ""
+        return RUN.convert(value, param, ctx)
+
+
 def asking(command: F) -> F:
     """What a plan is asked for with."""
     for option in (
         click.option("--stop-when", metavar="RULE", help='Hold it once this is so, as in "quarantined > 0".'),
         click.option("--rate", type=click.IntRange(1, 2**31 - 1), help="Items a second."),
         click.option("--first", type=click.IntRange(1, 2**31 - 1), help="Hold it after so many items."),
+        click.option("--topic-id", metavar="ID", help="retire: which of several topics of that name."),
+        click.option("--topic", metavar="TOPIC", help="retire: the inbox topic that was moved."),
         click.option("--until", type=Until(), help="waive: until when, as in 7d or 2026-02-01T12:00:00Z."),
         click.option("--check", type=click.Choice(sorted(map(str, WAIVABLE))), help="waive: which check."),
         click.option("--window", type=click.IntRange(1, 2**31 - 1), help="The window. [default: the run's newest]"),
-        click.argument("name", type=RUN, metavar="STREAM/RUN"),
+        click.argument("name", type=Subject(), metavar="STREAM[/RUN]"),
         click.argument("kind", type=click.Choice([str(kind) for kind in KINDS])),
     ):
         command = option(command)
@@ -92,12 +105,20 @@ def asking(command: F) -> F:
 
 
 def _asked(kind: str, name: tuple[str, str], more: Mapping[str, Any]) -> tuple[str, dict[str, Any], Limits]:
-    missing = [f"--{option}" for option in ("check", "until") if kind == "waive" and more[option] is None]
+    said = {"run": name[1] or None} | {option: more[option] for option in ALL_MEMBERS if option != "run"}
+    wanted = {"stream": name[0]} | {option: value for option, value in said.items() if value is not None}
+    needed, other = plan_members(kind)
+    missing = [_typed(member) for member in needed if member not in wanted]
+    surplus = [_typed(member) for member in other if member in wanted]
     if missing:
-        raise click.UsageError(f"a plan that waives needs {' and '.join(missing)}")
-    wanted = {"stream": name[0], "run": name[1]}
-    wanted |= {option: more[option] for option in ("window", "check", "until") if more[option] is not None}
+        raise click.UsageError(f"a plan of the kind {kind} needs {' and '.join(missing)}")
+    if surplus:
+        raise click.UsageError(f"a plan of the kind {kind} takes no {' and no '.join(surplus)}")
     return kind, wanted, Limits(more["first"], more["rate"], more["stop_when"])
+
+
+def _typed(member: str) -> str:
+    return "STREAM/RUN" if member == "run" else f"--{member.replace('_', '-')}"
 
 
 @click.group(cls=Group)
@@ -133,7 +154,7 @@ def submit(
     --as names an account: a plan is asked for, approved and steered by people who have one.
     """
     asked = _asked(kind, name, more)
-    with written_down(actor, "plan.submit", "/".join(name)):
+    with written_down(actor, "plan.submit", "/".join(filter(None, name))):
         number = submit_plan(
             asked[0], asked[1], actor_named(actor), because, Accounts(), asked[2], _hex(digest) if digest else None
         )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
+from audit.core.facts import RecheckEnd
 from audit.core.gate import Covers
 from audit.enforce import GateDecision, SpanDecision
 from console.documents import Document, stamp
@@ -15,10 +19,15 @@ def basis_of(decision: GateDecision) -> Document:
             {name: check.get(name) for name in ("check", "state", "required", "observed")} for check in decision.failed
         ],
         "waivers": [dict(waiver) for waiver in decision.waivers],
+        "rechecks_ended": _ended(decision.ended),
         "basis_digest": decision.basis_digest,
         "checked_at": stamp(decision.checked_at),
         "covers": _covers(decision.covers) if decision.covers else None,
     }
+
+
+def _ended(ends: Sequence[RecheckEnd]) -> list[Document]:
+    return [dataclasses.asdict(each) | {"at": stamp(each.at)} for each in ends]
 
 
 def _covers(covers: Covers) -> Document:
@@ -61,4 +70,5 @@ def span_document(found: SpanDecision, stream: str) -> Document:
         "windows_total": len(found.windows),
         "windows": [window.name for window in found.windows[-MOST_NAMED:]],
         "open_until": stamp(found.open_until),
+        "rechecks_ended": _ended(found.ended),
     }

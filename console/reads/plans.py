@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.db.models import Case, Count, Q, QuerySet, When
 from django.db.models import Window as WindowFunction
 from django.db.models.functions import Now
 
+from audit.core.basis import offers_refresh
 from audit.measure import rules
 from audit.waive import may_be_waived
 from console.people import person_of
@@ -69,6 +70,26 @@ def waivable(win: Window, verdict: str, broken: Sequence[str], contract: Contrac
     if contract is None or win.state != WindowState.CUT or verdict == "FAIL":
         return []
     return may_be_waived(broken, rules(contract))
+
+
+def refreshable(verdict: str, acts: Sequence[str]) -> bool:
+    """Whether a refresh of the basis may be asked for, by what a window's causes ask for."""
+    return verdict not in ("PASS", "FAIL") and any(map(offers_refresh, acts))
+
+
+#: What a plan of a kind is asked for with, besides its stream: what it needs, and what it may have.
+MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "waive": (("run", "check", "until"), ("window",)),
+    "basis": (("run",), ("window",)),
+    "retire": (("topic",), ("topic_id",)),
+}
+ALL_MEMBERS = ("run", "window", "check", "until", "topic", "topic_id")
+
+
+def plan_members(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The members that a plan of the kind needs, and those that say nothing to it."""
+    needed, optional = MEMBERS.get(kind, (("run",), ("window",)))
+    return needed, tuple(name for name in ALL_MEMBERS if name not in (*needed, *optional))
 
 
 def not_over() -> QuerySet[Plan]:
@@ -197,10 +218,15 @@ def outcomes_of(found: Iterable[Plan]) -> Mapping[int, Mapping[str, int]]:
 
 def sentence(plan: Plan) -> str:
     """What a plan does, in words: "waive QUARANTINE of flights/2013-01 window 1 until 2026-02-01 12:00"."""
-    asked: Mapping[str, Any] = plan.binds["asked"]
-    if plan.kind == "waive":
-        return f"waive {asked['check']} of {about(plan)} until {_until(asked)}"
-    return f"{plan.kind} {about(plan)}"
+    words = SENTENCES.get(plan.kind)
+    return words(about(plan), plan.binds["asked"]) if words else f"{plan.kind} {about(plan)}"
+
+
+SENTENCES: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
+    "waive": lambda about, asked: f"waive {asked['check']} of {about} until {_until(asked)}",
+    "basis": lambda about, _: f"refresh the basis of {about}",
+    "retire": lambda about, asked: f"end the re-checks of {asked['topic']} of {about}",
+}
 
 
 def about(plan: Plan) -> str:

@@ -129,7 +129,7 @@ def test_steering(call: Call, blocked: Flow) -> None:
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
-        ({"kind": "replay"}, "/kind"),
+        ({"kind": "erase"}, "/kind"),
         ({"check": "PUBLISHED"}, "/check"),
         ({"check": None}, "/check"),
         ({"until": "tomorrow"}, "/until"),
@@ -152,3 +152,62 @@ def test_what_is_not_there(call: Call, live: object) -> None:
     assert ana.get("plans/?stream=nope").status_code == 404
     for query in ("state=WAITING", "waits_for=bo", "kind=waive"):
         assert ana.get(f"plans/?{query}").status_code == 400
+
+
+# ---- of other kinds -------------------------------------------------------------------------------------------------
+
+
+def test_a_refresh_of_the_basis_and_an_end_of_re_checks(call: Call, flow: Flow) -> None:
+    from tests.audit.test_close import passed
+    from tests.plans.test_basis_plan import KEY
+    from tests.plans.test_basis_plan import blocked as promises_less
+
+    ana, bo = call("operator"), call("approver")
+    promises_less(flow)
+    body = {"kind": "basis", "stream": flow.name, "run": "r1"}
+    seen = ana.post("plans/preview", body).json()
+    assert (seen["verdict"], seen["binds"]["facts"]["generation"]) == ("PASS", 1)
+    assert f"{KEY} of {flow.bus}: 604800000 → 86400000." in seen["says"]
+    done(ana, bo, body | {"digest": seen["digest"]})
+    flow.judge()
+    generations = ana.get(f"streams/{flow.name}/runs/r1/anchors").json()["processed"]["basis"]
+    assert bo.name in generations[-1]["why"]
+    assert passed(flow, "r2").verdict.state == "PASS"
+    plan = done(ana, bo, {"kind": "retire", "stream": flow.name, "topic": flow.inbox})
+    assert ana.get(f"plans/{plan}").json()["does"] == f"end the re-checks of {flow.inbox} of {flow.name}"
+    gate = ana.get(f"gate/{flow.name}/r2")
+    (ended,) = gate.json()["rechecks_ended"]
+    assert (gate.status_code, ended["plan"], ended["topic"], ended["approved_by"]) == (200, plan, flow.inbox, bo.name)
+    assert f"were ended by plan {plan}" in gate.json()["detail"]
+
+
+def done(ana: Caller, bo: Caller, body: dict[str, Any]) -> int:
+    made = ana.post("plans/", body | {"reason": "why"})
+    assert made.status_code == 201, made.content
+    plan = int(made.json()["plan"])
+    assert bo.post(f"plans/{plan}/approve", {"digest": made.json()["digest"]}).status_code == 200
+    run(plan)
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"kind": "basis"}, "/run"),
+        ({"kind": "basis", "run": "r1", "check": "EXPECTED"}, "/check"),
+        ({"kind": "retire"}, "/topic"),
+        ({"kind": "retire", "topic": "t", "run": "r1"}, "/run"),
+        ({"kind": "waive", "run": "r1", "check": "EXPECTED", "until": "2036-01-01T00:00:00Z", "topic": "t"}, "/topic"),
+    ],
+)
+def test_what_a_kind_is_asked_for_with(call: Call, live: object, body: dict[str, Any], pointer: str) -> None:
+    answer = call("operator").post("plans/preview", {"stream": "flights"} | body)
+    assert (answer.status_code, [each["pointer"] for each in answer.json()["errors"]]) == (400, [pointer])
+
+
+def test_what_cannot_be_refreshed_says_why(call: Call, flow: Flow) -> None:
+    from tests.audit.test_close import passed
+
+    passed(flow)
+    answer = call("operator").post("plans/preview", {"kind": "basis", "stream": flow.name, "run": "r1"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_refreshable")

@@ -118,3 +118,41 @@ def test_a_plan_that_is_not_there(passgate: Typing) -> None:
     for line in ("plan show 9223372036854775807", "plan run 9223372036854775807"):
         answer = passgate(line)
         assert answer.code == 3 and "[not_found]" in answer.err
+
+
+def test_a_refresh_and_an_end_of_re_checks(passgate: Typing, flow: Flow) -> None:
+    from tests.audit.test_close import passed
+    from tests.plans.test_basis_plan import blocked as promises_less
+
+    ana, bo = names("operator"), names("approver")
+    promises_less(flow)
+    seen = passgate(f"plan preview basis {flow.name}/r1")
+    assert seen.code == 0 and "The window's next verdict would be PASS." in seen.out
+    done(passgate, f"basis {flow.name}/r1", ana, bo)
+    assert flow.judge().verdict.state == "PASS"
+    plan = done(passgate, f"retire {flow.name} --topic {flow.inbox}", ana, bo)
+    gate = passgate(f"gate {flow.name}/r1")
+    assert gate.code == 0 and f"Re-checks of {flow.inbox} were ended by plan {plan}" in gate.out
+    assert passed(flow, "r2").verdict.state == "PASS"
+
+
+def done(passgate: Typing, about: str, ana: str, bo: str) -> int:
+    made = passgate(f"plan submit {about} --as {ana} --because why --json").json
+    assert passgate(f"plan approve {made['plan']} --digest {made['digest']} --as {bo}").code == 0
+    assert passgate(f"plan run {made['plan']}").code == 0
+    return int(made["plan"])
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ("basis flights", "a plan of the kind basis needs STREAM/RUN"),
+        ("basis flights/r1 --topic t", "a plan of the kind basis takes no --topic"),
+        ("retire flights", "a plan of the kind retire needs --topic"),
+        ("retire flights/r1 --topic t", "a plan of the kind retire takes no STREAM/RUN"),
+        ("waive flights/r1", "a plan of the kind waive needs --check and --until"),
+    ],
+)
+def test_what_a_kind_is_asked_for_with(passgate: Typing, live: object, about: str, said: str) -> None:
+    answer = passgate(f"plan preview {about}")
+    assert (answer.code, said in answer.err) == (2, True)

@@ -127,7 +127,7 @@ def test_what_cannot_be_asked_for_says_why(flow: Flow, crowd: Crowd) -> None:
         ({"until": "7d", "check": "SEALED"}, "NOT_EMPTY"),
         ({"until": "7d", "check": "EXPECTED"}, "it is not asked for"),
         ({"until": "7d", "run": "no/such"}, "no such"),
-        ({"until": "7d", "kind": "replay"}, "cannot be asked for yet"),
+        ({"until": "7d", "kind": "erase"}, "cannot be asked for yet"),
         ({"until": "7d", "stop_when": "<b>"}, "a rule such as"),
     ):
         page = get(client, new(flow, **more))
@@ -155,6 +155,47 @@ def test_a_check_that_nobody_may_waive_leads_nowhere(operator: Client, stage: St
     """The window is open: there is nothing to waive before it is cut."""
     for path in (stage.path, f"{stage.path}windows/1/"):
         assert "Request waiver" not in get(operator, path).text
+
+
+def test_a_basis_that_is_broken_by_less_leads_to_asking(flow: Flow, crowd: Crowd) -> None:
+    from tests.plans.test_basis_plan import blocked, refreshed
+
+    fresh = Flow()
+    blocked(fresh)
+    leads = f"/plans/new?kind=basis&run={fresh.name}%2Fr1&window=1"
+    client = browse(crowd.asker)
+    for path in (f"/runs/{fresh.name}/r1/", f"/runs/{fresh.name}/r1/windows/1/"):
+        assert leads in get(client, path).links, path
+        page = get(browse(crowd.approver), path)
+        assert leads not in page.links and "You cannot ask for a basis refresh: it needs operator" in page.text
+    page = get(client, leads)
+    assert "retention.ms of " in words(page) and "next verdict would be PASS" in words(page)
+    assert 'name="check"' not in page.text and 'name="until"' not in page.text and 'name="topic"' not in page.text
+    assert f"passgate plan submit basis {fresh.name}/r1 --window 1" in words(page)
+    number = refreshed(crowd, fresh)
+    fresh.judge()
+    page = words(get(client, f"/runs/{fresh.name}/r1/basis"))
+    assert f"plan {number} (asked for by {crowd.asker.name}, approved by {crowd.approver.name}" in page
+    assert leads not in get(client, f"/runs/{fresh.name}/r1/").links
+    assert leads not in get(client, f"/runs/{flow.name}/r1/").links, "nothing of its basis is broken"
+
+
+def test_an_end_of_re_checks_is_asked_for_by_stream_and_topic(crowd: Crowd) -> None:
+    from tests.audit.test_close import passed
+    from tests.plans.test_retire_plan import retired
+
+    fresh, client = Flow(), browse(crowd.asker)
+    passed(fresh)
+    page = get(client, f"/plans/new?kind=retire&run={fresh.name}")
+    assert "Say topic, and preview it." in words(page) and 'name="topic"' in page.text
+    page = get(client, f"/plans/new?kind=retire&run={fresh.name}&topic={fresh.inbox}")
+    assert "1 gate would stand on the ledger, and say so" in words(page) and "digest" in page.fields
+    assert f"passgate plan submit retire {fresh.name} --topic {fresh.inbox}" in words(page)
+    assert "found a run" in words(get(client, f"/plans/new?kind=retire&run={fresh.name}/r1&topic={fresh.inbox}"))
+    number = retired(crowd, fresh)
+    assert f"end the re-checks of {fresh.inbox} of {fresh.name}" in words(get(client, f"/plans/{number}"))
+    for path in (f"/runs/{fresh.name}/r1/gate", f"/runs/{fresh.name}/r1/"):
+        assert f"Re-checks of {fresh.inbox} were ended by plan {number}" in words(get(client, path)), path
 
 
 # ---- where it waits

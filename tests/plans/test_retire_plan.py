@@ -17,6 +17,7 @@ from audit.enforce import decide_gate, decide_span, enforce_due
 from audit.fsck import fsck
 from audit.go_on import go_on
 from audit.recheck_end import NotEnded
+from console.documents.gate import span_document
 from ingest.core.errors import BrokerError, NotFound
 from ingest.db import ConstraintViolated, write
 from ingest.models import Stream
@@ -144,6 +145,7 @@ def test_a_yes_about_a_span_of_time_says_it_too(make_flow: MakeFlow, crowd: Crow
     plan = retired(crowd, flow)
     found = decide_span(flow.name, begin, end)
     assert (found.status, [each.plan for each in found.ended]) == (200, [plan])
+    assert [each["plan"] for each in span_document(found, flow.name)["rechecks_ended"]] == [plan]
 
 
 def test_without_the_plan_the_gate_shuts(flow: Flow) -> None:

@@ -102,6 +102,7 @@ def checks_of(verdict: Verdict, link: Linker) -> c.Checks:
             source=check.source or "",
             evidence=link(str(check.name)),
             follows=str(check.follows_from) if check.follows_from else "",
+            acts=tuple(cause.act.text for cause in check.causes),
         )
         for check in verdict.checks
     )
@@ -129,6 +130,7 @@ def checks_of_body(body: Mapping[str, Any], title: str, link: Linker) -> c.Check
             source=check.get("source", ""),
             evidence=link(check["check"]),
             follows=check.get("follows_from", ""),
+            acts=tuple(cause["next"] for cause in check["causes"]),
         )
         for check in body["checks"]
     )

@@ -136,7 +136,8 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class CheckLine:
-    """One check. `follows` names the check it follows from; `evidence` is where the rows are."""
+    """One check. `follows` names the check it follows from; `evidence` is where the rows are; `acts`: what its causes
+    ask for."""
 
     name: str
     state: str
@@ -146,6 +147,7 @@ class CheckLine:
     source: str = ""
     evidence: Link | None = None
     follows: str = ""
+    acts: tuple[str, ...] = ()
 
     @property
     def tone(self) -> str:
@@ -914,6 +916,8 @@ class PlanForm:
     window: str
     check: str
     until: str
+    topic: str
+    topic_id: str
     first: str
     rate: str
     stop_when: str
@@ -922,12 +926,13 @@ class PlanForm:
 @dataclass(frozen=True, slots=True)
 class AskPage:
     """`/plans/new`: what is asked for, its preview, and asking for exactly that. `digest` is empty without a preview;
-    `of_items`: it does several things, and may be told how gently."""
+    `of_items`: it does several things, and may be told how gently. `fields`: what the kind is asked for with."""
 
     confirm: Confirm
     action: str
     form: PlanForm
     kinds: tuple[str, ...]
+    fields: tuple[str, ...]
     checks: tuple[str, ...]
     of_items: bool
     wrong: tuple[str, ...]

@@ -23,6 +23,7 @@ from console.pages.plans.plans import facts_of
 from console.people import Accounts, actor_named
 from console.permissions import Act, Answer, may
 from console.reads import looks
+from console.reads.plans import ALL_MEMBERS, plan_members
 from console.reads.quarantine import run_named
 from console.refusals import written_down
 from console.whole import whole
@@ -40,7 +41,7 @@ MOST_WORD, MOST_NAME = 100, 800  # characters of a field, and of one that names 
 
 @confirmed
 def ask(request: HttpRequest) -> Asking:
-    """`/plans/new?kind=&run=&window=&check=&until=`: with all that the kind needs, the page shows the preview."""
+    """`/plans/new?kind=&run=&window=&check=&until=&topic=`: with all that the kind needs, there is a preview."""
     form, wrong = _form(request)
     run = run_named(form.run)
     return Asking(
@@ -61,6 +62,8 @@ def _form(request: HttpRequest) -> tuple[c.PlanForm, tuple[str, ...]]:
         window=request.GET.get("window", "")[:MOST_WORD].strip(),
         check=request.GET.get("check", "")[:MOST_WORD].strip(),
         until=request.GET.get("until", "")[:MOST_WORD].strip(),
+        topic=request.GET.get("topic", "")[:MOST_NAME].strip(),
+        topic_id=request.GET.get("topic_id", "")[:MOST_WORD].strip(),
         first=request.GET.get("first", "")[:MOST_WORD].strip(),
         rate=request.GET.get("rate", "")[:MOST_WORD].strip(),
         stop_when=request.GET.get("stop_when", "")[:MOST_WORD].strip(),
@@ -118,15 +121,21 @@ class Asking(Confirmation):
     @property
     def lacking(self) -> list[str]:
         """What is to be said before there is anything to preview."""
-        return [name for name in ("run", "check", "until") if not getattr(self.form, name)]
+        needed, other = plan_members(self.form.kind)
+        said = {"stream" if "run" in other else "run": self.form.run}
+        said |= {name: getattr(self.form, name) for name in needed if name != "run"}
+        return [name for name, text in said.items() if not text]
 
     @property
     def asked(self) -> dict[str, Any]:
         """As the kind is asked."""
-        stream, _, run = self.form.run.partition("/")
-        window = _some(self.form.window)
-        named = {"stream": stream, "run": run, "check": self.form.check, "until": self.form.until}
-        return named | ({"window": window} if window else {})
+        stream, slash, run = self.form.run.partition("/")
+        form, other = self.form, plan_members(self.form.kind)[1]
+        subject = {"stream": stream} if "run" in other and not slash else {"stream": stream, "run": run}
+        said = {"check": form.check, "until": form.until, "topic": form.topic, "topic_id": form.topic_id}
+        named: dict[str, Any] = {name: text for name, text in said.items() if text and name not in other}
+        window = _some(form.window) if "window" not in other else None
+        return subject | named | ({"window": window} if window else {})
 
     @property
     def limits(self) -> Limits:
@@ -161,12 +170,13 @@ class Asking(Confirmation):
 
     def same(self) -> c.SameAct:
         form, digest = self.form, dict(self.hidden())
-        names = ("window", "check", "until", "first", "rate", "stop_when")
-        options = {name: getattr(form, name) for name in names} | digest
+        other = plan_members(form.kind)[1]
+        names = ("window", "check", "until", "topic", "topic_id", "first", "rate", "stop_when")
+        options = {name: getattr(form, name) for name in names if name not in other} | digest
         line = "".join(f" --{name.replace('_', '-')} {shlex.quote(text)}" for name, text in options.items() if text)
         limits = {name: value for name, value in dataclasses.asdict(self.limits).items() if value is not None}
         body = {"kind": form.kind} | self.asked | limits | digest | {"reason": "…"}
-        run = shlex.quote(form.run or "STREAM/RUN")
+        run = shlex.quote(form.run or ("STREAM" if "run" in other else "STREAM/RUN"))
         return c.SameAct(
             f'passgate plan submit {shlex.quote(form.kind)} {run}{line} --because "…"',
             "POST /api/v1/plans/",
@@ -187,6 +197,7 @@ class Asking(Confirmation):
             action=reverse("plan-new"),
             form=self.form,
             kinds=tuple(map(str, KINDS)),
+            fields=tuple(name for name in ALL_MEMBERS if name not in plan_members(self.form.kind)[1]),
             checks=tuple(sorted(map(str, WAIVABLE))),
             of_items=previewed is not None and len(previewed.bound.items) > 1,
             wrong=(*self.wrong, *((self.previewed.why,) if self.previewed.why else ())),

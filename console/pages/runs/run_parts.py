@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from audit import gate
 from audit.core.diagnosis import told
 from audit.core.gate import Code, WindowGate
+from audit.core.phrases import sentence_case
 from audit.core.verdict import changes
 from audit.models import Verdict
 from console import links
@@ -83,6 +84,9 @@ def gate_line(seen: Scope, standing: gate.Standing | None, verdict: VerdictSumma
 def _gate_why(standing: gate.Standing, row: WindowGate, verdict: VerdictSummary) -> str:
     code = standing.decision.code
     if code is Code.OPEN:
+        ended = row.ended
+        if ended is not None:
+            return f"The latest verdict is PASS. {sentence_case(ended.said())}. Readers can read."
         return "The latest verdict is PASS and its basis was checked. Readers can read."
     if code is Code.UNAVAILABLE:
         return "Its lease ran out and was not renewed."

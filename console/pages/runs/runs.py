@@ -104,7 +104,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         strip=run_parts.strip(seen, _durability(live, shown)),
         tabs=run_parts.tabs(seen, "run"),
         said=verdict_said(shown) if shown else _said(seen, live, trouble),
-        buttons=(*_buttons(request, seen, standing), *waiver_buttons(request, seen, shown_checks)),
+        buttons=(*_buttons(request, seen, standing), *plan_buttons(request, seen, shown_checks)),
         runbook=_runbook(seen),
         bar=bar_of(seen),
         checks=shown_checks,
@@ -215,21 +215,24 @@ def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) 
     )
 
 
-def waiver_buttons(request: HttpRequest, seen: reads.Scope, shown: c.Checks | None) -> tuple[c.Button, ...]:
-    """Asking to let a broken check stand, where that can be asked for."""
+def plan_buttons(request: HttpRequest, seen: reads.Scope, shown: c.Checks | None) -> tuple[c.Button, ...]:
+    """Asking to let a broken check stand, or for a refresh of the basis, where that can be asked for."""
     if seen.window is None or shown is None:
         return ()
-    broken = [line.name for line in shown.lines if line.state == "BROKEN" and not line.follows]
+    broken = [line for line in shown.lines if line.state == "BROKEN" and not line.follows]
     verdict = seen.verdict.state if seen.verdict else ""
-    return tuple(
-        c.Button(f"Request waiver of {check}", _new_waiver(seen, check), may(request.user, Act.WAIVE))
-        for check in plans.waivable(seen.window, verdict, broken, seen.contract)
-    )
+    refreshes = plans.refreshable(verdict, [act for line in broken for act in line.acts])
+    asked = [("Request basis refresh", _new_plan(seen, "basis"), Act.REFRESH_BASIS)] if refreshes else []
+    asked += [
+        (f"Request waiver of {check}", _new_plan(seen, "waive", check=check), Act.WAIVE)
+        for check in plans.waivable(seen.window, verdict, [line.name for line in broken], seen.contract)
+    ]
+    return tuple(c.Button(words, url, may(request.user, act)) for words, url, act in asked)
 
 
-def _new_waiver(seen: reads.Scope, check: str) -> str:
+def _new_plan(seen: reads.Scope, kind: str, **more: str) -> str:
     number = seen.window.number if seen.window else None
-    return links.with_query(reverse("plan-new"), kind="waive", run=seen.name, window=number, check=check)
+    return links.with_query(reverse("plan-new"), kind=kind, run=seen.name, window=number, **more)
 
 
 def _runbook(seen: reads.Scope) -> str:

@@ -21,10 +21,10 @@ from console.pages.runs.runs import (
     evidence,
     newest_verdict,
     number_in,
+    plan_buttons,
     scope_or_404,
     verdict_said,
     verdict_title,
-    waiver_buttons,
 )
 from console.permissions import Act
 from console.reads import runs as reads
@@ -56,7 +56,7 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
             (each.event_class, each.declared, each.declared_by, each.declared_at)
             for each in ControlTotal.objects.filter(win=win).order_by("event_class", "-id").distinct("event_class")[:50]
         ),
-        buttons=waiver_buttons(request, seen, judged),
+        buttons=plan_buttons(request, seen, judged),
     )
     return page(request, "runs/window", context, here="runs", pace=STEADY)
 
