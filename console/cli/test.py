@@ -31,7 +31,7 @@ CACHE = PROJECT / ".pytest_cache"
 CORES = os.cpu_count() or 1
 #: Sessions divide a lane's tests among them (tests/lanes.py). Unit tests want a core each. Most others wait for a
 #: broker or a clock: each session has a stack of its own, and two on every core keep it busy.
-UNIT_SESSIONS, REST_SESSIONS = CORES, 2 * CORES
+UNIT_SESSIONS, REST_SESSIONS = CORES, min(2 * CORES, 8)
 SLOWEST = 25
 
 
