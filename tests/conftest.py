@@ -21,7 +21,7 @@ from django.conf import settings
 
 from stack import STORES, Stack, kafka
 from stack.account import remove_private_folder
-from tests import unit_mark
+from tests import lanes, unit_mark
 from tests.examples import FAST, OF_FAST
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 PREFIX = "passgate-test-"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WITH_WORKERS = frozenset({"services", "serving", "impatient"})
 NO_BROWSER = "wants Chromium: apt-get install chromium, or name one in PASSGATE_CHROMIUM"
 
 if settings.configured:
@@ -93,16 +92,12 @@ def _why(report: pytest.TestReport) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say again what failed before the tests, where a reader of the end of the output sees it."""
+    """Say what was not run here, and why."""
     skipped = Counter(_why(report) for report in terminalreporter.getreports("skipped"))
     if skipped:
         terminalreporter.section("not run here")
         for why, count in skipped.most_common():
             terminalreporter.line(f"{count} {'tests' if count > 1 else 'test'}: {why}", yellow=True)
-    failed = os.environ.get("PASSGATE_FAILED_CHECKS")
-    if failed:
-        terminalreporter.section("checks before the tests")
-        terminalreporter.line(f"FAILED {failed}: see the top of the output", red=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -110,7 +105,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Tests of real workers come first, on a database that others have not yet filled with streams that only wait or fail.
     """
-    items.sort(key=lambda item: not WITH_WORKERS.intersection(getattr(item, "fixturenames", ())))
+    items.sort(key=lambda item: not lanes.uses_workers(item))
     for item in items:
         marker = item.get_closest_marker("django_db")
         if marker and (marker.kwargs.get("transaction") or marker.kwargs.get("reset_sequences")):

@@ -7,9 +7,10 @@ on the two file descriptors that `PASSGATE_SURVEY_PIPES` names:
     {"path": "audit/gate.py", "function": "follow", "text": "...", "tests": ["tests/..."], "seconds": 90, "all": false}
     {"failed": {"tests/...": "why"}}
 
-`tests` stand for all their parameters; without `all` it stops at the first that fails. The answer is `{"late": true}`
-where the time was over, and `{"cannot": "why"}` where the change is in no function that is there, but in what a module
-does while it is imported.
+`tests` stand for all their parameters, unless one is named; without `all` it stops at the first that fails. With
+`before`, the file's text of before, in place of `function` the change is in all functions that differ. `letters` says
+how much is told of why a test failed. The answer is `{"late": true}` where the time was over, and `{"cannot": "why"}`
+where the change is in no function that is there, but in what a module does while it is imported.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import inspect
 import json
 import os
 import select
@@ -99,6 +101,63 @@ def _code_of(code: CodeType, name: str, owner: object) -> CodeType:
     return named[0]
 
 
+# ---- what differs ---------------------------------------------------------------------------------------------------
+
+
+def differing(path: str, before: str, text: str) -> list[str]:
+    """The functions, or the named SQL, in which two texts of a file differ.
+
+    Raises:
+        Cannot: they differ in what the module does while it is imported.
+    """
+    if path.endswith(".sql"):
+        return _differing_sql(before, text)
+    return list(_differing(compile(before, path, "exec"), compile(text, path, "exec"), ""))
+
+
+def _differing_sql(before: str, text: str) -> list[str]:
+    from ingest import db
+
+    old, new = db._NAME.split(before), db._NAME.split(text)
+    if old[0::2][:1] != new[0::2][:1] or old[1::2] != new[1::2]:
+        raise Cannot("other named SQL is there")
+    return [name for name, was, is_now in zip(old[1::2], old[2::2], new[2::2], strict=True) if was != is_now]
+
+
+def _differing(old: CodeType, new: CodeType, prefix: str) -> Iterator[str]:
+    """Of a module or a class: what is done there itself must be the same, constants and defaults included."""
+    if _outside(old) != _outside(new) or len(old.co_consts) != len(new.co_consts):
+        raise Cannot(f"{prefix or 'the module'} does something else while it is imported")
+    for was, is_now in zip(old.co_consts, new.co_consts, strict=True):
+        if not isinstance(was, CodeType) or not isinstance(is_now, CodeType):
+            if type(was) is not type(is_now) or was != is_now:
+                raise Cannot(f"{prefix or 'the module'} has another constant")
+        elif _whole(was) != _whole(is_now):
+            name = f"{prefix}.{was.co_name}".strip(".")
+            if was.co_flags & inspect.CO_OPTIMIZED:
+                yield name
+            else:
+                yield from _differing(was, is_now, name)
+
+
+def _outside(code: CodeType) -> tuple[object, ...]:
+    """All of a code object but its constants and the lines it stands on."""
+    shape = (code.co_name, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    return (
+        *shape,
+        code.co_code,
+        code.co_exceptiontable,
+        code.co_names,
+        code.co_varnames,
+        code.co_freevars,
+        code.co_cellvars,
+    )
+
+
+def _whole(code: CodeType) -> tuple[object, ...]:
+    return (_outside(code), tuple(_whole(c) if isinstance(c, CodeType) else (type(c), c) for c in code.co_consts))
+
+
 # ---- a process for each question ------------------------------------------------------------------------------------
 
 
@@ -107,7 +166,8 @@ class Answerer:
         self.session = session
         self.items: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
-            self.items[item.nodeid.split("[")[0]].append(item)
+            for name in {item.nodeid, item.nodeid.split("[")[0]}:
+                self.items[name].append(item)
 
     def answer(self, asked: Asked) -> dict[str, Any]:
         reads, writes = os.pipe()
@@ -132,13 +192,17 @@ class Answerer:
             answer = {"cannot": str(cannot)}
         except BaseException as error:  # noqa: BLE001 - a change may raise anything, anywhere
             answer = {"failed": {"": repr(error)}}
-        os.write(writes, json.dumps(answer).encode()[:60_000])
+        os.write(writes, json.dumps(answer).encode()[:60_000] + b"\n")
         os._exit(0)
 
     def _tried(self, asked: Asked) -> dict[str, Any]:
         if asked.get("text"):
-            give(asked["path"], asked["function"], asked["text"])
+            functions = [asked["function"]] if "function" in asked else []
+            for function in functions or differing(asked["path"], asked["before"], asked["text"]):
+                give(asked["path"], function, asked["text"])
         _failed.clear()
+        global _letters
+        _letters = asked.get("letters", _letters)
         unknown = [test for test in asked["tests"] if test not in self.items]
         if unknown:
             raise Cannot(f"{unknown[0]} was not collected")
@@ -157,18 +221,20 @@ def _read(pipe: int, until: float) -> bytes | None:
         if select.select([pipe], [], [], left)[0]:
             part = os.read(pipe, 65_536)
             told += part
-            if not part or told.endswith(b"}"):
+            if not part or told.endswith(b"}\n"):
                 return told
     return None
 
 
 _failed: dict[str, str] = {}
+_letters = 300
 
 if PIPES:
 
     def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         if report.failed:
-            _failed.setdefault(report.nodeid.split("[")[0], str(report.longrepr)[-300:])
+            said = "\n".join((*(f"{name}\n{text}" for name, text in report.sections), str(report.longrepr)))
+            _failed.setdefault(report.nodeid.split("[")[0], said[-_letters:])
 
     def pytest_runtestloop(session: pytest.Session) -> bool:
         if session.testsfailed:  # to be collected

@@ -25,10 +25,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutants.server import OF_A_SESSION, Server
+
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = ROOT / "tests" / "mutants" / "patches"
 SECONDS = 240
-OF_A_SESSION = {"PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+LETTERS = 20_000
+"""How much of what a failed test said is looked through."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +83,72 @@ class Tried:
     output: str = ""
 
 
-def try_out(mutant: Mutant, tree: Path, stack: Mapping[str, str]) -> Tried:
-    """Patches `tree`, runs the killing tests, and takes the patch away again."""
-    applied = _patch(mutant, tree)
-    if applied:
-        return Tried(mutant, "the patch does not apply any more", applied)
-    try:
-        code, output = run_tests(mutant.killed_by, tree, stack)
-    finally:
-        _patch(mutant, tree, "--reverse")
-    failed = {line.split(" ")[1] for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))}
-    survived = [test for test in mutant.killed_by if not any(name.startswith(test) for name in failed)]
-    if code == 0 or survived:
-        return Tried(mutant, f"it survives {', '.join(survived)}", output)
-    if not re.search(mutant.seen_as, output):
-        return Tried(mutant, f"it was killed, but not for its reason: no {mutant.seen_as!r}", output)
-    return Tried(mutant, "")
+class Tries:
+    """Mutants tried in one copy of the tree. A pytest that has collected the killing tests forks for each of them, so
+    that it starts once, and the function gets other code there (forking.py). What is in no function runs in a pytest
+    that is started for it.
+    """
+
+    def __init__(self, tree: Path, stack: Mapping[str, str], chosen: Iterable[Mutant]) -> None:
+        self._tree, self._stack = tree, stack
+        self._tests = killers(chosen)
+        self._server: Server | None = None
+        self.afresh: list[str] = []
+
+    @property
+    def server(self) -> Server:
+        if self._server is None:
+            self._server = Server(self._tree, self._tests, self._stack, ("--tb=short",))
+            assert self._server.ready, "the killing tests cannot be collected"
+        return self._server
+
+    def without(self, tests: Sequence[str]) -> str:
+        """Why some of these fail without a patch; empty where they pass."""
+        answer = self.server.ask(tests, SECONDS * len(tests), all=True, letters=LETTERS)
+        return "" if answer == {"failed": {}} else json.dumps(answer, indent=1)
+
+    def of(self, mutant: Mutant) -> Tried:
+        """Patches the tree, runs the killing tests, and takes the patch away again."""
+        path = patched(mutant)
+        self.server  # noqa: B018 - it has imported the file as it is
+        before = (self._tree / path).read_text(encoding="utf-8")
+        applied = _patch(mutant, self._tree)
+        if applied:
+            return Tried(mutant, "the patch does not apply any more", applied)
+        try:
+            text = (self._tree / path).read_text(encoding="utf-8")
+            failed, output = self._failed(mutant, path=path, before=before, text=text)
+        finally:
+            _patch(mutant, self._tree, "--reverse")
+        survived = [test for test in mutant.killed_by if test.split("[")[0] not in failed]
+        if survived:
+            return Tried(mutant, f"it survives {', '.join(survived)}", output)
+        if not re.search(mutant.seen_as, output):
+            return Tried(mutant, f"it was killed, but not for its reason: no {mutant.seen_as!r}", output)
+        return Tried(mutant, "")
+
+    def _failed(self, mutant: Mutant, **change: str) -> tuple[set[str], str]:
+        """Which of the killing tests fail, without their parameters, and all that they said."""
+        tests = mutant.killed_by
+        answer = self.server.ask(tests, SECONDS * len(tests), all=True, letters=LETTERS, **change)
+        if "failed" in answer:
+            return set(answer["failed"]), "\n".join(answer["failed"].values())
+        if "cannot" not in answer:
+            return set(), json.dumps(answer)
+        self.afresh.append(mutant.name)
+        _, output = run_tests(tests, self._tree, self._stack)
+        lines = [line.split(" ")[1] for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        return {name.split("[")[0] for name in lines}, output
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+
+def patched(mutant: Mutant) -> str:
+    """The one file that it changes."""
+    (path,) = re.findall(r"^--- a/(\S+)", mutant.patch.read_text(encoding="utf-8"), re.MULTILINE)
+    return str(path)
 
 
 def _patch(mutant: Mutant, tree: Path, *more: str) -> str:
@@ -149,16 +202,18 @@ def main(names: Sequence[str]) -> int:
             stack.start(only=STORES)
             stack.migrate()
             told = stack.env()
-            code, output = run_tests(killers(chosen), tree, told)
-            print("without a patch:", output.splitlines()[-1] if output else code)
-            tried = [try_out(mutant, tree, told) for mutant in chosen]
+            tries = Tries(tree, told, chosen)
+            failed = tries.without(killers(chosen))
+            print("without a patch:", failed or "all pass")
+            tried = [tries.of(mutant) for mutant in chosen]
+            tries.close()
         finally:
             stack.remove()
     for each in tried:
         print(f"{each.mutant.name}: {each.why or 'killed'} ({each.mutant.breaks})")
         if each.why:
             print(each.output)
-    return code or int(any(each.why for each in tried))
+    return int(bool(failed) or any(each.why for each in tried))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.mutants.forking import Cannot, give_code
+from tests.mutants.forking import Cannot, differing, give_code
 
 TEXT = """\
 import functools
@@ -118,3 +118,55 @@ def test_a_function_that_closes_over_other_names_cannot() -> None:
     whole = compile(text, "sample.py", "exec")
     with pytest.raises(Cannot, match="closes over other names"):
         give_code(made, "inner", whole.replace(co_consts=(*whole.co_consts, inner)))
+
+
+# ---- which functions a change is in
+
+SQL = "-- What they do.\n-- name: take\nSELECT 1\n-- name: none\nSELECT 2\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "functions"),
+    [
+        ("x > 1 else", "x >= 1 else", ["plain", "outer"]),
+        ('"guarded" if', '"other" if', ["plain"]),
+        (
+            "    def answer(self):\n        return plain(2)",
+            "    def answer(self):\n        return plain(1)",
+            ["Thing.answer"],
+        ),
+        ("    def inner(y):\n        return y", "    def inner(y):\n        return [y]", ["closing"]),
+        ("def plain(x):\n", "\n\n# further below\ndef plain(x):\n", []),
+        ("def plain(x):\n    return", "def plain(x):\n    _ = True\n    return", ["plain"]),
+        ("return plain(2)\n\n    @classmethod", "return plain(True)\n\n    @classmethod", ["Thing.answer"]),
+    ],
+)
+def test_functions_that_differ_are_found(old: str, new: str, functions: list[str]) -> None:
+    assert old in TEXT
+    assert differing("sample.py", TEXT, TEXT.replace(old, new)) == functions
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("2 > 1 else 0", "2 > 1 else 1"),
+        ("2 > 1 else 0", "2 > 1 else False"),
+        ("def plain(x):", "def plain(x=1):"),
+        ("def plain(x):", "def plain(x, y=1):"),
+        ("@functools.cache\n", ""),
+        ("class Thing:\n", "class Thing:\n    more = 1\n"),
+        ("closed = closing(1)\n", "closed = closing(2)\n"),
+        ("def plain(x):", "def simple(x):"),
+    ],
+)
+def test_what_a_module_does_while_it_is_imported_cannot(old: str, new: str) -> None:
+    assert old in TEXT
+    with pytest.raises(Cannot):
+        differing("sample.py", TEXT, TEXT.replace(old, new))
+
+
+def test_named_sql_that_differs_is_found() -> None:
+    assert differing("it.sql", SQL, SQL.replace("SELECT 2", "SELECT 3")) == ["none"]
+    for changed in (SQL.replace("name: none", "name: some"), SQL.replace("What", "All that")):
+        with pytest.raises(Cannot):
+            differing("it.sql", SQL, changed)

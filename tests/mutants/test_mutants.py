@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from stack import Stack
-from tests.mutants.run import Mutant, copied, mutants, one_of_each_file, run_tests, try_out
+from tests.mutants.run import Mutant, Tries, copied, mutants, one_of_each_file
 
 EVERY = mutants()
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2_400)]
 
 
 @pytest.fixture(scope="module")
-def tree() -> Iterator[Path]:
-    with copied() as folder:
-        yield folder
+def tries(stack: Stack) -> Iterator[Tries]:
+    with copied() as tree:
+        made = Tries(tree, stack.env(), EVERY)
+        yield made
+        made.close()
 
 
-def test_without_a_patch_they_pass_in_the_copy(stack: Stack, tree: Path) -> None:
+def test_without_a_patch_they_pass_in_the_copy(tries: Tries) -> None:
     """One of each file: all of them run without a patch as tests of their own, and the copy is what could differ."""
-    code, output = run_tests(one_of_each_file(EVERY), tree, stack.env())
-    assert code == 0, output
+    assert tries.without(one_of_each_file(EVERY)) == ""
 
 
 @pytest.mark.parametrize("mutant", EVERY, ids=[mutant.name for mutant in EVERY])
-def test_the_mutant_is_killed(stack: Stack, tree: Path, mutant: Mutant) -> None:
-    tried = try_out(mutant, tree, stack.env())
+def test_the_mutant_is_killed(tries: Tries, mutant: Mutant) -> None:
+    tried = tries.of(mutant)
     assert not tried.why, f"{mutant.breaks}: {tried.why}\n{tried.output}"

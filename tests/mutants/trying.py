@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stack import STORES, Stack, kafka
 from tests.mutants.guards import Change
-from tests.mutants.run import OF_A_SESSION, copied
+from tests.mutants.run import copied
+from tests.mutants.server import Server
 
 PURE = ("tests/core/", "tests/contracts/", "tests/model/")
 FIRST = 6
@@ -25,6 +23,7 @@ BOUND = {"pure": 20.0, "real": 30.0}
 """Seconds of tests, as they took without a change, that a change must outlive to have survived."""
 FRESH_AFTER = 600
 """Changes after which the parts are made anew: they get slower by what tests leave."""
+OPTIONS = ("--tb=line", "--timeout=40", "-p", "tests.mutants.reaching")
 WITHOUT = {"PASSGATE_MODEL_SCHEDULES": "150", "PASSGATE_JUDGING_SCHEDULES": "20"}
 
 
@@ -68,41 +67,6 @@ class Tried:
     by: str
 
 
-class Server:
-    """A pytest that has collected tests and forks a process for each question: tests/mutants/forking.py."""
-
-    def __init__(self, tree: Path, tests: Sequence[str], told: Mapping[str, str]) -> None:
-        asks, self._asked = os.pipe()
-        self._answered, answers = os.pipe()
-        environment = {
-            **{key: value for key, value in os.environ.items() if key not in OF_A_SESSION}, **WITHOUT,
-            "PASSGATE_MUTANTS_STACK": json.dumps(dict(told)), "PASSGATE_SURVEY_PIPES": f"{asks},{answers}",
-        }  # fmt: skip
-        plugins = ["-p", "no:cacheprovider", "-p", "tests.mutants.reaching", "-p", "tests.mutants.forking"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", "--tb=line", "--timeout=40", *plugins, *tests],
-            cwd=tree, env=environment, pass_fds=(asks, answers), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        os.close(asks)
-        os.close(answers)
-        self._questions, self._answers = os.fdopen(self._asked, "w"), os.fdopen(self._answered)
-        self.ready = bool(self._answers.readline())
-
-    def ask(self, tests: Sequence[str], seconds: float, change: Change | None = None, **more: object) -> dict[str, Any]:
-        """What became of the tests; `change` with `text`, the whole changed file's, where they run on one."""
-        of = {"path": change.path, "function": change.function} if change else {}
-        self._questions.write(json.dumps({**of, "tests": list(tests), "seconds": seconds, **more}) + "\n")
-        self._questions.flush()
-        answer: dict[str, Any] = json.loads(self._answers.readline())
-        return answer
-
-    def close(self) -> None:
-        with suppress(BrokenPipeError):
-            self._questions.close()
-        self._process.wait()
-        self._answers.close()
-
-
 class Place:
     """A copy of the tree, where `tests` may be asked; with PostgreSQL and Kafka of its own unless all are pure."""
 
@@ -126,8 +90,11 @@ class Place:
     def server(self) -> Server:
         if self._server is None:
             self.start_parts()
-            self._server = Server(self.tree, self.tests, self.env)
+            self._server = self._serving(self.tests)
         return self._server
+
+    def _serving(self, tests: Sequence[str]) -> Server:
+        return Server(self.tree, tests, self.env, OPTIONS, WITHOUT)
 
     def start_parts(self) -> None:
         """What is pure is told URLs where nothing runs: it asks none of them."""
@@ -159,7 +126,7 @@ class Place:
         self.server  # noqa: B018 - it has imported the file as it is
         self._write(file, changed)  # for processes that a test starts
         try:
-            answer = self.server.ask(tests, seconds, change, text=changed)
+            answer = self.server.ask(tests, seconds, path=change.path, function=change.function, text=changed)
             if "cannot" in answer:
                 answer = self._afresh(tests, seconds)
         finally:
@@ -168,7 +135,7 @@ class Place:
 
     def _afresh(self, tests: Sequence[str], seconds: float) -> dict[str, Any]:
         """By a server that has imported the changed file: for what a module does while it is imported."""
-        server = Server(self.tree, sorted({test.split("::")[0] for test in tests}), self.env)
+        server = self._serving(sorted({test.split("::")[0] for test in tests}))
         try:
             return server.ask(tests, seconds) if server.ready else {"failed": {"import": ""}}
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +41,14 @@ class Stage:
         return f"/runs/{self.stream}/{self.run}/"
 
 
+@cache
+def hashed(password: str) -> str:
+    """As it is stored: made slowly by intent, half a second of a processor, so once a session."""
+    from django.contrib.auth.hashers import make_password
+
+    return make_password(password)
+
+
 def user(name: str, *roles: Role) -> User:
     """A person with these roles."""
     from django.contrib.auth.models import Group, User
@@ -48,7 +57,7 @@ def user(name: str, *roles: Role) -> User:
 
     permissions.make_groups()
     found, _ = User.objects.get_or_create(username=name)
-    found.set_password(PASSWORD)
+    found.password = hashed(PASSWORD)
     found.save()
     found.groups.set(Group.objects.filter(name__in=[role.value for role in roles]))
     return found

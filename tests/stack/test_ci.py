@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -70,24 +71,62 @@ def test_this_python_is_among_them() -> None:
 
 def test_a_python_that_cannot_be_set_up_fails_and_says_why(machine: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pythons = loaded()
-    broken = program(machine / "path", "python3.99", "")
-    told = list(pythons._tried(pythons.Python((3, 99, 0), broken, ""), True, False))
-    assert told == [("3.99.0: NOT TRIED, it cannot be set up: no word why", False)]
+    broken = pythons.Python((3, 99, 0), program(machine / "path", "python3.99", ""), "")
+    assert pythons.tried(pythons.jobs([broken], "", with_demo=False)) == [
+        ("3.99.0: unit tests NOT TRIED, it cannot be set up: no word why", False)
+    ]
 
 
-# ---- the second run
+@pytest.fixture
+def trying(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, bool]]]:
+    """Unit tests and demos that end so, one run after the other, with Pythons that all can be set up."""
+    pythons = loaded()
+    two = [pythons.Python((3, 11, 2), Path("/old"), ""), pythons.Python((3, 13, 0), Path("/new"), "")]
+    monkeypatch.setattr(pythons, "set_up", lambda python: python.program)
+
+    def tried(units: list[tuple[int, str]], demo: list[tuple[int, str]]) -> list[tuple[str, bool]]:
+        runs = {"units": iter(units), "demo": iter(demo)}
+        for name in runs:
+            monkeypatch.setattr(pythons, name, lambda program, name=name: next(runs[name]))
+        ends: list[tuple[str, bool]] = pythons.tried(pythons.jobs(two, "3.11.2", with_demo=True))
+        return ends
+
+    return tried
+
+
+def test_the_demo_runs_with_the_oldest_and_unit_tests_with_all_others(trying: Callable[..., Any]) -> None:
+    assert trying([(0, "")], [(0, "")]) == [("3.11.2: demo good (0 s)", True), ("3.13.0: unit tests good (0 s)", True)]
+
+
+def test_what_a_second_run_mends_is_good_and_what_it_does_not_is_named(
+    trying: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrong = "FAILED tests/core/test_it.py::test_wrong - assert 1 == 2\n1 failed"
+    assert trying([(1, wrong), (1, wrong)], [(1, "late"), (0, "")]) == [
+        ("3.11.2: demo good, but needed a second run (0 s)", True),
+        ("3.13.0: unit tests FAILED (0 s)\n      FAILED tests/core/test_it.py::test_wrong", False),
+    ]
+    assert capfd.readouterr().out.count("assert 1 == 2") == 2  # both runs are shown
+
+
+# ---- lanes, and the second run
 
 FAKE = """#!/usr/bin/env bash
 # manage.py test, as a story tells it: what failed and the exit code of each run.
 if [ "$1" = -c ]; then exec {python} "$@"; fi
 if [ "$1" = .ci/pythons ]; then cat pythons; exit 1; fi
 if [ "$1" != manage.py ]; then exit 0; fi
-echo "the tests"
+shift 2
+echo "tests: $*"
 run=$(cat runs 2>/dev/null || echo 0); run=$((run + 1)); echo "$run" > runs
 mkdir -p .pytest_cache/v/cache
 cp "failed.$run" .pytest_cache/v/cache/lastfailed 2>/dev/null || true
 exit "$(cat "code.$run")"
 """
+
+
+UNIT, REST = "tests: --lane=unit\n", "tests: --lane=integration --lane=trials\n"
+AGAIN = "tests: --last-failed --last-failed-no-failures=none\n"
 
 
 def ci(folder: Path, *runs: tuple[int, list[str]], pythons: str = "") -> subprocess.CompletedProcess[str]:
@@ -112,26 +151,46 @@ def ci(folder: Path, *runs: tuple[int, list[str]], pythons: str = "") -> subproc
     return subprocess.CompletedProcess(command, done.returncode, (folder / "output").read_text())
 
 
-def test_a_good_run_is_run_once(tmp_path: Path) -> None:
-    assert ci(tmp_path, (0, [])).returncode == 0
-    assert (tmp_path / "runs").read_text().strip() == "1"
+def ran(done: subprocess.CompletedProcess[str]) -> str:
+    return "".join(line for line in done.stdout.splitlines(keepends=True) if line.startswith("tests: "))
+
+
+GOOD: tuple[int, list[str]] = (0, [])
+
+
+def test_a_good_run_runs_each_lane_once_and_the_unit_tests_first(tmp_path: Path) -> None:
+    done = ci(tmp_path, GOOD, GOOD)
+    assert (done.returncode, done.stdout) == (0, UNIT + REST)
 
 
 def test_what_needed_a_second_run_is_printed(tmp_path: Path) -> None:
-    done = ci(tmp_path, (1, ["tests/a.py::late", "tests/b.py::later"]), (0, []))
-    assert done.returncode == 0, done.stdout
+    done = ci(tmp_path, GOOD, (1, ["tests/a.py::late", "tests/b.py::later"]), GOOD)
+    assert (done.returncode, ran(done)) == (0, UNIT + REST + AGAIN), done.stdout
     assert done.stdout.endswith("== good, but 2 needed a second run:\ntests/a.py::late\ntests/b.py::later\n")
 
 
-def test_what_fails_twice_fails(tmp_path: Path) -> None:
-    assert ci(tmp_path, (1, ["tests/a.py::wrong"]), (1, ["tests/a.py::wrong"])).returncode == 1
+def test_what_fails_twice_fails_and_is_named_at_the_end(tmp_path: Path) -> None:
+    done = ci(tmp_path, GOOD, (1, ["tests/a.py::wrong"]), (1, ["tests/a.py::wrong"]))
+    assert (done.returncode, ran(done)) == (1, UNIT + REST + AGAIN)
+    assert done.stdout.endswith("failed:\ntests/a.py::wrong\n")
+
+
+def test_a_unit_test_that_fails_twice_ends_it_before_all_others(tmp_path: Path) -> None:
+    done = ci(tmp_path, (1, ["tests/a.py::wrong"]), (1, ["tests/a.py::wrong"]))
+    assert (done.returncode, ran(done)) == (1, UNIT + AGAIN)
+    assert done.stdout.endswith("failed:\ntests/a.py::wrong\n")
+
+
+def test_a_unit_test_that_was_late_does_not_end_it_and_is_counted(tmp_path: Path) -> None:
+    done = ci(tmp_path, (1, ["tests/a.py::late"]), GOOD, (1, ["tests/b.py::late", "tests/c.py::late"]))
+    assert (done.returncode, ran(done)) == (1, UNIT + AGAIN + REST)
+    assert done.stdout.endswith("failed:\ntests/a.py::late\ntests/b.py::late\ntests/c.py::late\n")
 
 
 def test_more_than_two_that_fail_fail_at_once(tmp_path: Path) -> None:
-    done = ci(tmp_path, (1, [f"tests/a.py::t{number}" for number in range(3)]), (0, []))
-    assert done.returncode == 1
+    done = ci(tmp_path, GOOD, (1, [f"tests/a.py::t{number}" for number in range(3)]), GOOD)
+    assert (done.returncode, ran(done)) == (1, UNIT + REST)
     assert "3 tests failed, and no more than 2 may need a second run" in done.stdout
-    assert (tmp_path / "runs").read_text().strip() == "1"
 
 
 def test_a_failed_check_without_a_failed_test_fails(tmp_path: Path) -> None:
@@ -139,16 +198,16 @@ def test_a_failed_check_without_a_failed_test_fails(tmp_path: Path) -> None:
 
 
 def test_a_test_process_that_was_killed_is_run_again_and_that_is_said(tmp_path: Path) -> None:
-    done = ci(tmp_path, (137, []), (0, []))
-    assert done.returncode == 0
-    assert "everything needed a second run" in done.stdout
+    done = ci(tmp_path, GOOD, (137, []), GOOD)
+    assert (done.returncode, ran(done)) == (0, UNIT + REST + REST)
+    assert done.stdout.endswith("needed a second run:\neverything: the test process had ended with 137\n")
 
 
-def test_a_python_that_is_not_good_fails_and_is_named_at_the_end(tmp_path: Path) -> None:
+def test_a_python_that_is_not_good_ends_it_and_is_named_at_the_end(tmp_path: Path) -> None:
     summary = "== with every Python:\n   3.11.2: demo FAILED\n"
-    done = ci(tmp_path, (0, []), pythons=f"much more\n{summary}")
-    assert done.returncode == 1
-    assert done.stdout == f"much more\n{summary}the tests\n== not good with every Python:\n{summary}"
+    done = ci(tmp_path, GOOD, pythons=f"much more\n{summary}")
+    assert (done.returncode, ran(done)) == (1, UNIT)
+    assert done.stdout.endswith(f"{UNIT}much more\n{summary}== not good with every Python:\n{summary}")
 
 
 # ---- skips, and time

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from console.cli import test as command
 from stack.place import PROJECT
 from tests.unit_mark import SERVICES, UNIT
 
@@ -71,8 +70,8 @@ def pytest_on(folder: Path, tests: str, *words: str) -> subprocess.CompletedProc
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  unit: x\n  slow: x\n")
     (folder / "test_it.py").write_text(tests)
-    options = ("-p", "tests.unit_mark", "-p", "no:django", "-p", "no:cacheprovider", "-q", *words)
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    options = ("-p", "tests.unit_mark", "-p", "no:cacheprovider", "-q", *words)
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options], cwd=folder, env=environment, capture_output=True, text=True
     )
@@ -90,7 +89,7 @@ def test_a_test_has_the_mark_when_no_fixture_of_it_needs_services(tmp_path: Path
 
 def test_the_fast_lane_is_those_and_not_what_is_slow(tmp_path: Path) -> None:
     slow = TESTS.replace("def test_plain(", "@pytest.mark.slow\ndef test_plain(")
-    chosen = command.FAST[command.FAST.index("-m") :][:2]
+    chosen = ("-p", "tests.lanes", "--lane", "unit")
     assert collected(pytest_on(tmp_path, slow, "--collect-only", *chosen)) == WITHOUT[1:]
 
 
@@ -116,10 +115,3 @@ def test_every_test_of_this_session_is_marked_by_its_fixtures(request: pytest.Fi
         asks = SERVICES.intersection(getattr(item, "fixturenames", ()))
         assert not (asks and item.get_closest_marker(UNIT)), item.nodeid
         assert asks or item.get_closest_marker(UNIT) or item.get_closest_marker("django_db"), item.nodeid
-
-
-@pytest.mark.parametrize("beside", [command.BESIDE, command.FAST_BESIDE])
-def test_sessions_beside_each_other_take_each_folder_once(beside: tuple[tuple[str, ...], ...]) -> None:
-    folders = {file.relative_to(PROJECT / "tests").parts[0] for file in (PROJECT / "tests").rglob("test_*.py")}
-    taken = [*command._rest(beside), *(name for part in beside for name in part)]
-    assert sorted(taken) == sorted(folders)
