@@ -19,8 +19,8 @@ from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow, thing
 from tests.plans.crowd import Crowd, run_to, say_yes
 from tests.plans.test_basis_plan import blocked, refreshed
-from tests.plans.test_retire_plan import retired
 from tests.plans.test_decide import decided, passes, undecidable
+from tests.plans.test_retire_plan import retired
 from tests.plans.test_waive import asked
 
 
