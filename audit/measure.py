@@ -229,6 +229,7 @@ class _WindowReading:
             behind=look.read_behind(self._cur, self._row.id),
             waivers=_waivers(self._cur, self._row.id),
             ended=_ended(self._cur, self._row.id),
+            decisions=tuple(f.AttemptDecision(*row) for row in self._rows(sql.decisions)),
         )
 
     def _seen(self, value: T, source: str = "ledger") -> f.MeasuredValue[T]:

@@ -294,6 +294,14 @@ SELECT w.check_name, w.plan, w.requested_by, w.approved_by, w.reason, w.until, w
 SELECT e.plan AS ended_by, e.topic AS ended_topic, e.requested_by AS ended_requested_by, e.approved_by AS ended_approved_by, e.ended_at
   FROM recheck_end_of(%(win)s) e
 
+-- name: decisions
+-- What was decided of attempts that carry events of the window, whatever has become of them since.
+SELECT d.attempt_id, d.plan, d.requested_by, d.approved_by, d.reason, cardinality(d.offsets) AS present, d.absent
+  FROM attempt_decision d
+ WHERE EXISTS (SELECT FROM attempt_batch ab JOIN batch b ON b.id = ab.batch_id
+                WHERE ab.attempt_id = d.attempt_id AND b.win = %(win)s)
+ ORDER BY d.attempt_id
+
 -- name: positions
 -- Where the admission and effects lanes of windows stand, with the epochs to probe. Of several incarnations of a topic, the
 -- newest that the window may know. `anchor` is where the newest record read ends, as `anchor` of ingest/lanes/partition_lane.sql has it.

@@ -1,6 +1,6 @@
 -- name: fingerprint
 -- Everything that a window's facts rest on, as one text: batches, positions, attempts, places, effects, items, gaps, totals,
--- ranges, contradictions, foreign records, the basis. Whatever changes a fact changes one of these; none of them takes a
+-- ranges, contradictions, decisions, foreign records, the basis. Whatever changes a fact changes one of these; none of them takes a
 -- look at receipts or events. Effects and places only ever change together with a position, a bus batch or an attempt.
 SELECT clock_timestamp() AS at,
        concat_ws(' ', w.state, w.revision,
@@ -21,6 +21,7 @@ SELECT clock_timestamp() AS at,
          (SELECT max(id) FROM control_total WHERE win = w.id),
          (SELECT concat(count(*), '/', sum(end_offset)) FROM window_range WHERE win = w.id),
          (SELECT count(*) FROM contradiction WHERE win = w.id),
+         (SELECT count(*) FROM attempt_decision),
          (SELECT concat(count(*), '/', max(f.id)) FROM foreign_record f JOIN source c ON c.id = f.source_id
            WHERE c.stream_id = r.stream_id),
          (SELECT max(generation) FROM basis WHERE win = w.id)) AS fingerprint

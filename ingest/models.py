@@ -88,6 +88,7 @@ class Contract(models.Model):
     digest = models.BinaryField()
     source_text = models.BinaryField()
     files = models.JSONField()
+    republish_by_plan = models.BooleanField(db_default=False)  # [reconcile] republish = "plan": the database asks
     loaded_by = models.TextField()
     loaded_at = models.DateTimeField(db_default=Now())
 
@@ -627,6 +628,37 @@ class Scan(models.Model):
                 condition=Q(answer__in=["PRESENT", "ABSENT", "PARTIAL", "UNDECIDABLE"]), name="scan_answer_known"
             ),
             models.CheckConstraint(condition=Q(started_at__gte=F("fenced_at")), name="scan_after_fence"),
+        ]
+
+
+class AttemptDecision(models.Model):
+    """What two people decided of an UNDECIDABLE attempt, by a plan: events whose effect was there lie at its place, the
+    rest is absent. The lane's owner serves it. Arrays are of one length: inbox offset, bus source, bus offset.
+    """
+
+    attempt = models.OneToOneField(Attempt, models.PROTECT, primary_key=True)
+    plan = models.BigIntegerField()
+    scan = models.ForeignKey(Scan, models.PROTECT)  # the last one, which could not answer
+    outcome = models.TextField()
+    offsets = ArrayField(models.BigIntegerField())
+    bus_sources = ArrayField(models.IntegerField())
+    bus_offsets = ArrayField(models.BigIntegerField())
+    absent = models.IntegerField()
+    requested_by = models.TextField()
+    approved_by = models.TextField()
+    reason = models.TextField()
+    decided_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "attempt_decision"
+        constraints = [
+            models.UniqueConstraint(fields=["plan"], name="attempt_decision_of_one_plan"),
+            models.CheckConstraint(
+                condition=Q(outcome="ACKED", absent=0)
+                | Q(outcome="PARTIAL", absent__gt=0, offsets__len__gt=0)
+                | Q(outcome="ABSENT", absent__gt=0, offsets__len=0),
+                name="attempt_decision_outcome",
+            ),
         ]
 
 

@@ -81,12 +81,6 @@ class ContractUnusable(PassgateError):
 
 def check_usable(contract: Contract) -> None:
     """Raises ContractUnusable, or SettingsError for its projection."""
-    if contract.reconcile.republish is Republish.PLAN:
-        raise ContractUnusable(
-            expected='reconcile.republish = "automatic"',
-            found='"plan": a publish proven absent would wait for ever, for no plan republishes yet',
-            next_step="correct it",
-        )
     for name, given, least, most, why in _bounds(contract):
         if not least <= given <= most:
             raise ContractUnusable(
@@ -128,7 +122,10 @@ def _store(contract: Contract, text: bytes, files: Mapping[str, str], actor: str
         newest = cur.execute(sql.newest, {"stream": stream}).fetchone()
         if newest is not None and bytes(newest.digest) == digest:
             return LoadResult(newest.id, newest.version, digest, fresh=False)
-        keys = {"stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor}
+        keys = {
+            "stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor,
+            "by_plan": contract.reconcile.republish is Republish.PLAN,
+        }  # fmt: skip
         stored = fetch_one(cur.execute(sql.insert_contract, keys))
         ensure_classes(cur, stream, [event.name for event in contract.events])
         detail = {"version": stored.version, "digest": digest.hex()}

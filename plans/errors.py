@@ -95,6 +95,10 @@ RULES: dict[str, type[PassgateError]] = {
     "waiver_of_its_plan": PlanRefused,
     "basis_of_its_plan": PlanRefused,
     "recheck_end_of_its_plan": PlanRefused,
+    "decision_of_its_plan": PlanRefused,
+    "decision_of_undecidable": PlanRefused,
+    "decision_of_effects": PlanRefused,
+    "republish_of_its_plan": PlanRefused,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from audit.core import facts as f
@@ -34,7 +34,7 @@ def published(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not (facts.basis and facts.publishing):
         return not_measured(name, required, causes, facts.publishing)
     p, bus = facts.publishing.value, facts.basis.value.broker.bus.name
-    observed = f"{w.number(p.placed_once)} of {w.count(p.events, 'event')} at one place{_copies(p)}"
+    observed = f"{w.number(p.placed_once)} of {w.count(p.events, 'event')} at one place{_copies(p, facts.decisions)}"
     broken = (*_contradicted(p), *_over(p, bus), *_unsettled(p), *publish_causes(p), *_misplaced(p, bus))
     check = judged(name, required, observed, facts.publishing, broken)
     if check.state is State.HOLDS and not all_admitted(facts):
@@ -44,13 +44,16 @@ def published(facts: f.WindowFacts, now: datetime) -> Check:
     return check
 
 
-def _copies(p: f.PublishFacts) -> str:
-    """A copy is no cause of anything: it changed nothing. But no attempt of ours writes an event twice."""
+def _copies(p: f.PublishFacts, decisions: Sequence[f.AttemptDecision]) -> str:
+    """A copy is no cause of anything: it changed nothing. But no attempt of ours writes an event twice, unless people
+    decided that it had not."""
     if not p.copies or p.first_copy is None:
         return ""
     partition, offset = p.first_copy
     where = f"{'the first ' * (p.copies > 1)}at partition {partition}, offset {offset}"
-    return f", and {w.count(p.copies, 'further copy', 'further copies')} by somebody else, {where}"
+    absent = any(decision.absent for decision in decisions)
+    whose = "of what was decided absent, or by somebody else" if absent else "by somebody else"
+    return f", and {w.count(p.copies, 'further copy', 'further copies')} {whose}, {where}"
 
 
 def _contradicted(p: f.PublishFacts) -> Iterable[Cause]:
@@ -83,10 +86,10 @@ def _unsettled(p: f.PublishFacts) -> Iterable[Cause]:
         act = Act(f"reconcile {_the_publishes(p.unknown[0])}", "reconcile")
         yield Cause(f"{_publishes(p.unknown)} {w.have(p.unknown[0])} no known outcome", act)
     if p.undecidable[0]:
-        act = Act(f"reconcile {_the_publishes(p.undecidable[0])} again", "reconcile")
+        act = Act(f"reconcile {_the_publishes(p.undecidable[0])} again, or ask for a decision", "reconcile")
         yield Cause(f"{_publishes(p.undecidable)} {w.be(p.undecidable[0])} UNDECIDABLE", act)
     if p.withheld[0]:
-        act = Act("nothing yet: publishing again needs a plan", "operate")
+        act = Act("ask for a plan that publishes them again", "replay", needs_approver=True)
         yield Cause(f"{_publishes(p.withheld)} {w.have(p.withheld[0])} been proven ABSENT", act)
     if p.in_flight[0]:
         yield Cause(f"{_publishes(p.in_flight)} {w.be(p.in_flight[0])} in flight", WAIT_LANES)

@@ -398,6 +398,20 @@ class RecheckEnd:
 
 
 @dataclass(frozen=True)
+class AttemptDecision:
+    """What two people decided of a publish that no scan could answer: how many of its events are present, each at the
+    place of its effect, and how many absent. Every verdict of its window names it."""
+
+    attempt: int
+    plan: int
+    requested_by: str
+    approved_by: str
+    reason: str
+    present: int
+    absent: int
+
+
+@dataclass(frozen=True)
 class PinnedVerdict:
     """The context a projection joined with: a verdict of another stream (`weather/2013-01#1`).
 
@@ -433,6 +447,7 @@ class WindowFacts:
     end: MeasuredValue[Broker] | None = None  # the snapshot taken when the window was cut
     behind: tuple[RangeBehindCut, ...] = ()  # what that cut left to the next window
     waivers: tuple[Waiver, ...] = ()
+    decisions: tuple[AttemptDecision, ...] = ()
     context: MeasuredValue[tuple[PinnedVerdict, ...]] | None = None
     ended: RecheckEnd | None = None
 

@@ -61,6 +61,7 @@ class Verdict:
     valid_until: datetime | None = None
     behind: tuple[f.RangeBehindCut, ...] = ()
     refreshes: tuple[f.Refresh, ...] = ()
+    decisions: tuple[f.AttemptDecision, ...] = ()
 
     @property
     def waivers(self) -> tuple[f.Waiver, ...]:
@@ -100,6 +101,7 @@ def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
         counts=facts.counts.value if facts.counts else None,
         publishing=facts.publishing.value if facts.publishing else None,
         joins=facts.joins.value if facts.joins and facts.rules.joins else None,
+        decisions=facts.decisions,
         durability=durability(basis),
         context=facts.context.value if facts.context else (),
         measured_at=oldest,
@@ -195,6 +197,8 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
         out["published"] = {"events": v.publishing.events, "placed": v.publishing.placed_once}
         if v.publishing.copies:
             out["published"]["copies"] = v.publishing.copies
+    if v.decisions:
+        out["decisions"] = [decision_body(decision) for decision in v.decisions]
     if v.behind:
         out["behind_the_cut"] = [behind_body(each) for each in v.behind]
     if v.joins:
@@ -277,6 +281,18 @@ def waiver_body(waiver: f.Waiver) -> dict[str, Any]:
         "reason": waiver.reason,
         "until": stamp(waiver.until.astimezone(UTC)),
         "facts": waiver.bound,
+    }
+
+
+def decision_body(decision: f.AttemptDecision) -> dict[str, Any]:
+    return {
+        "attempt": decision.attempt,
+        "plan": decision.plan,
+        "requested_by": decision.requested_by,
+        "approved_by": decision.approved_by,
+        "reason": decision.reason,
+        "present": decision.present,
+        "absent": decision.absent,
     }
 
 

@@ -170,13 +170,15 @@ SELECT 'gap of source ' || g.source_id || ' at ' || g.from_offset AS subject,
  LIMIT %(most)s
 
 -- name: i6_fence_evidence
--- What was UNKNOWN and is settled has a scan after a fence newer than the one it was sent under.
+-- What was UNKNOWN and is settled has a scan after a fence newer than the one it was sent under, or a decision that rests on one.
 SELECT 'attempt ' || a.id AS subject, 'went from UNKNOWN to ' || a.state || ' without a scan after a newer fence' AS found
   FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id
  WHERE a.unknown_at IS NOT NULL AND a.state IN ('ACKED', 'ABSENT', 'PARTIAL')
    AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND NOT EXISTS (SELECT FROM scan x WHERE x.attempt_id = a.id AND x.fence > a.fence AND x.fenced_at >= a.prepared_at
-                    AND x.answer = CASE a.state WHEN 'ACKED' THEN 'PRESENT' ELSE a.state END)
+   AND NOT EXISTS (SELECT FROM scan x LEFT JOIN attempt_decision d ON d.attempt_id = a.id AND d.scan_id = x.id
+                    WHERE x.attempt_id = a.id AND x.fence > a.fence AND x.fenced_at >= a.prepared_at
+                      AND (d.outcome = a.state AND x.answer = 'UNDECIDABLE'
+                           OR x.answer = CASE a.state WHEN 'ACKED' THEN 'PRESENT' ELSE a.state END))
  LIMIT %(most)s
 
 -- name: i7_absent
@@ -433,6 +435,28 @@ SELECT 're-checks of ' || e.topic || ' of ' || s.name AS subject, 'plan ' || e.p
         (p.binds #>> '{facts,last_window}')::integer) = (e.role, e.topic, e.cluster_id, e.topic_id, e.last_win)
    AND (p.requested_by, p.approved_by, p.reason) = (e.requested_by, e.approved_by, e.reason)
  WHERE p.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
+-- name: i11_decisions
+-- Every decision is what its plan binds, and that plan ran; the attempt ended so, and what was decided to be present has its effect
+-- there.
+SELECT 'attempt ' || d.attempt_id AS subject,
+       CASE WHEN p.id IS NULL THEN 'plan ' || d.plan || ' does not decide this'
+            WHEN a.state NOT IN ('UNDECIDABLE', d.outcome) THEN 'it was decided to be ' || d.outcome || ', and is ' || a.state
+            ELSE 'what was decided to be present has no effect there' END AS found
+  FROM attempt_decision d JOIN attempt a ON a.id = d.attempt_id
+  JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id
+  LEFT JOIN plan p ON p.id = d.plan AND p.kind = 'decide' AND p.started_at IS NOT NULL
+   AND p.binds -> 'facts' -> 'attempt' = to_jsonb(d.attempt_id) AND p.binds -> 'facts' -> 'scan' = to_jsonb(d.scan_id)
+   AND p.binds -> 'facts' -> 'present' = to_jsonb(cardinality(d.offsets)) AND p.binds -> 'facts' -> 'absent' = to_jsonb(d.absent)
+   AND (p.requested_by, p.approved_by, p.reason) = (d.requested_by, d.approved_by, d.reason)
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (p.id IS NULL OR a.state NOT IN ('UNDECIDABLE', d.outcome)
+        OR EXISTS (SELECT FROM unnest(d.offsets, d.bus_sources, d.bus_offsets) AS o("offset", source, at)
+                    WHERE NOT EXISTS (SELECT FROM event e JOIN effect x ON x.run_id = e.run_id AND x.identity = e.identity
+                                       WHERE e.source_id = a.source_id AND e."offset" = o."offset"
+                                         AND e.batch_id IN (SELECT batch_id FROM attempt_batch WHERE attempt_id = a.id)
+                                         AND x.bus_source_id = o.source AND x.bus_offset = o.at)))
  LIMIT %(most)s
 
 -- name: again_plans

@@ -59,6 +59,8 @@ def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
             yield Finding("I8", row.verdict, f"{check.name} does not hold: {check.cause}")
         elif check.state in (c.State.BROKEN, c.State.UNMEASURED):
             yield BlindSpot(f"{check.name} of {row.verdict}", check.cause)
+    if row.body.get("decisions", []) != [v.decision_body(decision) for decision in facts.decisions]:
+        yield Finding("I8", row.verdict, "it names other decisions than were made about its publishes")
     if other := _other_sources(facts):
         yield Finding("I8", row.verdict, f"its basis and the ledger differ in {', '.join(sorted(other))}")
     said = row.body.get("counts")
@@ -162,6 +164,7 @@ class _Facts:
             end=self._end(),
             context=f.MeasuredValue(tuple(_pin(x) for x in self._rows(sql.pins)), at, "ledger"),
             waivers=self._waivers(),
+            decisions=tuple(f.AttemptDecision(*x) for x in self._rows(sql.decisions)),
         )
 
     def _rows(self, statement: str) -> list[Any]:

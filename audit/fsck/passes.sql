@@ -22,6 +22,12 @@ SELECT x.check_name, x.plan, x.requested_by, x.approved_by, x.reason, x.until, w
        waiver_digest(waiver_facts(x.win, x.check_name)) AS measured
   FROM waiver x WHERE x.win = %(win)s ORDER BY x.id
 
+-- name: decisions
+-- Attempts of the window's batches that people decided about, as the decisions have them.
+SELECT DISTINCT d.attempt_id, d.plan, d.requested_by, d.approved_by, d.reason, cardinality(d.bus_offsets) AS present, d.absent
+  FROM batch b JOIN attempt_batch ab ON ab.batch_id = b.id JOIN attempt_decision d ON d.attempt_id = ab.attempt_id
+ WHERE b.win = %(win)s ORDER BY d.attempt_id
+
 -- name: database
 -- Which PostgreSQL this is, and on which timeline.
 SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,

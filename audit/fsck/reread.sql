@@ -42,9 +42,10 @@ SELECT g.from_offset, g.to_offset, g.state FROM gap g
 
 -- name: sent
 -- Of records that carry our marks: their attempt as it is known, the event they say they are, where that event's place and
--- effect are. By (attempt, identity): places and effects have no index by their spot on the bus.
-SELECT i."offset", a.state, b.run_id, e.payload_digest, coalesce(sha256(e.payload), e.payload_digest) AS value_digest,
+-- effect are. What people decided to be absent was never proven so. By (attempt, identity): places and effects have no index by their spot on the bus.
+SELECT i."offset", b.run_id, e.payload_digest, coalesce(sha256(e.payload), e.payload_digest) AS value_digest,
        e.key, e.headers,
+       CASE WHEN EXISTS (SELECT FROM attempt_decision d WHERE d.attempt_id = a.id) THEN 'decided' ELSE a.state END AS state,
        (p.bus_source_id, p.bus_offset) = (%(bus)s, i."offset") IS TRUE AS placed,
        (x.bus_source_id, x.bus_offset) = (%(bus)s, i."offset") IS TRUE AS applied
   FROM unnest(%(offsets)s::bigint[], %(attempts)s::bigint[], %(identities)s::bytea[]) AS i("offset", attempt, identity)

@@ -8,7 +8,7 @@ from audit.migrations.sql import sql_text
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0012_reruns"), ("ingest", "0016_reruns")]
+    dependencies = [("audit", "0013_decide"), ("ingest", "0016_reruns")]
 
     operations = [
         migrations.AddField("basis", "plan", models.BigIntegerField(null=True)),

@@ -31,7 +31,7 @@ from plans.preview import preview
 from plans.steer import cancel, pause, resume
 from plans.submit import submit
 
-ASKED = ("stream", "run", "window", "check", "until", "topic", "topic_id")
+ASKED = ("stream", "run", "window", "check", "until", "topic", "topic_id", "attempt", "attempts")
 
 
 def _asked(request: Request, body: Mapping[str, Any]) -> tuple[Kind, dict[str, Any], Limits]:

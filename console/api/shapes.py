@@ -21,6 +21,7 @@ from plans.core.plan import Kind as PlanKinds
 from plans.core.plan import Outcome
 from plans.core.plan import State as PlanState
 from plans.kinds import KINDS
+from plans.kinds.republish import MOST_ATTEMPTS
 from plans.submit import MOST_WORDS
 
 MOST_CLASSES = 1_000
@@ -139,6 +140,14 @@ class AskForPlan(Body):
     until = s.DateTimeField(required=False, help_text="waive: until when, with a time zone.")
     topic = Text(required=False, max_length=249, help_text="retire: the inbox topic that was moved.")
     topic_id = Text(required=False, max_length=100, help_text="retire: which of several topics of that name.")
+    attempt = Whole(required=False, min_value=1, max_value=LARGEST, help_text="decide: about which attempt.")
+    attempts = s.ListField(
+        child=Whole(min_value=1, max_value=LARGEST),
+        required=False,
+        min_length=1,
+        max_length=MOST_ATTEMPTS,
+        help_text="republish: of which attempts. Absent: all of the window that are withheld.",
+    )
     first = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Held after so many items.")
     rate = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Items a second.")
     stop_when = Text(required=False, max_length=100, help_text="Held once this is so, as in `quarantined > 0`.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -94,6 +94,13 @@ def asking(command: F) -> F:
         click.option("--first", type=click.IntRange(1, 2**31 - 1), help="Hold it after so many items."),
         click.option("--topic-id", metavar="ID", help="retire: which of several topics of that name."),
         click.option("--topic", metavar="TOPIC", help="retire: the inbox topic that was moved."),
+        click.option(
+            "--attempt",
+            "numbers",
+            type=click.IntRange(1, 2**63 - 1),
+            multiple=True,
+            help="decide: about which; republish: of which. Repeatable. [default: all withheld of the window]",
+        ),
         click.option("--until", type=Until(), help="waive: until when, as in 7d or 2026-02-01T12:00:00Z."),
         click.option("--check", type=click.Choice(sorted(map(str, WAIVABLE))), help="waive: which check."),
         click.option("--window", type=click.IntRange(1, 2**31 - 1), help="The window. [default: the run's newest]"),
@@ -105,7 +112,8 @@ def asking(command: F) -> F:
 
 
 def _asked(kind: str, name: tuple[str, str], more: Mapping[str, Any]) -> tuple[str, dict[str, Any], Limits]:
-    said = {"run": name[1] or None} | {option: more[option] for option in ALL_MEMBERS if option != "run"}
+    said = {"run": name[1] or None} | {option: more[option] for option in ALL_MEMBERS if option in more}
+    said |= _attempts(kind, more["numbers"])
     wanted = {"stream": name[0]} | {option: value for option, value in said.items() if value is not None}
     needed, other = plan_members(kind)
     missing = [_typed(member) for member in needed if member not in wanted]
@@ -117,8 +125,17 @@ def _asked(kind: str, name: tuple[str, str], more: Mapping[str, Any]) -> tuple[s
     return kind, wanted, Limits(more["first"], more["rate"], more["stop_when"])
 
 
+def _attempts(kind: str, numbers: Sequence[int]) -> dict[str, Any]:
+    """One kind is about one attempt, another about several: on the command line both are `--attempt`."""
+    if kind == "republish":
+        return {"attempts": list(numbers) or None}
+    if len(numbers) > 1:
+        raise click.UsageError(f"a plan of the kind {kind} takes one --attempt at most")
+    return {"attempt": numbers[0] if numbers else None}
+
+
 def _typed(member: str) -> str:
-    return "STREAM/RUN" if member == "run" else f"--{member.replace('_', '-')}"
+    return "STREAM/RUN" if member == "run" else f"--{member.removesuffix('s').replace('_', '-')}"
 
 
 @click.group(cls=Group)

@@ -9,9 +9,12 @@ from typing import Any
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from console.reads.named import RunName, run_names
+from ingest.core.ids import AttemptId, RunId, StreamId
+from ingest.db import read
 from ingest.models import (
     Attempt,
     AttemptBatch,
+    AttemptDecision,
     AttemptPartition,
     AttemptState,
     Batch,
@@ -21,6 +24,7 @@ from ingest.models import (
     Scan,
     Window,
 )
+from ingest.publish import republish
 
 PAGE_SIZE = 50
 LOST = (AttemptState.UNKNOWN, AttemptState.UNDECIDABLE)
@@ -116,10 +120,11 @@ class AttemptSurroundings:
     scans: tuple[Scan, ...]
     requests: tuple[ReconcileRequest, ...]
     contradictions: tuple[Contradiction, ...]
+    decision: AttemptDecision | None
 
 
 def around(attempt: Attempt) -> AttemptSurroundings:
-    """Five queries, each bounded."""
+    """Six queries, each bounded."""
     carried = Batch.objects.filter(Q(attemptbatch__attempt=attempt)).order_by("from_offset")
     return AttemptSurroundings(
         partitions=tuple(
@@ -129,4 +134,17 @@ def around(attempt: Attempt) -> AttemptSurroundings:
         scans=tuple(Scan.objects.filter(attempt=attempt).order_by("started_at")[:50]),
         requests=tuple(ReconcileRequest.objects.filter(attempt=attempt).order_by("requested_at")[:50]),
         contradictions=tuple(Contradiction.objects.filter(attempt=attempt).order_by("seen_at")[:50]),
+        decision=AttemptDecision.objects.filter(attempt=attempt).first(),
     )
+
+
+def withheld(number: int) -> int:
+    """How many events of an attempt wait for a plan that publishes them again."""
+    with read() as cur:
+        return sum(each.withheld for each in republish.facts_of(cur, [AttemptId(number)]))
+
+
+def withheld_of_run(run: Run) -> int:
+    """How many attempts of a run have such events."""
+    with read() as cur:
+        return len(republish.withheld_of(cur, StreamId(run.stream_id), RunId(run.pk), None))

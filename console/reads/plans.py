@@ -82,8 +82,10 @@ MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "waive": (("run", "check", "until"), ("window",)),
     "basis": (("run",), ("window",)),
     "retire": (("topic",), ("topic_id",)),
+    "decide": (("run", "attempt"), ("window",)),
+    "republish": (("run",), ("window", "attempts")),
 }
-ALL_MEMBERS = ("run", "window", "check", "until", "topic", "topic_id")
+ALL_MEMBERS = ("run", "window", "check", "until", "topic", "topic_id", "attempt", "attempts")
 
 
 def plan_members(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -226,6 +228,8 @@ SENTENCES: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
     "waive": lambda about, asked: f"waive {asked['check']} of {about} until {_until(asked)}",
     "basis": lambda about, _: f"refresh the basis of {about}",
     "retire": lambda about, asked: f"end the re-checks of {asked['topic']} of {about}",
+    "decide": lambda about, asked: f"decide about attempt {asked['attempt']} of {about}",
+    "republish": lambda about, _: f"publish again what was proven absent of {about}",
 }
 
 

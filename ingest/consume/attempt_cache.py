@@ -59,12 +59,16 @@ class AttemptCache:
     def recall(self, cur: Cursor, numbers: Iterable[AttemptId]) -> dict[AttemptId, AttemptFacts]:
         """Facts of these attempts, with the state they have now; those not in the ledger are left out."""
         wanted = sorted(set(numbers))
-        states = {row.id: row.state for row in cur.execute(sql.states, {"attempts": wanted}).fetchall()}
+        states = {row.id: row for row in cur.execute(sql.states, {"attempts": wanted}).fetchall()}
         self._learn(cur, [number for number in states if number not in self._known])
         if len(self._known) > _REMEMBERED:
             self._known = {number: self._known[number] for number in states if number in self._known}
             self._offsets = {number: some for number, some in self._offsets.items() if number in self._known}
-        return {n: replace(self._known[n].facts, state=state) for n, state in states.items() if n in self._known}
+        return {
+            n: replace(self._known[n].facts, state=row.state, decided=row.decided)
+            for n, row in states.items()
+            if n in self._known
+        }
 
     def whole(self, cur: Cursor, facts: Mapping[AttemptId, AttemptFacts]) -> dict[AttemptId, AttemptFacts]:
         """The same with the offsets that each attempt carries, and those that a PARTIAL one's scan found."""

@@ -1,6 +1,7 @@
 -- name: states
--- The states that attempts have now: all else about them is remembered.
-SELECT id, state FROM attempt WHERE id = ANY(%(attempts)b::bigint[])
+-- The states that attempts have now, and whether people decided about them: all else about them is remembered.
+SELECT id, state, EXISTS (SELECT FROM attempt_decision d WHERE d.attempt_id = attempt.id) AS decided
+  FROM attempt WHERE id = ANY(%(attempts)b::bigint[])
 
 -- name: attempts
 -- What never changes about an attempt, once per attempt and process; `partitions` is how many it sent to.

@@ -51,6 +51,7 @@ class AttemptFacts:
     contract: int
     offsets: Set[int]
     placed: Set[int] = frozenset()
+    decided: bool = False  # two people said what of it had landed: what is read of it since then changes nothing
 
 
 class EventFacts(NamedTuple):
@@ -169,7 +170,7 @@ def by_partition(batches: Iterable[tuple[Sequence[int], bytes, bytes]]) -> dict[
 
 def is_undisputed(facts: AttemptFacts, topic_id: str) -> bool:
     """An attempt whose records have nothing against them but what the records themselves say."""
-    return facts.topic_id == topic_id and facts.state not in REFUTED and facts.state != "PARTIAL"
+    return facts.topic_id == topic_id and facts.state not in REFUTED and facts.state != "PARTIAL" and not facts.decided
 
 
 def _rule_plain(
@@ -218,6 +219,8 @@ def _of_attempt(
     if event.digest != record.digest or event.digest != mark.digest:
         why = f"DIGEST: attempt {mark.attempt} sent other bytes under this identity"
         return RuledRecord(record.offset, Ruling.MISMATCHING, why, key, mark.attempt)
+    if attempt.decided:  # what had its effect was decided to be present; the rest was decided to be absent, not proven
+        return RuledRecord(record.offset, Ruling.DUPLICATE, "", key, mark.attempt)
     if attempt.state in REFUTED or (attempt.state == "PARTIAL" and event.offset not in attempt.placed):
         why = f"REFUTED: attempt {mark.attempt} was proven {attempt.state}, yet this record of it is here"
         return RuledRecord(record.offset, Ruling.FOREIGN, why, key, mark.attempt, f"{attempt.state}_APPEARED")

@@ -33,7 +33,8 @@ STOPS: Mapping[str, Stop] = {
     SILENCE: Stop("a publish has no known outcome", "wait: the lane looks after reconcile.after of silence", ""),
     REPUBLISH: Stop(
         "a publish was proven absent, and its contract wants a plan before it is published again",
-        "nothing yet: publishing again needs a plan, and contracts that want one are refused",
+        "ask for a plan that publishes it again",
+        "replay",
     ),
     TRANSACTION: Stop(
         "an open transaction on the bus hides whether a publish landed", "end the open transaction on the bus, or wait"

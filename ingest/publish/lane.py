@@ -54,7 +54,7 @@ from ingest.kafka import (
 from ingest.lanes.lease import renew
 from ingest.models import Source
 from ingest.publish import attempts
-from ingest.publish.reconcile import NO_OUTCOME, Reconciliation, UnsettledAttempt, unsettled_of
+from ingest.publish.reconcile import NO_OUTCOME, Reconciliation, UnsettledAttempt, serve_decision, unsettled_of
 from ingest.streams import compiled_contract
 
 log = logging.getLogger(__name__)
@@ -221,6 +221,10 @@ class PublishLane:
         contract = compiled_contract(unsettled.contract).contract
         if unsettled.state == "PREPARED":
             retry_transaction(lambda: self._write_unknown(unsettled.id, unsettled.win, NO_OUTCOME))
+            return Step(0, idle=False)
+        if unsettled.decided:
+            self._end_scan()
+            serve_decision(self.lease, unsettled, contract.reconcile)
             return Step(0, idle=False)
         rules = contract.reconcile
         waits, left = unsettled.due(rules.automatic, rules.after / timedelta(seconds=1))

@@ -39,10 +39,11 @@ from ingest.core.reconciliation import (
     passes,
     unsound,
 )
-from ingest.db import read, retry_transaction, statements, write
+from ingest.db import Cursor, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.kafka import Admin, BrokerUnavailable, Cluster, Partition, PartitionReader, Record, Start, probe_epoch
 from ingest.publish import attempts
+from ingest.publish.decide import made
 
 log = logging.getLogger(__name__)
 sql = statements("ingest.publish", "reconcile")
@@ -121,6 +122,7 @@ class UnsettledAttempt:
     scan_why: str = ""  # why the newest scan could not answer, of how many, and how long ago that was (s)
     scans: int = 0
     scanned_for: float = 0.0
+    decided: bool = False  # two people said what became of it: nobody looks for it any more
 
     def due(self, automatic: bool, after: float) -> tuple[WaitReason, float]:
         """What it waits for, and for how long where that is silence (s)."""
@@ -141,8 +143,48 @@ def unsettled_of(source: SourceId) -> UnsettledAttempt | None:
     return UnsettledAttempt(
         row.id, row.state, row.topic, attempt_mark(row.install_id, row.id), row.win, row.run_id, row.contract_id,
         row.to_offset, row.silent_for, row.requested_by, row.cluster_id, row.topic_id,
-        row.scan_why or "", row.scans or 0, row.scanned_for or 0.0,
+        row.scan_why or "", row.scans or 0, row.scanned_for or 0.0, row.decided,
     )  # fmt: skip
+
+
+def conclude(
+    cur: Cursor,
+    lease: Lease,
+    attempt: UnsettledAttempt,
+    state: str,
+    places: Iterable[attempts.PlaceRow],
+    rules: Reconcile,
+) -> None:
+    """What is known of the attempt now, with all that follows from it; the position is held already."""
+    attempts.write_places(cur, lease.source, attempt.id, places)
+    failpoint("settle.after_places")
+    attempts.set_state(cur, attempt.id, state)
+    failpoint("settle.after_state")
+    attempts.serve_requests(cur, attempt.id)
+    failpoint("settle.after_requests")
+    if state == "ACKED":
+        attempts.progress(cur, lease, attempt.to_offset)
+    elif state != "UNDECIDABLE" and rules.republish is Republish.AUTOMATIC:
+        attempts.requeue(cur, attempt.id)
+    failpoint("settle.after_queue")
+    attempts.touch(cur, [attempt.win])
+
+
+def serve_decision(lease: Lease, attempt: UnsettledAttempt, rules: Reconcile) -> None:
+    """Ends an attempt as two people decided. Only the lane's owner ends one, and it has fenced the sender before: an
+    attempt is UNDECIDABLE by a scan after a newer fence."""
+    retry_transaction(lambda: _serve(lease, attempt, rules))
+    log.info("attempt %s ends as it was decided", attempt.id)
+
+
+def _serve(lease: Lease, attempt: UnsettledAttempt, rules: Reconcile) -> None:
+    with write() as cur:
+        attempts.lock_position(cur, lease)
+        failpoint("decided.after_hold")
+        decision = made(cur, attempt.id)
+        if decision is not None:
+            conclude(cur, lease, attempt, decision.outcome, decision.places, rules)
+        failpoint("decided.before_commit")
 
 
 @dataclass
@@ -273,21 +315,12 @@ class Reconciliation:
         with write() as cur:
             attempts.lock_position(cur, self.lease)
             failpoint("settle.after_hold")
+            if made(cur, self.attempt.id) is not None:
+                return  # decided while this scan was read: it comes too late to say anything
             cur.execute(sql.insert_scan, self._scan_row(answer, moment, reads))
             failpoint("settle.after_scan_row")
             state = "ACKED" if answer.answer is Answer.PRESENT else str(answer.answer)
-            attempts.write_places(cur, self.lease.source, self.attempt.id, self._places(answer))
-            failpoint("settle.after_places")
-            attempts.set_state(cur, self.attempt.id, state)
-            failpoint("settle.after_state")
-            attempts.serve_requests(cur, self.attempt.id)
-            failpoint("settle.after_requests")
-            if answer.answer is Answer.PRESENT:
-                attempts.progress(cur, self.lease, self.attempt.to_offset)
-            elif answer.answer is not Answer.UNDECIDABLE and self.rules.republish is Republish.AUTOMATIC:
-                attempts.requeue(cur, self.attempt.id)
-            failpoint("settle.after_queue")
-            attempts.touch(cur, [self.attempt.win])
+            conclude(cur, self.lease, self.attempt, state, self._places(answer), self.rules)
             failpoint("settle.before_commit")
 
     def _places(self, answer: ScanAnswer) -> Iterable[attempts.PlaceRow]:

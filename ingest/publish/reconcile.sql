@@ -5,6 +5,7 @@ SELECT a.id, a.state, a.why, a.fence, a.install_id, a.cluster_id, a.topic_id, a.
        extract(epoch FROM clock_timestamp() - CASE WHEN a.why LIKE 'NO_OUTCOME%%' THEN a.prepared_at
                                                    ELSE coalesce(a.unknown_at, a.prepared_at) END)::float8 AS silent_for,
        b.win, b.run_id, b.contract_id,
+       EXISTS (SELECT FROM attempt_decision d WHERE d.attempt_id = a.id) AS decided,
        last.why AS scan_why, last.scans, extract(epoch FROM clock_timestamp() - last.ended_at)::float8 AS scanned_for,
        (SELECT max(bb.to_offset) FROM attempt_batch x JOIN batch bb ON bb.id = x.batch_id WHERE x.attempt_id = a.id) AS to_offset,
        (SELECT r.requested_by FROM reconcile_request r

@@ -8,14 +8,23 @@ from plans.core.plan import Kind
 from plans.errors import KindNotThere
 from plans.kinds.base import PlanKind
 from plans.kinds.basis import BasisPlan
+from plans.kinds.decide import DecidePlan
 from plans.kinds.redrive import RedrivePlan
 from plans.kinds.replay import ReplayPlan
+from plans.kinds.republish import RepublishPlan
 from plans.kinds.retire import RetirePlan
 from plans.kinds.waive import WaivePlan
 
-KINDS: Mapping[Kind, PlanKind] = {
-    each.kind: each for each in (WaivePlan(), RedrivePlan(), ReplayPlan(), BasisPlan(), RetirePlan())
-}
+_ALL: tuple[PlanKind, ...] = (
+    WaivePlan(),
+    RedrivePlan(),
+    ReplayPlan(),
+    RepublishPlan(),
+    DecidePlan(),
+    BasisPlan(),
+    RetirePlan(),
+)
+KINDS: Mapping[Kind, PlanKind] = {each.kind: each for each in _ALL}
 
 
 def kind_named(name: str) -> PlanKind:

@@ -6,6 +6,6 @@ from plans.migrations.sql import sql_text
 
 
 class Migration(migrations.Migration):
-    dependencies = [("plans", "0003_reruns"), ("audit", "0014_basis")]
+    dependencies = [("plans", "0004_decide"), ("audit", "0014_basis")]
 
     operations = [migrations.RunSQL(sql_text("basis"), migrations.RunSQL.noop)]

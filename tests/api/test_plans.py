@@ -126,6 +126,49 @@ def test_steering(call: Call, blocked: Flow) -> None:
         assert (answer.status_code, answer.json()["code"]) == (409, "plan_state"), act
 
 
+def approved(asker: Caller, approver: Caller, body: dict[str, Any]) -> int:
+    """Previewed, submitted and approved over HTTP, and run."""
+    seen = asker.post("plans/preview", body).json()
+    made = asker.post("plans/", body | {"reason": "the broker was restored", "digest": seen["digest"]})
+    assert made.status_code == 201, made.json()
+    plan = made.json()["plan"]
+    assert approver.post(f"plans/{plan}/approve", {"digest": seen["digest"]}).status_code == 200
+    run(plan)
+    assert asker.get(f"plans/{plan}").json()["state"] == "DONE"
+    return int(plan)
+
+
+def test_a_publish_is_decided_about_and_published_again(
+    call: Call, make_flow: Callable[..., Flow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.flow.bus import never_sent
+    from tests.plans.test_decide import undecidable
+
+    flow = make_flow(automatic="false", after='1s"\nrepublish = "plan')
+    attempt = undecidable(flow, monkeypatch, never_sent)
+    ana, bo, about = call("operator", "data engineer"), call("approver"), {"stream": flow.name, "run": "r1"}
+    plan = approved(ana, bo, {"kind": "decide", "attempt": attempt, **about})
+    assert ana.get(f"plans/{plan}").json()["does"] == f"decide about attempt {attempt} of {flow.name}/r1 window 1"
+    flow.work_until(lambda: flow.attempts() == ["ABSENT"], "publish")
+    again = approved(ana, bo, {"kind": "republish", "attempts": [attempt], **about})
+    assert (
+        ana.get(f"plans/{again}").json()["does"] == f"publish again what was proven absent of {flow.name}/r1 window 1"
+    )
+    flow.cut()
+    flow.work_until(lambda: flow.count("effect") == 10)
+    flow.work()
+    flow.judge()
+    body = ana.get(f"streams/{flow.name}/runs/r1/verdicts/1").json()["body"]
+    (decision,) = body["decisions"]
+    assert (body["state"], decision["plan"], decision["requested_by"], decision["approved_by"]) == (
+        "PASS", plan, ana.name, bo.name,
+    )  # fmt: skip
+    refused = ana.post("plans/preview", {"kind": "republish", **about})
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_withheld")
+    refused = ana.post("plans/preview", {"kind": "decide", "attempt": attempt, **about})
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_undecidable")
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
@@ -143,6 +186,21 @@ def test_a_body_that_asks_for_nothing(call: Call, blocked: Flow, change: dict[st
     answer = call("operator").post("plans/preview", body)
     assert answer.status_code == 400
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("more", "pointer"),
+    [
+        ({"kind": "decide"}, "/attempt"),
+        ({"kind": "decide", "attempt": 0}, "/attempt"),
+        ({"kind": "decide", "attempt": 1, "attempts": [1]}, "/attempts"),
+        ({"kind": "republish", "attempts": []}, "/attempts"),
+        ({"kind": "republish", "attempts": ["1"]}, "/attempts/0"),
+    ],
+)
+def test_attempts_that_no_kind_is_asked_for_with(call: Call, live: object, more: dict[str, Any], pointer: str) -> None:
+    answer = call("operator", "data engineer").post("plans/preview", {"stream": "s", "run": "r", **more})
+    assert (answer.status_code, [fault["pointer"] for fault in answer.json()["errors"]]) == (400, [pointer])
 
 
 def test_what_is_not_there(call: Call, live: object) -> None:

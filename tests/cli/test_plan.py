@@ -55,6 +55,28 @@ def test_from_preview_to_an_open_gate(passgate: Typing, blocked: Flow) -> None:
     assert passgate(f"gate {blocked.name}/r1 --json").json["waivers"][0]["plan"] == plan
 
 
+def test_a_publish_is_decided_about_and_published_again(
+    passgate: Typing, make_flow: Callable[..., Flow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.flow.bus import never_sent
+    from tests.plans.test_decide import undecidable
+
+    flow = make_flow(automatic="false", after='1s"\nrepublish = "plan')
+    attempt = undecidable(flow, monkeypatch, never_sent)
+    ana, bo = names("operator", "data engineer"), names("approver")
+    assert "a plan of the kind decide needs --attempt" in passgate(f"plan preview decide {flow.name}/r1").err
+    seen = passgate(f"plan preview decide {flow.name}/r1 --attempt {attempt}")
+    assert seen.code == 0 and "10 events are decided to be absent." in seen.out
+    for about in (f"decide {flow.name}/r1 --attempt {attempt}", f"republish {flow.name}/r1"):
+        made = passgate(f"plan submit {about} --as {ana} --because 'the broker was restored' --json").json
+        assert passgate(f"plan approve {made['plan']} --digest {made['digest']} --as {bo}").code == 0
+        assert passgate(f"plan run {made['plan']}").code == 0
+        flow.work_until(lambda: flow.attempts()[0] == "ABSENT", "publish")
+        flow.work("publish")
+    assert flow.attempts() == ["ABSENT", "ACKED"]
+    flow.work()
+
+
 def submit(passgate: Typing, flow: Flow, who: str) -> int:
     made = passgate(
         f"plan submit waive {flow.name}/r1 --check QUARANTINE --until 1h --as {who} --because why --json"

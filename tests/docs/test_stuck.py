@@ -19,6 +19,7 @@ from plans.core.plan import Kind
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "stuck.md"
 STUCK, RESTING = "tests/flow/test_stuck.py", "tests/flow/test_resting.py"
+AGAIN, DECIDE = "tests/plans/test_republish.py", "tests/plans/test_decide.py"
 CLOSE = "tests/audit/test_close.py"
 GOES_ON = f"{STUCK}::test_a_lane_whose_reason_is_gone_goes_on_by_itself"
 
@@ -26,7 +27,7 @@ GOES_ON = f"{STUCK}::test_a_lane_whose_reason_is_gone_goes_on_by_itself"
 TESTS = {
     "waits_for_reconcile": f"{RESTING}::test_a_lane_that_waits_for_a_person_takes_no_lease",
     "waits_for_silence": f"{RESTING}::test_a_lane_that_waits_for_silence_rests_and_a_request_wakes_it",
-    "waits_for_republish": "tests/flow/test_usable.py::test_a_republish_by_plan_is_refused_while_there_are_no_plans",
+    "waits_for_republish": f"{AGAIN}::test_what_was_proven_absent_is_published_again_and_the_window_passes",
     "waits_for_transaction": f"{RESTING}::test_a_long_transaction_on_the_bus_costs_few_fences",
     "topic_gone": f"{STUCK}::test_a_new_run_starts_on_the_inbox_that_is_there",
     "topic_changed": f"{STUCK}::test_a_new_run_starts_on_the_inbox_that_is_there",
@@ -54,7 +55,7 @@ NOT_OF_LANES = {
     "gate_unavailable": "the gate's", "permission_denied": "the console's",
     "door_closed": "the door's", "no_open_run": "the door's", "too_many_events": "the door's",
     "resolution_refused": "quarantine's", "discard_beyond_bound": "quarantine's", "attempt_over": "of a request",
-    "contract_unusable": "said when a contract is loaded",
+    "contract_unusable": "said when a contract is loaded", "not_undecidable": "of a plan", "not_withheld": "of a plan",
 }  # fmt: skip
 
 #: By the act's words as the code has them; what is put in stands in braces.
@@ -68,8 +69,10 @@ ACTS = {
     "find out who deleted {}, then open a new run": f"{STUCK}::test_a_new_run_starts_on_the_bus_that_is_there",
     "find out what became of {}, then open a new run": f"{STUCK}::test_a_new_run_starts_on_the_bus_that_is_there",
     "reconcile {}": f"{RESTING}::test_a_lane_that_waits_for_a_person_takes_no_lease",
-    "reconcile {} again": f"{RESTING}::test_an_undecidable_attempt_is_looked_for_again_when_somebody_asks",
-    "nothing yet: publishing again needs a plan": TESTS["waits_for_republish"],
+    "reconcile {} again, or ask for a decision": (
+        f"{DECIDE}::test_what_never_landed_is_decided_absent_and_published_again"
+    ),
+    "ask for a plan that publishes them again": TESTS["waits_for_republish"],
     "open a new run, on a context that stands": f"{STUCK}::test_after_a_window_that_cannot_pass_a_new_run_does",
     "open the next run: they belong to it": "tests/audit/test_drift.py::test_an_added_bus_partition_starts_at_0",
     "wait until they are taken in": (
@@ -159,15 +162,24 @@ def test_every_act_of_a_sentence_has_its_test() -> None:
     assert {words for words, _ in said_by_the_code()} == set(ACTS)
 
 
-def test_no_act_is_a_plan_that_nobody_can_ask_for(live: object) -> None:
-    """A person who looks for one finds nothing. A refresh of the basis is there; a waiver has a button of its own."""
+#: Acts that are plans, and of which kind.
+PLANS = {
+    "reconcile {} again, or ask for a decision": Kind.DECIDE,
+    "ask for a plan that publishes them again": Kind.REPUBLISH,
+    "ask for a plan that publishes it again": Kind.REPUBLISH,
+    "set {} of {} back, or ask for a refresh of the basis": Kind.BASIS,
+}
+
+
+def test_an_act_that_is_a_plan_can_be_asked_for(live: object) -> None:
+    """A person who looks for a plan that nobody can ask for finds nothing."""
     from plans.kinds import KINDS
 
-    assert Kind.BASIS in KINDS
-    plans = re.compile(r"\b(replay|redrive|rerun|waive|waiver|republish|decide|ask for(?! a refresh))\b", re.IGNORECASE)
+    plans = re.compile(r"\b(replay|redrive|rerun|waive|waiver|republish|refresh|decide|ask for)\b", re.IGNORECASE)
     offered = [*(words for words, _ in said_by_the_code()), *(stop.act for stop in STOPS.values())]
-    assert [words for words in offered if plans.search(words)] == []
-    assert not [words for words, who in said_by_the_code() if who in ("replay", "waive", "decide")]
+    assert {words for words in offered if plans.search(words)} == set(PLANS)
+    assert set(PLANS.values()) <= set(KINDS)
+    assert {words for words, who in said_by_the_code() if who in ("replay", "waive", "basis", "decide")} <= set(PLANS)
 
 
 @pytest.mark.parametrize("name", sorted({*TESTS.values(), *ACTS.values(), GOES_ON}))

@@ -33,6 +33,8 @@ VERBS = (
     "ingest.publish.lane",
     "ingest.publish.attempts",
     "ingest.publish.reconcile",
+    "ingest.publish.decide",
+    "ingest.publish.republish",
     "ingest.consume.lane",
     "ingest.consume.transaction",
     "ingest.windows",

@@ -16,6 +16,7 @@ from tests.failpoints import steps
 from tests.failpoints.ground import Ground, door_values
 from tests.failpoints.plan_stories import WAYS, plan_dies, recheck_ender_dies, refresher_dies
 from tests.failpoints.pool import GetGround, Story
+from tests.failpoints.processes import KILLED
 from tests.failpoints.redrive_stories import closing_a_rerun_dies, fresh_run_dies, redrive_dies, replay_dies
 
 
@@ -77,14 +78,81 @@ def asking_dies(point: str, ground: GetGround) -> None:
     stream.new_run()
     stream.dies("work", "publish.after_prepared")
     stream.does("work", seconds=2)
-    attempt = stream.flow.rows(
-        "SELECT max(a.id) AS id FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id"
-        " WHERE s.name = %(name)s AND a.state = 'UNKNOWN'"
-    )[0].id
+    attempt = newest_attempt(stream)
     do = point.split(".")[0]
     stream.dies(do, point, attempt=attempt)
     stream.does(do, attempt=attempt)
     ends_well(stream)
+
+
+def decision_dies(point: str, ground: GetGround) -> None:
+    """What becomes of an attempt is decided by two people, for no scan can answer. Whoever runs their plan dies, or the
+    lane's owner who serves it."""
+    stream = ground(automatic="false")
+    number = decided(stream)
+    if point in SERVING:
+        runs_plan(stream, number)
+        stream.dies("work", point)
+    else:
+        runs_plan(stream, number, point)
+        runs_plan(stream, number)
+    ends_well(stream)
+
+
+def decided(stream: Ground) -> int:
+    """An approved plan that decides about an attempt of which nothing landed."""
+    stream.new_run()
+    stream.dies("work", "publish.after_prepared")
+    stream.does("work", seconds=2)
+    attempt = newest_attempt(stream)
+    stream.does("request", attempt=attempt)
+    stream.does("work", fault="another_epoch", seconds=4)
+    assert stream.flow.attempts() == ["UNDECIDABLE"]
+    return approved(stream, "decide", attempt=attempt)
+
+
+def republish_dies(point: str, ground: GetGround) -> None:
+    """The contract lets nothing be published again by itself: a plan does, and whoever runs it dies."""
+    stream = ground(after='1s"\nrepublish = "plan')
+    stream.new_run()
+    stream.dies("work", "publish.after_prepared")
+    stream.does("work")
+    assert stream.flow.attempts() == ["ABSENT"]
+    number = approved(stream, "republish")
+    runs_plan(stream, number, point)
+    runs_plan(stream, number)
+    ends_well(stream)
+
+
+def newest_attempt(stream: Ground) -> int:
+    (row,) = stream.flow.rows(
+        "SELECT max(a.id) AS id FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s AND a.state = 'UNKNOWN'"
+    )
+    return int(row.id)
+
+
+def approved(stream: Ground, kind: str, **more: int) -> int:
+    """A plan about the stream's run, asked for by one person and approved by another."""
+    from plans.submit import submit
+    from tests.plans.crowd import Crowd, say_yes
+
+    crowd = Crowd()
+    asked = {"stream": stream.flow.name, "run": stream.run_name, **more}
+    number = submit(kind, asked, crowd.asker, "why", crowd.people)
+    say_yes(crowd, number)
+    return number
+
+
+def runs_plan(stream: Ground, number: int, point: str = "") -> None:
+    """A process that runs the plan, and dies at `point`."""
+    from tests.plans.crowd import plan_row
+
+    row = plan_row(number)
+    names = {"asker": row.requested_by, "approver": row.approved_by}
+    code = stream.workers.run("plan", point, verb="run", plan=number, stream=stream.flow.name, **names)
+    assert code == (KILLED if point else 0), code
+    assert plan_row(number).state == ("RUNNING" if point else "DONE")
 
 
 def cutting_dies(point: str, ground: GetGround) -> None:
@@ -371,6 +439,7 @@ FORGETTING = ["slice.while_forgetting", "slice.while_giving_back"]
 LANES = points("admit", "publish", "prepare", "bus", "acked", "attempts", "consume", "slice", "lane",
                but=("lane.after_stop", *FORGETTING, "consume.before_window"))  # fmt: skip
 SETTLING = points("unknown", "reconcile", "settle")
+SERVING = points("decided")
 #: Told by tests of their own, one after another: they hand out permits that any stream's workers may be given.
 BEAT = points("dispatch", "sample")
 
@@ -429,6 +498,8 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (closing_a_rerun_dies, points("rerun_end")),
     (refresher_dies, points("refresh")),
     (recheck_ender_dies, points("recheck_end")),
+    (decision_dies, [*points("decision"), *SERVING]),
+    (republish_dies, points("republish")),
 ]
 
 

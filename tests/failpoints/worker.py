@@ -191,6 +191,13 @@ def not_sent() -> None:
     TransactionalProducer.send = send  # type: ignore[method-assign,assignment]
 
 
+def another_epoch() -> None:
+    """Whatever the bus holds, it is not known to be the log that the attempt went to: no scan answers."""
+    from ingest.publish import reconcile
+
+    reconcile.probe_epoch = lambda *_: "the epoch ended at 0"  # type: ignore[assignment]
+
+
 def met_copies() -> None:
     """This process met a second copy a moment ago: it looks at each record by itself for some reads."""
     from ingest.consume.attempt_cache import cache_of
@@ -199,7 +206,9 @@ def met_copies() -> None:
     cache_of(os.getpid()).copies = COPIES_EXPECTED
 
 
-FAULTS: dict[str, Callable[[], None]] = {"not_sent": not_sent, "met_copies": met_copies}
+FAULTS: dict[str, Callable[[], None]] = {
+    "not_sent": not_sent, "met_copies": met_copies, "another_epoch": another_epoch,
+}  # fmt: skip
 
 
 def open_(job: Job) -> None:

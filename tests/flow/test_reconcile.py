@@ -205,7 +205,6 @@ def test_a_log_that_no_longer_reaches_back_is_undecidable_and_the_lane_waits_for
 def test_an_absent_attempt_waits_for_a_plan_where_the_contract_says_so(
     make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.streams.check_usable", lambda contract: None)  # as a version before this one stored it
     flow = make_flow(after='1s"\nrepublish = "plan')
     unknown(flow, monkeypatch, never_sent)
     flow.work_until(lambda: flow.attempts() == ["ABSENT"], "publish")

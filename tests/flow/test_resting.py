@@ -61,7 +61,6 @@ def test_a_lane_that_waits_for_silence_rests_and_a_request_wakes_it(
 
 
 def test_a_lane_behind_what_is_withheld_rests(make_flow: MakeFlow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.streams.check_usable", lambda contract: None)  # a contract of an earlier version
     flow = make_flow(after='1s"\nrepublish = "plan')
     unknown(flow, monkeypatch, never_sent)
     flow.work_until(lambda: flow.attempts() == ["ABSENT"], "publish")

@@ -9,7 +9,7 @@ import pytest
 from audit.open import open_run
 from ingest.core.errors import SettingsError
 from ingest.projections.base import Projection, load_projection
-from ingest.streams import COMPILED, ContractUnusable, compiled_contract, load
+from ingest.streams import COMPILED, compiled_contract, load
 from tests.flow.world import CONTRACT, Flow
 
 PLAIN = {
@@ -69,10 +69,17 @@ def test_a_run_is_not_opened_by_a_contract_whose_projection_is_gone(
     assert flow.rows("SELECT 1 FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s") == []
 
 
-def test_a_republish_by_plan_is_refused_while_there_are_no_plans(live: object) -> None:
-    with pytest.raises(ContractUnusable) as refused:
-        load(text("unusable", after='1s"\nrepublish = "plan'), "unusable.toml", {}, "test")
-    assert "no plan republishes yet" in refused.value.found
+@pytest.mark.parametrize(("word", "by_plan"), [("plan", True), ("automatic", False)])
+def test_a_contract_that_wants_a_plan_before_a_republish_says_so_to_the_database(
+    live: object, word: str, by_plan: bool
+) -> None:
+    """It cannot read the contract, and refuses what no plan publishes again."""
+    flow = Flow(after=f'1s"\nrepublish = "{word}')
+    rows = flow.rows(
+        "SELECT c.republish_by_plan AS by_plan FROM contract c JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s"
+    )
+    assert [row.by_plan for row in rows] == [by_plan]
 
 
 def test_more_streams_than_sixty_four_are_parsed_once() -> None:

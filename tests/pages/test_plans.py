@@ -198,6 +198,60 @@ def test_an_end_of_re_checks_is_asked_for_by_stream_and_topic(crowd: Crowd) -> N
         assert f"Re-checks of {fresh.inbox} were ended by plan {number}" in words(get(client, path)), path
 
 
+def test_what_became_of_a_publish_is_asked_for_on_its_page(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decided by two people, then published again by two people; the verdict names who decided."""
+    from tests.flow.bus import never_sent
+    from tests.plans.test_decide import undecidable
+
+    flow = Flow(automatic="false", after='1s"\nrepublish = "plan')
+    attempt = undecidable(flow, monkeypatch, never_sent)
+    run, client = f"run={flow.name}%2Fr1", browse(crowd.asker)
+    page = get(client, f"/attempts/{attempt}")
+    decide = f"/plans/new?kind=decide&{run}&window=1&attempt={attempt}"
+    assert decide in page.links and "Or two people decide." in words(page)
+    ask_and_run(client, crowd, decide, "10 events are decided to be absent")
+    page = get(client, f"/attempts/{attempt}")
+    assert "Two people have decided" in words(page) and decide not in page.links
+    flow.work_until(lambda: flow.attempts() == ["ABSENT"], "publish")
+    page = get(client, f"/attempts/{attempt}")
+    assert f"approved by {crowd.approver.name}: 0 present, 10 absent." in words(page)
+    assert "10 of its events wait for a plan that publishes them again." in words(page)
+    again = f"/plans/new?kind=republish&{run}&window=1&attempts={attempt}"
+    assert again in page.links
+    assert f"/plans/new?kind=republish&{run}" in get(client, f"/unknown/?{run}").links
+    ask_and_run(client, crowd, again, "10 events of 1 publish that was proven absent would be queued again")
+    assert again not in get(client, f"/attempts/{attempt}").links
+    assert f"/plans/new?kind=republish&{run}" not in get(client, f"/unknown/?{run}").links
+    flow.cut()
+    flow.work_until(lambda: flow.count("effect") == 10)
+    flow.work()
+    assert flow.judge().verdict.title == "PASS"
+    said = words(get(client, f"/runs/{flow.name}/r1/verdicts/1"))
+    assert "0 present and 10 absent as decided by plan" in said
+    assert f"asked for by {crowd.asker.name}, approved by {crowd.approver.name}: so it is" in said
+    flow.check()
+
+
+def ask_and_run(client: Client, crowd: Crowd, path: str, foreseen: str) -> None:
+    """Asked for on the page that leads there, approved by another person, and run."""
+    page = get(client, path)
+    assert foreseen in words(page)
+    (action,) = re.findall(r'method="post" action="([^"]+)"', page.text)
+    fields = {name: values[0] for name, values in page.fields.items() if name in ("csrfmiddlewaretoken", "digest")}
+    answer = client.post(html.unescape(action), fields | {"reason": "so it is"})
+    assert answer.status_code == 302, words(Page(answer.content.decode()))
+    number = int(answer.headers["Location"].rpartition("/")[2])
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
+
+
+def test_attempts_that_are_no_numbers(flow: Flow, crowd: Crowd) -> None:
+    page = get(browse(crowd.asker), new(flow, kind="republish", attempts="1, x"))
+    assert "Attempts are numbers, as in 12, 13." in words(page)
+    page = get(browse(crowd.asker), new(flow, kind="decide"))
+    assert "Say attempt, and preview it." in words(page)
+
+
 # ---- where it waits
 
 

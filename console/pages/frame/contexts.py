@@ -778,7 +778,7 @@ class UnknownPage:
 
     tabs: tuple[Tab, ...]
     rows: tuple[AttemptRow, ...]
-    button: Button | None
+    buttons: tuple[Button, ...]
     pager: Pager
     empty: tuple[str, ...] = ()
     rows_key: str = ""
@@ -807,7 +807,7 @@ class AttemptPage:
     partitions: tuple[tuple[int, int, str, str], ...]
     batches: tuple[tuple[int, int, int, str], ...]
     blocks: tuple[Link, ...]
-    button: Button | None
+    buttons: tuple[Button, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -918,6 +918,8 @@ class PlanForm:
     until: str
     topic: str
     topic_id: str
+    attempt: str
+    attempts: str
     first: str
     rate: str
     stop_when: str

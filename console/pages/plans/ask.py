@@ -41,7 +41,7 @@ MOST_WORD, MOST_NAME = 100, 800  # characters of a field, and of one that names 
 
 @confirmed
 def ask(request: HttpRequest) -> Asking:
-    """`/plans/new?kind=&run=&window=&check=&until=&topic=`: with all that the kind needs, there is a preview."""
+    """`/plans/new?kind=&run=&window=&check=&until=&topic=&attempt=`: with all the kind needs, a preview."""
     form, wrong = _form(request)
     run = run_named(form.run)
     return Asking(
@@ -64,12 +64,18 @@ def _form(request: HttpRequest) -> tuple[c.PlanForm, tuple[str, ...]]:
         until=request.GET.get("until", "")[:MOST_WORD].strip(),
         topic=request.GET.get("topic", "")[:MOST_NAME].strip(),
         topic_id=request.GET.get("topic_id", "")[:MOST_WORD].strip(),
+        attempt=request.GET.get("attempt", "")[:MOST_WORD].strip(),
+        attempts=request.GET.get("attempts", "")[:MOST_NAME].strip(),
         first=request.GET.get("first", "")[:MOST_WORD].strip(),
         rate=request.GET.get("rate", "")[:MOST_WORD].strip(),
         stop_when=request.GET.get("stop_when", "")[:MOST_WORD].strip(),
     )
     numbers = {"Window": form.window, "First": form.first, "Rate": form.rate}
     wrong = [f"{name} is a number from 1 to {MOST:,}." for name, text in numbers.items() if text and not _some(text)]
+    if form.attempt and len(_attempts(form.attempt)) != 1:
+        wrong.append("Attempt is a number, as in 12.")
+    if form.attempts and not _attempts(form.attempts):
+        wrong.append("Attempts are numbers, as in 12, 13.")
     end = _moment(form.until) if form.until else None
     if form.until and end is None:
         wrong.append("Until is a time such as 2026-02-01T12:00, or how long from now, such as 7d.")
@@ -81,6 +87,12 @@ def _form(request: HttpRequest) -> tuple[c.PlanForm, tuple[str, ...]]:
 def _some(text: str) -> int | None:
     """A number from 1 on."""
     return whole(text, MOST) or None
+
+
+def _attempts(text: str) -> list[int]:
+    """Numbers apart by commas; empty where one of them is none."""
+    found = [whole(each.strip(), 2**63 - 1) for each in text.split(",")] if text else []
+    return [number for number in found if number] if all(found) else []
 
 
 def _moment(text: str) -> datetime | None:
@@ -132,10 +144,12 @@ class Asking(Confirmation):
         stream, slash, run = self.form.run.partition("/")
         form, other = self.form, plan_members(self.form.kind)[1]
         subject = {"stream": stream} if "run" in other and not slash else {"stream": stream, "run": run}
-        said = {"check": form.check, "until": form.until, "topic": form.topic, "topic_id": form.topic_id}
-        named: dict[str, Any] = {name: text for name, text in said.items() if text and name not in other}
-        window = _some(form.window) if "window" not in other else None
-        return subject | named | ({"window": window} if window else {})
+        said: dict[str, Any] = {
+            "check": form.check, "until": form.until, "topic": form.topic, "topic_id": form.topic_id,
+            "window": _some(form.window), "attempt": next(iter(_attempts(form.attempt)), None),
+            "attempts": _attempts(form.attempts),
+        }  # fmt: skip
+        return subject | {name: value for name, value in said.items() if value and name not in other}
 
     @property
     def limits(self) -> Limits:
@@ -170,10 +184,12 @@ class Asking(Confirmation):
 
     def same(self) -> c.SameAct:
         form, digest = self.form, dict(self.hidden())
-        other = plan_members(form.kind)[1]
+        asked, other = self.asked, plan_members(form.kind)[1]
         names = ("window", "check", "until", "topic", "topic_id", "first", "rate", "stop_when")
         options = {name: getattr(form, name) for name in names if name not in other} | digest
-        line = "".join(f" --{name.replace('_', '-')} {shlex.quote(text)}" for name, text in options.items() if text)
+        numbers = [*([asked["attempt"]] if "attempt" in asked else ()), *asked.get("attempts", ())]
+        line = "".join(f" --attempt {number}" for number in numbers)
+        line += "".join(f" --{name.replace('_', '-')} {shlex.quote(text)}" for name, text in options.items() if text)
         limits = {name: value for name, value in dataclasses.asdict(self.limits).items() if value is not None}
         body = {"kind": form.kind} | self.asked | limits | digest | {"reason": "…"}
         run = shlex.quote(form.run or ("STREAM" if "run" in other else "STREAM/RUN"))

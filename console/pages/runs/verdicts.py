@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -154,6 +154,18 @@ def _verdict_facts(seen: reads.Scope, found: Verdict) -> tuple[c.Fact, ...]:
             c.Fact(f"joined with {pin['name']}", pin["verdict"], "outside", _named_verdict_url(pin["verdict"]))
             for pin in context
         ),
+        *(
+            c.Fact(f"attempt {each['attempt']}", _decided(each), "outside", links.plan_url(each["plan"]))
+            for each in found.body.get("decisions", ())
+        ),
+    )
+
+
+def _decided(said: Mapping[str, Any]) -> str:
+    """What two people decided about a publish, as a verdict names it."""
+    return (
+        f"{said['present']:,} present and {said['absent']:,} absent as decided by plan {said['plan']}, asked for by "
+        f"{said['requested_by']}, approved by {said['approved_by']}: {said['reason']}"
     )
 
 

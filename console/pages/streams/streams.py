@@ -193,7 +193,7 @@ def _rules(terms: Contract) -> tuple[c.Fact, ...]:
         ),
         c.Fact(
             "proven absent",
-            "published again by itself" if reconcile.republish == "automatic" else "stays: no plan republishes yet",
+            "published again by itself" if reconcile.republish == "automatic" else "waits for a plan",
         ),
     )
 

@@ -17,7 +17,7 @@ from console.phrases import span_words
 from console.reads import attempts as reads
 from console.reads import quarantine
 from console.reads.attempts import LOST
-from ingest.models import AttemptState, Scan
+from ingest.models import AttemptDecision, AttemptState, Run, Scan
 
 NOTHING_UNKNOWN = "No publish has an unknown outcome."
 
@@ -46,7 +46,7 @@ def unknown(request: HttpRequest) -> HttpResponseBase:
             for word, (words, _) in reads.STATES.items()
         ),
         rows=rows(shown),
-        button=_all_button(request, name, len(lost)),
+        buttons=(*_all_buttons(request, name, len(lost)), *(_again_buttons(request, run) if run else ())),
         pager=c.Pager(
             len(shown), links.with_query(url, state=state, run=name) if number_in(request, "after") else "", following
         ),
@@ -56,11 +56,19 @@ def unknown(request: HttpRequest) -> HttpResponseBase:
     return page(request, "unknown/unknown", context, here="unknown", pace=STEADY)
 
 
-def _all_button(request: HttpRequest, run: str, lost: int) -> c.Button | None:
+def _all_buttons(request: HttpRequest, run: str, lost: int) -> tuple[c.Button, ...]:
     if not lost:
-        return None
+        return ()
     url = links.with_query(reverse("reconcile"), run=run)
-    return c.Button(f"Reconcile all {lost}", url, may(request.user, Act.RECONCILE), main=True)
+    return (c.Button(f"Reconcile all {lost}", url, may(request.user, Act.RECONCILE), main=True),)
+
+
+def _again_buttons(request: HttpRequest, run: Run) -> tuple[c.Button, ...]:
+    """Asking to publish again what was proven absent and waits for that."""
+    if not reads.withheld_of_run(run):
+        return ()
+    url = links.with_query(reverse("plan-new"), kind="republish", run=f"{run.stream.name}/{run.name}")
+    return (c.Button("Request republish", url, may(request.user, Act.REPLAY)),)
 
 
 def _nothing(state: str, in_flight: int) -> tuple[str, ...]:
@@ -102,11 +110,12 @@ def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
     if stored_attempt is None:
         raise Http404
     around = reads.around(stored_attempt.attempt)
+    withheld = reads.withheld(number) if stored_attempt.attempt.state in ("ABSENT", "PARTIAL") else 0
     context = c.AttemptPage(
         id=number,
         state=stored_attempt.attempt.state,
         headline=_headline(stored_attempt, around),
-        next=_next(stored_attempt),
+        next=_next(stored_attempt, around, withheld),
         facts=_facts(stored_attempt),
         moments=_moments(stored_attempt, around),
         partitions=tuple(
@@ -123,23 +132,40 @@ def attempt(request: HttpRequest, number: int) -> HttpResponseBase:
             for each in around.batches
         ),
         blocks=_blocks(stored_attempt),
-        button=_one_button(request, stored_attempt),
+        buttons=_one_buttons(request, stored_attempt, around, withheld),
     )
     unsettled = stored_attempt.attempt.state in (*LOST, AttemptState.PREPARED)
     return page(request, "unknown/attempt", context, here="unknown", pace=RUNNING if unsettled else 0)
 
 
-def _one_button(request: HttpRequest, found: reads.AttemptListing) -> c.Button | None:
-    if found.attempt.state not in LOST or found.attempt.over_at:
-        return None
-    url = reverse("reconcile-one", args=[found.attempt.id])
-    return c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True)
+def _one_buttons(
+    request: HttpRequest, found: reads.AttemptListing, around: reads.AttemptSurroundings, withheld: int
+) -> tuple[c.Button, ...]:
+    """Looking for it once more, and what two people can do where that does not help."""
+    attempt = found.attempt
+    if withheld:
+        return (c.Button("Request republish", _plan_url("republish", found), may(request.user, Act.REPLAY), main=True),)
+    if attempt.state not in LOST or attempt.over_at or around.decision:
+        return ()
+    url = reverse("reconcile-one", args=[attempt.id])
+    reconcile = c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True)
+    if attempt.state != AttemptState.UNDECIDABLE:
+        return (reconcile,)
+    return (reconcile, c.Button("Request decision", _plan_url("decide", found), may(request.user, Act.DECIDE)))
+
+
+def _plan_url(kind: str, found: reads.AttemptListing) -> str:
+    run = f"{found.run.stream}/{found.run.name}" if found.run else ""
+    which = {"attempt" if kind == "decide" else "attempts": found.attempt.id}
+    return links.with_query(reverse("plan-new"), kind=kind, run=run, window=found.window, **which)
 
 
 def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> str:
     attempt = found.attempt
     count = f"{attempt.events:,} event{'' if attempt.events == 1 else 's'}"
     scan = around.scans[-1] if around.scans else None
+    if around.decision and attempt.state != AttemptState.UNDECIDABLE:
+        return f"{attempt.state}: {_decided(around.decision)}."
     if attempt.over_at:
         return f"We sent {count} to a {attempt.topic} that is gone. Nobody will learn whether they landed."
     words = {
@@ -158,6 +184,13 @@ def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) ->
     return words.get(AttemptState(attempt.state), attempt.state)
 
 
+def _decided(decision: AttemptDecision) -> str:
+    return (
+        f"decided by plan {decision.plan}, asked for by {decision.requested_by}, approved by {decision.approved_by}: "
+        f"{len(decision.offsets):,} present, {decision.absent:,} absent"
+    )
+
+
 def _absent(scan: Scan | None) -> str:
     if scan is None:
         return "ABSENT: none landed; its batches were queued again."
@@ -165,8 +198,12 @@ def _absent(scan: Scan | None) -> str:
     return f"ABSENT: fenced {scan.fenced_at:%H:%M:%S}, read to {read_to or 'the end'}, none found. Safe to republish."
 
 
-def _next(found: reads.AttemptListing) -> str:
+def _next(found: reads.AttemptListing, around: reads.AttemptSurroundings, withheld: int) -> str:
     attempt = found.attempt
+    if withheld:
+        return f"{withheld:,} of its events wait for a plan that publishes them again."
+    if around.decision and attempt.state == AttemptState.UNDECIDABLE:
+        return "Two people have decided; its lane's owner ends it next."
     if attempt.over_at:
         return "It is over: its window has failed, and its lane goes on with later runs."
     if attempt.state in LOST:
@@ -174,7 +211,8 @@ def _next(found: reads.AttemptListing) -> str:
             ago = span_words((datetime.now(UTC) - found.asked.requested_at).total_seconds())
             return f"{found.asked.requested_by} asked to reconcile {ago} ago; its lane's owner serves that next."
         again = " again, in case what kept the answer away has passed" if attempt.state == "UNDECIDABLE" else ""
-        return f"Waits for a person: reconcile fences the old producer first, then looks{again}."
+        decide = " Or two people decide." if attempt.state == "UNDECIDABLE" else ""
+        return f"Waits for a person: reconcile fences the old producer first, then looks{again}.{decide}"
     return {
         AttemptState.PREPARED: "If its lane dies, the next owner settles it before anything else is sent.",
     }.get(AttemptState(attempt.state), "")
@@ -229,6 +267,9 @@ def _moments(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> 
     if attempt.settled_at:
         good = attempt.state in (AttemptState.ACKED, AttemptState.ABSENT, AttemptState.NOT_SENT)
         moments.append(c.Moment(attempt.settled_at, f"Settled: {attempt.state}", "", "good" if good else "wait"))
+    if around.decision:
+        text = f"{_decided(around.decision)}. {around.decision.reason}"
+        moments.append(c.Moment(around.decision.decided_at, "Decided", text, "wait"))
     for each in around.contradictions:
         moments.append(c.Moment(each.seen_at, "Contradiction", each.detail, "bad"))
     ordered = sorted(moments, key=lambda moment: moment.at or attempt.prepared_at)

@@ -367,6 +367,17 @@ def test_copies_are_said_and_break_nothing(copies: int, first: tuple[int, int] |
     assert (check.state, check.observed) == (c.State.HOLDS, f"100 of 100 events at one place{said}")
 
 
+@pytest.mark.parametrize(
+    ("absent", "whose"), [(4, "of what was decided absent, or by somebody else"), (0, "by somebody else")]
+)
+def test_a_copy_may_be_of_what_people_decided_to_be_absent(absent: int, whose: str) -> None:
+    decision = f.AttemptDecision(17, 4, "ana", "bo", "why", 1, absent)
+    facts = replace(w.changed("publishing", copies=1, first_copy=(2, 7)), decisions=(decision,))
+    check = judge("PUBLISHED", facts)
+    said = f"100 of 100 events at one place, and 1 further copy {whose}, at partition 2, offset 7"
+    assert (check.state, check.observed) == (c.State.HOLDS, said)
+
+
 def test_checks_nobody_asked_for_are_not_listed() -> None:
     assert c.expected(replace(w.GOOD, totals=w.seen({})), w.NOW) is None
     assert c.degraded(replace(w.GOOD, rules=replace(w.RULES, contexts=())), w.NOW) is None

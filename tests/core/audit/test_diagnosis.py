@@ -177,7 +177,12 @@ def test_two_causes_and_the_first_act() -> None:
     [
         ("issue", EVERYTHING, "Next: reconcile the 3 publishes. You can do this."),
         ("issue", set(), "Next: reconcile the 3 publishes."),
-        ("PUBLISHED BROKEN undecidable", EVERYTHING, "Next: reconcile the 2 publishes again. You can do this."),
+        (
+            "PUBLISHED BROKEN undecidable",
+            EVERYTHING,
+            "Next: reconcile the 2 publishes again, or ask for a decision. You can do this.",
+        ),
+        ("PUBLISHED BROKEN withheld", EVERYTHING, "Next: ask for a plan that publishes them again. Needs an approver."),
         ("PUBLISHED BROKEN queued", EVERYTHING, "Next: wait for the lanes."),
     ],
 )

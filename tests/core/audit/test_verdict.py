@@ -241,6 +241,28 @@ def test_a_stored_waiver_is_read_as_it_was() -> None:
     assert v.read_waiver(told) == WAIVER
 
 
+DECISION = f.AttemptDecision(17, 4, "ana", "bo", "the broker was restored", 3, 7)
+
+
+@pytest.mark.parametrize("facts", [w.GOOD, EMPTY])
+def test_every_verdict_names_what_was_decided_and_stands_as_it_would(facts: f.WindowFacts) -> None:
+    """A decision is no check: it lets nothing pass and keeps nothing from passing."""
+    before, after = judged(facts), judged(replace(facts, decisions=(DECISION,)))
+    assert (after.state, after.title) == (before.state, before.title)
+    assert "decisions" not in v.body(before, 1, "")
+    assert v.body(after, 1, "")["decisions"] == [
+        {
+            "attempt": 17,
+            "plan": 4,
+            "requested_by": "ana",
+            "approved_by": "bo",
+            "reason": "the broker was restored",
+            "present": 3,
+            "absent": 7,
+        }  # fmt: skip
+    ]
+
+
 def test_a_waiver_reaches_the_check_it_names_and_no_other() -> None:
     assert judged(waived("QUARANTINE", EMPTY)).state is v.State.BLOCKED
 
@@ -314,7 +336,8 @@ def test_a_single_broker_is_labelled_development() -> None:
 
 
 def test_every_fact_is_one_that_the_tests_drop() -> None:
-    optional = {x.name for x in fields(f.WindowFacts)} - {"window", "rules", "end", "behind", "waivers", "ended"}
+    apart = {"window", "rules", "end", "behind", "waivers", "ended", "decisions"}
+    optional = {x.name for x in fields(f.WindowFacts)} - apart
     assert optional == set(w.FACTS)
 
 

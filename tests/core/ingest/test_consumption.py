@@ -99,6 +99,17 @@ def test_s23_what_was_proven_absent_and_appears_is_a_contradiction_and_never_app
     assert (said.ruling is Ruling.FOREIGN) == bool(contradiction)
 
 
+@pytest.mark.parametrize("state", ["UNDECIDABLE", "ACKED", "ABSENT", "PARTIAL"])
+@pytest.mark.parametrize("applied", [frozenset(), frozenset({KEY})])
+def test_what_people_decided_about_is_a_duplicate_from_then_on(
+    state: str, applied: frozenset[tuple[int, bytes]]
+) -> None:
+    """Whether its event has an effect yet or not: what is absent is on its way again, what is present was applied."""
+    (said,) = rule([RECORD], replace(with_attempt(state=state, decided=True), applied=applied))
+    assert (said.ruling, said.contradiction, said.key, said.attempt) == (Ruling.DUPLICATE, "", KEY, ATTEMPT)
+    assert of(replace(RECORD, digest=OTHER), with_attempt(state=state, decided=True)) == (Ruling.MISMATCHING, "DIGEST")
+
+
 @given(st.lists(st.sampled_from([MARK, replace(MARK, attempt=99), replace(MARK, identity=OTHER), "none"]), max_size=9))
 def test_an_event_is_applied_at_most_once_and_every_record_is_ruled(marks: list[Mark | str]) -> None:
     said = rule([BusRecord(i, mark, DIGEST) for i, mark in enumerate(marks)], KNOWN)

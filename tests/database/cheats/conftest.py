@@ -1,4 +1,5 @@
-"""Worlds to cheat in, made once: a passed run, one whose projection readers read, and one that two people let pass."""
+"""Worlds to cheat in, made once: a passed run, one whose projection readers read, one that two people let pass, and one
+with a publish that two people decided about."""
 
 from __future__ import annotations
 
@@ -67,3 +68,14 @@ def given(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
     if "given" not in _made:
         _made["given"] = refreshed_and_ended()
     return _made["given"]
+
+
+@pytest.fixture
+def decided_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
+    """A run with a PASS that names a decision about a publish."""
+    from tests.database.cheats.world import with_decision
+
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
+    if "decided" not in _made:
+        _made["decided"] = with_decision(monkeypatch)
+    return _made["decided"]

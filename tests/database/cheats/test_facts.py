@@ -11,6 +11,7 @@ from audit import fsck as checks
 from audit.fsck import NAMES, examine, reread
 from ingest.core.ledger_rows import packed_headers
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
+from tests.database.cheats.test_decide import STOLEN as DECIDED
 from tests.database.cheats.test_given import STOLEN as STOLEN_GIVEN
 from tests.database.cheats.test_plans import STOLEN
 from tests.database.cheats.test_reruns import RERUN
@@ -175,7 +176,7 @@ TRUTH = [
     thief("a row is taken from readers", f"DELETE FROM truth.weather WHERE win = %(win)s AND identity = {ONE}", "truth"),
 ]  # fmt: skip
 
-BY_CHECK = {cheat.found: cheat for cheat in STOLEN + STOLEN_GIVEN + CHEATS + TRUTH + RERUN if cheat.found}
+BY_CHECK = {cheat.found: cheat for cheat in DECIDED + STOLEN + STOLEN_GIVEN + CHEATS + TRUTH + RERUN if cheat.found}
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=[cheat.id for cheat in CHEATS])
@@ -207,6 +208,7 @@ def test_without_its_check_the_cheat_goes_unnoticed(
     waived_run: Values,
     rerun_run: Values,
     given: Values,
+    decided_run: Values,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -214,7 +216,9 @@ def test_without_its_check_the_cheat_goes_unnoticed(
     monkeypatch.setattr(checks, "CHECKS", tuple(check for check in checks.CHECKS if check.name != name))
     monkeypatch.setattr(reread, "COMPARISONS", {n: i for n, i in reread.COMPARISONS.items() if n != name})
     cheat = BY_CHECK[name]
-    worlds = ((TRUTH, projected), (STOLEN, waived_run), (RERUN, rerun_run), (STOLEN_GIVEN, given))
+    worlds = (
+        (TRUTH, projected), (STOLEN, waived_run), (RERUN, rerun_run), (STOLEN_GIVEN, given), (DECIDED, decided_run),
+    )  # fmt: skip
     world = next((world for cheats, world in worlds if cheat in cheats), passed)
     with pytest.raises(AssertionError, match="nothing noticed it"):
         notice(cheat, world)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
+import pytest
+
 from audit.close import window_of
 from audit.enforce import decide_gate
 from ingest.kafka import BusMessage, TransactionalProducer
 from plans.core.binding import NO_LIMITS, Limits
 from plans.core.plan import State
 from plans.submit import submit
+from tests.flow.bus import half_sent
 from tests.flow.test_behind import tell
 from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow, thing
 from tests.plans.crowd import Crowd, run_to, say_yes
 from tests.plans.test_basis_plan import blocked, refreshed
+from tests.plans.test_decide import decided, passes, undecidable
 from tests.plans.test_retire_plan import retired
 from tests.plans.test_waive import asked
 
@@ -125,3 +129,12 @@ def refreshed_and_ended() -> dict[str, Any]:
     refresh = refreshed(crowd, flow)
     assert flow.judge().verdict.state == "PASS"
     return {"name": flow.name, "win": window_of(flow.name, "r1"), "refresh": refresh, "retire": retired(crowd, flow)}
+
+
+def with_decision(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Five events of a publish were decided to be present, and five to be absent."""
+    crowd, flow = Crowd(), Flow(automatic="false")
+    attempt = undecidable(flow, monkeypatch, half_sent, read=True)
+    number = decided(crowd, flow, attempt)
+    assert passes(flow).verdict.title == "PASS"
+    return {"name": flow.name, "attempt": attempt, "plan": number, "win": window_of(flow.name, "r1")}
