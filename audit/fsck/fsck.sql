@@ -288,13 +288,15 @@ SELECT 'window ' || b.win || ', basis generation ' || b.generation AS subject,
  LIMIT %(most)s
 
 -- name: i10_open_gates
--- A gate that is open now has no reason to be shut, and stands on the newest verdict of its window, which is PASS, of a basis that is recorded.
+-- A gate that is open now has no reason to be shut, and stands on the newest verdict of its window, which is PASS, of a basis that
+-- is recorded; and no fresh run has taken the window's place.
 SELECT 'window ' || g.win AS subject, 'open on verdict ' || g.verdict_id || ', newest is ' || v.id || ' ' || v.state AS found
   FROM gate_open g JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   JOIN LATERAL (SELECT * FROM verdict x WHERE x.win = g.win ORDER BY x.number DESC LIMIT 1) v ON true
  WHERE g.open_until > clock_timestamp() AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND (v.id <> g.verdict_id OR v.state <> 'PASS' OR g.shut_why IS NOT NULL
         OR EXISTS (SELECT FROM contradiction c WHERE c.win = g.win)
+        OR superseded_by(g.win) IS NOT NULL
         OR NOT EXISTS (SELECT FROM basis b WHERE b.win = g.win AND b.generation = v.basis_generation
                         AND encode(b.digest, 'hex') = v.body -> 'basis' ->> 'digest'))
  LIMIT %(most)s
