@@ -57,6 +57,15 @@ def window_url(stream: str, run_name: str, window: int) -> str:
     return reverse("window", args=[stream, run_name, window])
 
 
+def rerun_url(stream: str, run_name: str, window: int, rerun: int) -> str:
+    return reverse("rerun", args=[stream, run_name, window, rerun])
+
+
+def either_url(stream: str, run_name: str, window: int, rerun: int | None) -> str:
+    """The page of a window, or of a rerun of it."""
+    return rerun_url(stream, run_name, window, rerun) if rerun else window_url(stream, run_name, window)
+
+
 def verdict_url(stream: str, run_name: str, number: int) -> str:
     return reverse("verdict", args=[stream, run_name, number])
 
