@@ -49,7 +49,7 @@ def stream_url(stream: str) -> str:
 
 
 def run_url(stream: str, run_name: str, part: str = "run") -> str:
-    """A run's page, or one of its tabs: run, sources, receipts, basis, gate, windows."""
+    """A run's page, or one of its tabs: run, sources, receipts, basis, gate, windows, lineage."""
     return reverse(part, args=[stream, run_name])
 
 

@@ -98,7 +98,7 @@ def paths_of(stage: Stage) -> list[str]:
     return [
         "/", "/runs/", f"/runs/?stream={stage.stream}&state=open", "/streams/", f"/streams/{stage.stream}/",
         run, f"{run}sources", f"{run}receipts", f"{run}receipts?q=decision:quarantined", f"{run}gate",
-        f"{run}basis", f"{run}basis?window=1",
+        f"{run}basis", f"{run}basis?window=1", f"{run}lineage", f"{run}lineage?window=1",
         f"{run}windows/", f"{run}windows/?verdict=not-pass", f"{run}windows/1/",
         f"{run}cut", f"{run}go-on", f"{run}close", f"/receipts/{stage.source}/0",
         "/quarantine/", "/quarantine/?by=item",

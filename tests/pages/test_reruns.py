@@ -378,3 +378,44 @@ def test_a_plans_items_are_exported(operator: Client, reran: RerunStage, monkeyp
     ]
     assert all(each["reason"].startswith("TOO_LARGE: ") for each in found)
     assert "attachment" in answer.headers["Content-Disposition"]
+
+
+# ---- lineage
+
+
+def test_the_lineage_is_drawn_and_stands_in_words(operator: Client, reran: RerunStage) -> None:
+    page = get(operator, f"{reran.path}lineage")
+    assert page.wrong == [] and len(page.ids) == len(set(page.ids))
+    (picture,) = re.findall(r"<svg[^>]*role=\"img\".*?</svg>", page.text, re.S)
+    drawn = words(Page(picture))
+    assert drawn.startswith("r1 window 1")
+    assert "window 1 · PASS #4 rerun 2 · PASS #3" in drawn and f"rerun 1 · BLOCKED #2 · plan {reran.plans[0]}" in drawn
+    assert picture.count('class="branch"') == 2 and picture.count('class="node is-pass"') == 2
+    assert picture.count('class="node is-blocked"') == 1
+    assert 'aria-label="1 runs, 1 windows, 2 reruns' in picture
+    for link in (f"{reran.path}windows/1/", f"{reran.path}windows/1/reruns/2/", f"/plans/{reran.plans[1]}"):
+        assert link in page.links
+
+
+def test_a_lineage_is_bounded(operator: Client) -> None:
+    """However many windows and runs there are: the picture has the newest, and says what it leaves out."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from tests.flow.windows import run_of
+
+    def asked(flow: Flow) -> tuple[int, str]:
+        operator.get(f"/runs/{flow.name}/r1/lineage")
+        with CaptureQueriesContext(connection) as queries:
+            page = get(operator, f"/runs/{flow.name}/r1/lineage")
+        return len(queries), page.text
+
+    few, many = Flow(automatic="false"), Flow(automatic="false")
+    run_of(few, ["PASS", "OPEN"])
+    run_of(many, ["FAIL", *["PASS"] * 298, "OPEN"])
+    (asks, _), (as_many, text) = asked(few), asked(many)
+    assert as_many == asks
+    assert text.count("<tr data-row") == 30 and "270 before these" in text
+    older = get(operator, f"/runs/{many.name}/r1/lineage?window=2").text
+    assert older.count("<tr data-row") == 2 and "298 after these" in older and 'class="node is-fail"' in older
+    leave([few.name, many.name])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from console.pages.frame.charts import LedgerBar, LineChart, Part
+from console.pages.frame.lineage import LineagePicture
 from console.permissions import Answer
 
 # --- around every page
@@ -479,6 +480,33 @@ class RerunPage:
     stands: bool = False
     measuring: bool = False
     trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageRow:
+    """A row of the lineage in words. `pins` are the letters of what it was joined with."""
+
+    run: Link
+    window: Link
+    verdict: str
+    verdict_name: str
+    verdict_url: str
+    gate: str
+    contract: str
+    plan: Link | None
+    pins: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineagePage:
+    """`…/lineage`: a picture, and the rows that it is drawn from. `pins`: what each letter stands for."""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    picture: LineagePicture
+    rows: tuple[LineageRow, ...]
+    pins: tuple[tuple[str, Link], ...]
+    says: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,7 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
         tab("Basis", "basis"),
         tab("Gate", "gate"),
         c.Tab("Windows", links.run_url(seen.stream, seen.run.name, "windows"), here == "windows"),
+        tab("Lineage", "lineage"),
     ]
     if seen.window:
         url = links.window_url(seen.stream, seen.run.name, seen.window.number)
