@@ -49,12 +49,21 @@ def stream_url(stream: str) -> str:
 
 
 def run_url(stream: str, run_name: str, part: str = "run") -> str:
-    """A run's page, or one of its tabs: run, sources, receipts, basis, gate, windows."""
+    """A run's page, or one of its tabs: run, sources, receipts, basis, gate, windows, lineage."""
     return reverse(part, args=[stream, run_name])
 
 
 def window_url(stream: str, run_name: str, window: int) -> str:
     return reverse("window", args=[stream, run_name, window])
+
+
+def rerun_url(stream: str, run_name: str, window: int, rerun: int) -> str:
+    return reverse("rerun", args=[stream, run_name, window, rerun])
+
+
+def either_url(stream: str, run_name: str, window: int, rerun: int | None) -> str:
+    """The page of a window, or of a rerun of it."""
+    return rerun_url(stream, run_name, window, rerun) if rerun else window_url(stream, run_name, window)
 
 
 def verdict_url(stream: str, run_name: str, number: int) -> str:

@@ -56,6 +56,11 @@ FLAGS: Mapping[Flag, str] = {
 }
 
 
+def window_words(window: int | None, rerun: int | None = None) -> str:
+    """ "window 1", "window 1 rerun 2" """
+    return f"window {window:,}" + (f" rerun {rerun:,}" if rerun else "")
+
+
 def reason_name(number: int) -> str:
     """A stored reason by name; a number this version does not know keeps its number."""
     return Reason(number).name if number in Reason.__members__.values() else f"reason {number}"

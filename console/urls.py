@@ -10,7 +10,20 @@ from console.pages.frame import moved, patterns, session
 from console.pages.now import now
 from console.pages.plans import act, ask, plans
 from console.pages.quarantine import quarantine, resolve
-from console.pages.runs import basis, close, cut, gate, go_on, receipts, runs, sources, verdicts, windows
+from console.pages.runs import (
+    basis,
+    close,
+    cut,
+    gate,
+    go_on,
+    lineage,
+    receipts,
+    reruns,
+    runs,
+    sources,
+    verdicts,
+    windows,
+)
 from console.pages.streams import streams
 from console.pages.system import lanes
 from console.pages.unknown import reconcile, unknown
@@ -42,8 +55,10 @@ urlpatterns = [
     path(f"{RUN}judge", moved.moved_to("close")),
     path(f"{RUN}basis", basis.basis, name="basis"),
     path(f"{RUN}gate", gate.gate, name="gate"),
+    path(f"{RUN}lineage", lineage.lineage, name="lineage"),
     path(f"{RUN}windows/", windows.windows, name="windows"),
     path(f"{RUN}windows/<no:window>/", verdicts.window, name="window"),
+    path(f"{RUN}windows/<no:window>/reruns/<no:rerun>/", reruns.rerun, name="rerun"),
     path(f"{RUN}verdicts/<no:number>", verdicts.verdict, name="verdict"),
     path("receipts/<no:source>/<no:offset>", receipts.receipt, name="receipt"),
     path("quarantine/", quarantine.quarantine, name="quarantine"),
@@ -59,6 +74,7 @@ urlpatterns = [
     path("plans/", plans.plans, name="plans"),
     path("plans/new", ask.ask, name="plan-new"),
     path("plans/<no:plan>", plans.plan, name="plan"),
+    path("plans/<no:plan>/items.ndjson", plans.items, name="plan-items"),
     path("plans/<no:plan>/approve", act.approve, name="plan-approve"),
     path("plans/<no:plan>/decline", act.decline, name="plan-decline"),
     path("plans/<no:plan>/pause", act.pause, name="plan-pause"),

@@ -221,6 +221,10 @@ def refuse_beyond(discards: Iterable[Discards], beyond: Collection[str]) -> None
             )
 
 
+#: What a person may say of an item; REDRIVEN is said by a plan's step alone.
+OF_PEOPLE = (Resolution.DISCARDED, Resolution.ACCEPTED_FIRST)
+
+
 def _check_first(rows: Sequence[Any], resolution: Resolution) -> None:
     """Only a mismatch has a first payload that could stand, and only a plan redrives."""
     if resolution is Resolution.REDRIVEN:
@@ -245,6 +249,6 @@ def _refuse(found: Sequence[Any], wanted: list[int]) -> None:
 
 
 __all__ = [
-    "MOST_ITEMS", "DiscardBeyondBound", "Discards", "Group", "ResolvedItems", "ResolutionRefused",
+    "MOST_ITEMS", "OF_PEOPLE", "DiscardBeyondBound", "Discards", "Group", "ResolvedItems", "ResolutionRefused",
     "discards_of", "discards_of_group", "refuse_beyond", "resolve", "resolve_group", "resolve_redriven",
 ]  # fmt: skip

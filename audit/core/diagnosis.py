@@ -51,7 +51,8 @@ def diagnose(v: Verdict, number: int | None = None, permissions: Collection[str]
 
 
 def _head(v: Verdict) -> str:
-    return f"Window {v.window.number} is {v.title}: "
+    rerun = f" rerun {v.window.rerun.number}" if v.window.rerun and v.window.is_rerun else ""
+    return f"Window {v.window.number}{rerun} is {v.title}: "
 
 
 def _diagnosed(v: Verdict, number: int | None, permissions: Collection[str] | None) -> Diagnosis:
@@ -163,6 +164,7 @@ def _judged(body: Mapping[str, Any]) -> Verdict:
         window["revision"],
         window["contract"]["version"],
         window["contract"]["digest"],
+        rerun=_rerun(window["rerun"], body["rerun"]) if "rerun" in window else None,
     )
     return Verdict(
         state=State(body["state"]),
@@ -173,6 +175,11 @@ def _judged(body: Mapping[str, Any]) -> Verdict:
         counts=_counts(counts) if counts else None,
         behind=read_behind({"behind": body.get("behind_the_cut", ())}),
     )
+
+
+def _rerun(number: int, x: Mapping[str, Any]) -> f.RerunName:
+    people = x["requested_by"], x["approved_by"], x["reason"]
+    return f.RerunName(number, x["plan"], x["kind"], *people, x["contract"]["version"], x["contract"]["digest"])
 
 
 def _check(x: Mapping[str, Any]) -> c.Check:

@@ -323,7 +323,8 @@ WITH judged AS (
      WHERE %(stream)s::text IS NULL OR s.name = %(stream)s),
 stood AS (SELECT *, coalesce(lead(at) OVER (PARTITION BY win ORDER BY number), 'infinity') AS upto FROM judged)
 SELECT 'decision ' || d.id AS subject,
-       'granted ' || d.who || ' while window ' || x.window_number || ' stood on #' || x.number || ' ' || x.state AS found
+       'granted ' || d.who || ' while window ' || x.window_number || coalesce(' rerun ' || x.rerun, '') || ' stood on #'
+       || x.number || ' ' || x.state AS found
   FROM stood x JOIN gate_decision d ON d.stream = x.stream AND d.status = 200
    AND CASE WHEN d.code = 'open_span'  -- windows that lie wholly in the span that was asked for
             THEN x.cut_at >= split_part(d.run, '..', 1)::timestamptz AND x.complete_until <= split_part(d.run, '..', 2)::timestamptz

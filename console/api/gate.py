@@ -33,14 +33,14 @@ ANSWERS = answers(shapes.GateAnswer, 404) | {
 }
 
 
-def answer(request: Request, stream: str, segment: str, window: int | None) -> Response:
+def answer(request: Request, stream: str, segment: str, window: int | None, rerun: int | None = None) -> Response:
     """Asks, and lets the log be written before anything is answered."""
     stream, segment = plain(stream), plain(segment)
     run = find_run(stream, segment) if segment.startswith("~") else None
     run_name = run.name if run else segment
-    decision = decide_gate(stream, run_name, window, actor_of(request))
+    decision = decide_gate(stream, run_name, window, actor_of(request), rerun)
     if decision.granted:
-        return Response(gate_document(decision, stream, run_name, window))
+        return Response(gate_document(decision, stream, run_name, window, rerun))
     return _refused(request, decision)
 
 
@@ -117,3 +117,12 @@ class WindowGate(Endpoint):
     def get(self, request: Request, stream: str, run: str, window: int) -> Response:
         """May I read this window?"""
         return answer(request, stream, run, min(window, 2**31 - 1))
+
+
+class RerunGate(Endpoint):
+    acts = {"GET": Act.ASK_GATE}
+
+    @extend_schema(operation_id="ask_rerun_gate", responses=ANSWERS)
+    def get(self, request: Request, stream: str, run: str, window: int, rerun: int) -> Response:
+        """May I read what this rerun of the window brought? Its events are read with its own PASS."""
+        return answer(request, stream, run, min(window, 2**31 - 1), min(rerun, 2**31 - 1))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,11 +15,11 @@ from console.api.endpoint import Endpoint, MayAct, actor_of, body_of
 from console.api.idempotency import once
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
-from console.documents.plans import plan_documents, preview_document, whole_document
+from console.documents.plans import item_document, plan_documents, preview_document, whole_document
 from console.people import Accounts, actor_named
 from console.permissions import Act
 from console.problems import BadRequest
-from console.reads.plans import of_stream, plan_numbered, plans, waits_for
+from console.reads.plans import ALL_MEMBERS, RENAMED, items_of, of_stream, plan_numbered, plans, waits_for
 from console.refusals import written_down
 from console.whole import LARGEST
 from plans.answer import approve, decline
@@ -31,7 +31,27 @@ from plans.preview import preview
 from plans.steer import cancel, pause, resume
 from plans.submit import submit
 
-ASKED = ("stream", "run", "window", "check", "until", "topic", "topic_id", "attempt", "attempts")
+EXAMPLES = [
+    OpenApiExample(
+        "Redrive one reason",
+        {"kind": "redrive", "stream": "flights", "run": "2013-01", "window": 1, "reason_code": "TOO_LARGE"},
+        request_only=True,
+    ),
+    OpenApiExample(
+        "Redrive two items, one corrected",
+        {
+            "kind": "redrive",
+            "stream": "flights",
+            "run": "2013-01",
+            "items": [41, 42],
+            "contract": 3,
+            "corrections": {"42": "eyJ0eXBlIjogImZsaWdodCJ9"},
+            "first": 1,
+            "stop_when": "quarantined > 0",
+        },
+        request_only=True,
+    ),
+]
 
 
 def _asked(request: Request, body: Mapping[str, Any]) -> tuple[Kind, dict[str, Any], Limits]:
@@ -39,7 +59,8 @@ def _asked(request: Request, body: Mapping[str, Any]) -> tuple[Kind, dict[str, A
     kind = Kind(body["kind"])
     MayAct().require(request, Act(ASKING[kind]))
     limits = Limits(body.get("first"), body.get("rate"), body.get("stop_when"))
-    return kind, {name: body[name] for name in ASKED if name in body}, limits
+    known = ("stream", *ALL_MEMBERS)
+    return kind, {RENAMED.get(name, name): body[name] for name in known if name in body}, limits
 
 
 class PreviewPlan(Endpoint):
@@ -48,6 +69,7 @@ class PreviewPlan(Endpoint):
     @extend_schema(
         operation_id="preview_plan",
         request=shapes.AskForPlan,
+        examples=EXAMPLES,
         parameters=[IDEMPOTENCY],
         responses=answers(shapes.PlanPreviewAnswer, *BODY, 404, 409, 422),
     )
@@ -117,6 +139,23 @@ class OnePlan(Endpoint):
     def get(self, request: Request, plan: int) -> Response:
         """A plan: what it binds, its history, what became of its first items, and what you can do about it."""
         return Response(whole_document(plan_numbered(plan), request.user))
+
+
+class PlanItems(Endpoint):
+    acts = {"GET": Act.LOOK}
+    filters = PARAMETERS
+
+    @extend_schema(
+        operation_id="list_plan_items",
+        parameters=PAGING,
+        responses=answers(shapes.paged(shapes.PlanItemAnswer), 404),
+    )
+    def get(self, request: Request, plan: int) -> Response:
+        """The items of a plan in their order, each with what became of it."""
+        limit, after = limit_of(request), number_of(request, "after", -1)
+        rows = items_of(plan_numbered(plan), after, limit + 1)
+        documents = [item_document(row) for row in rows[:limit]]
+        return Response(page(request, rows, limit, lambda row: row.ordinal, documents))
 
 
 def _done(request: Request, plan: int, verb: Callable[[], None]) -> Response:

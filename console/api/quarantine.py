@@ -14,7 +14,7 @@ from console.api.endpoint import Endpoint, actor_of, body_of
 from console.api.idempotency import once
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
-from console.documents.quarantine import document, hidden_because, payloads
+from console.documents.quarantine import document, hidden_because, payloads, redrives
 from console.permissions import Act, may, roles_of
 from console.problems import BadRequest
 from console.reads.named import item_numbered, run_named, stream_named
@@ -27,10 +27,10 @@ FILTERS = PARAMETERS | {"stream", "run", "reason", "state"}
 
 
 def whole(item: QuarantineItem, user: Any) -> dict[str, Any]:
-    """The item with both payloads where two disagree, for a user who may see them."""
+    """The item with both payloads where two disagree, for a user who may see them, and the plans that redrove it."""
     contract = compiled_contract(item.win.contract_id).contract
     hidden = hidden_because(contract, roles_of(user), may(user, Act.SEE_PAYLOADS).reason)
-    return document(item) | payloads(item, hidden)
+    return document(item) | payloads(item, hidden) | redrives(item)
 
 
 class Items(Endpoint):

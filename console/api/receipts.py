@@ -16,7 +16,7 @@ from console.api.schema import PAGING, answers, query, whole_number
 from console.documents.receipts import receipt_documents
 from console.permissions import Act
 from console.problems import BadRequest
-from console.reads.named import receipt_at, run_named, window_numbered
+from console.reads.named import receipt_at, rerun_numbered, run_named, window_numbered
 from console.reads.receipts import Range, ranges, ranges_of_run
 from console.whole import LARGEST
 from ingest.core.reason import Decision
@@ -65,18 +65,28 @@ def _paged(request: Request, rows: list[Receipt], limit: int) -> Response:
 
 class RunReceipts(Endpoint):
     acts = {"GET": Act.LOOK}
-    filters = PARAMETERS | {"decision", "window"}
+    filters = PARAMETERS | {"decision", "window", "rerun"}
 
     @extend_schema(
         operation_id="list_run_receipts",
-        parameters=[*PAGING, DECISION, query("window", "Receipts of this window only.", whole_number(0, LARGEST))],
+        parameters=[
+            *PAGING,
+            DECISION,
+            query("window", "Receipts of this window only.", whole_number(0, LARGEST)),
+            query("rerun", "Receipts of this rerun of that window.", whole_number(0, LARGEST)),
+        ],
         responses=answers(shapes.paged(shapes.ReceiptAnswer), 404),
     )
     def get(self, request: Request, stream: str, run: str) -> Response:
-        """The receipts of a run by (source, offset)."""
-        found = run_named(stream, run)
-        number = number_of(request, "window", 0)
-        within = ranges(window_numbered(found, number).pk) if number else ranges_of_run(found.pk)
+        """The receipts of a run by (source, offset); those of its reruns are asked for by window and rerun."""
+        named = run_named(stream, run)
+        number, rerun = number_of(request, "window", 0), number_of(request, "rerun", 0)
+        if rerun and not number:
+            raise BadRequest(("?rerun", "this goes with `window`: a rerun's number holds within its window"))
+        if rerun:
+            within = ranges(rerun_numbered(named, number, rerun).pk)
+        else:
+            within = ranges(window_numbered(named, number).pk) if number else ranges_of_run(named.pk)
         limit = limit_of(request)
         return _paged(request, receipts_of(within, _decision(request), place_of(request), limit + 1), limit)
 

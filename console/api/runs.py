@@ -37,7 +37,7 @@ from console.documents.runs import (
 from console.links import run_segment
 from console.permissions import Act, permitted
 from console.problems import BadRequest
-from console.reads.named import newest_window, run_named, window_numbered
+from console.reads.named import newest_window, rerun_numbered, run_named, window_numbered
 from console.reads.runs import runs_of
 from console.reads.windows import VERDICTS, of_run
 from console.whole import LARGEST
@@ -149,7 +149,7 @@ class Verdicts(Endpoint):
         """The verdicts of a run, the newest first."""
         found = run_named(stream, run)
         limit, before = limit_of(request), number_of(request, "after", 2**31 - 1)
-        verdicts = Verdict.objects.filter(run=found, number__lt=before).order_by("-number")
+        verdicts = Verdict.objects.filter(run=found, number__lt=before).select_related("win").order_by("-number")
         rows = list(verdicts[: limit + 1])
         documents = [verdict_line(row, found.stream.name, found.name) for row in rows[:limit]]
         return Response(page(request, rows, limit, lambda row: row.number, documents))
@@ -218,9 +218,10 @@ class Close(Endpoint):
     )
     @once
     def post(self, request: Request, stream: str, run: str) -> Response:
-        """Judges a cut window now, the newest or the one named, and stores the verdict, whatever it says."""
+        """Judges a cut window now, the newest or the one named, or a rerun of it, and stores the verdict, whatever it
+        says."""
         body, found = body_of(request, shapes.CloseRun), run_named(stream, run)
-        stored = close_run(stream, found.name, actor_of(request), body.get("window"))
+        stored = close_run(stream, found.name, actor_of(request), body.get("window"), rerun=body.get("rerun"))
         verdict = Verdict.objects.select_related("win").get(pk=stored.id)
         return Response(verdict_document(verdict, stream, found.name))
 
@@ -235,18 +236,25 @@ def window_asked(request: Request, stream: str, run: str) -> Window:
     return window_numbered(found, number) if number else newest_window(found)
 
 
+RERUN = query("rerun", "A rerun of that window; needs `window`.", whole_number(0, LARGEST))
+
+
 class Checks(Endpoint):
     acts = {"GET": Act.LOOK}
-    filters = frozenset({"window"})
+    filters = frozenset({"window", "rerun"})
 
     @extend_schema(
         operation_id="get_checks",
-        parameters=[WINDOW],
+        parameters=[WINDOW, RERUN],
         responses=answers(shapes.ChecksAnswer, 404),
     )
     def get(self, request: Request, stream: str, run: str) -> Response:
         """Checks now, not a verdict: nothing is stored, and no gate looks at it."""
-        window = window_asked(request, stream, run)
+        rerun = number_of(request, "rerun", 0)
+        if rerun:
+            window = rerun_numbered(run_named(stream, run), number_of(request, "window", 0), rerun)
+        else:
+            window = window_asked(request, stream, run)
         now = checks_now(WindowId(window.pk))
         sentence = diagnose(now, None, set(permitted(request.user))).sentence
         return Response({"window": window.number, "sentence": sentence, "body": v.body(now, None, sentence)})

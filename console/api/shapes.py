@@ -13,14 +13,14 @@ from rest_framework import serializers as s
 from audit.anchors import Reach
 from audit.core.check import WAIVABLE
 from console.permissions import Act
-from console.reads.plans import plan_members
+from console.reads.plans import MEMBERS, plan_members
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, GapState, ItemState, Resolution, RunState, WindowState
-from ingest.quarantine import MOST_ITEMS
-from plans.core.plan import Kind as PlanKinds
-from plans.core.plan import Outcome
+from ingest.quarantine import MOST_ITEMS, OF_PEOPLE
+from plans.core.plan import Kind, Outcome
 from plans.core.plan import State as PlanState
-from plans.kinds import KINDS
+from plans.kinds.redrive import MOST_CORRECTED
+from plans.kinds.redrive import MOST_ITEMS as MOST_REDRIVEN
 from plans.kinds.republish import MOST_ATTEMPTS
 from plans.submit import MOST_WORDS
 
@@ -112,10 +112,16 @@ class CloseRun(Body):
     """`window` absent: the run's newest."""
 
     window = Whole(required=False, min_value=1, max_value=2**31 - 1)
+    rerun = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="A rerun of that window.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "rerun" in attrs and "window" not in attrs:
+            raise s.ValidationError({"rerun": ["this goes with window: a rerun's number holds within its window"]})
+        return attrs
 
 
 class Resolve(Body):
-    resolution = s.ChoiceField(Resolution.choices)
+    resolution = s.ChoiceField([str(each) for each in OF_PEOPLE], help_text="REDRIVEN is said by a plan alone.")
     reason = Text(max_length=2_000, help_text="Why, for whoever audits this.")
     beyond_bound = s.ListField(
         child=Text(max_length=400),
@@ -132,7 +138,7 @@ class ResolveMany(Resolve):
 class AskForPlan(Body):
     """What a plan should do. Which members go with a kind, its documentation says; all others are left out."""
 
-    kind = s.ChoiceField([str(kind) for kind in KINDS])
+    kind = s.ChoiceField(list(MEMBERS))
     stream = Text(max_length=400)
     run = Text(required=False, max_length=400, help_text="Not of retire: every other kind is about a run.")
     window = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Absent: the run's newest.")
@@ -148,6 +154,26 @@ class AskForPlan(Body):
         max_length=MOST_ATTEMPTS,
         help_text="republish: of which attempts. Absent: all of the window that are withheld.",
     )
+    items = s.ListField(
+        child=Whole(min_value=1, max_value=LARGEST),
+        required=False,
+        allow_empty=False,
+        max_length=MOST_REDRIVEN,
+        help_text="redrive: these quarantine items.",
+    )
+    reason_code = s.ChoiceField(
+        [reason.name for reason in Reason if reason],
+        required=False,
+        help_text="redrive: all open items of the window that were set aside for this.",
+    )
+    contract = Whole(
+        required=False, min_value=1, max_value=2**31 - 1, help_text="redrive: the version to admit under; the newest."
+    )
+    corrections = s.DictField(
+        child=Text(max_length=2 * MOST_CORRECTED),
+        required=False,
+        help_text="redrive: by item, other bytes in base64 for it. What arrived stays as it is.",
+    )
     first = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Held after so many items.")
     rate = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Items a second.")
     stop_when = Text(required=False, max_length=100, help_text="Held once this is so, as in `quarantined > 0`.")
@@ -158,6 +184,8 @@ class AskForPlan(Body):
         surplus = {name: [f"a plan of the kind {attrs['kind']} takes none"] for name in other if name in attrs}
         if missing or surplus:
             raise s.ValidationError(missing | surplus)
+        if attrs["kind"] == "redrive" and ("items" in attrs) == ("reason_code" in attrs):
+            raise s.ValidationError({"items": ["either items or reason_code is expected"]})
         return attrs
 
 
@@ -237,6 +265,8 @@ class StreamAnswer(s.Serializer[Any]):
 class VerdictLine(s.Serializer[Any]):
     verdict = s.CharField(help_text="flights/2013-01#7")
     number = s.IntegerField()
+    window = s.IntegerField()
+    rerun = s.IntegerField(allow_null=True, help_text="Which rerun of the window it is of; null: the window itself.")
     state = s.ChoiceField(["PASS", "BLOCKED", "FAIL"])
     waived = s.BooleanField()
     sentence = s.CharField()
@@ -248,7 +278,6 @@ class VerdictLine(s.Serializer[Any]):
 
 
 class VerdictAnswer(VerdictLine):
-    window = s.IntegerField()
     body = s.DictField(help_text="What `digest` is over, in canonical form (RFC 8785).")
 
 
@@ -258,12 +287,31 @@ class GateLease(s.Serializer[Any]):
     shut_why = s.CharField(allow_null=True)
 
 
+class RerunAnswer(s.Serializer[Any]):
+    """A rerun of a window: whose plan it is, under which contract, and how it stands. Its gate is its own."""
+
+    window = s.IntegerField()
+    rerun = s.IntegerField()
+    state = s.ChoiceField(WindowState.values)
+    contract = ContractNumber()
+    plan = s.IntegerField()
+    kind = s.ChoiceField(["redrive", "replay"])
+    requested_by = s.CharField()
+    approved_by = s.CharField()
+    reason = s.CharField()
+    opened_at = s.DateTimeField()
+    cut_at = s.DateTimeField(allow_null=True)
+    verdict = VerdictLine(allow_null=True)
+    gate = GateLease(allow_null=True)
+
+
 class WindowAnswer(s.Serializer[Any]):
     number = s.IntegerField()
     state = s.ChoiceField(WindowState.values)
     opened_at = s.DateTimeField()
     cut_at = s.DateTimeField(allow_null=True)
-    reruns = s.IntegerField(allow_null=True)
+    reruns_total = s.IntegerField()
+    reruns = RerunAnswer(many=True, help_text="The newest 20.")
     verdict = VerdictLine(allow_null=True)
     gate = GateLease(allow_null=True)
 
@@ -553,6 +601,7 @@ class GateAnswer(GateBasis):
     stream = s.CharField()
     run = s.CharField()
     window = s.IntegerField(allow_null=True)
+    rerun = s.IntegerField(allow_null=True)
     detail = s.CharField()
     retry = s.BooleanField()
     open_until = s.DateTimeField(allow_null=True)
@@ -614,6 +663,7 @@ class ReceiptAnswer(s.Serializer[Any]):
     stream = s.CharField(allow_null=True)
     run = s.CharField(allow_null=True)
     window = s.IntegerField(allow_null=True)
+    rerun = s.IntegerField(allow_null=True, help_text="Of a plan's source: which rerun of the window.")
     place = PlaceAnswer(allow_null=True)
 
 
@@ -665,9 +715,23 @@ class PayloadAnswer(s.Serializer[Any]):
     hidden = s.CharField(allow_null=True)
 
 
+class RedriveAnswer(s.Serializer[Any]):
+    """One time that a plan sent the item through admission again. Its receipt is at `source` and `offset`."""
+
+    plan = s.IntegerField()
+    source = s.IntegerField()  # type: ignore[assignment]
+    offset = s.IntegerField()
+    outcome = s.ChoiceField([decision.name for decision in Decision])
+    reason = s.CharField(allow_null=True)
+    detail = s.CharField(allow_null=True)
+    corrected_by = s.CharField(allow_null=True, help_text="Who asked for other bytes than those that arrived.")
+    at = s.DateTimeField()
+
+
 class ItemWhole(ItemAnswer):
     payload = PayloadAnswer()
     first_payload = PayloadAnswer(allow_null=True)
+    redrives = RedriveAnswer(many=True)
 
 
 class ResolvedAnswer(s.Serializer[Any]):
@@ -722,7 +786,7 @@ class PlanPreviewAnswer(s.Serializer[Any]):
 
 class PlanAnswer(s.Serializer[Any]):
     plan = s.IntegerField()
-    kind = s.ChoiceField([str(kind) for kind in PlanKinds])
+    kind = s.ChoiceField([str(kind) for kind in Kind])
     state = s.ChoiceField([str(state) for state in PlanState])
     does = s.CharField()
     stream = s.CharField()
@@ -742,6 +806,7 @@ class PlanAnswer(s.Serializer[Any]):
     ended_at = s.DateTimeField(allow_null=True)
     items = s.IntegerField()
     outcomes = s.DictField(child=s.IntegerField())
+    rerun = s.IntegerField(allow_null=True, help_text="The rerun of the window that it has opened.")
 
 
 class PlanEventAnswer(s.Serializer[Any]):
@@ -769,7 +834,8 @@ class PlanActAnswer(s.Serializer[Any]):
 
 
 class PlanDetails(PlanAnswer):
-    """`binds` is what `digest` is over, and what an approval is of."""
+    """`binds` is what `digest` is over, and what an approval is of. Of corrections that you may not see there is the
+    digest instead, as `sha256:…`."""
 
     binds = s.DictField()
     events = PlanEventAnswer(many=True)

@@ -7,9 +7,9 @@ from django.urls import path, re_path, register_converter
 from console.api.attempts import Attempts, OneAttempt, Reconcile
 from console.api.endpoint import UnknownPath
 from console.api.events import Events
-from console.api.gate import RunGate, SpanGate, WindowGate
+from console.api.gate import RerunGate, RunGate, SpanGate, WindowGate
 from console.api.me import Me
-from console.api.plans import Approve, Cancel, Decline, OnePlan, Pause, Plans, PreviewPlan, Resume
+from console.api.plans import Approve, Cancel, Decline, OnePlan, Pause, PlanItems, Plans, PreviewPlan, Resume
 from console.api.quarantine import Items, OneItem, ResolveMany, ResolveOne
 from console.api.receipts import OneReceipt, Receipts, RunReceipts
 from console.api.runs import Anchors, Checks, Close, Cut, OneRun, OneVerdict, Runs, Seal, Totals, Verdicts, Windows
@@ -44,6 +44,11 @@ urlpatterns = [
     path("gate/<str:stream>", SpanGate.as_view(), name="span-gate"),
     path("gate/<str:stream>/<str:run>", RunGate.as_view(), name="gate"),
     path("gate/<str:stream>/<str:run>/windows/<number:window>", WindowGate.as_view(), name="window-gate"),
+    path(
+        "gate/<str:stream>/<str:run>/windows/<number:window>/reruns/<number:rerun>",
+        RerunGate.as_view(),
+        name="rerun-gate",
+    ),
     path("quarantine/", Items.as_view(), name="quarantine"),
     path("quarantine/resolve", ResolveMany.as_view(), name="resolve-many"),
     path("quarantine/<number:item>", OneItem.as_view(), name="item"),
@@ -54,6 +59,7 @@ urlpatterns = [
     path("plans/", Plans.as_view(), name="plans"),
     path("plans/preview", PreviewPlan.as_view(), name="preview-plan"),
     path("plans/<number:plan>", OnePlan.as_view(), name="plan"),
+    path("plans/<number:plan>/items/", PlanItems.as_view(), name="plan-items"),
     path("plans/<number:plan>/approve", Approve.as_view(), name="approve"),
     path("plans/<number:plan>/decline", Decline.as_view(), name="decline"),
     path("plans/<number:plan>/pause", Pause.as_view(), name="pause"),

@@ -37,11 +37,18 @@ NOT_EXECUTABLE, NO_SUCH_COMMAND = 126, 127  # as shells answer
 @click.argument("name", type=RUN, metavar="STREAM/RUN")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND ...]")
 @click.option("--window", type=click.IntRange(1, 2**31 - 1), help="One window instead of the whole run.")
+@click.option("--rerun", type=click.IntRange(1, 2**31 - 1), help="What a rerun of that window brought.")
 @click.option("--wait", type=DURATION, default=timedelta(0), help="Ask again for so long, while it may still open.")
 @acting
 @as_json
 def gate(
-    name: tuple[str, str], command: tuple[str, ...], window: int | None, wait: timedelta, actor: str, as_json: bool
+    name: tuple[str, str],
+    command: tuple[str, ...],
+    window: int | None,
+    rerun: int | None,
+    wait: timedelta,
+    actor: str,
+    as_json: bool,
 ) -> None:
     """Ask a run's gate. With a command, run it only on PASS; its exit code is then ours.
 
@@ -52,20 +59,22 @@ def gate(
               3  it cannot be evaluated now
               4  not yet
     """
-    decision = ask(name, window, actor, wait)
+    if rerun and not window:
+        raise click.UsageError("--rerun goes with --window")
+    decision = ask(name, window, actor, wait, rerun)
     if as_json:
-        emit(gate_document(decision, *name, window), err=bool(command))  # stdout is the command's
+        emit(gate_document(decision, *name, window, rerun), err=bool(command))  # stdout is the command's
     else:
-        click.echo(sentence(name, window, decision), err=bool(command) or not decision.granted)
+        click.echo(sentence(name, window, decision, rerun), err=bool(command) or not decision.granted)
     if decision.granted and command:
         become(command)
     sys.exit(decision.exit_code)
 
 
-def ask(name: tuple[str, str], window: int | None, who: str, wait: timedelta) -> GateDecision:
+def ask(name: tuple[str, str], window: int | None, who: str, wait: timedelta, rerun: int | None = None) -> GateDecision:
     """The gate's answer, asked again until it is final or the time is over. Each question is logged."""
     until = time.monotonic() + wait.total_seconds()
-    decision = decide_gate(*name, window, who)
+    decision = decide_gate(*name, window, who, rerun)
     line = ""
     for pause in _pauses():
         left = until - time.monotonic()
@@ -75,7 +84,7 @@ def ask(name: tuple[str, str], window: int | None, who: str, wait: timedelta) ->
             line = decision.detail
             click.echo(f"waiting: {plainly(line)}", err=True)
         time.sleep(min(pause, left))
-        decision = decide_gate(*name, window, who)
+        decision = decide_gate(*name, window, who, rerun)
     return decision
 
 
@@ -85,9 +94,9 @@ def _pauses() -> Iterator[float]:
         yield LONGEST_PAUSE
 
 
-def sentence(name: tuple[str, str], window: int | None, decision: GateDecision) -> str:
+def sentence(name: tuple[str, str], window: int | None, decision: GateDecision, rerun: int | None = None) -> str:
     """The answer in words."""
-    subject = "/".join(name) + (f" window {window}" if window else "")
+    subject = "/".join(name) + (f" window {window}" if window else "") + (f" rerun {rerun}" if rerun else "")
     word = WORDS.get(decision.code, "the gate is SHUT")
     detail = decision.detail[:1].upper() + decision.detail[1:]
     return plainly(f"{subject}: {word} [{decision.code}]. {detail}{_covered(decision)}")

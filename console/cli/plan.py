@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -34,14 +35,15 @@ from console.cli.base import (
 )
 from console.documents.plans import plan_documents, preview_document, whole_document
 from console.people import Accounts, actor_named
-from console.reads.plans import ALL_MEMBERS, of_stream, plan_members, plan_numbered, plans, waits_for
+from console.reads.plans import ALL_MEMBERS, MEMBERS, RENAMED, of_stream, plan_members, plan_numbered, plans, waits_for
+from console.reads.quarantine import REASONS
 from console.refusals import written_down
 from plans.answer import approve as approve_plan
 from plans.answer import decline as decline_plan
 from plans.core.binding import Limits
 from plans.core.plan import State
 from plans.errors import AnotherDigest
-from plans.kinds import KINDS
+from plans.kinds.redrive import MOST_CORRECTED
 from plans.preview import preview as preview_plan
 from plans.run import run_plan
 from plans.steer import cancel as cancel_plan
@@ -101,19 +103,62 @@ def asking(command: F) -> F:
             multiple=True,
             help="decide: about which; republish: of which. Repeatable. [default: all withheld of the window]",
         ),
+        click.option(
+            "--correction",
+            "corrections",
+            multiple=True,
+            metavar="ITEM=FILE",
+            help="redrive: other bytes for an item; what arrived stays as it is.",
+        ),
+        click.option("--contract", type=click.IntRange(1, 2**31 - 1), help="redrive: the version. [default: newest]"),
+        click.option(
+            "--items",
+            callback=lambda ctx, param, value: _items(value),
+            metavar="N,N,…",
+            help="redrive: these quarantine items.",
+        ),
+        click.option(
+            "--reason-code",
+            type=click.Choice(REASONS),
+            metavar="REASON",
+            help="redrive: all open items of the window that were set aside for this, as in TOO_LARGE.",
+        ),
         click.option("--until", type=Until(), help="waive: until when, as in 7d or 2026-02-01T12:00:00Z."),
         click.option("--check", type=click.Choice(sorted(map(str, WAIVABLE))), help="waive: which check."),
         click.option("--window", type=click.IntRange(1, 2**31 - 1), help="The window. [default: the run's newest]"),
         click.argument("name", type=Subject(), metavar="STREAM[/RUN]"),
-        click.argument("kind", type=click.Choice([str(kind) for kind in KINDS])),
+        click.argument("kind", type=click.Choice(list(MEMBERS))),
     ):
         command = option(command)
     return command
 
 
+def _items(text: str | None) -> list[int] | None:
+    """1,2,3"""
+    parts = [part.strip() for part in text.split(",")] if text else []
+    if any(not (part.isascii() and part.isdigit() and len(part) < 19) for part in parts):
+        raise click.BadParameter(f"numbers of items are expected, as in 41,42; found {text!r}")
+    return [int(part) for part in parts] or None
+
+
+def _corrections(texts: tuple[str, ...]) -> dict[str, str]:
+    """ITEM=FILE as base64 by item."""
+    corrections: dict[str, str] = {}
+    for text in texts:
+        item, _, file = text.partition("=")
+        if not (item.isascii() and item.isdigit() and file) or item in corrections:
+            raise click.UsageError(f"--correction ITEM=FILE, each item once, is expected; found {text!r}")
+        try:
+            with click.open_file(file, "rb") as stream:
+                corrections[item] = b64encode(stream.read(MOST_CORRECTED + 1)).decode()
+        except OSError as error:
+            raise click.UsageError(f"--correction {text}: {error.strerror}") from None
+    return corrections
+
+
 def _asked(kind: str, name: tuple[str, str], more: Mapping[str, Any]) -> tuple[str, dict[str, Any], Limits]:
     said = {"run": name[1] or None} | {option: more[option] for option in ALL_MEMBERS if option in more}
-    said |= _attempts(kind, more["numbers"])
+    said |= _attempts(kind, more["numbers"]) | {"corrections": _corrections(more["corrections"]) or None}
     wanted = {"stream": name[0]} | {option: value for option, value in said.items() if value is not None}
     needed, other = plan_members(kind)
     missing = [_typed(member) for member in needed if member not in wanted]
@@ -122,6 +167,9 @@ def _asked(kind: str, name: tuple[str, str], more: Mapping[str, Any]) -> tuple[s
         raise click.UsageError(f"a plan of the kind {kind} needs {' and '.join(missing)}")
     if surplus:
         raise click.UsageError(f"a plan of the kind {kind} takes no {' and no '.join(surplus)}")
+    if kind == "redrive" and ("items" in wanted) == ("reason_code" in wanted):
+        raise click.UsageError("a redrive needs --reason-code, or --items")
+    wanted = {RENAMED.get(member, member): value for member, value in wanted.items()}
     return kind, wanted, Limits(more["first"], more["rate"], more["stop_when"])
 
 
@@ -135,7 +183,9 @@ def _attempts(kind: str, numbers: Sequence[int]) -> dict[str, Any]:
 
 
 def _typed(member: str) -> str:
-    return "STREAM/RUN" if member == "run" else f"--{member.removesuffix('s').replace('_', '-')}"
+    if member in ("run", "items"):
+        return {"run": "STREAM/RUN", "items": "--items"}[member]
+    return f"--{member.removesuffix('s').replace('_', '-')}"
 
 
 @click.group(cls=Group)
@@ -326,6 +376,9 @@ def show(plan: int, as_json: bool) -> None:
     said(f"expires: {moment(document['expires_at'])}")
     outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in document["outcomes"].items()) or "none yet"
     said(f"{counted(document['items'], 'item')}: {outcomes}")
+    if document["rerun"]:
+        run = f"{document['stream']}/{document['run']}"
+        said(f"rerun: passgate run show {run} --window {document['window']} --rerun {document['rerun']}")
     for name, value in document["binds"]["facts"].items():
         said(f"{name}: {value}", indent=2)
     for event in document["events"]:

@@ -12,11 +12,11 @@ import console.cli.ready  # noqa: F401 - sets Django up before the modules below
 
 # isort: split
 from console.cli.base import RUN, Command, Group, acting, as_json, counted, emit, moment, said, table
-from console.documents.quarantine import document, payloads
+from console.documents.quarantine import document, payloads, redrives
 from console.reads.named import item_numbered, run_written
 from console.reads.quarantine import REASONS, sized
 from ingest.models import ItemState, Resolution
-from ingest.quarantine import MOST_ITEMS, discards_of, refuse_beyond, resolve
+from ingest.quarantine import MOST_ITEMS, OF_PEOPLE, discards_of, refuse_beyond, resolve
 
 REASON = click.option(
     "--reason", type=click.Choice(REASONS), metavar="REASON", help="Set aside for this reason, as in NOT_JSON."
@@ -65,7 +65,7 @@ def _row(found: Mapping[str, Any]) -> tuple[object, ...]:
 def show(item: int, as_json: bool) -> None:
     """Show one item, with both payloads where two disagree; fields that the contract masks stay masked."""
     found = item_numbered(item)
-    whole = document(found) | payloads(found)
+    whole = document(found) | payloads(found) | redrives(found)
     if as_json:
         emit(whole)
         return
@@ -83,6 +83,10 @@ def show(item: int, as_json: bool) -> None:
     if whole["resolution"]:
         done = whole["resolution"]
         said(f"{done['resolution']} by {done['by']}, {moment(done['at'])}: {done['reason']}")
+    for time in whole["redrives"]:
+        why = f", {time['reason']}" if time["reason"] else ""
+        corrected = f", corrected by {time['corrected_by']}" if time["corrected_by"] else ""
+        said(f"redriven by plan {time['plan']}, {moment(time['at'])}: {time['outcome']}{why}{corrected}")
 
 
 def _say_payload(which: str, payload: Mapping[str, Any]) -> None:
@@ -95,7 +99,7 @@ def _say_payload(which: str, payload: Mapping[str, Any]) -> None:
 @quarantine.command("resolve", cls=Command)
 @click.argument("targets", nargs=-1, required=True, metavar="STREAM/RUN | ITEM...")
 @click.option(
-    "--reason-code", "--resolution", "resolution", required=True, type=click.Choice(Resolution.values),
+    "--reason-code", "--resolution", "resolution", required=True, type=click.Choice([str(each) for each in OF_PEOPLE]),
     help="DISCARDED: set aside for good. ACCEPTED_FIRST: the first payload stands.",
 )  # fmt: skip
 @click.option("--because", required=True, metavar="TEXT", help="Why, for whoever audits this.")

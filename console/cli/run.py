@@ -53,19 +53,21 @@ from console.documents.runs import (
     verdict_line,
     window_documents,
 )
-from console.phrases import age_words, standing_words
-from console.reads.named import newest_window, run_written, window_numbered
+from console.phrases import age_words, standing_words, window_words
+from console.reads.named import newest_window, rerun_numbered, run_written, window_numbered
+from console.reads.reruns import RerunLine, lines_of
 from console.reads.runs import history, runs_of
 from console.reads.streams import newest_contracts
 from console.reads.windows import VERDICTS, of_run
 from ingest.core.ids import RunId, WindowId
-from ingest.models import RunState
+from ingest.models import Run, RunState, Window
 
 EXIT = {"PASS": DONE, "FAIL": NO, "BLOCKED": NOT_YET}
 MOST_LISTED = 1_000
 TRIES = 5
 
 NAME = click.argument("name", type=RUN, metavar="STREAM/RUN")
+RERUN = click.option("--rerun", type=click.IntRange(1, 2**31 - 1), help="A rerun of that window.")
 WINDOW = click.option("--window", type=click.IntRange(1, 2**31 - 1), help="The window's number. [default: the newest]")
 
 
@@ -206,13 +208,18 @@ def totals(name: tuple[str, str], counts: tuple[str, ...], actor: str, as_json: 
 @run.command(cls=Command)
 @NAME
 @WINDOW
+@RERUN
 @click.option("--wait", type=DURATION, default=timedelta(0), help="Let lanes work for so long before judging.")
 @acting
 @as_json
-def close(name: tuple[str, str], window: int | None, wait: timedelta, actor: str, as_json: bool) -> None:
-    """Judge a cut window now and store the verdict. Exit code 0: PASS; 1: FAIL; 4: BLOCKED; 3: not judged."""
+def close(
+    name: tuple[str, str], window: int | None, rerun: int | None, wait: timedelta, actor: str, as_json: bool
+) -> None:
+    """Judge a cut window, or a rerun, now and store the verdict. Exit code 0: PASS; 1: FAIL; 4: BLOCKED; 3: not
+    judged."""
+    _goes_with_window(window, rerun)
     try:
-        stored = judged(name, actor, window, wait)
+        stored = judged(name, actor, window, wait, rerun)
     except WindowFailed as failed:
         refuse(failed, as_json, NO)
     if as_json:
@@ -224,12 +231,19 @@ def close(name: tuple[str, str], window: int | None, wait: timedelta, actor: str
     sys.exit(EXIT[str(stored.verdict.state)])
 
 
-def judged(name: tuple[str, str], actor: str, window: int | None, wait: timedelta) -> StoredVerdict:
+def _goes_with_window(window: int | None, rerun: int | None) -> None:
+    if rerun and not window:
+        raise click.BadParameter("goes with --window: a rerun's number holds within its window", param_hint="--rerun")
+
+
+def judged(
+    name: tuple[str, str], actor: str, window: int | None, wait: timedelta, rerun: int | None = None
+) -> StoredVerdict:
     """The verdict of now. Where the window moved on meanwhile (it is judged by itself, too), it is judged once more."""
     for _ in range(TRIES - 1):
         with suppress(AnotherCloser):
-            return close_run(*name, actor, window, wait)
-    return close_run(*name, actor, window, wait)
+            return close_run(*name, actor, window, wait, rerun)
+    return close_run(*name, actor, window, wait, rerun)
 
 
 @run.command("list", cls=Command)
@@ -312,18 +326,20 @@ def _window_row(found: Mapping[str, Any], standing: gate.Standing) -> tuple[obje
 @run.command(cls=Command)
 @NAME
 @WINDOW
+@RERUN
 @as_json
-def show(name: tuple[str, str], window: int | None, as_json: bool) -> None:
+def show(name: tuple[str, str], window: int | None, rerun: int | None, as_json: bool) -> None:
     """Show a run: what would be judged now, and what was judged. Stores nothing."""
+    _goes_with_window(window, rerun)
     written = run_written("/".join(name))
-    shown = window_numbered(written, window) if window else newest_window(written)
+    shown = _shown(written, window, rerun)
     now = checks_now(WindowId(shown.pk))
     diagnosis = diagnose(now)
     if as_json:
         emit(run_document(written) | {"checks_now": v.body(now, None, diagnosis.sentence)})
         return
-    parts = (f"{'/'.join(name)} window {shown.number}", f"run {written.state}", f"contract v{written.contract.version}")
-    said(" · ".join(parts))
+    where, version = f"{'/'.join(name)} {window_words(shown.number, shown.rerun)}", shown.contract.version
+    said(" · ".join((where, f"run {written.state}", f"contract v{version}")))
     said(diagnosis.sentence)
     standing = gate.standing([RunId(written.pk)])[RunId(written.pk)]
     if standing.windows > 1:
@@ -331,6 +347,41 @@ def show(name: tuple[str, str], window: int | None, as_json: bool) -> None:
     click.echo()
     _say_checks(now)
     _say_verdicts(history(written, shown if window else None)[:10], name)
+    _say_reruns(lines_of([shown.pk]).get(shown.pk, []), name)
+
+
+def _shown(written: Run, window: int | None, rerun: int | None) -> Window:
+    if window and rerun:
+        return rerun_numbered(written, window, rerun)
+    return window_numbered(written, window) if window else newest_window(written)
+
+
+def _say_reruns(found: Sequence[RerunLine], name: tuple[str, str]) -> None:
+    """The reruns of a window, the newest first: whose they are and how they stand."""
+    if not found:
+        return
+    click.echo()
+    click.echo(f"Reruns of window {found[0].row.number}")
+    heads = ("rerun", "plan", "state", "verdict", "gate", "contract", "asked for by", "approved by")
+    table(heads, map(_rerun_row, found), right=[0, 1])
+    left = found[0].row.in_all - len(found)
+    if left:
+        said(f"And {left:,} before these.")
+
+
+def _rerun_row(line: RerunLine) -> tuple[object, ...]:
+    row, verdict = line.row, line.verdict
+    granted = line.gate is not None and line.gate.decision.granted
+    return (
+        row.rerun,
+        row.plan,
+        row.state,
+        f"#{verdict.number} {verdict.title}" if verdict else "not judged",
+        "open" if granted else "shut",
+        f"v{row.contract}",
+        row.requested_by,
+        row.approved_by,
+    )
 
 
 def _say_checks(now: v.Verdict) -> None:
@@ -350,7 +401,8 @@ def _say_verdicts(verdicts: Sequence[Verdict], name: tuple[str, str]) -> None:
         said(f"Not judged yet. Cut it, and it is: passgate run cut {'/'.join(name)}")
     for verdict in verdicts:
         line = verdict_line(verdict, *name)
-        said(f"{line['verdict']} {line['state']}, {moment(line['decided_at'])} by {line['decided_by']}")
+        of = f" ({window_words(line['window'], line['rerun'])})" if line["rerun"] else ""
+        said(f"{line['verdict']}{of} {line['state']}, {moment(line['decided_at'])} by {line['decided_by']}")
         said(line["sentence"], indent=2)
 
 

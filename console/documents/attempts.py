@@ -22,14 +22,13 @@ def attempt_documents(attempts: Sequence[Attempt]) -> list[Document]:
 
 
 def _windows_of(attempts: Sequence[Attempt]) -> dict[int, list[str]]:
-    pairs = (
-        AttemptBatch.objects.filter(attempt__in=attempts)
-        .values_list("attempt_id", "batch__win__run__stream__name", "batch__win__run__name", "batch__win__number")
-        .distinct()
-    )
+    of, run = "attempt_id", "batch__win__run__"
+    names = (of, f"{run}stream__name", f"{run}name", "batch__win__number", "batch__win__rerun")
+    pairs = AttemptBatch.objects.filter(attempt__in=attempts).values_list(*names).distinct()
     found: dict[int, list[str]] = {}
-    for attempt, stream, run, number in sorted(pairs):
-        found.setdefault(attempt, []).append(f"{stream}/{run}/{number}")
+    for attempt, stream, run_name, number, rerun in sorted(pairs, key=lambda each: (*each[:4], each[4] or 0)):
+        again = f" rerun {rerun}" if rerun else ""
+        found.setdefault(attempt, []).append(f"{stream}/{run_name}/{number}{again}")
     return found
 
 

@@ -41,7 +41,9 @@ def _covers(covers: Covers) -> Document:
     }
 
 
-def gate_document(decision: GateDecision, stream: str, run_name: str, window: int | None) -> Document:
+def gate_document(
+    decision: GateDecision, stream: str, run_name: str, window: int | None, rerun: int | None = None
+) -> Document:
     """An answer as `passgate gate --json` prints it, whatever it is; a granted one as the API gives it."""
     return {
         "open": decision.granted,
@@ -49,6 +51,7 @@ def gate_document(decision: GateDecision, stream: str, run_name: str, window: in
         "stream": stream,
         "run": run_name,
         "window": window,
+        "rerun": rerun,
         "detail": decision.detail,
         "retry": decision.retry,
         "open_until": stamp(decision.open_until),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from console.documents import Document, hexed, stamp
-from console.reads.plans import PlanAct, acts_on, events_of, items_of, outcomes_of, sentence
+from console.documents.quarantine import hidden_because
+from console.permissions import Act, may, roles_of
+from console.reads.plans import PlanAct, acts_on, events_of, items_of, outcomes_of, reruns_of, sentence
+from ingest.streams import compiled_contract
 from plans.core.plan import Outcome
 from plans.models import Plan, PlanEvent, PlanItem
 from plans.preview import PlanPreview
@@ -14,11 +19,11 @@ from plans.preview import PlanPreview
 
 def plan_documents(found: Sequence[Plan]) -> list[Document]:
     """Plans as lists show them."""
-    counts = outcomes_of(found)
-    return [_plan_document(plan, counts[plan.pk]) for plan in found]
+    counts, reruns = outcomes_of(found), reruns_of(found)
+    return [_plan_document(plan, counts[plan.pk], reruns.get(plan.pk)) for plan in found]
 
 
-def _plan_document(plan: Plan, counts: Mapping[str, int]) -> Document:
+def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None) -> Document:
     return {
         "plan": plan.pk,
         "kind": plan.kind,
@@ -41,17 +46,38 @@ def _plan_document(plan: Plan, counts: Mapping[str, int]) -> Document:
         "ended_at": stamp(plan.ended_at),
         "items": sum(counts.values()),
         "outcomes": {str(outcome): counts[outcome] for outcome in Outcome if counts.get(outcome)},
+        "rerun": rerun,
     }
 
 
 def whole_document(plan: Plan, user: Any) -> Document:
     """One plan with what it binds, its history, its first items, and what can be done about it."""
     return plan_documents([plan])[0] | {
-        "binds": plan.binds,
+        "binds": _shown(plan, user),
         "events": [_event_document(event) for event in events_of(plan)],
         "first_items": [item_document(item) for item in items_of(plan, limit=100)],
         "acts": [_act_document(act) for act in acts_on(plan, user)],
     }
+
+
+def _shown(plan: Plan, user: Any) -> Document:
+    """What a plan binds. Corrections are payloads: of those that `user` may not see whole there is the digest. Nobody
+    named: a person at the machine, who may."""
+    said: Mapping[str, str] = plan.binds["asked"].get("corrections", {})
+    if not said or user is None or not corrections_hidden(plan, user):
+        return dict(plan.binds)
+    digests = {item: f"sha256:{sha256(b64decode(raw)).hexdigest()}" for item, raw in said.items()}
+    return {**plan.binds, "asked": {**plan.binds["asked"], "corrections": digests}}
+
+
+def corrections_hidden(plan: Plan, user: Any) -> str:
+    """Why this user does not see a plan's corrected payloads; "" when they do."""
+    assert plan.win is not None
+    contract = compiled_contract(plan.win.contract_id).contract
+    hidden = hidden_because(contract, roles_of(user), may(user, Act.SEE_PAYLOADS).reason)
+    if not hidden and contract.payload.mask:
+        return "The contract masks fields of payloads, so corrections are given by digest."
+    return hidden
 
 
 def _act_document(act: PlanAct) -> Document:

@@ -9,10 +9,11 @@ from typing import Any
 
 from console.documents import Document, hexed, stamp
 from console.permissions import Role
+from console.reads import reruns
 from console.reads.quarantine import first_event, pairs_of
 from ingest.core.contract import Contract, Format
 from ingest.core.masking import Masks, masked, masked_headers, masks_of
-from ingest.core.reason import Reason
+from ingest.core.reason import Decision, Reason
 from ingest.models import QuarantineItem, Run
 from ingest.streams import compiled_contract
 
@@ -97,6 +98,25 @@ def _b64(value: bytes | None) -> str | None:
 
 def document(item: QuarantineItem) -> dict[str, Any]:
     return item_document(item, item.win.run, item.win.number)
+
+
+def redrives(item: QuarantineItem) -> Document:
+    """Each time that a plan sent it through admission again, and what became of it then."""
+    return {
+        "redrives": [
+            {
+                "plan": each.plan,
+                "source": each.source_id,
+                "offset": each.offset,
+                "outcome": Decision(each.decision).name,
+                "reason": Reason(each.reason).name if each.reason else None,
+                "detail": each.detail,
+                "corrected_by": each.corrected_by,
+                "at": stamp(each.redriven_at),
+            }
+            for each in reruns.of_item(item.pk)
+        ]
+    }
 
 
 def payloads(item: QuarantineItem, hidden: str = "") -> dict[str, Any]:

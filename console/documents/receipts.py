@@ -40,6 +40,7 @@ def _receipt_document(receipt: Receipt, window: Window | None) -> Document:
         "stream": window.run.stream.name if window else None,
         "run": window.run.name if window else None,
         "window": window.number if window else None,
+        "rerun": window.rerun if window else None,
     }
 
 

@@ -11,16 +11,17 @@ from audit.cut import WindowCut
 from audit.go_on import GoneOn
 from audit.models import GateOpen, Verdict
 from console.documents import Document, hexed, stamp
+from console.reads import reruns
 from console.reads.windows import newest_of, records
 from ingest.core.ids import RunId
 from ingest.models import ControlTotal, Run, Window
 
-#: Windows of a run's document, the newest: of each run of a list, and of one run alone.
-LISTED, SHOWN = 20, 100
+#: Windows of a run's document, the newest: of each run of a list, and of one run alone. And reruns of each window.
+LISTED, SHOWN, MOST_RERUNS = 20, 100, 20
 
 
 def run_documents(runs: Sequence[Run], most: int = LISTED) -> list[Document]:
-    """Runs with their newest windows, `most` of each, and how all of them stand. Five queries, however many runs and
+    """Runs with their newest windows, `most` of each, and how all of them stand. Six queries, however many runs and
     windows there are."""
     windows = newest_of([run.pk for run in runs], most)
     standing = gate.standing([RunId(run.pk) for run in runs])
@@ -42,13 +43,55 @@ def window_documents(run: Run, windows: Sequence[Window]) -> list[Document]:
 
 
 def _window_documents(windows: Sequence[Window], names: Mapping[int, tuple[str, str]]) -> dict[int, Document]:
-    """By key of the window: each with its newest verdict and its gate's lease."""
-    newest = Verdict.objects.filter(win__in=windows).order_by("win_id", "-number").distinct("win_id")
+    """By key of the window: each with its newest verdict, its gate's lease and its reruns."""
+    again = reruns.rows_of([window.pk for window in windows], MOST_RERUNS)
+    keys = [*(window.pk for window in windows), *(row.win for rows in again.values() for row in rows)]
+    newest = Verdict.objects.filter(win__in=keys).select_related("win").order_by("win_id", "-number").distinct("win_id")
     verdicts = {verdict.win_id: verdict for verdict in newest}
-    gates = {row.win_id: row for row in GateOpen.objects.filter(win__in=windows)}
+    gates = {row.win_id: row for row in GateOpen.objects.filter(win__in=keys)}
     return {
-        window.pk: _window_document(window, names[window.run_id], verdicts.get(window.pk), gates.get(window.pk))
+        window.pk: _window_document(window, _stand(window.pk, names[window.run_id], verdicts, gates))
+        | _reruns(again.get(window.pk, []), names[window.run_id], verdicts, gates)
         for window in windows
+    }
+
+
+def _stand(win: int, run: tuple[str, str], verdicts: Mapping[int, Verdict], gates: Mapping[int, GateOpen]) -> Document:
+    verdict, row = verdicts.get(win), gates.get(win)
+    return {
+        "verdict": verdict_line(verdict, *run) if verdict else None,
+        "gate": {"open_until": stamp(row.open_until), "checked_at": stamp(row.checked_at), "shut_why": row.shut_why}
+        if row
+        else None,
+    }
+
+
+def _reruns(
+    rows: Sequence[reruns.RerunRow],
+    run: tuple[str, str],
+    verdicts: Mapping[int, Verdict],
+    gates: Mapping[int, GateOpen],
+) -> Document:
+    """The newest reruns of a window, and how many there are."""
+    return {
+        "reruns_total": rows[0].in_all if rows else 0,
+        "reruns": [_rerun_document(row) | _stand(row.win, run, verdicts, gates) for row in rows],
+    }
+
+
+def _rerun_document(row: reruns.RerunRow) -> Document:
+    return {
+        "window": row.number,
+        "rerun": row.rerun,
+        "state": row.state,
+        "contract": {"version": row.contract, "digest": row.contract_digest},
+        "plan": row.plan,
+        "kind": row.kind,
+        "requested_by": row.requested_by,
+        "approved_by": row.approved_by,
+        "reason": row.reason,
+        "opened_at": stamp(row.opened_at),
+        "cut_at": stamp(row.cut_at),
     }
 
 
@@ -88,18 +131,13 @@ def _stands(standing: gate.RunStanding | None) -> Document:
     }
 
 
-def _window_document(window: Window, run: tuple[str, str], verdict: Verdict | None, row: GateOpen | None) -> Document:
+def _window_document(window: Window, stand: Document) -> Document:
     return {
         "number": window.number,
         "state": window.state,
         "opened_at": stamp(window.opened_at),
         "cut_at": stamp(window.cut_at),
-        "reruns": window.reruns,
-        "verdict": verdict_line(verdict, *run) if verdict else None,
-        "gate": {"open_until": stamp(row.open_until), "checked_at": stamp(row.checked_at), "shut_why": row.shut_why}
-        if row
-        else None,
-    }
+    } | stand
 
 
 def verdict_name(stream: str, run_name: str, number: int) -> str:
@@ -108,10 +146,12 @@ def verdict_name(stream: str, run_name: str, number: int) -> str:
 
 
 def verdict_line(verdict: Verdict, stream: str, run_name: str) -> Document:
-    """A verdict in a list: what it says, without its checks."""
+    """A verdict in a list: what it says, without its checks. `verdict` comes with its window."""
     return {
         "verdict": verdict_name(stream, run_name, verdict.number),
         "number": verdict.number,
+        "window": verdict.win.number,
+        "rerun": verdict.win.rerun,
         "state": verdict.state,
         "waived": verdict.waived,
         "sentence": verdict.body.get("sentence", ""),
@@ -125,7 +165,7 @@ def verdict_line(verdict: Verdict, stream: str, run_name: str) -> Document:
 
 def verdict_document(verdict: Verdict, stream: str, run_name: str) -> Document:
     """A verdict whole. `body` is exactly what its digest is over (RFC 8785)."""
-    return verdict_line(verdict, stream, run_name) | {"window": verdict.win.number, "body": verdict.body}
+    return verdict_line(verdict, stream, run_name) | {"body": verdict.body}
 
 
 def run_document(run: Run) -> dict[str, Any]:

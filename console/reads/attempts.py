@@ -42,12 +42,13 @@ STATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class AttemptListing:
-    """An attempt with the window it belongs to and whether a person's request waits."""
+    """An attempt with the window it belongs to, or the rerun of it, and whether a person's request waits."""
 
     attempt: Attempt
     run: RunName | None
     window: int | None
     asked: ReconcileRequest | None
+    rerun: int | None = None
 
 
 def _with_window(found: QuerySet[Attempt]) -> QuerySet[Any]:
@@ -89,10 +90,17 @@ def _named(found: Iterable[Any]) -> list[AttemptListing]:
     attempts = list(found)
     names = run_names([each.run for each in attempts if each.run])
     wins = {each.win for each in attempts if each.win}
-    numbers = dict(Window.objects.filter(id__in=wins).values_list("id", "number")) if wins else {}
+    found_wins = Window.objects.filter(id__in=wins).values_list("id", "number", "rerun") if wins else ()
+    numbers = {win: (number, rerun) for win, number, rerun in found_wins}
     waiting = ReconcileRequest.objects.filter(attempt__in=attempts, served_at__isnull=True) if attempts else ()
     asked = {each.attempt_id: each for each in waiting}
-    return [AttemptListing(each, names.get(each.run), numbers.get(each.win), asked.get(each.id)) for each in attempts]
+    return [_listing(each, names, numbers.get(each.win, (None, None)), asked.get(each.id)) for each in attempts]
+
+
+def _listing(
+    attempt: Any, names: Mapping[int, RunName], of: tuple[int | None, int | None], asked: ReconcileRequest | None
+) -> AttemptListing:
+    return AttemptListing(attempt, names.get(attempt.run), of[0], asked, of[1])
 
 
 def counts(run: int | None = None) -> dict[str, int]:

@@ -1,9 +1,11 @@
 -- name: states
 -- Every lane with its state and a rank, trouble first: what `page` and `counts` go on from. In SQL and over all of them: a
 -- page that looked at the first few hundred said nothing of what had stopped beyond. How long a lane has stood is asked of
--- the samples of those alone that have something before them now. Nothing else works a lane's state out.
+-- the samples of those alone that have something before them now. Nothing else works a lane's state out. A plan reads its own
+-- source and says how far it is: that is no lane of a worker; what it admitted is published by one, which is told while it
+-- has something to do.
 WITH seen AS (
-    SELECT p.*, s.name AS source, s.role, st.name AS stream, n.lso, n.at AS sampled_at,
+    SELECT p.*, s.name AS source, s.role, s.kind, st.name AS stream, n.lso, n.at AS sampled_at,
            p.lane <> 'publish' AND (n.at > clock_timestamp() - make_interval(secs => %(sample_max_age)s)) IS NOT TRUE AS stale,
            CASE WHEN p.lane = 'publish' THEN least(q.queued_at, a.prepared_at) ELSE b.at END AS waits_since,
            CASE WHEN p.lane <> 'publish' THEN
@@ -14,7 +16,7 @@ WITH seen AS (
            p.lane <> 'publish' AND EXISTS (SELECT FROM retirement o WHERE o.source_id = p.source_id) AS retired
       FROM position p
       JOIN stream st ON st.id = p.stream_id
-      JOIN (SELECT id, role, topic || '/' || partition AS name FROM source) s ON s.id = p.source_id
+      JOIN (SELECT id, role, kind, topic || '/' || partition AS name FROM source) s ON s.id = p.source_id
       LEFT JOIN LATERAL (SELECT m.lso, m.at FROM sample m
                           WHERE m.source_id = p.source_id AND m.at <= clock_timestamp() AND p.lane <> 'publish'
                           ORDER BY m.at DESC LIMIT 1) n ON true
@@ -31,7 +33,8 @@ WITH seen AS (
                           ORDER BY x.prepared_at LIMIT 1) a ON true
       LEFT JOIN position r ON p.lane = 'publish' AND r.lane = 'admission' AND r.source_id = p.source_id
      WHERE (%(stream)s::text IS NULL OR st.name = %(stream)s)
-       AND (%(sources)s::integer[] IS NULL OR p.source_id = ANY(%(sources)s))),
+       AND (%(sources)s::integer[] IS NULL OR p.source_id = ANY(%(sources)s))
+       AND NOT (s.kind = 'plan' AND p.lane = 'admission')),
 judged AS (
     SELECT seen.*,
            CASE WHEN retired THEN 'RETIRED'
@@ -46,7 +49,7 @@ judged AS (
 ranked AS (
     SELECT judged.*, array_position(ARRAY['STOPPED', 'STALLED', 'WAITS', 'UNMEASURED', 'MOVING', 'CAUGHT UP', 'RETIRED'],
                                     state) AS rank
-      FROM judged)
+      FROM judged WHERE NOT (kind = 'plan' AND state = 'CAUGHT UP'))
 
 -- name: page
 -- Keyset by (rank, source, lane).

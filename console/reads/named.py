@@ -61,14 +61,22 @@ def run_written(name: str) -> Run:
 
 
 def window_numbered(run: Run, number: int) -> Window:
-    found = Window.objects.filter(run=run, number=number).first() if number < 2**31 else None
+    found = Window.objects.filter(run=run, number=number, reruns=None).first() if number < 2**31 else None
     if found is None:
         raise NotFound(expected=f"window {number} of {run.stream.name}/{run.name}", found="none")
     return found
 
 
+def rerun_numbered(run: Run, number: int, rerun: int) -> Window:
+    known = number < 2**31 and rerun < 2**31
+    found = Window.objects.filter(run=run, number=number, rerun=rerun).first() if known else None
+    if found is None:
+        raise NotFound(expected=f"window {number} rerun {rerun} of {run.stream.name}/{run.name}", found="none")
+    return found
+
+
 def newest_window(run: Run) -> Window:
-    return Window.objects.filter(run=run).latest("number")
+    return Window.objects.filter(run=run, reruns=None).latest("number")
 
 
 def sized_items() -> QuerySet[QuarantineItem]:

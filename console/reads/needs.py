@@ -70,7 +70,8 @@ class FallenRun:
     """A run with a window that FAILed, or whose gate shut although its newest verdict is PASS: with a reason, or
     because nobody could look again before its lease ran out (`state` GATE UNMEASURED).
 
-    `window` is the first such one of `windows`; `alone`: the run has no other window, whatever became of it.
+    `window` is the first such one of `windows`; `alone`: the run has no other window, whatever became of it. Of reruns
+    (`rerun`: which one of its window) there is a line of their own: the run is what its windows are.
     """
 
     run: RunName
@@ -81,6 +82,7 @@ class FallenRun:
     state: str
     why: str
     since: datetime
+    rerun: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,22 +225,24 @@ shut AS (
        AND g.open_until > clock_timestamp() - make_interval(days => %(days)s)
        AND NOT EXISTS (SELECT FROM verdict f WHERE f.win = g.win AND f.state = 'FAIL')),
 grouped AS (
-    SELECT DISTINCT ON (w.run_id, x.state) x.*, w.run_id, w.number, count(*) OVER of_run AS windows,
-           max(x.since) OVER of_run AS newest
+    SELECT DISTINCT ON (w.run_id, x.state, w.reruns IS NULL) x.*, w.run_id, w.number, w.rerun,
+           count(*) OVER of_run AS windows, max(x.since) OVER of_run AS newest
       FROM (SELECT * FROM failed UNION ALL SELECT * FROM shut) x JOIN run_window w ON w.id = x.win
-    WINDOW of_run AS (PARTITION BY w.run_id, x.state)
-     ORDER BY w.run_id, x.state, w.number),
+    WINDOW of_run AS (PARTITION BY w.run_id, x.state, w.reruns IS NULL)
+     ORDER BY w.run_id, x.state, w.reruns IS NULL, w.number, w.rerun),
 newest AS (SELECT g.*, count(*) OVER () AS in_all FROM grouped g ORDER BY g.newest DESC LIMIT %(most)s)
 SELECT n.in_all, r.id, s.name, r.name AS run_name, n.number, n.windows,
-       NOT EXISTS (SELECT FROM run_window o WHERE o.run_id = r.id AND o.number <> n.number), v.number, n.state,
-       CASE n.state WHEN 'FAIL' THEN v.body END, coalesce(n.why, ''), n.since
+       NOT EXISTS (SELECT FROM run_window o WHERE o.run_id = r.id AND o.reruns IS NULL AND o.number <> n.number),
+       v.number, n.state,
+       CASE n.state WHEN 'FAIL' THEN v.body END, coalesce(n.why, ''), n.since, n.rerun
   FROM newest n JOIN verdict v ON v.id = n.id JOIN run r ON r.id = n.run_id JOIN stream s ON s.id = r.stream_id
  ORDER BY n.newest DESC
 """
 
 
 def _fallen() -> tuple[tuple[FallenRun, ...], int]:
-    """The newest, and how many there are: one for a run and a state of it, however many of its windows fell so."""
+    """The newest, and how many there are: one for a run and a state of it, however many of its windows fell so; and one
+    for its reruns."""
     with connection.cursor() as cursor:
         cursor.execute(_FALLEN, {"days": FALLEN_DAYS, "most": LISTED_FALLEN})
         rows = cursor.fetchall()
@@ -257,6 +261,7 @@ def _fallen_run(
     body: str | None,
     why: str,
     since: datetime,
+    rerun: int | None,
 ) -> FallenRun:
     why = told(json.loads(body)).why if body else why
-    return FallenRun(RunName(run, stream, name), window, windows, alone, verdict, state, why, since)
+    return FallenRun(RunName(run, stream, name), window, windows, alone, verdict, state, why, since, rerun)

@@ -11,7 +11,9 @@ from django.db.models import Window as WindowFunction
 from django.db.models.functions import Now
 
 from audit.core.basis import offers_refresh
+from audit.core.phrases import count
 from audit.measure import rules
+from audit.models import Rerun
 from audit.waive import may_be_waived
 from console.people import person_of
 from console.permissions import Answer, may
@@ -84,8 +86,14 @@ MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "retire": (("topic",), ("topic_id",)),
     "decide": (("run", "attempt"), ("window",)),
     "republish": (("run",), ("window", "attempts")),
+    "redrive": (("run",), ("window", "items", "reason_code", "contract", "corrections")),
 }
-ALL_MEMBERS = ("run", "window", "check", "until", "topic", "topic_id", "attempt", "attempts")
+ALL_MEMBERS = (
+    "run", "window", "check", "until", "topic", "topic_id", "attempt", "attempts", "items", "reason_code", "contract",
+    "corrections",
+)  # fmt: skip
+#: Members that kinds know by another name: in a body, `reason` is why.
+RENAMED: Mapping[str, str] = {"reason_code": "reason"}
 
 
 def plan_members(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -218,8 +226,16 @@ def outcomes_of(found: Iterable[Plan]) -> Mapping[int, Mapping[str, int]]:
     return counts
 
 
+def reruns_of(found: Iterable[Plan]) -> Mapping[int, int]:
+    """By plan, the rerun of its window that it has opened. In one query."""
+    rows = Rerun.objects.filter(plan__in=[plan.pk for plan in found]).values_list("plan", "win__rerun")
+    return {plan: rerun for plan, rerun in rows if rerun}
+
+
 def sentence(plan: Plan) -> str:
     """What a plan does, in words: "waive QUARANTINE of flights/2013-01 window 1 until 2026-02-01 12:00"."""
+    if plan.kind == "redrive":
+        return f"redrive {_redriven(plan)} of {about(plan)} under contract v{plan.binds['asked']['contract']}"
     words = SENTENCES.get(plan.kind)
     return words(about(plan), plan.binds["asked"]) if words else f"{plan.kind} {about(plan)}"
 
@@ -231,6 +247,13 @@ SENTENCES: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
     "decide": lambda about, asked: f"decide about attempt {asked['attempt']} of {about}",
     "republish": lambda about, _: f"publish again what was proven absent of {about}",
 }
+
+
+def _redriven(plan: Plan) -> str:
+    """ "5,120 items, 2 of them corrected" """
+    corrected = len(plan.binds["asked"].get("corrections", {}))
+    items = count(len(plan.binds["items"]), "item")
+    return f"{items}, {corrected:,} of them corrected," if corrected else items
 
 
 def about(plan: Plan) -> str:
@@ -245,8 +268,11 @@ def _until(asked: Mapping[str, Any]) -> str:
 
 def asks(plan: Plan) -> str:
     """What somebody asks for, in one sentence: "Ana asks to let QUARANTINE of … stand broken until … UTC."."""
-    asked: Mapping[str, Any] = plan.binds["asked"]
+    wanted: Mapping[str, Any] = plan.binds["asked"]
+    if plan.kind == "redrive":
+        into = f"Under contract v{wanted['contract']}, in a rerun of {about(plan)}"
+        return f"{plan.requested_by} asks to send {_redriven(plan)} through admission again. {into}."
     if plan.kind != "waive":
         return f"{plan.requested_by} asks to {sentence(plan)}."
-    what = f"{asked['check']} of {about(plan)}"
-    return f"{plan.requested_by} asks to let {what} stand broken until {_until(asked)} UTC."
+    what = f"{wanted['check']} of {about(plan)}"
+    return f"{plan.requested_by} asks to let {what} stand broken until {_until(wanted)} UTC."

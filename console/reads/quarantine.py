@@ -14,10 +14,14 @@ from console.phrases import reason_name
 from console.reads.named import RunName, run_names, sized_items
 from console.reads.receipts import source_names
 from console.whole import whole
+from ingest.admit.redrive import kept_items, named_run
+from ingest.core.errors import PassgateError
 from ingest.core.ids import RunId
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.reason import Reason
+from ingest.db import read
 from ingest.models import Batch, Event, ItemState, QuarantineItem, Run
+from ingest.streams import newest_contract
 from ingest.windows import run_before
 
 PAGE_SIZE = 50
@@ -26,7 +30,9 @@ MOST_HEADERS = 100
 
 # A list needs no bytes of any payload.
 __all__ = ["source_names"]  # what an item's first event needs a name for
-_LISTED = ("id", "run_id", "source", "offset", "reason", "detail", "event_id", "seen", "arrived_at", "state")
+_LISTED = (
+    "id", "run_id", "source", "offset", "reason", "detail", "event_id", "seen", "arrived_at", "state", "resolution",
+)  # fmt: skip
 
 
 MOST_RUN = 2**31 - 1
@@ -67,6 +73,31 @@ def group_key(text: str) -> GroupKey | None:
     if reason is None or found is None:
         return None
     return GroupKey(found, reason)
+
+
+#: Reasons of which no window's items are redriven together: a mismatch wants a correction, and these name another run.
+NO_SELECTION = (Reason.PAYLOAD_MISMATCH, Reason.LATE, Reason.OTHER_RUN)
+
+
+def windows_of_group(key: GroupKey, most: int) -> list[tuple[int, int]]:
+    """The windows in which open items of a group are, the oldest first, with how many: a plan is about one of them."""
+    rows = items(ItemState.OPEN, key.run, key.reason).values("win__number").annotate(items=Count("id"))
+    return [(row["win__number"], row["items"]) for row in rows.order_by("win__number")[:most]]
+
+
+def where_redriven(item: QuarantineItem) -> tuple[str, int | None]:
+    """The run ("flights/2013-01") and window that a redrive of an item is asked for: its own; or the newest of the run
+    that the record names, where that is another."""
+    run = item.win.run
+    if item.reason not in (Reason.LATE, Reason.OTHER_RUN):
+        return f"{run.stream.name}/{run.name}", item.win.number
+    with read() as cur:
+        kept = kept_items(cur, [item.pk])[item.pk]
+    try:
+        named = named_run(newest_contract(run.stream.name), kept)
+    except PassgateError:
+        named = None
+    return f"{run.stream.name}/{named or run.name}", None
 
 
 def run_named(name: str) -> Run | None:

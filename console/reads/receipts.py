@@ -15,7 +15,18 @@ from django.db.models import Count, Max, Min, Q
 from ingest.core.identity import Parts, identity_digest
 from ingest.core.ids import RunId
 from ingest.core.reason import Decision, Flag
-from ingest.models import Batch, Effect, Event, EventClass, Place, QuarantineItem, Receipt, Source, WindowRange
+from ingest.models import (
+    Batch,
+    Effect,
+    Event,
+    EventClass,
+    Place,
+    QuarantineItem,
+    Receipt,
+    Redrive,
+    Source,
+    WindowRange,
+)
 from ingest.windows import run_before
 
 PAGE_SIZE = 50
@@ -82,9 +93,10 @@ def ranges(window: int) -> list[Range]:
 
 
 def ranges_of_run(run: int) -> list[Range]:
-    """The inbox ranges of a run, one a source: its windows' begin each where the one before ends."""
+    """The inbox ranges of a run, one a source: its windows' begin each where the one before ends. What reruns read is
+    of their plans' sources: `ranges` of a rerun has it."""
     found = (
-        WindowRange.objects.filter(win__run=run, source__role="inbox")
+        WindowRange.objects.filter(win__run=run, win__reruns=None, source__role="inbox")
         .values("source_id", "source__topic", "source__partition")
         .annotate(
             start=Min("start_offset"), end=Max("end_offset"), going=Count("start_offset", filter=Q(end_offset=None))
@@ -219,10 +231,11 @@ class ReceiptDetail:
     effect: Effect | None
     item: QuarantineItem | None
     class_name: str
+    redrive: Redrive | None = None
 
 
 def whole(source: int, offset: int) -> ReceiptDetail | None:
-    """Everything about one receipt: at most seven look-ups by key."""
+    """Everything about one receipt: at most eight look-ups by key."""
     receipt = Receipt.objects.filter(source_id=source, offset=offset).first()
     if receipt is None:
         return None
@@ -235,10 +248,17 @@ def whole(source: int, offset: int) -> ReceiptDetail | None:
         event = Event.objects.defer("payload", "headers", "key").filter(**key).first()
         effect = Effect.objects.filter(**key).first()
     held = receipt.decision == Decision.QUARANTINED
-    item = _item(receipt, batch) if held else None
+    redrive = _redrive(receipt) if batch is not None and batch.source.kind == "plan" else None
+    item = redrive.item if redrive else _item(receipt, batch) if held else None
     place = Place.objects.filter(source_id=event.source_id, offset=event.offset).first() if event else None
     names = dict(EventClass.objects.filter(id=receipt.class_id).values_list("id", "name")) if receipt.class_id else {}
-    return ReceiptDetail(receipt, batch, event, place, effect, item, names.get(receipt.class_id or 0, ""))
+    return ReceiptDetail(receipt, batch, event, place, effect, item, names.get(receipt.class_id or 0, ""), redrive)
+
+
+def _redrive(receipt: Receipt) -> Redrive | None:
+    """Which item a record of a plan's source is."""
+    found = Redrive.objects.select_related("item").defer("item__value", "item__key", "item__headers")
+    return found.filter(source=receipt.source_id, offset=receipt.offset).first()
 
 
 def _run_of_event(receipt: Receipt, batch: Batch) -> int:

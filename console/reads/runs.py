@@ -69,7 +69,10 @@ class VerdictSummary:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A run, the window of it that is looked at, the newest one, and what stands about them and about the run."""
+    """A run, the window of it that is looked at, the newest one, and what stands about them and about the run.
+
+    What is looked at may be a rerun of a window; the newest is never one.
+    """
 
     run: Run
     window: Window | None
@@ -87,6 +90,11 @@ class Scope:
         return f"{self.stream}/{self.run.name}"
 
     @property
+    def rerun(self) -> int | None:
+        """Which rerun of its window is looked at; None: the window itself."""
+        return self.window.rerun if self.window else None
+
+    @property
     def older(self) -> int | None:
         """The number of the window that is looked at, where a later one follows; else None."""
         return self.window.number if self.window and self.newest and self.window != self.newest else None
@@ -101,20 +109,22 @@ class Scope:
             return None
 
 
-def scope(stream: str, segment: str, window: int | None = None) -> Scope | None:
+def scope(stream: str, segment: str, window: int | None = None, rerun: int | None = None) -> Scope | None:
     """Everything a page of a run needs around it: six queries, however many windows there are.
 
-    None where there is no such run or window.
+    None where there is no such run, window, or rerun of the window.
     """
     run = links.find_run(stream, segment)
     if run is None:
         return None
     windows = Window.objects.filter(run=run).select_related("contract")
-    newest = windows.order_by("-number").first()
+    newest = windows.filter(reruns=None).order_by("-number").first()
     chosen = newest
-    if window and newest and window != newest.number:
-        chosen = windows.filter(number=window).first() if window < 2**31 else None
-    if window and chosen is None:
+    if newest and (rerun or window and window != newest.number):
+        number = window or newest.number
+        known = number < 2**31 and (rerun or 0) < 2**31
+        chosen = windows.filter(number=number, rerun=rerun or None).first() if known else None
+    if (window or rerun) and chosen is None:
         return None
     verdict = standing = None
     if chosen is not None:
@@ -142,7 +152,7 @@ def newest_verdict(window: Window) -> Verdict | None:
 
 
 def history(run: Run, window: Window | None = None) -> list[Verdict]:
-    """The newest verdicts of a run, or of one window of it, with their bodies, newest first.
+    """The newest verdicts of a run, of reruns, too, or of one window or rerun of it, with their bodies, newest first.
 
     Each has `is_first`: no verdict of its window came before it.
     """
@@ -168,9 +178,9 @@ def ledger_of_windows(windows: Sequence[int]) -> Ledger:
 
 
 def ledgers_of_runs(runs: Iterable[int]) -> dict[int, Ledger]:
-    """The same for many runs at once, by run id."""
+    """The same for many runs at once, by run id. What a rerun read was read before, and is counted once."""
     rows = (
-        Batch.objects.filter(win__run__in=list(runs))
+        Batch.objects.filter(win__run__in=list(runs), win__reruns=None)
         .values("run_id")
         .annotate(read=Sum("records"), admitted=Sum("admitted"), duplicate=Sum("duplicates"), held=Sum("quarantined"))
     )
@@ -207,11 +217,12 @@ def counts_by_state(stream: str = "") -> dict[str, int]:
 
 
 def _told_apart(stream: str) -> QuerySet[Run]:
-    """Runs with `has_failed` and `has_blocked`: whether that is the newest verdict of any of their windows."""
+    """Runs with `has_failed` and `has_blocked`: whether that is the newest verdict of any of their windows. A rerun is
+    none of these."""
     runs = Run.objects.annotate(has_failed=Exists(_standing("FAIL")), has_blocked=Exists(_standing("BLOCKED")))
     return runs.filter(stream__name=stream) if stream else runs
 
 
 def _standing(state: str) -> QuerySet[Verdict]:
     later = Verdict.objects.filter(win=OuterRef("win"), number__gt=OuterRef("number"))
-    return Verdict.objects.filter(~Exists(later), run=OuterRef("pk"), state=state)
+    return Verdict.objects.filter(~Exists(later), run=OuterRef("pk"), state=state, win__reruns=None)

@@ -1,4 +1,4 @@
-"""The windows of one run, in pages: the newest first, by what was judged of them."""
+"""The windows of one run, in pages: the newest first, by what was judged of them. None is a rerun (reruns.py)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def of_run(run: Run, state: str | None = None, verdict: Iterable[str] = ()) -> Q
         wanted |= VERDICTS[word]
     if state is not None:
         wanted &= Q(state=state)
-    windows = Window.objects.filter(run=run).select_related("contract").annotate(judged=Subquery(newest))
+    windows = Window.objects.filter(run=run, reruns=None).select_related("contract").annotate(judged=Subquery(newest))
     return windows.filter(wanted).order_by("-number")
 
 
@@ -41,7 +41,7 @@ def records(windows: Sequence[int]) -> dict[int, int]:
 
 def some(run: Run, newest: int, numbers: Iterable[int]) -> list[Window]:
     """The newest windows of a run, so many, and those of these numbers; the newest first."""
-    found = Window.objects.filter(run=run).order_by("-number")
+    found = Window.objects.filter(run=run, reruns=None).order_by("-number")
     named = found.filter(number__in=list(numbers))
     each = {window.number: window for window in [*found[:newest], *named]}
     return [each[number] for number in sorted(each, reverse=True)]
@@ -49,7 +49,8 @@ def some(run: Run, newest: int, numbers: Iterable[int]) -> list[Window]:
 
 _NEWEST = """
 SELECT w.id FROM unnest(%s::integer[]) r(id)
- CROSS JOIN LATERAL (SELECT id FROM run_window WHERE run_id = r.id ORDER BY number DESC LIMIT %s) w
+ CROSS JOIN LATERAL (SELECT id FROM run_window
+                      WHERE run_id = r.id AND reruns IS NULL ORDER BY number DESC LIMIT %s) w
 """
 
 

@@ -60,7 +60,7 @@ def test_a_refusal_is_kept_and_what_may_change_is_not(call: Call, flow: Flow, mo
 
     from ingest.core.errors import BrokerError
 
-    def gone(*_: Any) -> None:
+    def gone(*_: Any, **__: Any) -> None:
         raise BrokerError(found="no answer")
 
     with monkeypatch.context() as patch:

@@ -98,7 +98,7 @@ def paths_of(stage: Stage) -> list[str]:
     return [
         "/", "/runs/", f"/runs/?stream={stage.stream}&state=open", "/streams/", f"/streams/{stage.stream}/",
         run, f"{run}sources", f"{run}receipts", f"{run}receipts?q=decision:quarantined", f"{run}gate",
-        f"{run}basis", f"{run}basis?window=1",
+        f"{run}basis", f"{run}basis?window=1", f"{run}lineage", f"{run}lineage?window=1",
         f"{run}windows/", f"{run}windows/?verdict=not-pass", f"{run}windows/1/",
         f"{run}cut", f"{run}go-on", f"{run}close", f"/receipts/{stage.source}/0",
         "/quarantine/", "/quarantine/?by=item",
@@ -108,6 +108,8 @@ def paths_of(stage: Stage) -> list[str]:
         f"/attempts/{stage.attempt}", f"/attempts/{stage.attempt}/reconcile",
         f"/unknown/reconcile?run={stage.stream}/{stage.run}", "/find", "/find?q=nothing+of+the+kind", "/find?q=0",
         "/plans/", "/plans/?state=waiting", "/plans/?state=running", "/plans/?state=over", f"/plans/{stage.plan}",
+        f"/plans/new?kind=redrive&items={stage.items[0]}", f"/plans/new?kind=redrive&items={stage.items[-1]}",
+        f"/plans/new?kind=redrive&run={stage.stream}/{stage.run}&reason_code=NOT_JSON",
         "/plans/new", f"/plans/new?run={stage.stream}/{stage.run}&window=1&check=QUARANTINE&until=7d",
         *(f"/plans/{stage.plan}/{act}" for act in ("approve", "decline", "pause", "resume", "cancel")),
         "/system/lanes", "/me/", "/patterns/",
@@ -170,7 +172,9 @@ def _kind(link: str) -> tuple[str, ...]:
 
 def test_every_route_is_tried(stage: Stage) -> None:
     """A page that nobody puts into `paths_of` would be a page that nobody tries."""
-    acts = {"sign-in", "sign-out", "theme", "item-raw", "resolve-many", "verdict", "group"}
+    acts = {
+        "sign-in", "sign-out", "theme", "item-raw", "resolve-many", "verdict", "group", "rerun", "plan-items",
+    }  # fmt: skip
     named = {each.name for each in get_resolver().url_patterns if getattr(each, "name", None)}
     tried = {get_resolver().resolve(path.split("?")[0]).url_name for path in paths_of(stage)}
     assert named - tried - acts == set()

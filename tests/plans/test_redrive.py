@@ -28,6 +28,7 @@ from plans.preview import preview
 from plans.run import run_plan
 from plans.steer import cancel, resume
 from plans.submit import submit
+from tests.audit.test_fsck import cheat
 from tests.flow.world import CONTRACT, Flow, thing
 from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
 from tests.plans.test_waive import blocked, open_items
@@ -450,3 +451,39 @@ def test_a_rerun_is_no_context_by_itself(make_flow: MakeFlow, crowd: Crowd) -> N
         found = newest_pass(cur, flow.name)
         assert newest_pass(cur, flow.name, f"{flow.name}/r1#2") is None
     assert found is not None and found.name == f"{flow.name}/r1#1"
+
+
+# ---- what is said of them afterwards --------------------------------------------------------------------------------
+
+
+def test_a_yes_of_a_rerun_is_held_against_its_own_verdict(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """However long the window stays BLOCKED beside it; and of a rerun that is BLOCKED nobody was let in."""
+    flow = blocked(small_flow(make_flow), [thing(1), large(2), large(3)])
+    redriven(crowd, flow, reason="TOO_LARGE")  # under the contract that set them aside: rerun 1 is BLOCKED
+    flow.work()
+    assert judge_rerun(flow).sentence.startswith("Window 1 rerun 1 is BLOCKED: ")
+    mended(flow)
+    redriven(crowd, flow, items=open_items(flow)[:1])
+    flow.work()
+    assert judge_rerun(flow, 2).sentence.startswith("Window 1 rerun 2 is PASS: ")
+    assert decide_gate(flow.name, "r1", 1, rerun=2).granted
+
+    def later(**columns: object) -> None:
+        """As if it had been asked ten seconds later, and of this."""
+        with cheat(flow) as connection:
+            connection.execute(
+                "UPDATE gate_decision SET at = at + interval '10 seconds', rerun = %(rerun)s WHERE stream = %(stream)s",
+                columns | {"stream": flow.name},
+            )
+
+    def found() -> list[str]:
+        return [each.found for each in fsck(stream=flow.name) if each.check == "granted_after"]
+
+    later(rerun=2)
+    assert found() == []
+    later(rerun=1)
+    assert found() == ["granted  while window 1 rerun 1 stood on #2 BLOCKED"]
+    later(rerun=None)
+    assert found() == ["granted  while window 1 stood on #1 BLOCKED"]
+    with cheat(flow) as connection:  # that was no finding of this stream
+        connection.execute("DELETE FROM gate_decision WHERE stream = %(stream)s", {"stream": flow.name})

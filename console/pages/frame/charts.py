@@ -53,6 +53,12 @@ class LedgerBar:
         return _laid_out([(kind, count) for kind, count in counts if count > 0])
 
 
+def progress(outcomes: Sequence[tuple[str, int]], left: int) -> tuple[Part, ...]:
+    """How far a plan is, in parts of a bar: its items by outcome, and those without one."""
+    counts = [*((name.lower(), count) for name, count in outcomes), ("left", left)]
+    return _laid_out([(kind, count) for kind, count in counts if count > 0])
+
+
 def _laid_out(counts: Sequence[tuple[str, int]], least: float = 1.5) -> tuple[Part, ...]:
     total = sum(count for _, count in counts)
     widths = [max(100 * count / total, least) for _, count in counts]

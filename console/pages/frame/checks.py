@@ -143,8 +143,8 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
 
 
-def evidence_links(stream: str, run_name: str, window: int, newest: bool) -> Linker:
-    """Where the evidence of each check of this window is."""
+def evidence_links(stream: str, run_name: str, window: int, newest: bool, rerun: int | None = None) -> Linker:
+    """Where the evidence of each check of this window, or rerun of it, is."""
 
     def link(check: str) -> c.Link | None:
         if check not in EVIDENCE:
@@ -154,9 +154,12 @@ def evidence_links(stream: str, run_name: str, window: int, newest: bool) -> Lin
             return c.Link(words, links.with_query(reverse("unknown"), run=f"{stream}/{run_name}", state="all"))
         if where == "quarantine":
             return c.Link(words, links.with_query(reverse("quarantine"), run=f"{stream}/{run_name}", by="item"))
-        if where == "window":
-            return c.Link(words, links.window_url(stream, run_name, window))
+        if where == "window" or rerun and where == "sources":
+            words = "rerun →" if rerun else words
+            return c.Link(words, links.either_url(stream, run_name, window, rerun))
         url = links.run_url(stream, run_name, where)
+        if rerun:
+            return c.Link(words, links.with_query(url, window=window, rerun=rerun))
         return c.Link(words, url if newest else links.with_query(url, window=window))
 
     return link

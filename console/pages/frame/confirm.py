@@ -94,6 +94,10 @@ class Confirmation(ABC):
         """What the form lacks, or names that cannot be."""
         return Errors()
 
+    def only_looks(self) -> bool:
+        """Whether the form was sent to be looked at, because a URL is no place for what it holds: nothing is done."""
+        return False
+
     def hidden(self) -> tuple[tuple[str, str], ...]:
         """The selection as the form carries it, so that confirming means exactly what was shown."""
         return ()
@@ -112,7 +116,7 @@ def confirmed(view: Callable[Concatenate[HttpRequest, P], Confirmation]) -> View
 def _answer(request: HttpRequest, act: Confirmation) -> HttpResponseBase:
     allowed = act.allowed(request.user)
     errors = Errors()
-    if request.method == "POST":
+    if request.method == "POST" and not act.only_looks():
         done = _act(request, act, allowed)
         if isinstance(done, Done):
             for window in done.windows:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from console.pages.frame.charts import LedgerBar, LineChart
+from console.pages.frame.charts import LedgerBar, LineChart, Part
+from console.pages.frame.lineage import LineagePicture
 from console.permissions import Answer
 
 # --- around every page
@@ -199,12 +200,12 @@ class DiagnosisBox:
 
 @dataclass(frozen=True, slots=True)
 class VerdictLine:
-    """A verdict in a history, with what changed since the one before."""
+    """A verdict in a history, with what changed since the one before. `window` is "3", or "3 rerun 1"."""
 
     name: str
     url: str
     state: str
-    window: int
+    window: str
     at: datetime
     by: str
     since: str = ""
@@ -248,6 +249,7 @@ class Strip:
     worst: str = ""
     windows_url: str = ""
     gate_left: float | None = None
+    rerun: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +301,8 @@ class RunPage:
     measuring: bool = False
     trouble: str = ""
     plans: tuple[Todo, ...] = ()
+    requests: tuple[Button, ...] = ()
+    reruns: RerunList | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +395,7 @@ class ReceiptRow:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptsPage:
-    """`…/receipts`: searched by qualifiers, paged by (source, offset)."""
+    """`…/receipts`: searched by qualifiers, paged by (source, offset). `kept`: the window or rerun that it keeps to."""
 
     strip: Strip
     tabs: tuple[Tab, ...]
@@ -402,6 +406,7 @@ class ReceiptsPage:
     pager: Pager
     examples: tuple[Link, ...]
     empty: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +430,86 @@ class ReceiptPage:
 
 
 @dataclass(frozen=True, slots=True)
+class RerunRow:
+    """A rerun beside its window: how it stands, whose plan it is. `words` is "window 1 rerun 2"."""
+
+    words: str
+    url: str
+    state: str
+    verdict: str
+    verdict_name: str
+    verdict_url: str
+    gate: str
+    gate_left: float | None
+    plan: int
+    plan_url: str
+    kind: str
+    contract: str
+    who: str
+    approved_by: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RerunList:
+    """The newest reruns of a window. `left`: how many came before these."""
+
+    rows: tuple[RerunRow, ...]
+    left: int = 0
+    more_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RerunPage:
+    """`…/windows/{w}/reruns/{k}/`: a rerun as its run's page has a window, with whose it is. `receipts`: the first of
+    its plan's source, and where all of them are."""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    words: str
+    window: Link
+    said: DiagnosisBox
+    buttons: tuple[Button, ...]
+    bar: LedgerBar
+    checks: Checks | None
+    gate: GateLine
+    verdicts: tuple[VerdictLine, ...]
+    facts: tuple[Fact, ...]
+    receipts: tuple[ReceiptRow, ...]
+    receipts_url: str
+    stands: bool = False
+    measuring: bool = False
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageRow:
+    """A row of the lineage in words. `pins` are the letters of what it was joined with."""
+
+    run: Link
+    window: Link
+    verdict: str
+    verdict_name: str
+    verdict_url: str
+    gate: str
+    contract: str
+    plan: Link | None
+    pins: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineagePage:
+    """`…/lineage`: a picture, and the rows that it is drawn from. `pins`: what each letter stands for."""
+
+    strip: Strip
+    tabs: tuple[Tab, ...]
+    picture: LineagePicture
+    rows: tuple[LineageRow, ...]
+    pins: tuple[tuple[str, Link], ...]
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
 class WindowPage:
     """`…/windows/{w}/`"""
 
@@ -436,7 +521,8 @@ class WindowPage:
     verdicts: tuple[VerdictLine, ...]
     basis: tuple[tuple[int, str, str, datetime], ...]
     totals: tuple[tuple[str, int, str, datetime], ...]
-    buttons: tuple[Button, ...] = ()
+    requests: tuple[Button, ...] = ()
+    reruns: RerunList | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +539,7 @@ class WindowRow:
     verdict_url: str
     gate: str
     gate_left: float | None = None
+    reruns: RerunList | None = None
 
     @property
     def tone(self) -> str:
@@ -618,7 +705,7 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
-    """One item in a list."""
+    """One item in a list. `redriven`: the plan that sent it through admission last, and to which `outcome`."""
 
     id: int
     url: str
@@ -631,6 +718,9 @@ class ItemRow:
     seen: int
     arrived_at: datetime
     state: str
+    resolution: str = ""
+    redriven: Link | None = None
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -649,7 +739,8 @@ class QuarantinePage:
 
 @dataclass(frozen=True, slots=True)
 class GroupPage:
-    """`/quarantine/groups/{g}`; `tick` shows boxes to whoever may resolve."""
+    """`/quarantine/groups/{g}`; `tick` shows boxes to whoever may resolve or ask for a redrive. `redrives`: asking for
+    one of the items of a window."""
 
     key: str
     reason: str
@@ -662,6 +753,8 @@ class GroupPage:
     pager: Pager
     button: Button | None
     tick: bool
+    redrives: tuple[Button, ...]
+    may_redrive: Answer
     rows_key: str
     empty: tuple[str, ...] = ()
 
@@ -690,6 +783,19 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class RedriveLine:
+    """One time that an item went through admission again: by which plan, into which rerun, and what became of it."""
+
+    plan: int
+    plan_url: str
+    place: Place
+    outcome: str
+    why: str
+    corrected_by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ItemPage:
     """`/quarantine/{id}`"""
 
@@ -715,6 +821,7 @@ class ItemPage:
     raw_url: str
     buttons: tuple[Button, ...]
     resolution: tuple[Fact, ...]
+    redrives: tuple[RedriveLine, ...] = ()
     next_url: str = ""
     open_left: int = 0
 
@@ -746,6 +853,7 @@ class ResolvePage:
     chosen: str
     reason: str
     then_next: bool = True
+    redrive: Button | None = None
     joined: int = 0
     beyond: tuple[str, ...] = ()
     confirmed: str = ""
@@ -880,8 +988,20 @@ class PlanBox:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanItemRow:
+    """One item of a plan: what it is, where that has a page, and what became of it."""
+
+    ordinal: int
+    subject: str
+    url: str
+    outcome: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlanPage:
-    """`/plans/{id}`. An item: its ordinal, subject, outcome, reason. `predicted` is empty for what waits no more."""
+    """`/plans/{id}`. `items` are a page of them. `predicted` is empty for what waits no more; `rerun`: what it opened;
+    `corrections`: other bytes by item, or why they are not shown."""
 
     plan: PlanBox
     next: str
@@ -890,8 +1010,14 @@ class PlanPage:
     outcomes: tuple[tuple[str, int], ...]
     in_all: int
     left: int
-    items: tuple[tuple[int, str, str | None, str], ...]
+    items: tuple[PlanItemRow, ...]
+    pager: Pager
+    export_url: str
     moments: tuple[Moment, ...]
+    progress: tuple[Part, ...] = ()
+    rerun: Link | None = None
+    corrections: tuple[tuple[Link, str], ...] = ()
+    hidden: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -923,6 +1049,19 @@ class PlanForm:
     first: str
     rate: str
     stop_when: str
+    reason_code: str = ""
+    items: str = ""
+    contract: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionForm:
+    """Other bytes for the one item that is redriven, as text; what arrived stands there until somebody types. `why`:
+    that is not put there."""
+
+    item: int
+    text: str
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -942,6 +1081,9 @@ class AskPage:
     facts: tuple[Fact, ...]
     digest: str
     reason: str
+    reasons: tuple[str, ...] = ()
+    outcomes: tuple[tuple[str, int], ...] = ()
+    correction: CorrectionForm | None = None
 
 
 # --- the rest

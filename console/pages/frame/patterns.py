@@ -211,9 +211,9 @@ def _rows(now: datetime) -> tuple[c.RunRow, ...]:
 def _verdicts(now: datetime) -> tuple[c.VerdictLine, ...]:
     return (
         c.VerdictLine(
-            "flights/2013-01#7", "#", "PASS", 1, now - timedelta(minutes=4), "auto", "PUBLISHED 3 unknown → 0"
+            "flights/2013-01#7", "#", "PASS", "1", now - timedelta(minutes=4), "auto", "PUBLISHED 3 unknown → 0"
         ),
-        c.VerdictLine("flights/2013-01#6", "#", "BLOCKED", 1, now - timedelta(minutes=19), "auto", "first verdict"),
+        c.VerdictLine("flights/2013-01#6", "#", "BLOCKED", "1", now - timedelta(minutes=19), "auto", "first verdict"),
     )
 
 

@@ -17,6 +17,7 @@ from console.pages.frame.shell import STEADY, needs, page, waiting_for
 from console.pages.plans.plans import buttons
 from console.pages.runs import run_parts
 from console.permissions import Act, may
+from console.phrases import window_words
 from console.reads import needs as waiting
 from console.reads import plans, runs
 from console.reads.named import RunName
@@ -136,6 +137,8 @@ def _fallen(request: HttpRequest, found: waiting.Needs) -> list[c.Todo]:
 def _where_fallen(fallen: waiting.FallenRun) -> tuple[str, str]:
     """A run of one window is its own page; of several, the window that fell; of several that fell, the list of them."""
     where, url = _where(fallen.run)
+    if fallen.rerun:
+        return where, links.rerun_url(fallen.run.stream, fallen.run.name, fallen.window, fallen.rerun)
     if fallen.windows > 1:
         listed = links.run_url(fallen.run.stream, fallen.run.name, "windows")
         return where, links.with_query(listed, verdict="FAIL" if fallen.state == "FAIL" else "PASS")
@@ -144,11 +147,12 @@ def _where_fallen(fallen: waiting.FallenRun) -> tuple[str, str]:
 
 def _is_shut(fallen: waiting.FallenRun, where: str) -> str:
     name, more = f"{where}#{fallen.verdict}", ""
-    if not fallen.alone:
-        name = f"{name} (window {fallen.window:,})"
+    if fallen.rerun or not fallen.alone:
+        name = f"{name} ({window_words(fallen.window, fallen.rerun)})"
     if fallen.windows > 1:
         others = fallen.windows - 1
-        more = f" So {'is' if others == 1 else 'are'} {count(others, 'more window')} of the run."
+        what = "more rerun" if fallen.rerun else "more window"
+        more = f" So {'is' if others == 1 else 'are'} {count(others, what)} of the run."
     if fallen.state == "FAIL":
         return f"{name} is FAIL: {fallen.why}{more}"
     if fallen.why:
@@ -188,7 +192,7 @@ def _lately() -> tuple[c.VerdictLine, ...]:
             name=f"{each.run.stream.name}/{each.run.name}#{each.number}",
             url=links.verdict_url(each.run.stream.name, each.run.name, each.number),
             state=run_parts.verdict_word(each),
-            window=each.win.number,
+            window=window_words(each.win.number, each.win.rerun).removeprefix("window "),
             at=each.decided_at,
             by=each.decided_by,
             since=told(each.body).why,

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 
 from audit.core.phrases import count
 from console import links
+from console.documents.plans import corrections_hidden, item_document
 from console.pages.frame import contexts as c
+from console.pages.frame.charts import progress
 from console.pages.frame.shell import ENDED, RUNNING, STEADY, asks_for_part, needs, page
 from console.pages.runs.runs import number_in
 from console.permissions import Act
-from console.reads import looks
+from console.phrases import window_words
+from console.reads import looks, reruns
 from console.reads import plans as reads
+from console.safe_text import text_of
 from ingest.core.errors import NotFound
-from plans.core.plan import FINAL, State
-from plans.models import Plan, PlanEvent
+from plans.core.plan import FINAL, Kind, State
+from plans.models import Plan, PlanEvent, PlanItem
 
 SHOWN_ITEMS = 100
+MOST_NAMED = 10  # items that a fact names
+SHOWN_CORRECTIONS, MOST_CORRECTED = 20, 20_000  # corrections of a page, and characters of each
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 #: What each act is called on its button.
@@ -121,21 +128,86 @@ def plan(request: HttpRequest, plan: int) -> HttpResponseBase:
     stored_plan = plan_or_404(plan)
     outcomes = dict(reads.outcomes_of([stored_plan])[stored_plan.pk])
     left = outcomes.pop("", 0)
+    after = number_in(request, "after")
+    listed = reads.items_of(stored_plan, -1 if after is None else after, SHOWN_ITEMS + 1)
+    counted = tuple(sorted(outcomes.items()))
+    corrections, why_hidden = _corrections(request, stored_plan)
     context = c.PlanPage(
         plan=box(stored_plan),
         next=_next(stored_plan),
         buttons=buttons(request, stored_plan),
         predicted=() if asks_for_part(request) else predicted(stored_plan),
-        outcomes=tuple(sorted(outcomes.items())),
+        outcomes=counted,
         in_all=sum(outcomes.values()) + left,
         left=left,
-        items=tuple(
-            (each.ordinal, each.subject, each.outcome, each.reason or "")
-            for each in reads.items_of(stored_plan, limit=SHOWN_ITEMS)
-        ),
+        items=tuple(_item_row(stored_plan, each) for each in listed[:SHOWN_ITEMS]),
+        pager=_pager(request, listed),
+        export_url=reverse("plan-items", args=[plan]),
         moments=tuple(_moment(each) for each in reads.events_of(stored_plan)),
+        progress=progress(counted, left) if stored_plan.kind == Kind.REDRIVE and outcomes else (),
+        rerun=_rerun(stored_plan),
+        corrections=corrections,
+        hidden=why_hidden,
     )
     return page(request, "plans/plan", context, here="plans", pace=_pace(stored_plan))
+
+
+def _item_row(plan: Plan, item: PlanItem) -> c.PlanItemRow:
+    """Of a redrive, an item is one of quarantine's."""
+    url = links.item_url(int(item.subject)) if plan.kind == Kind.REDRIVE else ""
+    return c.PlanItemRow(item.ordinal, item.subject, url, item.outcome, item.reason or "")
+
+
+def _pager(request: HttpRequest, found: Sequence[PlanItem]) -> c.Pager:
+    more = len(found) > SHOWN_ITEMS
+    return c.Pager(
+        shown=min(len(found), SHOWN_ITEMS),
+        first=request.path if number_in(request, "after") is not None else "",
+        next=links.with_query(request.path, after=found[SHOWN_ITEMS - 1].ordinal) if more else "",
+    )
+
+
+def _rerun(plan: Plan) -> c.Link | None:
+    """The rerun that it has opened."""
+    win = reruns.of_plan(plan.pk)
+    if win is None or win.rerun is None:
+        return None
+    url = links.rerun_url(plan.stream.name, win.run.name, win.number, win.rerun)
+    return c.Link(window_words(win.number, win.rerun), url)
+
+
+def _corrections(request: HttpRequest, plan: Plan) -> tuple[tuple[tuple[c.Link, str], ...], str]:
+    """Other bytes, by item: what is signed must be seen by whoever may see payloads, and by nobody else."""
+    said: Mapping[str, str] = plan.binds["asked"].get("corrections", {})
+    if not said:
+        return (), ""
+    hidden = corrections_hidden(plan, request.user)
+    if hidden:
+        return (), hidden
+    shown = [(item, b64decode(raw)[: MOST_CORRECTED * 4]) for item, raw in list(said.items())[:SHOWN_CORRECTIONS]]
+    return tuple(
+        (c.Link(f"item {item}", links.item_url(int(item))), text_of(raw)[:MOST_CORRECTED]) for item, raw in shown
+    ), ""
+
+
+@needs(Act.LOOK)
+def items(request: HttpRequest, plan: int) -> HttpResponseBase:
+    """`/plans/{id}/items.ndjson`: every item with what became of it, a JSON document a line."""
+    stored_plan = plan_or_404(plan)
+    answer = StreamingHttpResponse(_lines(stored_plan), content_type="application/x-ndjson")
+    answer["Content-Disposition"] = f'attachment; filename="plan-{plan}-items.ndjson"'
+    answer["X-Content-Type-Options"] = "nosniff"
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+def _lines(plan: Plan) -> Iterator[bytes]:
+    """By keyset, a page at a time: ten thousand items are never here at once."""
+    after = -1
+    while rows := reads.items_of(plan, after):
+        for row in rows:
+            yield json.dumps(item_document(row)).encode() + b"\n"
+        after = rows[-1].ordinal
 
 
 def _pace(plan: Plan) -> int:
@@ -155,6 +227,7 @@ def box(plan: Plan) -> c.PlanBox:
         why=plan.reason,
         facts=facts_of(plan.binds),
         binds=(
+            *asked_facts(plan.binds),
             c.Fact("asked for by", plan.requested_by, "outside"),
             c.Fact("asked for at", plan.requested_at, "time"),
             *((c.Fact("approved by", plan.approved_by, "outside"),) if plan.approved_by else ()),
@@ -168,6 +241,25 @@ def box(plan: Plan) -> c.PlanBox:
     )
 
 
+def asked_facts(binds: Mapping[str, Any]) -> tuple[c.Fact, ...]:
+    """What was asked for beyond the sentence."""
+    if binds["kind"] != Kind.REDRIVE:
+        return ()
+    corrected = binds["asked"].get("corrections", {})
+    return (
+        c.Fact("items", _numbers(binds["items"])),
+        c.Fact("under contract", f"v{binds['asked']['contract']}"),
+        *((c.Fact("corrected", _numbers(list(corrected))),) if corrected else ()),
+    )
+
+
+def _numbers(found: Sequence[Any]) -> str:
+    """ "3: 41, 42, 43", "none" """
+    named = ", ".join(str(each) for each in found[:MOST_NAMED])
+    more = len(found) - MOST_NAMED
+    return f"{len(found):,}: {named}{f' and {more:,} more' if more > 0 else ''}" if found else "none"
+
+
 def facts_of(binds: Mapping[str, Any]) -> tuple[c.Fact, ...]:
     """The facts that a binding is about."""
     return tuple(c.Fact(name.replace("_", " "), *_fact(value)) for name, value in binds["facts"].items())
@@ -178,6 +270,8 @@ def _fact(value: Any) -> tuple[object, str]:
         return value, "number"
     if isinstance(value, str) and DIGEST.fullmatch(value):
         return value, "digest"
+    if isinstance(value, list):
+        return _numbers(value), "outside"
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), "outside"
 
 

@@ -14,12 +14,12 @@ from console.pages.frame import contexts as c
 from console.pages.frame.fields import difference
 from console.pages.frame.shell import STEADY, needs, page
 from console.pages.runs import run_parts
-from console.pages.runs.receipts import place
+from console.pages.runs.receipts import decision_name, place
 from console.pages.runs.runs import number_in
-from console.permissions import Act, Answer, may, roles_of
+from console.permissions import Act, may, roles_of
 from console.phrases import flag_words, reason_name, reason_words
 from console.reads import quarantine as reads
-from console.reads import runs
+from console.reads import reruns, runs
 from console.reads.named import RunName, run_names
 from console.safe_text import text_of
 from ingest.core.cloudevents import structured_form
@@ -28,12 +28,13 @@ from ingest.core.errors import PassgateError
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.masking import Masks, masked, masked_headers
 from ingest.core.reason import Reason
-from ingest.models import Event, ItemState, QuarantineItem, Receipt, Resolution, Run
+from ingest.models import Event, ItemState, QuarantineItem, Receipt, Redrive, Resolution, Run
 from ingest.streams import compiled_contract
+from plans.core.plan import Kind
 
+MOST_WINDOWS = 5  # of a group, that have a button each
 MOST_SHOWN = 20_000  # characters of a payload; the raw bytes are a download away
 
-NOT_YET = "Not yet: a redrive is a plan, and plans come with a later version."
 CHOICES = (
     (
         Resolution.ACCEPTED_FIRST,
@@ -131,12 +132,13 @@ def _group_row(group: reads.Group, most: int) -> c.GroupRow:
 
 
 def item_rows(items: Sequence[QuarantineItem]) -> tuple[c.ItemRow, ...]:
-    """Items as a table has them: one query for the names of their runs."""
+    """Items as a table has them: one query for the names of their runs, one for the plans that redrove them."""
     names = run_names([item.run_id for item in items])
-    return tuple(_item_row(item, names.get(item.run_id)) for item in items)
+    redriven = reruns.newest_of([item.id for item in items]) if items else {}
+    return tuple(_item_row(item, names.get(item.run_id), redriven.get(item.id)) for item in items)
 
 
-def _item_row(item: QuarantineItem, run: RunName | None) -> c.ItemRow:
+def _item_row(item: QuarantineItem, run: RunName | None, redrive: Redrive | None) -> c.ItemRow:
     return c.ItemRow(
         id=item.id,
         url=links.item_url(item.id),
@@ -149,6 +151,9 @@ def _item_row(item: QuarantineItem, run: RunName | None) -> c.ItemRow:
         seen=item.seen,
         arrived_at=item.arrived_at,
         state="ITEM OPEN" if item.state == ItemState.OPEN else "RESOLVED",
+        resolution=item.resolution or "",
+        redriven=c.Link(f"plan {redrive.plan}", links.plan_url(redrive.plan)) if redrive else None,
+        outcome=decision_name(redrive.decision) if redrive else "",
     )
 
 
@@ -175,7 +180,9 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
         rows=item_rows(shown),
         pager=_pager(request, rows, shown),
         button=_group_button(request, named, selection),
-        tick=may(request.user, Act.RESOLVE).allowed,
+        tick=may(request.user, Act.RESOLVE).allowed or may(request.user, Act.REPLAY).allowed,
+        redrives=_redrive_buttons(request, named, run),
+        may_redrive=may(request.user, Act.REPLAY),
         rows_key=" ".join(str(item.id) for item in shown),
         empty=("Nothing of this kind is open any more.",) if not shown else (),
     )
@@ -187,6 +194,21 @@ def _group_button(request: HttpRequest, named: reads.GroupKey, found: reads.Grou
         return None
     url = links.with_query(reverse("resolve-many"), group=named.text, upto=found.last)
     return c.Button(f"Resolve all {found.items:,}", url, may(request.user, Act.RESOLVE))
+
+
+def _redrive_buttons(request: HttpRequest, named: reads.GroupKey, run: RunName) -> tuple[c.Button, ...]:
+    """Asking for a redrive of all open ones: a plan is about one window."""
+    if named.reason in reads.NO_SELECTION:
+        return ()
+    asked = {"kind": str(Kind.REDRIVE), "run": f"{run.stream}/{run.name}", "reason_code": named.reason.name}
+    return tuple(
+        c.Button(
+            f"Request redrive of {count:,} in window {window:,}",
+            links.with_query(reverse("plan-new"), **asked, window=window),
+            may(request.user, Act.REPLAY),
+        )
+        for window, count in reads.windows_of_group(named, MOST_WINDOWS)
+    )
 
 
 # --- one item
@@ -224,7 +246,10 @@ def item(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/quarantine/{id}`: what arrived, what it disagrees with, and what was decided."""
     stored_item = item_or_404(number)
     seen = runs.scope(
-        stored_item.win.run.stream.name, links.run_segment(stored_item.win.run.name), stored_item.win.number
+        stored_item.win.run.stream.name,
+        links.run_segment(stored_item.win.run.name),
+        stored_item.win.number,
+        stored_item.win.rerun,
     )
     if seen is None:
         raise Http404
@@ -255,6 +280,7 @@ def item(request: HttpRequest, number: int) -> HttpResponseBase:
         raw_url="" if hidden or stored_item.value is None else reverse("item-raw", args=[number]),
         buttons=_buttons(request, stored_item),
         resolution=_resolution(stored_item),
+        redrives=_redrives(stored_item),
         next_url=links.item_url(following) if following else "",
         open_left=left,
     )
@@ -326,7 +352,7 @@ def _structured(value: bytes, headers: bytes | memoryview | None) -> bytes:
     return structured_form(value, unpacked_headers(None if headers is None else bytes(headers)))
 
 
-def _shown_bytes(found: QuarantineItem) -> tuple[bytes | None, str]:
+def shown_bytes(found: QuarantineItem) -> tuple[bytes | None, str]:
     """The bytes with masked fields replaced, and why something is hidden."""
     contract = contract_of(found)
     if contract is None or found.value is None:
@@ -337,27 +363,51 @@ def _shown_bytes(found: QuarantineItem) -> tuple[bytes | None, str]:
 def _payload(found: QuarantineItem, hidden: str) -> str | None:
     if hidden:
         return None
-    value, _ = _shown_bytes(found)
+    value, _ = shown_bytes(found)
     return text_of(value[: MOST_SHOWN * 4]) if value is not None else None
 
 
 def _masked_why(found: QuarantineItem) -> str:
-    return _shown_bytes(found)[1]
+    return shown_bytes(found)[1]
 
 
 def _buttons(request: HttpRequest, found: QuarantineItem) -> tuple[c.Button, ...]:
-    if found.state != ItemState.OPEN:
+    """What was set aside for good can be redriven, too; what is an event by now cannot become one again."""
+    if found.resolution == Resolution.REDRIVEN:
         return ()
-    return (
-        c.Button("Resolve", reverse("resolve", args=[found.id]), may(request.user, Act.RESOLVE), main=True),
-        c.Button("Redrive", "", Answer(False, NOT_YET, "not_yet")),
+    redrive = redrive_button(request, [found.id])
+    if found.state != ItemState.OPEN:
+        return (redrive,)
+    url = reverse("resolve", args=[found.id])
+    return (c.Button("Resolve", url, may(request.user, Act.RESOLVE), main=True), redrive)
+
+
+def redrive_button(request: HttpRequest, items: Sequence[int]) -> c.Button:
+    """Asking for a redrive of these items."""
+    url = links.with_query(reverse("plan-new"), kind=Kind.REDRIVE, items=",".join(map(str, items)))
+    return c.Button("Request redrive", url, may(request.user, Act.REPLAY))
+
+
+def _redrives(found: QuarantineItem) -> tuple[c.RedriveLine, ...]:
+    return tuple(
+        c.RedriveLine(
+            each.plan,
+            links.plan_url(each.plan),
+            place(each.source_id, each.source.name, each.offset),
+            decision_name(each.decision),
+            f"{reason_name(each.reason)}: {each.detail}" if each.detail else "",
+            each.corrected_by or "",
+            each.redriven_at,
+        )
+        for each in reruns.of_item(found.id)
     )
 
 
 def _resolution(found: QuarantineItem) -> tuple[c.Fact, ...]:
     if found.state == ItemState.OPEN:
         return ()
-    word = next((word for value, word, _ in CHOICES if value == found.resolution), found.resolution)
+    words = {**{str(value): word for value, word, _ in CHOICES}, str(Resolution.REDRIVEN): Resolution.REDRIVEN.label}
+    word = words.get(found.resolution or "", found.resolution)
     return (
         c.Fact("resolved", word),
         c.Fact("by", found.resolved_by, "outside", links.find_url(found.resolved_by or "")),
@@ -371,7 +421,7 @@ def raw(request: HttpRequest, number: int) -> HttpResponseBase:
     """`/quarantine/{id}/raw`: the bytes as they came, for saving and for nothing else."""
     found = item_or_404(number)
     hidden = hidden_from(request, found)
-    value, why = _shown_bytes(found)
+    value, why = shown_bytes(found)
     if hidden or value is None:
         return HttpResponse(
             hidden or why or "This record has no value.",

@@ -15,7 +15,7 @@ from django.urls import reverse
 from console import links
 from console.pages.frame import contexts as c
 from console.pages.frame.confirm import NO_REASON, Confirmation, Done, Errors, confirmed, reason_in
-from console.pages.quarantine.quarantine import CHOICES, NOT_YET, item_or_404, item_rows
+from console.pages.quarantine.quarantine import CHOICES, item_or_404, item_rows, redrive_button
 from console.permissions import Act
 from console.phrases import reason_name, reason_words
 from console.reads import quarantine as reads
@@ -77,6 +77,7 @@ def resolve(request: HttpRequest, number: int) -> Resolving:
         back=links.item_url(number),
         done=done if request.POST.get("next") else links.item_url(number),
         then_next=True,
+        redrive=redrive_button(request, [number]),
     )
 
 
@@ -107,6 +108,7 @@ def resolve_many(request: HttpRequest) -> Resolving:
         back=back,
         done=back,
         ticked=tuple(ids),
+        redrive=redrive_button(request, numbers),
     )
 
 
@@ -157,6 +159,7 @@ class Resolving(Confirmation):
     ticked: tuple[str, ...] = ()
     group: verbs.Group | None = None
     count: int = 0
+    redrive: c.Button | None = None
 
     @cached_property
     def open(self) -> list[int]:
@@ -183,7 +186,7 @@ class Resolving(Confirmation):
         """What may become of them."""
         mismatch = all(each.reason == Reason.PAYLOAD_MISMATCH for each in self.items)
         no_first = "" if mismatch else "There is no first payload that could stand."
-        kinds = tuple(
+        return tuple(
             c.Choice(
                 value,
                 word,
@@ -193,12 +196,11 @@ class Resolving(Confirmation):
             )
             for value, word, words in CHOICES
         )
-        return (*kinds, c.Choice("REDRIVE", "Redrive", "Send it through admission again.", NOT_YET))
 
     @property
     def chosen(self) -> str:
         """What the person chose, or the first that is allowed."""
-        if self.form.resolution in Resolution.values:
+        if self.form.resolution in [each.value for each in self.choices]:
             return self.form.resolution
         return next((each.value for each in self.choices if not each.refused), "")
 
@@ -253,6 +255,7 @@ class Resolving(Confirmation):
             chosen=self.chosen,
             reason=self.form.reason,
             then_next=self.then_next,
+            redrive=self.redrive,
             joined=reads.later(_key(self.group), self.group.upto) if self.group else 0,
             beyond=self.beyond,
             confirmed=self.form.beyond[:MOST_NAME],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
 from django.http import HttpRequest
-from django.urls import reverse
 
 from audit.close import close_run
 from console import links
@@ -16,7 +16,7 @@ from console.pages.frame import checks
 from console.pages.frame import contexts as c
 from console.pages.frame.confirm import Confirmation, Done, confirmed
 from console.pages.runs import run_parts
-from console.pages.runs.runs import evidence, number_in, scope_or_404
+from console.pages.runs.runs import close_url, evidence, number_in, scope_or_404
 from console.permissions import Act, permitted
 from console.reads import runs
 from ingest.core.ids import WindowId
@@ -26,15 +26,21 @@ from ingest.models import WindowState
 @confirmed
 def close(request: HttpRequest, stream: str, run: str) -> Closing:
     """A POST judges and stores a numbered verdict that is never edited."""
-    seen = scope_or_404(request, stream, run)
+    seen = scope_or_404(request, stream, run, rerun=number_in(request, "rerun"))
     return Closing(
         seen,
         asked=number_in(request, "window"),
         older=seen.older,
         permitted=permitted(request.user),
-        url=links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=seen.older),
-        back=links.run_url(seen.stream, seen.run.name),
+        url=close_url(seen),
+        back=_back(seen),
     )
+
+
+def _back(seen: runs.Scope) -> str:
+    if seen.window and seen.rerun:
+        return links.rerun_url(seen.stream, seen.run.name, seen.window.number, seen.rerun)
+    return links.run_url(seen.stream, seen.run.name)
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,17 @@ class Closing(Confirmation):
         return _done(self.seen)
 
     def same(self) -> c.SameAct:
-        run, window = links.run_segment(self.seen.run.name), f" --window {self.older}" if self.older else ""
+        run, names = links.run_segment(self.seen.run.name), {"window": self.older, "rerun": self.seen.rerun}
+        named = {name: value for name, value in names.items() if value}
+        options = "".join(f" --{name} {value}" for name, value in named.items())
         return c.SameAct(
-            f"passgate run close {shlex.quote(self.seen.name)}{window}",
+            f"passgate run close {shlex.quote(self.seen.name)}{options}",
             f"POST /api/v1/streams/{self.seen.stream}/runs/{run}/close",
+            json.dumps(named) if named else "",
         )
 
     def act(self, actor: str) -> Done:
-        stored = close_run(self.seen.stream, self.seen.run.name, actor, self.asked)
+        stored = close_run(self.seen.stream, self.seen.run.name, actor, self.asked, rerun=self.seen.rerun)
         message = f"{stored.name} is {stored.verdict.title}."
         return Done(message, self.back, [WindowId(self.seen.window.id)] if self.seen.window else [])
 

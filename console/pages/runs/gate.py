@@ -13,7 +13,7 @@ from console.pages.frame.shell import STEADY, needs, page
 from console.pages.runs import run_parts
 from console.pages.runs.runs import scope_or_404
 from console.permissions import Act
-from console.phrases import numbers_listed
+from console.phrases import numbers_listed, window_words
 from console.reads import runs, windows
 from ingest.core.ids import WindowId
 
@@ -41,7 +41,7 @@ def gate(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
             (
                 each.at,
                 each.who,
-                f"window {each.window_number}" if each.window_number else "run",
+                window_words(each.window_number, each.rerun) if each.window_number else "run",
                 each.status,
                 each.code,
                 each.verdict or "",

@@ -12,9 +12,9 @@ from console.pages.find.search import SearchQuery, understand
 from console.pages.frame import contexts as c
 from console.pages.frame.shell import STEADY, needs, page
 from console.pages.runs import run_parts
-from console.pages.runs.runs import scope_or_404
+from console.pages.runs.runs import number_in, scope_or_404
 from console.permissions import Act
-from console.phrases import flag_words, reason_name, reason_words
+from console.phrases import flag_words, reason_name, reason_words, window_words
 from console.reads import receipts as reads
 from console.reads import runs
 from console.whole import whole
@@ -25,7 +25,7 @@ from ingest.models import ContextState
 @needs(Act.LOOK)
 def receipts(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """`…/receipts?q=&after=source@offset`: filters live in the URL."""
-    seen = scope_or_404(request, stream, run)
+    seen = scope_or_404(request, stream, run, rerun=number_in(request, "rerun"))
     query = understand(request.GET.get("q", ""))
     of_window = request.GET.get("window") and seen.window
     source_ranges = reads.ranges(seen.window.id) if of_window and seen.window else reads.ranges_of_run(seen.run.id)
@@ -39,10 +39,11 @@ def receipts(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         q=request.GET.get("q", "")[:1_200],
         searched=_searched_words(query, ranges, seen, walked),
         wrong=(*query.wrong, *wrong),
-        rows=_rows(seen, walked.rows, {each.source: each.name for each in source_ranges}, classes),
+        rows=receipt_rows(seen, walked.rows, _names(source_ranges, walked.rows), classes),
         pager=_pager(request, walked, after),
         examples=_examples(request),
         empty=_nothing(seen, query, source_ranges) if not walked.rows else (),
+        kept=tuple((name, request.GET[name]) for name in ("window", "rerun") if request.GET.get(name)),
     )
     # A page of a filled range never changes; only the first page may grow.
     return page(request, "runs/receipts", context, here="runs", pace=STEADY if after is None else None)
@@ -116,12 +117,20 @@ def _searched_words(
     return f"Searched {sources} by (source, offset): {fresh}."
 
 
-def _rows(
+def _names(found: Sequence[reads.Range], rows: Sequence[reads.Row]) -> Mapping[int, str]:
+    """Names of sources: an event that is searched by its id may be of a plan's, which is in no window's range."""
+    names = {each.source: each.name for each in found}
+    others = {row.source for row in rows} - set(names)
+    return {**names, **reads.source_names(others)} if others else names
+
+
+def receipt_rows(
     seen: runs.Scope,
     rows: Sequence[reads.Row],
     names: Mapping[int, str],
     classes: Mapping[int, str],
 ) -> tuple[c.ReceiptRow, ...]:
+    """Receipts as a table has them."""
     ids = reads.event_ids(seen.run.id, rows)
     return tuple(
         c.ReceiptRow(
@@ -148,7 +157,7 @@ def decision_name(number: int) -> str:
 
 
 def _pager(request: HttpRequest, walked: reads.ReceiptSlice, after: tuple[int, int] | None) -> c.Pager:
-    kept = {name: request.GET[name] for name in ("q", "window") if request.GET.get(name)}
+    kept = {name: request.GET[name] for name in ("q", "window", "rerun") if request.GET.get(name)}
     following = f"{walked.after[0]}@{walked.after[1]}" if walked.after else ""
     return c.Pager(
         shown=len(walked.rows),
@@ -185,7 +194,8 @@ def receipt(request: HttpRequest, source: int, offset: int) -> HttpResponseBase:
         raise Http404
     batch = whole_receipt.batch
     run = batch.win.run if batch else None
-    seen = runs.scope(run.stream.name, links.run_segment(run.name), batch.win.number) if run and batch else None
+    segment = links.run_segment(run.name) if run else ""
+    seen = runs.scope(run.stream.name, segment, batch.win.number, batch.win.rerun) if run and batch else None
     names = reads.source_names(_sources(whole_receipt))
     context = c.ReceiptPage(
         place=place(source, names.get(source, f"source {source}"), offset),
@@ -273,10 +283,12 @@ def _batch(found: reads.ReceiptDetail, seen: runs.Scope | None) -> tuple[c.Fact,
     batch = found.batch
     if batch is None:
         return ()
-    window = links.window_url(seen.stream, seen.run.name, batch.win.number) if seen else ""
+    win = batch.win
+    window = links.either_url(seen.stream, seen.run.name, win.number, win.rerun) if seen else ""
     return (
         c.Fact("batch", batch.id, "number"),
-        c.Fact("window", batch.win.number, "number", window),
+        c.Fact("window", window_words(win.number, win.rerun).removeprefix("window "), url=window),
+        *_of_plan(found),
         c.Fact("contract", f"v{batch.win.contract.version}"),
         c.Fact("offsets", f"[{batch.from_offset:,}, {batch.to_offset:,})", "code"),
         c.Fact(
@@ -288,6 +300,15 @@ def _batch(found: reads.ReceiptDetail, seen: runs.Scope | None) -> tuple[c.Fact,
         c.Fact("committed", batch.committed_at, "time"),
         c.Fact("by", f"{batch.owner}, fence {batch.fence}", "outside"),
     )
+
+
+def _of_plan(found: reads.ReceiptDetail) -> tuple[c.Fact, ...]:
+    """Of a record that a plan sent through admission again: the plan, and who asked for other bytes."""
+    redrive = found.redrive
+    if redrive is None:
+        return ()
+    corrected = (c.Fact("corrected by", redrive.corrected_by, "outside"),) if redrive.corrected_by else ()
+    return (c.Fact("redriven by plan", redrive.plan, "number", links.plan_url(redrive.plan)), *corrected)
 
 
 def _first(found: reads.ReceiptDetail, names: Mapping[int, str]) -> c.Place | None:

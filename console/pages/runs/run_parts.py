@@ -13,7 +13,8 @@ from audit.models import Verdict
 from console import links
 from console.pages.frame import contexts as c
 from console.pages.frame.charts import LedgerBar
-from console.phrases import standing_words
+from console.phrases import standing_words, window_words
+from console.reads import reruns
 from console.reads.runs import Ledger, Scope, VerdictSummary, ledgers_of_runs, verdicts_told
 from ingest.core.ids import RunId
 from ingest.models import Run
@@ -43,6 +44,7 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
         whole=standing_words(seen.standing) if several and seen.standing else "",
         worst=(seen.standing.worst or "") if several and seen.standing else "",
         windows_url=links.run_url(seen.stream, run.name, "windows"),
+        rerun=seen.rerun,
     )
 
 
@@ -56,6 +58,39 @@ def _beside(seen: Scope) -> tuple[c.Link, ...]:
         c.Link(f"{word}: {number:,}", links.window_url(seen.stream, seen.run.name, number))
         for word, number in numbers.items()
         if 1 <= number <= newest and number != here and not (word == "after" and number == newest)
+    )
+
+
+def rerun_lists(seen: Scope, windows: Sequence[int], most: int) -> dict[int, c.RerunList]:
+    """The newest reruns of windows of the run, by window: those that have none are left out."""
+    found = reruns.lines_of(windows, most)
+    return {of: _rerun_list(seen, lines) for of, lines in found.items()}
+
+
+def _rerun_list(seen: Scope, lines: Sequence[reruns.RerunLine]) -> c.RerunList:
+    first = lines[0].row
+    more = links.window_url(seen.stream, seen.run.name, first.number)
+    return c.RerunList(tuple(_rerun_row(seen, line) for line in lines), first.in_all - len(lines), more)
+
+
+def _rerun_row(seen: Scope, line: reruns.RerunLine) -> c.RerunRow:
+    row, verdict = line.row, line.verdict
+    return c.RerunRow(
+        words=window_words(row.number, row.rerun),
+        url=links.rerun_url(seen.stream, seen.run.name, row.number, row.rerun),
+        state=row.state,
+        verdict=verdict.title if verdict else "NOT JUDGED",
+        verdict_name=f"#{verdict.number}" if verdict else "",
+        verdict_url=links.verdict_url(seen.stream, seen.run.name, verdict.number) if verdict else "",
+        gate=gate_word(line.gate is not None and line.gate.decision.granted),
+        gate_left=line.gate.left if line.gate else None,
+        plan=row.plan,
+        plan_url=links.plan_url(row.plan),
+        kind=row.kind,
+        contract=f"v{row.contract}",
+        who=row.requested_by,
+        approved_by=row.approved_by,
+        opened_at=row.opened_at,
     )
 
 
@@ -109,10 +144,14 @@ def tabs(seen: Scope, here: str, receipts: int | None = None) -> tuple[c.Tab, ..
         tab("Basis", "basis"),
         tab("Gate", "gate"),
         c.Tab("Windows", links.run_url(seen.stream, seen.run.name, "windows"), here == "windows"),
+        tab("Lineage", "lineage"),
     ]
     if seen.window:
         url = links.window_url(seen.stream, seen.run.name, seen.window.number)
         lines.append(c.Tab(f"Window {seen.window.number}", url, here == "window"))
+    if seen.window and seen.rerun:
+        url = links.rerun_url(seen.stream, seen.run.name, seen.window.number, seen.rerun)
+        lines.append(c.Tab(f"Rerun {seen.rerun}", url, here == "rerun"))
     return tuple(lines)
 
 
@@ -189,7 +228,7 @@ def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLi
                 name=f"{seen.name}#{verdict.number}",
                 url=links.verdict_url(seen.stream, seen.run.name, verdict.number),
                 state=verdict_word(verdict),
-                window=verdict.win.number,
+                window=window_words(verdict.win.number, verdict.win.rerun).removeprefix("window "),
                 at=verdict.decided_at,
                 by=verdict.decided_by,
                 since="; ".join(changes(before.body, verdict.body)[:3]) if before else _without_one(verdict),
@@ -200,4 +239,5 @@ def verdict_lines(seen: Scope, verdicts: Sequence[Verdict]) -> tuple[c.VerdictLi
 
 def _without_one(verdict: Verdict) -> str:
     """A verdict whose forerunner is not in the list."""
-    return "first verdict of the window" if getattr(verdict, "is_first", False) else ""
+    of = "rerun" if verdict.win.rerun else "window"
+    return f"first verdict of the {of}" if getattr(verdict, "is_first", False) else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
@@ -12,9 +14,11 @@ from console.pages.frame import checks
 from console.pages.frame import contexts as c
 from console.pages.frame.charts import LedgerBar
 from console.pages.frame.shell import ENDED, RUNNING, STEADY, needs, page
+from console.pages.plans.requests import requests
 from console.pages.runs import run_parts
 from console.permissions import Act, may, permitted
-from console.reads import attempts, plans, quarantine
+from console.phrases import window_words
+from console.reads import attempts, plans, quarantine, reruns
 from console.reads import runs as reads
 from console.whole import whole
 from ingest.core.errors import PassgateError
@@ -76,9 +80,11 @@ def _no_runs(state: str, stream: str) -> tuple[str, ...]:
     return ("No run yet.", "Load a contract and open one: passgate stream load FILE, passgate run open STREAM/RUN.")
 
 
-def scope_or_404(request: HttpRequest, stream: str, run: str, window: int | None = None) -> reads.Scope:
-    """The run of a path. Raises Http404."""
-    found = reads.scope(stream, run, window if window is not None else number_in(request, "window"))
+def scope_or_404(
+    request: HttpRequest, stream: str, run: str, window: int | None = None, rerun: int | None = None
+) -> reads.Scope:
+    """The run of a path, and what of it is looked at. Raises Http404."""
+    found = reads.scope(stream, run, window if window is not None else number_in(request, "window"), rerun)
     if found is None:
         raise Http404
     return found
@@ -89,6 +95,51 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     """`/runs/{s}/{run}/`: the sentence, the next act, checks, ledger bar, gate, history."""
     seen = scope_or_404(request, stream, run)
     verdicts = reads.history(seen.run, seen.window if seen.older else None)
+    view = window_view(request, seen)
+    key = seen.window.id if seen.window else 0
+    context = c.RunPage(
+        strip=run_parts.strip(seen, view.durability),
+        tabs=run_parts.tabs(seen, "run"),
+        said=view.said,
+        buttons=_buttons(request, seen, view.standing),
+        requests=requests(request, seen, view.checks),
+        runbook=_runbook(seen),
+        bar=bar_of(seen),
+        checks=view.checks,
+        stands=view.standing is not None,
+        gate=gate_line(seen),
+        verdicts=run_parts.verdict_lines(seen, verdicts),
+        reasons=_reasons(seen),
+        joins=_joins(view.live, view.shown),
+        pins=_pins(seen),
+        measuring=view.measuring,
+        trouble=view.trouble,
+        plans=_plans(seen),
+        reruns=run_parts.rerun_lists(seen, [key], reruns.BESIDE).get(key),
+    )
+    return page(request, "runs/run", context, here="runs", pace=view.pace)
+
+
+@dataclass(frozen=True)
+class WindowView:
+    """The checks of a window or a rerun as a page shows them: of the verdict that stands, or measured now.
+
+    `shown` is the verdict that is shown: the one that stands, or the newest while the checks are measured anew.
+    """
+
+    standing: Verdict | None
+    shown: Verdict | None
+    live: checks.CheckedWindow | None
+    checks: c.Checks | None
+    said: c.DiagnosisBox
+    measuring: bool
+    trouble: str
+    durability: str
+    pace: int
+
+
+def window_view(request: HttpRequest, seen: reads.Scope) -> WindowView:
+    """What a page says of the window, or rerun, that is looked at."""
     newest = newest_verdict(seen)
     standing = None if "now" in request.GET else _standing(seen, newest)
     now = None
@@ -99,27 +150,17 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     measuring = isinstance(now, checks.PendingChecks)
     anew = live is not None and live.anew
     shown = standing or (newest if measuring else None)
-    shown_checks = _checks(live, shown, evidence(seen))
-    context = c.RunPage(
-        strip=run_parts.strip(seen, _durability(live, shown)),
-        tabs=run_parts.tabs(seen, "run"),
-        said=verdict_said(shown) if shown else _said(seen, live, trouble),
-        buttons=(*_buttons(request, seen, standing), *plan_buttons(request, seen, shown_checks)),
-        runbook=_runbook(seen),
-        bar=bar_of(seen),
-        checks=shown_checks,
-        stands=standing is not None,
-        gate=gate_line(seen),
-        verdicts=run_parts.verdict_lines(seen, verdicts),
-        reasons=_reasons(seen),
-        joins=_joins(live, shown),
-        pins=_pins(seen),
-        measuring=measuring,
-        trouble=trouble,
-        plans=_plans(seen),
+    return WindowView(
+        standing,
+        shown,
+        live,
+        _checks(live, shown, evidence(seen)),
+        verdict_said(shown) if shown else _said(seen, live, trouble),
+        measuring,
+        trouble,
+        _durability(live, shown),
+        RUNNING if measuring or anew else _pace(seen, standing),
     )
-    pace = RUNNING if measuring or anew else _pace(seen, standing)
-    return page(request, "runs/run", context, here="runs", pace=pace)
 
 
 def _unjudged(seen: reads.Scope) -> str:
@@ -178,7 +219,8 @@ def _said(seen: reads.Scope, live: checks.CheckedWindow | None, trouble: str) ->
     if trouble and not _unjudged(seen):
         return c.DiagnosisBox("The checks could not be measured.", "look again in a moment.")
     if seen.window is not None:
-        words = f"The checks of window {seen.window.number} are being measured: every receipt is counted."
+        of = window_words(seen.window.number, seen.rerun)
+        words = f"The checks of {of} are being measured: every receipt is counted."
         return c.DiagnosisBox(words, "wait; this page shows them as soon as they are there.")
     return c.DiagnosisBox("No window yet: this run has not begun.")
 
@@ -208,31 +250,15 @@ def _buttons(request: HttpRequest, seen: reads.Scope, standing: Verdict | None) 
         facts.append(("Cut", reverse("cut", args=[seen.stream, seen.run.name]), Act.CUT))
         facts.append(("Cut and go on", reverse("go-on", args=[seen.stream, seen.run.name]), Act.CUT))
     elif seen.window and not standing:
-        url = links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=seen.older)
-        facts.append(("Close", url, Act.CLOSE))
+        facts.append(("Close", close_url(seen), Act.CLOSE))
     return tuple(
         c.Button(words, url, may(request.user, act), main=at == 0) for at, (words, url, act) in enumerate(facts)
     )
 
 
-def plan_buttons(request: HttpRequest, seen: reads.Scope, shown: c.Checks | None) -> tuple[c.Button, ...]:
-    """Asking to let a broken check stand, or for a refresh of the basis, where that can be asked for."""
-    if seen.window is None or shown is None:
-        return ()
-    broken = [line for line in shown.lines if line.state == "BROKEN" and not line.follows]
-    verdict = seen.verdict.state if seen.verdict else ""
-    refreshes = plans.refreshable(verdict, [act for line in broken for act in line.acts])
-    asked = [("Request basis refresh", _new_plan(seen, "basis"), Act.REFRESH_BASIS)] if refreshes else []
-    asked += [
-        (f"Request waiver of {check}", _new_plan(seen, "waive", check=check), Act.WAIVE)
-        for check in plans.waivable(seen.window, verdict, [line.name for line in broken], seen.contract)
-    ]
-    return tuple(c.Button(words, url, may(request.user, act)) for words, url, act in asked)
-
-
-def _new_plan(seen: reads.Scope, kind: str, **more: str) -> str:
-    number = seen.window.number if seen.window else None
-    return links.with_query(reverse("plan-new"), kind=kind, run=seen.name, window=number, **more)
+def close_url(seen: reads.Scope) -> str:
+    """Where the window, or the rerun, that is looked at is closed."""
+    return links.with_query(reverse("close", args=[seen.stream, seen.run.name]), window=seen.older, rerun=seen.rerun)
 
 
 def _runbook(seen: reads.Scope) -> str:
@@ -285,7 +311,8 @@ def gate_line(seen: reads.Scope) -> c.GateLine:
 def evidence(seen: reads.Scope) -> checks.Linker:
     """Links to what stands behind each check of the window that is looked at."""
     number = seen.window.number if seen.window else 1
-    return checks.evidence_links(seen.stream, seen.run.name, number, seen.window is not None and seen.older is None)
+    newest = seen.window is not None and seen.older is None
+    return checks.evidence_links(seen.stream, seen.run.name, number, newest, seen.rerun)
 
 
 def bar_of(seen: reads.Scope) -> LedgerBar:

@@ -15,18 +15,20 @@ from console.pages.frame import checks
 from console.pages.frame import contexts as c
 from console.pages.frame.charts import LedgerBar
 from console.pages.frame.shell import STEADY, needs, page
+from console.pages.plans.requests import requests
 from console.pages.runs import run_parts
 from console.pages.runs.runs import (
     bar_of,
     evidence,
     newest_verdict,
     number_in,
-    plan_buttons,
     scope_or_404,
     verdict_said,
     verdict_title,
 )
 from console.permissions import Act
+from console.phrases import window_words
+from console.reads import reruns
 from console.reads import runs as reads
 from console.whole import whole
 from ingest.models import ControlTotal, WindowRange
@@ -56,7 +58,8 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
             (each.event_class, each.declared, each.declared_by, each.declared_at)
             for each in ControlTotal.objects.filter(win=win).order_by("event_class", "-id").distinct("event_class")[:50]
         ),
-        buttons=plan_buttons(request, seen, judged),
+        requests=requests(request, seen, judged),
+        reruns=run_parts.rerun_lists(seen, [win.id], reruns.SHOWN).get(win.id),
     )
     return page(request, "runs/window", context, here="runs", pace=STEADY)
 
@@ -77,7 +80,6 @@ def _window_facts(seen: reads.Scope) -> tuple[c.Fact, ...]:
         c.Fact("contract digest", bytes(win.contract.digest), "digest"),
         c.Fact("revision", win.revision, "number"),
         c.Fact("judged at revision", win.judged_revision, "number"),
-        *((c.Fact("reruns window", win.reruns, "number"),) if win.reruns else ()),
     )
 
 
@@ -99,7 +101,7 @@ def verdict(request: HttpRequest, stream: str, run: str, number: int) -> HttpRes
     stored_verdict = verdicts.filter(run=named_run, number=number).first() if named_run else None
     if named_run is None or stored_verdict is None:
         raise Http404
-    seen = scope_or_404(request, stream, run, stored_verdict.win.number)
+    seen = scope_or_404(request, stream, run, stored_verdict.win.number, stored_verdict.win.rerun)
     before = _compared(request, seen, stored_verdict)
     name = f"{seen.name}#{number}"
     sealed = bool(stored_verdict.body.get("sealed"))
@@ -142,8 +144,11 @@ def _body_bar(body: dict[str, Any]) -> LedgerBar:
 def _verdict_facts(seen: reads.Scope, found: Verdict) -> tuple[c.Fact, ...]:
     context: Sequence[dict[str, str]] = found.body.get("context", ())
     decided: datetime = found.decided_at
+    win = found.win
+    words = window_words(win.number, win.rerun).removeprefix("window ")
     return (
-        c.Fact("window", found.win.number, "number", links.window_url(seen.stream, seen.run.name, found.win.number)),
+        c.Fact("window", words, url=links.either_url(seen.stream, seen.run.name, win.number, win.rerun)),
+        *_rerun_facts(found.body.get("rerun")),
         c.Fact("decided", decided, "time"),
         c.Fact("decided by", found.decided_by, "outside", links.find_url(found.decided_by)),
         c.Fact("at revision", found.revision, "number"),
@@ -166,6 +171,21 @@ def _decided(said: Mapping[str, Any]) -> str:
     return (
         f"{said['present']:,} present and {said['absent']:,} absent as decided by plan {said['plan']}, asked for by "
         f"{said['requested_by']}, approved by {said['approved_by']}: {said['reason']}"
+    )
+
+
+def _rerun_facts(rerun: dict[str, Any] | None) -> tuple[c.Fact, ...]:
+    """Whose rerun the verdict is of, as its body says."""
+    if rerun is None:
+        return ()
+    return (
+        c.Fact("rerun by plan", rerun["plan"], "number", links.plan_url(rerun["plan"])),
+        c.Fact("kind", rerun["kind"]),
+        c.Fact("asked for by", rerun["requested_by"], "outside", links.find_url(rerun["requested_by"])),
+        c.Fact("approved by", rerun["approved_by"], "outside", links.find_url(rerun["approved_by"])),
+        c.Fact("reason", rerun["reason"], "outside"),
+        c.Fact("contract of the window", f"v{rerun['contract']['version']}"),
+        c.Fact("its digest", rerun["contract"]["digest"], "digest"),
     )
 
 

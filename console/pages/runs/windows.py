@@ -13,7 +13,7 @@ from console.pages.frame.shell import STEADY, needs, page
 from console.pages.runs import run_parts
 from console.pages.runs.runs import number_in, scope_or_404
 from console.permissions import Act
-from console.reads import runs
+from console.reads import reruns, runs
 from console.reads import windows as reads
 from ingest.core.ids import WindowId
 from ingest.models import Window
@@ -74,6 +74,7 @@ def _count(standing: gate.RunStanding | None, word: str) -> int:
 
 def _rows(seen: runs.Scope, numbers: list[WindowId], found: Mapping[int, Window]) -> tuple[c.WindowRow, ...]:
     records, verdicts, gates = reads.records(numbers), runs.latest_verdicts(numbers), gate.standing_of(numbers)
+    again = run_parts.rerun_lists(seen, numbers, reruns.BESIDE)
     rows = []
     for win in numbers:
         window, verdict, standing = found[win], verdicts.get(win), gates.get(win)
@@ -89,6 +90,7 @@ def _rows(seen: runs.Scope, numbers: list[WindowId], found: Mapping[int, Window]
                 verdict_url=links.verdict_url(seen.stream, seen.run.name, verdict.number) if verdict else "",
                 gate=run_parts.gate_word(standing is not None and standing.decision.granted),
                 gate_left=standing.left if standing else None,
+                reruns=again.get(win),
             )
         )
     return tuple(rows)

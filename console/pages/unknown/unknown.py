@@ -13,7 +13,7 @@ from console.pages.frame import contexts as c
 from console.pages.frame.shell import RUNNING, STEADY, needs, page
 from console.pages.runs.runs import number_in
 from console.permissions import Act, may
-from console.phrases import span_words
+from console.phrases import span_words, window_words
 from console.reads import attempts as reads
 from console.reads import quarantine
 from console.reads.attempts import LOST
@@ -96,8 +96,13 @@ def _row(listed: reads.AttemptListing) -> c.AttemptRow:
         events=attempt.events,
         since=attempt.unknown_at or attempt.prepared_at,
         waiting=f"asked by {listed.asked.requested_by}" if listed.asked else "",
-        blocks=f"window {listed.window}" if listed.window and attempt.state in (*LOST, AttemptState.PREPARED) else "",
+        blocks=_blocked(listed),
     )
+
+
+def _blocked(listed: reads.AttemptListing) -> str:
+    unsettled = listed.attempt.state in (*LOST, AttemptState.PREPARED)
+    return window_words(listed.window, listed.rerun) if listed.window and unsettled else ""
 
 
 # --- one attempt
@@ -238,8 +243,8 @@ def _blocks(found: reads.AttemptListing) -> tuple[c.Link, ...]:
     run = found.run
     if run is None or not found.window or found.attempt.state not in (*LOST, AttemptState.PREPARED):
         return ()
-    words = f"{run.stream}/{run.name}, window {found.window}"
-    return (c.Link(words, links.window_url(run.stream, run.name, found.window)),)
+    words = f"{run.stream}/{run.name}, {window_words(found.window, found.rerun)}"
+    return (c.Link(words, links.either_url(run.stream, run.name, found.window, found.rerun)),)
 
 
 def _moments(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> tuple[c.Moment, ...]:
