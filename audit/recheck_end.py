@@ -134,13 +134,13 @@ class EndGrant:
 
 def end_rechecks(cur: Cursor, grant: EndGrant) -> None:
     """Writes it down in the plan's own transaction: the enforcer's next look asks Kafka for this topic no more."""
-    told = {name: grant.facts[name] for name in ("role", "topic", "cluster_id", "topic_id", "last_window")}
+    log = {name: grant.facts[name] for name in ("role", "topic", "cluster_id", "topic_id", "last_window")}
     values = {
-        "stream": grant.stream, "plan": grant.plan, "role": told["role"], "topic": told["topic"],
-        "cluster_id": told["cluster_id"], "topic_id": told["topic_id"], "last_window": told["last_window"],
+        "stream": grant.stream, "plan": grant.plan, "role": log["role"], "topic": log["topic"],
+        "cluster_id": log["cluster_id"], "topic_id": log["topic_id"], "last_window": log["last_window"],
         "requested_by": grant.requested_by, "approved_by": grant.approved_by, "reason": grant.reason,
     }  # fmt: skip
     cur.execute(sql.write, values)
     failpoint("recheck_end.after_row")
-    detail = {"plan": grant.plan, **told, "gates": len(grant.facts["gates"])}
+    detail = {"plan": grant.plan, **log, "gates": len(grant.facts["gates"])}
     record_act(cur, grant.requested_by, "gate.rechecks_ended", grant.stream_name, grant.reason, detail)

@@ -25,6 +25,7 @@ from plans.kinds.republish import MOST_ATTEMPTS
 from plans.submit import MOST_WORDS
 
 MOST_CLASSES = 1_000
+MOST_RANGES = 1_000
 LARGEST = 2**63 - 1
 
 
@@ -135,6 +136,20 @@ class ResolveMany(Resolve):
     items = s.ListField(child=Whole(min_value=1, max_value=LARGEST), allow_empty=False, max_length=MOST_ITEMS)
 
 
+#: A range of offsets to read again; one of its members is named as no attribute of Python can be.
+ReplayRange = type(
+    "ReplayRange",
+    (Body,),
+    {
+        "source": Text(max_length=300, help_text="As the window calls it: inbox/0."),
+        "from": Whole(min_value=0, max_value=LARGEST),
+        "to": Whole(min_value=1, max_value=LARGEST),
+        "__doc__": "Offsets [from, to) of a source of the window.",
+        "__module__": __name__,
+    },
+)
+
+
 class AskForPlan(Body):
     """What a plan should do. Which members go with a kind, its documentation says; all others are left out."""
 
@@ -167,8 +182,20 @@ class AskForPlan(Body):
         help_text="redrive: all open items of the window that were set aside for this.",
     )
     contract = Whole(
-        required=False, min_value=1, max_value=2**31 - 1, help_text="redrive: the version to admit under; the newest."
+        required=False,
+        min_value=1,
+        max_value=2**31 - 1,
+        help_text="redrive, replay: the version to admit under. Absent: the newest; to prove, the window's own.",
     )
+    mode = s.ChoiceField(["prove", "fresh"], required=False, help_text="replay: prove, where none is said.")
+    ranges = s.ListField(
+        child=ReplayRange(),
+        required=False,
+        allow_empty=False,
+        max_length=MOST_RANGES,
+        help_text="replay: these offsets.",
+    )
+    whole = s.BooleanField(required=False, help_text="replay: all of the window, in the place of ranges.")
     corrections = s.DictField(
         child=Text(max_length=2 * MOST_CORRECTED),
         required=False,
@@ -186,6 +213,8 @@ class AskForPlan(Body):
             raise s.ValidationError(missing | surplus)
         if attrs["kind"] == "redrive" and ("items" in attrs) == ("reason_code" in attrs):
             raise s.ValidationError({"items": ["either items or reason_code is expected"]})
+        if attrs["kind"] == "replay" and ("ranges" in attrs) == bool(attrs.get("whole")):
+            raise s.ValidationError({"ranges": ["either ranges or whole is expected"]})
         return attrs
 
 

@@ -35,7 +35,17 @@ from console.cli.base import (
 )
 from console.documents.plans import plan_documents, preview_document, whole_document
 from console.people import Accounts, actor_named
-from console.reads.plans import ALL_MEMBERS, MEMBERS, RENAMED, of_stream, plan_members, plan_numbered, plans, waits_for
+from console.reads.plans import (
+    ALL_MEMBERS,
+    MEMBERS,
+    RENAMED,
+    of_stream,
+    plan_members,
+    plan_numbered,
+    plans,
+    range_in,
+    waits_for,
+)
 from console.reads.quarantine import REASONS
 from console.refusals import written_down
 from plans.answer import approve as approve_plan
@@ -110,7 +120,17 @@ def asking(command: F) -> F:
             metavar="ITEM=FILE",
             help="redrive: other bytes for an item; what arrived stays as it is.",
         ),
-        click.option("--contract", type=click.IntRange(1, 2**31 - 1), help="redrive: the version. [default: newest]"),
+        click.option("--contract", type=click.IntRange(1, 2**31 - 1), help="redrive, replay: the version."),
+        click.option("--mode", type=click.Choice(["prove", "fresh"]), help="replay: into what. [default: prove]"),
+        click.option("--whole", is_flag=True, default=None, help="replay: all of the window."),
+        click.option(
+            "--range",
+            "ranges",
+            multiple=True,
+            callback=lambda ctx, param, value: _ranges(value),
+            metavar="SOURCE=FROM:TO",
+            help="replay: these offsets, as in inbox/0=0:500. Repeatable.",
+        ),
         click.option(
             "--items",
             callback=lambda ctx, param, value: _items(value),
@@ -141,6 +161,14 @@ def _items(text: str | None) -> list[int] | None:
     return [int(part) for part in parts] or None
 
 
+def _ranges(texts: tuple[str, ...]) -> list[dict[str, Any]] | None:
+    found = [range_in(text) for text in texts]
+    for text, each in zip(texts, found, strict=True):
+        if each is None:
+            raise click.BadParameter(f"SOURCE=FROM:TO is expected, as in inbox/0=0:500; found {text!r}")
+    return [each for each in found if each is not None] or None
+
+
 def _corrections(texts: tuple[str, ...]) -> dict[str, str]:
     """ITEM=FILE as base64 by item."""
     corrections: dict[str, str] = {}
@@ -169,6 +197,8 @@ def _asked(kind: str, name: tuple[str, str], more: Mapping[str, Any]) -> tuple[s
         raise click.UsageError(f"a plan of the kind {kind} takes no {' and no '.join(surplus)}")
     if kind == "redrive" and ("items" in wanted) == ("reason_code" in wanted):
         raise click.UsageError("a redrive needs --reason-code, or --items")
+    if kind == "replay" and ("ranges" in wanted) == ("whole" in wanted):
+        raise click.UsageError("a replay needs --range, or --whole")
     wanted = {RENAMED.get(member, member): value for member, value in wanted.items()}
     return kind, wanted, Limits(more["first"], more["rate"], more["stop_when"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,13 +88,23 @@ MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "decide": (("run", "attempt"), ("window",)),
     "republish": (("run",), ("window", "attempts")),
     "redrive": (("run",), ("window", "items", "reason_code", "contract", "corrections")),
+    "replay": (("run",), ("window", "contract", "mode", "ranges", "whole")),
 }
 ALL_MEMBERS = (
     "run", "window", "check", "until", "topic", "topic_id", "attempt", "attempts", "items", "reason_code", "contract",
-    "corrections",
+    "corrections", "mode", "ranges", "whole",
 )  # fmt: skip
 #: Members that kinds know by another name: in a body, `reason` is why.
 RENAMED: Mapping[str, str] = {"reason_code": "reason"}
+
+
+_RANGE = re.compile(r"([^\s=,]{1,300})=([0-9]{1,18}):([0-9]{1,18})")
+
+
+def range_in(text: str) -> dict[str, Any] | None:
+    """A range to read again as people write it, inbox/0=0:500; None where it is none."""
+    found = _RANGE.fullmatch(text.strip())
+    return {"source": found[1], "from": int(found[2]), "to": int(found[3])} if found else None
 
 
 def plan_members(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -246,6 +257,7 @@ SENTENCES: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
     "retire": lambda about, asked: f"end the re-checks of {asked['topic']} of {about}",
     "decide": lambda about, asked: f"decide about attempt {asked['attempt']} of {about}",
     "republish": lambda about, _: f"publish again what was proven absent of {about}",
+    "replay": lambda about, asked: f"replay {count(len(asked['ranges']), 'range')} of {about} ({asked['mode']})",
 }
 
 

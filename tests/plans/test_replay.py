@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from audit.core.gate import Code
 from audit.enforce import decide_gate, enforce_due
 from audit.fsck import fsck
 from audit.go_on import go_on
+from console.permissions import Role
 from ingest.admit.replay import NOT_OF_WINDOW
 from ingest.db import ConstraintViolated, write
 from ingest.kafka import BusMessage, TransactionalProducer
@@ -24,9 +26,12 @@ from plans.preview import preview
 from plans.run import run_plan
 from plans.steer import cancel, resume
 from plans.submit import submit
+from tests.api.caller import caller
 from tests.audit.test_contexts import contradicted
+from tests.cli.typed import typed
 from tests.flow import test_projections as p
 from tests.flow.world import Flow, leave, thing
+from tests.pages.conftest import signed_in
 from tests.plans.crowd import Crowd, as_owner, items, plan_row, run_to, say_yes
 from tests.plans.test_waive import open_items
 
@@ -430,3 +435,25 @@ def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: F
     assert [pin.reference for pin in stored.verdict.context] == [f"{weather.name}/r2#1"]
     assert decide_gate(flow.name, "r1.r1").granted
     assert f"superseded by {flow.name}/r1.r1" in decide_gate(flow.name, "r1").detail
+
+
+# ---- faces ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_three_faces_ask_for_the_same(flow: Flow) -> None:
+    """A page, a body and a command line: one digest."""
+    passed(flow, [thing(n) for n in range(6)])
+    wanted = [{"source": "inbox/0", "from": 1, "to": 4}]
+    digest = preview("replay", asked(flow, ranges=wanted)).digest.hex()
+    told = caller("data engineer").post("plans/preview", {"kind": "replay", **asked(flow, ranges=wanted)})
+    assert (told.status_code, told.json()["digest"]) == (200, digest), told.json()
+    line = f"plan preview replay {flow.name}/r1 --window 1 --range inbox/0=1:4 --json"
+    typed_ = typed(line)
+    assert (typed_.code, json.loads(typed_.out)["digest"]) == (0, digest), typed_
+    both = typed(f"{line} --whole")
+    assert both.code == 2 and "--range, or --whole" in both.err
+    client = signed_in("dora", Role.DATA_ENGINEER)
+    about = f"/plans/new?kind=replay&run={flow.name}/r1&window=1"
+    assert digest in client.get(f"{about}&mode=prove&ranges=inbox/0=1:4").content.decode()
+    assert "Say ranges" in client.get(about).content.decode()
+    assert "Ranges are a source with both ends" in client.get(f"{about}&ranges=inbox/0").content.decode()

@@ -1052,6 +1052,8 @@ class PlanForm:
     reason_code: str = ""
     items: str = ""
     contract: str = ""
+    mode: str = ""
+    ranges: str = ""
 
 
 @dataclass(frozen=True, slots=True)

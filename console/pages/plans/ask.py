@@ -25,7 +25,7 @@ from console.pages.quarantine.quarantine import hidden_from, shown_bytes
 from console.people import Accounts, actor_named
 from console.permissions import Act, Answer, may
 from console.reads import looks, quarantine
-from console.reads.plans import ALL_MEMBERS, MEMBERS, RENAMED, plan_members
+from console.reads.plans import ALL_MEMBERS, MEMBERS, RENAMED, plan_members, range_in
 from console.reads.quarantine import run_named
 from console.refusals import written_down
 from console.whole import whole
@@ -41,6 +41,9 @@ NO_DIGEST = "The form does not name what was previewed. Preview it again, and lo
 MOST = 2**31 - 1
 MOST_TICKED, MOST_ITEMS_TEXT, MOST_TYPED = 200, 8_000, 200_000  # items, and characters of items and of a correction
 MOST_WORD, MOST_NAME = 100, 800  # characters of a field, and of one that names a run
+
+#: In the place of ranges: all of the window.
+WHOLE = "whole"
 
 
 @confirmed
@@ -82,6 +85,8 @@ def _form(request: HttpRequest) -> tuple[c.PlanForm, tuple[str, ...]]:
         reason_code=request.GET.get("reason_code", "")[:MOST_WORD].strip(),
         items=_items(request),
         contract=request.GET.get("contract", "")[:MOST_WORD].strip(),
+        mode=request.GET.get("mode", "")[:MOST_WORD].strip(),
+        ranges=request.GET.get("ranges", "")[:MOST_ITEMS_TEXT].strip(),
     )
     form = _placed(form)
     if form.kind not in MEMBERS:
@@ -94,6 +99,8 @@ def _form(request: HttpRequest) -> tuple[c.PlanForm, tuple[str, ...]]:
         wrong.append("Attempts are numbers, as in 12, 13.")
     if any(whole(each) is None for each in form.items.split(",") if form.items):
         wrong.append("Items are numbers, with commas between them.")
+    if form.ranges not in ("", WHOLE) and None in _ranges(form):
+        wrong.append("Ranges are a source with both ends, as in inbox/0=0:500, or whole.")
     end = _moment(form.until) if form.until else None
     if form.until and end is None:
         wrong.append("Until is a time such as 2026-02-01T12:00, or how long from now, such as 7d.")
@@ -111,6 +118,10 @@ def _items(request: HttpRequest) -> str:
 
 def _numbers(form: c.PlanForm) -> list[int]:
     return [number for each in form.items.split(",") if (number := whole(each)) is not None]
+
+
+def _ranges(form: c.PlanForm) -> list[dict[str, Any] | None]:
+    return [range_in(text) for text in form.ranges.split(",")] if form.ranges not in ("", WHOLE) else []
 
 
 def _placed(form: c.PlanForm) -> c.PlanForm:
@@ -214,6 +225,8 @@ class Asking(Confirmation):
         said |= {name: getattr(self.form, name) for name in needed if name != "run"}
         if self.form.kind == Kind.REDRIVE:
             said["reason or items"] = self.form.reason_code or self.form.items
+        if self.form.kind == Kind.REPLAY:
+            said["ranges"] = self.form.ranges
         return [name for name, text in said.items() if not text]
 
     @property
@@ -226,7 +239,8 @@ class Asking(Confirmation):
             "check": form.check, "until": form.until, "topic": form.topic, "topic_id": form.topic_id,
             "window": _some(form.window), "attempt": next(iter(_attempts(form.attempt)), None),
             "attempts": _attempts(form.attempts), "items": _numbers(form), "reason_code": form.reason_code,
-            "contract": _some(form.contract), "corrections": self._corrections(),
+            "contract": _some(form.contract), "corrections": self._corrections(), "mode": form.mode,
+            "ranges": [each for each in _ranges(form) if each], "whole": form.ranges == WHOLE,
         }  # fmt: skip
         kept = {name: value for name, value in said.items() if value and name not in other}
         return subject | {RENAMED.get(name, name): value for name, value in kept.items()}
@@ -273,13 +287,15 @@ class Asking(Confirmation):
         other = plan_members(form.kind)[1]
         wanted = {{v: k for k, v in RENAMED.items()}.get(name, name): value for name, value in self.asked.items()}
         names = (
-            "window", "check", "until", "topic", "topic_id", "reason_code", "items", "contract", "first", "rate",
-            "stop_when",
+            "window", "check", "until", "topic", "topic_id", "reason_code", "items", "contract", "mode", "first",
+            "rate", "stop_when",
         )  # fmt: skip
         options = {name: getattr(form, name) for name in names if name not in other} | digest
         numbers = [*([wanted["attempt"]] if "attempt" in wanted else ()), *wanted.get("attempts", ())]
         line = "".join(f" --attempt {number}" for number in numbers)
         line += "".join(f" --{name.replace('_', '-')} {shlex.quote(text)}" for name, text in options.items() if text)
+        line += " --whole" if "whole" in wanted else ""
+        line += "".join(f" --range {each['source']}={each['from']}:{each['to']}" for each in wanted.get("ranges", ()))
         if "corrections" in wanted:
             line += f" --correction {self.item}=FILE"
         limits = {name: value for name, value in dataclasses.asdict(self.limits).items() if value is not None}
@@ -307,7 +323,7 @@ class Asking(Confirmation):
             kinds=tuple(MEMBERS),
             fields=tuple(name for name in ALL_MEMBERS if name not in plan_members(self.form.kind)[1]),
             checks=tuple(sorted(map(str, WAIVABLE))),
-            of_items=previewed is not None and len(previewed.bound.items) > 1,
+            of_items=previewed is not None and (len(previewed.bound.items) > 1 or self.form.kind == Kind.REPLAY),
             wrong=(*self.wrong, *((self.previewed.why,) if self.previewed.why else ())),
             says=previewed.prediction.lines if previewed else (),
             facts=(*asked_facts(previewed.binds), *facts_of(previewed.binds)) if previewed else (),
