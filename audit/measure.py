@@ -268,12 +268,13 @@ class _WindowReading:
         strays = {row.source_id: row for row in self._rows(sql.strays)}
         ends = _ends(captured)
         origins = {row.source_id: row for row in self._rows(sql.origins)} if self._row.by_plan else {}
+        unread = {row.source_id: row.unread for row in self._rows(sql.unread)} if self._row.by_plan else {}
         lines = []
         for row in self._rows(sql.inbox):
             mine = [x for x in receipts if x.source_id == row.source_id]
             stray = strays.pop(row.source_id, None)
             ledger = _ledger(row, mine, stray.n if stray else 0, refuted.get(row.source_id, 0))
-            ledger = replace(ledger, target=ends.get(ledger.label))
+            ledger = replace(ledger, target=ends.get(ledger.label), unread=unread.get(row.source_id, 0))
             if (origin := origins.get(row.source_id)) is not None:
                 ledger = replace(ledger, differing=origin.differing, gone=origin.gone)
             lines.append(ledger)

@@ -97,6 +97,12 @@ SELECT o.source_id, count(*) FILTER (WHERE t.digest <> x.digest) AS differing, c
  WHERE r.win = %(win)s
  GROUP BY o.source_id
 
+-- name: unread
+-- Of a fresh run's sources: offsets that its plan was to read again and did not.
+SELECT r.source_id, o.end_offset - o.start_offset - r.end_offset AS unread
+  FROM run_window w JOIN window_range r ON r.win = w.id AND r.end_offset IS NOT NULL JOIN origin o ON o.source_id = r.source_id
+ WHERE w.id = %(win)s AND w.reruns IS NULL
+
 -- name: strays
 -- Records of the window's batches that lie outside its ranges, by source.
 SELECT b.source_id, s.role, s.kind, s.topic, s.partition, sum(b.records)::bigint AS n

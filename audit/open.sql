@@ -69,12 +69,13 @@ INSERT INTO window_pin (win, context, pinned_win, verdict)
 SELECT %(win)s, * FROM unnest(%(contexts)s::text[], %(pinned)s::integer[], %(verdicts)s::text[])
 
 -- name: passed
--- Newest verdicts of their windows that are PASS, the newest first; of one name if one was given. What a rerun brought is no
--- context by itself, and a window whose place is taken is none any more.
+-- Newest verdicts of their windows that are PASS, the newest window first: one that was judged late, or whose place a fresh run
+-- took, is as old as it was. Of one name if one was given. What a rerun brought is no context by itself, and a window whose
+-- place is taken is none any more.
 SELECT v.win, s.name || '/' || r.name || '#' || v.number AS name
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
   JOIN run_window w ON w.id = v.win AND w.reruns IS NULL
  WHERE s.name = %(stream)s AND v.state = 'PASS' AND superseded_by(w.id) IS NULL
    AND NOT EXISTS (SELECT FROM verdict newer WHERE newer.win = v.win AND newer.number > v.number)
    AND (%(name)s::text IS NULL OR s.name || '/' || r.name || '#' || v.number = %(name)s)
- ORDER BY v.id DESC LIMIT 1
+ ORDER BY coalesce(r.supersedes, v.win) DESC, v.id DESC LIMIT 1

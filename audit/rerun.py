@@ -49,6 +49,20 @@ class LookedBackOn(RunError):
     what = "a later run looks back on this one"
 
 
+class PlaceTaken(RunError):
+    """A fresh run takes the window's place: what came into that now would be read nowhere."""
+
+    code = "place_taken"
+    what = "another run takes the window's place"
+
+
+class PlaceNotWhole(RunError):
+    """Events of the window, or of its reruns, that a fresh run would be without."""
+
+    code = "place_not_whole"
+    what = "a fresh run would not have all events of the window"
+
+
 @dataclass(frozen=True)
 class OriginRange:
     """Offsets [start, end) of a source that a plan reads again."""
@@ -128,6 +142,9 @@ def open_rerun(cur: Cursor, order: RerunOrder, captured: look.Capture) -> Rerun:
     failpoint("rerun.after_lock")
     if order.fresh is None:
         check_not_looked_back_on(cur, RunId(first.run_id))
+        check_place(cur, order.win)
+    else:
+        check_replaceable(cur, order.win)
     bus = _bus(cur, first.stream_id, broker)
     win = _insert_window(cur, order, first)
     failpoint("rerun.after_window")
@@ -159,6 +176,49 @@ def check_not_looked_back_on(cur: Cursor, run: RunId) -> None:
             found=f"{later.stream}/{later.name} does",
             next_step=f"produce these records to {later.stream}/{later.name}, or ask for a fresh run",
         )
+
+
+def check_place(cur: Cursor, win: WindowId) -> None:
+    """Raises PlaceTaken where a fresh run takes the window's place, or may come to."""
+    by = fetch_one(cur.execute(sql.place, {"win": win})).taken_by
+    if by is not None:
+        raise PlaceTaken(
+            expected="a window whose place nobody takes",
+            found=f"{by} does",
+            next_step=f"produce these records to another run, or close {by} first",
+        )
+
+
+def check_replaceable(cur: Cursor, win: WindowId) -> None:
+    """Raises PlaceTaken, or PlaceNotWhole for what reading the window's ranges of the inbox again does not bring."""
+    check_place(cur, win)
+    row = fetch_one(cur.execute(sql.place, {"win": win}))
+    if row.open_rerun is not None:
+        raise PlaceNotWhole(
+            expected="a window that no plan fills",
+            found=f"rerun {row.open_rerun} of it is not over",
+            next_step="wait for its plan, or cancel it",
+        )
+    left = [f"{row.by_http:,} of its events came in by HTTP"] if row.by_http else []
+    if row.redriven:
+        were = "was" if row.redriven == 1 else "were"
+        left.append(f"{row.redriven:,} of its events {were} redriven from elsewhere")
+    if left:
+        raise PlaceNotWhole(
+            expected="events that all lie in the window's ranges of the inbox",
+            found=" and ".join(left),
+            next_step="ask for a replay that proves the window, or produce its records to a new run",
+        )
+
+
+def place_faults(cur: Cursor, win: WindowId, *, whole: bool) -> list[str]:
+    """Why an approved plan is not to open its window now, in words. `whole`: it would take the place of `win`."""
+    try:
+        (check_replaceable if whole else check_place)(cur, win)
+    except RunError as fault:
+        by_another = isinstance(fault, PlaceTaken)
+        return [f"{fault.found.removesuffix(' does')} takes its place" if by_another else str(fault.found)]
+    return []
 
 
 def label_of(plan: int, index: int = 0) -> str:
@@ -280,7 +340,8 @@ def write_bus_end(cur: Cursor, win: WindowId, broker: f.Broker) -> bool:
 
 
 __all__ = [
-    "BusOfNoWindow", "ContextOfRerun", "LookedBackOn", "OriginRange", "PlanSource", "Rerun", "RerunOrder",
-    "check_not_looked_back_on", "cut_rerun", "label_of",
+    "BusOfNoWindow", "ContextOfRerun", "LookedBackOn", "OriginRange", "PlaceNotWhole", "PlaceTaken", "PlanSource",
+    "Rerun", "RerunOrder", "check_not_looked_back_on", "check_place", "check_replaceable", "cut_rerun", "label_of",
+    "place_faults",
     "open_rerun", "rerun_of", "write_bus_end",
 ]  # fmt: skip

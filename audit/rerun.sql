@@ -20,6 +20,12 @@ SELECT l.contract_id, l.name, s.name AS stream
   FROM run r JOIN run l ON l.stream_id = r.stream_id AND l.id > r.id AND l.supersedes IS NULL JOIN stream s ON s.id = l.stream_id
  WHERE r.id = %(run)s ORDER BY l.id LIMIT 1
 
+-- name: place
+-- Who takes the window's place, which rerun of it a plan still fills, and how many events a run in its place would be without.
+SELECT place_taken_by(%(win)s) AS taken_by, o.by_http, o.redriven,
+       (SELECT min(x.rerun) FROM run_window x WHERE x.reruns = %(win)s AND x.state = 'OPEN') AS open_rerun
+  FROM place_leaves_out(%(win)s) o
+
 -- name: insert_window
 -- A rerun has the number of the window that it reruns, and counts for itself.
 INSERT INTO run_window (run_id, number, contract_id, state, revision, by_plan, reruns, rerun)

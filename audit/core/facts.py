@@ -236,6 +236,7 @@ class SourceLedger:
     lost: int = 0  # offsets of the range that were deleted before anybody read them
     first: bool = False  # no window before this one had the source
     differing: int = 0  # of a plan's source: records that are not what their origin's receipts say they were
+    unread: int = 0  # of a fresh run's source: offsets that its plan was to read again and did not
     gone: int = 0  # of a plan's source: records that have a receipt at their origin, and are not there any more
     target: int | None = None  # where an open window's lane could be now: the newest sampled LSO
     stop: LaneStop | None = None

@@ -256,7 +256,7 @@ def accounted(facts: f.WindowFacts, now: datetime) -> Check:
 
 
 def _unaccounted(ledger: Sequence[f.SourceLedger]) -> int:
-    return sum(s.missing + s.doubled + s.outside + s.refuted + s.lost + s.differing + s.gone for s in ledger)
+    return sum(s.missing + s.doubled + s.outside + s.refuted + s.lost + s.differing + s.gone + s.unread for s in ledger)
 
 
 def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
@@ -270,6 +270,9 @@ def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
         yield Cause(f"{w.count(s.outside, 'receipt')} of {s.label} {lie} outside the basis", RERUN, fail)
     if s.differing:
         text = f"{w.count(s.differing, 'record')} of {s.label} {w.be(s.differing)} not what the inbox said before"
+        yield Cause(text, RERUN, fail)
+    if s.unread:  # read in the window's place, the rest of its events would be missed by nobody
+        text = f"{w.count(s.unread, 'offset')} of {s.label} {w.were(s.unread)} not read again"
         yield Cause(text, RERUN, fail)
     if s.gone:
         text = f"{w.count(s.gone, 'record')} that {w.have(s.gone)} a receipt {w.be(s.gone)} not there any more"

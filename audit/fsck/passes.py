@@ -7,7 +7,7 @@ may have moved on (a topic created again, a partition added): that is drift, sai
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -189,12 +189,19 @@ class _Facts:
     def _inbox(self, found: list[Any]) -> tuple[f.SourceLedger, ...]:
         strays = {row.source_id: row.n for row in self._rows(sql.outside)}
         origins = {row.source_id: row for row in self._rows(sql.origins)} if self._row.by_plan else {}
-        known = tuple(_source(row, strays.pop(row.source_id, 0), origins.get(row.source_id)) for row in found)
+        unread = {row.source_id: row.unread for row in self._rows(sql.unread)} if self._row.by_plan else {}
+        known = tuple(
+            replace(
+                _source(row, strays.pop(row.source_id, 0), origins.get(row.source_id)),
+                unread=unread.get(row.source_id, 0),
+            )
+            for row in found
+        )
         rest = sum(strays.values())
-        if not rest:
+        if not rest and None not in unread:
             return known
-        at = look.now()
-        return (*known, f.SourceLedger("sources outside of the basis", 0, 0, 0, 0, 0, 0, rest, 0, 0, at))
+        other = f.SourceLedger("sources outside of the basis", 0, 0, 0, 0, 0, 0, rest, 0, 0, look.now())
+        return (*known, replace(other, unread=unread.get(None, 0)))
 
     def _counts(self) -> f.Counts:
         d = self._rows(sql.decided)[0]

@@ -91,6 +91,14 @@ odd AS (SELECT * FROM was EXCEPT SELECT * FROM now_)
 SELECT odd.source_id, count(*) FILTER (WHERE n.at IS NOT NULL) AS unlike, count(*) FILTER (WHERE n.at IS NULL) AS absent
   FROM odd LEFT JOIN now_ n ON n.source_id = odd.source_id AND n.at = odd.at GROUP BY 1
 
+-- name: unread
+-- How much of each range of the window whose place a fresh run takes was not read again. Null: a range that none of its sources is of.
+SELECT m.source_id, g.end_offset - g.start_offset - coalesce(m.end_offset, 0) AS unread
+  FROM run_window me JOIN run r ON r.id = me.run_id JOIN window_range g ON g.win = r.supersedes AND g.end_offset > g.start_offset
+  JOIN source c ON c.id = g.source_id AND c.role = 'inbox' AND c.kind = 'topic'
+  LEFT JOIN (window_range m JOIN origin o ON o.source_id = m.source_id) ON m.win = me.id AND o.origin_source_id = g.source_id
+ WHERE me.id = %(win)s AND me.reruns IS NULL
+
 -- name: outside
 -- Receipts of the window's batches outside of its ranges, and receipts in its ranges of another window's batches.
 SELECT source_id, sum(n)::bigint AS n

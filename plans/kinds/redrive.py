@@ -14,7 +14,16 @@ from typing import Any, ClassVar
 from audit import capture as look
 from audit.close import window_of
 from audit.measure import window_row
-from audit.rerun import Rerun, RerunOrder, check_not_looked_back_on, cut_rerun, open_rerun, rerun_of
+from audit.rerun import (
+    Rerun,
+    RerunOrder,
+    check_not_looked_back_on,
+    check_place,
+    cut_rerun,
+    open_rerun,
+    place_faults,
+    rerun_of,
+)
 from ingest.admit import redrive as admission
 from ingest.admit.redrive import KeptItem, RedrivenItem, RedriveOrder
 from ingest.core.contract import extends_identities
@@ -59,6 +68,7 @@ class RedrivePlan(PlanKind):
         with read() as cur:
             row = window_row(cur, win)
             check_not_looked_back_on(cur, RunId(row.run_id))
+            check_place(cur, win)
             loaded = _contract(row, asked.get("contract"))
             corrections = _corrections(asked.get("corrections") or {})
             ids = _chosen(cur, win, asked)
@@ -107,6 +117,8 @@ class RedrivePlan(PlanKind):
             by = f", item {first.id} by {first.resolved_by}" if first.resolved_by else f", item {first.id}"
             now = Counter(row.state for row in rows)
             lines.append(f"items OPEN: {was['OPEN']:,} → {now['OPEN']:,}{by}")
+        if rerun_of(cur, step.plan.id) is None:
+            lines += place_faults(cur, WindowId(step.plan.win), whole=False)
         return lines
 
     def prepare(self, plan: Any, most: int) -> Any:

@@ -22,8 +22,11 @@ from audit.rerun import (
     Rerun,
     RerunOrder,
     check_not_looked_back_on,
+    check_place,
+    check_replaceable,
     cut_rerun,
     open_rerun,
+    place_faults,
     rerun_of,
 )
 from ingest.admit import replay as admission
@@ -77,14 +80,17 @@ class ReplayPlan(PlanKind):
             row = window_row(cur, win)
             if mode == PROVE:
                 check_not_looked_back_on(cur, RunId(row.run_id))
+                check_place(cur, win)
             loaded = _contract(cur, row, mode, asked.get("contract"))
             rows = {look.source_label(x): x for x in cur.execute(sql.ranges, {"win": win}).fetchall()}
-            fresh = _fresh_name(cur, row, win) if mode == FRESH else None
+            fresh = _fresh_name(cur, row) if mode == FRESH else None
         if row.state != "CUT":
             raise PlanRefused(expected="a cut window", found=f"window {row.number} is {row.state}", next_step="cut it")
         ranges = _ranges(asked, rows)
         if mode == FRESH:
             _check_whole(ranges, rows)
+            with read() as cur:
+                check_replaceable(cur, win)
             _check_shut(win)
         _check_there(win, ranges)
         wanted: dict[str, Any] = {"mode": mode, "contract": loaded.version}
@@ -138,10 +144,10 @@ class ReplayPlan(PlanKind):
             lines.append(f"{row.topic}/{row.partition} is retired: {row.why}")
         if "fresh" in facts and (open_ := _open_verdict(WindowId(plan.win))):
             lines.append(f"{open_} stands, and its gate is open")
-        opened = cur.execute(sql.opened, {"plan": plan.id}).fetchone()
-        if "fresh" in facts and opened is None:
-            name = _fresh_name(cur, window_row(cur, WindowId(plan.win)), WindowId(plan.win))
-            if name != facts["fresh"]:
+        if cur.execute(sql.opened, {"plan": plan.id}).fetchone() is None:
+            lines += place_faults(cur, WindowId(plan.win), whole="fresh" in facts)
+            name = _fresh_name(cur, window_row(cur, WindowId(plan.win))) if "fresh" in facts else None
+            if name is not None and name != facts["fresh"]:
                 lines.append(f"the run would be named {name}, not {facts['fresh']}")
         return lines
 
@@ -232,12 +238,7 @@ def _version(cur: Cursor, stream: StreamId, version: int) -> int:
     return int(found.id)
 
 
-def _fresh_name(cur: Cursor, row: Any, win: WindowId) -> str:
-    taken = cur.execute(sql.taken, {"win": win}).fetchone()
-    if taken is not None:
-        raise PlanRefused(
-            expected="a window whose place nobody takes", found=f"{row.stream}/{taken.name} does, and is {taken.state}"
-        )
+def _fresh_name(cur: Cursor, row: Any) -> str:
     names = {
         found.name for found in cur.execute(sql.named_alike, {"stream": row.stream_id, "like": row.run_name}).fetchall()
     }

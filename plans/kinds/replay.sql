@@ -8,12 +8,6 @@ SELECT r.source_id, r.start_offset, r.end_offset, s.role, s.kind, s.topic, s.top
   FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox' AND s.kind = 'topic'
  WHERE r.win = %(win)s AND r.end_offset IS NOT NULL ORDER BY s.id
 
--- name: taken
--- The run that takes a window's place, while it may still pass.
-SELECT r.name, r.state FROM run r JOIN run_window w ON w.run_id = r.id
- WHERE r.supersedes = %(win)s
-   AND NOT EXISTS (SELECT FROM verdict v WHERE v.win = w.id AND v.state = 'FAIL') LIMIT 1
-
 -- name: named_alike
 -- Runs of the stream that are named as fresh runs of this one are.
 SELECT name FROM run WHERE stream_id = %(stream)s AND starts_with(name, %(like)s || '.r')

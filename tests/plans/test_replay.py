@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,9 @@ from audit.core.gate import Code
 from audit.enforce import decide_gate, enforce_due
 from audit.fsck import fsck
 from audit.go_on import go_on
+from audit.rerun import PlaceNotWhole, PlaceTaken
 from console.permissions import Role
+from ingest.admit.http import DoorRecord, receive
 from ingest.admit.replay import NOT_OF_WINDOW
 from ingest.db import ConstraintViolated, write
 from ingest.kafka import BusMessage, TransactionalProducer
@@ -30,7 +33,7 @@ from tests.api.caller import caller
 from tests.audit.test_contexts import contradicted
 from tests.cli.typed import typed
 from tests.flow import test_projections as p
-from tests.flow.world import Flow, leave, thing
+from tests.flow.world import CONTRACT, Flow, leave, thing
 from tests.pages.conftest import signed_in
 from tests.plans.crowd import Crowd, as_owner, items, plan_row, run_to, say_yes
 from tests.plans.test_waive import open_items
@@ -117,6 +120,12 @@ def fail_window(flow: Flow) -> None:
         )
 
 
+def unforged() -> None:
+    """What the test forged is no finding of the product's."""
+    with as_owner() as connection:
+        connection.execute("DELETE FROM effect WHERE identity = sha256('nobody')")
+
+
 def failed(flow: Flow, values: list[bytes]) -> Flow:
     flow.open()
     flow.produce(values)
@@ -147,8 +156,7 @@ def test_a_fresh_run_takes_the_place_of_a_window_that_failed(flow: Flow, crowd: 
     assert decide_gate(flow.name, "r1.r1").granted
     shut = decide_gate(flow.name, "r1")
     assert shut.code is Code.FAILED and f"superseded by {flow.name}/r1.r1" in shut.detail
-    with as_owner() as connection:  # what the test forged is no finding of the product's
-        connection.execute("DELETE FROM effect WHERE identity = sha256('nobody')")
+    unforged()
     assert fsck(stream=flow.name) == []
 
 
@@ -391,7 +399,7 @@ def test_a_window_whose_place_is_taken_is_never_opened_again(flow: Flow, crowd: 
     assert flow.judge().verdict.title == "BLOCKED"
     replayed(crowd, flow, whole=True, mode="fresh")
     flow.work()
-    with pytest.raises(PlanRefused, match="r1.r1 does"):
+    with pytest.raises(PlaceTaken, match="r1.r1 does"):
         preview("replay", asked(flow, whole=True, mode="fresh"))
     first, again = open_items(flow)
     resolve([again], "ana", Resolution.DISCARDED, "seen")
@@ -409,6 +417,102 @@ def test_a_window_whose_place_is_taken_is_never_opened_again(flow: Flow, crowd: 
             (own.id,),
         )
     assert refused.value.constraint == "gate_superseded"
+
+
+def test_a_fresh_run_that_was_cancelled_takes_no_place(forged: Flow, crowd: Crowd) -> None:
+    """It holds a part of the window's events: read as the whole, the rest would be lost without a word."""
+    flow = forged
+    failed(flow, [thing(n) for n in range(9)])
+    limits = Limits(first=4)
+    number = submit("replay", asked(flow, whole=True, mode="fresh"), crowd.asker, "why", crowd.people, limits)
+    say_yes(crowd, number)
+    run_to(crowd, number, State.HELD)
+    cancel(number, crowd.asker, crowd.people, "enough")
+    flow.work()
+    stored = fresh(flow)
+    assert stored.verdict.title == "FAIL", stored.sentence
+    assert f"5 offsets of plan {number}/0 were not read again" in stored.sentence
+    assert not decide_gate(flow.name, "r1.r1").granted
+    assert "superseded" not in decide_gate(flow.name, "r1").detail
+    again = replayed(crowd, flow, whole=True, mode="fresh")
+    assert [outcome for _, outcome in items(again)] == ["DONE"]
+    flow.work()
+    flow.sample()
+    assert close_run(flow.name, "r1.r2", "test").verdict.title == "PASS"
+    assert decide_gate(flow.name, "r1.r2").granted
+
+
+def test_a_fresh_run_is_not_asked_for_without_what_came_by_http(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """The inbox is read again, and a request is not there: the run in its place would be without its events."""
+    flow = make_flow(contract=CONTRACT + "[inbox.http]\nenabled = true\n")
+    flow.open()
+    flow.produce([thing(1)])
+    receive(flow.name, [DoorRecord(0, None, None, thing(n), None) for n in (2, 3)])
+    flow.work()
+    fail_window(flow)
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "FAIL"
+    with pytest.raises(PlaceNotWhole, match="2 of its events came in by HTTP"):
+        preview("replay", asked(flow, whole=True, mode="fresh"))
+    unforged()
+
+
+def test_a_fresh_run_is_not_asked_for_without_what_was_redriven_from_elsewhere(
+    make_flow: MakeFlow, crowd: Crowd
+) -> None:
+    """A late record lies in another window's range, which nobody reads again."""
+    flow = make_flow()
+    failed(flow, [thing(1)])
+    flow.open("r2")
+    flow.produce([thing(2)], run="r2")
+    flow.produce([thing(3)], run="r1")
+    flow.work()
+    (late,) = open_items(flow)
+    number = submit("redrive", {"stream": flow.name, "run": "r1", "items": [late]}, crowd.asker, "why", crowd.people)
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
+    flow.work()
+    with pytest.raises(PlaceNotWhole, match="1 of its events was redriven from elsewhere"):
+        preview("replay", asked(flow, whole=True, mode="fresh"))
+    unforged()
+
+
+def test_nothing_more_is_admitted_into_a_window_whose_place_is_taken(forged: Flow, crowd: Crowd) -> None:
+    """It could be read nowhere: the window and its reruns stay shut."""
+    flow = forged
+    failed(flow, [thing(1), b"{"])
+    redrive = {"stream": flow.name, "run": "r1", "items": open_items(flow), "corrections": {}}
+    redrive["corrections"] = {str(item): base64.b64encode(thing(7)).decode() for item in redrive["items"]}
+    early = submit("redrive", redrive, crowd.asker, "why", crowd.people)
+    say_yes(crowd, early)
+    replayed(crowd, flow, whole=True, mode="fresh")
+    run_to(crowd, early, State.VOID)
+    assert f"{flow.name}/r1.r1 takes its place" in plan_row(early).void_why
+    for kind, more in (("redrive", redrive), ("replay", asked(flow, whole=True))):
+        with pytest.raises(PlaceTaken, match="r1.r1 does"):
+            preview(kind, more)
+    with pytest.raises(ConstraintViolated) as refused, write() as cur:
+        cur.execute(
+            "INSERT INTO run_window (run_id, number, contract_id, state, revision, by_plan, reruns, rerun)"
+            " SELECT w.run_id, w.number, w.contract_id, 'OPEN', 0, true, w.id, 9 FROM run_window w JOIN run r"
+            " ON r.id = w.run_id AND r.name = 'r1' JOIN stream s ON s.id = r.stream_id WHERE s.name = %s",
+            (flow.name,),
+        )
+    assert refused.value.constraint == "window_place_taken"
+
+
+def test_a_fresh_run_waits_for_a_rerun_that_is_not_over(forged: Flow, crowd: Crowd) -> None:
+    """What that may still admit is the window's: it would be read neither there nor in the fresh run."""
+    flow = forged
+    failed(flow, [thing(n) for n in range(6)])
+    prove = submit("replay", asked(flow, whole=True), crowd.asker, "why", crowd.people, Limits(first=2))
+    say_yes(crowd, prove)
+    run_to(crowd, prove, State.HELD)
+    with pytest.raises(PlaceNotWhole, match="rerun 1 of it is not over"):
+        preview("replay", asked(flow, whole=True, mode="fresh"))
+    cancel(prove, crowd.asker, crowd.people, "enough")
+    replayed(crowd, flow, whole=True, mode="fresh")
 
 
 def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: Flow, crowd: Crowd) -> None:

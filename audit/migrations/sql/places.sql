@@ -1,0 +1,102 @@
+-- A fresh run takes a window's place as a whole, and no second one beside it.
+
+-- Which fresh run takes a window's place, or may still come to: not one that failed, nor one that stands on what fell and so
+-- never passes. Null: none.
+CREATE FUNCTION place_taken_by(of_win integer) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT s.name || '/' || f.name
+      FROM run f JOIN stream s ON s.id = f.stream_id JOIN run_window x ON x.run_id = f.id AND x.reruns IS NULL
+     WHERE f.supersedes = of_win
+       AND NOT EXISTS (SELECT FROM verdict v WHERE v.win = x.id AND v.state = 'FAIL')
+       AND NOT EXISTS (SELECT FROM context_standing(x.id) c WHERE c.fallen)
+     ORDER BY f.id LIMIT 1
+$$;
+
+-- Events of a window and its reruns that lie in none of its ranges of the inbox: reading these again does not bring them.
+CREATE FUNCTION place_leaves_out(of_win integer, OUT by_http bigint, OUT redriven bigint) LANGUAGE sql STABLE AS $$
+    SELECT (SELECT coalesce(sum(b.admitted), 0)::bigint
+              FROM batch b JOIN source s ON s.id = b.source_id AND s.kind = 'door' WHERE b.win = of_win),
+           (SELECT count(*)
+              FROM run_window x JOIN window_range g ON g.win = x.id JOIN redrive d ON d.source_id = g.source_id AND d.decision = 1
+              JOIN quarantine_item q ON q.id = d.item_id
+             WHERE x.reruns = of_win
+               AND NOT EXISTS (SELECT FROM window_range w JOIN source s ON s.id = w.source_id AND s.kind = 'topic'
+                                WHERE w.win = of_win AND w.source_id = q.source_id
+                                  AND q."offset" >= w.start_offset AND q."offset" < w.end_offset))
+$$;
+
+-- Whoever opens either a rerun or a fresh run of a window holds the window's row (`lock_first` of audit/rerun.sql).
+CREATE FUNCTION run_place_is_free() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM run_window x WHERE x.reruns = NEW.supersedes AND x.state = 'OPEN')
+       OR EXISTS (SELECT FROM place_leaves_out(NEW.supersedes) o WHERE o.by_http + o.redriven > 0) THEN
+        PERFORM refuse('run_place_is_free', format('run %s would be without events of window %s', NEW.name, NEW.supersedes));
+    END IF;
+    IF place_taken_by(NEW.supersedes) IS NOT NULL THEN
+        PERFORM refuse('run_place_is_free', format('%s takes the place of window %s', place_taken_by(NEW.supersedes), NEW.supersedes));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER run_place_is_free BEFORE INSERT ON run FOR EACH ROW WHEN (NEW.supersedes IS NOT NULL)
+    EXECUTE FUNCTION run_place_is_free();
+
+-- What came into a window whose place is taken would be read nowhere.
+CREATE FUNCTION window_place_taken() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF place_taken_by(NEW.reruns) IS NOT NULL THEN
+        PERFORM refuse('window_place_taken', format('%s takes the place of window %s', place_taken_by(NEW.reruns), NEW.reruns));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER window_place_taken BEFORE INSERT ON run_window FOR EACH ROW WHEN (NEW.reruns IS NOT NULL)
+    EXECUTE FUNCTION window_place_taken();
+
+-- As before (reruns.sql); a run that takes a window's place stands for the whole of it.
+CREATE OR REPLACE FUNCTION verdict_pass_earned(new verdict) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    why text;
+BEGIN
+    IF EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id
+                 JOIN position p ON p.source_id = r.source_id
+                  AND p.lane = CASE s.role WHEN 'bus' THEN 'effects' ELSE 'admission' END
+                WHERE r.win = new.win AND (r.end_offset IS NULL OR p.next_offset < r.end_offset))
+       OR EXISTS (SELECT FROM rerun_end e JOIN position p ON p.lane = 'effects' AND p.source_id = e.source_id
+                   WHERE e.win = new.win AND p.next_offset < e.end_offset)
+       OR EXISTS (SELECT FROM run_window w WHERE w.id = new.win AND w.by_plan AND w.bus_end_at IS NULL) THEN
+        why := 'a lane is before its end';
+    ELSIF EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
+                    JOIN gap g ON g.source_id = r.source_id AND g.from_offset < r.end_offset AND g.to_offset > r.start_offset
+                   WHERE r.win = new.win AND g.state <> 'PROVEN') THEN
+        why := 'a gap is not proven';
+    ELSIF EXISTS (SELECT FROM batch b JOIN publish_queue q ON q.batch_id = b.id WHERE b.win = new.win)
+       OR EXISTS (SELECT FROM batch b JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
+                    JOIN attempt a ON a.id = ab.attempt_id AND a.state <> 'ACKED' WHERE b.win = new.win) THEN
+        why := 'a publish is not settled';
+    ELSIF EXISTS (SELECT FROM contradiction c WHERE c.win = new.win) THEN
+        why := 'the bus contradicts it';
+    ELSIF (SELECT jsonb_build_object('records', coalesce(sum(b.records), 0), 'admitted', coalesce(sum(b.admitted), 0),
+                                     'duplicates', coalesce(sum(b.duplicates), 0),
+                                     'quarantined', coalesce(sum(b.quarantined), 0)) FROM batch b WHERE b.win = new.win)
+          IS DISTINCT FROM (new.body -> 'counts') - 'admitted_by_class' THEN
+        why := 'the batches count otherwise';
+    ELSIF NOT jsonb_path_exists(new.body, '$.checks[*] ? (@.check == "EXPECTED" && @.state == "WAIVED")')
+      AND EXISTS (SELECT FROM (SELECT DISTINCT ON (t.event_class) t.event_class, t.declared
+                                 FROM control_total t WHERE t.win = new.win ORDER BY t.event_class, t.id DESC) d
+                   WHERE d.declared <> coalesce(
+                         (new.body -> 'counts' -> 'admitted_by_class' ->> d.event_class)::numeric, 0)) THEN
+        why := 'the producer declared another total';
+    ELSIF EXISTS (SELECT FROM run_window me JOIN run r ON r.id = me.run_id AND me.reruns IS NULL
+                    JOIN window_range g ON g.win = r.supersedes AND g.end_offset > g.start_offset
+                    JOIN source s ON s.id = g.source_id AND s.role = 'inbox' AND s.kind = 'topic'
+                   WHERE me.id = new.win
+                     AND NOT EXISTS (SELECT FROM window_range m JOIN origin o ON o.source_id = m.source_id
+                                      WHERE m.win = new.win AND o.origin_source_id = g.source_id
+                                        AND (o.start_offset, o.end_offset) = (g.start_offset, g.end_offset)
+                                        AND m.end_offset = o.end_offset - o.start_offset)) THEN
+        why := 'a part of the window whose place it takes was not read again';
+    ELSE
+        SELECT c.why INTO why FROM context_standing(new.win) c WHERE c.fallen LIMIT 1;
+    END IF;
+    IF why IS NOT NULL THEN
+        PERFORM refuse('verdict_pass_earned', why);
+    END IF;
+END $$;
