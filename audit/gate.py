@@ -45,11 +45,15 @@ def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: 
     row = cur.execute(sql.window, {"win": win}).fetchone()
     assert row is not None
     contract = compiled_contract(row.contract_id).contract
-    whole_run = contract.gate.unit is GateUnit.RUN and not row.is_rerun  # a rerun is read with its own PASS
+    # a rerun is read with its own PASS, and what a fresh run has taken the place of says nothing of its run any more
+    whole_run = contract.gate.unit is GateUnit.RUN and not row.is_rerun and row.superseded_by is None
     if not passed:
         scope = {"run": row.run_id, "win": None if whole_run else win}
         cur.execute(sql.shut, scope | {"why": f"a newer verdict of window {row.number} is not PASS"})
-    elif _takes_place(cur, win, row):
+        return
+    if row.supersedes is not None:
+        _take_place(cur, row)
+    if row.superseded_by is not None:
         log.info("window %s is not opened: %s has taken its place", win, row.superseded_by)
     elif not whole_run:
         _open(cur, win, verdict, measured_at, lease(contract))
@@ -57,14 +61,16 @@ def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: 
         _open_run(cur, row.run_id, {win: measured_at}, lease(contract))
 
 
-def _takes_place(cur: Cursor, win: WindowId, row: Any) -> bool:
-    """Whether another window has taken this one's place. A fresh run shuts what it takes the place of: both are never
-    open, for whoever opens either one holds the older window's row."""
-    if row.supersedes is not None:
-        cur.execute(sql.lock_superseded, {"win": row.supersedes})
-        failpoint("gate.after_superseded")
-        cur.execute(sql.shut_superseded, {"win": row.supersedes, "why": f"superseded by {row.name}"})
-    return row.superseded_by is not None
+def _take_place(cur: Cursor, row: Any) -> None:
+    """A fresh run shuts what it takes the place of: both are never open, for whoever opens either one holds the older
+    window's row. Where that window alone kept its run shut, the others are read now."""
+    first = fetch_one(cur.execute(sql.lock_superseded, {"win": row.supersedes}))
+    failpoint("gate.after_superseded")
+    cur.execute(sql.shut_superseded, {"win": row.supersedes, "why": f"superseded by {row.name}"})
+    failpoint("gate.after_place")
+    contract = compiled_contract(first.contract_id).contract
+    if contract.gate.unit is GateUnit.RUN:
+        _open_run(cur, RunId(first.run_id), {}, lease(contract))
 
 
 def _open(cur: Cursor, win: WindowId, verdict: int, measured_at: datetime, length: timedelta) -> None:
@@ -74,11 +80,12 @@ def _open(cur: Cursor, win: WindowId, verdict: int, measured_at: datetime, lengt
 
 
 def _open_run(cur: Cursor, run: RunId, measured: Mapping[int, datetime], length: timedelta) -> None:
-    """All or nothing: readers see the run's windows once every one of them has passed.
+    """All or nothing: readers see the run's windows once every one of them has passed, or another run in its place.
 
     The others' leases count from what they rest on, too: where that is long ago, the enforcer looks before they open.
     """
-    rows = cur.execute(sql.newest_of_run, {"run": run}).fetchall()
+    found = cur.execute(sql.newest_of_run, {"run": run}).fetchall()
+    rows = [row for row in found if row.superseded_by is None]
     if all(row.state == "PASS" for row in rows):
         for row in rows:
             _open(cur, row.win, row.verdict, measured.get(row.win, row.measured_at), length)

@@ -6,7 +6,7 @@ SELECT w.run_id, w.number, w.contract_id, w.reruns IS NOT NULL AS is_rerun, r.su
 
 -- name: lock_superseded
 -- Whoever stores a verdict of that window holds its row: it comes before this PASS, and is shut by it, or after, and sees it.
-SELECT id FROM run_window WHERE id = %(win)s FOR NO KEY UPDATE
+SELECT id, run_id, contract_id FROM run_window WHERE id = %(win)s FOR NO KEY UPDATE
 
 -- name: shut_superseded
 -- Shuts the window whose place is taken, and its reruns, for good.
@@ -42,8 +42,9 @@ UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_
 
 -- name: newest_of_run
 -- The newest verdict of every window of a run: a gate on whole runs opens when each of them is PASS. Verdicts of before the
--- oldest fact's time was kept have only their own.
-SELECT w.id AS win, v.id AS verdict, v.state, coalesce(v.measured_at, v.decided_at) AS measured_at
+-- oldest fact's time was kept have only their own. `superseded_by`: the run that has passed in a window's place.
+SELECT w.id AS win, v.id AS verdict, v.state, coalesce(v.measured_at, v.decided_at) AS measured_at,
+       superseded_by(w.id) AS superseded_by
   FROM run_window w
   LEFT JOIN LATERAL (SELECT id, state, decided_at, measured_at
                        FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true

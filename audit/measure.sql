@@ -263,7 +263,7 @@ SELECT count(*) FILTER (WHERE context_state = 1) AS matched, count(*) FILTER (WH
 
 -- name: quarantine
 -- The window's items: open, resolved, discarded, and resolved without a name or a reason. A rerun's are those that its plan
--- sent through admission again.
+-- sent through admission again or read again: where the record came, or as a mismatch that came before.
 SELECT count(*) FILTER (WHERE state = 'OPEN') AS open,
        count(*) FILTER (WHERE state = 'RESOLVED') AS resolved,
        count(*) FILTER (WHERE resolution = 'DISCARDED') AS discarded,
@@ -274,6 +274,11 @@ SELECT count(*) FILTER (WHERE state = 'OPEN') AS open,
     OR id IN (SELECT q.id FROM window_range g JOIN run_window w ON w.id = g.win AND w.reruns IS NOT NULL
                 JOIN origin o ON o.source_id = g.source_id JOIN receipt t ON t.source_id = o.source_id AND t.decision = 3
                 JOIN quarantine_item q ON q.source_id = o.origin_source_id AND q."offset" = o.start_offset + t."offset"
+               WHERE g.win = %(win)s)
+    OR id IN (SELECT q.id FROM window_range g JOIN run_window w ON w.id = g.win AND w.reruns IS NOT NULL
+                JOIN receipt t ON t.source_id = g.source_id AND t.decision = 3 AND t.reason = 50
+                JOIN quarantine_item q ON q.run_id = w.run_id AND q.reason = 50 AND q.identity = t.identity
+                 AND q.payload_digest = t.payload_digest
                WHERE g.win = %(win)s)
 
 -- name: totals

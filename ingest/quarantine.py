@@ -180,7 +180,7 @@ def _finish(
 
 
 def _reruns(cur: Cursor, rows: Sequence[Any]) -> list[WindowId]:
-    """Reruns that set these items aside again: they wait for the same person."""
+    """Reruns that set these items aside again, or may have: they wait for the same person."""
     return [WindowId(row.win) for row in cur.execute(sql.reruns, {"ids": [row.id for row in rows]}).fetchall()]
 
 

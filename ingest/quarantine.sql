@@ -23,8 +23,14 @@ UPDATE quarantine_item q
 RETURNING q.id, q.win, q.reason, r.name AS run_name, s.name AS stream
 
 -- name: reruns
--- Reruns whose plan sent these items through admission again.
-SELECT DISTINCT g.win FROM redrive d JOIN window_range g ON g.source_id = d.source_id WHERE d.item_id = ANY(%(ids)s::bigint[])
+-- Reruns whose plan sent these items through admission again, and those of the same run that read an inbox again: which of its
+-- records these items are, their next look counts.
+SELECT g.win FROM redrive d JOIN window_range g ON g.source_id = d.source_id WHERE d.item_id = ANY(%(ids)s::bigint[])
+UNION
+SELECT w.id
+  FROM quarantine_item q JOIN run_window w ON w.run_id = q.run_id AND w.reruns IS NOT NULL
+  JOIN window_range g ON g.win = w.id JOIN origin o ON o.source_id = g.source_id
+ WHERE q.id = ANY(%(ids)s::bigint[])
 
 -- name: lock_windows
 -- Two people who discard at the same time count one after the other, so that both cannot stay below one bound.

@@ -208,6 +208,10 @@ SELECT count(*) FILTER (WHERE q.state <> 'RESOLVED') AS open,
     OR EXISTS (SELECT FROM run_window w JOIN window_range g ON g.win = w.id JOIN origin o ON o.source_id = g.source_id
                  JOIN receipt t ON t.source_id = g.source_id AND t."offset" = q."offset" - o.start_offset AND t.decision = 3
                 WHERE w.id = %(win)s AND w.reruns IS NOT NULL AND q.source_id = o.origin_source_id)
+    OR q.reason = 50 AND EXISTS (
+           SELECT FROM run_window w JOIN window_range g ON g.win = w.id JOIN receipt t ON t.source_id = g.source_id AND t.reason = 50
+            WHERE w.id = %(win)s AND w.reruns IS NOT NULL AND w.run_id = q.run_id
+              AND (t.identity, t.payload_digest) = (q.identity, q.payload_digest))
 
 -- name: pins
 -- What the window was joined with, and whether that stands now.

@@ -210,6 +210,31 @@ def test_what_is_set_aside_has_its_item_already(flow: Flow, crowd: Crowd) -> Non
     assert judge_rerun(flow).verdict.title == "PASS"
 
 
+def test_a_mismatch_that_came_before_counts_where_it_is_read_again(flow: Flow, crowd: Crowd) -> None:
+    """Its item lies at the first of these records, which the plan does not read: it is open all the same."""
+    flow.open()
+    flow.produce([thing(1), thing(1, other=True), thing(2), thing(1, other=True)])
+    flow.work()
+    (item,) = open_items(flow)
+    flow.cut()
+    flow.work()
+    replayed(crowd, flow, ranges=[{"source": "inbox/0", "from": 2, "to": 4}])
+    stored = judge_rerun(flow)
+    assert {str(check.name) for check in stored.verdict.failed()} == {"QUARANTINE"}, stored.sentence
+    before = revision_of_rerun(flow)
+    resolve([item], "ana", Resolution.DISCARDED, "seen", [f"{flow.name}/r1"])
+    assert revision_of_rerun(flow) > before, "a verdict measured before is not stored after it"
+    assert judge_rerun(flow).verdict.title == "PASS"
+
+
+def revision_of_rerun(flow: Flow) -> int:
+    (row,) = flow.rows(
+        "SELECT w.revision FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
+        " WHERE s.name = %(name)s AND w.rerun = 1"
+    )
+    return int(row.revision)
+
+
 def test_an_inbox_that_says_something_else_fails_the_rerun(forged: Flow, crowd: Crowd) -> None:
     flow = forged
     passed(flow, [thing(n) for n in range(3)])
@@ -513,6 +538,52 @@ def test_a_fresh_run_waits_for_a_rerun_that_is_not_over(forged: Flow, crowd: Cro
         preview("replay", asked(flow, whole=True, mode="fresh"))
     cancel(prove, crowd.asker, crowd.people, "enough")
     replayed(crowd, flow, whole=True, mode="fresh")
+
+
+def test_a_run_whose_windows_open_together_opens_beside_what_took_a_place(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """unit = "run": the window that failed kept the others shut, and its gate was asked for with theirs."""
+    flow = make_flow(close='[gate]\nunit = "run"')
+    flow.open()
+    flow.produce([thing(1), thing(2)])
+    flow.work()
+    fail_window(flow)
+    go_on(flow.name, "r1", "ana")
+    flow.produce([thing(3)])
+    flow.work()
+    flow.sample()
+    assert close_run(flow.name, "r1", "test", 1).verdict.title == "FAIL"
+    replayed(crowd, flow, whole=True, mode="fresh")
+    flow.work()
+    assert fresh(flow).verdict.title == "PASS"
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "PASS", "and it can be stored"
+    assert decide_gate(flow.name, "r1", 2).granted and decide_gate(flow.name, "r1.r1").granted
+    assert f"superseded by {flow.name}/r1.r1" in decide_gate(flow.name, "r1").detail
+    unforged()
+
+
+def test_the_other_windows_of_a_run_open_when_one_takes_the_last_ones_place(make_flow: MakeFlow, crowd: Crowd) -> None:
+    flow = make_flow(close='[gate]\nunit = "run"')
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work()
+    fail_window(flow)
+    go_on(flow.name, "r1", "ana")
+    flow.produce([thing(3)])
+    flow.work()
+    flow.cut()
+    flow.work()
+    flow.sample()
+    assert close_run(flow.name, "r1", "test", 1).verdict.title == "FAIL"
+    assert flow.judge().verdict.title == "PASS"
+    assert not decide_gate(flow.name, "r1", 2).granted
+    replayed(crowd, flow, whole=True, mode="fresh")
+    flow.work()
+    assert fresh(flow).verdict.title == "PASS"
+    enforce_due()  # where the other verdicts were stored long ago, it looks before they are read
+    assert decide_gate(flow.name, "r1", 2).granted
+    unforged()
 
 
 def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: Flow, crowd: Crowd) -> None:

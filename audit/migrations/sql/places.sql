@@ -100,3 +100,60 @@ BEGIN
         PERFORM refuse('verdict_pass_earned', why);
     END IF;
 END $$;
+
+-- As before (reruns.sql); a rerun's items are mismatches, too, that came before where its plan did not read.
+CREATE OR REPLACE FUNCTION waiver_facts(of_win integer, of_check text) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    of_run integer := (SELECT run_id FROM run_window WHERE id = of_win);
+BEGIN
+    CASE of_check
+    WHEN 'QUARANTINE' THEN
+        RETURN (SELECT jsonb_build_object(
+                    'open', count(*) FILTER (WHERE q.state = 'OPEN'),
+                    'discarded', count(*) FILTER (WHERE q.resolution = 'DISCARDED'),
+                    'accepted_first', count(*) FILTER (WHERE q.resolution = 'ACCEPTED_FIRST'),
+                    'items', encode(sha256(convert_to(coalesce(string_agg(concat_ws(' ', q.id, q.state, q.resolution), E'\n'
+                                                                          ORDER BY q.id), ''), 'UTF8')), 'hex'))
+                  FROM quarantine_item q
+                 WHERE q.win = of_win
+                    OR q.id IN (SELECT d.item_id FROM window_range g JOIN redrive d ON d.source_id = g.source_id
+                                 WHERE g.win = of_win)
+                    OR q.id IN (SELECT i.id FROM window_range g JOIN run_window w ON w.id = g.win AND w.reruns IS NOT NULL
+                                  JOIN origin o ON o.source_id = g.source_id
+                                  JOIN receipt t ON t.source_id = o.source_id AND t.decision = 3
+                                  JOIN quarantine_item i ON i.source_id = o.origin_source_id
+                                   AND i."offset" = o.start_offset + t."offset"
+                                 WHERE g.win = of_win)
+                    OR q.id IN (SELECT i.id FROM window_range g JOIN run_window w ON w.id = g.win AND w.reruns IS NOT NULL
+                                  JOIN receipt t ON t.source_id = g.source_id AND t.decision = 3 AND t.reason = 50
+                                  JOIN quarantine_item i ON i.run_id = w.run_id AND i.reason = 50 AND i.identity = t.identity
+                                   AND i.payload_digest = t.payload_digest
+                                 WHERE g.win = of_win));
+    WHEN 'DEGRADED' THEN
+        RETURN (SELECT jsonb_build_object(
+                    'matched', count(*) FILTER (WHERE x.context_state = 1),
+                    'missing', count(*) FILTER (WHERE x.context_state = 2),
+                    'ambiguous', count(*) FILTER (WHERE x.context_state = 3),
+                    'effects', encode(sha256(convert_to(coalesce(string_agg(
+                        concat_ws(' ', encode(x.identity, 'hex'), x.context_state), E'\n' ORDER BY x.identity)
+                        FILTER (WHERE x.context_state IN (2, 3)), ''), 'UTF8')), 'hex'))
+                  FROM effect x WHERE x.run_id = of_run AND x.win = of_win);
+    WHEN 'EXPECTED' THEN
+        RETURN jsonb_build_object('classes', (
+                SELECT coalesce(jsonb_agg(jsonb_build_object('class', coalesce(d.event_class, n.name),
+                                                             'declared', coalesce(d.declared, 0), 'seen', coalesce(n.seen, 0))
+                                          ORDER BY coalesce(d.event_class, n.name)), '[]')
+                  FROM (SELECT DISTINCT ON (t.event_class) t.event_class, t.declared
+                          FROM control_total t WHERE t.win = of_win ORDER BY t.event_class, t.id DESC) d
+                  FULL JOIN admitted_by_class(of_win) n ON n.name = d.event_class));
+    WHEN 'NOT_EMPTY' THEN
+        RETURN (SELECT jsonb_build_object(
+                    'admitted', coalesce(sum(b.admitted), 0), 'duplicates', coalesce(sum(b.duplicates), 0),
+                    'quarantined', coalesce(sum(b.quarantined), 0),
+                    'classes', (SELECT coalesce(jsonb_agg(jsonb_build_object('class', n.name, 'seen', n.seen) ORDER BY n.name),
+                                                '[]') FROM admitted_by_class(of_win) n))
+                  FROM batch b WHERE b.win = of_win);
+    ELSE
+        RETURN NULL;
+    END CASE;
+END $$;
