@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from ingest.core.attempt import Mark, read_mark
@@ -10,9 +11,9 @@ from ingest.core.identity import payload_digest
 from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.core.reason import Decision
 from tests.model.broker import Record
-from tests.model.ledger import UNSETTLED, Range, Receipt
-from tests.model.people import LEASE, may_read, may_read_run, said_of
-from tests.model.world import BUS, DOOR, STREAM, World, parse
+from tests.model.ledger import UNSETTLED, Event, Item, Plan, Range, Receipt, Run
+from tests.model.people import LEASE, items_of, may_read, may_read_run, said_of
+from tests.model.world import BUS, DOOR, STREAM, World, is_plans, parse
 
 Broken = tuple[str, str]
 
@@ -30,9 +31,10 @@ class Truth:
     def __init__(self, world: World) -> None:
         self.world = world
         self.ledger = world.ledger
-        self.given = {source: _delivered(world, source) for source in world.inbox}
+        sources = [source for lane, source in world.ledger.positions if lane == "admission"]
+        self.given = {source: _delivered(world, source) for source in sources}
         self.bus = _on_the_bus(world)
-        self.filed: dict[int, dict[int, Receipt]] = {source: {} for source in world.inbox}
+        self.filed: dict[int, dict[int, Receipt]] = {source: {} for source in sources}
         for (source, offset), receipt in world.ledger.receipts.items():
             self.filed[source][offset] = receipt
 
@@ -41,6 +43,11 @@ def _delivered(world: World, source: int) -> dict[int, Record]:
     """What an independent read_committed reader is given."""
     if source == DOOR:
         return {r.offset: r for r in world.door_log}
+    if is_plans(source):
+        origin = world.origin(source)
+        log = world.logs[origin.source]
+        span = range(origin.start, min(origin.end, log.lso))
+        return {o - origin.start: r for o in span if (r := log.visible(o)) is not None}
     log = world.logs[source]
     return {o: r for o in range(log.lso) if (r := log.visible(o)) is not None}
 
@@ -100,7 +107,7 @@ def i2_i3_effects(t: Truth) -> Iterator[Broken]:
 def i4_commits(t: Truth) -> Iterator[Broken]:
     world, ledger = t.world, t.ledger
     for (lane, source), row in ledger.positions.items():
-        if lane == "publish" or source == DOOR:
+        if lane == "publish" or source == DOOR or is_plans(source):
             continue
         committed = world.committed_by_us.get(source, 0)
         lso = world.logs[source].lso
@@ -161,7 +168,7 @@ def _untrue(t: Truth, win: int) -> Iterator[str]:
     world, ledger = t.world, t.ledger
     if any(a.state in UNSETTLED for a in ledger.attempts.values() if a.win == win):
         yield "an attempt is unsettled"
-    if any(item.win == win and item.resolved_by is None for item in ledger.items):
+    if any(item.resolved_by is None for item in items_of(t.world, win)):
         yield "a quarantine item is open"
     for (w, source), spread in ledger.ranges.items():
         if w != win:
@@ -204,8 +211,9 @@ def i10_no_read_without_pass(t: Truth) -> Iterator[Broken]:
     passed = {win for win in ledger.windows if (x := ledger.newest_verdict(win)) is not None and x.state == "PASS"}
     granted = {win for win in ledger.gates if may_read(world, win).granted}
     for win in granted:
-        needed = ledger.windows_of(ledger.windows[win].run.id) if world.whole_runs else [ledger.windows[win]]
-        if missing := {window.id for window in needed} - passed:
+        mine = ledger.windows[win]
+        needed = ledger.windows_of(mine.run.id) if world.whole_runs and mine.reruns is None else [mine]
+        if missing := {window.id for window in needed if superseded(t, window.id) is None} - passed:
             yield "I10", f"{said_of(world, win)} may be read, and these did not pass: {sorted(missing)}"
         until = ledger.gates[win].open_until
         for log, since in world.silent_since.items():
@@ -213,6 +221,13 @@ def i10_no_read_without_pass(t: Truth) -> Iterator[Broken]:
             if (win, log) in ledger.ranges and until > since + LEASE + 0.001:
                 said = f"is open until {until:g} s, Kafka says nothing of {log} since {since:g} s"
                 yield "I10", f"{said_of(world, win)} {said}"
+    places = [run.supersedes for win in granted if (run := ledger.windows[win].run).supersedes is not None]
+    if len(places) > len(set(places)):
+        yield "PLACE", f"two runs that take one window's place may be read: {sorted(places)}"
+    for win in granted:
+        by = superseded(t, win)
+        if by is not None:
+            yield "PLACE", f"{said_of(world, win)} may be read, and {by.name} has its place"
     for run in ledger.runs.values() if granted else ():
         all_open = run.state == "CLOSED" and granted >= {window.id for window in ledger.windows_of(run.id)}
         if may_read_run(world, run.id).granted is not all_open:
@@ -231,9 +246,16 @@ def i12_first_payloads(t: Truth) -> Iterator[Broken]:
             yield "I12", f"run {run}: an event whose receipt says {Decision(arrived.decision).name}"
     for item in ledger.items:
         if item.first[1] is not None and item.identity is not None:
-            first = ledger.events.get((ledger.horizon(item.win), item.identity))
+            first = ledger.events.get((ledger.horizon(item.win), item.identity)) or _elsewhere(t, item)
             if first is None or (first.source, first.offset) != item.first or first.digest == item.digest:
                 yield "I12", f"the item of {world.name(item.source)}@{item.offset} does not point to its first"
+
+
+def _elsewhere(t: Truth, item: Item) -> Event | None:
+    """What a fresh run has set aside is held against the event that another window of the earlier run has."""
+    of = t.ledger.windows[item.win].run.supersedes
+    run = t.ledger.windows[of].run.id if of is not None else None
+    return next((e for (r, _), e in t.ledger.events.items() if r == run and (e.source, e.offset) == item.first), None)
 
 
 def i13_one_owner_a_fence(t: Truth) -> Iterator[Broken]:
@@ -271,6 +293,7 @@ def s4_one_admitted_an_identity(t: Truth) -> Iterator[Broken]:
     """Of the records of one identity in one run exactly one is ADMITTED, whatever its windows, and it is an event."""
     ledger = t.ledger
     run_of = {batch.id: ledger.windows[batch.win].run.id for batch in ledger.batches.values()}
+    before = {run.id: ledger.windows[run.supersedes].run.id for run in ledger.runs.values() if run.supersedes}
     admitted = [(run_of[r.batch], r.identity) for r in ledger.receipts.values() if r.decision == Decision.ADMITTED]
     if len(admitted) != len(set(admitted)):
         yield "S4", "one identity was admitted twice in a run"
@@ -278,7 +301,7 @@ def s4_one_admitted_an_identity(t: Truth) -> Iterator[Broken]:
     if set(admitted) != events:
         yield "S4", "ADMITTED receipts and events are not the same set"
     named = {(run_of[r.batch], r.identity) for r in ledger.receipts.values() if r.decision == Decision.DUPLICATE}
-    if not named <= events:
+    if not all((run, i) in events or (before.get(run), i) in events for run, i in named):
         yield "S4", "a DUPLICATE of nothing"
 
 
@@ -298,8 +321,10 @@ def every_offset_is_in_one_window(t: Truth) -> Iterator[Broken]:
             yield "WINDOW", f"batch [{batch.start}, {batch.end}) of {name} is not in window {batch.win}"
     by_source: dict[int, list[tuple[int, Range]]] = {}
     for (win, source), spread in sorted(ledger.ranges.items()):
+        if is_plans(source):
+            continue  # beside the chain: every_plan_reads_its_origin
         by_source.setdefault(source, []).append((win, spread))
-    newest = len(ledger.windows)
+    newest = len(ledger.chain)
     for source, chain in by_source.items():
         for (win, before), (later, after) in zip(chain, chain[1:], strict=False):
             if before.end != after.start:
@@ -321,7 +346,7 @@ def every_offset_is_in_one_window(t: Truth) -> Iterator[Broken]:
 def one_window_is_open(t: Truth) -> Iterator[Broken]:
     """From a run's opening to its cut exactly one of its windows, the newest; they are numbered as they come."""
     ledger = t.ledger
-    for run in ledger.runs.values():
+    for run in ledger.live_runs:
         windows = ledger.windows_of(run.id)
         states = [window.state for window in windows]
         if states.count("OPEN") != (run.state == "OPEN") or "OPEN" in states[:-1]:
@@ -333,6 +358,59 @@ def one_window_is_open(t: Truth) -> Iterator[Broken]:
             yield "CLOSED", f"{run.name} is {run.state}, and its windows are {'' if judged else 'not '}all judged"
     if sum(run.state == "OPEN" for run in ledger.runs.values()) > 1:
         yield "OPEN", "two runs are open"
+
+
+def superseded(t: Truth, win: int) -> Run | None:
+    """The fresh run that has passed in the place of this window or of what it reruns, by the verdicts alone."""
+    ledger = t.ledger
+    for run in ledger.runs.values():
+        if run.supersedes is not None and run.supersedes in (win, ledger.windows[win].reruns):
+            (own,) = ledger.windows_of(run.id)
+            newest = ledger.newest_verdict(own.id)
+            if newest is not None and newest.state == "PASS":
+                return run
+    return None
+
+
+def every_plan_reads_its_origin(t: Truth) -> Iterator[Broken]:
+    """Below the cut and below the lane of its origin; what one has passed on is all there, and is told as it was."""
+    world, ledger = t.world, t.ledger
+    for plan in ledger.plans.values():
+        for source, origin in plan.origins.items() if plan.win is not None else ():
+            row, spread = ledger.positions["admission", source], ledger.ranges[plan.of, origin.source]
+            if origin.start + row.next_offset > min(
+                spread.end or 0, ledger.positions["admission", origin.source].next_offset
+            ):
+                yield "ORIGIN", f"plan {plan.id} has read to {row.next_offset} of {world.name(origin.source)}"
+        newest = ledger.newest_verdict(plan.win) if plan.win is not None else None
+        if newest is not None and newest.state == "PASS":
+            yield from _not_brought(t, plan)
+
+
+def _not_brought(t: Truth, plan: Plan) -> Iterator[Broken]:
+    """What a plan's PASS says, held against the logs: a rerun's, that no record it read is missing in the run; a fresh
+    run's, that it has every event of the window and of its reruns."""
+    ledger, first = t.ledger, t.ledger.windows[plan.of]
+    passed = [x for x in ledger.verdicts if x.win == first.id and x.state == "PASS"]
+    if passed and not plan.fresh and any(e.win == plan.win for e in ledger.events.values()):
+        yield "S7", f"plan {plan.id} admitted something that window {plan.of} had missed, and that had passed"
+    run = ledger.windows[plan.win or 0].run
+    for source in plan.origins:
+        end = ledger.ranges[plan.win or 0, source].end or 0
+        for offset, record in t.given[source].items() if not plan.fresh else ():
+            (arrival,) = arrive(STREAM, run.name, [offset], [record.value], [parse(record)])
+            if offset < end and arrival.identity is not None and (run.id, arrival.identity) not in ledger.events:
+                yield "PROVEN", f"plan {plan.id} read {offset} of {t.world.name(source)}, which is no event"
+    if plan.fresh:
+        mine = {first.id} | {w.id for w in ledger.windows.values() if w.reruns == first.id}
+        old = {e.payload for e in ledger.events.values() if e.win in mine}
+        ours = {e.payload for (r, _), e in ledger.events.items() if r == run.id}
+        if {parsed_id(p) for p in old} != {parsed_id(p) for p in ours}:
+            yield "PLACE", f"{run.name} has passed with {len(ours)} of {len(old)} events of window {plan.of}"
+
+
+def parsed_id(payload: bytes) -> int:
+    return int(json.loads(payload)["id"])
 
 
 def verdicts_are_numbered_by_run(t: Truth) -> Iterator[Broken]:
@@ -353,7 +431,10 @@ def identities_are_the_records(t: Truth) -> Iterator[Broken]:
     world, ledger = t.world, t.ledger
     for (source, offset), receipt in ledger.receipts.items():
         if receipt.decision != Decision.QUARANTINED:
-            run = ledger.windows[ledger.batches[receipt.batch].win].run.name
+            window = ledger.windows[ledger.batches[receipt.batch].win]
+            if window.run.supersedes is not None:
+                continue  # under another name than its records': PLACE holds its events
+            run = window.run.name
             record = t.given[source].get(offset)
             if record is not None:
                 (said,) = arrive(STREAM, run, [offset], [record.value], [parse(record)])
@@ -378,6 +459,6 @@ CHECKS = (
     i1_acked_is_on_the_bus, i2_i3_effects, i4_commits, i5_positions, i6_fence_evidence, i7_absent_stays_absent,
     i8_a_pass_is_true, i9_roots_recompute, i10_no_read_without_pass, i12_first_payloads, i13_one_owner_a_fence,
     i14_delivered_is_filed, s4_one_admitted_an_identity, s24_no_answer_before_the_commit, every_offset_is_in_one_window,
-    one_window_is_open, verdicts_are_numbered_by_run, answers_are_true, s12_one_verdict_a_revision,
-    s28_no_pass_in_silence,
+    one_window_is_open, every_plan_reads_its_origin, verdicts_are_numbered_by_run, answers_are_true,
+    s12_one_verdict_a_revision, s28_no_pass_in_silence,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 
 from ingest.core import consumption, reconciliation
 from ingest.core.attempt import Mark, QueuedBatch, attempt_mark, choose, marked, read_mark, transactional_id
@@ -10,6 +10,7 @@ from ingest.core.batching import OffsetRange, ReaderRecord, check_dense, empty, 
 from ingest.core.binding import bind
 from ingest.core.consumption import AttemptFacts, BusRecord, EventFacts, Ruling, rule
 from ingest.core.decide import Arrival, Decisions, KnownEvent, arrive, decide, disputed
+from ingest.core.decide import Item as DecidedItem
 from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.identity import payload_digest
 from ingest.core.lease import Lease
@@ -157,8 +158,11 @@ def decisions_of(
     return decide(arrivals, known, binding.run_name, lease.source, ended.__contains__)
 
 
-def write_batch(world: World, tx: Tx, lease: Lease, binding: Binding, poll: OffsetRange, decided: Decisions) -> None:
-    """Everything that AdmissionTransaction.write_all writes."""
+def write_batch(
+    world: World, tx: Tx, lease: Lease, binding: Binding, poll: OffsetRange, decided: Decisions,
+    items: Sequence[DecidedItem] | None = None,
+) -> None:  # fmt: skip
+    """Everything that AdmissionTransaction.write_all writes. `items`: those that are new, where not all are."""
     ledger, source, win = world.ledger, lease.source, binding.win
     by_offset = {r.offset: r for r in poll.records}
     tx.claim(source, poll.holes)
@@ -189,7 +193,7 @@ def write_batch(world: World, tx: Tx, lease: Lease, binding: Binding, poll: Offs
         ledger.now,
     )  # fmt: skip
     tx.insert(ledger.batches, {number: batch}, "batch_pkey")
-    for i in decided.items:
+    for i in decided.items if items is None else items:
         item = Item(
             win, source, i.offset, i.reason, i.identity, i.payload_digest, (i.first_source, i.first_offset),
             by_offset[i.offset].value, i.count,
@@ -562,11 +566,12 @@ def write_effects(
 
 def waiting(world: World, bus: int, start: int) -> set[int]:
     """windows_in_range of consume.sql."""
+    ledger = world.ledger
     return {
         win
-        for (win, source), spread in world.ledger.ranges.items()
-        if source == bus and (spread.end is None or spread.end > start) and world.ledger.windows[win].state == "CUT"
-    }
+        for (win, source), spread in ledger.ranges.items()
+        if source == bus and (spread.end is None or spread.end > start) and ledger.windows[win].state == "CUT"
+    } | {win for (win, at), end in ledger.rerun_ends.items() if at == bus and end > start}
 
 
 LANES = {"admission": admission, "publish": publish, "effects": effects}

@@ -61,11 +61,12 @@ class Run:
     id: int
     name: str
     state: str = "OPEN"
+    supersedes: int | None = None  # a fresh run's: the window whose place it takes
 
 
 @dataclass(slots=True)
 class Window:
-    """`id` is the stream's, `number` the run's."""
+    """`id` is the stream's, `number` the run's. `reruns`: the window that a plan reads again into this one."""
 
     id: int
     run: Run
@@ -74,6 +75,34 @@ class Window:
     revision: int = 0
     cut_at: float | None = None
     bus_end_known: bool = False
+    reruns: int | None = None
+    rerun: int | None = None
+    plan: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """[start, end) of a source that a plan's source reads again."""
+
+    source: int
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(slots=True)
+class Plan:
+    """A replay of window `of`; `win` is the window that it fills, once it has opened it."""
+
+    id: int
+    of: int
+    fresh: bool
+    origins: dict[int, Origin]
+    state: str = "RUNNING"
+    win: int | None = None
 
 
 @dataclass(slots=True)
@@ -262,6 +291,8 @@ class Ledger:
     contradictions: set[tuple[int, int]] = field(default_factory=set)  # (win, attempt)
     verdicts: list[Verdict] = field(default_factory=list)
     gates: dict[int, Gate] = field(default_factory=dict)
+    plans: dict[int, Plan] = field(default_factory=dict)
+    rerun_ends: dict[tuple[int, int], int] = field(default_factory=dict)  # (win, bus) -> offset
     intruders: list[str] = field(default_factory=list)  # moves by somebody whose lease was another's
     locks: dict[object, Tx] = field(default_factory=dict)
     _number: int = 0
@@ -356,10 +387,20 @@ class Ledger:
         return next((run for run in self.runs.values() if run.state == "OPEN"), None)
 
     def open_window(self) -> Window | None:
-        return next((w for w in self.windows.values() if w.state == "OPEN" and w.run.state == "OPEN"), None)
+        return next((w for w in self.chain.values() if w.state == "OPEN" and w.run.state == "OPEN"), None)
 
     def windows_of(self, run: int) -> list[Window]:
-        return [window for window in self.windows.values() if window.run.id == run]
+        """Those that a run consists of: its reruns stand beside it."""
+        return [window for window in self.windows.values() if window.run.id == run and window.reruns is None]
+
+    @property
+    def chain(self) -> dict[int, Window]:
+        """The windows that lanes fill, in their order; those of plans stand outside of it."""
+        return {win: window for win, window in self.windows.items() if window.plan is None}
+
+    @property
+    def live_runs(self) -> list[Run]:
+        return [run for run in self.runs.values() if run.supersedes is None]
 
     def bind(self, row: Position, bound: SourceBinding, win: int, start: int) -> None:
         """bind_window and insert_range."""

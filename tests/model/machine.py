@@ -14,11 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.lease import Lease
-from tests.model import people
+from tests.model import people, replays
 from tests.model.broker import Headers, Late, Message
 from tests.model.invariants import Truth, broken, identities_are_the_records
 from tests.model.lanes import LANES, request
-from tests.model.world import BUS, DOOR, IDLE, WAITS, Doing, World, thing
+from tests.model.world import BUS, DOOR, IDLE, MOST_PLANS, WAITS, Doing, World, is_plans, thing
 
 KEYS = [("admission", 1), ("admission", 2), *(("publish", s) for s in (1, 2, DOOR)), *(("effects", b) for b in BUS)]
 WORKERS = ("w1", "w2")
@@ -425,6 +425,76 @@ class Passgate(RuleBasedStateMachine):
     def _cut_windows(self) -> list[int]:
         return [win for win, window in self.world.ledger.windows.items() if window.state == "CUT"]
 
+    # ---- plans: windows that are read again
+
+    @precondition(lambda self: len(self.world.ledger.plans) < MOST_PLANS and self._replayable())
+    @rule(after=AFTER, nth=NTH, fresh=st.booleans(), part=st.sampled_from((False, False, True)), effects=FAR)
+    def a_replay_is_approved(self, after: int, nth: int, fresh: bool, part: bool, effects: int) -> None:
+        """In the same run, or in a fresh one that takes the window's place; and a worker begins with it."""
+        self._work(after)
+        windows = self._replayable()
+        if not windows:
+            return
+        win = windows[-1 - nth % len(windows)]
+        readable = people.may_read(self.world, win).granted
+        refused = replays.refusal(self.world, win, fresh=fresh, readable=readable)
+        if refused or replays.overlaps(self.world, win):
+            return
+        plan = replays.ask(self.world, win, fresh=fresh, part=part)
+        self._say("ana", f"asks for plan {plan.id}: {'a fresh run for' if fresh else 'a rerun of'} window {win}")
+        self._plan_goes_on("planner", plan.id, effects)
+
+    def _replayable(self) -> list[int]:
+        return [win for win, window in self.world.ledger.chain.items() if window.state == "CUT"]
+
+    @precondition(lambda self: self._running())
+    @rule(after=AFTER, nth=NTH, who=st.sampled_from(("planner", "planner", "another planner")), effects=FAR)
+    def a_plan_goes_on(self, after: int, nth: int, who: str, effects: int) -> None:
+        """By one worker or by another: two may have it at once."""
+        self._work(after)
+        running = self._running()
+        if running:
+            self._plan_goes_on(who, running[nth % len(running)], effects)
+
+    def _running(self) -> list[int]:
+        return [plan.id for plan in self.world.ledger.plans.values() if plan.state == "RUNNING"]
+
+    def _plan_goes_on(self, who: str, plan: int, effects: int) -> None:
+        key = f"{who} of {plan}"
+        self._person(key, lambda: replays.run_plan(self.world, plan), effects)
+
+    @precondition(lambda self: any(" of " in who for who in self.people))
+    @rule(after=AFTER)
+    def planners_die(self, after: int) -> None:
+        self._work(after)
+        for who in [who for who in self.people if " of " in who]:
+            self.people.pop(who).close()
+        self._say("planners", "DIE, and leave their plans to whoever comes")
+
+    @precondition(lambda self: self._running())
+    @rule(after=AFTER, nth=NTH)
+    def a_plan_is_cancelled(self, after: int, nth: int) -> None:
+        """Its window is cut where it stands, and judged on what ran."""
+        self._work(after)
+        running = self._running()
+        if running:
+            plan = self.world.ledger.plans[running[nth % len(running)]]
+            self._finish("ana", replays.end(self.world, plan, "CANCELLED"))
+
+    @precondition(lambda self: len(self.world.ledger.plans) < MOST_PLANS and self._replayable())
+    @rule(nth=NTH, fresh=st.booleans(), until=st.sampled_from((1, 2, 3, 5, 8, 40)), close=st.booleans())
+    def a_window_is_read_again(self, nth: int, fresh: bool, until: int, close: bool) -> None:
+        """All at once, up to somewhere: a replay, its lanes, and a verdict on it."""
+        self._work(60)
+        self.a_replay_is_approved(0, nth, fresh, False, until)
+        for plan in self._running():
+            self._plan_goes_on("planner", plan, 60 if close else until)
+        self._work(60)
+        people.resolve(self.world, "ana")
+        for win in self._cut_windows() if close else ():
+            if self.world.ledger.windows[win].plan is not None:
+                self._finish("ana", people.close_run(self.world, win, "ana"))
+
     # ---- what must hold
 
     @invariant()
@@ -437,7 +507,7 @@ class Passgate(RuleBasedStateMachine):
         for name, found in broken(self.world):
             self._fail(f"{name}: {found}")
         for verdict in self.world.ledger.verdicts:
-            if verdict.state == "FAIL" and not self.world.hidden_in(verdict.win):
+            if verdict.state == "FAIL" and not (self.world.hidden_in(verdict.win) or self._is_unread(verdict.win)):
                 self._fail(f"FAIL without a cause: {[x for x in verdict.body['checks'] if x['state'] == 'BROKEN']}")
 
     def teardown(self) -> None:
@@ -473,6 +543,9 @@ class Passgate(RuleBasedStateMachine):
             self._work(400)
             self._finish("cutter", people.cut_run(self.world))
             self._work(400)
+            for plan in self._running():
+                self._finish("planner", replays.run_plan(self.world, plan))
+            self._work(400)
             people.resolve(self.world, "ana")
             for win in self.world.ledger.windows:
                 newest = self.world.ledger.newest_verdict(win)
@@ -487,12 +560,14 @@ class Passgate(RuleBasedStateMachine):
 
     def _all_pass(self) -> None:
         ledger = self.world.ledger
-        for win in ledger.windows:
+        for win, window in ledger.windows.items():
             newest = ledger.newest_verdict(win)
             wanted = "PASS" if any(event.win == win for event in ledger.events.values()) else "BLOCKED"
             if self.world.empty_passes and not any(batch.win == win for batch in ledger.batches.values()):
+                wanted = "PASS" if window.reruns is None else "BLOCKED"
+            if window.reruns is not None and any(b.win == win and b.duplicates for b in ledger.batches.values()):
                 wanted = "PASS"
-            wanted = "FAIL" if self.world.hidden_in(win) else wanted
+            wanted = "FAIL" if self.world.hidden_in(win) or self._is_unread(win) else wanted
             if newest is None or newest.state != wanted:
                 checks = newest.body["checks"] if newest else []
                 why = [(x["check"], [c["text"] for c in x["causes"]]) for x in checks if x["state"] != "HOLDS"]
@@ -501,6 +576,13 @@ class Passgate(RuleBasedStateMachine):
         for run in ledger.runs.values():
             if run.state != "CLOSED":
                 self._fail(f"{run.name} is {run.state} after all")
+
+    def _is_unread(self, win: int) -> bool:
+        """A fresh run whose plan was cancelled before it had read all of the window."""
+        window = self.world.ledger.windows[win]
+        plan = self.world.ledger.plans[window.plan] if window.plan is not None and window.reruns is None else None
+        ends = {s: self.world.ledger.ranges[win, s].end for s in plan.origins} if plan else {}
+        return plan is not None and any(end != plan.origins[s].length for s, end in ends.items())
 
     # ---- how it is done
 
@@ -556,7 +638,7 @@ class Passgate(RuleBasedStateMachine):
         left = effects
         while left > 0:
             did = False
-            for n, key in enumerate(KEYS):
+            for n, key in enumerate(self._keys()):
                 for name in WORKERS if n % 2 else reversed(WORKERS):
                     self._take(self.workers[name], key)
                     if self._run(self.workers[name], key, 1):
@@ -567,6 +649,10 @@ class Passgate(RuleBasedStateMachine):
                     return
                 self.world.ledger.now += 1
                 left -= 5
+
+    def _keys(self) -> list[tuple[str, int]]:
+        """The lanes that workers take: a plan's source has one that publishes."""
+        return KEYS + [key for key in self.world.ledger.positions if key[0] == "publish" and is_plans(key[1])]
 
     def _waits(self) -> bool:
         """An attempt waits for its silence."""

@@ -10,10 +10,11 @@ from audit.core import facts as f
 from audit.core import gate as gates
 from audit.core import verdict as v
 from ingest.core import binding
-from ingest.core.reason import Decision
+from ingest.core.reason import Decision, Reason
+from tests.model.broker import Log
 from tests.model.lanes import lock
-from tests.model.ledger import Gate, Position, Range, Refused, Run, Tx, Verdict, Window
-from tests.model.world import BUS, DOOR, MOST_WINDOWS, RUNS, Doing, World
+from tests.model.ledger import Gate, Item, Position, Range, Refused, Run, Tx, Verdict, Window
+from tests.model.world import BUS, DOOR, MOST_WINDOWS, RUNS, Doing, World, is_plans
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 POSTURE = {"cleanup.policy": "delete", "replication.factor": "1"}
@@ -31,7 +32,8 @@ def at(seconds: float) -> datetime:
 
 def room(world: World, *, run: bool) -> bool:
     """Whether the schedule has room for a further window, or for one of a further run."""
-    return len(world.ledger.windows) < MOST_WINDOWS and not (run and len(world.ledger.runs) == len(RUNS))
+    ledger = world.ledger
+    return len(ledger.chain) < MOST_WINDOWS and not (run and len(ledger.live_runs) == len(RUNS))
 
 
 def open_run(world: World) -> Doing:
@@ -53,7 +55,7 @@ def open_run(world: World) -> Doing:
 
 
 def _next_run(world: World) -> Run:
-    number = len(world.ledger.runs) + 1
+    number = len(world.ledger.live_runs) + 1
     return Run(number, RUNS[number - 1])
 
 
@@ -77,7 +79,7 @@ def _add_window(world: World, run: Run, number: int) -> int:
     ledger = world.ledger
     if ledger.open_run() not in (None, run) or any(w.state == "OPEN" for w in ledger.windows_of(run.id)):
         raise Refused(f"one_open: {run.name} window {number} opens while another is open")
-    win = len(ledger.windows) + 1
+    win = len(ledger.chain) + 1
     ledger.runs[run.id] = run
     ledger.windows[win] = Window(win, run, number)
     return win
@@ -194,7 +196,7 @@ class _Following:
 
     def __init__(self, world: World, window: Window, run: Run) -> None:
         self._world, self._window, self._run = world, window, run
-        self._win = len(world.ledger.windows) + 1
+        self._win = len(world.ledger.chain) + 1
         self._rows = [world.ledger.positions["admission", s] for s in _sources(world, window.id)]
         handed = [self._hand_over(row) for row in self._rows]
         self._bounds = [bound for bound, _ in handed]
@@ -236,8 +238,8 @@ def close_run(world: World, win: int, who: str) -> Doing:
     window = ledger.windows[win]
     if window.state != "CUT" or any(x.state == "FAIL" for x in ledger.verdicts if x.win == win):
         return
-    for earlier in range(1, win + 1):  # bus ranges chain, whatever became of the earlier windows
-        if not ledger.windows[earlier].bus_end_known:
+    for earlier in range(1, win + 1) if window.plan is None else [win]:  # bus ranges chain, whatever became of the
+        if not ledger.windows[earlier].bus_end_known:  # earlier windows; those of plans stand beside them
             yield from read_bus_end(world, earlier, who)
         if not ledger.windows[earlier].bus_end_known:
             break
@@ -259,6 +261,9 @@ def read_bus_end(world: World, win: int, who: str) -> Doing:
         return
     ends = {bus: world.logs[bus].hw for bus in BUS}
     yield f"reads the end of the bus: {list(ends.values())}"
+    if world.ledger.windows[win].plan is not None:
+        yield from write_rerun_end(world, win, who, ends)
+        return
     ranges = world.ledger.ranges
     with world.ledger.begin(who) as tx:
         for bus in BUS:
@@ -276,7 +281,7 @@ def read_bus_end(world: World, win: int, who: str) -> Doing:
 
 def said_of(world: World, win: int) -> str:
     window = world.ledger.windows[win]
-    return f"{window.run.name} window {window.number}"
+    return f"{window.run.name} window {window.number}" + (f" rerun {window.rerun}" if window.rerun else "")
 
 
 def ready_for_bus_end(world: World, win: int) -> bool:
@@ -316,15 +321,37 @@ def prove_gaps(world: World, win: int) -> dict[int, int]:
         spread = ledger.ranges.get((win, source))
         if spread is None or source in BUS or gap.state != "CLAIMED" or not _meets(start, gap.end, spread):
             continue
-        if source in world.silent:
+        if (world.origin(source).source if is_plans(source) else source) in world.silent:
             continue  # proves nothing and refutes nothing
-        again = world.logs[source].read(start, until=gap.end)
+        log, first = (world.logs[source], 0) if not is_plans(source) else _origin_of(world, source)
+        again = log.read(first + start, until=first + gap.end)
         found = len(again.records)
         refuted[source] = refuted.get(source, 0) + found
-        if again.end >= gap.end and not found:
+        if again.end >= first + gap.end and not found:
             gap.state = "PROVEN"
             ledger.touch([win])
     return {source: n for source, n in refuted.items() if n}
+
+
+def _origin_of(world: World, source: int) -> tuple[Log, int]:
+    origin = world.origin(source)
+    return world.logs[origin.source], origin.start
+
+
+def write_rerun_end(world: World, win: int, who: str, ends: dict[int, int]) -> Doing:
+    """insert_ends of rerun.sql: written once, and outside of the chain of bus ranges."""
+    with world.ledger.begin(who) as tx:
+        tx.then(lambda: _write_rerun_end(world, win, ends))
+        tx.commit()
+    yield "writes it down"
+
+
+def _write_rerun_end(world: World, win: int, ends: dict[int, int]) -> None:
+    ledger = world.ledger
+    for bus, hw in ends.items():
+        ledger.rerun_ends.setdefault((win, bus), hw)
+    ledger.windows[win].bus_end_known = True
+    ledger.windows[win].revision += 1
 
 
 def _meets(start: int, end: int, spread: Range) -> bool:
@@ -369,12 +396,22 @@ def measure(
     bus = tuple(bus_position(world, win, b) for b in BUS)
     cut_at = at(window.cut_at) if window.cut_at is not None else None
     counts = count(world, win)
+    if window.plan is not None:
+        broker = replace(broker, inbox=None)
     return f.WindowFacts(
         window=f.WindowName(
-            "things", window.run.name, window.number, f.WindowState(window.state), window.revision, 1, "c0", cut_at
+            "things",
+            window.run.name,
+            window.number,
+            f.WindowState(window.state),
+            window.revision,
+            1,
+            "c0",
+            cut_at,
+            rerun=_rerun_name(window),
         ),
         rules=world.rules,
-        basis=f.MeasuredValue(BASES[(win, DOOR) in ledger.ranges], at(0), "basis"),
+        basis=f.MeasuredValue(basis_of(world, win), at(0), "basis"),
         broker=f.MeasuredValue(broker, at(seen_at), "kafka"),
         database=f.MeasuredValue(DATABASE, now, "postgres"),
         inbox=f.MeasuredValue(inbox, now, "ledger"),
@@ -386,6 +423,21 @@ def measure(
         committed=f.MeasuredValue(commits(world, win, committed), at(seen_at), "kafka"),
         quarantine=f.MeasuredValue(quarantine(world, win), now, "ledger"),
     )
+
+
+def _rerun_name(window: Window) -> f.RerunName | None:
+    if window.plan is None:
+        return None
+    return f.RerunName(window.rerun, window.plan, "replay", "ana", "ben", "why", 1, "c0")
+
+
+def basis_of(world: World, win: int) -> f.Basis:
+    """What a window stands on; one that a plan fills has the plan's sources, and no inbox."""
+    plan = world.ledger.windows[win].plan
+    if plan is None:
+        return BASES[(win, DOOR) in world.ledger.ranges]
+    sources = tuple(f.BasisSource(world.name(source)) for source in world.ledger.plans[plan].origins)
+    return f.Basis(1, "ba515", replace(_ORIGIN, inbox=None), DATABASE, sources, _BUS)
 
 
 def source_ledger(world: World, win: int, source: int, refuted: int) -> f.SourceLedger:
@@ -412,7 +464,23 @@ def source_ledger(world: World, win: int, source: int, refuted: int) -> f.Source
     return f.SourceLedger(
         label(world, source), spread.start, row.next_offset, spread.end, len(filed), max(missing, 0), doubled,
         misfiled + strays + max(-missing, 0), max(claimed - refuted, 0), refuted, at(row.moved_at),
+        gone=_gone(world, source, filed) if is_plans(source) else 0,
+        unread=_unread(world, win, source, spread) if is_plans(source) else 0,
     )  # fmt: skip
+
+
+def _gone(world: World, source: int, filed: list[int]) -> int:
+    """Records with a receipt at their origin that the plan was not given."""
+    origin, ledger = world.origin(source), world.ledger
+    read = range(origin.start, origin.start + ledger.positions["admission", source].next_offset)
+    return sum((origin.source, o) in ledger.receipts and o - origin.start not in filed for o in read)
+
+
+def _unread(world: World, win: int, source: int, spread: Range) -> int:
+    """Of a fresh run: what its plan was to read and did not."""
+    if world.ledger.windows[win].reruns is not None or spread.end is None or "a part is whole" in world.flaws:
+        return 0
+    return world.origin(source).length - spread.end
 
 
 def label(world: World, source: int) -> str:
@@ -422,6 +490,9 @@ def label(world: World, source: int) -> str:
 def bus_position(world: World, win: int, bus: int) -> f.BusPosition:
     row, spread = world.ledger.positions["effects", bus], world.ledger.ranges.get((win, bus))
     start, end = (spread.start, spread.end) if spread else (row.next_offset, None)
+    if world.ledger.windows[win].plan is not None:
+        end = world.ledger.rerun_ends.get((win, bus))
+        start = row.next_offset if end is None else end
     return f.BusPosition(label(world, bus), world.partition(bus), start, row.next_offset, end, at(row.moved_at))
 
 
@@ -488,9 +559,31 @@ def commits(world: World, win: int, committed: dict[str, int]) -> tuple[f.Commit
 
 
 def quarantine(world: World, win: int) -> f.Quarantine:
-    items = [item for item in world.ledger.items if item.win == win]
+    items = items_of(world, win)
     opened = sum(1 for item in items if item.resolved_by is None)
     return f.Quarantine(opened, len(items) - opened, 0)
+
+
+def items_of(world: World, win: int) -> list[Item]:
+    """A window's own; a rerun's are those that its receipts point to, too."""
+    ledger = world.ledger
+    window = ledger.windows[win]
+    plan = ledger.plans[window.plan] if window.plan is not None and window.reruns is not None else None
+    pointed: set[tuple[object, ...]] = set()
+    for source, origin in plan.origins.items() if plan else ():
+        for (s, offset), receipt in ledger.receipts.items():
+            if s == source and receipt.decision == Decision.QUARANTINED:
+                pointed.add((origin.source, origin.start + offset))
+                if receipt.reason == Reason.PAYLOAD_MISMATCH and "items by offset" not in world.flaws:
+                    pointed.add((receipt.identity, receipt.digest))
+    run = window.run
+    return [
+        item
+        for item in ledger.items
+        if item.win == win
+        or (item.source, item.offset) in pointed
+        or ((item.identity, item.digest) in pointed and ledger.windows[item.win].run is run)
+    ]
 
 
 def store(
@@ -518,7 +611,9 @@ def store(
         break
     writing.write()
     bound = world.rules.sample_max_age.total_seconds()
-    if passed and (unheard or any(ledger.now - since > bound for since in world.silent_since.values())):
+    asked = set(BUS) if window.plan is not None else {1, 2, *BUS}  # a plan's window stands on receipts, not on an inbox
+    late = any(ledger.now - since > bound for log, since in world.silent_since.items() if log in asked)
+    if passed and (unheard & asked or late):
         world.passed_unheard.append(said_of(world, window.id))
     yield f"stores {window.run.name}#{writing.number} of window {window.number}: {verdict.state}"
 
@@ -540,7 +635,14 @@ class _Writing:
         self._of_run = {w.id: ledger.newest_verdict(w.id) for w in ledger.windows_of(run.id)} | {
             window.id: self._verdict
         }
-        self._closes = run.state == "CUT" and ("closed by one" in world.flaws or None not in self._of_run.values())
+        self._rerun = window.reruns is not None
+        if self._rerun:  # it is read with its own PASS, and closes nothing
+            self._of_run = {window.id: self._verdict}
+        self._closes = (
+            not self._rerun
+            and run.state == "CUT"
+            and ("closed by one" in world.flaws or None not in self._of_run.values())
+        )
 
     def is_taken(self) -> bool:
         """verdict_number_unique: two windows of one run meet there."""
@@ -560,17 +662,57 @@ class _Writing:
     def _follow(self) -> None:
         """audit.gate.follow. A lease counts from the look at Kafka."""
         world, win = self._world, self._window.id
+        if self._verdict.state == "PASS":
+            self._take_place()
+        superseded = superseded_by(world, win) is not None
         if self._verdict.state != "PASS":
-            for shut in self._of_run if world.whole_runs else [win]:
+            for shut in self._of_run if world.whole_runs and not superseded else [win]:
                 if shut in world.ledger.gates:
                     _shut(world, shut, f"{NEWER} {self._window.number} is not PASS")
-        elif not world.whole_runs or "opens alone" in world.flaws:
+        elif superseded:
+            return
+        elif not world.whole_runs or self._rerun or "opens alone" in world.flaws:
             _open_gate(world, win, self._verdict, self._seen_at)
-        elif all(verdict is not None and verdict.state == "PASS" for verdict in self._of_run.values()):
-            for each, verdict in self._of_run.items():
-                if verdict is not None:
-                    since = verdict.judged_at if "lease from judging" in world.flaws else verdict.measured_at
-                    _open_gate(world, each, verdict, self._seen_at if each == win else since)
+        else:
+            self._open_run(self._of_run)
+
+    def _open_run(self, of_run: dict[int, Verdict | None]) -> None:
+        """All of its windows that no fresh run has the place of, or none."""
+        world = self._world
+        verdicts = {each: verdict for each, verdict in of_run.items() if superseded_by(world, each) is None}
+        if not all(verdict is not None and verdict.state == "PASS" for verdict in verdicts.values()):
+            return
+        for each, verdict in verdicts.items():
+            if verdict is not None:
+                since = verdict.judged_at if "lease from judging" in world.flaws else verdict.measured_at
+                _open_gate(world, each, verdict, self._seen_at if each == self._window.id else since)
+
+    def _take_place(self) -> None:
+        """A fresh run shuts what it takes the place of, its reruns too."""
+        world, place = self._world, self._window.run.supersedes
+        if place is None or "both open" in world.flaws:
+            return
+        for win, window in world.ledger.windows.items():
+            gate = world.ledger.gates.get(win)
+            if place in (win, window.reruns) and gate is not None and gate.shut_why is None:
+                _shut(world, win, f"superseded by {self._window.run.name}")
+        if world.whole_runs:
+            first = world.ledger.windows[place].run
+            self._open_run({w.id: world.ledger.newest_verdict(w.id) for w in world.ledger.windows_of(first.id)})
+
+
+def superseded_by(world: World, win: int) -> str | None:
+    """The fresh run by whose PASS this window, or this rerun, is read no more."""
+    ledger = world.ledger
+    if "both open" in world.flaws:
+        return None
+    for run in ledger.runs.values():
+        if run.supersedes is not None and run.supersedes in (win, ledger.windows[win].reruns):
+            (own,) = ledger.windows_of(run.id)
+            newest = ledger.newest_verdict(own.id)
+            if newest is not None and newest.state == "PASS":
+                return run.name
+    return None
 
 
 NEWER = "a newer verdict of window"
@@ -610,13 +752,19 @@ def enforce(world: World) -> Doing:
         ranges = [
             gates.Range(label(world, s), *_topic_of(world, s), r.start, r.end or 0)
             for (w, s), r in ledger.ranges.items()
-            if w == win and s != DOOR
+            if w == win and s != DOOR and not is_plans(s)
         ]
-        basis = BASES[(win, DOOR) in ledger.ranges]
-        objections = gates.objections(basis, broker, ranges, sum(1 for w, _ in ledger.contradictions if w == win))
+        ranges += [
+            gates.Range(label(world, bus), *_topic_of(world, bus), end, end)
+            for (w, bus), end in ledger.rerun_ends.items()
+            if w == win
+        ]
+        basis = basis_of(world, win)
+        seen = replace(broker, inbox=None) if ledger.windows[win].plan is not None else broker
+        objections = gates.objections(basis, seen, ranges, sum(1 for w, _ in ledger.contradictions if w == win))
         if objections:
             _shut(world, win, objections[0])
-        elif not late and not gates.unanswered(broker, ranges) and seen_at >= gate.checked_at:
+        elif not late and not gates.unanswered(seen, ranges) and seen_at >= gate.checked_at:
             gate.open_until, gate.checked_at = _leased(world, seen_at), seen_at
     ledger.version += 1
     yield "re-checks the gates" if not late else "was stopped for too long: extends nothing"
@@ -643,7 +791,7 @@ def _window_gate(world: World, win: int) -> gates.WindowGate:
     return gates.WindowGate(
         ledger.windows[win].number, f"#{newest.id}" if newest else None, newest.state if newest else None,
         newest.body if newest else None, f"#{gate.verdict}" if gate else None, at(gate.open_until) if gate else None,
-        at(gate.checked_at) if gate else None, gate.shut_why if gate else None,
+        at(gate.checked_at) if gate else None, gate.shut_why if gate else None, superseded_by(world, win),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from ingest.core.contract.shape import Bus, Contract, EventClass, Inbox, KafkaIn
 from ingest.core.pointer import Header, Pointer, parse_pointer
 from ingest.core.record import Parsed, Parser
 from tests.model.broker import Broker, Log, Record
-from tests.model.ledger import Ledger, Position
+from tests.model.ledger import Ledger, Origin, Position
 
 Doing = Generator[str, None, None]
 IDLE, WAITS = "finds nothing to do", "waits for a row lock"
@@ -27,7 +27,17 @@ STREAM, INSTALL = "things", UUID(int=1)
 BUS = (11, 12)
 DOOR = 5
 RUNS = ("r1", "r2", "r3")
-MOST_WINDOWS = 5
+MOST_WINDOWS, MOST_PLANS = 5, 3
+PLAN_WINDOWS = 100  # windows and runs of plans are numbered from here on
+
+
+def plan_source(plan: int, origin: int) -> int:
+    return PLAN_WINDOWS * plan + origin
+
+
+def is_plans(source: int) -> bool:
+    return source >= PLAN_WINDOWS
+
 
 CONTRACT = Contract(
     1, STREAM, Inbox(KafkaInbox("things.inbox")), Bus("things.bus", len(BUS)),
@@ -96,9 +106,16 @@ class World:
 
     @property
     def inbox(self) -> tuple[int, ...]:
-        return tuple(source for lane, source in self.ledger.positions if lane == "admission")
+        """The sources that lanes and doors admit from; a plan's are its own."""
+        return tuple(s for lane, s in self.ledger.positions if lane == "admission" and not is_plans(s))
+
+    def origin(self, source: int) -> Origin:
+        """What a plan's source reads again."""
+        return self.ledger.plans[source // PLAN_WINDOWS].origins[source]
 
     def name(self, source: int) -> str:
+        if is_plans(source):
+            return f"plan {source // PLAN_WINDOWS}/{source % PLAN_WINDOWS}"
         return self.logs[source].name if source in self.logs else "door/0"
 
     def key(self, source: int) -> bytes:
@@ -117,6 +134,17 @@ class World:
         self.hidden.add((source, hidden))
         hole = Hole(hidden, hidden + 1, poll.leader_epoch, "read_committed", "BETWEEN_RECORDS")
         return OffsetRange(poll.start, poll.end, poll.leader_epoch, poll.records[1:], [*poll.holes, hole])
+
+    def read_origin(self, source: int, origin: Origin, at: int, most: int) -> OffsetRange:
+        """What a plan's reader is given of its origin; the same reader may lie."""
+        read = self.logs[origin.source].read(at, most, until=origin.end)
+        if origin.source not in self.skips or not read.records:
+            return read
+        self.skips.discard(origin.source)
+        hidden = read.records[0].offset
+        self.hidden.add((source, hidden - origin.start))
+        hole = Hole(hidden, hidden + 1, read.leader_epoch, "read_committed", "BETWEEN_RECORDS")
+        return OffsetRange(read.start, read.end, read.leader_epoch, read.records[1:], [*read.holes, hole])
 
     def hidden_in(self, win: int) -> bool:
         """Whether a gap of the window's ranges was a lie that became part of the ledger."""
