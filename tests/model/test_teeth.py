@@ -35,6 +35,12 @@ FLAWS = [
     ("numbers not unique", {"NUMBER", "CLOSED"}),
     ("door looks once", {"TOLD"}),
     ("cut looks once", {"TOLD"}),
+    ("door left out", {"PLACE"}),
+    ("place taken twice", {"PLACE"}),
+    ("overtakes its lane", {"ORIGIN"}),
+    ("a part is whole", {"PLACE"}),
+    ("items by offset", {"I8"}),
+    ("both open", {"PLACE"}),
     ("reuse", {"attempt_needs_fence_evidence"}),  # PostgreSQL refuses it before it can do harm
 ]
 

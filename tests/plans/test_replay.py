@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from audit.close import close_run
@@ -457,6 +458,8 @@ def test_a_fresh_run_that_was_cancelled_takes_no_place(forged: Flow, crowd: Crow
     stored = fresh(flow)
     assert stored.verdict.title == "FAIL", stored.sentence
     assert f"5 offsets of plan {number}/0 were not read again" in stored.sentence
+    with as_owner() as connection, pytest.raises(psycopg.Error, match="was not read again"):
+        connection.execute("SELECT verdict_pass_earned(v) FROM verdict v WHERE v.id = %s", (stored.id,))
     assert not decide_gate(flow.name, "r1.r1").granted
     assert "superseded" not in decide_gate(flow.name, "r1").detail
     again = replayed(crowd, flow, whole=True, mode="fresh")
@@ -465,6 +468,12 @@ def test_a_fresh_run_that_was_cancelled_takes_no_place(forged: Flow, crowd: Crow
     flow.sample()
     assert close_run(flow.name, "r1.r2", "test").verdict.title == "PASS"
     assert decide_gate(flow.name, "r1.r2").granted
+    with as_owner() as connection:  # as if the window had been longer than what was read again
+        connection.execute(
+            "UPDATE window_range SET end_offset = 12 WHERE source_id = %s AND end_offset = 9",
+            (flow.sources("inbox")[0],),
+        )
+    assert "3 offsets of plan" in str([found for found in fsck(stream=flow.name) if found.invariant == "I8"])
 
 
 def test_a_fresh_run_is_not_asked_for_without_what_came_by_http(make_flow: MakeFlow, crowd: Crowd) -> None:

@@ -36,7 +36,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER run_place_is_free BEFORE INSERT ON run FOR EACH ROW WHEN (NEW.supersedes IS NOT NULL)
+CREATE TRIGGER run_takes_a_place_whole BEFORE INSERT ON run FOR EACH ROW WHEN (NEW.supersedes IS NOT NULL)
     EXECUTE FUNCTION run_place_is_free();
 
 -- What came into a window whose place is taken would be read nowhere.

@@ -53,6 +53,7 @@ RERUN = [
     app("an origin that no plan reads", "INSERT INTO origin (source_id, origin_source_id, start_offset, end_offset) VALUES (%(source)s, %(inbox)s, 0, 1)", "origin_of_its_plan"),
     app("a fresh run that is open", FRESH.format(state="OPEN", of="%(win)s"), "run_takes_a_place"),
     app("a fresh run in the place of a rerun", FRESH.format(state="CUT", of="%(rerun)s"), "run_takes_a_place"),
+    app("a fresh run beside a plan that is held", FRESH.format(state="CUT", of="%(win)s"), "run_place_is_free"),
     app("a run takes a place later", "UPDATE run SET supersedes = %(win)s WHERE id = %(run)s", "InsufficientPrivilege"),
     app("how far a rerun waits is moved", "UPDATE rerun_end SET end_offset = 0 WHERE win = %(rerun)s", "InsufficientPrivilege"),
     thief("a rerun loses its plan", "DELETE FROM rerun WHERE win = %(rerun)s", "reruns"),
