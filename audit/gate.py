@@ -50,24 +50,26 @@ def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: 
     if not passed:
         scope = {"run": row.run_id, "win": None if whole_run else win}
         cur.execute(sql.shut, scope | {"why": f"a newer verdict of window {row.number} is not PASS"})
-        return
-    if row.supersedes is not None:
-        _take_place(cur, row)
-    if row.superseded_by is not None:
+    elif row.superseded_by is not None:
         log.info("window %s is not opened: %s has taken its place", win, row.superseded_by)
-    elif not whole_run:
-        _open(cur, win, verdict, measured_at, lease(contract))
     else:
-        _open_run(cur, row.run_id, {win: measured_at}, lease(contract))
+        _take_place(cur, row)
+        failpoint("gate.after_place")
+        if whole_run:
+            _open_run(cur, row.run_id, {win: measured_at}, lease(contract))
+        else:
+            _open(cur, win, verdict, measured_at, lease(contract))
 
 
 def _take_place(cur: Cursor, row: Any) -> None:
     """A fresh run shuts what it takes the place of: both are never open, for whoever opens either one holds the older
-    window's row. Where that window alone kept its run shut, the others are read now."""
+    window's row. Where that window alone kept its run shut, the others are read now. Other runs take no place."""
+    if row.supersedes is None:
+        return
     first = fetch_one(cur.execute(sql.lock_superseded, {"win": row.supersedes}))
     failpoint("gate.after_superseded")
     cur.execute(sql.shut_superseded, {"win": row.supersedes, "why": f"superseded by {row.name}"})
-    failpoint("gate.after_place")
+    failpoint("gate.after_superseding")
     contract = compiled_contract(first.contract_id).contract
     if contract.gate.unit is GateUnit.RUN:
         _open_run(cur, RunId(first.run_id), {}, lease(contract))

@@ -33,6 +33,7 @@ from audit.open import (
     MEASURE_PAUSE,
     ContextNotPassed,
     ContextPin,
+    EarlierRunAtWork,
     bind_bus,
     bind_inbox,
     chain_bus_ranges,
@@ -171,12 +172,39 @@ def go_on_due() -> list[GoneOn]:
 def _go_on_all(rows: Sequence[Any]) -> Iterator[GoneOn]:
     for row in rows:
         try:
-            yield _go_on(row, CLOCK, _next_name(row.stream_id, _contract(row), row.now) if _ends_run(row) else None)
+            yield _go_on(row, CLOCK, _next_run(row))
         except DatabaseGone:
             raise
         except PassgateError as error:
             log.warning("%s/%s window %s goes on later: %s", row.stream, row.run_name, row.number, error)
         failpoint("go_on_due.after_window")
+
+
+def _next_run(row: Any) -> str | None:
+    """The run that the clock opens now, by name; None: the window goes on in its own.
+
+    A run that a plan still fills ends later, where the next one would look back on it; its windows follow each other
+    all the same.
+    """
+    if not _ends_run(row):
+        return None
+    old = compiled_contract(row.contract_id)
+    every = old.contract.window.every
+    if every is not None and is_window_over(row.opened_at, row.now, every) and _is_filled(row):
+        loaded, _ = _next_contract(row, old, new_run=True)
+        if loaded.contract.run.looks_back:
+            return None
+    return _next_name(row.stream_id, old.contract, row.now)
+
+
+def _is_filled(row: Any) -> bool:
+    try:
+        with read() as cur:
+            check_no_plan_at_work(cur, row.run_id, f"{row.stream}/{row.run_name}")
+    except EarlierRunAtWork as waits:
+        log.warning("%s/%s ends later: %s", row.stream, row.run_name, waits)
+        return True
+    return False
 
 
 def _contract(row: Any) -> Contract:

@@ -449,7 +449,7 @@ LEAVES = ["go_on.after_leaving"]
 #: Only a run that takes a window's place comes there.
 FRESH_ALONE = (
     "rerun.after_run", "rerun.after_partitions", "rerun.after_fresh_window", "rerun.after_totals",
-    "gate.after_superseded",
+    "gate.after_superseded", "gate.after_superseding",
 )  # fmt: skip
 IN_SILENCE = ["go_on.after_bus_lock", "go_on.after_kept_origin"]
 
@@ -471,7 +471,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
             "gate",
             "close_due",
             "alone",
-            but=("close_due.after_partitions", "gate.after_superseded"),
+            but=("close_due.after_partitions", "gate.after_superseded", "gate.after_superseding"),
         ),
     ),
     (going_on_dies, points("go_on", "windows.before_going_on", but=(*RUN_ENDS, *GROWS, *LEAVES, *IN_SILENCE))),

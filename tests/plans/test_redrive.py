@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from audit import go_on as going_on
 from audit.close import close_run
 from audit.core.gate import Code
 from audit.enforce import decide_gate, enforce_due
 from audit.fsck import fsck
-from audit.go_on import go_on
+from audit.go_on import go_on, go_on_due
 from audit.open import EarlierRunAtWork, newest_pass
 from audit.rerun import LookedBackOn
 from ingest.db import read
@@ -432,6 +433,37 @@ def test_a_run_does_not_look_back_on_one_that_a_plan_still_fills(make_flow: Make
         flow.open("r2")
     cancel(number, crowd.asker, crowd.people, "enough")
     flow.open("r2")
+
+
+def test_windows_follow_one_another_while_a_plan_keeps_a_run_from_ending(
+    make_flow: MakeFlow, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run would look back on it, and a plan may be held for a day: its hours are cut all the same."""
+    text = CONTRACT.replace("[run]", '[run]\nname = "%Y-%m-%dT%H.%M"\nlooks_back = 1')
+    flow = make_flow(contract=text.replace("[limits]", '[window]\nevery = "1h"\n[limits]'))
+    go_on_due()
+    (name,) = [row.name for row in runs(flow)]
+    flow.produce([thing(1), b"{", b"["], run=name)
+    flow.work()
+    chosen = open_items(flow)
+    right = {str(item): base64.b64encode(thing(item + 10)).decode() for item in chosen}
+    wanted = {"stream": flow.name, "run": name, "items": chosen, "corrections": right}
+    number = submit("redrive", wanted, crowd.asker, "why", crowd.people, Limits(first=1))
+    say_yes(crowd, number)
+    run_to(crowd, number, State.HELD)
+    monkeypatch.setattr(going_on, "is_run_over", lambda pattern, opened, now: True)
+    monkeypatch.setattr(going_on, "is_window_over", lambda opened, now, every: True)
+    assert [(x.cut.result, x.next_window) for x in go_on_due() if x.next_run == name] == [("cut", 2)]
+    assert [row.state for row in runs(flow)] == ["OPEN"]
+    cancel(number, crowd.asker, crowd.people, "enough")
+    go_on_due()
+    assert [row.state for row in runs(flow)] == ["CUT", "OPEN"]
+
+
+def runs(flow: Flow) -> list[Any]:
+    return flow.rows(
+        "SELECT r.name, r.state FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s ORDER BY r.id"
+    )
 
 
 def test_a_rerun_is_no_context_by_itself(make_flow: MakeFlow, crowd: Crowd) -> None:
