@@ -468,6 +468,8 @@ def test_a_fresh_run_that_was_cancelled_takes_no_place(forged: Flow, crowd: Crow
     flow.sample()
     assert close_run(flow.name, "r1.r2", "test").verdict.title == "PASS"
     assert decide_gate(flow.name, "r1.r2").granted
+    with as_owner() as connection, pytest.raises(psycopg.Error, match="another run has taken the place since"):
+        connection.execute("SELECT verdict_pass_earned(v) FROM verdict v WHERE v.id = %s", (stored.id,))
     with as_owner() as connection:  # as if the window had been longer than what was read again
         connection.execute(
             "UPDATE window_range SET end_offset = 12 WHERE source_id = %s AND end_offset = 9",
@@ -619,6 +621,32 @@ def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: F
     assert [pin.reference for pin in stored.verdict.context] == [f"{weather.name}/r2#1"]
     assert decide_gate(flow.name, "r1.r1").granted
     assert f"superseded by {flow.name}/r1.r1" in decide_gate(flow.name, "r1").detail
+
+
+def test_what_was_joined_with_a_window_falls_with_its_place(weather: Flow, crowd: Crowd) -> None:
+    """Also where the window's gate was never opened: nobody waits for what never comes."""
+    flow = p.joined(weather)
+    flow.open()
+    with as_owner() as connection:
+        connection.execute(
+            "DELETE FROM gate_open g USING verdict v, run r, stream s WHERE v.id = g.verdict_id AND r.id = v.run_id"
+            " AND s.id = r.stream_id AND s.name = %s",
+            (weather.name,),
+        )
+    number = submit(
+        "replay", {"stream": weather.name, "run": "r1", "window": 1, "whole": True, "mode": "fresh"}, crowd.asker,
+        "why", crowd.people,
+    )  # fmt: skip
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
+    weather.work()
+    weather.sample()
+    assert close_run(weather.name, "r1.r1", "test").verdict.title == "PASS"
+    (pin,) = flow.rows(
+        "SELECT c.why, c.fallen FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id,"
+        " LATERAL context_standing(w.id) c WHERE s.name = %(name)s"
+    )
+    assert pin.fallen and pin.why == f"{weather.name}/r1#1 is superseded by {weather.name}/r1.r1"
 
 
 # ---- faces ----------------------------------------------------------------------------------------------------------

@@ -85,6 +85,9 @@ BEGIN
                          (new.body -> 'counts' -> 'admitted_by_class' ->> d.event_class)::numeric, 0)) THEN
         why := 'the producer declared another total';
     ELSIF EXISTS (SELECT FROM run_window me JOIN run r ON r.id = me.run_id AND me.reruns IS NULL
+                    JOIN run later ON later.supersedes = r.supersedes AND later.id > r.id WHERE me.id = new.win) THEN
+        why := 'another run has taken the place since';
+    ELSIF EXISTS (SELECT FROM run_window me JOIN run r ON r.id = me.run_id AND me.reruns IS NULL
                     JOIN window_range g ON g.win = r.supersedes AND g.end_offset > g.start_offset
                     JOIN source s ON s.id = g.source_id AND s.role = 'inbox' AND s.kind = 'topic'
                    WHERE me.id = new.win
@@ -157,3 +160,31 @@ BEGIN
         RETURN NULL;
     END CASE;
 END $$;
+
+-- As before (words.sql); a window whose place a fresh run has taken gives nothing any more, whether its gate was ever opened or not.
+CREATE OR REPLACE FUNCTION context_standing(of_win integer)
+RETURNS TABLE (context text, pinned_win integer, verdict text, why text, fallen boolean, checked_at timestamptz,
+               open_until timestamptz) LANGUAGE sql STABLE AS $$
+    SELECT p.context, p.pinned_win, p.verdict,
+           CASE WHEN newest.name IS NULL THEN format('%s has no verdict', p.verdict)
+                WHEN newest.state <> 'PASS' THEN format('%s is %s', newest.name, newest.state)
+                WHEN newest.name <> p.verdict THEN format('%s is not the newest of its window, %s is', p.verdict, newest.name)
+                WHEN superseded_by(p.pinned_win) IS NOT NULL THEN
+                     format('%s is superseded by %s', p.verdict, superseded_by(p.pinned_win))
+                WHEN g.win IS NULL THEN format('the gate of %s was never opened', p.verdict)
+                WHEN g.shut_why IS NOT NULL THEN format('the gate of %s is shut: %s', p.verdict, g.shut_why)
+                WHEN NOT lease_holds(g.checked_at, g.open_until) THEN
+                     format('the gate of %s was not re-checked since %s', p.verdict,
+                            to_char(g.open_until AT TIME ZONE 'UTC', 'HH24:MI'))
+           END,
+           coalesce(newest.state <> 'PASS' OR newest.name <> p.verdict OR g.shut_why IS NOT NULL
+                    OR superseded_by(p.pinned_win) IS NOT NULL, true),
+           g.checked_at, g.open_until
+      FROM window_pin p
+      LEFT JOIN LATERAL (
+           SELECT v.state, s.name || '/' || r.name || '#' || v.number AS name
+             FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+            WHERE v.win = p.pinned_win ORDER BY v.number DESC LIMIT 1) newest ON true
+      LEFT JOIN gate_open g ON g.win = p.pinned_win
+     WHERE p.win = of_win
+$$;
