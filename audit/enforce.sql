@@ -86,9 +86,11 @@ SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 T
 
 -- name: span
 -- A stream's windows, the oldest first, from the last one cut before a time on: with their gates, whether each begins where
--- the one before it ends, and the time at which this is so.
-SELECT w.id, s.name || '/' || r.name || ' window ' || w.number AS name, w.opened_at, w.cut_at, w.complete_until, w.complete_why,
-       w.contract_id, v.state, s.name || '/' || r.name || '#' || v.number AS verdict, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
+-- the one before it ends, and the time at which this is so. Where a fresh run has taken a window's place, its window is read,
+-- and its gate asked: it was admitted from the same offsets.
+SELECT coalesce(p.win, w.id) AS id, s.name || '/' || coalesce(p.name || ' window 1', r.name || ' window ' || w.number) AS name,
+       w.opened_at, w.cut_at, w.complete_until, w.complete_why, w.contract_id, v.state,
+       s.name || '/' || coalesce(p.name, r.name) || '#' || v.number AS verdict, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
        lease_holds(g.checked_at, g.open_until) AND g.shut_why IS NULL AND g.verdict_id = v.id AS live,
        NOT EXISTS (SELECT FROM window_range mine JOIN source c ON c.id = mine.source_id AND c.role = 'inbox' AND c.kind = 'topic'
                     WHERE mine.win = (SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
@@ -98,9 +100,13 @@ SELECT w.id, s.name || '/' || r.name || ' window ' || w.number AS name, w.opened
                                          AND next.start_offset = mine.end_offset)) AS follows,
        e.plan AS ended_by, e.topic AS ended_topic, e.requested_by AS ended_requested_by, e.approved_by AS ended_approved_by, e.ended_at
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
-  LEFT JOIN LATERAL (SELECT id, number, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
-  LEFT JOIN gate_open g ON g.win = w.id
-  LEFT JOIN LATERAL recheck_end_of(w.id) e ON true
+  LEFT JOIN LATERAL (
+       SELECT x.id AS win, f.name FROM run f JOIN run_window x ON x.run_id = f.id AND x.reruns IS NULL
+         JOIN LATERAL (SELECT state FROM verdict WHERE win = x.id ORDER BY number DESC LIMIT 1) n ON n.state = 'PASS'
+        WHERE f.supersedes = w.id ORDER BY f.id DESC LIMIT 1) p ON true
+  LEFT JOIN LATERAL (SELECT id, number, state FROM verdict WHERE win = coalesce(p.win, w.id) ORDER BY number DESC LIMIT 1) v ON true
+  LEFT JOIN gate_open g ON g.win = coalesce(p.win, w.id)
+  LEFT JOIN LATERAL recheck_end_of(coalesce(p.win, w.id)) e ON true
  WHERE s.name = %(stream)s AND NOT w.by_plan
    AND w.id >= coalesce((SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
                           WHERE br.stream_id = s.id AND NOT b.by_plan AND b.cut_at < %(since)s), 0)

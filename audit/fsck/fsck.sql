@@ -313,9 +313,10 @@ SELECT 'decision ' || d.id AS subject, 'granted ' || d.who || ' without a PASS: 
 
 -- name: i10_granted_after
 -- Nobody is let in after a verdict that is no PASS. When a verdict was stored is what its row in the audit log says; a
--- question under way in that very moment saw the one before it, hence the seconds.
+-- question under way in that very moment saw the one before it, hence the seconds. A span of time is read over a window whose
+-- place a fresh run has taken, by that one's PASS.
 WITH judged AS (
-    SELECT s.name AS stream, r.name AS run_name, w.id AS win, w.number AS window_number, w.rerun, v.number, v.state, a.at, w.cut_at,
+    SELECT s.name AS stream, r.name AS run_name, r.supersedes, w.id AS win, w.number AS window_number, w.rerun, v.number, v.state, a.at, w.cut_at,
            w.complete_until
       FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.id = v.win
       JOIN audit_log a ON a.subject = s.name || '/' || r.name AND a.act = 'run.verdict' AND NOT a.refused
@@ -332,6 +333,8 @@ SELECT 'decision ' || d.id AS subject,
                  AND (d.window_number IS NULL OR d.window_number = x.window_number) END
    AND d.at > x.at + interval '5 seconds' AND d.at < x.upto
  WHERE x.state <> 'PASS'
+   AND NOT (d.code = 'open_span' AND EXISTS (SELECT FROM stood p WHERE p.supersedes = x.win AND p.state = 'PASS'
+                                                AND d.at > p.at AND d.at < p.upto + interval '5 seconds'))
  LIMIT %(most)s
 
 -- name: i10_truth_guarded

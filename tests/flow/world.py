@@ -243,6 +243,14 @@ class Flow:
         )
         return int(rows[0].n)
 
+    def wins(self) -> set[int]:
+        """Its windows, reruns too."""
+        rows = self.rows(
+            "SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
+            " WHERE s.name = %(name)s"
+        )
+        return {row.id for row in rows}
+
     def check(self) -> None:
         """The invariants of this stream: run after every scenario."""
         findings = fsck(stream=self.name)

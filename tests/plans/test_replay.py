@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -12,7 +14,7 @@ import pytest
 
 from audit.close import close_run
 from audit.core.gate import Code
-from audit.enforce import decide_gate, enforce_due
+from audit.enforce import decide_gate, decide_span, enforce_due
 from audit.fsck import fsck
 from audit.go_on import go_on
 from audit.rerun import PlaceNotWhole, PlaceTaken
@@ -31,6 +33,7 @@ from plans.run import run_plan
 from plans.steer import cancel, resume
 from plans.submit import submit
 from tests.api.caller import caller
+from tests.audit.test_complete import SKEW, complete, stamps
 from tests.audit.test_contexts import contradicted
 from tests.cli.typed import typed
 from tests.flow import test_projections as p
@@ -98,20 +101,17 @@ def test_a_replay_of_an_undisturbed_window_changes_nothing_but_counts_of_duplica
             " WHERE w.id = g.win AND r.id = w.run_id AND s.id = r.stream_id AND s.name = %s",
             (flow.name,),
         )
-    mine = {row.id for row in flow.rows(
-        "SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
-        " WHERE s.name = %(name)s"
-    )}  # fmt: skip
-    looked = [check for check in enforce_due() if check.win in mine]
+    looked = [check for check in enforce_due() if check.win in flow.wins()]
     assert [check.outcome for check in looked] == ["extended"] * 2, looked
     assert fsck(stream=flow.name) == []
 
 
-def fail_window(flow: Flow) -> None:
+def fail_window(flow: Flow, number: int = 1) -> None:
     """Judged FAIL: a row that readers would read and that nothing explains, or here an effect of no event."""
     (win,) = flow.rows(
         "SELECT w.id, w.run_id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"
-        " WHERE s.name = %(name)s AND w.reruns IS NULL"
+        " WHERE s.name = %(name)s AND w.reruns IS NULL AND w.number = %(number)s",
+        number=number,
     )
     with as_owner() as connection:
         connection.execute(
@@ -621,6 +621,39 @@ def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: F
     assert [pin.reference for pin in stored.verdict.context] == [f"{weather.name}/r2#1"]
     assert decide_gate(flow.name, "r1.r1").granted
     assert f"superseded by {flow.name}/r1.r1" in decide_gate(flow.name, "r1").detail
+
+
+def test_a_span_of_time_is_read_over_a_window_whose_place_is_taken(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """It was complete until then, and the fresh run has all of it: the answer names what is to be read."""
+    flow = make_flow(close=SKEW)
+    stamps(flow, message_timestamp_type="LogAppendTime")
+    flow.open()
+    begin = datetime.now(UTC) + timedelta(seconds=0.2)
+    time.sleep(0.3)
+    for number in (1, 2, 3):
+        flow.produce([thing(number)])
+        flow.work()
+        if number == 2:
+            fail_window(flow, 2)
+        go_on(flow.name, "r1", "test")
+        flow.work()
+        flow.sample()
+        assert close_run(flow.name, "r1", "test", number).verdict.title == ("FAIL" if number == 2 else "PASS")
+    end = complete(flow, 3)[0]
+    assert end is not None and decide_span(flow.name, begin, end).status == 403
+    flow.cut()
+    flow.work()
+    wanted = {"stream": flow.name, "run": "r1", "window": 2, "whole": True, "mode": "fresh"}
+    number = submit("replay", wanted, crowd.asker, "why", crowd.people)
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
+    flow.work()
+    assert fresh(flow).verdict.title == "PASS"
+    found = decide_span(flow.name, begin, end)
+    names = [f"{flow.name}/{name}" for name in ("r1 window 1", "r1.r1 window 1", "r1 window 3")]
+    assert (found.status, [window.name for window in found.windows]) == (200, names), found.detail
+    unforged()
+    assert fsck(stream=flow.name) == []
 
 
 def test_what_was_joined_with_a_window_falls_with_its_place(weather: Flow, crowd: Crowd) -> None:
