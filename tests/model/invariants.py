@@ -378,7 +378,7 @@ def every_plan_reads_its_origin(t: Truth) -> Iterator[Broken]:
     for plan in ledger.plans.values():
         for source, origin in plan.origins.items() if plan.win is not None else ():
             row, spread = ledger.positions["admission", source], ledger.ranges[plan.of, origin.source]
-            if origin.start + row.next_offset > min(
+            if row.next_offset and origin.start + row.next_offset > min(
                 spread.end or 0, ledger.positions["admission", origin.source].next_offset
             ):
                 yield "ORIGIN", f"plan {plan.id} has read to {row.next_offset} of {world.name(origin.source)}"

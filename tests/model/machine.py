@@ -29,6 +29,7 @@ HOLDS = st.sampled_from(("produce", "produce answer", "commit", "commit answer")
 RUBBISH = {"not JSON": (b"{", None), "another run": (thing(1), b"r9"), "run r1 by name": (thing(2), b"r1")}
 NTH = st.integers(0, 2)
 GOERS = st.sampled_from(("cutter", "clock"))
+PARTS = st.sampled_from(("", "", "first", "last"))  # of each range, all or one offset
 FAR = st.sampled_from((1, 2, 3, 5, 8))
 AFTER = st.sampled_from((0, 0, 1, 2, 3, 5, 8, 13, 21))  # effects of everybody, in turns, before it happens
 
@@ -428,8 +429,8 @@ class Passgate(RuleBasedStateMachine):
     # ---- plans: windows that are read again
 
     @precondition(lambda self: len(self.world.ledger.plans) < MOST_PLANS and self._replayable())
-    @rule(after=AFTER, nth=NTH, fresh=st.booleans(), part=st.sampled_from((False, False, True)), effects=FAR)
-    def a_replay_is_approved(self, after: int, nth: int, fresh: bool, part: bool, effects: int) -> None:
+    @rule(after=AFTER, nth=NTH, fresh=st.booleans(), part=PARTS, effects=FAR)
+    def a_replay_is_approved(self, after: int, nth: int, fresh: bool, part: str, effects: int) -> None:
         """In the same run, or in a fresh one that takes the window's place; and a worker begins with it."""
         self._work(after)
         windows = self._replayable()
@@ -481,16 +482,27 @@ class Passgate(RuleBasedStateMachine):
             plan = self.world.ledger.plans[running[nth % len(running)]]
             self._finish("ana", replays.end(self.world, plan, "CANCELLED"))
 
+    @precondition(lambda self: self._is_open() and len(self.world.ledger.plans) < MOST_PLANS)
+    @rule(partition=PARTITIONS, number=NUMBERS, fresh=st.sampled_from((True, True, False)))
+    def what_http_brought_is_read_again(self, partition: int, number: int, fresh: bool) -> None:
+        """The log knows nothing of it: a run in the window's place would be without."""
+        self.produces(partition, [(number % 3 + 1, "a")])
+        self.posts_to_the_door(0, [number], "a")
+        self._work(60)
+        self._finish("cutter", people.cut_run(self.world))
+        self.a_window_is_read_again(0, fresh, "", 60, True)
+
     @precondition(lambda self: len(self.world.ledger.plans) < MOST_PLANS and self._replayable())
-    @rule(nth=NTH, fresh=st.booleans(), until=st.sampled_from((1, 2, 3, 5, 8, 40)), close=st.booleans())
-    def a_window_is_read_again(self, nth: int, fresh: bool, until: int, close: bool) -> None:
+    @rule(nth=NTH, fresh=st.booleans(), part=PARTS, until=st.sampled_from((1, 2, 3, 5, 8, 40)), close=st.booleans())
+    def a_window_is_read_again(self, nth: int, fresh: bool, part: str, until: int, close: bool) -> None:
         """All at once, up to somewhere: a replay, its lanes, and a verdict on it."""
         self._work(60)
-        self.a_replay_is_approved(0, nth, fresh, False, until)
+        self.a_replay_is_approved(0, nth, fresh, part, until)
         for plan in self._running():
             self._plan_goes_on("planner", plan, 60 if close else until)
         self._work(60)
-        people.resolve(self.world, "ana")
+        if not part:
+            people.resolve(self.world, "ana")
         for win in self._cut_windows() if close else ():
             if self.world.ledger.windows[win].plan is not None:
                 self._finish("ana", people.close_run(self.world, win, "ana"))

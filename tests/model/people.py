@@ -565,7 +565,7 @@ def quarantine(world: World, win: int) -> f.Quarantine:
 
 
 def items_of(world: World, win: int) -> list[Item]:
-    """A window's own; a rerun's are those that its receipts point to, too."""
+    """A window's own; a rerun's are those that its receipts point to, too: also the mismatches that came before."""
     ledger = world.ledger
     window = ledger.windows[win]
     plan = ledger.plans[window.plan] if window.plan is not None and window.reruns is not None else None
@@ -574,7 +574,7 @@ def items_of(world: World, win: int) -> list[Item]:
         for (s, offset), receipt in ledger.receipts.items():
             if s == source and receipt.decision == Decision.QUARANTINED:
                 pointed.add((origin.source, origin.start + offset))
-                if receipt.reason == Reason.PAYLOAD_MISMATCH and "items by offset" not in world.flaws:
+                if receipt.reason == Reason.PAYLOAD_MISMATCH:
                     pointed.add((receipt.identity, receipt.digest))
     run = window.run
     return [

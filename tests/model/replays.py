@@ -58,16 +58,18 @@ def left_out(world: World, win: int) -> str | None:
     return None
 
 
-def ask(world: World, win: int, *, fresh: bool, part: bool) -> Plan:
-    """The plan's row, approved and RUNNING. `part`: of each range only the first record."""
+def ask(world: World, win: int, *, fresh: bool, part: str) -> Plan:
+    """The plan's row, approved and RUNNING. `part`: "first" or "last", and of each range that offset alone is read."""
     ledger = world.ledger
     number = len(ledger.plans) + 1
     origins = {}
     for source in (1, 2):
         spread = ledger.ranges.get((win, source))
         if spread is not None and spread.end is not None and spread.end > spread.start:
-            end = spread.start + 1 if part and not fresh else spread.end
-            origins[plan_source(number, source)] = Origin(source, spread.start, end)
+            start, end = spread.start, spread.end
+            if not fresh and part:
+                start, end = (start, start + 1) if part == "first" else (end - 1, end)
+            origins[plan_source(number, source)] = Origin(source, start, end)
     plan = Plan(number, win, fresh, origins)
     ledger.plans[number] = plan
     return plan

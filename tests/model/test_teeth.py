@@ -39,7 +39,6 @@ FLAWS = [
     ("place taken twice", {"PLACE"}),
     ("overtakes its lane", {"ORIGIN"}),
     ("a part is whole", {"PLACE"}),
-    ("items by offset", {"I8"}),
     ("both open", {"PLACE"}),
     ("reuse", {"attempt_needs_fence_evidence"}),  # PostgreSQL refuses it before it can do harm
 ]
