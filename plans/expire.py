@@ -13,15 +13,19 @@ sql = statements("plans", "expire")
 
 def expire_due() -> list[int]:
     """Ends what has expired, each plan in its own transaction; returns their numbers."""
-    with read() as cur:
-        due = [int(row.id) for row in cur.execute(sql.due).fetchall()]
     ended = []
-    for number in due:
+    for number in due():
         with named():
             if retry_transaction(lambda number=number: _expire(number)):  # type: ignore[misc]
                 ended.append(number)
         failpoint("plan_expire.after_plan")
     return ended
+
+
+def due() -> list[int]:
+    """Plans whose time is over."""
+    with read() as cur:
+        return [int(row.id) for row in cur.execute(sql.due).fetchall()]
 
 
 def _expire(number: int) -> bool:

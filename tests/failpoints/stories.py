@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -18,6 +19,7 @@ from tests.failpoints.plan_stories import WAYS, plan_dies, recheck_ender_dies, r
 from tests.failpoints.pool import GetGround, Story
 from tests.failpoints.processes import KILLED
 from tests.failpoints.redrive_stories import closing_a_rerun_dies, fresh_run_dies, redrive_dies, replay_dies
+from tests.patience import stretched
 
 
 def points(*areas: str, but: tuple[str, ...] = ()) -> list[str]:
@@ -106,8 +108,10 @@ def decided(stream: Ground) -> int:
     stream.does("work", seconds=2)
     attempt = newest_attempt(stream)
     stream.does("request", attempt=attempt)
-    stream.does("work", fault="another_epoch", seconds=4)
-    assert stream.flow.attempts() == ["UNDECIDABLE"]
+    end = time.monotonic() + stretched(30)
+    while stream.flow.attempts() != ["UNDECIDABLE"]:
+        assert time.monotonic() < end, stream.flow.attempts()
+        stream.does("work", fault="another_epoch", seconds=2)
     return approved(stream, "decide", attempt=attempt)
 
 

@@ -239,7 +239,11 @@ def put_back(stack: Stack, dump: Path) -> Iterator[None]:
     with psycopg.connect(stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as admin:
         admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        program("pg_restore", "--exit-on-error", f"--dbname={at(stack, name)}", str(dump))
+        # References would be looked at in all rows, and other tests' cheats leave some that point nowhere.
+        every = program("pg_restore", "--list", str(dump)).splitlines()
+        wanted = dump.with_suffix(".list")
+        wanted.write_text("".join(f"{line}\n" for line in every if " FK CONSTRAINT " not in line))
+        program("pg_restore", "--exit-on-error", f"--use-list={wanted}", f"--dbname={at(stack, name)}", str(dump))
         default.close()
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(default.settings_dict, "NAME", name)
@@ -254,11 +258,12 @@ def at(stack: Stack, name: str) -> str:
     return urlsplit(stack.env()["PASSGATE_ADMIN_URL"])._replace(path=f"/{name}").geturl()
 
 
-def program(name: str, *arguments: str) -> None:
-    """One of PostgreSQL's own programs."""
+def program(name: str, *arguments: str) -> str:
+    """What one of PostgreSQL's own programs prints."""
     command = [wheel_installation() / "bin" / name, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_an_older_copy_put_back_moves_nothing_although_no_lane_of_it_is_behind(

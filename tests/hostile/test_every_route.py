@@ -121,7 +121,7 @@ def _route(text: str, view: Any) -> Route:
 def known(stack: object, django_db_blocker: Any) -> dict[str, str]:
     """Values that lead somewhere, for the parameters that are not the hostile one."""
     from ingest.models import Attempt, QuarantineItem
-    from tests.pages.scene import busy, leave_unknown, waiting_plan
+    from tests.pages.scene import busy, leave_unknown, redriven_again, waiting_plan
 
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         patch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
@@ -130,8 +130,9 @@ def known(stack: object, django_db_blocker: Any) -> dict[str, str]:
         leave_unknown(flow)
         item = QuarantineItem.objects.filter(win__run__stream__name=flow.name).latest("pk")
         attempt = Attempt.objects.latest("pk").pk
+        redriven_again(flow, item.pk)
         return {
-            "stream": flow.name, "run": "r1", "window": "1", "number": str(item.pk), "item": str(item.pk),
+            "stream": flow.name, "run": "r1", "window": "1", "rerun": "1", "number": str(item.pk), "item": str(item.pk),
             "attempt": str(attempt), "source": str(item.source_id), "offset": str(item.offset),
             "key": f"{item.run_id}-LATE", "plan": str(waiting_plan(Flow())),
         }  # fmt: skip

@@ -10,11 +10,11 @@ defaults were bound to the real ones when they were made; nothing here depends o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -34,6 +34,7 @@ from stack import Stack
 from tests.flow.test_projections import flight, joined, report
 from tests.flow.world import MADE, Flow, leave
 
+K = TypeVar("K")
 CLOCKS = ("clock_timestamp", "statement_timestamp", "transaction_timestamp", "now")
 WEATHER, FLIGHTS = "weather", "flights"
 STREAMS = (WEATHER, FLIGHTS)
@@ -228,8 +229,12 @@ class Judging:
         return look.Capture(f.MeasuredValue(broker, at, "kafka"), committed, known.ours, probed={})
 
     def logs(
-        self, contracts: Mapping[int, Contract], probes: Iterable[Start], timeout: float = 5.0
-    ) -> dict[int, look.Capture]:
+        self,
+        contracts: Mapping[K, Contract],
+        probes: Iterable[Start],
+        timeout: float = 5.0,
+        bus_only: Collection[K] = (),
+    ) -> dict[K, look.Capture]:
         return {stream: self.capture(contract) for stream, contract in contracts.items()}
 
     # ---- what happens between two steps of a verb

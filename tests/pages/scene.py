@@ -13,9 +13,10 @@ from datetime import timedelta
 from audit.capture import now
 from ingest.db import write
 from ingest.models import Attempt, AttemptState
+from plans.core.plan import State
 from plans.submit import submit
 from tests.flow.world import Flow, thing
-from tests.plans.crowd import Crowd
+from tests.plans.crowd import Crowd, run_to, say_yes
 
 HOSTILE = (
     b"",
@@ -105,3 +106,11 @@ def ask_to_waive(flow: Flow, crowd: Crowd, reason: str = "a broken client") -> i
     """Asks to waive QUARANTINE of the run for an hour."""
     asked = {"stream": flow.name, "run": "r1", "check": "QUARANTINE", "until": now() + timedelta(hours=1)}
     return submit("waive", asked, crowd.asker, reason, crowd.people)
+
+
+def redriven_again(flow: Flow, item: int) -> None:
+    """The item has gone through admission once more, in a rerun of its window."""
+    crowd = Crowd()
+    number = submit("redrive", {"stream": flow.name, "run": "r1", "items": [item]}, crowd.asker, "again", crowd.people)
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
