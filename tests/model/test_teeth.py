@@ -40,7 +40,7 @@ FLAWS = [
     ("overtakes its lane", {"ORIGIN"}),
     ("a part is whole", {"PLACE"}),
     ("both open", {"PLACE"}),
-    ("reuse", {"attempt_needs_fence_evidence"}),  # PostgreSQL refuses it before it can do harm
+    ("reuse", {"attempt_needs_fence_evidence", "place_pkey"}),  # PostgreSQL refuses it before it can do harm
 ]
 
 
