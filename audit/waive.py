@@ -6,7 +6,7 @@ of which facts those are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -74,12 +74,6 @@ def foresee(win: WindowId, check: str, until: datetime) -> WaiverForecast:
     trial = f.Waiver(check, 0, "", "", "", until, "", "")
     after = v.verdict(replace(facts, waivers=(trial, *facts.waivers)), now)
     return WaiverForecast(waived, before, after)
-
-
-def may_be_waived(broken: Iterable[str], rules: f.CloseRules) -> list[str]:
-    """Which of these broken checks a waiver may be asked for."""
-    known = [c.CheckName(name) for name in broken if name in c.WAIVABLE]
-    return [str(name) for name in known if v.waivable(name, rules)]
 
 
 def _check_waivable(now: v.Verdict, facts: f.WindowFacts, check: str) -> None:

@@ -50,7 +50,7 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
     broken = [*other_cluster(was.broker, is_), *other_database(was.database, facts.database.value)]
     unknown = [Cause(facts.ended.said(), RERUN)] if facts.ended else []
     for then, now_, parts in _topics(facts, was, is_):
-        broken += [*other_topic(then, now_), *_other_posture(then, now_)]
+        broken += [*other_topic(then, now_), *_other_posture(then, now_, facts.window.is_rerun)]
         unknown += _no_posture(then, now_)
         for part in parts:
             broken += [*_lost(part, now_), *broken_log(part, now_), *lower_epoch(part, then, now_)]
@@ -124,15 +124,16 @@ def other_topic(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
         yield Cause(f"{was.name} was deleted and created again", RERUN, Severity.FAIL)
 
 
-def _other_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
-    """What a topic promises no more. What it promises in addition breaks nothing."""
+def _other_posture(was: f.Topic, is_: f.Topic, is_rerun: bool = False) -> Iterable[Cause]:
+    """What a topic promises no more; what it promises in addition breaks nothing. No plan refreshes a rerun's basis."""
     if is_.posture is None or was.posture is None or is_.topic_id != was.topic_id:
         return
     compacts = unfit_inbox(is_.posture) is not None
     for key, way in changes(was.posture, is_.posture).items():
         if way is Change.WORSE:
             text = f"{key} of {was.name} was {was.posture[key]} and is {is_.posture[key]}"
-            yield Cause(text, _set_back(key, was.name) if compacts else _set_back_or_refresh(key, was.name))
+            act = _set_back if compacts or is_rerun else _set_back_or_refresh
+            yield Cause(text, act(key, was.name))
     if compacts and was.posture.get(POLICY) == is_.posture[POLICY]:  # whatever a basis says, such a topic forgets
         yield Cause(f"{was.name} compacts", _set_back(POLICY, was.name))
 
@@ -146,12 +147,12 @@ def _set_back(key: str, topic: str) -> Act:
 
 def _set_back_or_refresh(key: str, topic: str) -> Act:
     """What a refresh may take in; of a topic that compacts nothing is."""
-    return Act(f"set {key} of {topic} back, or ask for a refresh of the basis", "operate")
+    return Act(f"set {key} of {topic} back, or ask for a basis plan", "operate")
 
 
 def offers_refresh(act: str) -> bool:
-    """Whether a refresh of the basis is among what these words of an act name."""
-    return act.endswith("or ask for a refresh of the basis")
+    """Whether a refresh of the basis is among what these words of an act name, also as verdicts of before say it."""
+    return act.endswith(("or ask for a basis plan", "or ask for a refresh of the basis"))
 
 
 def _no_posture(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:

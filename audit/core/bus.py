@@ -86,10 +86,10 @@ def _unsettled(p: f.PublishFacts) -> Iterable[Cause]:
         act = Act(f"reconcile {_the_publishes(p.unknown[0])}", "reconcile")
         yield Cause(f"{_publishes(p.unknown)} {w.have(p.unknown[0])} no known outcome", act)
     if p.undecidable[0]:
-        act = Act(f"reconcile {_the_publishes(p.undecidable[0])} again, or ask for a decision", "reconcile")
+        act = Act(f"reconcile {_the_publishes(p.undecidable[0])} again, or ask for a decide plan", "reconcile")
         yield Cause(f"{_publishes(p.undecidable)} {w.be(p.undecidable[0])} UNDECIDABLE", act)
     if p.withheld[0]:
-        act = Act("ask for a plan that publishes them again", "replay", needs_approver=True)
+        act = Act("ask for a republish plan", "replay", needs_approver=True)
         yield Cause(f"{_publishes(p.withheld)} {w.have(p.withheld[0])} been proven ABSENT", act)
     if p.in_flight[0]:
         yield Cause(f"{_publishes(p.in_flight)} {w.be(p.in_flight[0])} in flight", WAIT_LANES)

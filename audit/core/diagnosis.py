@@ -153,6 +153,11 @@ def told(body: Mapping[str, Any]) -> Diagnosis:
     return replace(found, sentence=sentence)
 
 
+def checks_in(body: Mapping[str, Any]) -> tuple[c.Check, ...]:
+    """The checks of a stored verdict; none of a shape that this version does not know."""
+    return _judged(body).checks if body.get("schema") == SCHEMA else ()
+
+
 def _judged(body: Mapping[str, Any]) -> Verdict:
     """As much of a verdict as is said about it."""
     window, counts = body["window"], body.get("counts")

@@ -24,6 +24,7 @@ from console.api.idempotency import once
 from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query, whole_number
 from console.documents.anchors import anchors_document
+from console.documents.plans import offer_document
 from console.documents.runs import (
     cut_members,
     gone_on_members,
@@ -44,6 +45,7 @@ from console.whole import LARGEST
 from ingest.core.errors import NotFound
 from ingest.core.ids import WindowId
 from ingest.models import Run, RunState, Window, WindowState
+from plans.offers import offers_of
 
 
 class Runs(Endpoint):
@@ -257,7 +259,10 @@ class Checks(Endpoint):
             window = window_asked(request, stream, run)
         now = checks_now(WindowId(window.pk))
         sentence = diagnose(now, None, set(permitted(request.user))).sentence
-        return Response({"window": window.number, "sentence": sentence, "body": v.body(now, None, sentence)})
+        found = offers_of(WindowId(window.pk), now.checks)
+        offers = [offer_document(offer, stream, window.run.name) for offer in found]
+        body = v.body(now, None, sentence)
+        return Response({"window": window.number, "sentence": sentence, "body": body, "offers": offers})
 
 
 class Anchors(Endpoint):

@@ -17,11 +17,10 @@ from console.reads.plans import MEMBERS, plan_members
 from ingest.core.reason import Decision, Flag, Reason
 from ingest.models import AttemptState, GapState, ItemState, Resolution, RunState, WindowState
 from ingest.quarantine import MOST_ITEMS, OF_PEOPLE
-from plans.core.plan import Kind, Outcome
+from plans.core.plan import MOST_ATTEMPTS, Kind, Outcome
 from plans.core.plan import State as PlanState
 from plans.kinds.redrive import MOST_CORRECTED
 from plans.kinds.redrive import MOST_ITEMS as MOST_REDRIVEN
-from plans.kinds.republish import MOST_ATTEMPTS
 from plans.submit import MOST_WORDS
 
 MOST_CLASSES = 1_000
@@ -429,12 +428,23 @@ class TotalsAnswer(s.Serializer[Any]):
     totals = Total(many=True)
 
 
+class OfferAnswer(s.Serializer[Any]):
+    """A plan that can be asked for."""
+
+    kind = s.ChoiceField(choices=[str(kind) for kind in Kind])
+    why = s.CharField()
+    permission = s.CharField(help_text="What asking for it takes.")
+    lacks = s.ListField(child=s.CharField(), help_text="Members that whoever asks has to say.")
+    body = s.DictField(help_text="As POST /plans/preview/ takes it, with what it lacks.")
+
+
 class ChecksAnswer(s.Serializer[Any]):
     """What would be judged now. Not a verdict."""
 
     window = s.IntegerField()
     sentence = s.CharField()
     body = s.DictField()
+    offers = OfferAnswer(many=True, help_text="Plans that would be taken now, the nearest first.")
 
 
 class ActAnswer(s.Serializer[Any]):

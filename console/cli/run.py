@@ -43,6 +43,7 @@ from console.cli.base import (
 )
 from console.documents import stamp
 from console.documents.anchors import anchors_document
+from console.documents.plans import offer_document
 from console.documents.runs import (
     cut_members,
     gone_on_members,
@@ -55,12 +56,15 @@ from console.documents.runs import (
 )
 from console.phrases import age_words, standing_words, window_words
 from console.reads.named import newest_window, rerun_numbered, run_written, window_numbered
+from console.reads.offers import offer_command
 from console.reads.reruns import RerunLine, lines_of
 from console.reads.runs import history, runs_of
 from console.reads.streams import newest_contracts
 from console.reads.windows import VERDICTS, of_run
 from ingest.core.ids import RunId, WindowId
 from ingest.models import Run, RunState, Window
+from plans.core.offers import Offer
+from plans.offers import offers_of
 
 EXIT = {"PASS": DONE, "FAIL": NO, "BLOCKED": NOT_YET}
 MOST_LISTED = 1_000
@@ -334,13 +338,15 @@ def show(name: tuple[str, str], window: int | None, rerun: int | None, as_json: 
     written = run_written("/".join(name))
     shown = _shown(written, window, rerun)
     now = checks_now(WindowId(shown.pk))
-    diagnosis = diagnose(now)
+    diagnosis, offers = diagnose(now), offers_of(WindowId(shown.pk), now.checks)
     if as_json:
-        emit(run_document(written) | {"checks_now": v.body(now, None, diagnosis.sentence)})
+        documents = [offer_document(offer, *name) for offer in offers]
+        emit(run_document(written) | {"checks_now": v.body(now, None, diagnosis.sentence), "offers": documents})
         return
     where, version = f"{'/'.join(name)} {window_words(shown.number, shown.rerun)}", shown.contract.version
     said(" · ".join((where, f"run {written.state}", f"contract v{version}")))
     said(diagnosis.sentence)
+    _say_offers(offers, name)
     standing = gate.standing([RunId(written.pk)])[RunId(written.pk)]
     if standing.windows > 1:
         said(f"The run: {standing_words(standing)}. All windows: passgate run windows {'/'.join(name)}")
@@ -348,6 +354,13 @@ def show(name: tuple[str, str], window: int | None, rerun: int | None, as_json: 
     _say_checks(now)
     _say_verdicts(history(written, shown if window else None)[:10], name)
     _say_reruns(lines_of([shown.pk]).get(shown.pk, []), name)
+
+
+def _say_offers(offers: Sequence[Offer], name: tuple[str, str]) -> None:
+    """Plans that would be taken now, each with what it is for and how it is asked for."""
+    for offer in offers:
+        said(f"Can be asked for, {offer.kind}: {offer.why}")
+        said(offer_command(offer, "/".join(name)), indent=2)
 
 
 def _shown(written: Run, window: int | None, rerun: int | None) -> Window:

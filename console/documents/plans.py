@@ -12,6 +12,7 @@ from console.documents.quarantine import hidden_because
 from console.permissions import Act, may, roles_of
 from console.reads.plans import PlanAct, acts_on, events_of, items_of, outcomes_of, reruns_of, sentence
 from ingest.streams import compiled_contract
+from plans.core.offers import Offer
 from plans.core.plan import Outcome
 from plans.models import Plan, PlanEvent, PlanItem
 from plans.preview import PlanPreview
@@ -107,4 +108,15 @@ def preview_document(found: PlanPreview) -> Document:
         "outcomes": {str(outcome): n for outcome, n in found.prediction.outcomes.items()},
         "verdict": found.prediction.verdict,
         "says": list(found.prediction.lines),
+    }
+
+
+def offer_document(offer: Offer, stream: str, run: str) -> Document:
+    """The same as a body that asks for it."""
+    return {
+        "kind": str(offer.kind),
+        "why": offer.why,
+        "permission": offer.permission,
+        "lacks": list(offer.lacks),
+        "body": {"kind": str(offer.kind), "stream": stream, "run": run, **offer.asked},
     }

@@ -152,7 +152,9 @@ def withheld(number: int) -> int:
         return sum(each.withheld for each in republish.facts_of(cur, [AttemptId(number)]))
 
 
-def withheld_of_run(run: Run) -> int:
-    """How many attempts of a run have such events."""
+def withheld_windows(run: Run, most: int) -> list[Window]:
+    """Windows of a run, and reruns, that have such events: the first ones."""
     with read() as cur:
-        return len(republish.withheld_of(cur, StreamId(run.stream_id), RunId(run.pk), None))
+        found = republish.withheld_of(cur, StreamId(run.stream_id), RunId(run.pk), None)
+        keys = {each.win for each in republish.facts_of(cur, found)}
+    return list(Window.objects.filter(pk__in=keys).order_by("pk")[:most])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,12 @@ from django.db.models import Case, Count, Q, QuerySet, When
 from django.db.models import Window as WindowFunction
 from django.db.models.functions import Now
 
-from audit.core.basis import offers_refresh
 from audit.core.phrases import count
-from audit.measure import rules
 from audit.models import Rerun
-from audit.waive import may_be_waived
 from console.people import person_of
 from console.permissions import Answer, may
-from ingest.core.contract import Contract
 from ingest.core.errors import NotFound
-from ingest.models import Run, Stream, Window, WindowState
+from ingest.models import Run, Stream, Window
 from plans.core.plan import ACTS, APPROVING, FINAL, STEERING, State
 from plans.errors import NoSuchPlan, SamePerson
 from plans.models import Plan, PlanEvent, PlanItem
@@ -66,18 +62,6 @@ def of_window(win: Window) -> QuerySet[Plan]:
 def waiting_about(run: Run, most: int) -> list[Plan]:
     """Plans about a run of which something may still become, the newest first."""
     return list(not_over().filter(run=run)[:most])
-
-
-def waivable(win: Window, verdict: str, broken: Sequence[str], contract: Contract | None) -> list[str]:
-    """Which broken checks of a window a waiver may be asked for: of one that is cut, and has not failed."""
-    if contract is None or win.state != WindowState.CUT or verdict == "FAIL":
-        return []
-    return may_be_waived(broken, rules(contract))
-
-
-def refreshable(verdict: str, acts: Sequence[str]) -> bool:
-    """Whether a refresh of the basis may be asked for, by what a window's causes ask for."""
-    return verdict not in ("PASS", "FAIL") and any(map(offers_refresh, acts))
 
 
 #: What a plan of a kind is asked for with, besides its stream: what it needs, and what it may have.

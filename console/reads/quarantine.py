@@ -75,14 +75,10 @@ def group_key(text: str) -> GroupKey | None:
     return GroupKey(found, reason)
 
 
-#: Reasons of which no window's items are redriven together: a mismatch wants a correction, and these name another run.
-NO_SELECTION = (Reason.PAYLOAD_MISMATCH, Reason.LATE, Reason.OTHER_RUN)
-
-
 def windows_of_group(key: GroupKey, most: int) -> list[tuple[int, int]]:
-    """The windows in which open items of a group are, the oldest first, with how many: a plan is about one of them."""
-    rows = items(ItemState.OPEN, key.run, key.reason).values("win__number").annotate(items=Count("id"))
-    return [(row["win__number"], row["items"]) for row in rows.order_by("win__number")[:most]]
+    """The windows in which open items of a group are, the oldest first, by key and number: a plan is about one."""
+    rows = items(ItemState.OPEN, key.run, key.reason).values("win", "win__number").annotate(items=Count("id"))
+    return [(row["win"], row["win__number"]) for row in rows.order_by("win__number")[:most]]
 
 
 def where_redriven(item: QuarantineItem) -> tuple[str, int | None]:

@@ -33,7 +33,7 @@ STOPS: Mapping[str, Stop] = {
     SILENCE: Stop("a publish has no known outcome", "wait: the lane looks after reconcile.after of silence", ""),
     REPUBLISH: Stop(
         "a publish was proven absent, and its contract wants a plan before it is published again",
-        "ask for a plan that publishes it again",
+        "ask for a republish plan",
         "replay",
     ),
     TRANSACTION: Stop(

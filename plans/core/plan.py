@@ -73,6 +73,10 @@ ASKING: Mapping[Kind, str] = {
     Kind.RETIRE: "basis",
     Kind.ERASE: "basis",
 }
+#: Modes of a replay: into a rerun of the window, or into a run of its own.
+PROVE, FRESH = "prove", "fresh"
+#: Attempts of one republish at most.
+MOST_ATTEMPTS = 1_000
 APPROVING, STEERING = "approve", "steer"
 
 #: What a person can do about a plan in a state, by the permission it takes. A plan that is approved runs by itself.

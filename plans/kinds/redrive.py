@@ -48,6 +48,8 @@ MOST_CORRECTED = 1024 * 1024
 MOST_FORESEEN = 100_000
 
 _ELSEWHERE = (Reason.LATE, Reason.OTHER_RUN)
+#: Reasons of which no window's items are redriven together: a mismatch wants a correction, and these name another run.
+NO_SELECTION = (Reason.PAYLOAD_MISMATCH, *_ELSEWHERE)
 _OUTCOMES = {
     Decision.ADMITTED: Outcome.ADMITTED,
     Decision.DUPLICATE: Outcome.DUPLICATE,

@@ -42,13 +42,12 @@ from ingest.failpoints import failpoint
 from ingest.streams import CompiledContract, compiled_contract, newest_contract
 from ingest.windows import Binding
 from plans.core.binding import Origin, Subject
-from plans.core.plan import Kind, Outcome
+from plans.core.plan import FRESH, PROVE, Kind, Outcome
 from plans.errors import PlanRefused
 from plans.kinds.base import Bindings, Item, ItemOutcome, PlanKind, Prediction, Step
 
 sql = statements("plans.kinds", "replay")
 
-PROVE, FRESH = "prove", "fresh"
 #: What would become of more records than this is foreseen of the first of them.
 MOST_FORESEEN = 100_000
 #: Events of the plan that wait to be published: beyond this it rests, for the bus has one order.

@@ -13,11 +13,9 @@ from ingest.db import Cursor, read
 from ingest.publish import republish as withheld
 from ingest.streams import compiled_contract
 from plans.core.binding import Subject, difference
-from plans.core.plan import Kind, Outcome
+from plans.core.plan import MOST_ATTEMPTS, Kind, Outcome
 from plans.errors import PlanChanged, PlanRefused
 from plans.kinds.base import Bindings, ItemOutcome, PlanKind, Prediction, Step
-
-MOST_ATTEMPTS = 1_000
 
 
 class RepublishPlan(PlanKind):

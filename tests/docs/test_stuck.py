@@ -69,10 +69,10 @@ ACTS = {
     "find out who deleted {}, then open a new run": f"{STUCK}::test_a_new_run_starts_on_the_bus_that_is_there",
     "find out what became of {}, then open a new run": f"{STUCK}::test_a_new_run_starts_on_the_bus_that_is_there",
     "reconcile {}": f"{RESTING}::test_a_lane_that_waits_for_a_person_takes_no_lease",
-    "reconcile {} again, or ask for a decision": (
+    "reconcile {} again, or ask for a decide plan": (
         f"{DECIDE}::test_what_never_landed_is_decided_absent_and_published_again"
     ),
-    "ask for a plan that publishes them again": TESTS["waits_for_republish"],
+    "ask for a republish plan": TESTS["waits_for_republish"],
     "open a new run, on a context that stands": f"{STUCK}::test_after_a_window_that_cannot_pass_a_new_run_does",
     "open the next run: they belong to it": "tests/audit/test_drift.py::test_an_added_bus_partition_starts_at_0",
     "wait until they are taken in": (
@@ -91,10 +91,50 @@ ACTS = {
     "wait for the gaps to be proven": f"{CLOSE}::test_markers_in_the_inbox_are_gaps_that_closing_proves",
     "set Kafka's commit of {} back": f"{STUCK}::test_a_commit_that_somebody_else_moved_is_set_back",
     "set {} of {} back": "tests/plans/test_basis_plan.py::test_a_topic_that_compacts_is_refused",
-    "set {} of {} back, or ask for a refresh of the basis": (
+    "set {} of {} back, or ask for a basis plan": (
         "tests/plans/test_basis_plan.py::test_a_posture_that_two_people_accept_lets_the_window_pass"
     ),
     "{}": f"{STUCK}::test_a_stopped_lanes_reason_stands_in_the_verdict_and_its_act_ends_it",
+}
+
+ACTS_TESTS = "tests/plans/test_acts.py"
+#: By kind, and mode: where a window offers it, where not, and the test that takes it as it is offered.
+OFFERS = {
+    "replay `fresh`": (
+        "a check is broken for good, and the window cannot be read",
+        "events came in by HTTP or from another window's range; the inbox lacks a part; a rerun is being filled",
+        "test_a_surplus_row_is_answered_by_a_run_in_the_windows_place",
+    ),
+    "replay `prove`": (
+        "the same; of a part, where the log holds no more; first, where offsets have no receipt",
+        "nothing of it is left; another run takes its place; a later run looks back on its run",
+        "test_events_that_came_by_http_are_not_read_again",
+    ),
+    "redrive": (
+        "items are open, by their reason",
+        "a mismatch; an item of which only the first bytes are kept; a contract that names events otherwise",
+        "test_an_open_item_is_redriven_or_waived",
+    ),
+    "waive": (
+        "QUARANTINE, EXPECTED, DEGRADED or NOT_EMPTY is broken in a cut window",
+        "another check; a window that failed",
+        "test_an_open_item_is_redriven_or_waived",
+    ),
+    "republish": (
+        "a publish was proven absent and is withheld",
+        "nothing is withheld",
+        "test_what_was_proven_absent_is_published_again",
+    ),
+    "decide": (
+        "an attempt is UNDECIDABLE",
+        "its log is gone; it is decided already",
+        "test_an_undecidable_attempt_is_decided",
+    ),
+    "basis": (
+        "a topic promises less",
+        "it compacts; the window passed or failed",
+        "test_a_posture_that_is_worse_is_taken_into_the_basis",
+    ),
 }
 
 HEAD = """# What stands still, and what ends it
@@ -102,8 +142,8 @@ HEAD = """# What stands still, and what ends it
 A lane that meets an error says so on its row and rests; it tries again by itself, so an act is about the reason. A lane
 that *waits* has met none: it takes no lease, fence or producer until what it waits for is there. `passgate lanes`, the
 page of lanes and a run's sentence say the code, the reason in full and the act. Each row names the test that brings the
-lane or window there, does the act, and sees it go on. Where the act would be a plan that nobody can ask for yet
-([plans.md](plans.md#kinds)), none is offered.
+lane or window there, does the act, and sees it go on. Where the act takes a second person it is a plan
+([plans.md](plans.md#what-a-window-offers)), and named by its kind.
 
 ## Lanes
 """
@@ -123,6 +163,13 @@ def acts_table() -> Iterator[str]:
     for words, who in sorted(said_by_the_code()):
         if words != "{}":
             yield f"| {words.replace('{}', '…')} | {who or 'nobody'} | `{ACTS[words]}` |"
+
+
+def offers_table() -> Iterator[str]:
+    yield "| plan | where it is offered | where it is not, and would be refused | tested by |"
+    yield "|---|---|---|---|"
+    for plan, (where, where_not, name) in OFFERS.items():
+        yield f"| {plan} | {where} | {where_not} | `{ACTS_TESTS}::{name}` |"
 
 
 def said_by_the_code() -> set[tuple[str, str]]:
@@ -150,7 +197,9 @@ def page() -> str:
     return "\n".join(
         [HEAD, *stops_table(), "", "A code of another version is shown with its own words.", "", "## Windows", "",
          "What keeps a window from its PASS, by the act that its sentence names. What is broken in a window stays so:",
-         "after it a new run starts on what is there.", "", *acts_table(), ""]
+         "after it a new run starts on what is there.", "", *acts_table(), "", "## Plans that a window offers", "",
+         "The menu *Request* of its page, `offers` of its checks in the API and `passgate run show` have the same ones",
+         "([plans.md](plans.md#what-a-window-offers)).", "", *offers_table(), ""]
     )  # fmt: skip
 
 
@@ -164,10 +213,9 @@ def test_every_act_of_a_sentence_has_its_test() -> None:
 
 #: Acts that are plans, and of which kind.
 PLANS = {
-    "reconcile {} again, or ask for a decision": Kind.DECIDE,
-    "ask for a plan that publishes them again": Kind.REPUBLISH,
-    "ask for a plan that publishes it again": Kind.REPUBLISH,
-    "set {} of {} back, or ask for a refresh of the basis": Kind.BASIS,
+    "reconcile {} again, or ask for a decide plan": Kind.DECIDE,
+    "ask for a republish plan": Kind.REPUBLISH,
+    "set {} of {} back, or ask for a basis plan": Kind.BASIS,
 }
 
 
@@ -179,10 +227,14 @@ def test_an_act_that_is_a_plan_can_be_asked_for(live: object) -> None:
     offered = [*(words for words, _ in said_by_the_code()), *(stop.act for stop in STOPS.values())]
     assert {words for words in offered if plans.search(words)} == set(PLANS)
     assert set(PLANS.values()) <= set(KINDS)
+    assert all(f"{kind} plan" in words for words, kind in PLANS.items()), "each is named by its kind"
     assert {words for words, who in said_by_the_code() if who in ("replay", "waive", "basis", "decide")} <= set(PLANS)
 
 
-@pytest.mark.parametrize("name", sorted({*TESTS.values(), *ACTS.values(), GOES_ON}))
+@pytest.mark.parametrize(
+    "name",
+    sorted({*TESTS.values(), *ACTS.values(), GOES_ON, *(f"{ACTS_TESTS}::{name}" for *_, name in OFFERS.values())}),
+)
 def test_every_test_that_is_named_is_there(name: str) -> None:
     file, _, function = name.partition("::")
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))

@@ -376,7 +376,7 @@ def test_a_posture_that_is_set_back(flow: Flow, key: str) -> None:
     before = flow.admin.posture(flow.bus)[key]
     bus_set_to(flow, key, "86400000")
     said = flow.judge().sentence
-    assert said.endswith(f"Next: set {key} of {flow.bus} back, or ask for a refresh of the basis.")
+    assert said.endswith(f"Next: set {key} of {flow.bus} back, or ask for a basis plan.")
     bus_set_to(flow, key, before)
     assert flow.judge().verdict.state == "PASS"
 

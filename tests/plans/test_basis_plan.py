@@ -45,7 +45,7 @@ def blocked(flow: Flow, key: str = KEY, value: str = "86400000") -> Flow:
     posture_is(flow, flow.bus, key, value)
     stored = flow.judge()
     assert stored.verdict.state is v.State.BLOCKED
-    assert stored.sentence.endswith(f"Next: set {key} of {flow.bus} back, or ask for a refresh of the basis.")
+    assert stored.sentence.endswith(f"Next: set {key} of {flow.bus} back, or ask for a basis plan.")
     return flow
 
 

@@ -83,7 +83,7 @@ def test_what_was_proven_absent_is_published_again_and_the_window_passes(
     flow.cut()
     said = flow.judge().sentence
     assert "1 publish (10 events) has been proven ABSENT" in said
-    assert "Next: ask for a plan that publishes them again." in said
+    assert "Next: ask for a republish plan." in said
     seen = preview("republish", asked(flow))
     assert seen.bound.items == (str(attempt),)
     assert seen.prediction.lines[0] == "10 events of 1 publish that was proven absent would be queued again."

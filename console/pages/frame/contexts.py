@@ -480,6 +480,7 @@ class RerunPage:
     stands: bool = False
     measuring: bool = False
     trouble: str = ""
+    requests: tuple[Button, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,67 +1,31 @@
-"""What can be asked for about a window, a button each. A kind of plan that is asked for there adds a function to
-`REQUESTS`."""
+"""What can be asked for about a window, a button each: as `plans.core.offers` has it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 
 from django.http import HttpRequest
 from django.urls import reverse
 
+from audit.core.check import Check
 from console import links
 from console.pages.frame import contexts as c
 from console.permissions import Act, may
-from console.reads import plans, quarantine
+from console.reads.offers import offer_fields, offer_words, shown_offers
 from console.reads.runs import Scope
-from ingest.core.reason import Reason
-
-#: Reasons of a window that have a button each: the others are found in quarantine.
-MOST_REASONS = 5
-
-Requesting = Callable[[HttpRequest, Scope, c.Checks | None], Iterator[c.Button]]
+from ingest.core.ids import WindowId
+from plans.core.offers import Offer
 
 
-def requests(request: HttpRequest, seen: Scope, shown: c.Checks | None) -> tuple[c.Button, ...]:
-    """Everything that can be asked for about the window that is looked at, whose checks are `shown`."""
-    return tuple(button for each in REQUESTS for button in each(request, seen, shown))
-
-
-def waivers(request: HttpRequest, seen: Scope, shown: c.Checks | None) -> Iterator[c.Button]:
-    """Letting a broken check stand, where that can be asked for."""
-    if seen.window is None or shown is None:
-        return
-    verdict = seen.verdict.state if seen.verdict else ""
-    for check in plans.waivable(seen.window, verdict, [line.name for line in _broken(shown)], seen.contract):
-        url = _new(seen, kind="waive", check=check)
-        yield c.Button(f"Request waiver of {check}", url, may(request.user, Act.WAIVE))
-
-
-def refreshes(request: HttpRequest, seen: Scope, shown: c.Checks | None) -> Iterator[c.Button]:
-    """Appending to the basis, where a check says that this helps."""
-    if seen.window is None or shown is None:
-        return
-    verdict = seen.verdict.state if seen.verdict else ""
-    if plans.refreshable(verdict, [act for line in _broken(shown) for act in line.acts]):
-        yield c.Button("Request basis refresh", _new(seen, kind="basis"), may(request.user, Act.REFRESH_BASIS))
-
-
-def _broken(shown: c.Checks) -> list[c.CheckLine]:
-    return [line for line in shown.lines if line.state == "BROKEN" and not line.follows]
-
-
-def redrives(request: HttpRequest, seen: Scope, shown: c.Checks | None) -> Iterator[c.Button]:
-    """Sending what was set aside through admission again, by its reason."""
+def requests(request: HttpRequest, seen: Scope, checks: Sequence[Check]) -> tuple[c.Button, ...]:
+    """Everything that can be asked for about the window, or rerun, that is looked at, and whose checks are these."""
     if seen.window is None:
-        return
-    for name, items in quarantine.reasons_of_window(seen.window.id)[:MOST_REASONS]:
-        if name in Reason.__members__ and Reason[name] not in quarantine.NO_SELECTION:
-            url = _new(seen, kind="redrive", reason_code=name)
-            yield c.Button(f"Request redrive of {items:,} {name}", url, may(request.user, Act.REPLAY))
+        return ()
+    found = shown_offers(WindowId(seen.window.id), checks)
+    return tuple(request_button(request, seen.name, offer, f"Request {offer_words(offer)}") for offer in found)
 
 
-def _new(seen: Scope, kind: str, **asked: str) -> str:
-    number = seen.window.number if seen.window else None
-    return links.with_query(reverse("plan-new"), kind=kind, run=seen.name, window=number, **asked)
-
-
-REQUESTS: tuple[Requesting, ...] = (refreshes, waivers, redrives)
+def request_button(request: HttpRequest, run: str, offer: Offer, words: str) -> c.Button:
+    """`run`: "flights/2013-01"."""
+    url = links.with_query(reverse("plan-new"), **offer_fields(offer, run))
+    return c.Button(words, url, may(request.user, Act(offer.permission)))

@@ -13,6 +13,7 @@ from console.documents.quarantine import hidden_because, masks_for
 from console.pages.frame import contexts as c
 from console.pages.frame.fields import difference
 from console.pages.frame.shell import STEADY, needs, page
+from console.pages.plans.requests import request_button
 from console.pages.runs import run_parts
 from console.pages.runs.receipts import decision_name, place
 from console.pages.runs.runs import number_in
@@ -25,12 +26,14 @@ from console.safe_text import text_of
 from ingest.core.cloudevents import structured_form
 from ingest.core.contract import Contract, Format
 from ingest.core.errors import PassgateError
+from ingest.core.ids import WindowId
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.masking import Masks, masked, masked_headers
 from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Receipt, Redrive, Resolution, Run
 from ingest.streams import compiled_contract
 from plans.core.plan import Kind
+from plans.offers import offers_of
 
 MOST_WINDOWS = 5  # of a group, that have a button each
 MOST_SHOWN = 20_000  # characters of a payload; the raw bytes are a download away
@@ -197,17 +200,13 @@ def _group_button(request: HttpRequest, named: reads.GroupKey, found: reads.Grou
 
 
 def _redrive_buttons(request: HttpRequest, named: reads.GroupKey, run: RunName) -> tuple[c.Button, ...]:
-    """Asking for a redrive of all open ones: a plan is about one window."""
-    if named.reason in reads.NO_SELECTION:
-        return ()
-    asked = {"kind": str(Kind.REDRIVE), "run": f"{run.stream}/{run.name}", "reason_code": named.reason.name}
+    """Asking for a redrive of all open ones, where it would be taken: a plan is about one window."""
+    name = f"{run.stream}/{run.name}"
     return tuple(
-        c.Button(
-            f"Request redrive of {count:,} in window {window:,}",
-            links.with_query(reverse("plan-new"), **asked, window=window),
-            may(request.user, Act.REPLAY),
-        )
-        for window, count in reads.windows_of_group(named, MOST_WINDOWS)
+        request_button(request, name, offer, f"Request redrive of {offer.about.split()[0]} in window {window:,}")
+        for win, window in reads.windows_of_group(named, MOST_WINDOWS)
+        for offer in offers_of(WindowId(win), ())
+        if offer.kind is Kind.REDRIVE and offer.asked["reason_code"] == named.reason.name
     )
 
 

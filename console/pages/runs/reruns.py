@@ -8,6 +8,7 @@ from audit.models import Rerun
 from console import links
 from console.pages.frame import contexts as c
 from console.pages.frame.shell import needs, page
+from console.pages.plans.requests import requests
 from console.pages.runs import run_parts
 from console.pages.runs.receipts import receipt_rows
 from console.pages.runs.runs import WindowView, bar_of, close_url, gate_line, scope_or_404, window_view
@@ -47,6 +48,7 @@ def rerun(request: HttpRequest, stream: str, run: str, window: int, rerun: int) 
         ),
         measuring=view.measuring,
         trouble=view.trouble,
+        requests=requests(request, seen, view.offering),
     )
     return page(request, "runs/rerun", context, here="runs", pace=view.pace)
 

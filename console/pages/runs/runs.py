@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
-from audit.core.diagnosis import told
+from audit.core.check import Check
+from audit.core.diagnosis import checks_in, told
 from audit.models import Verdict
 from console import links
 from console.pages.frame import checks
@@ -102,7 +103,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         tabs=run_parts.tabs(seen, "run"),
         said=view.said,
         buttons=_buttons(request, seen, view.standing),
-        requests=requests(request, seen, view.checks),
+        requests=requests(request, seen, view.offering),
         runbook=_runbook(seen),
         bar=bar_of(seen),
         checks=view.checks,
@@ -136,6 +137,13 @@ class WindowView:
     trouble: str
     durability: str
     pace: int
+
+    @property
+    def offering(self) -> tuple[Check, ...]:
+        """What plans are offered by; none while it is measured anew, for what it asks for may be done."""
+        if self.standing is not None:
+            return checks_in(self.standing.body)
+        return self.live.verdict.checks if self.live is not None and not self.live.anew else ()
 
 
 def window_view(request: HttpRequest, seen: reads.Scope) -> WindowView:

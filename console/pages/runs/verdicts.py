@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponseBase
 
+from audit.core.diagnosis import checks_in
 from audit.core.verdict import changes
 from audit.models import Basis, Verdict
 from console import links
@@ -42,7 +43,6 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
         raise Http404
     win = seen.window
     newest = newest_verdict(seen)
-    judged = checks.checks_of_body(newest.body, "", evidence(seen)) if newest else None
     context = c.WindowPage(
         strip=run_parts.strip(seen),
         tabs=run_parts.tabs(seen, "window"),
@@ -58,7 +58,7 @@ def window(request: HttpRequest, stream: str, run: str, window: int) -> HttpResp
             (each.event_class, each.declared, each.declared_by, each.declared_at)
             for each in ControlTotal.objects.filter(win=win).order_by("event_class", "-id").distinct("event_class")[:50]
         ),
-        requests=requests(request, seen, judged),
+        requests=requests(request, seen, checks_in(newest.body) if newest else ()),
         reruns=run_parts.rerun_lists(seen, [win.id], reruns.SHOWN).get(win.id),
     )
     return page(request, "runs/window", context, here="runs", pace=STEADY)

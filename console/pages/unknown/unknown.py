@@ -11,14 +11,19 @@ from django.urls import reverse
 from console import links
 from console.pages.frame import contexts as c
 from console.pages.frame.shell import RUNNING, STEADY, needs, page
+from console.pages.plans.requests import request_button
 from console.pages.runs.runs import number_in
 from console.permissions import Act, may
 from console.phrases import span_words, window_words
 from console.reads import attempts as reads
 from console.reads import quarantine
 from console.reads.attempts import LOST
+from ingest.core.ids import WindowId
 from ingest.models import AttemptDecision, AttemptState, Run, Scan
+from plans.core.plan import Kind
+from plans.offers import offers_of
 
+MOST_WINDOWS = 5  # that have a button each
 NOTHING_UNKNOWN = "No publish has an unknown outcome."
 
 
@@ -64,11 +69,14 @@ def _all_buttons(request: HttpRequest, run: str, lost: int) -> tuple[c.Button, .
 
 
 def _again_buttons(request: HttpRequest, run: Run) -> tuple[c.Button, ...]:
-    """Asking to publish again what was proven absent and waits for that."""
-    if not reads.withheld_of_run(run):
-        return ()
-    url = links.with_query(reverse("plan-new"), kind="republish", run=f"{run.stream.name}/{run.name}")
-    return (c.Button("Request republish", url, may(request.user, Act.REPLAY)),)
+    """Asking to publish again what was proven absent and waits for that: a plan is about one window."""
+    name = f"{run.stream.name}/{run.name}"
+    return tuple(
+        request_button(request, name, offer, f"Request republish of {window_words(win.number, win.rerun)}")
+        for win in reads.withheld_windows(run, MOST_WINDOWS)
+        for offer in offers_of(WindowId(win.pk), ())
+        if offer.kind is Kind.REPUBLISH
+    )
 
 
 def _nothing(state: str, in_flight: int) -> tuple[str, ...]:
@@ -161,8 +169,8 @@ def _one_buttons(
 
 def _plan_url(kind: str, found: reads.AttemptListing) -> str:
     run = f"{found.run.stream}/{found.run.name}" if found.run else ""
-    which = {"attempt" if kind == "decide" else "attempts": found.attempt.id}
-    return links.with_query(reverse("plan-new"), kind=kind, run=run, window=found.window, **which)
+    which = {"attempt" if kind == "decide" else "attempts": found.attempt.id}  # it says itself whose it is
+    return links.with_query(reverse("plan-new"), kind=kind, run=run, **which)
 
 
 def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> str:

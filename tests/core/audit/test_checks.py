@@ -300,6 +300,15 @@ def test_a_topic_that_promises_more_is_no_drift_and_one_that_promises_less_is(ke
     assert (worse.state, worse.cause) == (c.State.BROKEN, f"{key} of flights.bus was {is_} and is {was}")
 
 
+def test_no_plan_refreshes_the_basis_of_a_rerun() -> None:
+    """A basis plan is about a window."""
+    facts = w.topic("bus", posture={**w.POSTURE, "retention.ms": "1"})
+    window = replace(facts.window, rerun=f.RerunName(1, 7, "replay", "ana", "ben", "why", 3, "c0ffee"))
+    acts = [judge("BASIS", each).causes[0].act.text for each in (facts, replace(facts, window=window))]
+    assert acts[0] == "set retention.ms of flights.bus back, or ask for a basis plan"
+    assert acts[1] == "set retention.ms of flights.bus back"
+
+
 def test_a_broker_more_or_less_is_no_promise() -> None:
     assert judge("BASIS", w.topic("bus", posture={**w.POSTURE, "brokers": "2"})).state is c.State.HOLDS
 

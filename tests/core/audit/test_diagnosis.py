@@ -180,9 +180,9 @@ def test_two_causes_and_the_first_act() -> None:
         (
             "PUBLISHED BROKEN undecidable",
             EVERYTHING,
-            "Next: reconcile the 2 publishes again, or ask for a decision. You can do this.",
+            "Next: reconcile the 2 publishes again, or ask for a decide plan. You can do this.",
         ),
-        ("PUBLISHED BROKEN withheld", EVERYTHING, "Next: ask for a plan that publishes them again. Needs an approver."),
+        ("PUBLISHED BROKEN withheld", EVERYTHING, "Next: ask for a republish plan. Needs an approver."),
         ("PUBLISHED BROKEN queued", EVERYTHING, "Next: wait for the lanes."),
     ],
 )

@@ -1,0 +1,196 @@
+"""Which plans a window offers: those that would be taken as it stands, and that something in its way calls for. Pure.
+
+What is not offered is either refused where somebody asks for it all the same, or has nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from audit.core.anchors import Anchor, Reach
+from audit.core.basis import offers_refresh
+from audit.core.check import WAIVABLE, Check, CheckName, State
+from plans.core.plan import ASKING, FRESH, MOST_ATTEMPTS, PROVE, Kind
+
+#: What a run in the window's place would meet again: what the producer sent, and what was set aside.
+MET_AGAIN = frozenset(
+    {CheckName.COVERAGE, CheckName.CAUGHT_UP, CheckName.EXPECTED, CheckName.QUARANTINE, CheckName.NOT_EMPTY}
+)
+OPEN = "open"
+#: Attempts that a republish names, where it does not take all of a window.
+MOST_NAMED = 50
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A plan that can be asked for. `asked`: its members besides stream and run; `lacks`: those a person has to say.
+
+    `why` is what it is for, as a part of a sentence, and `about` what of the window it is about, where that is a part.
+    """
+
+    kind: Kind
+    asked: Mapping[str, Any]
+    why: str
+    about: str = ""
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def permission(self) -> str:
+        return ASKING[self.kind]
+
+
+@dataclass(frozen=True)
+class ReasonCount:
+    """Open items of a reason, all of which one redrive would take."""
+
+    name: str
+    items: int
+
+
+@dataclass(frozen=True)
+class PlaceFacts:
+    """What keeps another run from a window's place, or from being the whole of it; and `contract`, which such a run is
+    asked for under where the newest is not of the window's inbox."""
+
+    taken: bool = False
+    filling: bool = False
+    left_out: int = 0
+    readable: bool = False
+    contract: int | None = None
+
+
+@dataclass(frozen=True)
+class OfferFacts:
+    """A window, or a rerun of one, as far as plans about it go.
+
+    `verdict`: the state of its newest one, "" before there is one. `checks`: as a verdict has them, or as of now.
+    `reruns` false: nothing more is admitted into its run. `own` and `newest`: whether plans under the window's contract
+    and under the stream's newest are given with one approval.
+    """
+
+    number: int
+    is_rerun: bool
+    is_cut: bool
+    verdict: str
+    failed: bool
+    waived: bool
+    empty_waivable: bool
+    checks: Sequence[Check]
+    undecidable: Sequence[int] = ()
+    withheld: Sequence[int] = ()
+    reasons: Sequence[ReasonCount] = ()
+    reruns: bool = True
+    own: bool = True
+    newest: bool = True
+    place: PlaceFacts = field(default_factory=PlaceFacts)
+
+    def broken(self) -> Iterator[Check]:
+        return broken(self.checks)
+
+
+def broken(checks: Iterable[Check]) -> Iterator[Check]:
+    """What does not hold, and follows from nothing else."""
+    return (check for check in checks if check.state is State.BROKEN and check.follows_from is None)
+
+
+def broken_for_good(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """What nothing mends in a window, and a run in its place does not meet again."""
+    return tuple(
+        check
+        for check in broken(checks)
+        if check.name not in MET_AGAIN and any(cause.act.permission == OPEN for cause in check.causes)
+    )
+
+
+def offers(facts: OfferFacts, inbox: Sequence[Anchor]) -> tuple[Offer, ...]:
+    """All of them, the nearest first. `inbox`: what can be read again of the window's ranges of inbox topics."""
+    return (*_publishing(facts), *_basis(facts), *_waivers(facts), *_redrives(facts), *_replays(facts, inbox))
+
+
+def _publishing(facts: OfferFacts) -> Iterator[Offer]:
+    """Of a rerun, too: an attempt says itself whose it is."""
+    if not facts.own:
+        return
+    for attempt in facts.undecidable:
+        yield Offer(Kind.DECIDE, {"attempt": attempt}, "no scan can say what became of it", f"attempt {attempt}")
+    if facts.withheld:
+        by_name = facts.is_rerun or len(facts.withheld) > MOST_ATTEMPTS
+        asked = {"attempts": list(facts.withheld[:MOST_NAMED])} if by_name else _window(facts)
+        yield Offer(Kind.REPUBLISH, asked, "what was proven ABSENT waits for it")
+
+
+def _basis(facts: OfferFacts) -> Iterator[Offer]:
+    settled = facts.verdict == "FAIL" or (facts.verdict == "PASS" and not facts.waived)
+    if settled or facts.is_rerun or not facts.own:
+        return
+    if any(offers_refresh(cause.act.text) for check in facts.broken() for cause in check.causes):
+        yield Offer(Kind.BASIS, _window(facts), "a topic promises less than when the window opened")
+
+
+def _waivers(facts: OfferFacts) -> Iterator[Offer]:
+    if facts.failed or facts.is_rerun or not facts.is_cut or not facts.own:
+        return
+    for check in facts.broken():
+        if check.name in WAIVABLE and (check.name is not CheckName.NOT_EMPTY or facts.empty_waivable):
+            asked = {**_window(facts), "check": str(check.name)}
+            yield Offer(Kind.WAIVE, asked, "it may stand broken until then", str(check.name), ("until",))
+
+
+def _redrives(facts: OfferFacts) -> Iterator[Offer]:
+    if facts.is_rerun or facts.place.taken or not (facts.reruns and facts.newest):
+        return
+    for reason in facts.reasons:
+        asked = {**_window(facts), "reason_code": reason.name}
+        yield Offer(
+            Kind.REDRIVE, asked, "what was set aside goes through admission again", f"{reason.items:,} {reason.name}"
+        )
+
+
+def calls_for_replay(facts: OfferFacts) -> bool:
+    """Whether reading the window again may be called for, as far as the ledger goes: then Kafka is asked."""
+    place = facts.place
+    if facts.is_rerun or not facts.is_cut or place.taken or place.filling or place.readable:
+        return False
+    return bool(broken_for_good(facts.checks))
+
+
+def _replays(facts: OfferFacts, inbox: Sequence[Anchor]) -> Iterator[Offer]:
+    """Proven first where offsets have no receipt: a run in its place admits nothing that the window's run has not."""
+    held = [anchor for anchor in inbox if anchor.reach is not Reach.EMPTY]
+    if not held or not calls_for_replay(facts) or any(anchor.reach is Reach.UNMEASURED for anchor in held):
+        return
+    found = [*_fresh(facts, held), *_proofs(facts, held)]
+    missed = any(check.name is CheckName.ACCOUNTED for check in broken_for_good(facts.checks))
+    yield from reversed(found) if missed else found
+
+
+def _fresh(facts: OfferFacts, held: Iterable[Anchor]) -> Iterator[Offer]:
+    place = facts.place
+    usable = facts.newest if place.contract is None else facts.own
+    if place.left_out or not usable or any(anchor.reach is not Reach.ALL for anchor in held):
+        return
+    asked: dict[str, Any] = {**_window(facts), "mode": FRESH, "whole": True}
+    if place.contract is not None:
+        asked["contract"] = place.contract
+    yield Offer(Kind.REPLAY, asked, "a run of its own takes the window's place", FRESH)
+
+
+def _proofs(facts: OfferFacts, held: Sequence[Anchor]) -> Iterator[Offer]:
+    if not (facts.reruns and facts.own):
+        return
+    there = [anchor for anchor in held if anchor.first is not None and anchor.first < anchor.source.end]
+    if not there:
+        return
+    members: dict[str, Any] = {**_window(facts), "mode": PROVE}
+    if len(there) == len(held) and all(anchor.reach is Reach.ALL for anchor in there):
+        members["whole"] = True
+    else:
+        members["ranges"] = [{"source": each.source.label, "from": each.first, "to": each.source.end} for each in there]
+    why = "a rerun shows what of it was missed" if "whole" in members else "a rerun reads what is still there of it"
+    yield Offer(Kind.REPLAY, members, why, PROVE)
+
+
+def _window(facts: OfferFacts) -> dict[str, Any]:
+    return {"window": facts.number}
