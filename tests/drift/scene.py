@@ -63,13 +63,10 @@ class Scene:
 
     def begin(self, row: Row) -> None:
         """A window that is open and read to its end, or one that passed."""
-        if row.code == "min_insync":  # the producer's records first: with one replica a topic of two takes none
-            self.flow.produce([thing(f"r1-{n}") for n in range(EVENTS)])
+        if row.code == "min_insync":  # there is no less than one
             posture_is(self.flow, self.flow.inbox, "min.insync.replicas", "2")
-            self.flow.open()
-        else:
-            self.flow.open()
-            self.flow.produce([thing(f"r1-{n}") for n in range(EVENTS)])
+        self.flow.open()
+        self.flow.produce([thing(f"r1-{n}") for n in range(EVENTS)])
         self.flow.work()
         if row.when is When.PASSED or row.restarts:
             self.flow.cut()
@@ -328,6 +325,7 @@ BROUGHT_ABOUT: Mapping[str, Step] = {
     "log_written_anew": Scene.log_written_anew,
     "retention": lambda scene, row: scene.is_set(row, "retention.ms", "86400000"),
     "compacts": lambda scene, row: scene.is_set(row, "cleanup.policy", "compact"),
+    "unwritable": lambda scene, row: scene.is_set(row, "min.insync.replicas", "2"),
     "min_insync": lambda scene, row: scene.is_set(row, "min.insync.replicas", "1"),
     "open_transaction": Scene.open_transaction,
     "foreign_record": Scene.foreign_record,

@@ -95,6 +95,7 @@ DRIFTS = (
     Drift("retention", "a topic keeps its records for a shorter time", "retention.ms is lowered"),
     Drift("compacts", "a topic compacts", "cleanup.policy=compact is set"),
     Drift("min_insync", "a topic acknowledges what fewer replicas have", "min.insync.replicas is lowered"),
+    Drift("unwritable", "the bus wants more replicas than it has", "min.insync.replicas is set above them"),
     Drift("open_transaction", "a stranger's transaction stands open", "a producer begins one, and sends into it"),
     Drift("foreign_record", "a stranger's record is on the bus", "a producer that is not ours sends one"),
     Drift("foreign_commit", "a stranger committed in our group", "a consumer commits further than we have read"),
@@ -111,6 +112,7 @@ PASSES = "all 10 checks hold"
 NEW_RUN, CREATE_ANEW = "open a new run", "create the topic, then open a new run"
 ANEW = "create {topic} anew, with what nobody read of it, then open a new run"
 BOTH = ("inbox", "bus")
+UNWRITABLE = "lower it, or add replicas"
 REFRESH = "or ask for a refresh of the basis"
 SAYS = {
     "gone": "find out who deleted {topic}, then open a new run",
@@ -199,6 +201,14 @@ def _rows() -> Iterator[Row]:
     yield Row(
         "min_insync", "inbox", OPEN, Look.WINDOW, "BLOCKED", "blocked", "min.insync.replicas of {topic} was 2 and is 1",
         "a basis plan, which two people accept", "refresh", mends=True,
+    )  # fmt: skip
+    yield Row(
+        "unwritable", "bus", OPEN, Look.WINDOW, "PASS", "open", PASSES, f"none; for the next run {UNWRITABLE}",
+        "set_back", seen="which promises more",
+    )  # fmt: skip
+    yield Row(
+        "unwritable", "bus", PASSED, Look.OPENING, "", "open", "min.insync.replicas of at most 1; found 2", UNWRITABLE,
+        "set_back",
     )  # fmt: skip
     for topic in BOTH:
         yield Row(
