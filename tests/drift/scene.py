@@ -307,6 +307,10 @@ class Scene:
     def commit_back(self, row: Row) -> None:
         commit(self.flow, self.flow.inbox, 0, EVENTS)
 
+    def address_back(self, row: Row) -> None:
+        self.patch.setattr(settings, "KAFKA_BOOTSTRAP_SERVERS", self.home)
+        self.clients_anew()
+
     def start(self, row: Row) -> None:
         self.stack.start_part("kafka")
         self.clients_anew()
@@ -336,7 +340,7 @@ BROUGHT_ABOUT: Mapping[str, Step] = {
 ACTS: Mapping[str, Step] = {
     name: getattr(Scene, name)
     for name in (
-        "nothing", "create_topics", "create_again", "load_wider", "set_back", "refresh", "end_transaction",
-        "commit_back", "start",
+        "nothing", "address_back", "create_topics", "create_again", "load_wider", "set_back", "refresh",
+        "end_transaction", "commit_back", "start",
     )
 }  # fmt: skip

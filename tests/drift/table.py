@@ -263,13 +263,15 @@ def _rows() -> Iterator[Row]:
         "broker_away", "", PASSED, Look.GATE, "PASS", "gate_unavailable", "it was not re-checked since",
         "start the broker", "start", mends=True, seen="unmeasured", restarts=True,
     )  # fmt: skip
-    for when, look, verdict, gate in (
-        (OPEN, Look.CUT, "FAIL", "failed"), (PASSED, Look.GATE, "PASS", "gate_shut")
-    ):  # fmt: skip
-        yield Row(
-            "other_cluster", "", when, look, verdict, gate, "the Kafka cluster was",
-            "set the address right; if it is meant, open a new run", restarts=True,
-        )  # fmt: skip
+    other = "the Kafka cluster was"
+    yield Row(
+        "other_cluster", "", OPEN, Look.CUT, "FAIL", "failed", other, "open a new run: it starts on what answers",
+        restarts=True,
+    )  # fmt: skip
+    yield Row(
+        "other_cluster", "", PASSED, Look.GATE, "PASS", "gate_shut", other,
+        "set the address right, then open a new run", "address_back", restarts=True,
+    )  # fmt: skip
     yield Row(
         "answer_lacks", "", PASSED, Look.GATE, "PASS", "open until its lease ends", "unmeasured", "none: it asks again",
         test="tests/audit/test_lease.py::test_no_answer_about_one_partition_extends_nothing",
