@@ -197,9 +197,15 @@ def broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
             yield Cause(f"{label} is gone", Act(f"find out what became of {label}, then open a new run", "open"))
         return
     if end is not None and log.high_watermark is not None and log.high_watermark < end:
-        yield Cause(f"{label} ends at {w.number(log.high_watermark)}, before the window's {w.number(end)}", RERUN)
+        text = f"{label} ends at {w.number(log.high_watermark)}, before the window's {w.number(end)}"
+        yield Cause(text, _create_anew(topic.name))
     if log.diverged:
-        yield Cause(f"{label} was truncated: {log.diverged}", RERUN)
+        yield Cause(f"{label} was truncated: {log.diverged}", _create_anew(topic.name))
+
+
+def _create_anew(topic: str) -> Act:
+    """A position never moves back: on the log as it is now no run of the stream goes on, whichever is opened."""
+    return Act(f"create {topic} anew, with what nobody read of it, then open a new run", "open")
 
 
 def lower_epoch(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:

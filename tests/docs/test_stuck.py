@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "stuck.md"
 STUCK, RESTING = "tests/flow/test_stuck.py", "tests/flow/test_resting.py"
 AGAIN, DECIDE = "tests/plans/test_republish.py", "tests/plans/test_decide.py"
-CLOSE = "tests/audit/test_close.py"
+CLOSE, DRIFT = "tests/audit/test_close.py", "tests/drift/test_rows.py"
 GOES_ON = f"{STUCK}::test_a_lane_whose_reason_is_gone_goes_on_by_itself"
 
 #: By code. A test that is parametrised by the code is named once.
@@ -45,6 +45,7 @@ TESTS = {
     "settings_invalid": f"{STUCK}::test_settings_that_are_right_again",
     "context_not_open": "tests/audit/test_contexts.py::test_the_lane_waits_while_its_context_cannot_be_re_checked",
     "truth_unguarded": "tests/flow/test_guarded_tables.py::test_a_lane_does_not_start_with_an_unguarded_table",
+    "log_truncated": f"{DRIFT}::test_on_a_log_that_was_lost_a_new_run_alone_goes_nowhere",
     "ledger_behind": "tests/flow/test_behind.py::test_a_ledger_that_is_behind_moves_nothing",
 }
 
@@ -75,6 +76,7 @@ ACTS = {
     "ask for a republish plan": TESTS["waits_for_republish"],
     "open a new run, on a context that stands": f"{STUCK}::test_after_a_window_that_cannot_pass_a_new_run_does",
     "open the next run: they belong to it": "tests/audit/test_drift.py::test_an_added_bus_partition_starts_at_0",
+    "create {} anew, with what nobody read of it, then open a new run": f"{DRIFT}::test_a_row",
     "wait until they are taken in": (
         "tests/audit/test_drift.py::test_an_added_partition_starts_at_0_whatever_its_log_start"
     ),
