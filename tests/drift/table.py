@@ -113,7 +113,7 @@ NEW_RUN, CREATE_ANEW = "open a new run", "create the topic, then open a new run"
 ANEW = "create {topic} anew, with what nobody read of it, then open a new run"
 BOTH = ("inbox", "bus")
 UNWRITABLE = "lower it, or add replicas"
-REFRESH = "or ask for a refresh of the basis"
+REFRESH = "or ask for a basis plan"
 SAYS = {
     "gone": "find out who deleted {topic}, then open a new run",
     "log_lost": ANEW,

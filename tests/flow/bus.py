@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from ingest.core.outcome import Kind, Outcome
 from ingest.db import write
 from ingest.kafka import BusMessage, Partition, PartitionReader, Record, Start, TransactionalProducer
 from tests.flow.world import Flow
+from tests.patience import stretched
 
 Send = Callable[[TransactionalProducer, str, Sequence[BusMessage]], Outcome]
 
@@ -22,7 +24,8 @@ def read_bus(flow: Flow) -> dict[int, list[Record]]:
     with PartitionReader(flow.cluster, fetch_wait=0.05) as reader:
         reader.assign([Start(flow.bus, p, 0) for p in found])
         left = {Partition(flow.bus, p) for p in found}
-        for _ in range(200):
+        end = time.monotonic() + stretched(60)
+        while time.monotonic() < end:
             for here, chunk in reader.read(1000, 0.1).items():
                 found[here.partition] += chunk.records
                 left -= {here} if chunk.at_end else set()
