@@ -7,20 +7,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Case, Count, Q, QuerySet, When
+from django.db.models import Case, Count, F, Q, QuerySet, When
 from django.db.models import Window as WindowFunction
 from django.db.models.functions import Now
 
 from audit.core.basis import offers_refresh
-from audit.core.phrases import count
+from audit.core.phrases import count, sentence_case
 from audit.measure import rules
 from audit.models import Rerun
+from audit.rerun import PlaceTaken, check_not_looked_back_on, check_place, check_replaceable
 from audit.waive import may_be_waived
 from console.people import person_of
 from console.permissions import Answer, may
 from ingest.core.contract import Contract
-from ingest.core.errors import NotFound
-from ingest.models import Run, Stream, Window, WindowState
+from ingest.core.errors import NotFound, RunError
+from ingest.core.ids import RunId, WindowId
+from ingest.db import read
+from ingest.models import Run, Stream, Window, WindowRange, WindowState
 from plans.core.plan import ACTS, APPROVING, FINAL, STEERING, State
 from plans.errors import NoSuchPlan, SamePerson
 from plans.models import Plan, PlanEvent, PlanItem
@@ -73,6 +76,29 @@ def waivable(win: Window, verdict: str, broken: Sequence[str], contract: Contrac
     if contract is None or win.state != WindowState.CUT or verdict == "FAIL":
         return []
     return may_be_waived(broken, rules(contract))
+
+
+def why_not_read_again(win: Window, *, in_its_place: bool = False) -> str:
+    """Why nothing is read again of a window as it stands, in a sentence; "": it may be. `in_its_place`: into a run of
+    its own. What a plan's preview asks of Kafka besides, that says."""
+    try:
+        with read() as cur:
+            if in_its_place:
+                check_replaceable(cur, WindowId(win.id))
+            else:
+                check_not_looked_back_on(cur, RunId(win.run_id))
+                check_place(cur, WindowId(win.id))
+    except PlaceTaken as taken:
+        return f"{taken.found.removesuffix(' does')} takes the window's place."
+    except RunError as refused:
+        return f"{sentence_case(refused.what)}: {refused.found}."
+    return ""
+
+
+def has_inbox(win: Window) -> bool:
+    """Whether records of a topic lie in a cut window: what came by HTTP, or by a plan, is read again nowhere."""
+    ranges = WindowRange.objects.filter(win=win, source__role="inbox", source__kind="topic")
+    return win.state == WindowState.CUT and ranges.filter(end_offset__gt=F("start_offset")).exists()
 
 
 def refreshable(verdict: str, acts: Sequence[str]) -> bool:
@@ -268,6 +294,15 @@ def _redriven(plan: Plan) -> str:
     return f"{items}, {corrected:,} of them corrected," if corrected else items
 
 
+def _replayed(plan: Plan) -> str:
+    """ "read 521 offsets of flights/2013-01 window 1 again, into flights/2013-01.r1, which takes its place" """
+    asked = plan.binds["asked"]
+    what = f"read {count(sum(each['to'] - each['from'] for each in asked['ranges']), 'offset')} of {about(plan)} again"
+    fresh = plan.binds["facts"].get("fresh")
+    into = f"{plan.stream.name}/{fresh}, which takes its place" if fresh else "a rerun of it, to prove it"
+    return f"{what}, into {into}"
+
+
 def about(plan: Plan) -> str:
     """What a plan is about: "flights/2013-01 window 1"."""
     run, window = f"/{plan.run.name}" if plan.run else "", f" window {plan.win.number}" if plan.win else ""
@@ -284,6 +319,8 @@ def asks(plan: Plan) -> str:
     if plan.kind == "redrive":
         into = f"Under contract v{wanted['contract']}, in a rerun of {about(plan)}"
         return f"{plan.requested_by} asks to send {_redriven(plan)} through admission again. {into}."
+    if plan.kind == "replay":
+        return f"{plan.requested_by} asks to {_replayed(plan)}."
     if plan.kind != "waive":
         return f"{plan.requested_by} asks to {sentence(plan)}."
     what = f"{wanted['check']} of {about(plan)}"

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from console import links
 from console.pages.frame import contexts as c
-from console.permissions import Act, may
+from console.permissions import Act, Answer, may
 from console.reads import plans, quarantine
 from console.reads.runs import Scope
 from ingest.core.reason import Reason
@@ -53,10 +53,29 @@ def redrives(request: HttpRequest, seen: Scope, shown: c.Checks | None) -> Itera
     """Sending what was set aside through admission again, by its reason."""
     if seen.window is None:
         return
-    for name, items in quarantine.reasons_of_window(seen.window.id)[:MOST_REASONS]:
-        if name in Reason.__members__ and Reason[name] not in quarantine.NO_SELECTION:
-            url = _new(seen, kind="redrive", reason_code=name)
-            yield c.Button(f"Request redrive of {items:,} {name}", url, may(request.user, Act.REPLAY))
+    reasons = quarantine.reasons_of_window(seen.window.id)[:MOST_REASONS]
+    known = [each for each in reasons if each[0] in Reason.__members__]
+    redriven = [(name, items) for name, items in known if Reason[name] not in quarantine.NO_SELECTION]
+    why = plans.why_not_read_again(seen.window) if redriven else ""
+    for name, items in redriven:
+        url = _new(seen, kind="redrive", reason_code=name)
+        yield c.Button(f"Request redrive of {items:,} {name}", url, _unless(why, may(request.user, Act.REPLAY)))
+
+
+def replays(request: HttpRequest, seen: Scope, shown: c.Checks | None) -> Iterator[c.Button]:
+    """Reading the window again: to prove it, or, where it failed, in a run that takes its place."""
+    if seen.window is None or seen.rerun is not None or not plans.has_inbox(seen.window):
+        return
+    failed = seen.verdict is not None and seen.verdict.state == "FAIL"
+    why = plans.why_not_read_again(seen.window, in_its_place=failed)
+    url = _new(seen, kind="replay", mode="fresh" if failed else "prove", ranges="whole")
+    words = "Request replay in a run of its own" if failed else "Request replay that proves it"
+    yield c.Button(words, url, _unless(why, may(request.user, Act.REPLAY)))
+
+
+def _unless(why: str, answer: Answer) -> Answer:
+    """What a person may not do at all is said first."""
+    return Answer(False, why, "plan_refused") if answer and why else answer
 
 
 def _new(seen: Scope, kind: str, **asked: str) -> str:
@@ -64,4 +83,4 @@ def _new(seen: Scope, kind: str, **asked: str) -> str:
     return links.with_query(reverse("plan-new"), kind=kind, run=seen.name, window=number, **asked)
 
 
-REQUESTS: tuple[Requesting, ...] = (refreshes, waivers, redrives)
+REQUESTS: tuple[Requesting, ...] = (refreshes, waivers, redrives, replays)
