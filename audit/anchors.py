@@ -302,7 +302,7 @@ def _captured(window: WindowAccount, timeout: float) -> look.Capture:
         contract = compiled_contract(window.contract_id).contract
     except PassgateError as error:
         return look.Capture(why=f"the contract cannot be read, so Kafka was not asked: {error}")
-    return look.recent(contract, measure.lanes(window.win), timeout, window.sampled_after)
+    return look.recent(window.win, contract, measure.lanes(window.win), timeout, window.sampled_after)
 
 
 def _sources(window: WindowAccount, basis: f.Basis | None) -> Iterable[AnchorSource]:

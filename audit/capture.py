@@ -255,18 +255,22 @@ def _credible(said: Said) -> TopicFacts | None:
 # ---- for pages ------------------------------------------------------------------------------------------------------
 
 _RECENT_SECONDS, _PROBED_SECONDS, _AWAY_SECONDS = 2.0, 20.0, 5.0
-_recent: dict[tuple[int, str], tuple[float, Capture]] = {}
-_probed: dict[tuple[int, str], tuple[float, Mapping[Partition, str | None]]] = {}
+_recent: dict[tuple[int, WindowId], tuple[float, Capture]] = {}
+_probed: dict[tuple[int, WindowId], tuple[float, Mapping[Partition, str | None]]] = {}
 
 
-def recent(contract: Contract, probes: Iterable[Start], timeout: float, not_before: datetime | None = None) -> Capture:
+def recent(
+    win: WindowId, contract: Contract, probes: Iterable[Start], timeout: float, not_before: datetime | None = None
+) -> Capture:
     """A capture that may be two seconds old, so that open pages do not multiply questions; its age is what it says.
 
+    It is the window's: another one of the stream may stand on other topics of the same names, and its lanes elsewhere.
     `not_before`: what was sampled earlier is of no use. The epoch probe, which costs a consumer, is asked at most every
     20 s; a broker that did not answer rests for 5 s.
     """
-    key = (os.getpid(), contract.stream)
+    key = (os.getpid(), win)
     now_ = time.monotonic()
+    _forget_before(now_ - max(_RECENT_SECONDS, _PROBED_SECONDS, _AWAY_SECONDS))
     at, kept = _recent.get(key, (0.0, Capture()))
     old = kept.broker is not None and not_before is not None and kept.broker.measured_at < not_before
     if at and not old and now_ - at < (_RECENT_SECONDS if kept.broker else _AWAY_SECONDS):
@@ -280,6 +284,13 @@ def recent(contract: Contract, probes: Iterable[Start], timeout: float, not_befo
         _probed[key] = (now_, captured.probed)
     _recent[key] = (now_, captured)
     return captured
+
+
+def _forget_before(then: float) -> None:
+    """Windows that nobody looks at any more."""
+    for kept in (_recent, _probed):
+        for key in [key for key, (at, _) in list(kept.items()) if at < then]:
+            kept.pop(key, None)
 
 
 def _with_probe(captured: Capture, probed: Mapping[Partition, str | None]) -> Capture:

@@ -67,7 +67,7 @@ def facts_now(win: WindowId) -> tuple[f.WindowFacts, datetime]:
     if kept is not None and kept.may_stand():
         return kept.facts, kept.counted_at + timedelta(seconds=kept.age)
     contract = compiled_contract(row.contract_id).contract
-    captured = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, _newest(win) if row.state == "CUT" else None)
+    captured = look.recent(win, contract, m.lanes(win), PAGE_TIMEOUT, _newest(win) if row.state == "CUT" else None)
     fingerprint, at = _fingerprint(win)
     if kept is not None and kept.fingerprint == fingerprint:
         now = look.now()
@@ -77,7 +77,7 @@ def facts_now(win: WindowId) -> tuple[f.WindowFacts, datetime]:
     counting = time.monotonic()
     measurement = m.measure(win, captured)
     if measurement.row.state == "CUT" and measurement.ages():  # of an open window no revision says anything
-        newer = look.recent(contract, m.lanes(win), PAGE_TIMEOUT, measurement.at)
+        newer = look.recent(win, contract, m.lanes(win), PAGE_TIMEOUT, measurement.at)
         measurement = m.renewed(measurement, newer)
     _keep(win, fingerprint, measurement.facts, measurement.at, time.monotonic() - counting)
     return measurement.facts, measurement.at

@@ -69,7 +69,7 @@ WORDS: Mapping[Act, str] = {
     Act.REFRESH_BASIS: "ask for a basis refresh",
     Act.DECIDE: "ask for an undecidable publish to be decided",
     Act.PLAN: "ask for a plan",
-    Act.APPROVE: "approve a plan",
+    Act.APPROVE: "approve or decline a plan",
     Act.STEER: "pause, resume or cancel a plan",
     Act.EXPORT: "export evidence",
 }

@@ -53,7 +53,7 @@ def basis(facts: f.WindowFacts, now: datetime) -> Check:
         broken += [*other_topic(then, now_), *_other_posture(then, now_, facts.window.is_rerun)]
         unknown += _no_posture(then, now_)
         for part in parts:
-            broken += [*_lost(part, now_), *broken_log(part, now_), *lower_epoch(part, then, now_)]
+            broken += [*_lost(part, now_), *_other_log(part, then, now_)]
             unknown += unread_log(part, then, now_)
     observed = "the same" if not broken and not unknown else w.count(len(broken) + len(unknown), "difference")
     said = "; ".join([observed, *_harmless(_topics(facts, was, is_)), *_refreshed(was)])
@@ -188,6 +188,12 @@ def _lost(part: Part, topic: f.Topic) -> Iterable[Cause]:
         if unread > 0:
             said = f"{w.count(unread, 'offset')} of {part.label} {w.be(unread)} gone unread"
             yield Cause(f"{said}: its log starts at {w.number(start)}", WAIT_LANES)
+
+
+def _other_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
+    """What became of the log. Of a topic that was created again it is another one: nothing follows from that."""
+    if is_.topic_id in (None, was.topic_id):
+        yield from (*broken_log(part, is_), *lower_epoch(part, was, is_))
 
 
 def broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:

@@ -361,6 +361,13 @@ def _line(document: Mapping[str, Any]) -> str:
     return f"Plan {document['plan']} is {document['state']}: {document['does']}." + (f" {why}." if why else "")
 
 
+def _told(value: Any) -> str:
+    """A fact as people read it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
 def _user(name: str | None) -> Any:
     return get_user_model().objects.filter(username=(name or "").replace("\0", "\ufffd")).first()
 
@@ -410,7 +417,7 @@ def show(plan: int, as_json: bool) -> None:
         run = f"{document['stream']}/{document['run']}"
         said(f"rerun: passgate run show {run} --window {document['window']} --rerun {document['rerun']}")
     for name, value in document["binds"]["facts"].items():
-        said(f"{name}: {value}", indent=2)
+        said(f"{name}: {_told(value)}", indent=2)
     for event in document["events"]:
-        said(f"{moment(event['at'])}  {event['to']} by {event['who']}" + (f": {event['why']}" if event["why"] else ""))
+        said(f"{moment(event['at'])} {event['to']} by {event['who']}" + (f": {event['why']}" if event["why"] else ""))
     said(f"digest: {document['digest']}")

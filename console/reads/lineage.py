@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection
 
 from audit import gate
+from audit.models import Rerun
 from console.reads.reruns import RerunRow, rows_of
 from console.reads.runs import VerdictSummary, latest_verdicts
 from ingest.core.ids import WindowId
@@ -40,7 +41,7 @@ class Pin:
 @dataclass(frozen=True, slots=True)
 class LineageWindow:
     """A window, or a rerun (`again`), with how it stands. `reruns`: its own, the newest first; `left`: those that are
-    not among them."""
+    not among them; `plan`: that filled it."""
 
     win: int
     number: int
@@ -52,6 +53,7 @@ class LineageWindow:
     again: RerunRow | None = None
     reruns: tuple[LineageWindow, ...] = ()
     left: int = 0
+    plan: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def around(run: Run, upto: int | None = None) -> list[LineageRun]:
 
 
 def _runs(run: Run) -> list[Run]:
-    of_stream = Run.objects.select_related("stream").filter(stream=run.stream_id)
+    of_stream = Run.objects.select_related("stream", "supersedes__run").filter(stream=run.stream_id)
     later = list(of_stream.filter(id__gt=run.id).order_by("id")[:BESIDE])
     earlier = list(of_stream.filter(id__lt=run.id).order_by("-id")[:BESIDE])
     return [*reversed(later), run, *earlier]
@@ -112,6 +114,7 @@ class _Makers:
         self._again = again
         self._verdicts = latest_verdicts(wins)
         self._gates = gate.standing_of([WindowId(win) for win in wins])
+        self._plans = dict(Rerun.objects.filter(win__in=wins).values_list("win", "plan"))
         self._pins: dict[int, list[Pin]] = {}
         for pin in WindowPin.objects.filter(win__in=wins).order_by("win", "context"):
             self._pins.setdefault(pin.win_id, []).append(Pin(pin.context, pin.verdict))
@@ -127,4 +130,5 @@ class _Makers:
         standing = self._gates.get(WindowId(win))
         is_open = standing is not None and standing.decision.granted
         pins = tuple(self._pins.get(win, ()))
-        return LineageWindow(win, number, state, contract, self._verdicts.get(win), is_open, pins, again)
+        verdict, plan = self._verdicts.get(win), self._plans.get(win)
+        return LineageWindow(win, number, state, contract, verdict, is_open, pins, again, plan=plan)

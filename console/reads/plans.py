@@ -252,6 +252,15 @@ def _redriven(plan: Plan) -> str:
     return f"{items}, {corrected:,} of them corrected," if corrected else items
 
 
+def _replayed(plan: Plan) -> str:
+    """ "read 521 offsets of flights/2013-01 window 1 again, into flights/2013-01.r1, which takes its place" """
+    asked = plan.binds["asked"]
+    what = f"read {count(sum(each['to'] - each['from'] for each in asked['ranges']), 'offset')} of {about(plan)} again"
+    fresh = plan.binds["facts"].get("fresh")
+    into = f"{plan.stream.name}/{fresh}, which takes its place" if fresh else "a rerun of it, to prove it"
+    return f"{what}, into {into}"
+
+
 def about(plan: Plan) -> str:
     """What a plan is about: "flights/2013-01 window 1"."""
     run, window = f"/{plan.run.name}" if plan.run else "", f" window {plan.win.number}" if plan.win else ""
@@ -268,6 +277,8 @@ def asks(plan: Plan) -> str:
     if plan.kind == "redrive":
         into = f"Under contract v{wanted['contract']}, in a rerun of {about(plan)}"
         return f"{plan.requested_by} asks to send {_redriven(plan)} through admission again. {into}."
+    if plan.kind == "replay":
+        return f"{plan.requested_by} asks to {_replayed(plan)}."
     if plan.kind != "waive":
         return f"{plan.requested_by} asks to {sentence(plan)}."
     what = f"{wanted['check']} of {about(plan)}"

@@ -12,9 +12,11 @@ from audit import capture
 from audit.close import PassStands, checks_now, close_run, window_of
 from audit.core import verdict as v
 from audit.core.check import CheckName
+from audit.go_on import go_on
 from audit.measure import lanes
 from audit.now import forget
 from ingest.core.errors import BrokerError
+from ingest.core.ids import WindowId
 from ingest.kafka import FetchResult, LogTruncated, Partition, PartitionReader, Record, Start
 from ingest.streams import newest_contract
 from tests.audit.test_close import passed
@@ -138,15 +140,15 @@ def test_a_cut_that_another_version_wrote_down_is_not_read(flow: Flow) -> None:
 def test_a_page_that_is_loaded_twice_asks_kafka_once(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until what it says is too old, or older than what somebody wants to know."""
     monkeypatch.setattr(capture, "_RECENT_SECONDS", 600.0)
-    contract = newest_contract(flow.name).contract
-    first = capture.recent(contract, [], 5.0)
+    win, contract = WindowId(1), newest_contract(flow.name).contract
+    first = capture.recent(win, contract, [], 5.0)
     assert first.broker is not None
-    assert capture.recent(contract, [], 5.0) is first
-    assert capture.recent(contract, [], 5.0, first.broker.measured_at - timedelta(seconds=1)) is first
-    later = capture.recent(contract, [], 5.0, first.broker.measured_at + timedelta(microseconds=1))
+    assert capture.recent(win, contract, [], 5.0) is first
+    assert capture.recent(win, contract, [], 5.0, first.broker.measured_at - timedelta(seconds=1)) is first
+    later = capture.recent(win, contract, [], 5.0, first.broker.measured_at + timedelta(microseconds=1))
     assert later is not first
     monkeypatch.setattr(capture, "_RECENT_SECONDS", 0.0)
-    assert capture.recent(contract, [], 5.0) is not later
+    assert capture.recent(win, contract, [], 5.0) is not later
 
 
 def test_a_page_probes_again_after_a_while(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,11 +157,12 @@ def test_a_page_probes_again_after_a_while(flow: Flow, monkeypatch: pytest.Monke
     flow.open()
     flow.produce([thing(1)])
     flow.work()
-    contract, starts = newest_contract(flow.name).contract, lanes(window_of(flow.name, "r1"))
+    contract, win = newest_contract(flow.name).contract, window_of(flow.name, "r1")
+    starts = lanes(win)
     here = Partition(flow.inbox, 0)
 
     def seen() -> str | None:
-        found = capture.recent(contract, starts, 5.0)
+        found = capture.recent(win, contract, starts, 5.0)
         assert found.broker is not None and found.broker.value.inbox is not None
         return found.broker.value.inbox.partitions[0].diverged
 
@@ -168,6 +171,24 @@ def test_a_page_probes_again_after_a_while(flow: Flow, monkeypatch: pytest.Monke
     assert seen() == ""
     monkeypatch.setattr(capture, "_PROBED_SECONDS", 0.0)
     assert seen() == "truncated"
+
+
+def test_a_window_answers_for_no_other_one(flow: Flow) -> None:
+    """Where the one lost its bus, the other began on what was created again: their lanes stand on other logs."""
+    flow.open()
+    flow.produce([thing(number) for number in range(5)])
+    flow.work()
+    first = window_of(flow.name, "r1")
+    flow.admin.delete_topic(flow.bus)
+    flow.admin.create_topic(flow.bus, flow.bus_partitions)
+    go_on(flow.name, "r1", "test")
+    lost = checks_now(first).check(CheckName.BASIS)
+    flow.produce([thing(6)])
+    flow.work()
+    stands = checks_now(window_of(flow.name, "r1", 2)).check(CheckName.BASIS)
+    assert lost is not None and stands is not None
+    assert lost.cause == f"{flow.bus} was deleted and created again"
+    assert stands.cause == ""
 
 
 def test_a_page_says_that_kafka_is_away_though_it_has_just_answered(

@@ -83,7 +83,7 @@ def test_its_connection_cannot_write(live: Stack) -> None:
 
 
 def test_its_statements_run(live: Stack) -> None:
-    values = {"stream": "none", "run_name": "none", "ids": [], "pid": "0"}
+    values = {"stream": "none", "run_name": "none", "ids": [], "pid": "0", "window": 0, "rerun": 0}
     with Ledger(live.env()["DATABASE_URL"]) as ledger:
         for name in statements("trials.demo", "ledger").names():
             ledger.rows(name, **values)

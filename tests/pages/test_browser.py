@@ -52,6 +52,13 @@ def without_script(browser: Browser, web: str, live: Stack) -> Iterator[Page]:
     context.close()
 
 
+def beyond(page: Page, width: int) -> list[str]:
+    """Entries and tabs that nobody sees who does not scroll a bar sideways."""
+    outside = "(all, width) => all.filter(a => a.getBoundingClientRect().right > width).map(a => a.textContent.trim())"
+    found: list[str] = page.eval_on_selector_all(".tabs a, .index a", outside, width)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1440])
 def test_no_page_scrolls_sideways_or_breaks_its_policy(
@@ -66,6 +73,7 @@ def test_no_page_scrolls_sideways_or_breaks_its_policy(
         page.goto(web + path)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"{path} is {wide} px wide"
+        assert beyond(page, width) == [], f"{path} hides them behind its edge"
         assert wrong == [], path
     context.close()
 

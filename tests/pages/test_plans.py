@@ -385,7 +385,7 @@ def test_a_plan_is_paused_resumed_and_cancelled(crowd: Crowd, monkeypatch: pytes
 def test_a_viewer_reads_why_not(flow: Flow, crowd: Crowd) -> None:
     number = ask_to_waive(flow, crowd)
     client = browse(crowd.somebody("viewer"))
-    assert get(client, f"/plans/{number}").text.count("You cannot approve a plan: it needs approver") == 2
+    assert get(client, f"/plans/{number}").text.count("You cannot approve or decline a plan: it needs approver") == 2
     for act in ("approve", "decline", "pause", "resume", "cancel"):
         assert 'type="submit"' not in get(client, f"/plans/{number}/{act}").text
         post(client, f"/plans/{number}/{act}", status=403, reason="let me")

@@ -16,7 +16,7 @@ from console.cli.main import passgate
 from ingest.core.errors import PassgateError
 from trials.demo.telling import Teller
 
-DONE, NOT_YET = 0, 4
+DONE, FOUND, NOT_LOOKED_AT, NOT_YET = 0, 1, 3, 4
 PAUSES = (2.0, 5.0, 10.0)
 CAN_SUCCEED_LATER = "the same command can succeed later"
 """As a command says it: the demo knows no more of them than whoever types them."""

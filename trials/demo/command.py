@@ -17,7 +17,7 @@ from stack import Stack, record
 from stack.errors import DataFolderBusy
 from stack.supervise import PASSED_ON, catch_signals
 from trials.demo import summary
-from trials.demo.data import Month, data_files, read_months
+from trials.demo.data import Event, Month, data_files, read_airports, read_months
 from trials.demo.folder import fresh_folder
 from trials.demo.scenario import Demo
 from trials.demo.telling import Teller
@@ -57,7 +57,7 @@ def _demo(teller: Teller, numbers: Iterable[int], and_exit: bool, data: Path | N
         teller.chapter("Services")
         stack.start()
         teller.prefix = _prefix(stack)
-        return _tell(stack, teller, read_months(files, numbers), and_exit)
+        return _tell(stack, teller, read_months(files, numbers), read_airports(files), and_exit)
     except PassgateError as error:
         teller.say(f"the demo ends here: {error} [{error.code}]")
         teller.say(f"logs: {stack.data / 'log'}")
@@ -87,11 +87,11 @@ def _prefix(stack: Stack) -> str:
     return "" if found and found.get("data") == str(stack.data) else f"PASSGATE_DATA={stack.data} "
 
 
-def _tell(stack: Stack, teller: Teller, months: tuple[Month, ...], and_exit: bool) -> int:
+def _tell(stack: Stack, teller: Teller, months: tuple[Month, ...], airports: tuple[Event, ...], and_exit: bool) -> int:
     os.environ.update(stack.env())
     set_up_django()
     logging.getLogger().setLevel(logging.ERROR)  # what goes wrong here is meant to; the services have logs of their own
-    play = Demo(stack, teller, months)
+    play = Demo(stack, teller, months, airports)
     play.tell()
     _sum_up(play, teller)
     if and_exit:

@@ -28,6 +28,9 @@ WEATHER = {
     "origin": str, "time_hour": str, "temp": float, "dewp": float, "humid": float, "wind_dir": int, "wind_speed": float,
     "wind_gust": float, "precip": float, "pressure": float, "visib": float,
 }  # fmt: skip
+AIRPORT = {
+    "faa": str, "name": str, "lat": float, "lon": float, "alt": int, "tz": int, "dst": str, "tzone": str,
+}  # fmt: skip
 Columns = Mapping[str, type]
 
 
@@ -73,6 +76,14 @@ def read_months(files: Path, numbers: Iterable[int]) -> tuple[Month, ...]:
     with (files / "weather.csv").open(encoding="utf-8", newline="") as lines:
         _sort_in(weather, lines, WEATHER)
     return tuple(Month(number, _by_hour(flights[number]), _by_hour(weather[number])) for number in wanted)
+
+
+def read_airports(files: Path) -> tuple[Event, ...]:
+    """All airports, in the package's order."""
+    with (files / "airports.csv").open(encoding="utf-8", newline="") as lines:
+        return tuple(
+            {name: read_value(row[name], kind) for name, kind in AIRPORT.items()} for row in csv.DictReader(lines)
+        )
 
 
 def _sort_in(months: Mapping[int, list[Event]], lines: Iterable[str], columns: Columns) -> None:

@@ -12,6 +12,7 @@ from trials.demo.faults import Outgoing
 
 PARTITIONS = {
     "weather.inbox": 2, "weather.bus": 2, "flights.inbox": 4, "flights.bus": 4, "ticks.inbox": 1, "ticks.bus": 1,
+    "airports.inbox": 1, "airports.bus": 1,
 }  # fmt: skip
 """The bus' numbers are the contracts'."""
 

@@ -59,7 +59,25 @@ SELECT w.number, v.state FROM run_window w JOIN run r ON r.id = w.run_id JOIN st
 
 -- name: plans
 -- Plans, the oldest first.
-SELECT p.id, p.kind, p.state FROM plan p ORDER BY p.id
+SELECT p.id, p.kind, p.state, p.requested_by, p.approved_by FROM plan p ORDER BY p.id
+
+-- name: verdict_of
+-- The newest verdict on a window, or on a rerun of it (0: on none).
+SELECT v.number, v.state, v.body ->> 'sentence' AS sentence
+  FROM verdict v JOIN run_window w ON w.id = v.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s AND w.number = %(window)s AND coalesce(w.rerun, 0) = %(rerun)s
+ ORDER BY v.number DESC LIMIT 1
+
+-- name: applied
+-- How many events of a run are applied.
+SELECT count(*) AS events FROM effect e JOIN run r ON r.id = e.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s
+
+-- name: redriven
+-- How many items of a run became events after all, of how many.
+SELECT count(*) FILTER (WHERE q.resolution = 'REDRIVEN') || '/' || count(*) AS of_all
+  FROM quarantine_item q JOIN run r ON r.id = q.run_id JOIN stream s ON s.id = r.stream_id
+ WHERE s.name = %(stream)s AND r.name = %(run_name)s
 
 -- name: open_items
 -- By what a person would say of them: a mismatch has a first payload that stands, everything else is set aside.

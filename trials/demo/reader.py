@@ -15,11 +15,12 @@ TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class GateAnswer:
-    """The gate's answer over HTTP: its status, and its document's code."""
+    """The gate's answer over HTTP: its status, and what its document says."""
 
     status: int
     code: str
     verdict: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Reader:
     token: str
     database: str
 
-    def ask(self, stream: str, run_name: str) -> GateAnswer:
-        """What the gate says now. Whoever looks at nothing but the status never reads on doubt."""
+    def ask(self, stream: str, run_name: str, window: int = 0, rerun: int = 0) -> GateAnswer:
+        """What the gate says now of a run, a window or a rerun. Whoever looks at nothing but the status never reads
+        on doubt."""
+        path = f"{stream}/{run_name}" + (f"/windows/{window}" if window else "") + (f"/reruns/{rerun}" if rerun else "")
         asked = urllib.request.Request(
-            f"{self.url}/api/v1/gate/{stream}/{run_name}", headers={"Authorization": f"Token {self.token}"}
+            f"{self.url}/api/v1/gate/{path}", headers={"Authorization": f"Token {self.token}"}
         )
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=TIMEOUT) as found:
@@ -49,4 +52,5 @@ class Reader:
 
 
 def _answer(status: int, document: dict[str, Any]) -> GateAnswer:
-    return GateAnswer(status, str(document.get("code", "")), str(document.get("verdict") or "no verdict"))
+    code, verdict = str(document.get("code", "")), str(document.get("verdict") or "no verdict")
+    return GateAnswer(status, code, verdict, str(document.get("detail") or ""))

@@ -1,4 +1,5 @@
-"""The story, told on the real parts: weather passes, January is blocked, cleared and read, February is left to you.
+"""The story, told on the real parts: weather passes, January is blocked, cleared and read, February is left to you, and
+what was lost of the airports is read again by two people.
 
 What the producer, the operator and the reader do here goes through Kafka, commands, HTTP and a database login. Chapters
 are methods, in the order they are told.
@@ -8,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
+from console.permissions import Role
 from ingest.core.reason import Decision, Reason
 from ingest.kafka import Cluster
 from stack import Stack
-from trials.demo.acts import DONE, NOT_YET, Commands
-from trials.demo.data import Month
+from trials.demo.acts import DONE, FOUND, NOT_LOOKED_AT, NOT_YET, Commands
+from trials.demo.airports import BUS, Airports, halves, plan_named
+from trials.demo.data import Event, Month
 from trials.demo.disturb import freeze_in_mid_publish, kill_any, kill_in_mid_batch, wait_until
 from trials.demo.faults import HOSTILE, Outgoing
 from trials.demo.inbox import PARTITIONS, Inbox, create_topics, pieces
@@ -33,8 +34,11 @@ from trials.demo.story import (
     hours_to_report_twice,
     weather_plan,
 )
+from trials.demo.summary import pages
 from trials.demo.telling import Teller
 from trials.demo.told import Expectations
+from trials.demo.versions import first_version, newest
+from trials.demo.visitor import Visitor
 
 PIECE = 3_000
 TICKS = 100
@@ -53,11 +57,14 @@ class Demo:
     stack: Stack
     teller: Teller
     months: tuple[Month, ...]
+    airports: tuple[Event, ...]
     told: Expectations = field(default_factory=Expectations)
     people: tuple[SignIn, ...] = ()
     plans: dict[str, Plan] = field(default_factory=dict)
     joins: dict[str, Joins] = field(default_factory=dict)
     took: dict[str, float] = field(default_factory=dict)
+    waiting: int = 0
+    """The plan that is left for the approver."""
 
     def __post_init__(self) -> None:
         env = self.stack.env()
@@ -91,9 +98,20 @@ class Demo:
         for month in others:
             self._chapter(f"Weather and flights of {month.run_name}", self.further, month)
         self._chapter(f"Weather and flights of {left.run_name}, left for you", self.february)
+        lost = self._lost_and_found()
+        self._chapter("A window that fails: its bus is deleted, and created again", lost.lost)
+        self._chapter("Two people: the failed window is read again, into a run of its own", lost.replaced)
+        self._chapter("Two people: what was set aside is admitted under a mended contract", lost.mended)
+        self._chapter("What both gave: a run in a window's place, and a rerun beside another one", lost.judged)
         self._chapter("What became of the stream that never ends meanwhile", self.ticked)
         self._chapter("What needs a second person waits for one", self.ask)
         self._chapter("Every invariant of the ledger, looked at again", self.check)
+
+    def _lost_and_found(self) -> Airports:
+        return Airports(
+            self.commands, self.teller, self.told, self.ledger, self.cluster, self.reader,
+            self.stack.data / "contracts", halves(self.airports),
+        )  # fmt: skip
 
     def _chapter(self, title: str, chapter: Callable[..., None], *which: Any) -> None:
         self.teller.chapter(title)
@@ -103,8 +121,10 @@ class Demo:
 
     def check(self) -> None:
         """What a person would run who does not believe it."""
-        answer = self.commands.run("fsck", codes=(DONE, 1))
-        self.told.holds("fsck finds nothing", answer.code == DONE, answer.text.strip())
+        answer = self.commands.run("fsck", codes=(DONE, FOUND, NOT_LOOKED_AT))
+        self.told.holds("fsck finds nothing", "Nothing found" in answer.text, answer.text.strip())
+        unseen = [line.split()[0] for line in answer.text.splitlines() if "was not looked at" in line]
+        self.told.point("what fsck could not look at", f"{BUS}/0", ", ".join(unseen) or "nothing")
 
     # ---- before anything flows --------------------------------------------------------------------------------------
 
@@ -113,28 +133,19 @@ class Demo:
         self.people = make_people(self.commands)
         create_topics(self.cluster)
         self.teller.say(f"topics: {', '.join(f'{topic} ({n})' for topic, n in PARTITIONS.items())}")
-        self.commands.run("stream", "load", _contract("weather.toml"), "--as", "engineer")
-        self.commands.run("stream", "load", str(self._first_contract()), "--as", "engineer")
+        self.commands.run("stream", "load", newest("weather.toml"), "--as", "engineer")
+        folder = self.stack.data / "contracts"
+        flights = first_version(folder, "flights.toml", "flight.schema.json", BY_HAND)
+        self.commands.run("stream", "load", flights, "--as", "engineer")
         words = ("token", "create", "viewer", "--name", "flights_mart", "--act", "gate", "--as", "engineer")
         token = self.commands.run(*words, quiet=True).text.split()[0]
         self.reader = Reader(str(self.stack.url), token, self._env["PASSGATE_READER_URL"])
-
-    def _first_contract(self) -> Path:
-        """The flights' contract as it is at first, beside its schema, in the demo's folder."""
-        folder = self.stack.data / "contracts"
-        folder.mkdir(exist_ok=True)
-        schema = "flight.schema.json"
-        (folder / schema).write_bytes(Path(_contract(schema)).read_bytes())
-        text = Path(_contract("flights.toml")).read_bytes()
-        assert text.count(BY_HAND[0]) == 1
-        (folder / "flights.toml").write_bytes(text.replace(*BY_HAND))
-        return folder / "flights.toml"
 
     # ---- a stream that never ends -----------------------------------------------------------------------------------
 
     def ticks(self) -> None:
         """Nobody opens its runs or cuts its windows: the clock does."""
-        self.commands.run("stream", "load", _contract("ticks.toml"), "--as", "engineer")
+        self.commands.run("stream", "load", newest("ticks.toml"), "--as", "engineer")
         opened = wait_until(lambda: self._ticking() is not None, 30.0, every=0.2)
         self.told.holds("a run of ticks opened by the clock", opened)
         self._send_ticks(range(TICKS))
@@ -178,9 +189,24 @@ class Demo:
         run = f"flights/{self.left.run_name}"
         because = "The sender sends corrections next month; readers can do without these until then."
         words = ("plan", "submit", "waive", run, "--check", "QUARANTINE", "--until", "7d", "--because", because)
-        self.commands.run(*words, "--as", "operator")
-        waiting = self.ledger.rows("plans")
-        self.told.holds("a plan waits for the approver", [row.state for row in waiting] == ["SUBMITTED"])
+        self.waiting, _ = plan_named(self.commands.run(*words, "--as", "operator").text)
+        states = {row.id: row.state for row in self.ledger.rows("plans")}
+        self.told.point(f"plan {self.waiting}", "SUBMITTED", states.get(self.waiting))
+        self._waits_on_now()
+
+    def _waits_on_now(self) -> None:
+        """As the approver sees it who signs in, and on every page that this demo names."""
+        visitor = Visitor(str(self.stack.url), self.sign_in(Role.APPROVER))
+        now = visitor.read("/")[1]
+        theirs = now.partition("Needs you")[2].partition("Waits for other people")[0]
+        waits = "Approve" in theirs and self.left.run_name in theirs
+        self.told.holds("Now says to the approver that a plan waits", waits, theirs[:400])
+        missing = [place for place in pages(self) if visitor.open(place.path)[0] != 200]
+        self.told.point("pages named here that are not there", "none", ", ".join(p.path for p in missing) or "none")
+
+    def sign_in(self, role: Role) -> SignIn:
+        """The person of that role."""
+        return next(one for one in self.people if one.role is role)
 
     # ---- weather ----------------------------------------------------------------------------------------------------
 
@@ -344,7 +370,7 @@ class Demo:
 
     def judge_by_itself(self) -> None:
         """A second version of the contract: from the next window on, verdicts come by themselves."""
-        path = _contract("flights.toml")
+        path = newest("flights.toml")
         self.commands.run("stream", "diff", path, codes=(1,))
         self.commands.run("stream", "load", path, "--as", "engineer")
 
@@ -413,10 +439,6 @@ class Demo:
 
     def _verdicts(self, plan: Plan) -> list[Any]:
         return self.ledger.rows("verdicts", stream=plan.stream, run_name=plan.run_name)
-
-
-def _contract(name: str) -> str:
-    return str(resources.files("trials.demo") / "contracts" / name)
 
 
 def _sent(plan: Plan) -> str:

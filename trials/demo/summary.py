@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from console.permissions import Role
 from ingest.core.reason import Decision, Reason
+from trials.demo.airports import FRESH, NAME, STREAM
 from trials.demo.ledger import Ledger
 from trials.demo.people import WORDS
 from trials.demo.story import Joins, Plan
@@ -171,6 +173,32 @@ def timings(took: Mapping[str, float], whole: float) -> str:
     return "\n".join([*(f"{seconds:7.1f} s  {title}" for title, seconds in took.items()), f"{whole:7.1f} s  in all"])
 
 
+@dataclass(frozen=True)
+class Place:
+    """A page of the console that is worth a look, and why."""
+
+    path: str
+    why: str
+
+
+def pages(play: Demo) -> tuple[Place, ...]:
+    """What the demo leaves to be looked at."""
+    left, lost = f"/runs/flights/{play.left.run_name}/", f"/runs/{STREAM}/{NAME}/"
+    return (
+        Place("/", f"Now: plan {play.waiting} waits for the approver, {play.left.run_name} for the operator"),
+        Place(left, "a run that is BLOCKED, and by what"),
+        Place(f"/runs/ticks/{play.ticking}/windows/", "windows that follow one another by the clock"),
+        Place(f"{lost}windows/1/", "a window that is FAIL, whose place another run took"),
+        Place(f"/runs/{STREAM}/{FRESH}/", "that run, which read it again and is PASS"),
+        Place(f"{lost}windows/2/", "a window with a rerun: what was set aside is admitted after all"),
+        Place(f"{lost}windows/2/reruns/1/", "that rerun, with a verdict and a gate of its own"),
+        Place(f"{lost}lineage", "windows, reruns, verdicts and what took whose place, drawn"),
+        Place(f"{lost}gate", "what a reader is answered, window by window"),
+        Place("/plans/", "all plans: who asked, who approved, what came of it"),
+        Place(f"/plans/{play.waiting}", "the plan that waits: what is signed, and what has changed since"),
+    )
+
+
 def what_next(play: Demo, teller: Teller) -> Iterable[str]:
     """Sign-ins, and what is worth trying."""
     yield "sign in as      password        who"
@@ -179,15 +207,24 @@ def what_next(play: Demo, teller: Teller) -> Iterable[str]:
     run = f"flights/{play.left.run_name}"
     yield ""
     yield f"Try: {run} is BLOCKED. As operator, reconcile it and resolve its items: the next verdict comes by itself."
-    yield "Or let its items stand: plan 1 waits for the approver. Meanwhile ticks goes on by the clock."
+    approver = play.sign_in(Role.APPROVER).name
+    yield f"Or let its items stand: sign in as {approver}. Now says that plan {play.waiting} waits for you."
+    yield ""
+    places = pages(play)
+    width = max(len(place.path) for place in places)
+    for place in places:
+        yield f"  {play.stack.url}{place.path:<{width}}   {place.why}"
+    yield ""
     yield "Or, in another terminal:"
     tries = (
         (("run", "show", run), "the checks now, and the sentence"),
         (("gate", run, "--", "echo", "reading"), "a command that runs on PASS only"),
         (("reconcile", run, "--wait"), "fence first, then look"),
         (("quarantine", "list", run), "what was set aside, and why"),
-        (("plan", "show", "1"), "what waits for a second person"),
+        (("plan", "show", str(play.waiting)), "what waits for a second person"),
+        (("plan", "list"), "all plans: what was asked for, and what came of it"),
         (("run", "windows", f"ticks/{play.ticking}"), "windows that follow one another by the clock"),
+        (("run", "show", f"{STREAM}/{NAME}", "--window", "2"), "a window and its rerun"),
         (("status",), "the parts that run"),
     )
     for words, why in tries:

@@ -228,6 +228,15 @@ class GateLine:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowPlace:
+    """Which run is read in a window's place, or in the place of which window a run is: words, a link, more words."""
+
+    words: str
+    link: Link
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Strip:
     """Line 2 of the header, in a run. Of several windows `whole` says how they all stand, `worst` the worst verdict of
     them, and `beside` leads to those before and after and to the newest."""
@@ -250,6 +259,7 @@ class Strip:
     windows_url: str = ""
     gate_left: float | None = None
     rerun: int | None = None
+    place: WindowPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,7 +495,8 @@ class RerunPage:
 
 @dataclass(frozen=True, slots=True)
 class LineageRow:
-    """A row of the lineage in words. `pins` are the letters of what it was joined with."""
+    """A row of the lineage in words. `pins` are the letters of what it was joined with, `place` is the window in whose
+    place a fresh run stands."""
 
     run: Link
     window: Link
@@ -496,6 +507,7 @@ class LineageRow:
     contract: str
     plan: Link | None
     pins: str
+    place: Link | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,7 +540,7 @@ class WindowPage:
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """One window in the list of a run's."""
+    """One window in the list of a run's. `superseded`: the run that is read in its place."""
 
     number: int
     url: str
@@ -541,6 +553,7 @@ class WindowRow:
     gate: str
     gate_left: float | None = None
     reruns: RerunList | None = None
+    superseded: Link | None = None
 
     @property
     def tone(self) -> str:

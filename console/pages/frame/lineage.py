@@ -60,6 +60,8 @@ class LineagePicture:
     branches: tuple[str, ...]
 
 
+#: The state of a run that stands apart: in the place of another one's window, and not in the line.
+APART = "APART"
 LOOKS = {"PASS": "pass", "PASS (waived)": "pass", "BLOCKED": "blocked", "FAIL": "fail"}
 
 
@@ -70,9 +72,12 @@ def picture(rows: Sequence[DrawnRow]) -> LineagePicture:
 
 
 def _chain(nodes: Sequence[DrawnNode]) -> str:
-    """From window to window; the name of a run interrupts it."""
-    lines, above = [], None
+    """From window to window; the name of a run interrupts it, and one that stands apart ends it."""
+    lines, above, apart = [], None, False
     for node in nodes:
+        if node.row.kind == "run":
+            apart, before = node.row.state == APART, apart
+            above = None if apart or before else above
         if node.row.kind == "window":
             if above is not None:
                 lines.append(f"M{CHAIN} {above}V{node.y}")

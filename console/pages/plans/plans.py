@@ -168,10 +168,12 @@ def _pager(request: HttpRequest, found: Sequence[PlanItem]) -> c.Pager:
 
 
 def _rerun(plan: Plan) -> c.Link | None:
-    """The rerun that it has opened."""
+    """The rerun, or the fresh run, that it has opened."""
     win = reruns.of_plan(plan.pk)
-    if win is None or win.rerun is None:
+    if win is None:
         return None
+    if win.rerun is None:
+        return c.Link(f"{plan.stream.name}/{win.run.name}", links.run_url(plan.stream.name, win.run.name))
     url = links.rerun_url(plan.stream.name, win.run.name, win.number, win.rerun)
     return c.Link(window_words(win.number, win.rerun), url)
 
@@ -243,14 +245,20 @@ def box(plan: Plan) -> c.PlanBox:
 
 def asked_facts(binds: Mapping[str, Any]) -> tuple[c.Fact, ...]:
     """What was asked for beyond the sentence."""
+    if binds["kind"] == Kind.REPLAY:
+        return (c.Fact("ranges", _numbers(binds["items"]), "outside"), _under(binds))
     if binds["kind"] != Kind.REDRIVE:
         return ()
     corrected = binds["asked"].get("corrections", {})
     return (
         c.Fact("items", _numbers(binds["items"])),
-        c.Fact("under contract", f"v{binds['asked']['contract']}"),
+        _under(binds),
         *((c.Fact("corrected", _numbers(list(corrected))),) if corrected else ()),
     )
+
+
+def _under(binds: Mapping[str, Any]) -> c.Fact:
+    return c.Fact("under contract", f"v{binds['asked']['contract']}")
 
 
 def _numbers(found: Sequence[Any]) -> str:
@@ -272,6 +280,8 @@ def _fact(value: Any) -> tuple[object, str]:
         return value, "digest"
     if isinstance(value, list):
         return _numbers(value), "outside"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {each}" for name, each in value.items()), "outside"
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), "outside"
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from console import links
 from console.pages.frame import contexts as c
-from console.pages.frame.lineage import DrawnRow, picture
+from console.pages.frame.lineage import APART, DrawnRow, picture
 from console.pages.frame.shell import STEADY, needs, page
 from console.pages.runs import run_parts
 from console.pages.runs.runs import scope_or_404
@@ -20,7 +20,7 @@ from console.safe_text import plainly
 from console.whole import whole
 from ingest.models import Run
 
-MOST_NAME = 36  # characters of a run in the picture; the table has all of it
+MOST_NAME, EACH_NAME = 36, 14  # characters of a run, of each of two runs in the picture; the table has all of it
 
 
 @needs(Act.LOOK)
@@ -55,7 +55,7 @@ def _marks(runs: Sequence[reads.LineageRun]) -> dict[reads.Pin, str]:
 
 def _drawn(runs: Sequence[reads.LineageRun], marks: dict[reads.Pin, str]) -> Iterator[DrawnRow]:
     for of in runs:
-        yield DrawnRow("run", plainly(of.run.name, MOST_NAME))
+        yield _heading(of.run)
         if of.after:
             yield DrawnRow("more", f"{of.after:,} after these")
         for window in of.windows:
@@ -66,6 +66,15 @@ def _drawn(runs: Sequence[reads.LineageRun], marks: dict[reads.Pin, str]) -> Ite
                 yield DrawnRow("more", f"{window.left:,} reruns before these")
         if of.before:
             yield DrawnRow("more", f"{of.before:,} before these")
+
+
+def _heading(run: Run) -> DrawnRow:
+    """A run's name; of a fresh one, in the place of which window it stands."""
+    first = run.supersedes
+    if first is None:
+        return DrawnRow("run", plainly(run.name, MOST_NAME))
+    names = plainly(run.name, EACH_NAME), plainly(first.run.name, EACH_NAME)
+    return DrawnRow("run", f"{names[0]} for {window_words(first.number)} of {names[1]}", APART)
 
 
 def _letters(line: reads.LineageWindow, marks: dict[reads.Pin, str]) -> str:
@@ -80,7 +89,7 @@ def _words(line: reads.LineageWindow) -> str:
     """ "window 1 · PASS #7", "rerun 2 · PASS #8 · plan 12" """
     name = f"rerun {line.again.rerun}" if line.again else window_words(line.number)
     state = f"{line.verdict.title} #{line.verdict.number}" if line.verdict else line.state.lower()
-    return " · ".join([name, state, *([f"plan {line.again.plan}"] if line.again else [])])
+    return " · ".join([name, state, *([f"plan {line.plan}"] if line.plan else [])])
 
 
 def _rows(of: reads.LineageRun, marks: dict[reads.Pin, str]) -> Iterator[c.LineageRow]:
@@ -101,9 +110,18 @@ def _row(run: Run, line: reads.LineageWindow, marks: dict[reads.Pin, str]) -> c.
         verdict_url=links.verdict_url(stream, name, verdict.number) if verdict else "",
         gate=run_parts.gate_word(line.gate_open),
         contract=f"v{line.contract}",
-        plan=c.Link(f"plan {line.again.plan}", links.plan_url(line.again.plan)) if line.again else None,
+        plan=c.Link(f"plan {line.plan}", links.plan_url(line.plan)) if line.plan else None,
         pins=_letters(line, marks),
+        place=_place(run),
     )
+
+
+def _place(run: Run) -> c.Link | None:
+    first = run.supersedes
+    if first is None:
+        return None
+    url = links.window_url(run.stream.name, first.run.name, first.number)
+    return c.Link(f"{window_words(first.number)} of {first.run.name}", url)
 
 
 def _pin(pin: reads.Pin) -> c.Link:

@@ -45,7 +45,32 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
         worst=(seen.standing.worst or "") if several and seen.standing else "",
         windows_url=links.run_url(seen.stream, run.name, "windows"),
         rerun=seen.rerun,
+        place=_place(seen),
     )
+
+
+def _place(seen: Scope) -> c.WindowPlace | None:
+    """Which run is read in the window's place; of a fresh run, whose place it takes."""
+    taken = superseded(seen.gate)
+    if taken:
+        return c.WindowPlace("Superseded:", taken, "is read in its place.")
+    first = seen.run.supersedes
+    if first is None:
+        return None
+    name = f"{window_words(first.number)} of {seen.stream}/{first.run.name}"
+    url = links.window_url(seen.stream, first.run.name, first.number)
+    passed = seen.verdict is not None and seen.verdict.state == "PASS"
+    words = "Takes the place of" if passed else "Will take, once it has passed, the place of"
+    return c.WindowPlace(words, c.Link(name, url), "which stays shut.")
+
+
+def superseded(standing: gate.Standing | None) -> c.Link | None:
+    """The run that is read in a window's place."""
+    name = standing.gate.superseded_by if standing and standing.gate else None
+    if not name:
+        return None
+    stream, _, run = name.partition("/")
+    return c.Link(name, links.run_url(stream, run))
 
 
 def _beside(seen: Scope) -> tuple[c.Link, ...]:
@@ -127,6 +152,8 @@ def _gate_why(standing: gate.Standing, row: WindowGate, verdict: VerdictSummary)
         return "Its lease ran out and was not renewed."
     if code is Code.NOT_CLOSED:
         return standing.decision.detail
+    if row.superseded_by:
+        return f"The latest verdict is {verdict.title}. {row.superseded_by} is read in its place."
     return row.shut_why or f"The latest verdict is {verdict.title}. Nothing downstream can read it."
 
 

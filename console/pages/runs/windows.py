@@ -91,6 +91,7 @@ def _rows(seen: runs.Scope, numbers: list[WindowId], found: Mapping[int, Window]
                 gate=run_parts.gate_word(standing is not None and standing.decision.granted),
                 gate_left=standing.left if standing else None,
                 reruns=again.get(win),
+                superseded=run_parts.superseded(standing),
             )
         )
     return tuple(rows)

@@ -78,6 +78,12 @@ BROKEN = [
     ("DEGRADED", w.changed("joins", matched=99, missing=1), "BLOCKED", "1 join MISSING, 0 allowed"),
     ("BASIS", w.changed("broker", cluster_id="b"), "FAIL", "the Kafka cluster was cluster-a and is b"),
     ("BASIS", w.topic("bus", topic_id="new"), "FAIL", "flights.bus was deleted and created again"),
+    (
+        "BASIS",
+        w.topic("bus", w.partition("bus", 1, diverged="cut at 3", leader_epoch=0, high_watermark=2), topic_id="new"),
+        "FAIL",
+        "flights.bus was deleted and created again",
+    ),
     ("BASIS", w.topic("inbox", topic_id=None), "BLOCKED", "flights.inbox is gone"),
     (
         "BASIS",
