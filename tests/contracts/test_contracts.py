@@ -60,4 +60,4 @@ def test_errors_come_in_the_order_of_their_lines() -> None:
 
 def test_the_demo_contracts_are_read() -> None:
     folder = HERE.parent.parent / "trials" / "demo" / "contracts"
-    assert {parse(path, None).stream for path in folder.glob("*.toml")} == {"flights", "ticks", "weather"}
+    assert {parse(path, None).stream for path in folder.glob("*.toml")} == {"airports", "flights", "ticks", "weather"}
