@@ -37,8 +37,9 @@ REST_RETRY, REST_OTHER = 2.0, 30.0
 REST_EMPTY = 3.0
 #: How often a process looks for free lanes: at work, and while none of its own has anything to do.
 LOOK_SECONDS, LOOK_IDLE_SECONDS = 0.5, 0.1
-#: A lane whose failing takes long (a broker that does not answer) rests so many times as long as it took.
-REST_SHARE = 5.0
+#: A lane whose failing takes long (a broker that does not answer) rests so many times as long as it took, but no more
+#: seconds than these: what it waited for may be back, and nothing wakes it.
+REST_SHARE, REST_MOST = 5.0, 30.0
 #: With others waiting for room: when a lane is idle, and how long a turn of one at work lasts.
 IDLE_CROWDED, TURN_SECONDS = 0.2, 20.0
 
@@ -284,7 +285,7 @@ def _rest(error: PassgateError, begun: float) -> float:
     """How long a lane that failed rests: not so short that failing is all a process does."""
     if isinstance(error, LaneWaits):
         return error.seconds
-    return max(REST_RETRY if error.retry else REST_OTHER, REST_SHARE * (time.monotonic() - begun))
+    return max(REST_RETRY if error.retry else REST_OTHER, min(REST_MOST, REST_SHARE * (time.monotonic() - begun)))
 
 
 def work() -> list[Any]:

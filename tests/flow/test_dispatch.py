@@ -156,4 +156,5 @@ def test_a_lane_rests_in_proportion_to_what_its_failing_took(retry: bool, least:
     error.retry = retry  # type: ignore[misc]
     now = time.monotonic()
     assert lane_worker._rest(error, now) == least
-    assert lane_worker._rest(error, now - 100) >= 100 * lane_worker.REST_SHARE
+    assert lane_worker._rest(error, now - 5.9) >= 5.9 * lane_worker.REST_SHARE
+    assert lane_worker._rest(error, now - 100) == lane_worker.REST_MOST, "it was gone for long, and came back"
