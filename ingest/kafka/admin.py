@@ -83,17 +83,22 @@ class Admin:
 
         A client that read the metadata in the moment a broker was fenced (it was paused, say) knows of no controller
         and no leaders. It does not ask again by itself: each question then times out, or says _NOENT, for minutes.
-        Where that look does not help either, a new client does.
+        Where that look does not help, a new client does; where it was not answered, at once: the client may have let go
+        of every broker that it knew, and come back to none (librdkafka issue 5301).
         """
         if self._unanswered >= MOST_UNANSWERED:
-            self._admin, self._in_doubt, self._unanswered = AdminClient(self._cluster.config(self.faults)), False, 0
+            self._renew()
         if self._in_doubt:
             self._in_doubt = False
             try:
                 self._admin.list_topics(timeout=self.timeout)
             except KafkaException as raised:
                 log.info("metadata not read: %s", fault_of_exception(raised))
+                self._renew()
         return self._admin
+
+    def _renew(self) -> None:
+        self._admin, self._in_doubt, self._unanswered = AdminClient(self._cluster.config(self.faults)), False, 0
 
     def cluster_id(self) -> str:
         found: Any = self._metadata().cluster_id
@@ -202,6 +207,7 @@ class Admin:
             answered = self._member(group).committed(wanted, timeout=self.timeout)
         except KafkaException as raised:
             log.info("committed offsets not measured: %s", raised)
+            self._doubt_member(group, raised)
             return {tp.partition: CommittedOffset("UNMEASURED") for tp in wanted}
         return {tp.partition: _committed(tp, mark) for tp in answered}
 
@@ -212,6 +218,7 @@ class Admin:
             answered = [_committed(tp, mark) for tp in self._member(group).committed(wanted, timeout=self.timeout)]
         except KafkaException as raised:
             log.info("not known what was told: %s", raised)
+            self._doubt_member(group, raised)
             return None
         if any(said.state == "UNMEASURED" for said in answered):
             return None
@@ -242,6 +249,11 @@ class Admin:
                 self._cluster.config(self.faults, group_id=group, enable_auto_commit=False)
             )
         return member
+
+    def _doubt_member(self, group: str, raised: KafkaException) -> None:
+        """What the client says itself is no broker's answer: another one asks the next time, as in `_client`."""
+        if fault_of_exception(raised).name.startswith("_"):
+            self._members.pop(group, None)
 
     def create_topic(
         self, topic: str, partitions: int, replication: int = -1, config: Mapping[str, str] | None = None
