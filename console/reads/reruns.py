@@ -94,6 +94,13 @@ def of_plan(plan: int) -> Window | None:
     return Window.objects.select_related("run__stream", "contract").filter(id=win).first() if win else None
 
 
+def taken_by(win: int) -> str:
+    """The fresh run that takes a window's place, or may come to; "": none does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(place_taken_by(%s), '')", [win])
+        return str(cursor.fetchone()[0])
+
+
 # --- items
 
 

@@ -109,7 +109,7 @@ def decided(stream: Ground) -> int:
     attempt = newest_attempt(stream)
     stream.does("request", attempt=attempt)
     end = time.monotonic() + stretched(30)
-    while stream.flow.attempts() != ["UNDECIDABLE"]:
+    while stream.flow.attempts()[-1] != "UNDECIDABLE":
         assert time.monotonic() < end, stream.flow.attempts()
         stream.does("work", fault="another_epoch", seconds=2)
     return approved(stream, "decide", attempt=attempt)
@@ -121,7 +121,7 @@ def republish_dies(point: str, ground: GetGround) -> None:
     stream.new_run()
     stream.dies("work", "publish.after_prepared")
     stream.does("work")
-    assert stream.flow.attempts() == ["ABSENT"]
+    assert stream.flow.attempts()[-1] == "ABSENT"
     number = approved(stream, "republish")
     runs_plan(stream, number, point)
     runs_plan(stream, number)

@@ -9,7 +9,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.model.ledger import Refused, UniqueViolation
 from tests.model.machine import InvariantBroken, Passgate
 
-SCHEDULES = 2000
+#: The rarest fault was found within 2,000 in nine runs of ten: what is drawn hangs on which modules are loaded, too.
+SCHEDULES = 6000
 FLAWS = [
     ("kafka first", {"I4"}),
     ("no fence", {"I13", "I6", "I7", "place_pkey"}),
@@ -45,6 +46,7 @@ FLAWS = [
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("flaw", "invariants"), FLAWS, ids=[flaw.replace(" ", "-") for flaw, _ in FLAWS])
 def test_a_guard_left_out_is_noticed(flaw: str, invariants: set[str]) -> None:
     flawed = type("Flawed", (Passgate,), {"flaws": frozenset({flaw})})

@@ -76,7 +76,7 @@ def test_nothing_is_offered_that_is_refused_once_a_run_takes_the_place(operator:
     for path in (replaced.path, f"{replaced.path}windows/1/"):
         page = get(operator, path)
         assert not [link for link in page.links if link.startswith("/plans/new")], path
-        assert f"{name} takes the window's place." in words(page).replace("&#x27;", "'"), path
+        assert f"Its place is taken by {name} once that has passed." in words(page), path
 
 
 def test_both_say_who_is_read_in_whose_place(operator: Client, replaced: PlaceStage) -> None:

@@ -56,7 +56,7 @@ def _place(seen: Scope) -> c.WindowPlace | None:
         return c.WindowPlace("Superseded:", taken, "is read in its place.")
     first = seen.run.supersedes
     if first is None:
-        return None
+        return _to_be_taken(seen)
     name = f"{window_words(first.number)} of {seen.stream}/{first.run.name}"
     url = links.window_url(seen.stream, first.run.name, first.number)
     passed = seen.verdict is not None and seen.verdict.state == "PASS"
@@ -64,11 +64,26 @@ def _place(seen: Scope) -> c.WindowPlace | None:
     return c.WindowPlace(words, c.Link(name, url), "which stays shut.")
 
 
+def _to_be_taken(seen: Scope) -> c.WindowPlace | None:
+    """Only a window that may not be read has its place taken."""
+    if (
+        seen.window is None
+        or seen.rerun is not None
+        or seen.verdict is None
+        or (seen.gate and seen.gate.decision.granted)
+    ):
+        return None
+    name = reruns.taken_by(seen.window.id)
+    return c.WindowPlace("Its place is taken by", _run_link(name), "once that has passed.") if name else None
+
+
 def superseded(standing: gate.Standing | None) -> c.Link | None:
     """The run that is read in a window's place."""
     name = standing.gate.superseded_by if standing and standing.gate else None
-    if not name:
-        return None
+    return _run_link(name) if name else None
+
+
+def _run_link(name: str) -> c.Link:
     stream, _, run = name.partition("/")
     return c.Link(name, links.run_url(stream, run))
 
