@@ -102,8 +102,7 @@ SELECT coalesce(p.win, w.id) AS id, s.name || '/' || coalesce(p.name || ' window
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN LATERAL (
        SELECT x.id AS win, f.name FROM run f JOIN run_window x ON x.run_id = f.id AND x.reruns IS NULL
-         JOIN LATERAL (SELECT state FROM verdict WHERE win = x.id ORDER BY number DESC LIMIT 1) n ON n.state = 'PASS'
-        WHERE f.supersedes = w.id ORDER BY f.id DESC LIMIT 1) p ON true
+        WHERE f.supersedes = w.id AND s.name || '/' || f.name = superseded_by(w.id)) p ON true
   LEFT JOIN LATERAL (SELECT id, number, state FROM verdict WHERE win = coalesce(p.win, w.id) ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = coalesce(p.win, w.id)
   LEFT JOIN LATERAL recheck_end_of(coalesce(p.win, w.id)) e ON true
