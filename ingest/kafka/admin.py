@@ -203,26 +203,21 @@ class Admin:
     ) -> dict[int, CommittedOffset]:
         """What `group` committed, for other tools' eyes: Postgres is the authority (K9). `mark`: whose we call ours."""
         wanted = [TopicPartition(topic, p) for p in partitions]
-        try:
-            answered = self._member(group).committed(wanted, timeout=self.timeout)
-        except KafkaException as raised:
-            log.info("committed offsets not measured: %s", raised)
-            self._doubt_member(group, raised)
+        answered = self._asked_of_member(group, wanted, "committed offsets not measured")
+        if answered is None:
             return {tp.partition: CommittedOffset("UNMEASURED") for tp in wanted}
         return {tp.partition: _committed(tp, mark) for tp in answered}
 
     def told(self, group: str, partitions: Sequence[Partition], mark: str) -> int | None:
         """The highest number that was told beside any of these; 0: none, None: no answer about one of them."""
         wanted = [TopicPartition(p.topic, p.partition) for p in partitions]
-        try:
-            answered = [_committed(tp, mark) for tp in self._member(group).committed(wanted, timeout=self.timeout)]
-        except KafkaException as raised:
-            log.info("not known what was told: %s", raised)
-            self._doubt_member(group, raised)
+        answered = self._asked_of_member(group, wanted, "not known what was told")
+        if answered is None:
             return None
-        if any(said.state == "UNMEASURED" for said in answered):
+        told = [_committed(tp, mark) for tp in answered]
+        if any(said.state == "UNMEASURED" for said in told):
             return None
-        return max((said.offset or 0 for said in answered if said.ours), default=0)
+        return max((said.offset or 0 for said in told if said.ours), default=0)
 
     def tell(self, group: str, offsets: Mapping[Partition, int], mark: str) -> None:
         """Commits numbers that Kafka is to keep for us, and does not wait: `told` says what became of it.
@@ -238,6 +233,18 @@ class Admin:
         self._telling = threading.Thread(target=_commit, args=(config, wanted), name="kafka-telling", daemon=True)
         self._telling.start()
 
+    def _asked_of_member(
+        self, group: str, wanted: list[TopicPartition], unanswered: str
+    ) -> list[TopicPartition] | None:
+        """None: no answer. What the client says itself is no broker's: another asks the next time, as in `_client`."""
+        try:
+            return self._member(group).committed(wanted, timeout=self.timeout)
+        except KafkaException as raised:
+            log.info("%s: %s", unanswered, raised)
+            if fault_of_exception(raised).name.startswith("_"):
+                self._members.pop(group, None)
+            return None
+
     def _member(self, group: str) -> Consumer:
         """A consumer that only asks. The admin client's own call can end the process while the coordinator is loading
         (librdkafka issue 5040: it reaches for a consumer group that an admin client does not have)."""
@@ -249,11 +256,6 @@ class Admin:
                 self._cluster.config(self.faults, group_id=group, enable_auto_commit=False)
             )
         return member
-
-    def _doubt_member(self, group: str, raised: KafkaException) -> None:
-        """What the client says itself is no broker's answer: another one asks the next time, as in `_client`."""
-        if fault_of_exception(raised).name.startswith("_"):
-            self._members.pop(group, None)
 
     def create_topic(
         self, topic: str, partitions: int, replication: int = -1, config: Mapping[str, str] | None = None
