@@ -34,9 +34,7 @@ from plans.offers import offers_of
 from plans.preview import preview
 from plans.submit import submit
 from tests.api.caller import caller
-from tests.audit.test_contexts import contradicted
 from tests.cli.typed import typed
-from tests.flow import test_projections as p
 from tests.flow.bus import never_sent
 from tests.flow.test_reconcile import unknown
 from tests.flow.world import CONTRACT, Flow, thing
@@ -45,7 +43,7 @@ from tests.patience import stretched
 from tests.plans.crowd import Crowd, as_owner, run_to, say_yes
 from tests.plans.test_basis_plan import KEY, cut_run, posture_is
 from tests.plans.test_decide import attempt_of, undecidable
-from tests.plans.test_replay import fail_window, failed, forged, unforged, weather
+from tests.plans.test_replay import context_falls, fail_window, failed, forged, joined_and_passed, unforged, weather
 from tests.plans.test_waive import HOUR, blocked, open_items
 
 __all__ = ["forged", "weather"]
@@ -179,23 +177,10 @@ def test_nothing_is_read_again_while_a_rerun_is_filled(flow: Flow, crowd: Crowd)
 
 
 def test_a_fallen_context_is_answered_by_a_fresh_run(weather: Flow, crowd: Crowd) -> None:
-    flow = p.joined(weather)
-    flow.open()
-    flow.produce([p.flight(1, 1), p.flight(2, 3)])
-    flow.work()
-    flow.cut()
-    flow.work_until(lambda: flow.count("effect") == 2)
-    assert flow.judge().verdict.title == "PASS"
+    flow = joined_and_passed(weather)
     assert offered(flow) == (), "it can be read"
     assert "its gate is open" in refused(flow, "replay", whole=True, mode="fresh")
-    weather.open("r2")
-    weather.produce([p.report(1), p.report(3)])
-    weather.work()
-    weather.cut("r2")
-    weather.work()
-    assert weather.judge("r2").verdict.title == "PASS"
-    contradicted(weather)
-    assert weather.judge().verdict.title == "FAIL"
+    context_falls(weather)
     found = offered(flow)
     assert named(found)[0] == "replay fresh", found
     done(crowd, flow, found[0])

@@ -597,7 +597,8 @@ def test_the_other_windows_of_a_run_open_when_one_takes_the_last_ones_place(make
     unforged()
 
 
-def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: Flow, crowd: Crowd) -> None:
+def joined_and_passed(weather: Flow) -> Flow:
+    """Flights that are joined with this weather, and have passed."""
     flow = p.joined(weather)
     flow.open()
     flow.produce([p.flight(1, 1), p.flight(2, 3)])
@@ -605,6 +606,11 @@ def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: F
     flow.cut()
     flow.work_until(lambda: flow.count("effect") == 2)
     assert flow.judge().verdict.title == "PASS"
+    return flow
+
+
+def context_falls(weather: Flow) -> None:
+    """There is a newer PASS of it, and the one that was joined with fails."""
     weather.open("r2")
     weather.produce([p.report(1), p.report(3)])
     weather.work()
@@ -613,6 +619,11 @@ def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: F
     assert weather.judge("r2").verdict.title == "PASS"
     contradicted(weather)
     assert weather.judge().verdict.title == "FAIL"
+
+
+def test_a_context_that_fell_is_answered_by_a_fresh_run_with_new_pins(weather: Flow, crowd: Crowd) -> None:
+    flow = joined_and_passed(weather)
+    context_falls(weather)
     assert decide_gate(flow.name, "r1").code is Code.SHUT
     replayed(crowd, flow, whole=True, mode="fresh")
     flow.work_until(lambda: flow.count("effect") == 4)
