@@ -26,6 +26,9 @@ from tests.flow.world import Flow, thing
 
 MANY = int(os.environ.get("MANY_WINDOWS", "24"))
 FEW = 4
+TRIES = 3
+"""Of several windows in a row the least counts: a question that a busy broker did not answer is asked again."""
+Asked = dict[str, Counter[str]]
 QUESTIONS = ("cluster_id", "topics", "ends", "ends_of", "offsets", "posture", "committed")
 
 
@@ -51,12 +54,16 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         yield calls
 
 
-def one_window(flow: Flow, number: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
+def least(one: Asked, other: Asked) -> Asked:
+    return {name: one.get(name, counts) & counts for name, counts in other.items()}
+
+
+def one_window(flow: Flow, number: int, monkeypatch: pytest.MonkeyPatch) -> Asked:
     """Window `number` is filled, cut, judged, re-checked, asked for and looked at: what each of these took."""
     flow.produce([thing(number)])
     flow.work()
     flow.sample()
-    asked: dict[str, Counter[str]] = {}
+    asked: Asked = {}
     with counted(monkeypatch) as asked["going on"]:
         assert go_on(flow.name, "r1", "test").cut.window == number
     flow.work()
@@ -87,12 +94,15 @@ def one_window(flow: Flow, number: int, monkeypatch: pytest.MonkeyPatch) -> dict
 @pytest.mark.timeout(120 + 10 * MANY)
 def test_the_last_of_many_windows_takes_what_an_early_one_took(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     flow.open()
-    for number in range(1, FEW):
-        one_window(flow, number, monkeypatch)
-    early = one_window(flow, FEW, monkeypatch)
-    for number in range(FEW + 1, MANY):
-        one_window(flow, number, monkeypatch)
-    began = time.monotonic()
-    late = one_window(flow, MANY, monkeypatch)
-    print(f"window {FEW}: {early}\nwindow {MANY}: {late}, in {time.monotonic() - began:.1f} s")  # shown by -s
+    early: Asked = {}
+    late: Asked = {}
+    for number in range(1, MANY + 1):
+        began = time.monotonic()
+        asked = one_window(flow, number, monkeypatch)
+        if number in range(FEW, FEW + TRIES):
+            early = least(early, asked)
+        elif number > MANY - TRIES:
+            late = least(late, asked)
+            print(f"window {number}: {asked}, in {time.monotonic() - began:.1f} s")  # shown by -s
+    print(f"early: {early}\nlate: {late}")
     assert late == early
