@@ -67,7 +67,7 @@ SELECT s.partition FROM source s JOIN position p ON p.source_id = s.id AND p.lan
 INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition)
 SELECT %(stream)s, 'inbox', 'plan', 'plan', i.install_id::text || '/' || %(plan)s::bigint || '/' || %(binds)s::text,
        'plan ' || %(plan)s::bigint, %(index)s
-  FROM install i
+  FROM (SELECT install_id FROM install ORDER BY id DESC LIMIT 1) i
 RETURNING id
 
 -- name: bind

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -49,25 +50,45 @@ def check_current(stream: Stream, admin: Admin) -> None:
         return
     with read() as cur:
         looked_at = cur.connection
-        rows = cur.execute(sql.told, {"stream": stream.id}).fetchall()
-    told = _told(stream, admin, rows)
-    with read() as cur:  # after what was told, for positions only grow
-        rows = cur.execute(sql.told, {"stream": stream.id}).fetchall()
-    ahead = [
-        f"{row.topic}/{row.partition}: {told[row.topic, row.partition]:,} there, {row.next_offset:,} here"
-        for row in rows
-        if told.get((row.topic, row.partition), 0) > row.next_offset
-    ]
-    if ahead:
-        raise LedgerBehind(
-            expected="positions at or beyond Kafka's commits", found="; ".join(ahead[:5]), next_step=_PUT_BACK
-        )
+    if ahead := commits_ahead(stream, admin):
+        found = "; ".join(map(str, ahead[:5]))
+        raise LedgerBehind(expected="positions at or beyond Kafka's commits", found=found, next_step=_PUT_BACK)
     if newer := newer_generation(StreamId(stream.id), admin):
         raise LedgerBehind(expected="the newest generation of the ledger", found=newer, next_step=_PUT_BACK)
     _current.setdefault(looked_at, set()).add(stream.id)
 
 
-_PUT_BACK = "put the newest copy of the database back; lanes then go on by themselves"
+_PUT_BACK = (
+    "put the newest copy of the database back; lanes then go on by themselves. Where there is none any more, two people"
+    " adopt this one: passgate plan submit adopt STREAM"
+)
+
+
+@dataclass(frozen=True)
+class CommitAhead:
+    """A partition of which Kafka was told more than the ledger has: next offsets there, and here."""
+
+    topic: str
+    partition: int
+    told: int
+    here: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}: {self.told:,} there, {self.here:,} here"
+
+
+def commits_ahead(stream: Stream, admin: Admin) -> list[CommitAhead]:
+    """Empty where Kafka was told nothing that the ledger lacks. Raises BrokerUnavailable."""
+    with read() as cur:
+        rows = cur.execute(sql.told, {"stream": stream.id}).fetchall()
+    told = _told(stream, admin, rows)
+    with read() as cur:  # after what was told, for positions only grow
+        rows = cur.execute(sql.told, {"stream": stream.id}).fetchall()
+    return [
+        CommitAhead(row.topic, row.partition, told[row.topic, row.partition], row.next_offset)
+        for row in rows
+        if told.get((row.topic, row.partition), 0) > row.next_offset
+    ]
 
 
 # ---- the generation -------------------------------------------------------------------------------------------------
@@ -96,16 +117,22 @@ def tell_generation(admin: Admin) -> None:
 
 def newer_generation(stream: StreamId, admin: Admin) -> str:
     """What Kafka was told of a newer one than this; empty where it was not. Raises BrokerUnavailable."""
+    told = generation_ahead(stream, admin)
+    return f"Kafka was told of sample {told:,}, and the newest here is {_generation():,}" if told else ""
+
+
+def generation_ahead(stream: StreamId | None, admin: Admin) -> int:
+    """The generation that Kafka was told of (beside one stream's topics, or all), where it is newer than the ledger's;
+    else 0. Raises BrokerUnavailable."""
     places, install = _places(stream), install_id()
     until = time.monotonic() + COORDINATOR_SECONDS
     while places and (generation := admin.told(ledger_group_of(install), places, mark_of(install))) is None:
         if time.monotonic() > until:
             raise BrokerUnavailable(expected=f"the ledger's generation beside {places[0]}", found="no answer")
         time.sleep(0.1)
-    here = _generation()  # after what was told: it only grows
-    if not places or generation is None or generation <= here:
-        return ""
-    return f"Kafka was told of sample {generation:,}, and the newest here is {here:,}"
+    if not places or generation is None or generation <= _generation():  # asked after what was told: it only grows
+        return 0
+    return generation
 
 
 def _places(stream: StreamId | None) -> list[Partition]:

@@ -1,4 +1,4 @@
-"""Which installation this ledger belongs to."""
+"""Which installation this ledger is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ sql = statements("ingest", "install")
 
 
 def install_id() -> UUID:
-    """Made once with the ledger, and named by all that leaves it: groups, commits, attempts."""
+    """Named by all that leaves the ledger: groups, commits, attempts. Another one once an older copy was adopted."""
     with read() as cur:
         row = cur.execute(sql.install).fetchone()
     if row is None:

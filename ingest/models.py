@@ -60,15 +60,21 @@ class Resolution(models.TextChoices):
 
 
 class Install(models.Model):
-    """One row: which installation this ledger belongs to."""
+    """Which installation this ledger is: the newest row. Each but the first is of a plan that adopted an older copy."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
-    install_id = models.UUIDField()
+    install_id = models.UUIDField(unique=True)
     created_at = models.DateTimeField(db_default=Now())
+    plan = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "install"
-        constraints = [models.CheckConstraint(condition=Q(id=1), name="install_is_one_row")]
+        constraints = [
+            models.UniqueConstraint(fields=["plan"], name="install_of_one_plan"),
+            models.CheckConstraint(
+                condition=Q(id=1, plan__isnull=True) | Q(id__gt=1, plan__isnull=False), name="install_of_a_plan"
+            ),
+        ]
 
 
 class Stream(models.Model):

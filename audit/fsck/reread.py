@@ -240,24 +240,25 @@ class _Bus(_Comparison):
 
     def __init__(self, row: Any, names: frozenset[str]) -> None:
         super().__init__(row, names)
-        self._install = _rows(sql.install)[0].id
+        self._installs = {row.id for row in _rows(sql.installs)}
         self._placed = self._applied = 0
 
     def piece(self, piece: Piece) -> Iterator[Finding]:
         ours = {logged.record.offset: (logged, mark) for logged, mark in self._marked(piece.records)}
-        asked = {
+        marked = {
             "offsets": list(ours),
+            "installs": [mark.install for _, mark in ours.values()],
             "attempts": [mark.attempt for _, mark in ours.values()],
             "identities": [mark.identity for _, mark in ours.values()],
         }
-        for row in sorted(_rows(sql.sent, bus=self._row.id, **asked), key=_by_offset) if ours else ():
+        for row in sorted(_rows(sql.sent, bus=self._row.id, **marked), key=_by_offset) if ours else ():
             yield from self._record(row, *ours[row.offset])
         yield from self._in_gaps("bus_gaps_again", piece)
 
     def _marked(self, records: Iterable[LoggedRecord]) -> Iterator[tuple[LoggedRecord, Mark]]:
         for logged in records:
             mark = read_mark(logged.record.headers)
-            if isinstance(mark, Mark) and mark.install == self._install:
+            if isinstance(mark, Mark) and mark.install in self._installs:
                 yield logged, mark
 
     def _record(self, row: Any, logged: LoggedRecord, mark: Mark) -> Iterator[Finding]:

@@ -16,8 +16,8 @@ SELECT next_offset FROM position WHERE lane = %(lane)s AND source_id = %(source)
 -- The newest sample of a source.
 SELECT n.hw, n.lso, n.log_start FROM sample n WHERE n.source_id = %(source)s ORDER BY n.at DESC LIMIT 1
 
--- name: install
--- The id that this installation's marks carry.
+-- name: installs
+-- The ids that marks of this ledger carry: another one since an older copy was adopted.
 SELECT install_id::text AS id FROM install
 
 -- name: receipts
@@ -48,8 +48,9 @@ SELECT i."offset", b.run_id, e.payload_digest, coalesce(sha256(e.payload), e.pay
        CASE WHEN EXISTS (SELECT FROM attempt_decision d WHERE d.attempt_id = a.id) THEN 'decided' ELSE a.state END AS state,
        (p.bus_source_id, p.bus_offset) = (%(bus)s, i."offset") IS TRUE AS placed,
        (x.bus_source_id, x.bus_offset) = (%(bus)s, i."offset") IS TRUE AS applied
-  FROM unnest(%(offsets)s::bigint[], %(attempts)s::bigint[], %(identities)s::bytea[]) AS i("offset", attempt, identity)
-  LEFT JOIN attempt a ON a.id = i.attempt
+  FROM unnest(%(offsets)s::bigint[], %(installs)s::text[], %(attempts)s::bigint[], %(identities)s::bytea[])
+       AS i("offset", install, attempt, identity)
+  LEFT JOIN attempt a ON a.id = i.attempt AND a.install_id::text = i.install
   LEFT JOIN LATERAL (SELECT n.run_id FROM attempt_batch ab JOIN batch n ON n.id = ab.batch_id
                       WHERE ab.attempt_id = a.id LIMIT 1) b ON true
   LEFT JOIN event e ON e.run_id = b.run_id AND e.identity = i.identity

@@ -154,7 +154,7 @@ class AskForPlan(Body):
 
     kind = s.ChoiceField(list(MEMBERS))
     stream = Text(max_length=400)
-    run = Text(required=False, max_length=400, help_text="Not of retire: every other kind is about a run.")
+    run = Text(required=False, max_length=400, help_text="Not of retire and adopt: every other kind is about a run.")
     window = Whole(required=False, min_value=1, max_value=2**31 - 1, help_text="Absent: the run's newest.")
     check = s.ChoiceField(sorted(str(name) for name in WAIVABLE), required=False, help_text="waive: which check.")
     until = s.DateTimeField(required=False, help_text="waive: until when, with a time zone.")

@@ -30,9 +30,9 @@ SELECT coalesce(max(partition) + 1, 0) AS number FROM source
  WHERE stream_id = %(stream)s AND kind = 'door' AND role = 'inbox'
 
 -- name: add_door
--- One more door; it has the installation's id where a topic's source has the topic's.
+-- One more door; it has the first installation's id where a topic's source has the topic's.
 INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition)
-SELECT %(stream)s, 'inbox', 'door', 'door', i.install_id::text, 'http', %(number)s FROM install i
+SELECT %(stream)s, 'inbox', 'door', 'door', i.install_id::text, 'http', %(number)s FROM install i WHERE i.id = 1
 RETURNING id
 
 -- name: open_window

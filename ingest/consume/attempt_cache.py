@@ -169,9 +169,9 @@ class AttemptCache:
         if not missing:
             return
         rows = cur.execute(sql.attempts, {"attempts": list(missing)}, binary=True).fetchall()
-        for number, topic_id, source, run, win, contract, batch, partitions in rows:
+        for number, install, topic_id, source, run, win, contract, batch, partitions in rows:
             if number not in self._known:
-                facts = AttemptFacts("", topic_id, source, run, win, contract, frozenset())
+                facts = AttemptFacts("", install, topic_id, source, run, win, contract, frozenset())
                 self._known[number] = CachedAttempt(facts, [], partitions)
             self._known[number].batches.append(batch)
 

@@ -5,7 +5,7 @@ SELECT id, state, EXISTS (SELECT FROM attempt_decision d WHERE d.attempt_id = at
 
 -- name: attempts
 -- What never changes about an attempt, once per attempt and process; `partitions` is how many it sent to.
-SELECT a.id, a.topic_id, a.source_id, b.run_id, b.win, b.contract_id, ab.batch_id,
+SELECT a.id, a.install_id::text AS install, a.topic_id, a.source_id, b.run_id, b.win, b.contract_id, ab.batch_id,
        (SELECT count(*) FROM attempt_partition p WHERE p.attempt_id = a.id) AS partitions
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id
  WHERE a.id = ANY(%(attempts)b::bigint[])

@@ -249,7 +249,7 @@ class EffectsTransaction:
         if any(_projects(found) for found in plain.values()):
             return None
         sent = self.cache.sent(cur, plain, self.source.partition)
-        if sent is None or not matches_sent(marks, b"".join(self.read.digests), self.install, plain, sent):
+        if sent is None or not matches_sent(marks, b"".join(self.read.digests), plain, sent):
             return None
         of = [(plain[number], count) for _, number, count in marks.senders]
         effects = _Effects(
@@ -290,12 +290,14 @@ class EffectsTransaction:
         second one, all of this is done again, and then it is asked. So it is for a while after, and for projections,
         which should not have to tell a second copy from their own faults.
         """
-        marks = [r.mark for r in self.read.records if not isinstance(r.mark, str) and r.mark.install == self.install]
+        marks = [r.mark for r in self.read.records if not isinstance(r.mark, str)]
+        cur.row_factory = namedtuple_row
+        ours = self.cache.recall(cur, [mark.attempt for mark in marks]) if marks else {}
+        marks = [mark for mark in marks if mark[1] in ours and ours[mark[1]].install == mark[0]]
         if not marks:
             return KnownAttempts(self.install, self.source.topic_id, {}, {}, set())
-        cur.row_factory = namedtuple_row
         carried = Counter(mark.attempt for mark in marks)
-        facts = self.cache.whole(cur, self.cache.recall(cur, carried))
+        facts = self.cache.whole(cur, {number: ours[number] for number in carried})
         cur.row_factory = tuple_row
         events = self.cache.events(cur, facts, carried)
         runs = {number: known.run_id for number, known in facts.items()}

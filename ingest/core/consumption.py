@@ -41,9 +41,13 @@ class BusRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """What the ledger says of an attempt. `placed` are the inbox offsets that a PARTIAL attempt's scan found."""
+    """What the ledger says of an attempt. `placed` are the inbox offsets that a PARTIAL attempt's scan found.
+
+    `install`: as which installation this ledger published it: another one before an older copy was adopted.
+    """
 
     state: str
+    install: str
     topic_id: str
     source: SourceId
     run_id: RunId
@@ -73,7 +77,10 @@ class SentEvents(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KnownAttempts:
-    """All the ledger says about the records of one read. `applied` are events that have an effect already."""
+    """All the ledger says about the records of one read. `applied` are events that have an effect already.
+
+    `install`: which installation the ledger is now; what it was before, its attempts say.
+    """
 
     install: str
     topic_id: str
@@ -119,7 +126,6 @@ def rule(records: Sequence[BusRecord], known: KnownAttempts) -> list[RuledRecord
 def matches_sent(
     said: Columns,
     digests: bytes,
-    install: str,
     plain: Mapping[AttemptId, AttemptFacts],
     sent: Mapping[AttemptId, SentEvents],
 ) -> bool:
@@ -133,7 +139,7 @@ def matches_sent(
     at = 0
     for writer, number, count in said.senders:
         end = at + DIGEST_BYTES * count
-        if writer != install or number not in plain or number not in sent:
+        if number not in plain or plain[number].install != writer or number not in sent:
             return False
         if not _continues(sent[number], said.identities[at:end], digests[at:end]):
             return False
@@ -178,11 +184,11 @@ def _rule_plain(
 ) -> RuledRecord | None:
     """The short way for what nearly all records are. None: not one of those, `_rule` has the word."""
     offset, mark, digest = record
-    if isinstance(mark, str) or mark[0] != known.install:
+    if isinstance(mark, str):
         return None
-    _, number, identity, value_digest = mark
+    install, number, identity, value_digest = mark
     facts = plain.get(number)
-    if facts is None:
+    if facts is None or facts.install != install:
         return None
     key = (facts.run_id, identity)
     event = known.events.get(key)
@@ -197,9 +203,11 @@ def _rule(record: BusRecord, known: KnownAttempts, applied: Set[EventKey]) -> Ru
     mark = record.mark
     if isinstance(mark, str):
         return RuledRecord(record.offset, Ruling.FOREIGN, f"NO_MARK: {mark}")
-    if mark.install != known.install:
-        return RuledRecord(record.offset, Ruling.FOREIGN, f"OTHER_INSTALL: published by installation {mark.install}")
     attempt = known.attempts.get(mark.attempt)
+    if attempt is not None and attempt.install != mark.install:
+        attempt = None
+    if attempt is None and mark.install != known.install:
+        return RuledRecord(record.offset, Ruling.FOREIGN, f"OTHER_INSTALL: published by installation {mark.install}")
     if attempt is None:
         return RuledRecord(record.offset, Ruling.FOREIGN, f"NO_ATTEMPT: attempt {mark.attempt} is not in the ledger")
     if attempt.topic_id != known.topic_id:

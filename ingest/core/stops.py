@@ -83,7 +83,8 @@ STOPS: Mapping[str, Stop] = {
     # --- the ledger
     "ledger_refused": Stop("the database refused the lane's write", "run passgate fsck and read the constraint's name"),
     "ledger_behind": Stop(
-        "the ledger is older than what Kafka was told of it", "put the newest copy of the database back"
+        "the ledger is older than what Kafka was told of it",
+        "put the newest copy of the database back, or adopt this one by a plan",
     ),
     "row_never_there": Stop("a row that was just added is not there", _AGAIN, ""),
     "database_full": Stop("PostgreSQL has no room left", "make room on the database's disk"),

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     WAIVE = "waive"
     BASIS = "basis"
     RETIRE = "retire"
+    ADOPT = "adopt"
     ERASE = "erase"
 
 
@@ -71,6 +72,7 @@ ASKING: Mapping[Kind, str] = {
     Kind.WAIVE: "waive",
     Kind.BASIS: "basis",
     Kind.RETIRE: "basis",
+    Kind.ADOPT: "basis",
     Kind.ERASE: "basis",
 }
 #: Modes of a replay: into a rerun of the window, or into a run of its own.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from plans.core.plan import Kind
 from plans.errors import KindNotThere
+from plans.kinds.adopt import AdoptPlan
 from plans.kinds.base import PlanKind
 from plans.kinds.basis import BasisPlan
 from plans.kinds.decide import DecidePlan
@@ -23,6 +24,7 @@ _ALL: tuple[PlanKind, ...] = (
     DecidePlan(),
     BasisPlan(),
     RetirePlan(),
+    AdoptPlan(),
 )
 KINDS: Mapping[Kind, PlanKind] = {each.kind: each for each in _ALL}
 

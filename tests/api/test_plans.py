@@ -255,6 +255,7 @@ def done(ana: Caller, bo: Caller, body: dict[str, Any]) -> int:
         ({"kind": "basis", "run": "r1", "check": "EXPECTED"}, "/check"),
         ({"kind": "retire"}, "/topic"),
         ({"kind": "retire", "topic": "t", "run": "r1"}, "/run"),
+        ({"kind": "adopt", "run": "r1"}, "/run"),
         ({"kind": "waive", "run": "r1", "check": "EXPECTED", "until": "2036-01-01T00:00:00Z", "topic": "t"}, "/topic"),
     ],
 )

@@ -163,7 +163,10 @@ def test_s12_of_two_closers_of_a_blocked_window_one_wins(flow: Flow) -> None:
 def test_another_process_goes_on_to_another_window(make_flow: MakeFlow) -> None:
     """One long count does not take both: whoever finds the window being judged leaves it alone."""
     busy, free = make_flow(), make_flow()
-    other, win = cut_window(free), cut_window(busy)  # the busy one last: what its lanes measured is new, and it would PASS
+    other, win = (
+        cut_window(free),
+        cut_window(busy),
+    )  # the busy one last: what its lanes measured is new, and it would PASS
     close._pauses.clear()
     at = time.monotonic()
     with close.alone(win) as mine_alone:

@@ -61,7 +61,7 @@ INSERT INTO batch (id, source_id, win, run_id, contract_id, from_offset, to_offs
 INSERT INTO receipt (source_id, "offset", batch_id, decision, reason, flags, payload_digest) VALUES (-1, 0, -1, 1, 0, 0, {D});
 INSERT INTO attempt (id, source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events, bytes,
                      state) OVERRIDING SYSTEM VALUE
-    VALUES (-1, -1, 'tx', 7, 'me', gen_random_uuid(), 'c', 'u', 'bus', 4, 10, 'PREPARED');
+    VALUES (-1, -1, 'tx', 7, 'me', (SELECT install_id FROM install ORDER BY id DESC LIMIT 1), 'c', 'u', 'bus', 4, 10, 'PREPARED');
 INSERT INTO attempt_batch (attempt_id, batch_id, offsets, partitions, live) VALUES (-1, -1, '{{0}}', '{{0}}', true);
 INSERT INTO quarantine_item (id, win, run_id, source_id, "offset", batch_id, reason, detail, payload_digest, seen, state)
     OVERRIDING SYSTEM VALUE VALUES (-1, -1, -1, -1, 4, -1, 1, 'not JSON', {D}, 1, 'OPEN');
@@ -159,12 +159,12 @@ def world(live: object) -> Iterator[psycopg.Cursor[Any]]:
         ),
         (
             "INSERT INTO attempt (source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events,"
-            " bytes, state) VALUES (-1, 'tx', 8, 'me', gen_random_uuid(), 'c', 'u', 'bus', 4, 10, 'PREPARED')",
+            " bytes, state) VALUES (-1, 'tx', 8, 'me', (SELECT install_id FROM install ORDER BY id DESC LIMIT 1), 'c', 'u', 'bus', 4, 10, 'PREPARED')",
             "attempt_one_unsettled",
         ),
         (
             "INSERT INTO attempt (source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events,"
-            " bytes, state) VALUES (-1, 'ty', 8, 'me', gen_random_uuid(), 'c', 'u', 'bus', 4, 10, 'ACKED')",
+            " bytes, state) VALUES (-1, 'ty', 8, 'me', (SELECT install_id FROM install ORDER BY id DESC LIMIT 1), 'c', 'u', 'bus', 4, 10, 'ACKED')",
             "attempt_starts_prepared",
         ),
         # quarantine: what arrived stands; a resolution names a person and a reason, once
@@ -210,7 +210,7 @@ def test_a_batch_frees_its_attempt_only_when_absent(world: psycopg.Cursor[Any]) 
     second = (
         "INSERT INTO attempt (id, source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events,"
         " bytes, state) OVERRIDING SYSTEM VALUE"
-        " VALUES (-9, -1, 'other', 9, 'me', gen_random_uuid(), 'c', 'u', 'bus', 4, 10, 'PREPARED')"
+        " VALUES (-9, -1, 'other', 9, 'me', (SELECT install_id FROM install ORDER BY id DESC LIMIT 1), 'c', 'u', 'bus', 4, 10, 'PREPARED')"
     )
     carry = "INSERT INTO attempt_batch (attempt_id, batch_id, offsets, partitions, live) VALUES (-9, -1, '{0}', '{0}', true)"
     world.execute(second)

@@ -46,7 +46,7 @@ TESTS = {
     "context_not_open": "tests/audit/test_contexts.py::test_the_lane_waits_while_its_context_cannot_be_re_checked",
     "truth_unguarded": "tests/flow/test_guarded_tables.py::test_a_lane_does_not_start_with_an_unguarded_table",
     "log_truncated": f"{DRIFT}::test_on_a_log_that_was_lost_a_new_run_alone_goes_nowhere",
-    "ledger_behind": "tests/flow/test_behind.py::test_a_ledger_that_is_behind_moves_nothing",
+    "ledger_behind": "tests/plans/test_adopt.py::test_where_the_newest_is_lost_an_older_copy_goes_on",
 }
 
 #: Codes of errors that no lane's step lets out, and why.
@@ -57,6 +57,7 @@ NOT_OF_LANES = {
     "door_closed": "the door's", "no_open_run": "the door's", "too_many_events": "the door's",
     "resolution_refused": "quarantine's", "discard_beyond_bound": "quarantine's", "attempt_over": "of a request",
     "contract_unusable": "said when a contract is loaded", "not_undecidable": "of a plan", "not_withheld": "of a plan",
+    "ledger_not_behind": "of a plan",
 }  # fmt: skip
 
 #: By the act's words as the code has them; what is put in stands in braces.

@@ -126,7 +126,7 @@ SAYS = {
     "foreign_record": "find who writes to {topic}, then open a new run",
     "foreign_commit": "set Kafka's commit of {label} back",
     "broker_away": "make Kafka reachable",
-    "ledger_put_back": "put the newest copy of the database back",
+    "ledger_put_back": "put the newest copy of the database back, or adopt this one by a plan",
     "other_timeline": NEW_RUN,
 }
 
@@ -278,8 +278,8 @@ def _rows() -> Iterator[Row]:
     )  # fmt: skip
     yield Row(
         "ledger_put_back", "", OPEN, Look.WINDOW, "BLOCKED", "blocked", "the ledger is older than what Kafka was told",
-        "put the newest copy of the database back",
-        test="tests/flow/test_behind.py::test_a_ledger_that_is_behind_moves_nothing",
+        "put the newest copy back; or two people adopt this one, then open a new run",
+        test="tests/plans/test_adopt.py::test_where_the_newest_is_lost_an_older_copy_goes_on",
     )  # fmt: skip
     yield Row(
         "other_timeline", "", OPEN, Look.WINDOW, "BLOCKED", "blocked", "Postgres was on timeline", NEW_RUN,

@@ -11,6 +11,7 @@ from plans.submit import submit
 from tests.failpoints.ground import Ground
 from tests.failpoints.pool import GetGround
 from tests.failpoints.processes import KILLED, Workers
+from tests.flow.test_behind import commit
 from tests.patience import stretched
 from tests.plans.crowd import Crowd, a_stream, acts, history, items, let_expire, plan_row, say_yes
 
@@ -93,6 +94,22 @@ def recheck_ender_dies(point: str, ground: GetGround) -> None:
     _step_dies(stream, crowd, number, point)
     rows = stream.flow.rows("SELECT plan FROM recheck_end WHERE plan = %(plan)s", plan=number)
     assert len(rows) == 1
+
+
+def adopter_dies(point: str, ground: GetGround) -> None:
+    """The ledger is another installation once, and the stream goes on as that."""
+    stream, crowd = ground(), Crowd()
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.passes()
+    commit(stream.flow, stream.flow.inbox, 1_000_000)
+    number = submit("adopt", {"stream": stream.flow.name}, crowd.asker, "why", crowd.people)
+    _step_dies(stream, crowd, number, point)
+    assert len(stream.flow.rows("SELECT id FROM install WHERE plan = %(plan)s", plan=number)) == 1
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.is_whole()
+    stream.passes()
 
 
 def _step_dies(stream: Ground, crowd: Crowd, number: int, point: str) -> None:

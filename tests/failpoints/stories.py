@@ -446,6 +446,8 @@ SETTLING = points("unknown", "reconcile", "settle")
 SERVING = points("decided")
 #: Told by tests of their own, one after another: they hand out permits that any stream's workers may be given.
 BEAT = points("dispatch", "sample")
+#: And so is what every lane of the ledger feels.
+ADOPTING = points("adopt")
 
 RUN_ENDS = ["go_on.after_run_cut", "go_on.after_run_row", "go_on.after_act"]
 GROWS = ["go_on.after_binding"]
@@ -516,4 +518,4 @@ def stories() -> Iterator[tuple[str, Story]]:
 
 
 def tried() -> set[str]:
-    return {point for _, points_ in TELLERS for point in points_} | set(BEAT)
+    return {point for _, points_ in TELLERS for point in points_} | set(BEAT) | set(ADOPTING)

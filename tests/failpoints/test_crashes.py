@@ -14,8 +14,9 @@ import pytest
 
 from ingest.permits import end_permit, take_permit
 from tests.failpoints import steps
+from tests.failpoints.plan_stories import adopter_dies
 from tests.failpoints.pool import Pool
-from tests.failpoints.stories import BEAT, ends_well, stories, tried
+from tests.failpoints.stories import ADOPTING, BEAT, ends_well, stories, tried
 
 if TYPE_CHECKING:
     from pytest_django import DjangoDbBlocker
@@ -43,6 +44,11 @@ def test_the_dispatcher_dies(ground: Callable[..., Ground], point: str) -> None:
     stream.does(do)
     stream.does("permit")
     ends_well(stream)
+
+
+@pytest.mark.parametrize("point", ADOPTING)
+def test_who_adopts_an_older_copy_dies(ground: Callable[..., Ground], point: str) -> None:
+    adopter_dies(point, ground)
 
 
 @pytest.fixture(scope="module")

@@ -238,7 +238,10 @@ def put_back(stack: Stack, dump: Path) -> Iterator[None]:
     name, default = "older_copy", connections["default"]
     with psycopg.connect(stack.env()["PASSGATE_ADMIN_URL"], autocommit=True) as admin:
         admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        owner = admin.execute("SELECT datdba::regrole::text FROM pg_database WHERE datname = 'passgate'").fetchall()[0][
+            0
+        ]
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 OWNER {owner}")
         # References would be looked at in all rows, and other tests' cheats leave some that point nowhere.
         every = program("pg_restore", "--list", str(dump)).splitlines()
         wanted = dump.with_suffix(".list")

@@ -535,7 +535,7 @@ def attempt_facts(world: World, number: int) -> AttemptFacts:
     offsets = {letter.offset for letter in attempt.letters}
     placed = {offset for (_, offset), (by, _, _) in world.ledger.places.items() if by == number}
     run = world.ledger.horizon(attempt.win)
-    return AttemptFacts(attempt.state, "bus", attempt.source, run, attempt.win, 1, offsets, placed)
+    return AttemptFacts(attempt.state, str(INSTALL), "bus", attempt.source, run, attempt.win, 1, offsets, placed)
 
 
 def write_effects(

@@ -61,7 +61,8 @@ def leave_unknown(flow: Flow, run: str = "r1", events: Iterable[bytes] | None = 
             INSERT INTO attempt (source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic,
                                  events, bytes)
             SELECT s.id, 'pg-' || s.id, 1, 'host:1:dead', i.install_id, s.cluster_id, s.topic_id, %s, q.events, q.bytes
-              FROM publish_queue q JOIN source s ON s.id = q.source_id JOIN stream t ON t.id = s.stream_id, install i
+              FROM publish_queue q JOIN source s ON s.id = q.source_id JOIN stream t ON t.id = s.stream_id,
+                   (SELECT install_id FROM install ORDER BY id DESC LIMIT 1) i
              WHERE t.name = %s
             RETURNING id, source_id
             """,

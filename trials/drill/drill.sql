@@ -7,7 +7,7 @@ SELECT p.lane, c.topic, c.partition, p.next_offset, p.stopped_code
 
 -- name: install
 -- Which groups are its lanes'.
-SELECT install_id FROM install WHERE id = 1
+SELECT install_id FROM install ORDER BY id DESC LIMIT 1
 
 -- name: attempts
 -- How many attempts the stream has by state, and how many of these had no known outcome for a while.

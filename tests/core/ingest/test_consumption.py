@@ -31,7 +31,7 @@ IDENTITY, DIGEST, OTHER = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
 KEY = (RUN, IDENTITY)
 MARK = Mark("install", ATTEMPT, IDENTITY, DIGEST)
 RECORD = BusRecord(100, MARK, DIGEST)
-FACTS = AttemptFacts("ACKED", "topic", source=3, run_id=RUN, win=5, contract=1, offsets={40, 41})
+FACTS = AttemptFacts("ACKED", "install", "topic", source=3, run_id=RUN, win=5, contract=1, offsets={40, 41})
 EVENT = EventFacts(source=3, offset=40, win=5, digest=DIGEST, class_id=1)
 KNOWN = KnownAttempts("install", "topic", {ATTEMPT: FACTS}, {KEY: EVENT}, frozenset())
 
@@ -48,6 +48,14 @@ def of(record: BusRecord, known: KnownAttempts = KNOWN) -> tuple[Ruling, str]:
 @pytest.mark.parametrize("state", ["PREPARED", "UNKNOWN", "ACKED", "UNDECIDABLE"])
 def test_an_event_of_an_attempt_is_applied_whatever_is_known_of_its_outcome(state: str) -> None:
     assert of(RECORD, with_attempt(state=state)) == (Ruling.APPLIED, "")
+
+
+def test_an_attempt_counts_as_the_installation_that_published_it_and_as_no_other() -> None:
+    """An older copy was adopted since: what it had published is its own, what the lost ledger published is not."""
+    since = replace(KNOWN, install="another")
+    assert of(RECORD, since) == (Ruling.APPLIED, "")
+    assert of(replace(RECORD, mark=replace(MARK, install="another")), since) == (Ruling.FOREIGN, "NO_ATTEMPT")
+    assert of(replace(RECORD, mark=replace(MARK, attempt=99)), since) == (Ruling.FOREIGN, "OTHER_INSTALL")
 
 
 def with_attempt(**changes: object) -> KnownAttempts:
@@ -179,7 +187,7 @@ def as_sent(records: list[tuple[int, int, int, int]], states: tuple[str, str] = 
     )
     plain = {number: one for number, one in facts.items() if is_undisputed(one, "topic")}
     sent = {number: SentEvents(column(of, identity), column(of, digest)) for number, of in SENT.items()}
-    answer = matches_sent(said, column([n for *_, n in records], digest), "install", plain, sent)
+    answer = matches_sent(said, column([n for *_, n in records], digest), plain, sent)
     marks = [Mark("install", number, identity(n), digest(d)) for number, n, d, _ in records]
     ruled = rule(
         bus_records(range(len(records)), marks, [digest(n) for *_, n in records]),
@@ -218,7 +226,7 @@ def test_any_part_of_what_was_sent_is_as_sent_but_once(numbers: list[tuple[int, 
 def test_records_in_another_order_than_they_were_sent_are_looked_at_one_by_one() -> None:
     said = Columns([("install", 12, 2)], column([2, 1], identity), column([2, 1], digest))
     sent = {12: SentEvents(column([1, 2], identity), column([1, 2], digest))}
-    assert not matches_sent(said, column([2, 1], digest), "install", {12: FACTS}, sent)
+    assert not matches_sent(said, column([2, 1], digest), {12: FACTS}, sent)
 
 
 @pytest.mark.parametrize("wrong", [(12, 1, 9, 1), (12, 1, 1, 9), (12, 1, 9, 9), (12, 9, 1, 1)])
@@ -230,12 +238,12 @@ def test_an_identity_across_two_others_is_not_among_what_was_sent() -> None:
     across = identity(1)[16:] + identity(2)[:16]
     said = Columns([("install", 12, 1)], across, digest(1))
     sent = {12: SentEvents(identity(1) + identity(2), digest(1) + digest(2))}
-    assert not matches_sent(said, digest(1), "install", {12: FACTS}, sent)
+    assert not matches_sent(said, digest(1), {12: FACTS}, sent)
 
 
-@pytest.mark.parametrize("changes", [{"install": "other"}, {"plain": {}}, {"sent": {}}])
+@pytest.mark.parametrize("changes", [{"plain": {12: replace(FACTS, install="other")}}, {"plain": {}}, {"sent": {}}])
 def test_nothing_is_as_sent_by_another_install_or_an_attempt_that_is_not_plain(changes: dict[str, Any]) -> None:
-    asked = {"install": "install", "plain": {12: FACTS}, "sent": {12: SentEvents(identity(1), digest(1))}}
+    asked = {"plain": {12: FACTS}, "sent": {12: SentEvents(identity(1), digest(1))}}
     said = Columns([("install", 12, 1)], identity(1), digest(1))
     assert matches_sent(said, digest(1), **asked)
     assert not matches_sent(said, digest(1), **{**asked, **changes})
@@ -271,4 +279,4 @@ def test_equal_payloads_do_not_make_another_identity_one_that_was_sent() -> None
     sent = {ATTEMPT: SentEvents(identity(1) + identity(2), DIGEST * 2)}
     for second, answer in ((identity(2), True), (identity(3), False)):
         said = Columns([("install", ATTEMPT, 2)], identity(1) + second, DIGEST * 2)
-        assert matches_sent(said, DIGEST * 2, "install", {ATTEMPT: FACTS}, sent) is answer
+        assert matches_sent(said, DIGEST * 2, {ATTEMPT: FACTS}, sent) is answer
