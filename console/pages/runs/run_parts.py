@@ -54,6 +54,12 @@ def _place(seen: Scope) -> c.WindowPlace | None:
     taken = superseded(seen.gate)
     if taken:
         return c.WindowPlace("Superseded:", taken, "is read in its place.")
+    proof = seen.gate.gate.proof if seen.gate and seen.gate.gate else None
+    if proof is not None and seen.gate and seen.gate.decision.granted:
+        url = links.rerun_url(seen.stream, seen.run.name, proof.window, proof.rerun)
+        return c.WindowPlace(
+            f"Window {proof.window}, proven by", c.Link(f"rerun {proof.rerun} ({proof.verdict})", url), ""
+        )
     first = seen.run.supersedes
     if first is None:
         return _to_be_taken(seen)
