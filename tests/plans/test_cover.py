@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from audit import close
+from audit import close, gate
+from audit.close import close_run
 from audit.core.gate import Code
-from audit.enforce import decide_gate, enforce_due
+from audit.enforce import decide_gate, decide_span, enforce_due
 from audit.fsck import examine
+from audit.go_on import go_on
 from console.permissions import Role
+from console.reads.needs import needs
 from ingest.core.ids import WindowId
 from ingest.db import write
 from ingest.windows import raise_revisions
@@ -25,6 +30,7 @@ from plans.steer import cancel
 from plans.submit import submit
 from stack import Stack
 from tests.api.caller import caller
+from tests.audit.test_complete import SKEW, complete, stamps
 from tests.cli.typed import typed
 from tests.flow import test_projections as p
 from tests.flow.inbox import hide
@@ -121,7 +127,12 @@ def test_a_rerun_of_all_of_it_opens_a_window_that_failed(left_out: Flow, crowd: 
 
 def test_each_face_says_by_which_rerun_it_is_proven(left_out: Flow, crowd: Crowd) -> None:
     flow = left_out
+    assert flow.name in [each.run.stream for each in needs().fallen]
     stored = proven(flow, crowd)
+    assert flow.name not in [each.run.stream for each in needs().fallen]
+    (run,) = flow.rows("SELECT r.id FROM run r JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s")
+    standing = gate.standing([run.id])[run.id]
+    assert (standing.failed.count, standing.passed, standing.open, standing.granted) == (0, 1, 1, True)
     proof = {"window": 1, "rerun": 1, "verdict": stored.name}
     for path in (f"gate/{flow.name}/r1", f"gate/{flow.name}/r1/windows/1"):
         answer = caller("viewer").get(path)
@@ -133,6 +144,37 @@ def test_each_face_says_by_which_rerun_it_is_proven(left_out: Flow, crowd: Crowd
     for part in ("gate", "windows/1/"):
         page = re.sub(r"<[^>]+>", " ", viewer.get(f"/runs/{flow.name}/r1/{part}").content.decode())
         assert f"Window 1, proven by rerun 1 ({stored.name})" in " ".join(page.split()), part
+
+
+def test_a_span_of_time_is_read_over_a_window_that_is_proven(
+    live: Stack, monkeypatch: pytest.MonkeyPatch, crowd: Crowd
+) -> None:
+    flow = Flow(close=SKEW)
+    stamps(flow, message_timestamp_type="LogAppendTime")
+    flow.open()
+    begin = datetime.now(UTC) + timedelta(seconds=0.2)
+    time.sleep(0.3)
+    for number in (1, 2, 3):
+        flow.produce([thing(number), thing(number + 10)])
+        with monkeypatch.context() as patched:
+            hide(patched, flow, 2)
+            flow.work()
+        go_on(flow.name, "r1", "test")
+        flow.work()
+        flow.sample()
+        stored = close_run(flow.name, "r1", "test", number)
+        assert stored.verdict.title == ("FAIL" if number == 2 else "PASS")
+    end = complete(flow, 3)[0]
+    assert end is not None and decide_span(flow.name, begin, end).status == 403
+    replayed(crowd, flow, whole=True, window=2)
+    flow.work()
+    flow.sample()
+    assert close_run(flow.name, "r1", "test", 2, rerun=1).verdict.cover.lacks == ()
+    found = decide_span(flow.name, begin, end)
+    assert found.status == 200, found
+    first, second, third = [window.name for window in found.windows][:3]
+    assert second == f"{flow.name}/r1 window 2, proven by rerun 1"
+    leave([flow.name])
 
 
 def test_readers_of_a_proven_window_read_its_rows_and_those_of_its_rerun(
