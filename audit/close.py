@@ -11,7 +11,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -26,7 +26,9 @@ from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import phrases as w
 from audit.core import verdict as v
+from audit.core.cover import covering, may_cover
 from audit.core.diagnosis import Diagnosis, diagnose
+from audit.cover import CoverReading, covered_by, see_cover
 from audit.measure import Measurement, lanes, measure, renewed, window_row
 from audit.now import checks_now
 from audit.partitions import grown, notice_partitions
@@ -103,6 +105,8 @@ class Judgement:
     win: WindowId
     verdict: v.Verdict
     measurement: Measurement
+    seen: CoverReading | None = None
+    """Of a rerun: what was measured of the window that it may cover."""
 
     @classmethod
     def of(cls, measurement: Measurement) -> Judgement:
@@ -117,6 +121,13 @@ class Judgement:
         """When Kafka was asked for what this rests on; a gate's lease counts from there."""
         broker = self.measurement.facts.broker
         return broker.measured_at if broker else self.measurement.at
+
+    @property
+    def covered(self) -> gate.CoveredWindow | None:
+        """The window that this verdict opens beside its own, and since when what both rest on is known."""
+        if self.seen is None or self.verdict.cover is None or not self.verdict.cover.whole:
+            return None
+        return gate.CoveredWindow(self.seen.win, min(self.seen.measured_at, self.measured_at))
 
 
 @dataclass(frozen=True)
@@ -186,7 +197,37 @@ def judge(win: WindowId) -> Judgement:
     failpoint("close.after_reading")
     if measurement.ages():
         measurement = renewed(measurement, look.capture(contract, lanes(win)))
-    return Judgement.of(measurement)
+    failpoint("close.before_cover")
+    return _with_cover(Judgement.of(measurement), contract)
+
+
+def _with_cover(judged: Judgement, contract: Contract) -> Judgement:
+    """A rerun that passes may prove all of its window. That is read after the rerun was judged, and takes its time."""
+    if not may_cover(judged.verdict.window) or judged.verdict.state is not v.State.PASS:
+        return judged
+    with read() as cur:
+        newest = cur.execute(sql.newest_verdict, {"win": judged.win}).fetchone()
+    if newest is not None and newest.state == "PASS" and not v.passes_anew(newest.body, judged.verdict):
+        return judged  # that one stands, whatever is read now
+    _end_covered(judged.win)
+    failpoint("cover.after_end")
+    seen = see_cover(judged.win, judged.verdict)
+    if seen is None:
+        return judged
+    failpoint("cover.after_reading")
+    if judged.measurement.ages():
+        judged = Judgement.of(renewed(judged.measurement, look.capture(contract, lanes(judged.win))))
+    verdict = replace(judged.verdict, cover=covering(judged.verdict, seen.facts, seen.at))
+    return replace(judged, verdict=verdict, seen=seen)
+
+
+def _end_covered(rerun: WindowId) -> None:
+    """A window that failed before all of it was settled has no end on the bus until somebody asks for it."""
+    with read() as cur:
+        win = covered_by(cur, rerun)
+        contract = compiled_contract(window_row(cur, win).contract_id).contract if win is not None else None
+    if win is not None and contract is not None:
+        read_bus_end(win, contract)
 
 
 def _look(win: WindowId) -> tuple[Contract, look.Capture, dict[SourceId, int]]:
@@ -245,6 +286,12 @@ def store(judged: Judgement, actor: str) -> StoredVerdict:
     try:
         stored = retry_transaction(lambda: _store(judged, actor))
     except ConstraintViolated as refused:
+        if refused.constraint == "verdict_covers_revision":
+            raise AnotherCloser(
+                expected="the window that it covers as it was measured",
+                found=str(refused.found),
+                next_step="close it again if still needed",
+            ) from refused
         if refused.constraint != "verdict_facts_fresh":
             raise
         # whoever stored was stopped between the look at the age and COMMIT
@@ -354,6 +401,9 @@ def _store(judged: Judgement, actor: str) -> StoredVerdict:
         failpoint("verdict.after_row")
         gate.follow(cur, judged.win, stored.id, judged.verdict.state is v.State.PASS, judged.measured_at)
         failpoint("verdict.after_gate")
+        if judged.covered is not None:
+            gate.open_covered(cur, judged.covered, stored.id)
+        failpoint("verdict.after_covered")
         cur.execute(sql.close_run, {"run": row.run_id})
         failpoint("verdict.after_run")
         _record_fallen(cur, row, actor)
@@ -410,6 +460,7 @@ def _insert(cur: Cursor, judged: Judgement, number: int, actor: str) -> StoredVe
         "at": verdict.judged_at,
         "measured": verdict.measured_at,
         "valid": verdict.valid_until,
+        "covers": judged.covered.win if judged.covered else None,
     }
     stored = fetch_one(cur.execute(sql.insert_verdict, values))
     return StoredVerdict(stored.id, f"{row.stream}/{row.run_name}#{number}", number, verdict, digest, sentence)

@@ -121,9 +121,9 @@ SELECT coalesce(max(number), 0) + 1 AS number FROM verdict WHERE run_id = %(run)
 -- name: insert_verdict
 -- verdict_insertion holds the row against its body and its window; verdict_facts_fresh asks again at COMMIT how old the facts are.
 INSERT INTO verdict (run_id, number, win, revision, state, waived, basis_generation, contract_digest, body, digest,
-                     decided_by, decided_at, measured_at, valid_until)
+                     decided_by, decided_at, measured_at, valid_until, covers)
 VALUES (%(run)s, %(number)s, %(win)s, %(revision)s, %(state)s, %(waived)s, %(generation)s, %(contract)s, %(body)s,
-        %(digest)s, %(actor)s, %(at)s, %(measured)s, %(valid)s)
+        %(digest)s, %(actor)s, %(at)s, %(measured)s, %(valid)s, %(covers)s)
 RETURNING id
 
 -- name: close_run

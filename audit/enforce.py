@@ -476,10 +476,17 @@ def _decide(stream: str, run_name: str, window: int | None, rerun: int | None) -
 
 def _with_body(rows: Sequence[Any], windows: Sequence[core.WindowGate], verdict: str) -> list[core.WindowGate]:
     """The windows, the one that this verdict is of with what the verdict says."""
-    number = next(row.verdict_id for row in rows if row.verdict == verdict)
+    of = next(row for row in rows if verdict in (row.verdict, row.proof))
+    number = of.verdict_id if of.verdict == verdict else of.proof_id
     with read() as cur:
         body = fetch_one(prepared(cur, sql.body, {"verdict": number})).body
-    return [replace(window, body=body) if window.verdict == verdict else window for window in windows]
+    return [_saying(window, verdict, body) for window in windows]
+
+
+def _saying(window: core.WindowGate, verdict: str, body: Mapping[str, Any]) -> core.WindowGate:
+    if window.proof is not None and window.proof.verdict == verdict:
+        return replace(window, proof=replace(window.proof, body=body))
+    return replace(window, body=body) if window.verdict == verdict else window
 
 
 def _log(decision: GateDecision, asked: tuple[str, str, int | None, int | None], who: str) -> bool:

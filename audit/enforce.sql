@@ -2,9 +2,14 @@
 -- Gates that stand on a PASS and were not shut, those whose lease has run out included: Kafka may answer again. `depth`: how
 -- many contexts lie under the window, one under the other; `contracts` are theirs. `lapsed`: why a waiver that the verdict
 -- leans on gives nothing any more. `ended`: a plan ended the re-checks of its inbox, and only the bus is asked for.
+-- What a rerun opened lies upon that rerun's gate as upon a context's.
 WITH RECURSIVE standing AS (SELECT * FROM gate_open WHERE shut_why IS NULL),
+under_it AS (
+    SELECT p.win, p.pinned_win FROM standing g JOIN window_pin p ON p.win = g.win
+     UNION
+    SELECT g.win, v.win FROM standing g JOIN verdict v ON v.id = g.verdict_id AND v.covers = g.win),
 built AS (
-    SELECT p.win, p.pinned_win, 1 AS depth FROM standing g JOIN window_pin p ON p.win = g.win
+    SELECT u.win, u.pinned_win, 1 AS depth FROM under_it u
      UNION
     SELECT b.win, p.pinned_win, b.depth + 1 FROM built b JOIN window_pin p ON p.win = b.pinned_win),
 under AS (
@@ -52,7 +57,7 @@ UPDATE gate_open g SET open_until = least(x.measured + x.lease, context_bound(g.
    AND x.measured <= clock_timestamp() AND x.measured > clock_timestamp() - x.recheck
    AND (g.checked_at <= x.measured OR g.checked_at > clock_timestamp())
    AND context_bound(g.win) > clock_timestamp() AND waiver_bound(g.win) > clock_timestamp()
-   AND x.verdict = (SELECT v.id FROM verdict v WHERE v.win = g.win ORDER BY v.number DESC LIMIT 1)
+   AND x.verdict = gate_verdict(g.win)
    AND NOT EXISTS (SELECT FROM contradiction c WHERE c.win = g.win)
 RETURNING g.win
 
@@ -69,9 +74,11 @@ ON CONFLICT (stream_id) DO UPDATE SET looked_at = excluded.looked_at, outcome = 
 
 -- name: run_gates
 -- Every window of a run (or one of them, or a rerun of one) with its newest verdict and its gate's row. The body of a verdict only where it is one
--- window: of a thousand the answer takes one, and `body` reads that.
+-- window: of a thousand the answer takes one, and `body` reads that. `proof`: the rerun that opened a window that failed.
 SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 THEN v.body END AS body,
-       v.id AS verdict_id, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
+       v.id AS verdict_id, k.name AS proof, k.rerun AS proof_rerun, k.stands AS proof_stands, k.verdict_id AS proof_id,
+       CASE WHEN count(*) OVER () = 1 THEN (SELECT p.body FROM verdict p WHERE p.id = k.verdict_id) END AS proof_body,
+       g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
        s.name || '/' || r.name || '#' || v.number AS verdict,
        (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict,
        superseded_by(w.id) AS superseded_by,
@@ -80,6 +87,7 @@ SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 T
   LEFT JOIN LATERAL (SELECT id, number, state, body FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
   LEFT JOIN LATERAL recheck_end_of(w.id) e ON true
+  LEFT JOIN LATERAL covering(w.id) k ON v.state = 'FAIL'
  WHERE s.name = %(stream)s AND r.name = %(run_name)s AND (%(window)s::integer IS NULL OR w.number = %(window)s)
    AND w.rerun IS NOT DISTINCT FROM %(rerun)s
  ORDER BY w.number
@@ -87,11 +95,14 @@ SELECT w.number, r.state AS run_state, v.state, CASE WHEN count(*) OVER () = 1 T
 -- name: span
 -- A stream's windows, the oldest first, from the last one cut before a time on: with their gates, whether each begins where
 -- the one before it ends, and the time at which this is so. Where a fresh run has taken a window's place, its window is read,
--- and its gate asked: it was admitted from the same offsets.
-SELECT coalesce(p.win, w.id) AS id, s.name || '/' || coalesce(p.name || ' window 1', r.name || ' window ' || w.number) AS name,
-       w.opened_at, w.cut_at, w.complete_until, w.complete_why, w.contract_id, v.state,
-       s.name || '/' || coalesce(p.name, r.name) || '#' || v.number AS verdict, g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
-       lease_holds(g.checked_at, g.open_until) AND g.shut_why IS NULL AND g.verdict_id = v.id AS live,
+-- and its gate asked: it was admitted from the same offsets. Of a window that a rerun has proven, that one's verdict.
+SELECT coalesce(p.win, w.id) AS id, s.name || '/' || coalesce(p.name || ' window 1', r.name || ' window ' || w.number
+                                                          || coalesce(', proven by rerun ' || k.rerun, '')) AS name,
+       w.opened_at, w.cut_at, w.complete_until, w.complete_why, w.contract_id,
+       CASE WHEN k.stands THEN 'PASS' ELSE v.state END AS state,
+       CASE WHEN k.stands THEN k.name ELSE s.name || '/' || coalesce(p.name, r.name) || '#' || v.number END AS verdict,
+       g.open_until, g.checked_at, g.shut_why, clock_timestamp() AS now,
+       lease_holds(g.checked_at, g.open_until) AND g.shut_why IS NULL AND g.verdict_id = coalesce(k.verdict_id, v.id) AS live,
        NOT EXISTS (SELECT FROM window_range mine JOIN source c ON c.id = mine.source_id AND c.role = 'inbox' AND c.kind = 'topic'
                     WHERE mine.win = (SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
                                        WHERE br.stream_id = s.id AND b.id < w.id AND NOT b.by_plan)
@@ -106,6 +117,7 @@ SELECT coalesce(p.win, w.id) AS id, s.name || '/' || coalesce(p.name || ' window
   LEFT JOIN LATERAL (SELECT id, number, state FROM verdict WHERE win = coalesce(p.win, w.id) ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = coalesce(p.win, w.id)
   LEFT JOIN LATERAL recheck_end_of(coalesce(p.win, w.id)) e ON true
+  LEFT JOIN LATERAL covering(w.id) k ON p.win IS NULL AND v.state = 'FAIL' AND k.stands
  WHERE s.name = %(stream)s AND NOT w.by_plan
    AND w.id >= coalesce((SELECT max(b.id) FROM run_window b JOIN run br ON br.id = b.run_id
                           WHERE br.stream_id = s.id AND NOT b.by_plan AND b.cut_at < %(since)s), 0)

@@ -37,6 +37,14 @@ def lease(contract: Contract) -> timedelta:
     return contract.gate.recheck * RECHECKS_A_LEASE
 
 
+@dataclass(frozen=True)
+class CoveredWindow:
+    """A window that a rerun's PASS opens, and since when what both rest on is known."""
+
+    win: WindowId
+    measured_at: datetime
+
+
 def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: datetime) -> None:
     """In the verdict's own transaction: a PASS opens the gate, anything else shuts it.
 
@@ -59,6 +67,16 @@ def follow(cur: Cursor, win: WindowId, verdict: int, passed: bool, measured_at: 
             _open_run(cur, row.run_id, {win: measured_at}, lease(contract))
         else:
             _open(cur, win, verdict, measured_at, lease(contract))
+
+
+def open_covered(cur: Cursor, covered: CoveredWindow, verdict: int) -> None:
+    """In the verdict's own transaction, after `follow`: the PASS of a rerun opens the window that it covers, too."""
+    row = fetch_one(cur.execute(sql.window, {"win": covered.win}))
+    length = lease(compiled_contract(row.contract_id).contract)
+    if compiled_contract(row.contract_id).contract.gate.unit is GateUnit.RUN:
+        _open_run(cur, RunId(row.run_id), {covered.win: covered.measured_at}, length)
+    else:
+        _open(cur, covered.win, verdict, covered.measured_at, length)
 
 
 def _take_place(cur: Cursor, row: Any) -> None:
@@ -227,7 +245,15 @@ def window_gate(row: Any) -> core.WindowGate:
         row.shut_why,
         row.superseded_by,
         recheck_end(row),
+        proof(row),
     )
+
+
+def proof(row: Any) -> core.Proof | None:
+    """Which rerun proves a window, of a row that joins `covering`."""
+    if row.proof is None:
+        return None
+    return core.Proof(row.number, row.proof_rerun, row.proof, row.proof_stands, row.proof_body)
 
 
 def recheck_end(row: Any) -> f.RecheckEnd | None:

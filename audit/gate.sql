@@ -41,24 +41,27 @@ UPDATE gate_open SET open_until = least(open_until, clock_timestamp()), checked_
    AND shut_why IS NULL
 
 -- name: newest_of_run
--- The newest verdict of every window of a run: a gate on whole runs opens when each of them is PASS. Verdicts of before the
--- oldest fact's time was kept have only their own. `superseded_by`: the run that has passed in a window's place.
+-- The verdict of every window of a run that its gate may stand on, or else its newest: a gate on whole runs opens when each of
+-- them is PASS. Verdicts of before the oldest fact's time was kept have only their own. `superseded_by`: the run that has
+-- passed in a window's place.
 SELECT w.id AS win, v.id AS verdict, v.state, coalesce(v.measured_at, v.decided_at) AS measured_at,
        superseded_by(w.id) AS superseded_by
   FROM run_window w
-  LEFT JOIN LATERAL (SELECT id, state, decided_at, measured_at
-                       FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
+  LEFT JOIN verdict v ON v.id = coalesce(gate_verdict(w.id),
+                                         (SELECT id FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1))
  WHERE w.run_id = %(run)s AND w.reruns IS NULL ORDER BY w.id
 
 -- name: standing
 -- How these runs stand over all of their windows, counted: a run of a thousand windows is one row. What readers are answered of
 -- a window is open where its lease holds and its newest verdict is PASS; verdicts that are no plain PASS are few, and of an
--- index of their own. Verdicts and their bodies are read of those alone.
+-- index of their own. Verdicts and their bodies are read of those alone. One that failed and that a rerun has proven counts as
+-- one that passed.
 WITH odd AS (
     SELECT DISTINCT ON (run_id, win) run_id, win, number, state, waived FROM verdict
      WHERE run_id = ANY(%(runs)s) AND (state <> 'PASS' OR waived) ORDER BY run_id, win, number DESC),
 bad AS (
-    SELECT * FROM odd o WHERE NOT EXISTS (SELECT FROM verdict v WHERE v.win = o.win AND v.number > o.number)),
+    SELECT o.run_id, o.win, o.number, o.waived, CASE WHEN o.state <> 'FAIL' OR gate_verdict(o.win) IS NULL THEN o.state END AS state
+      FROM odd o WHERE NOT EXISTS (SELECT FROM verdict v WHERE v.win = o.win AND v.number > o.number)),
 seen AS (
     SELECT w.run_id, w.id, w.number, w.state = 'OPEN' AS going, w.judged_revision IS NULL AS unjudged, b.state AS verdict, b.waived,
            b.state IS DISTINCT FROM 'BLOCKED' AND b.state IS DISTINCT FROM 'FAIL' AS well, g.open_until,
@@ -88,11 +91,13 @@ SELECT w.id AS win, w.number, v.state, NULL AS body, g.open_until, g.checked_at,
        s.name || '/' || r.name || '#' || v.number AS verdict,
        (SELECT s.name || '/' || r.name || '#' || gv.number FROM verdict gv WHERE gv.id = g.verdict_id) AS gate_verdict,
        superseded_by(w.id) AS superseded_by,
+       k.name AS proof, k.rerun AS proof_rerun, k.stands AS proof_stands, NULL AS proof_body,
        e.plan AS ended_by, e.topic AS ended_topic, e.requested_by AS ended_requested_by, e.approved_by AS ended_approved_by, e.ended_at
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN LATERAL (SELECT number, state FROM verdict WHERE win = w.id ORDER BY number DESC LIMIT 1) v ON true
   LEFT JOIN gate_open g ON g.win = w.id
   LEFT JOIN LATERAL recheck_end_of(w.id) e ON true
+  LEFT JOIN LATERAL covering(w.id) k ON v.state = 'FAIL'
  WHERE w.id = ANY(%(wins)s)
 
 -- name: owed

@@ -67,6 +67,9 @@ class Verdict(models.Model):
     decided_at = models.DateTimeField(db_default=Now())
     measured_at = models.DateTimeField(null=True)  # the oldest fact it was judged on; null: stored before this was kept
     valid_until = models.DateTimeField(null=True)  # until when it could be stored on that
+    covers = models.ForeignKey(  # the window that this rerun's PASS opens; null: none
+        Window, models.PROTECT, db_column="covers", null=True, related_name="+", db_index=False
+    )
 
     class Meta:
         db_table = "verdict"
@@ -81,6 +84,7 @@ class Verdict(models.Model):
             models.Index(
                 fields=["run", "win", "-number"], condition=~Q(state="PASS") | Q(waived=True), name="verdict_odd"
             ),
+            models.Index(fields=["covers", "-id"], condition=Q(covers__isnull=False), name="verdict_covers"),
         ]
 
 

@@ -413,6 +413,29 @@ class AttemptDecision:
 
 
 @dataclass(frozen=True)
+class Cover:
+    """Whether a rerun proves all of the window that it reruns, which failed.
+
+    `lacks`: what is missing for that, in words; where nothing is, the rerun's PASS opens that window. `revision` is the
+    window's at which it was measured. Counted there: `events`, those of them that the records read again `referred` to,
+    their effects, their places that were read again, and batches whose digests were recomputed.
+    """
+
+    window: int
+    revision: int
+    lacks: tuple[str, ...]
+    events: int = 0
+    referred: int = 0
+    effects: int = 0
+    places: int = 0
+    batches: int = 0
+
+    @property
+    def whole(self) -> bool:
+        return not self.lacks
+
+
+@dataclass(frozen=True)
 class PinnedVerdict:
     """The context a projection joined with: a verdict of another stream (`weather/2013-01#1`).
 

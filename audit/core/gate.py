@@ -146,6 +146,20 @@ WORST = (Code.FAILED, Code.SHUT, Code.UNAVAILABLE, Code.BLOCKED, Code.NOT_CLOSED
 
 
 @dataclass(frozen=True)
+class Proof:
+    """A rerun of a window that failed, whose PASS opened it. `stands` until that rerun fails."""
+
+    window: int
+    rerun: int
+    verdict: str
+    stands: bool
+    body: Mapping[str, Any] | None = None
+
+    def said(self) -> str:
+        return f"window {self.window}, proven by rerun {self.rerun} ({self.verdict})"
+
+
+@dataclass(frozen=True)
 class WindowGate:
     """What the database knows of one window's gate at `now`."""
 
@@ -159,6 +173,8 @@ class WindowGate:
     shut_why: str | None
     superseded_by: str | None = None
     ended: f.RecheckEnd | None = None
+    proof: Proof | None = None
+    """Of a window that failed."""
 
 
 #: Windows that an answer names as not open, the worst of them.
@@ -196,6 +212,8 @@ class GateDecision:
     covers: Covers | None = None
     ended: tuple[f.RecheckEnd, ...] = ()
     """Of a yes: what of it stands on the ledger alone."""
+    proofs: tuple[Proof, ...] = ()
+    """Windows of the answer that failed and that a rerun has proven, at most NAMED."""
 
     @property
     def granted(self) -> bool:
@@ -227,8 +245,15 @@ def decide(windows: Sequence[WindowGate], closed: bool, now: datetime) -> GateDe
     if worst.code is Code.OPEN and not closed:
         return replace(refuse(Code.NOT_CLOSED, "the run is not closed"), covers=covers)
     if worst.code is Code.OPEN:
-        worst = _on_the_ledger(worst, windows)
+        worst = _on_the_ledger(_proven(worst, windows), windows)
     return replace(worst, covers=covers)
+
+
+def _proven(answer: GateDecision, windows: Sequence[WindowGate]) -> GateDecision:
+    """Whoever reads is told which of the windows failed, and by which rerun each is proven."""
+    proofs = tuple(each.proof for each in windows if each.state == "FAIL" and each.proof is not None)[:NAMED]
+    said = [w.sentence_case(f"{proof.said()}.") for proof in proofs]
+    return replace(answer, detail=" ".join([answer.detail, *said]).strip(), proofs=proofs)
 
 
 def ends(of_windows: Iterable[f.RecheckEnd | None]) -> tuple[f.RecheckEnd, ...]:
@@ -251,6 +276,7 @@ def _covers(codes: Sequence[tuple[int, Code]]) -> Covers:
 
 
 def _window(window: WindowGate, now: datetime) -> GateDecision:
+    window = _by_its_proof(window)
     code, detail = _code(window, now)
     if window.superseded_by is not None:
         detail = f"{detail} It is superseded by {window.superseded_by}.".strip()
@@ -269,10 +295,22 @@ def _window(window: WindowGate, now: datetime) -> GateDecision:
     )
 
 
+def _by_its_proof(window: WindowGate) -> WindowGate:
+    """A window that failed stands on the PASS of the rerun that has proven it, while that stands."""
+    proof = window.proof
+    if window.state != "FAIL" or proof is None or not proof.stands:
+        return window
+    return replace(window, verdict=proof.verdict, state="PASS", body=proof.body)
+
+
 def _code(window: WindowGate, now: datetime) -> tuple[Code, str]:
     if window.state is None:
         return Code.NOT_CLOSED, f"Window {window.number} is not judged yet."
     sentence = (window.body or {}).get("sentence", "")
+    if window.state == "FAIL" and window.proof is not None:
+        why = f": {window.shut_why}" if window.shut_why else ""
+        fallen = f"Rerun {window.proof.rerun} had proven it, and that stands no more{why}."
+        return Code.FAILED, f"{sentence} {fallen}".strip()
     if window.state == "FAIL":
         return Code.FAILED, sentence
     if window.state != "PASS":

@@ -62,6 +62,8 @@ class Verdict:
     behind: tuple[f.RangeBehindCut, ...] = ()
     refreshes: tuple[f.Refresh, ...] = ()
     decisions: tuple[f.AttemptDecision, ...] = ()
+    cover: f.Cover | None = None
+    """Of a rerun: whether it proves all of its window."""
 
     @property
     def waivers(self) -> tuple[f.Waiver, ...]:
@@ -191,6 +193,8 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
         out["not_known_complete"] = v.window.complete_why
     if v.window.rerun is not None:
         out["rerun"] = rerun_body(v.window.rerun)
+    if v.cover is not None:
+        out |= cover_body(v.cover)
     if v.counts:
         out["counts"] = counts_body(v.counts)
     if v.publishing:
@@ -270,6 +274,14 @@ def rerun_body(rerun: f.RerunName) -> dict[str, Any]:
         "reason": rerun.reason,
         "contract": {"version": rerun.contract_version, "digest": rerun.contract_digest},
     }
+
+
+def cover_body(cover: f.Cover) -> dict[str, Any]:
+    """`covers` where the rerun opens its window, with what was counted of that; else what is missing."""
+    if not cover.whole:
+        return {"does_not_cover": list(cover.lacks)}
+    counted = {name: getattr(cover, name) for name in ("events", "referred", "effects", "places", "batches")}
+    return {"covers": {"window": cover.window, "revision": cover.revision, **counted}}
 
 
 def waiver_body(waiver: f.Waiver) -> dict[str, Any]:

@@ -289,16 +289,80 @@ SELECT 'window ' || b.win || ', basis generation ' || b.generation AS subject,
 
 -- name: i10_open_gates
 -- A gate that is open now has no reason to be shut, and stands on the newest verdict of its window, which is PASS, of a basis that
--- is recorded; and no fresh run has taken the window's place.
+-- is recorded; and no fresh run has taken the window's place. Where that verdict is FAIL, it stands on the newest one that says
+-- of itself that it covers the window, and that is the newest of its rerun.
 SELECT 'window ' || g.win AS subject, 'open on verdict ' || g.verdict_id || ', newest is ' || v.id || ' ' || v.state AS found
   FROM gate_open g JOIN run_window w ON w.id = g.win JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   JOIN LATERAL (SELECT * FROM verdict x WHERE x.win = g.win ORDER BY x.number DESC LIMIT 1) v ON true
+  LEFT JOIN LATERAL (
+       SELECT k.* FROM verdict k WHERE k.body ? 'covers' AND k.covers = g.win AND v.state = 'FAIL' ORDER BY k.id DESC LIMIT 1) k ON true
  WHERE g.open_until > clock_timestamp() AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND (v.id <> g.verdict_id OR v.state <> 'PASS' OR g.shut_why IS NOT NULL
-        OR EXISTS (SELECT FROM contradiction c WHERE c.win = g.win)
+   AND (coalesce(k.id, v.id) <> g.verdict_id OR coalesce(k.state, v.state) <> 'PASS' OR g.shut_why IS NOT NULL
+        OR EXISTS (SELECT FROM verdict n WHERE n.win = k.win AND n.number > k.number)
+        OR EXISTS (SELECT FROM contradiction c WHERE c.win IN (g.win, k.win))
         OR superseded_by(g.win) IS NOT NULL
-        OR NOT EXISTS (SELECT FROM basis b WHERE b.win = g.win AND b.generation = v.basis_generation
-                        AND encode(b.digest, 'hex') = v.body -> 'basis' ->> 'digest'))
+        OR NOT EXISTS (SELECT FROM basis b WHERE b.win = coalesce(k.win, g.win) AND b.generation = coalesce(k.basis_generation, v.basis_generation)
+                        AND encode(b.digest, 'hex') = coalesce(k.body, v.body) -> 'basis' ->> 'digest'))
+ LIMIT %(most)s
+
+-- name: i10_covers
+-- A verdict that covers a window is a PASS of a replay that proves it, which read all of the window's ranges again; the window had
+-- failed by what reading again mends. Its events, those that the records refer to, their effects and their places are the same
+-- sets. And while the window is open by it, nobody takes the window's place, the bus contradicts neither, and no other rerun that
+-- events came into is without a PASS.
+WITH said AS (
+    SELECT v.*, w.reruns, o.number AS window_number, o.run_id AS of_run, s.name || '/' || r.name || '#' || v.number AS name, x.plan,
+           EXISTS (SELECT FROM gate_open g WHERE g.win = v.covers AND g.verdict_id = v.id AND g.shut_why IS NULL) AS keeps
+      FROM verdict v JOIN run_window w ON w.id = v.win JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+      LEFT JOIN run_window o ON o.id = v.covers LEFT JOIN rerun x ON x.win = v.win
+     WHERE (v.covers IS NOT NULL OR v.body ? 'covers') AND (%(stream)s::text IS NULL OR s.name = %(stream)s)),
+sets AS (
+    SELECT c.id, count(e.identity) AS events, count(t.identity) AS referred, count(x.identity) AS effects, count(p.attempt_id) AS places,
+           (SELECT count(*) FROM effect n WHERE n.run_id = c.of_run AND n.win = c.covers) AS all_effects
+      FROM said c LEFT JOIN event e ON e.run_id = c.of_run AND e.win = c.covers
+      LEFT JOIN LATERAL (SELECT y.identity FROM window_range g JOIN receipt y ON y.source_id = g.source_id
+                          WHERE g.win = c.win AND y.decision < 3 AND y.identity = e.identity LIMIT 1) t ON true
+      LEFT JOIN effect x ON x.run_id = e.run_id AND x.identity = e.identity AND x.win = e.win
+      LEFT JOIN LATERAL (SELECT q.attempt_id FROM place q JOIN attempt a ON a.id = q.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+                          WHERE q.source_id = e.source_id AND q."offset" = e."offset") p ON true
+     GROUP BY c.id, c.of_run, c.covers)
+SELECT c.name AS subject, f.found
+  FROM said c JOIN sets n ON n.id = c.id
+ CROSS JOIN LATERAL (
+       SELECT CASE
+         WHEN c.state <> 'PASS' OR c.waived OR c.reruns IS DISTINCT FROM c.covers
+              OR c.body -> 'covers' -> 'window' IS DISTINCT FROM to_jsonb(c.window_number)
+              OR NOT EXISTS (SELECT FROM plan p WHERE p.id = c.plan AND p.kind = 'replay' AND p.binds -> 'asked' ->> 'mode' = 'prove')
+         THEN 'it is no PASS of a replay that proves the window it covers'
+         WHEN NOT EXISTS (SELECT FROM verdict v WHERE v.win = c.covers AND v.state = 'FAIL' AND NOT EXISTS (
+                                 SELECT FROM jsonb_path_query(v.body, '$.checks[*] ? (@.severity == "FAIL").check') k(name)
+                                  WHERE k.name #>> '{}' NOT IN ('ACCOUNTED', 'COMMITTED')))
+         THEN 'the window has not failed, or by what no reading again mends'
+         WHEN EXISTS (
+              SELECT FROM window_range g JOIN source z ON z.id = g.source_id AND z.role = 'inbox'
+               WHERE g.win = c.covers AND NOT coalesce((
+                     SELECT range_agg(int8range(o.start_offset, o.start_offset + m.end_offset))
+                       FROM window_range m JOIN origin o ON o.source_id = m.source_id
+                      WHERE m.win = c.win AND o.origin_source_id = g.source_id), '{}'::int8multirange)
+                     @> int8range(g.start_offset, g.end_offset))
+         THEN 'not all of the window was read again'
+         WHEN (n.referred, n.effects, n.places, n.all_effects) <> (n.events, n.events, n.events, n.events)
+              OR (c.body -> 'covers') - 'window' - 'revision' - 'batches' IS DISTINCT FROM jsonb_build_object(
+                 'events', n.events, 'referred', n.referred, 'effects', n.effects, 'places', n.places)
+         THEN format('%%s events, %%s of them referred to, %%s effects, %%s places', n.events, n.referred, n.all_effects, n.places)
+         WHEN c.keeps AND EXISTS (SELECT FROM run f JOIN run_window x ON x.run_id = f.id AND x.reruns IS NULL
+                                   WHERE f.supersedes = c.covers
+                                     AND NOT EXISTS (SELECT FROM verdict v WHERE v.win = x.id AND v.state = 'FAIL'))
+         THEN 'it keeps the window open whose place a run takes'
+         WHEN c.keeps AND EXISTS (SELECT FROM contradiction b JOIN run_window x ON x.id = b.win WHERE c.covers IN (x.id, x.reruns))
+         THEN 'it keeps a window open that the bus contradicts'
+         WHEN c.keeps AND EXISTS (
+              SELECT FROM run_window x JOIN batch b ON b.win = x.id AND b.admitted > 0
+               WHERE x.reruns = c.covers AND x.opened_at < (SELECT me.opened_at FROM run_window me WHERE me.id = c.win)
+                 AND (SELECT v.state FROM verdict v WHERE v.win = x.id ORDER BY v.number DESC LIMIT 1) IS DISTINCT FROM 'PASS')
+         THEN 'it keeps a window open, and an earlier rerun that events came into has not passed'
+       END AS found) f
+ WHERE f.found IS NOT NULL
  LIMIT %(most)s
 
 -- name: i10_granted
@@ -314,10 +378,10 @@ SELECT 'decision ' || d.id AS subject, 'granted ' || d.who || ' without a PASS: 
 -- name: i10_granted_after
 -- Nobody is let in after a verdict that is no PASS. When a verdict was stored is what its row in the audit log says; a
 -- question under way in that very moment saw the one before it, hence the seconds. A span of time is read over a window whose
--- place a fresh run has taken, by that one's PASS.
+-- place a fresh run has taken, by that one's PASS; and a window that failed by the PASS of a rerun that covers it.
 WITH judged AS (
     SELECT s.name AS stream, r.name AS run_name, r.supersedes, w.id AS win, w.number AS window_number, w.rerun, v.number, v.state, a.at, w.cut_at,
-           w.complete_until
+           v.covers, w.complete_until
       FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id JOIN run_window w ON w.id = v.win
       JOIN audit_log a ON a.subject = s.name || '/' || r.name AND a.act = 'run.verdict' AND NOT a.refused
                       AND a.detail ->> 'digest' = encode(v.digest, 'hex')
@@ -335,6 +399,8 @@ SELECT 'decision ' || d.id AS subject,
  WHERE x.state <> 'PASS'
    AND NOT (d.code = 'open_span' AND EXISTS (SELECT FROM stood p WHERE p.supersedes = x.win AND p.state = 'PASS'
                                                 AND d.at > p.at AND d.at < p.upto + interval '5 seconds'))
+   AND NOT EXISTS (SELECT FROM stood p WHERE p.covers = x.win AND p.state = 'PASS' AND x.state = 'FAIL'
+                                         AND d.at > p.at AND d.at < p.upto + interval '5 seconds')
  LIMIT %(most)s
 
 -- name: i10_truth_guarded

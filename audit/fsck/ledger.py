@@ -31,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     in_sql("generations", "I9", sql.i9_generations),
     in_sql("complete", "I9", sql.i9_complete),
     in_sql("open_gates", "I10", sql.i10_open_gates),
+    in_sql("covers", "I10", sql.i10_covers),
     in_sql("granted", "I10", sql.i10_granted),
     in_sql("granted_after", "I10", sql.i10_granted_after),
     in_sql("truth_guarded", "I10", sql.i10_truth_guarded),

@@ -622,13 +622,23 @@ class RecheckEndAnswer(s.Serializer[Any]):
     at = s.DateTimeField()
 
 
+class ProofAnswer(s.Serializer[Any]):
+    """A window that failed, and the rerun whose PASS opened it."""
+
+    window = s.IntegerField()
+    rerun = s.IntegerField()
+    verdict = s.CharField()
+
+
 class GateBasis(s.Serializer[Any]):
-    """What the answer rests on. `rechecks_ended`: what of a yes nobody asks Kafka for any more."""
+    """What the answer rests on. `rechecks_ended`: what of a yes nobody asks Kafka for any more. `proven`: of a yes, the
+    windows that failed and that a rerun has proven."""
 
     verdict = s.CharField(allow_null=True)
     failed_checks = FailedCheck(many=True)
     waivers = WaiverAnswer(many=True)
     rechecks_ended = RecheckEndAnswer(many=True)
+    proven = ProofAnswer(many=True)
     basis_digest = s.CharField(allow_null=True)
     checked_at = s.DateTimeField(allow_null=True)
     covers = CoversAnswer(allow_null=True)
@@ -666,6 +676,7 @@ class GateProblem(Problem):
     failed_checks = FailedCheck(many=True, required=False)
     waivers = WaiverAnswer(many=True, required=False)
     rechecks_ended = RecheckEndAnswer(many=True, required=False)
+    proven = ProofAnswer(many=True, required=False)
     basis_digest = s.CharField(required=False, allow_null=True)
     checked_at = s.DateTimeField(required=False, allow_null=True)
     covers = CoversAnswer(required=False, allow_null=True)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from audit.core.facts import RecheckEnd
-from audit.core.gate import Covers
+from audit.core.gate import Covers, Proof
 from audit.enforce import GateDecision, SpanDecision
 from console.documents import Document, stamp
 
@@ -20,6 +20,7 @@ def basis_of(decision: GateDecision) -> Document:
         ],
         "waivers": [dict(waiver) for waiver in decision.waivers],
         "rechecks_ended": _ended(decision.ended),
+        "proven": [_proof(proof) for proof in decision.proofs],
         "basis_digest": decision.basis_digest,
         "checked_at": stamp(decision.checked_at),
         "covers": _covers(decision.covers) if decision.covers else None,
@@ -28,6 +29,10 @@ def basis_of(decision: GateDecision) -> Document:
 
 def _ended(ends: Sequence[RecheckEnd]) -> list[Document]:
     return [dataclasses.asdict(each) | {"at": stamp(each.at)} for each in ends]
+
+
+def _proof(proof: Proof) -> Document:
+    return {"window": proof.window, "rerun": proof.rerun, "verdict": proof.verdict}
 
 
 def _covers(covers: Covers) -> Document:

@@ -212,13 +212,14 @@ def _stopped() -> tuple[StoppedLane, ...]:
 
 
 # FAILs by their own index; gates are as many as there are windows that passed, and their rows are short. Bodies are
-# read of those alone that are listed. However many windows follow one that fell, it stays; one that is superseded waits
-# for nobody.
+# read of those alone that are listed. However many windows follow one that fell, it stays; one that is superseded, or
+# that a rerun has proven, waits for nobody.
 _FALLEN = """
 WITH failed AS (
     SELECT v.id, v.win, 'FAIL' AS state, '' AS why, v.decided_at AS since
       FROM verdict v
      WHERE v.state = 'FAIL' AND v.decided_at > clock_timestamp() - make_interval(days => %(days)s)
+       AND gate_verdict(v.win) IS NULL
        AND superseded_by(v.win) IS NULL),
 shut AS (
     SELECT g.verdict_id, g.win, CASE WHEN g.shut_why IS NULL THEN 'GATE UNMEASURED' ELSE 'GATE SHUT' END, g.shut_why,
@@ -226,7 +227,8 @@ shut AS (
       FROM gate_open g
      WHERE NOT lease_holds(g.checked_at, g.open_until)
        AND g.open_until > clock_timestamp() - make_interval(days => %(days)s)
-       AND NOT EXISTS (SELECT FROM verdict f WHERE f.win = g.win AND f.state = 'FAIL')
+       AND (gate_verdict(g.win) IS NOT NULL
+            OR NOT EXISTS (SELECT FROM verdict f WHERE f.win = g.win AND f.state = 'FAIL'))
        AND superseded_by(g.win) IS NULL),
 grouped AS (
     SELECT DISTINCT ON (w.run_id, x.state, w.reruns IS NULL) x.*, w.run_id, w.number, w.rerun,

@@ -15,6 +15,7 @@ from audit import anchors, gate
 from audit import capture as look
 from audit.close import window_of
 from audit.core.anchors import Reach
+from audit.cover import foresee as foresee_cover
 from audit.measure import window_row
 from audit.rerun import (
     OriginRange,
@@ -130,7 +131,10 @@ class ReplayPlan(PlanKind):
                     counts += admission.foresee(cur, order, batch, before)
                 read_ += len(batch.records)
         outcomes = {_OUTCOMES[decision]: n for decision, n in sorted(counts.items())}
-        return Prediction(outcomes, tuple(_told(row, bound, counts, read_)))
+        lines = _told(row, bound, counts, read_)
+        if "fresh" not in bound.facts:
+            lines.append(_opening(row, bound, loaded))
+        return Prediction(outcomes, tuple(lines))
 
     def changed(self, cur: Cursor, step: Step) -> list[str]:
         """The contract, the incarnations, and whether a fresh run is still called for."""
@@ -398,5 +402,15 @@ def _told(row: Any, bound: Bindings, counts: Mapping[Decision, int], seen: int) 
     if fresh:
         lines.append(f"{row.stream}/{fresh} would take the place of window {row.number}, which stays shut.")
     else:
-        lines.append(f"What is admitted is read with the PASS of a rerun of window {row.number}, which itself stays.")
+        lines.append(f"What is admitted is read with the PASS of a rerun of window {row.number}.")
     return lines
+
+
+def _opening(row: Any, bound: Bindings, loaded: CompiledContract) -> str:
+    """Whether the rerun would open its window, too, as far as that can be told before it has read."""
+    assert bound.win is not None
+    spans = [(origin.source, origin.start, origin.end) for origin in bound.origin]
+    lacks = foresee_cover(bound.win, spans, loaded.digest.hex())
+    if lacks:
+        return f"It would not open window {row.number}: {'; '.join(lacks)}."
+    return f"Its PASS would open window {row.number}, too, if nothing is missing then."

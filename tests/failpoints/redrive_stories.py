@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 
+import pytest
+
 from audit.close import close_run
 from audit.enforce import decide_gate
-from audit.fsck import fsck
+from audit.fsck import examine, fsck
 from plans.core.plan import State
 from plans.submit import submit
 from tests.failpoints.ground import Ground
 from tests.failpoints.pool import GetGround
 from tests.failpoints.processes import KILLED
+from tests.flow.inbox import hide
 from tests.flow.world import leave, thing
 from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
 
@@ -115,6 +118,29 @@ def fresh_run_dies(point: str, ground: GetGround) -> None:
     assert decide_gate(stream.flow.name, taken, who="test").granted
     assert not decide_gate(stream.flow.name, stream.run_name, who="test").granted
     assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
+def covering_dies(point: str, ground: GetGround) -> None:
+    """A window failed, and a rerun has read all of it again: its PASS opens both, or neither."""
+    stream, crowd = ground(fresh=True), Crowd()
+    stream.new_run()
+    with pytest.MonkeyPatch.context() as patched:
+        hide(patched, stream.flow, 1)
+        stream.flow.work()
+        stream.flow.cut(stream.run_name)
+        stream.flow.work()
+    assert stream.flow.judge(stream.run_name).verdict.title == "FAIL"
+    leave([stream.flow.name])  # a record without receipt stays one
+    run_to(crowd, _replay(stream, crowd, "prove"), State.DONE)
+    stream.works_to_the_end()
+    stream.dies("close_rerun", point)
+    assert not decide_gate(stream.flow.name, stream.run_name, who="test").granted
+    stream.flow.sample()
+    stored = close_run(stream.flow.name, stream.run_name, "test", 1, rerun=1)
+    assert stored.verdict.title == "PASS", stored.sentence
+    assert decide_gate(stream.flow.name, stream.run_name, 1, "test", rerun=1).granted
+    assert decide_gate(stream.flow.name, stream.run_name, who="test").granted
+    assert [str(x) for x in examine(stream.flow.name, names={"covers", "open_gates", "roots"}).findings] == []
 
 
 def _replay(stream: Ground, crowd: Crowd, mode: str) -> int:

@@ -18,7 +18,13 @@ from tests.failpoints.ground import Ground, door_values
 from tests.failpoints.plan_stories import WAYS, plan_dies, recheck_ender_dies, refresher_dies
 from tests.failpoints.pool import GetGround, Story
 from tests.failpoints.processes import KILLED
-from tests.failpoints.redrive_stories import closing_a_rerun_dies, fresh_run_dies, redrive_dies, replay_dies
+from tests.failpoints.redrive_stories import (
+    closing_a_rerun_dies,
+    covering_dies,
+    fresh_run_dies,
+    redrive_dies,
+    replay_dies,
+)
 from tests.patience import stretched
 
 
@@ -502,6 +508,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (replay_dies, points("replay")),
     (fresh_run_dies, list(FRESH_ALONE)),
     (closing_a_rerun_dies, points("rerun_end")),
+    (covering_dies, points("cover", "verdict.after_covered")),
     (refresher_dies, points("refresh")),
     (recheck_ender_dies, points("recheck_end")),
     (decision_dies, [*points("decision"), *SERVING]),

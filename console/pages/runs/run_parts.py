@@ -54,6 +54,12 @@ def _place(seen: Scope) -> c.WindowPlace | None:
     taken = superseded(seen.gate)
     if taken:
         return c.WindowPlace("Superseded:", taken, "is read in its place.")
+    proof = seen.gate.gate.proof if seen.gate and seen.gate.gate else None
+    if proof is not None and seen.gate and seen.gate.decision.granted:
+        url = links.rerun_url(seen.stream, seen.run.name, proof.window, proof.rerun)
+        return c.WindowPlace(
+            f"Window {proof.window}, proven by", c.Link(f"rerun {proof.rerun} ({proof.verdict})", url), ""
+        )
     first = seen.run.supersedes
     if first is None:
         return _to_be_taken(seen)
@@ -144,7 +150,9 @@ def gate_line(seen: Scope, standing: gate.Standing | None, verdict: VerdictSumma
     word = gate_word(standing is not None and standing.decision.granted)
     if standing is None or standing.gate is None or verdict is None:
         return c.GateLine(word, word, "Not judged yet. Until it says PASS, nothing downstream can read it.")
-    name, url = standing.decision.verdict, links.verdict_url(seen.stream, seen.run.name, verdict.number)
+    name, proof = standing.decision.verdict, standing.gate.proof
+    number = int(proof.verdict.rpartition("#")[2]) if proof is not None and proof.verdict == name else verdict.number
+    url = links.verdict_url(seen.stream, seen.run.name, number)
     return c.GateLine(
         word,
         word,
@@ -158,6 +166,9 @@ def gate_line(seen: Scope, standing: gate.Standing | None, verdict: VerdictSumma
 
 def _gate_why(standing: gate.Standing, row: WindowGate, verdict: VerdictSummary) -> str:
     code = standing.decision.code
+    if code is Code.OPEN and row.proof is not None and row.state == "FAIL":
+        said = sentence_case(row.proof.said())
+        return f"{said}. The window's own verdict is {verdict.title}. Readers can read."
     if code is Code.OPEN:
         ended = row.ended
         if ended is not None:

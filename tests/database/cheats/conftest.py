@@ -49,6 +49,17 @@ def rerun_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
 
 
 @pytest.fixture
+def covered_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
+    """A window that a rerun has opened, and one beside it that none has."""
+    from tests.database.cheats.world import covered
+
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
+    if "covered" not in _made:
+        _made["covered"] = covered(monkeypatch)
+    return _made["covered"]
+
+
+@pytest.fixture
 def waived_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
     """A run with a PASS (waived), by a plan that is done."""
     from tests.database.cheats.world import waived

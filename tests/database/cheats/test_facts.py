@@ -11,6 +11,7 @@ from audit import fsck as checks
 from audit.fsck import NAMES, examine, reread
 from ingest.core.ledger_rows import packed_headers
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
+from tests.database.cheats.test_covers import COVER
 from tests.database.cheats.test_decide import STOLEN as DECIDED
 from tests.database.cheats.test_given import STOLEN as STOLEN_GIVEN
 from tests.database.cheats.test_plans import STOLEN
@@ -176,7 +177,9 @@ TRUTH = [
     thief("a row is taken from readers", f"DELETE FROM truth.weather WHERE win = %(win)s AND identity = {ONE}", "truth"),
 ]  # fmt: skip
 
-BY_CHECK = {cheat.found: cheat for cheat in DECIDED + STOLEN + STOLEN_GIVEN + CHEATS + TRUTH + RERUN if cheat.found}
+BY_CHECK = {
+    cheat.found: cheat for cheat in COVER + DECIDED + STOLEN + STOLEN_GIVEN + CHEATS + TRUTH + RERUN if cheat.found
+}
 
 
 @pytest.mark.parametrize("cheat", CHEATS, ids=[cheat.id for cheat in CHEATS])
@@ -209,6 +212,7 @@ def test_without_its_check_the_cheat_goes_unnoticed(
     rerun_run: Values,
     given: Values,
     decided_run: Values,
+    covered_run: Values,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -218,6 +222,7 @@ def test_without_its_check_the_cheat_goes_unnoticed(
     cheat = BY_CHECK[name]
     worlds = (
         (TRUTH, projected), (STOLEN, waived_run), (RERUN, rerun_run), (STOLEN_GIVEN, given), (DECIDED, decided_run),
+        (COVER, covered_run),
     )  # fmt: skip
     world = next((world for cheats, world in worlds if cheat in cheats), passed)
     with pytest.raises(AssertionError, match="nothing noticed it"):

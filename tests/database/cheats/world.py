@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from audit.close import window_of
+from audit.close import close_run, window_of
 from audit.enforce import decide_gate
 from ingest.kafka import BusMessage, TransactionalProducer
 from plans.core.binding import NO_LIMITS, Limits
 from plans.core.plan import State
 from plans.submit import submit
 from tests.flow.bus import half_sent
+from tests.flow.inbox import hide
 from tests.flow.test_behind import tell
 from tests.flow.test_projections import WEATHER, report
 from tests.flow.world import Flow, thing
@@ -104,6 +105,42 @@ def rerun() -> dict[str, Any]:
     )
     names = dict(zip(("redrive", "replay", "held"), plans, strict=True))
     return {**values(flow), **names, "rerun": row.rerun, "source": row.source, "item": items[0]}
+
+
+def covered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A window that failed, and two reruns of it: the first read a part of it, the second all, and opened it. Beside it
+    one that failed, with two such reruns that nobody has judged."""
+    open_, shut = _failed_and_read_again(monkeypatch), _failed_and_read_again(monkeypatch)
+    flow = open_["flow"]
+    for rerun in (1, 2):
+        flow.sample()
+        stored = close_run(flow.name, "r1", "test", 1, rerun=rerun)
+        assert stored.verdict.title == "PASS", stored.sentence
+        open_[("part", "whole")[rerun - 1]] = stored.id
+    assert decide_gate(flow.name, "r1", 1).granted
+    failed = {"not_judged": shut["flow"], "shut": shut["win"], "shut_name": shut["name"]}
+    return {**open_, **failed, "shut_part": shut["rerun_1"], "shut_whole": shut["rerun_2"]}
+
+
+def _failed_and_read_again(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    crowd, flow = Crowd(), Flow()
+    flow.open()
+    flow.produce([thing(n) for n in range(4)])
+    with monkeypatch.context() as patched:
+        hide(patched, flow, 1)
+        flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "FAIL"
+    about = {"stream": flow.name, "run": "r1", "window": 1}
+    reruns = {}
+    for number, what in enumerate(({"ranges": [{"source": "inbox/0", "from": 2, "to": 4}]}, {"whole": True}), 1):
+        plan = submit("replay", about | what, crowd.asker, "why", crowd.people)
+        say_yes(crowd, plan)
+        run_to(crowd, plan, State.DONE)
+        flow.work()
+        reruns[f"rerun_{number}"] = flow.rows("SELECT win FROM rerun WHERE plan = %(p)s", p=plan)[0].win
+    return {**values(flow), **reruns, "flow": flow}
 
 
 def waived() -> dict[str, Any]:

@@ -1,0 +1,217 @@
+"""Does a rerun prove all of the window that it reruns? Then its PASS opens that window: docs/windows.md.
+
+The window is judged again on what is there now, by the checks of every verdict; what the rerun read again stands in for
+what the window's own lanes did not. What was not measured is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from audit.core import checks as c
+from audit.core import facts as f
+from audit.core import phrases as w
+from audit.core.verdict import State, Verdict
+
+#: What only a replay that proves is asked for.
+REPLAY = "replay"
+#: In these a window may have failed: that not all was read, or that Kafka was told more than was. Any other way to fail
+#: says that the ledger, the bus or their names are broken, which no reading of the inbox mends.
+MENDED = frozenset({c.CheckName.ACCOUNTED, c.CheckName.COMMITTED})
+#: These count the window's events and those that the rerun found missing.
+OVER_ALL = frozenset({c.CheckName.EXPECTED, c.CheckName.NOT_EMPTY})
+
+
+@dataclass(frozen=True)
+class ReadRange:
+    """[start, end) of one inbox source of the window, and whether the rerun's plan reads all of it."""
+
+    label: str
+    start: int
+    end: int | None
+    read: bool
+
+
+@dataclass(frozen=True)
+class EventSets:
+    """The window's events, held against receipts by identity.
+
+    `referred`: events that the records of the rerun refer to. `admitted`: events with a receipt of the window that
+    admitted them; `receipts`: such receipts. `by_class`: events of window and reruns that the records refer to.
+    """
+
+    events: int
+    referred: int
+    admitted: int
+    receipts: int
+    by_class: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class BatchRoots:
+    """Batches of the window, and those whose digest is not the root over their receipts."""
+
+    batches: int
+    differing: int
+
+
+@dataclass(frozen=True)
+class PlaceCount:
+    """Places of the window's events, and those at which a reader of committed data met that very event now."""
+
+    places: int
+    met: int
+
+
+@dataclass(frozen=True)
+class OtherRerun:
+    """Another rerun of the window that events were admitted in, and its newest verdict."""
+
+    number: int
+    state: str | None
+
+
+@dataclass(frozen=True)
+class CoverFacts:
+    """What is known of the window that a rerun may cover. None: it was not measured.
+
+    `failed`: the body of its newest verdict. `window`: its facts as they are now.
+    """
+
+    number: int
+    revision: int
+    failed: Mapping[str, Any] | None
+    contract_digest: str
+    ranges: Sequence[ReadRange]
+    others: Sequence[OtherRerun] = ()
+    taken_by: str | None = None
+    contradictions: int = 0
+    window: f.WindowFacts | None = None
+    sets: EventSets | None = None
+    roots: BatchRoots | None = None
+    places: PlaceCount | None = None
+
+
+def may_cover(name: f.WindowName) -> bool:
+    """Whether a window is a rerun that may open the one that it reruns."""
+    return name.rerun is not None and name.is_rerun and name.rerun.kind == REPLAY
+
+
+def covering(verdict: Verdict, facts: CoverFacts, now: datetime) -> f.Cover:
+    """Whether the rerun of `verdict` covers the window of `facts`, judged at `now`.
+
+    What is dear to measure is asked for where nothing else is missing.
+    """
+    first = [*_of_rerun(verdict), *before_reading(facts, verdict.window.contract_digest)]
+    lacks = first or [*_judged(facts, now)] or [*_measured(facts, now)]
+    cover = f.Cover(facts.number, facts.revision, tuple(lacks))
+    if lacks or not (facts.window and facts.window.application and facts.sets and facts.roots and facts.places):
+        return cover if lacks else replace(cover, lacks=("it was not measured",))
+    return replace(
+        cover,
+        events=facts.sets.events,
+        referred=facts.sets.referred,
+        effects=facts.window.application.value.applied,
+        places=facts.places.met,
+        batches=facts.roots.batches,
+    )
+
+
+def before_reading(facts: CoverFacts, contract_digest: str) -> list[str]:
+    """What is missing that no measurement changes."""
+    return [*_failed(facts), *_ranges(facts), *_beside(facts, contract_digest)]
+
+
+def foreseen(facts: CoverFacts, contract_digest: str, now: datetime) -> list[str]:
+    """What is missing before anything is read again, for a rerun under that contract."""
+    return [*before_reading(facts, contract_digest), *_judged(facts, now)]
+
+
+def _of_rerun(verdict: Verdict) -> Iterable[str]:
+    if not may_cover(verdict.window):
+        yield "only a replay that proves covers a window"
+    if verdict.state is not State.PASS or verdict.waived:
+        yield f"the rerun is {verdict.title}"
+
+
+def _failed(facts: CoverFacts) -> Iterable[str]:
+    """A FAIL stands for good, so what opens its window beside it can never be overtaken by a verdict of its own."""
+    state = str((facts.failed or {}).get("state", "not judged yet"))
+    if state != State.FAIL:
+        yield f"window {facts.number} has not failed: it is {state}"
+        return
+    checks = (facts.failed or {}).get("checks", ())
+    broken = [x["check"] for x in checks if x.get("severity") == "FAIL" and x["check"] not in MENDED]
+    if broken:
+        yield f"window {facts.number} failed by {w.listed(broken)}, which no reading again mends"
+    if (facts.failed or {}).get("waivers"):
+        yield f"the verdict of window {facts.number} names a waiver"
+
+
+def _ranges(facts: CoverFacts) -> Iterable[str]:
+    for each in facts.ranges:
+        if not each.read:
+            end = "?" if each.end is None else w.number(each.end)
+            yield f"not all of {each.label} is read again, which is [{w.number(each.start)}, {end})"
+    if not facts.ranges:
+        yield f"window {facts.number} has no range of the inbox"
+
+
+def _beside(facts: CoverFacts, contract_digest: str) -> Iterable[str]:
+    if facts.contract_digest != contract_digest:
+        yield f"the rerun is under another contract than window {facts.number}"
+    if facts.taken_by:
+        yield f"{facts.taken_by} takes the place of window {facts.number}"
+    if facts.contradictions:
+        n = facts.contradictions
+        yield f"{w.count(n, 'settled publish', 'settled publishes')} {w.be(n)} contradicted by the bus"
+    for other in facts.others:
+        if other.state != State.PASS:
+            yield f"rerun {other.number} admitted events and is {other.state or 'not judged yet'}"
+
+
+def _judged(facts: CoverFacts, now: datetime) -> Iterable[str]:
+    """The window's own checks, now and without its waivers: each must hold, but for what is counted once all was read
+    again. Of ACCOUNTED, what reading again cannot make good."""
+    if facts.window is None or facts.window.inbox is None:
+        yield f"window {facts.number} was not measured"
+        return
+    lines = facts.window.inbox.value
+    if any(line.doubled or line.outside for line in lines):
+        yield f"ACCOUNTED of window {facts.number}: receipts lie twice, or outside of its ranges"
+    if any(line.lost for line in lines):
+        yield f"ACCOUNTED of window {facts.number}: records were deleted before anybody read them"
+    skipped = OVER_ALL | {c.CheckName.ACCOUNTED}
+    yield from _not_holding(facts, replace(facts.window, waivers=()), now, skipped)
+
+
+def _measured(facts: CoverFacts, now: datetime) -> Iterable[str]:
+    """The sets, once the rerun has read: every pair of them is equal, by identity."""
+    sets, roots, places = facts.sets, facts.roots, facts.places
+    if sets is None or roots is None or places is None or facts.window is None or facts.window.counts is None:
+        yield "its events, batches and places were not read again"
+        return
+    n = sets.events
+    if sets.referred != n:
+        yield f"{w.count(n - sets.referred, 'event')} of it {w.be(n - sets.referred)} in no record that was read again"
+    if sets.admitted != n or sets.receipts != n:
+        yield f"its receipts admitted {w.number(sets.receipts)}, and it has {w.count(n, 'event')}"
+    if roots.differing:
+        yield f"{w.count(roots.differing, 'batch', 'batches')} of it {w.have(roots.differing)} another digest"
+    if places.places != n or places.met != n:
+        yield f"{w.number(places.met)} of {w.count(n, 'event')} were met on the bus"
+    counts = replace(facts.window.counts.value, by_class=sets.by_class, receipts_admitted=sum(sets.by_class.values()))
+    over_all = replace(facts.window, waivers=(), counts=replace(facts.window.counts, value=counts))
+    yield from _not_holding(facts, over_all, now, frozenset(c.CheckName) - OVER_ALL)
+
+
+def _not_holding(
+    facts: CoverFacts, window: f.WindowFacts, now: datetime, skipped: frozenset[c.CheckName]
+) -> Iterable[str]:
+    for name, judge in c.ALL:
+        check = judge(window, now) if name not in skipped else None
+        if check is not None and check.state is not c.State.HOLDS:
+            yield f"{name} of window {facts.number}: {check.cause or 'it does not hold'}"

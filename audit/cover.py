@@ -1,0 +1,198 @@
+"""Reads what tells whether a rerun proves all of its window (audit/core/cover.py): nothing is written.
+
+The window is measured as it is for a verdict. Beside that its batches' digests are computed again, its events are held
+against the records that the rerun read, and its places are read on the bus with a second reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from audit import capture as look
+from audit.core import cover as core
+from audit.core import verdict as v
+from audit.measure import Measurement, lanes, measure, renewed, window_row
+from ingest.core.attempt import Mark, read_mark
+from ingest.core.errors import BrokerError
+from ingest.core.identity import payload_digest
+from ingest.core.ids import WindowId
+from ingest.core.merkle import merkle_root, receipt_leaf
+from ingest.db import Cursor, read, statements
+from ingest.install import install_id
+from ingest.kafka import Cluster, LoggedRecord, LogWalk, Partition
+from ingest.streams import compiled_contract
+
+sql = statements("audit", "cover")
+
+#: [start, end) of an inbox source, by its number.
+Span = tuple[int, int, int]
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class CoverReading:
+    """Facts of a window that a rerun may cover. `at`: when they are held against the rule; `measured_at`: when
+    Kafka was asked for them."""
+
+    win: WindowId
+    facts: core.CoverFacts
+    at: datetime
+    measured_at: datetime
+
+
+def covered_by(cur: Cursor, rerun: WindowId) -> WindowId | None:
+    """The window that a rerun is of."""
+    row = cur.execute(sql.covered, {"rerun": rerun}).fetchone()
+    return WindowId(row.win) if row is not None else None
+
+
+def see_cover(rerun: WindowId, verdict: v.Verdict) -> CoverReading | None:
+    """What there is to know of the window of a rerun with this verdict; None: it is no rerun that covers any.
+
+    What is dear is read only where nothing else is missing, and before the window is measured: that is young then. The
+    window's revision is asked for first of all, and where it has moved since, nothing is stored.
+    """
+    if not core.may_cover(verdict.window) or verdict.state is not v.State.PASS:
+        return None
+    with read() as cur:
+        win = covered_by(cur, rerun)
+        spans = [(x.source, x.start, x.end) for x in cur.execute(sql.read_again, {"rerun": rerun}).fetchall()]
+    if win is None:
+        return None
+    facts, at = _about(win, spans, rerun)
+    if core.before_reading(facts, verdict.window.contract_digest):
+        return CoverReading(win, facts, at, at)
+    with read() as cur:
+        run = window_row(cur, win).run_id
+    facts = replace(facts, sets=_sets(win, rerun, run), roots=_roots(win), places=_places(win, run))
+    measured = measured_now(win)
+    seen = measured.facts.broker.measured_at if measured.facts.broker else measured.at
+    return CoverReading(win, replace(facts, window=measured.facts), measured.at, seen)
+
+
+def foresee(win: WindowId, spans: Sequence[Span], contract_digest: str) -> list[str]:
+    """What is missing, as it looks now, for a rerun that reads these ranges to cover the window once it has passed."""
+    facts, _ = _about(win, spans, None)
+    measured = measured_now(win)
+    return core.foreseen(replace(facts, window=measured.facts), contract_digest, measured.at)
+
+
+def measured_now(win: WindowId) -> Measurement:
+    """The window as it is measured for a verdict, whatever its own says."""
+    with read() as cur:
+        contract = compiled_contract(window_row(cur, win).contract_id).contract
+    measurement = measure(win, look.capture(contract, lanes(win)))
+    if measurement.ages():
+        measurement = renewed(measurement, look.capture(contract, lanes(win)))
+    return measurement
+
+
+def _about(win: WindowId, spans: Sequence[Span], rerun: WindowId | None) -> tuple[core.CoverFacts, datetime]:
+    with read() as cur:
+        row: Any = cur.execute(sql.about, {"win": win}).fetchone()
+        others = cur.execute(sql.others, {"win": win, "rerun": rerun}).fetchall()
+        ranges = [_range(x, set(spans)) for x in cur.execute(sql.ranges, {"win": win}).fetchall()]
+    facts = core.CoverFacts(
+        number=row.number,
+        revision=row.revision,
+        failed=row.body,
+        contract_digest=bytes(row.digest).hex(),
+        ranges=ranges,
+        others=[core.OtherRerun(x.rerun, x.state) for x in others],
+        taken_by=row.taken_by,
+        contradictions=row.contradictions,
+    )
+    return facts, row.now
+
+
+def _range(row: Any, spans: set[Span]) -> core.ReadRange:
+    """A range without an offset needs no reading. What came in by HTTP cannot be read again."""
+    whole = row.start_offset == row.end_offset
+    whole = whole or (row.kind == "topic" and (row.source_id, row.start_offset, row.end_offset) in spans)
+    return core.ReadRange(look.source_label(row), row.start_offset, row.end_offset, whole)
+
+
+def _sets(win: WindowId, rerun: WindowId, run: int) -> core.EventSets:
+    keys = {"win": win, "rerun": rerun, "run": run}
+    with read() as cur:
+        row: Any = cur.execute(sql.sets, keys).fetchone()
+        classes = {x.name: x.n for x in cur.execute(sql.classes, keys).fetchall()}
+    return core.EventSets(row.events, row.referred, row.admitted, row.receipts, classes)
+
+
+def _roots(win: WindowId) -> core.BatchRoots:
+    batches = differing = after = 0
+    while page := _page(win, after):
+        batches += len(page)
+        differing += sum(_root(batch) != bytes(batch.digest) for batch in page)
+        after = page[-1].id
+    return core.BatchRoots(batches, differing)
+
+
+def _page(win: WindowId, after: int) -> list[Any]:
+    with read() as cur:
+        return cur.execute(sql.batches, {"win": win, "after": after, "page": PAGE}).fetchall()
+
+
+def _root(batch: Any) -> bytes:
+    """The digest that a batch has by its receipts as they are now."""
+    key = f"{batch.cluster_id}/{batch.topic_id}/{batch.partition}".encode()
+    values = {"source": batch.source_id, "start": batch.from_offset, "end": batch.to_offset, "batch": batch.id}
+    with read() as cur:
+        rows = cur.execute(sql.receipts, values, binary=True).fetchall()
+    return merkle_root(receipt_leaf(key, x.offset, x.decision, x.reason, x.identity, x.payload_digest) for x in rows)
+
+
+# ---- places on the bus ----------------------------------------------------------------------------------------------
+
+
+def _places(win: WindowId, run: int) -> core.PlaceCount:
+    """A place on an incarnation that is gone, or that was not read to its end, is none."""
+    with read() as cur:
+        rows = cur.execute(sql.places, {"win": win, "run": run}).fetchall()
+    met, install = 0, str(install_id())
+    for row in rows:
+        with suppress(BrokerError):
+            met += _met(row, win, run, install)
+    return core.PlaceCount(sum(row.places for row in rows), met)
+
+
+def _met(row: Any, win: WindowId, run: int, install: str) -> int:
+    """How many of the window's events lie at their places on one partition of the bus that is there now."""
+    if (look.admin().cluster_id(), look.admin().topic_id(row.topic)) != (row.cluster_id, row.topic_id):
+        return 0
+    ends = look.admin().ends(row.topic, [row.partition])[row.partition]
+    if ends.earliest is None or ends.lso is None or ends.earliest > row.first or ends.lso <= row.last:
+        return 0
+    with LogWalk(Cluster.from_settings(), Partition(row.topic, row.partition)) as walk:
+        pieces = walk.pieces(row.first, row.last + 1)
+        met = sum(_met_in(list(_marked(piece.records, install)), row.source_id, win, run) for piece in pieces)
+    return met if look.admin().topic_id(row.topic) == row.topic_id else 0
+
+
+def _met_in(ours: Sequence[tuple[LoggedRecord, Mark]], bus: int, win: WindowId, run: int) -> int:
+    if not ours:
+        return 0
+    values = {
+        "win": win, "run": run, "bus": bus,
+        "offsets": [logged.record.offset for logged, _ in ours],
+        "attempts": [mark.attempt for _, mark in ours],
+        "identities": [mark.identity for _, mark in ours],
+        "digests": [mark.digest for _, mark in ours],
+        "values": [payload_digest(logged.record.value) for logged, _ in ours],
+    }  # fmt: skip
+    with read() as cur:
+        row: Any = cur.execute(sql.met, values).fetchone()
+    return int(row.n)
+
+
+def _marked(records: Iterable[LoggedRecord], install: str) -> Iterator[tuple[LoggedRecord, Mark]]:
+    """What a reader of committed data is given, and carries this installation's marks."""
+    for logged in records:
+        mark = read_mark(logged.record.headers) if logged.visible else None
+        if isinstance(mark, Mark) and mark.install == install:
+            yield logged, mark
