@@ -849,6 +849,9 @@ class PlanAnswer(s.Serializer[Any]):
     expires_at = s.DateTimeField()
     approved_by = s.CharField(allow_null=True)
     approved_at = s.DateTimeField(allow_null=True)
+    free_records = s.IntegerField(
+        allow_null=True, help_text="Where its requester started it alone: of how many records."
+    )
     decided_reason = s.CharField(allow_null=True)
     held_why = s.CharField(allow_null=True)
     void_why = s.CharField(allow_null=True)
@@ -883,10 +886,21 @@ class PlanActAnswer(s.Serializer[Any]):
     refusal = s.CharField(allow_null=True, help_text="Why you cannot; null: you can.")
 
 
+class FreeAnswer(s.Serializer[Any]):
+    """What is left of the requester's free records today (`plans.free_records` of the contract)."""
+
+    most = s.IntegerField(help_text="Of a person, stream and day (UTC).")
+    left = s.IntegerField()
+    records = s.IntegerField(allow_null=True, help_text="Of the plan; null: it always wants a second person.")
+    alone = s.BooleanField(help_text="Whether its requester may approve it.")
+    says = s.CharField()
+
+
 class PlanDetails(PlanAnswer):
     """`binds` is what `digest` is over, and what an approval is of. Of corrections that you may not see there is the
     digest instead, as `sha256:…`."""
 
+    free = FreeAnswer(allow_null=True, help_text="While it waits for an approval, where the contract gives any.")
     binds = s.DictField()
     events = PlanEventAnswer(many=True)
     first_items = PlanItemAnswer(many=True)
