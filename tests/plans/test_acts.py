@@ -286,6 +286,33 @@ def test_the_three_faces_offer_the_same(flow: Flow, crowd: Crowd) -> None:
     unforged()
 
 
+def next_on(flow: Flow) -> str:
+    """The next act, as the page of the run says it."""
+    page = html.unescape(signed_in("dora", Role.DATA_ENGINEER).get(f"/runs/{flow.name}/r1/").content.decode())
+    said = re.search(r"<b>Next:</b> ([^<]*)", page)
+    return said[1].strip() if said else ""
+
+
+def test_beside_a_fail_stands_what_is_offered_now(flow: Flow, crowd: Crowd) -> None:
+    """The sealed sentence leaves it open: what the inbox still has changes."""
+    failed(flow, [thing(n) for n in range(4)])
+    assert (
+        "Open a new run, or ask for a replay where one is offered; #1 stays." in typed(f"run show {flow.name}/r1").out
+    )
+    assert next_on(flow) == "request replay: fresh or request replay: prove. They are offered now."
+    assert "No plan is offered" not in typed(f"run show {flow.name}/r1").out
+    flow.admin.delete_topic(flow.inbox)
+    flow.admin.create_topic(flow.inbox, 1)
+    flow.sample()
+    assert offered(flow) == ()
+    end = time.monotonic() + stretched(10)
+    while "No plan" not in next_on(flow) and time.monotonic() < end:
+        time.sleep(0.3)  # what Kafka said may be some seconds old
+    assert next_on(flow) == "open a new run. No plan is offered for this window now."
+    assert "No plan is offered for it now." in typed(f"run show {flow.name}/r1").out
+    unforged()
+
+
 def links_on(path: str, kind: str) -> list[str]:
     """Where a page asks for a plan of the kind."""
     page = signed_in("dora", Role.DATA_ENGINEER).get(path).content.decode()
