@@ -6,7 +6,7 @@ What is not offered is either refused where somebody asks for it all the same, o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit.core.anchors import Anchor, Reach
@@ -88,6 +88,45 @@ class OfferFacts:
 
     def broken(self) -> Iterator[Check]:
         return broken(self.checks)
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """Items that somebody has named, as far as a redrive of them goes into the window that they belong in.
+
+    `wanting`: how many of them become events only if corrected, `events`: how many are events by now. `alike`: the
+    newest contract names events as that window's run does.
+    """
+
+    items: Sequence[int]
+    wanting: int = 0
+    events: int = 0
+    taken: bool = False
+    reruns: bool = True
+    newest: bool = True
+    alike: bool = True
+
+
+def item_offer(facts: ItemFacts) -> Offer | None:
+    """A redrive of these items: a correction is of one item alone, so of several none may want one."""
+    refused = facts.taken or facts.events or not (facts.reruns and facts.newest and facts.alike)
+    if refused or facts.wanting and len(facts.items) > 1:
+        return None
+    why = "what was set aside goes through admission again"
+    lacks = ("corrections",) if facts.wanting else ()
+    return Offer(Kind.REDRIVE, {"items": list(facts.items)}, why, f"{len(facts.items):,}", lacks)
+
+
+def attempt_offers(facts: OfferFacts, attempt: int) -> tuple[Offer, ...]:
+    """What two people can do about one attempt of the window, or rerun, that these facts are of."""
+    return tuple(_publishing(replace(facts, **_only(facts, attempt), is_rerun=True)))  # by its own name
+
+
+def _only(facts: OfferFacts, attempt: int) -> dict[str, Any]:
+    return {
+        "undecidable": [each for each in facts.undecidable if each == attempt],
+        "withheld": [each for each in facts.withheld if each == attempt],
+    }
 
 
 def broken(checks: Iterable[Check]) -> Iterator[Check]:
