@@ -25,6 +25,7 @@ from audit.rerun import (
     rerun_of,
 )
 from ingest.admit import redrive as admission
+from ingest.admit.later import later_than_items
 from ingest.admit.redrive import KeptItem, RedrivenItem, RedriveOrder
 from ingest.core.contract import extends_identities
 from ingest.core.ids import RunId, SourceId, StreamId, WindowId
@@ -37,6 +38,7 @@ from plans.core.binding import Subject
 from plans.core.plan import Kind, Outcome
 from plans.errors import PlanRefused
 from plans.kinds.base import Bindings, Item, ItemOutcome, PlanKind, Prediction, Step
+from plans.kinds.order import late_words
 
 sql = statements("plans.kinds", "redrive")
 
@@ -101,8 +103,9 @@ class RedrivePlan(PlanKind):
             order = RedriveOrder(0, SourceId(0), StreamId(row.stream_id), binding, loaded, "", "")
             items = [Item(number, subject) for number, subject in enumerate(bound.items)]
             seen = admission.foresee(cur, order, _records(items, bound.asked)[:MOST_FORESEEN], self.batch)
+            late = later_than_items(cur, RunId(row.run_id), seen.admitted)
         outcomes = {_OUTCOMES[decision]: n for decision, n in sorted(seen.decisions.items())}
-        return Prediction(outcomes, tuple(_told(row, loaded, seen)))
+        return Prediction(outcomes, (*_told(row, loaded, seen), *late_words(late)))
 
     def changed(self, cur: Cursor, step: Step) -> list[str]:
         """Items that somebody resolved since, and a contract that is another one."""

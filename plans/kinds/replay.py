@@ -31,6 +31,7 @@ from audit.rerun import (
     rerun_of,
 )
 from ingest.admit import replay as admission
+from ingest.admit.later import later_than_records
 from ingest.admit.replay import OriginLog, OriginReader, ReplayOrder
 from ingest.core.batching import next_batch
 from ingest.core.contract import extends_identities
@@ -46,6 +47,7 @@ from plans.core.binding import Origin, Subject
 from plans.core.plan import FRESH, PROVE, Kind, Outcome
 from plans.errors import PlanRefused
 from plans.kinds.base import Bindings, Item, ItemOutcome, PlanKind, Prediction, Step
+from plans.kinds.order import late_words
 
 sql = statements("plans.kinds", "replay")
 
@@ -120,20 +122,26 @@ class ReplayPlan(PlanKind):
         assert bound.win is not None
         counts: Counter[Decision] = Counter()
         before: dict[bytes, KnownEvent] = {}
-        read_ = 0
+        read_ = late = 0
         with read() as cur:
             row = window_row(cur, bound.win)
             loaded = compiled_contract(_version(cur, bound.stream, bound.asked["contract"]))
             orders = [_foreseen_order(cur, row, bound, loaded, origin) for origin in bound.origin]
         for order in orders:
+            admitted: list[tuple[bytes, int]] = []
             for batch in _batches(order.log, MOST_FORESEEN - read_):
                 with read() as cur:
-                    counts += admission.foresee(cur, order, batch, before)
+                    seen = admission.foresee(cur, order, batch, before)
+                counts += seen.decisions
+                admitted += seen.admitted
                 read_ += len(batch.records)
+            if admitted and "fresh" not in bound.facts:  # a fresh run reads in the order of its offsets
+                with read() as cur:
+                    late += later_than_records(cur, RunId(row.run_id), order.log.source, admitted)
         outcomes = {_OUTCOMES[decision]: n for decision, n in sorted(counts.items())}
         lines = _told(row, bound, counts, read_)
         if "fresh" not in bound.facts:
-            lines.append(_opening(row, bound, loaded))
+            lines += [*late_words(late), _opening(row, bound, loaded)]
         return Prediction(outcomes, tuple(lines))
 
     def changed(self, cur: Cursor, step: Step) -> list[str]:
