@@ -36,6 +36,7 @@ from plans.core.offers import (
     item_offer,
     offers,
 )
+from plans.kinds.order import keeps_order
 from plans.kinds.redrive import MOST_ITEMS, MOST_TIMES, NO_SELECTION
 
 #: Attempts about which each a decision is offered.
@@ -130,6 +131,14 @@ def _contract(contract_id: int) -> CompiledContract | None:
         return None
 
 
+def _keeps_order(loaded: CompiledContract) -> bool:
+    """A projection that is not there any more keeps nothing."""
+    try:
+        return keeps_order(loaded.contract)
+    except PassgateError:
+        return False
+
+
 def _newest(stream: str) -> CompiledContract | None:
     try:
         return newest_contract(stream)
@@ -165,6 +174,8 @@ def _facts(
         reruns=not redrives or not _looked_back_on(cur, run),
         own=own.contract.plans.approvals == 1,
         newest=newest.contract.plans.approvals == 1,
+        own_ordered=_keeps_order(own),
+        newest_ordered=_keeps_order(newest),
         place=_place_of(cur, win, checks, own, newest) if redrives else PlaceFacts(),
     )
 

@@ -186,7 +186,8 @@ def _judged(body: Mapping[str, Any]) -> Verdict:
 
 def _rerun(number: int, x: Mapping[str, Any]) -> f.RerunName:
     people = x["requested_by"], x["approved_by"], x["reason"]
-    return f.RerunName(number, x["plan"], x["kind"], *people, x["contract"]["version"], x["contract"]["digest"])
+    contract = x["contract"]["version"], x["contract"]["digest"]
+    return f.RerunName(number, x["plan"], x["kind"], *people, *contract, x.get("out_of_order", False))
 
 
 def _check(x: Mapping[str, Any]) -> c.Check:

@@ -483,7 +483,8 @@ SELECT 'window ' || w.number || coalesce(' rerun ' || w.rerun, '') || ' of ' || 
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN rerun x ON x.win = w.id
   LEFT JOIN plan p ON p.id = x.plan AND p.kind = x.kind AND p.win = coalesce(w.reruns, r.supersedes) AND p.started_at IS NOT NULL
-   AND (p.requested_by, p.approved_by, p.reason) = (x.requested_by, x.approved_by, x.reason)
+   AND (p.requested_by, p.approved_by, p.reason, p.binds -> 'asked' ? 'out_of_order')
+       = (x.requested_by, x.approved_by, x.reason, x.out_of_order)
  WHERE w.by_plan AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND (p.id IS NULL
         OR (w.state = 'OPEN') <> (p.state IN ('RUNNING', 'HELD'))

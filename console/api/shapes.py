@@ -195,6 +195,10 @@ class AskForPlan(Body):
         help_text="replay: these offsets.",
     )
     whole = s.BooleanField(required=False, help_text="replay: all of the window, in the place of ranges.")
+    out_of_order = s.BooleanField(
+        required=False,
+        help_text="redrive, replay: consents to events that come late for a key whose order the projection keeps.",
+    )
     corrections = s.DictField(
         child=Text(max_length=2 * MOST_CORRECTED),
         required=False,
@@ -327,6 +331,7 @@ class RerunAnswer(s.Serializer[Any]):
     requested_by = s.CharField()
     approved_by = s.CharField()
     reason = s.CharField()
+    out_of_order = s.BooleanField(help_text="Whoever asked consented to events that come late for their key.")
     opened_at = s.DateTimeField()
     cut_at = s.DateTimeField(allow_null=True)
     verdict = VerdictLine(allow_null=True)

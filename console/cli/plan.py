@@ -124,6 +124,12 @@ def asking(command: F) -> F:
         click.option("--mode", type=click.Choice(["prove", "fresh"]), help="replay: into what. [default: prove]"),
         click.option("--whole", is_flag=True, default=None, help="replay: all of the window."),
         click.option(
+            "--out-of-order",
+            is_flag=True,
+            default=None,
+            help="redrive, replay: consent to events that come late for a key whose order the projection keeps.",
+        ),
+        click.option(
             "--range",
             "ranges",
             multiple=True,

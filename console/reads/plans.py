@@ -74,12 +74,12 @@ MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "adopt": ((), ()),
     "decide": (("run", "attempt"), ("window",)),
     "republish": (("run",), ("window", "attempts")),
-    "redrive": (("run",), ("window", "items", "reason_code", "contract", "corrections")),
-    "replay": (("run",), ("window", "contract", "mode", "ranges", "whole")),
+    "redrive": (("run",), ("window", "items", "reason_code", "contract", "corrections", "out_of_order")),
+    "replay": (("run",), ("window", "contract", "mode", "ranges", "whole", "out_of_order")),
 }
 ALL_MEMBERS = (
     "run", "window", "check", "until", "topic", "topic_id", "attempt", "attempts", "items", "reason_code", "contract",
-    "corrections", "mode", "ranges", "whole",
+    "corrections", "mode", "ranges", "whole", "out_of_order",
 )  # fmt: skip
 #: Members that kinds know by another name: in a body, `reason` is why.
 RENAMED: Mapping[str, str] = {"reason_code": "reason"}

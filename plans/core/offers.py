@@ -19,6 +19,7 @@ MET_AGAIN = frozenset(
     {CheckName.COVERAGE, CheckName.CAUGHT_UP, CheckName.EXPECTED, CheckName.QUARANTINE, CheckName.NOT_EMPTY}
 )
 OPEN = "open"
+_CONSENT = ("out_of_order",)
 #: Attempts that a republish names, where it does not take all of a window.
 MOST_NAMED = 50
 
@@ -66,8 +67,9 @@ class OfferFacts:
     """A window, or a rerun of one, as far as plans about it go.
 
     `verdict`: the state of its newest one, "" before there is one. `checks`: as a verdict has them, or as of now.
-    `reruns` false: nothing more is admitted into its run. `own` and `newest`: whether plans under the window's contract
-    and under the stream's newest are given with one approval.
+    `own_ordered` and `newest_ordered`: whether their projection keeps the order of each key, so that what comes late
+    wants a consent. `reruns` false: nothing more is admitted into its run. `own` and `newest`: whether plans under the
+    window's contract and under the stream's newest are given with one approval.
     """
 
     number: int
@@ -84,6 +86,8 @@ class OfferFacts:
     reruns: bool = True
     own: bool = True
     newest: bool = True
+    own_ordered: bool = False
+    newest_ordered: bool = False
     place: PlaceFacts = field(default_factory=PlaceFacts)
 
     def broken(self) -> Iterator[Check]:
@@ -183,7 +187,11 @@ def _redrives(facts: OfferFacts) -> Iterator[Offer]:
     for reason in facts.reasons:
         asked = {**_window(facts), "reason_code": reason.name}
         yield Offer(
-            Kind.REDRIVE, asked, "what was set aside goes through admission again", f"{reason.items:,} {reason.name}"
+            Kind.REDRIVE,
+            asked,
+            "what was set aside goes through admission again",
+            f"{reason.items:,} {reason.name}",
+            _CONSENT if facts.newest_ordered else (),
         )
 
 
@@ -228,7 +236,7 @@ def _proofs(facts: OfferFacts, held: Sequence[Anchor]) -> Iterator[Offer]:
     else:
         members["ranges"] = [{"source": each.source.label, "from": each.first, "to": each.source.end} for each in there]
     why = "a rerun shows what of it was missed" if "whole" in members else "a rerun reads what is still there of it"
-    yield Offer(Kind.REPLAY, members, why, PROVE)
+    yield Offer(Kind.REPLAY, members, why, PROVE, _CONSENT if facts.own_ordered else ())
 
 
 def _window(facts: OfferFacts) -> dict[str, Any]:

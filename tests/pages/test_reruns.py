@@ -343,7 +343,9 @@ def test_a_payload_is_corrected_in_the_form_and_in_no_url(held: RerunStage, pati
     shown = get(browse(held.crowd.approver), f"/plans/{number}")
     assert "Corrected payloads" in words(shown) and "&quot;id&quot;: 987654321" in shown.text
     hidden = get(signed_in("vera", Role.VIEWER), f"/plans/{number}")
-    assert "Corrected payloads" in words(hidden) and "987654321" not in words(hidden).split("Corrected payloads")[1][:200]
+    assert (
+        "Corrected payloads" in words(hidden) and "987654321" not in words(hidden).split("Corrected payloads")[1][:200]
+    )
 
 
 # ---- its plan
