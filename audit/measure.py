@@ -191,7 +191,7 @@ def rerun_name(cur: Cursor, row: Any) -> f.RerunName | None:
         return None
     of: Any = cur.execute(sql.rerun, {"win": row.id}).fetchone()
     names = (of.plan, of.kind, of.requested_by, of.approved_by, of.reason, of.version)
-    return f.RerunName(row.rerun, *names, bytes(of.digest).hex())
+    return f.RerunName(row.rerun, *names, bytes(of.digest).hex(), of.out_of_order)
 
 
 class _WindowReading:

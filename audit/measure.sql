@@ -16,7 +16,7 @@ SELECT w.id, w.number, w.state, w.revision, w.judged_revision, w.rerun, w.by_pla
 
 -- name: rerun
 -- Whose rerun a window is, and under which contract the window that it reruns was opened.
-SELECT x.plan, x.kind, x.requested_by, x.approved_by, x.reason, c.version, c.digest
+SELECT x.plan, x.kind, x.requested_by, x.approved_by, x.reason, x.out_of_order, c.version, c.digest
   FROM rerun x JOIN run_window w ON w.id = x.win JOIN run r ON r.id = w.run_id
   JOIN run_window first ON first.id = coalesce(w.reruns, r.supersedes) JOIN contract c ON c.id = first.contract_id
  WHERE x.win = %(win)s

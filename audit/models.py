@@ -126,6 +126,9 @@ class Rerun(models.Model):
     requested_by = models.TextField()
     approved_by = models.TextField()
     reason = models.TextField()
+    out_of_order = models.BooleanField(
+        db_default=False
+    )  # whoever asked consented to events that come late for their key
     opened_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -77,6 +77,7 @@ class RerunOrder:
     """What a plan asks for: `win` is rerun under `loaded`, or a run named `fresh` takes its place.
 
     `origins`: what its sources read again, one each; without any it has one source, of records that it brings itself.
+    `out_of_order`: whoever asked consented to events that come late for their key.
     """
 
     win: WindowId
@@ -89,6 +90,7 @@ class RerunOrder:
     reason: str
     origins: tuple[OriginRange, ...] = ()
     fresh: str | None = None
+    out_of_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ def _insert_window(cur: Cursor, order: RerunOrder, first: Any) -> WindowId:
 def _rerun_row(win: WindowId, order: RerunOrder) -> dict[str, object]:
     return {
         "win": win, "plan": order.plan, "kind": order.kind, "requested_by": order.requested_by,
-        "approved_by": order.approved_by, "reason": order.reason,
+        "approved_by": order.approved_by, "reason": order.reason, "out_of_order": order.out_of_order,
     }  # fmt: skip
 
 

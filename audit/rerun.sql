@@ -54,8 +54,8 @@ SELECT DISTINCT ON (event_class) %(win)s, event_class, declared, declared_by
 
 -- name: insert_rerun
 -- Whose rerun it is. The trigger rerun_of_its_plan holds it against the plan.
-INSERT INTO rerun (win, plan, kind, requested_by, approved_by, reason)
-VALUES (%(win)s, %(plan)s, %(kind)s, %(requested_by)s, %(approved_by)s, %(reason)s)
+INSERT INTO rerun (win, plan, kind, requested_by, approved_by, reason, out_of_order)
+VALUES (%(win)s, %(plan)s, %(kind)s, %(requested_by)s, %(approved_by)s, %(reason)s, %(out_of_order)s)
 
 -- name: bus_partitions
 -- The partitions of this incarnation of the bus that an effects lane of the stream reads.

@@ -95,6 +95,7 @@ class Contract(models.Model):
     source_text = models.BinaryField()
     files = models.JSONField()
     republish_by_plan = models.BooleanField(db_default=False)  # [reconcile] republish = "plan": the database asks
+    free_records = models.IntegerField(db_default=0)  # [plans] free_records: the database counts them
     loaded_by = models.TextField()
     loaded_at = models.DateTimeField(db_default=Now())
 

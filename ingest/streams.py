@@ -124,7 +124,7 @@ def _store(contract: Contract, text: bytes, files: Mapping[str, str], actor: str
             return LoadResult(newest.id, newest.version, digest, fresh=False)
         keys = {
             "stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor,
-            "by_plan": contract.reconcile.republish is Republish.PLAN,
+            "by_plan": contract.reconcile.republish is Republish.PLAN, "free": contract.plans.free_records,
         }  # fmt: skip
         stored = fetch_one(cur.execute(sql.insert_contract, keys))
         ensure_classes(cur, stream, [event.name for event in contract.events])

@@ -1,14 +1,17 @@
-"""Answering: another person approves exactly what was asked for, or declines."""
+"""Answering: another person approves exactly what was asked for, or declines. What is free its requester starts."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from ingest.auditlog import record_act
-from ingest.db import retry_transaction, statements, write
+from ingest.db import Cursor, fetch_one, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from plans.core.binding import binding_digest
 from plans.core.people import Actor, People, same_person
-from plans.core.plan import APPROVING, State
+from plans.core.plan import APPROVING, ASKING, Kind, State
 from plans.errors import AnotherDigest, PlanChanged, PlanExpired, SamePerson, named
+from plans.free import free_records_of
 from plans.kinds import kind_named
 from plans.kinds.base import Step
 from plans.rows import allow, expect, left, lock, move, subject
@@ -20,9 +23,9 @@ sql = statements("plans", "answer")
 def approve(number: int, digest: bytes, actor: Actor, people: People, reason: str = "") -> None:
     """SUBMITTED -> APPROVED. `digest` is of what the approver has seen; the plan then runs by itself.
 
+    Its requester approves it only as far as the contract's free records reach, which the database counts.
     Raises NoSuchPlan, NotAllowed, SamePerson, AnotherDigest, WrongState, PlanExpired, PlanChanged.
     """
-    allow(people, actor, APPROVING)
     with named():
         retry_transaction(lambda: _approve(number, digest, actor, people, reason.strip()))
 
@@ -31,14 +34,7 @@ def _approve(number: int, digest: bytes, actor: Actor, people: People, reason: s
     with write() as cur:
         plan = lock(cur, number)
         failpoint("plan_approve.after_lock")
-        expect(plan, State.SUBMITTED)
-        requester = Actor(plan.requested_by, plan.requested_person)
-        if same_person(people, requester, actor):
-            raise SamePerson(
-                expected="another person than who asked for it",
-                found=f"{actor.name} is who asked for it, as {plan.requested_by}",
-                next_step="let somebody else decide",
-            )
+        _allow(cur, plan, actor, people)
         if digest != bytes(plan.digest) or binding_digest(plan.binds) != digest:
             raise AnotherDigest(
                 expected=f"digest {bytes(plan.digest).hex()}",
@@ -55,11 +51,33 @@ def _approve(number: int, digest: bytes, actor: Actor, people: People, reason: s
                 expected="what was asked for", found="; ".join(changes), next_step="decline it, and submit it anew"
             )
         values = {"plan": number, "who": actor.name, "person": actor.person, "digest": digest, "why": reason}
-        cur.execute(sql.approve, values)
+        free = fetch_one(cur.execute(sql.approve, values)).free_records
         failpoint("plan_approve.after_row")
         told = {"plan": number, "kind": plan.kind, "digest": digest.hex(), "requested_by": plan.requested_by}
+        told |= {} if free is None else {"free_records": free}
         record_act(cur, actor.name, "plan.approve", subject(plan), reason, told)
         failpoint("plan_approve.before_commit")
+
+
+def _allow(cur: Cursor, plan: Any, actor: Actor, people: People) -> None:
+    """Whether this person may approve the plan: another one than who asked, or that one alone where it is free.
+
+    The other account of a person whose identity has changed since is neither.
+    """
+    free = free_records_of(cur, plan.id)
+    if free.alone and actor.person == plan.requested_person:
+        allow(people, actor, ASKING[Kind(plan.kind)])
+        expect(plan, State.SUBMITTED)
+        return
+    allow(people, actor, APPROVING)
+    expect(plan, State.SUBMITTED)
+    if same_person(people, Actor(plan.requested_by, plan.requested_person), actor):
+        found = f"{actor.name} is who asked for it, as {plan.requested_by}"
+        raise SamePerson(
+            expected="another person than who asked for it",
+            found=f"{found}; {free.says.rstrip('.')}" if free.says else found,
+            next_step="let somebody else decide",
+        )
 
 
 def decline(number: int, actor: Actor, people: People, reason: str) -> None:

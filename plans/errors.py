@@ -50,6 +50,13 @@ class AnotherDigest(PlanRefused):
     what: ClassVar[str] = "the plan has another digest"
 
 
+class ConsentNeeded(PlanRefused):
+    """A projection keeps the order of each Kafka key, and nobody has consented to events that come late."""
+
+    code: ClassVar[str] = "order_consent"
+    what: ClassVar[str] = "what comes out of order wants an explicit consent"
+
+
 class OriginTaken(PlanRefused):
     """Another plan runs over the same offsets."""
 

@@ -6,14 +6,16 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from ingest.models import Run, Source, Stream, Window
-from plans.core.plan import Kind, Outcome, State
+from ingest.models import Contract, Run, Source, Stream, Window
+from plans.core.plan import MAYBE_FREE, Kind, Outcome, State
 
 
 class Plan(models.Model):
     """The exact thing somebody asks to do. `binds` and all that was asked never change; `digest` is over `binds`.
 
-    `acted_by` and `acted_why` are of the last step from state to state, from which the database writes `plan_event`.
+    `free_records` and `free_by`: where its requester approved it alone, for how many records, and by which contract;
+    the database writes both. `acted_by` and `acted_why` are of the last step from state to state, from which the
+    database writes `plan_event`.
     """
 
     kind = models.TextField()
@@ -32,6 +34,8 @@ class Plan(models.Model):
     approved_person = models.TextField(null=True)
     approved_digest = models.BinaryField(null=True)
     approved_at = models.DateTimeField(null=True)
+    free_records = models.BigIntegerField(null=True)
+    free_by = models.ForeignKey(Contract, models.PROTECT, null=True, db_index=False)
     decided_reason = models.TextField(null=True)
     held_why = models.TextField(null=True)
     void_why = models.TextField(null=True)
@@ -49,8 +53,16 @@ class Plan(models.Model):
             models.CheckConstraint(condition=Q(kind__in=[str(kind) for kind in Kind]), name="plan_kind_known"),
             models.CheckConstraint(condition=Q(state__in=[str(state) for state in State]), name="plan_state_known"),
             models.CheckConstraint(
-                condition=Q(approved_person__isnull=True) | ~Q(approved_person=F("requested_person")),
+                condition=Q(approved_person__isnull=True)
+                | ~Q(approved_person=F("requested_person"))
+                | Q(free_records__isnull=False, kind__in=[str(kind) for kind in MAYBE_FREE]),
                 name="plan_four_eyes",
+            ),
+            models.CheckConstraint(
+                condition=Q(free_records=None, free_by=None)
+                | Q(free_records__gte=0, free_by__isnull=False, approved_person__isnull=False)
+                & Q(approved_person=F("requested_person")),
+                name="plan_free_is_alone",
             ),
             models.CheckConstraint(
                 condition=Q(approved_digest__isnull=True) | Q(approved_digest=F("digest")),
@@ -85,6 +97,10 @@ class Plan(models.Model):
             ),
             models.Index(fields=["stream", "-id"], name="plan_of_stream"),
             models.Index(fields=["win", "-id"], name="plan_of_window"),
+            models.Index(
+                fields=["stream", "approved_person", "approved_at"], condition=Q(free_records__isnull=False),
+                name="plan_free_of_day",
+            ),
         ]  # fmt: skip
 
 

@@ -7,10 +7,12 @@ SELECT coalesce(v.state, '') AS state, coalesce(v.waived, false) AS waived,
  WHERE w.id = %(win)s
 
 -- name: undecidable
--- Attempts with batches of the window that no scan can answer, whose log is there, and about which nobody has decided.
+-- Attempts with batches of the window that no scan can answer, whose log is there, and about which nobody has decided; or the one
+-- that is named, if it is such a one.
 SELECT a.id
   FROM attempt a JOIN source c ON c.id = a.source_id
  WHERE c.stream_id = %(stream)s AND a.state = 'UNDECIDABLE' AND a.over_at IS NULL
+   AND (%(attempt)s::bigint IS NULL OR a.id = %(attempt)s)
    AND EXISTS (SELECT FROM attempt_batch ab JOIN batch b ON b.id = ab.batch_id WHERE ab.attempt_id = a.id AND b.win = %(win)s)
    AND NOT EXISTS (SELECT FROM attempt_decision d WHERE d.attempt_id = a.id)
  ORDER BY a.id LIMIT %(most)s
@@ -28,6 +30,10 @@ SELECT r.reason, count(*) AS items, count(*) FILTER (WHERE q.cut) AS cut
           AND (SELECT count(*) FROM redrive d WHERE d.item_id = q.id) < %(times)s
         LIMIT %(most)s) q
  GROUP BY r.reason ORDER BY items DESC, r.reason
+
+-- name: events_among
+-- How many of these items are events by now.
+SELECT count(*)::integer AS events FROM quarantine_item WHERE id = ANY(%(items)s::bigint[]) AND resolution = 'REDRIVEN'
 
 -- name: run_contract
 -- The contract that a run was opened with.

@@ -7,8 +7,8 @@ from typing import Any
 from ingest.auditlog import record_act
 from ingest.db import Cursor, statements
 from ingest.failpoints import failpoint
-from plans.core.people import Actor, People
-from plans.core.plan import FINAL, State
+from plans.core.people import Actor, People, alone_fault, approval_fault
+from plans.core.plan import FINAL, Kind, State
 from plans.errors import NoSuchPlan, NotAllowed, WrongState
 from plans.kinds import kind_named
 from plans.kinds.base import Item
@@ -44,6 +44,14 @@ def allow(people: People, actor: Actor, act: str) -> None:
     why = people.refusal(actor.name, act)
     if why:
         raise NotAllowed(expected=f"an account that may {act}", found=why)
+
+
+def fault_of(people: People, row: Any) -> str:
+    """Why the approval that a plan has holds no more; "" that it does."""
+    approver = Actor(row.approved_by, row.approved_person)
+    if row.free_records is not None:
+        return alone_fault(people, approver, Kind(row.kind))
+    return approval_fault(people, Actor(row.requested_by, row.requested_person), approver)
 
 
 def move(cur: Cursor, row: Any, to: State, who: str, why: str, **detail: Any) -> Any:

@@ -18,12 +18,12 @@ from ingest.core.errors import PassgateError
 from ingest.db import Cursor, DatabaseFull, DatabaseGone, fetch_one, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from plans.core.binding import binding_digest, stops
-from plans.core.people import Actor, People, approval_fault
+from plans.core.people import People
 from plans.core.plan import State
 from plans.errors import named
 from plans.kinds import kind_named
 from plans.kinds.base import ItemOutcome, PlanKind, Step
-from plans.rows import ITSELF, NO_BOUND, left, lock_free, move, outcomes, subject
+from plans.rows import ITSELF, NO_BOUND, fault_of, left, lock_free, move, outcomes, subject
 
 log = logging.getLogger(__name__)
 sql = statements("plans", "run")
@@ -98,8 +98,7 @@ def _faults(cur: Cursor, plan: Any, people: People) -> list[str]:
     digest = binding_digest(plan.binds)
     if not digest == bytes(plan.digest) == bytes(plan.approved_digest):
         return ["its digest is not that of what it binds"]
-    requester, approver = Actor(plan.requested_by, plan.requested_person), Actor(plan.approved_by, plan.approved_person)
-    fault = approval_fault(people, requester, approver)
+    fault = fault_of(people, plan)
     if fault:
         return [fault]
     return kind_named(plan.kind).changed(cur, Step(plan, left(cur, plan.id), plan.binds))

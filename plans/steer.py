@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ingest.db import retry_transaction, write
 from ingest.failpoints import failpoint
-from plans.core.people import Actor, People, approval_fault
+from plans.core.people import Actor, People
 from plans.core.plan import STEERING, State
 from plans.errors import NotAllowed, PlanExpired, named
-from plans.rows import allow, expect, lock, move
+from plans.rows import allow, expect, fault_of, lock, move
 from plans.submit import said
 
 
@@ -45,11 +45,7 @@ def _resume(number: int, actor: Actor, people: People, reason: str) -> None:
         expect(plan, State.HELD)
         if plan.expires_at <= plan.now:
             raise PlanExpired(expected=f"going on before {plan.expires_at}", found="it is over")
-        requester, approver = (
-            Actor(plan.requested_by, plan.requested_person),
-            Actor(plan.approved_by, plan.approved_person),
-        )
-        fault = approval_fault(people, requester, approver)
+        fault = fault_of(people, plan)
         if fault:
             raise NotAllowed(expected="an approval that holds", found=fault, next_step="cancel it, and submit it anew")
         move(cur, plan, State.RUNNING, actor.name, reason)

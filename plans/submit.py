@@ -13,7 +13,7 @@ from ingest.failpoints import failpoint
 from plans.core.binding import NO_LIMITS, Limits, binding_digest
 from plans.core.people import Actor, People
 from plans.core.plan import ASKING, Kind
-from plans.errors import PlanChanged, PlanRefused, named
+from plans.errors import ConsentNeeded, PlanChanged, PlanRefused, named
 from plans.kinds import kind_named
 from plans.kinds.base import Bindings
 from plans.preview import bind
@@ -35,7 +35,7 @@ def submit(
 ) -> int:
     """Stores a plan as SUBMITTED and returns its number. `digest`: of the preview that this is meant to be.
 
-    Raises NotAllowed, KindNotThere, PlanRefused, PlanChanged, NotFound, or an error of the kind's own.
+    Raises NotAllowed, KindNotThere, PlanRefused, PlanChanged, ConsentNeeded, NotFound, or an error of the kind's own.
     """
     allow(people, actor, ASKING[kind_named(str(kind)).kind])
     because = said(reason)
@@ -46,6 +46,12 @@ def submit(
             expected=f"digest {digest.hex()}",
             found=f"digest {binding_digest(binds).hex()}",
             next_step="preview it again: what it binds is not any more what was seen",
+        )
+    if bound.lacks_consent:
+        raise ConsentNeeded(
+            expected="out_of_order = true: the projection keeps the order of each Kafka key",
+            found="no consent",
+            next_step="look at the preview for what is applied already, and consent",
         )
     kind_named(str(kind)).foresee(bound)  # what nobody could do is refused before a second person looks at it
     with named():

@@ -62,7 +62,9 @@ def _diagnosed(v: Verdict, number: int | None, permissions: Collection[str] | No
     head = f"{_head(v)}{_listed(causes)}."
     if v.state is State.FAIL:
         stays = f"; #{number} stays" if number is not None else ""
-        return Diagnosis(f"{head} This cannot be cleared. Open a new run{stays}.", causes, None)
+        # which plan would be taken is for later to say: what the inbox still has changes, and this is sealed
+        next_ = "Open a new run, or ask for a replay where one is offered"
+        return Diagnosis(f"{head} This cannot be cleared. {next_}{stays}.", causes, None)
     act = causes[0].act if causes else None
     return Diagnosis(" ".join([head, *_next(act, permissions)]), causes, act, head)
 
@@ -184,7 +186,8 @@ def _judged(body: Mapping[str, Any]) -> Verdict:
 
 def _rerun(number: int, x: Mapping[str, Any]) -> f.RerunName:
     people = x["requested_by"], x["approved_by"], x["reason"]
-    return f.RerunName(number, x["plan"], x["kind"], *people, x["contract"]["version"], x["contract"]["digest"])
+    contract = x["contract"]["version"], x["contract"]["digest"]
+    return f.RerunName(number, x["plan"], x["kind"], *people, *contract, x.get("out_of_order", False))
 
 
 def _check(x: Mapping[str, Any]) -> c.Check:

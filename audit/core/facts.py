@@ -37,7 +37,8 @@ class WindowState(StrEnum):
 class RerunName:
     """Which plan filled a window: as the `number`-th rerun of the window whose number it has, or in a fresh run (None).
 
-    The contract is of the window that was read again.
+    The contract is of the window that was read again. `out_of_order`: whoever asked consented to events that come late
+    for their key.
     """
 
     number: int | None
@@ -48,6 +49,7 @@ class RerunName:
     reason: str
     contract_version: int
     contract_digest: str
+    out_of_order: bool = False
 
 
 @dataclass(frozen=True)

@@ -265,8 +265,10 @@ def _window(window: f.WindowName) -> dict[str, Any]:
 
 
 def rerun_body(rerun: f.RerunName) -> dict[str, Any]:
-    """Who asked for a rerun and who approved it, and the contract of the window that it reruns, beside its own."""
-    return {
+    """Who asked for a rerun and who approved it, and the contract of the window that it reruns, beside its own; and
+    that its events come out of their keys' order, where whoever asked consented to that."""
+    consent = {"out_of_order": True} if rerun.out_of_order else {}
+    return consent | {
         "plan": rerun.plan,
         "kind": rerun.kind,
         "requested_by": rerun.requested_by,

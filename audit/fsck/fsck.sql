@@ -421,14 +421,24 @@ SELECT 'truth.' || t.relname AS subject, 'readers of it do not stand before the 
  LIMIT %(most)s
 
 -- name: i11_approvals
--- What became more than SUBMITTED did so by an approval of exactly that, by another person.
+-- What became more than SUBMITTED did so by an approval of exactly that, by another person; or by who asked, for records that
+-- were free: no more of a day than the contract gave, of a kind that may be.
 SELECT 'plan ' || p.id AS subject,
        CASE WHEN p.approved_by IS NULL THEN 'it is ' || p.state || ', and nobody approved it'
-            WHEN p.approved_person = p.requested_person THEN 'who asked for it approved it: ' || p.approved_by
+            WHEN NOT f.free THEN 'who asked for it approved it: ' || p.approved_by
             ELSE 'what was approved has another digest' END AS found
   FROM plan p JOIN stream s ON s.id = p.stream_id
+ CROSS JOIN LATERAL (
+       SELECT CASE WHEN p.free_records IS NULL THEN p.approved_person IS DISTINCT FROM p.requested_person
+                   ELSE coalesce(p.approved_person = p.requested_person AND p.free_records = plan_records(p.kind, p.binds)
+                   AND p.free_records + (
+                       SELECT coalesce(sum(o.free_records), 0) FROM plan o
+                        WHERE o.stream_id = p.stream_id AND o.approved_person = p.approved_person AND o.free_records IS NOT NULL
+                          AND o.id <> p.id AND o.approved_at <= p.approved_at AND o.approved_at >= date_trunc('day', p.approved_at, 'UTC')
+                          AND NOT (o.started_at IS NULL AND o.state IN ('VOID', 'EXPIRED')))
+                     <= (SELECT c.free_records FROM contract c WHERE c.id = p.free_by_id AND c.stream_id = p.stream_id), false) END AS free) f
  WHERE (p.state NOT IN ('SUBMITTED', 'DECLINED', 'EXPIRED') OR p.approved_by IS NOT NULL)
-   AND (p.approved_by IS NULL OR p.approved_person = p.requested_person OR p.approved_digest IS DISTINCT FROM p.digest)
+   AND (p.approved_by IS NULL OR NOT f.free OR p.approved_digest IS DISTINCT FROM p.digest)
    AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  LIMIT %(most)s
 
@@ -473,7 +483,8 @@ SELECT 'window ' || w.number || coalesce(' rerun ' || w.rerun, '') || ' of ' || 
   FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
   LEFT JOIN rerun x ON x.win = w.id
   LEFT JOIN plan p ON p.id = x.plan AND p.kind = x.kind AND p.win = coalesce(w.reruns, r.supersedes) AND p.started_at IS NOT NULL
-   AND (p.requested_by, p.approved_by, p.reason) = (x.requested_by, x.approved_by, x.reason)
+   AND (p.requested_by, p.approved_by, p.reason, p.binds -> 'asked' ? 'out_of_order')
+       = (x.requested_by, x.approved_by, x.reason, x.out_of_order)
  WHERE w.by_plan AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
    AND (p.id IS NULL
         OR (w.state = 'OPEN') <> (p.state IN ('RUNNING', 'HELD'))

@@ -181,7 +181,7 @@ class _Facts:
         if not self._row.by_plan:
             return None
         names = [
-            (x.plan, x.kind, x.requested_by, x.approved_by, x.reason, x.version, bytes(x.digest).hex())
+            (x.plan, x.kind, x.requested_by, x.approved_by, x.reason, x.version, bytes(x.digest).hex(), x.out_of_order)
             for x in self._rows(sql.rerun)
         ]
         return f.RerunName(self._row.rerun, *names[0]) if names else None

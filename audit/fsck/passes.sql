@@ -133,7 +133,7 @@ SELECT e.source_id, c.role, c.kind, c.topic, c.partition, e.end_offset, e.end_of
 
 -- name: rerun
 -- Whose rerun the window is, as its plan says, and the contract of the window that it reruns.
-SELECT p.id AS plan, p.kind, p.requested_by, p.approved_by, p.reason, c.version, c.digest
+SELECT p.id AS plan, p.kind, p.requested_by, p.approved_by, p.reason, p.binds -> 'asked' ? 'out_of_order' AS out_of_order, c.version, c.digest
   FROM rerun x JOIN plan p ON p.id = x.plan JOIN run_window w ON w.id = x.win JOIN run r ON r.id = w.run_id
   JOIN run_window first ON first.id = coalesce(w.reruns, r.supersedes) JOIN contract c ON c.id = first.contract_id
  WHERE x.win = %(win)s

@@ -17,9 +17,19 @@ from console.api.paging import PARAMETERS, limit_of, number_of, page
 from console.api.schema import BODY, IDEMPOTENCY, PAGING, answers, query
 from console.documents.plans import item_document, plan_documents, preview_document, whole_document
 from console.people import Accounts, actor_named
-from console.permissions import Act
+from console.permissions import Act, may
 from console.problems import BadRequest
-from console.reads.plans import ALL_MEMBERS, RENAMED, items_of, of_stream, plan_numbered, plans, waits_for
+from console.reads.plans import (
+    ALL_MEMBERS,
+    RENAMED,
+    free_of,
+    items_of,
+    of_stream,
+    plan_numbered,
+    plans,
+    starts_alone,
+    waits_for,
+)
 from console.refusals import written_down
 from console.whole import LARGEST
 from plans.answer import approve, decline
@@ -165,8 +175,21 @@ def _done(request: Request, plan: int, verb: Callable[[], None]) -> Response:
     return Response(whole_document(plan_numbered(plan), request.user))
 
 
+class _MayApprove(MayAct):
+    """Whoever gives second signatures; and of what is free its requester, by the right to ask for it."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.method == "POST" and may(request.user, Act.LOOK):
+            plan = plans().filter(pk=min(view.kwargs["plan"], LARGEST)).first()
+            if plan is not None and starts_alone(plan, request.user, free_of([plan])[plan.pk]):
+                self.require(request, Act(ASKING[Kind(plan.kind)]))
+                return True
+        return super().has_permission(request, view)
+
+
 class Approve(Endpoint):
     acts = {"POST": Act.APPROVE}
+    permission_classes = (_MayApprove,)
 
     @extend_schema(
         operation_id="approve_plan",
@@ -176,7 +199,8 @@ class Approve(Endpoint):
     )
     @once
     def post(self, request: Request, plan: int) -> Response:
-        """The second signature, over exactly this digest. Then the plan runs by itself."""
+        """The second signature, over exactly this digest; or its requester's, where the plan is free. Then it runs by
+        itself."""
         body = body_of(request, shapes.ApprovePlan)
         digest, reason = bytes.fromhex(body["digest"]), body.get("reason", "")
         return _done(request, plan, lambda: approve(plan, digest, _actor(request), Accounts(), reason))

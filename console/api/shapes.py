@@ -195,6 +195,10 @@ class AskForPlan(Body):
         help_text="replay: these offsets.",
     )
     whole = s.BooleanField(required=False, help_text="replay: all of the window, in the place of ranges.")
+    out_of_order = s.BooleanField(
+        required=False,
+        help_text="redrive, replay: consents to events that come late for a key whose order the projection keeps.",
+    )
     corrections = s.DictField(
         child=Text(max_length=2 * MOST_CORRECTED),
         required=False,
@@ -327,6 +331,7 @@ class RerunAnswer(s.Serializer[Any]):
     requested_by = s.CharField()
     approved_by = s.CharField()
     reason = s.CharField()
+    out_of_order = s.BooleanField(help_text="Whoever asked consented to events that come late for their key.")
     opened_at = s.DateTimeField()
     cut_at = s.DateTimeField(allow_null=True)
     verdict = VerdictLine(allow_null=True)
@@ -849,6 +854,9 @@ class PlanAnswer(s.Serializer[Any]):
     expires_at = s.DateTimeField()
     approved_by = s.CharField(allow_null=True)
     approved_at = s.DateTimeField(allow_null=True)
+    free_records = s.IntegerField(
+        allow_null=True, help_text="Where its requester started it alone: of how many records."
+    )
     decided_reason = s.CharField(allow_null=True)
     held_why = s.CharField(allow_null=True)
     void_why = s.CharField(allow_null=True)
@@ -883,10 +891,21 @@ class PlanActAnswer(s.Serializer[Any]):
     refusal = s.CharField(allow_null=True, help_text="Why you cannot; null: you can.")
 
 
+class FreeAnswer(s.Serializer[Any]):
+    """What is left of the requester's free records today (`plans.free_records` of the contract)."""
+
+    most = s.IntegerField(help_text="Of a person, stream and day (UTC).")
+    left = s.IntegerField()
+    records = s.IntegerField(allow_null=True, help_text="Of the plan; null: it always wants a second person.")
+    alone = s.BooleanField(help_text="Whether its requester may approve it.")
+    says = s.CharField()
+
+
 class PlanDetails(PlanAnswer):
     """`binds` is what `digest` is over, and what an approval is of. Of corrections that you may not see there is the
     digest instead, as `sha256:…`."""
 
+    free = FreeAnswer(allow_null=True, help_text="While it waits for an approval, where the contract gives any.")
     binds = s.DictField()
     events = PlanEventAnswer(many=True)
     first_items = PlanItemAnswer(many=True)

@@ -124,6 +124,12 @@ def asking(command: F) -> F:
         click.option("--mode", type=click.Choice(["prove", "fresh"]), help="replay: into what. [default: prove]"),
         click.option("--whole", is_flag=True, default=None, help="replay: all of the window."),
         click.option(
+            "--out-of-order",
+            is_flag=True,
+            default=None,
+            help="redrive, replay: consent to events that come late for a key whose order the projection keeps.",
+        ),
+        click.option(
             "--range",
             "ranges",
             multiple=True,
@@ -272,7 +278,10 @@ def _hex(digest: str) -> bytes:
 @acting
 @as_json
 def approve(plan: int, digest: str, because: str, actor: str, as_json: bool) -> None:
-    """Give the second signature, over exactly this digest. --as is another person than who asked for it."""
+    """Give the second signature, over exactly this digest.
+
+    --as is another person than who asked for it; or that one, as far as the contract's free records reach.
+    """
     whole = _whole_digest(plan, digest)
     _act(plan, "approve", actor, as_json, lambda: approve_plan(plan, whole, actor_named(actor), Accounts(), because))
 
@@ -353,7 +362,18 @@ def _say(number: int, actor: str | None, as_json: bool) -> None:
         emit(document)
         return
     said(_line(document))
+    _say_free(document)
     said(f"digest: {document['digest']}")
+
+
+def _say_free(document: Mapping[str, Any]) -> None:
+    """What of its requester's free records matters to a plan: those that are left, or those that it took."""
+    if document["free"]:
+        said(document["free"]["says"])
+        if document["free"]["alone"]:
+            said(f"{document['requested_by']} may start it alone: passgate plan approve {document['plan']}")
+    if document["free_records"] is not None:
+        said(f"free: {counted(document['free_records'], 'record')}, started by its requester alone")
 
 
 def _line(document: Mapping[str, Any]) -> str:
@@ -410,6 +430,7 @@ def show(plan: int, as_json: bool) -> None:
     said(f"asked for by {document['requested_by']}, {moment(document['requested_at'])}: {document['reason']}")
     if document["approved_by"]:
         said(f"approved by {document['approved_by']}, {moment(document['approved_at'])}")
+    _say_free(document)
     said(f"expires: {moment(document['expires_at'])}")
     outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in document["outcomes"].items()) or "none yet"
     said(f"{counted(document['items'], 'item')}: {outcomes}")

@@ -347,6 +347,8 @@ def show(name: tuple[str, str], window: int | None, rerun: int | None, as_json: 
     said(" · ".join((where, f"run {written.state}", f"contract v{version}")))
     said(diagnosis.sentence)
     _say_offers(offers, name)
+    if now.state is v.State.FAIL and not offers:
+        said("No plan is offered for it now.")
     standing = gate.standing([RunId(written.pk)])[RunId(written.pk)]
     if standing.windows > 1:
         said(f"The run: {standing_words(standing)}. All windows: passgate run windows {'/'.join(name)}")

@@ -10,8 +10,9 @@ from typing import Any
 from console.documents import Document, hexed, stamp
 from console.documents.quarantine import hidden_because
 from console.permissions import Act, may, roles_of
-from console.reads.plans import PlanAct, acts_on, events_of, items_of, outcomes_of, reruns_of, sentence
+from console.reads.plans import PlanAct, acts_on, events_of, free_of, items_of, outcomes_of, reruns_of, sentence
 from ingest.streams import compiled_contract
+from plans.core.free import FreeRecords
 from plans.core.offers import Offer
 from plans.core.plan import Outcome
 from plans.models import Plan, PlanEvent, PlanItem
@@ -40,6 +41,7 @@ def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None) -> 
         "expires_at": stamp(plan.expires_at),
         "approved_by": plan.approved_by,
         "approved_at": stamp(plan.approved_at),
+        "free_records": plan.free_records,
         "decided_reason": plan.decided_reason,
         "held_why": plan.held_why,
         "void_why": plan.void_why,
@@ -53,12 +55,23 @@ def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None) -> 
 
 def whole_document(plan: Plan, user: Any) -> Document:
     """One plan with what it binds, its history, its first items, and what can be done about it."""
+    free = free_of([plan])[plan.pk]
     return plan_documents([plan])[0] | {
+        "free": _free_document(free),
         "binds": _shown(plan, user),
         "events": [_event_document(event) for event in events_of(plan)],
         "first_items": [item_document(item) for item in items_of(plan, limit=100)],
-        "acts": [_act_document(act) for act in acts_on(plan, user)],
+        "acts": [_act_document(act) for act in acts_on(plan, user, free)],
     }
+
+
+def _free_document(free: FreeRecords) -> Document | None:
+    """What is left of the requester's free records today; None where the contract gives none, or nothing waits."""
+    if not free.most:
+        return None
+    return {
+        "most": free.most, "left": free.left, "records": free.records, "alone": free.alone, "says": free.says,
+    }  # fmt: skip
 
 
 def _shown(plan: Plan, user: Any) -> Document:

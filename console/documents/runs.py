@@ -90,6 +90,7 @@ def _rerun_document(row: reruns.RerunRow) -> Document:
         "requested_by": row.requested_by,
         "approved_by": row.approved_by,
         "reason": row.reason,
+        "out_of_order": row.out_of_order,
         "opened_at": stamp(row.opened_at),
         "cut_at": stamp(row.cut_at),
     }

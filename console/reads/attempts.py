@@ -49,6 +49,7 @@ class AttemptListing:
     window: int | None
     asked: ReconcileRequest | None
     rerun: int | None = None
+    win: int | None = None
 
 
 def _with_window(found: QuerySet[Attempt]) -> QuerySet[Any]:
@@ -100,7 +101,7 @@ def _named(found: Iterable[Any]) -> list[AttemptListing]:
 def _listing(
     attempt: Any, names: Mapping[int, RunName], of: tuple[int | None, int | None], asked: ReconcileRequest | None
 ) -> AttemptListing:
-    return AttemptListing(attempt, names.get(attempt.run), of[0], asked, of[1])
+    return AttemptListing(attempt, names.get(attempt.run), of[0], asked, of[1], attempt.win)
 
 
 def counts(run: int | None = None) -> dict[str, int]:

@@ -54,7 +54,7 @@ def offer_command(offer: Offer, run: str) -> str:
     words = ["passgate", "plan", "submit", str(offer.kind), shlex.quote(run)]
     for name, value in offer.asked.items():
         words += _options(name, value)
-    words += [f"--{name} {name.upper()}" for name in offer.lacks]
+    words += ["--out-of-order" if name == "out_of_order" else f"--{name} {name.upper()}" for name in offer.lacks]
     return " ".join([*words, "--because …", "--as NAME"])
 
 

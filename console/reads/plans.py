@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Case, Count, Q, QuerySet, When
+from django.db.models import BooleanField, Case, Count, Func, Q, QuerySet, When
 from django.db.models import Window as WindowFunction
 from django.db.models.functions import Now
 
@@ -17,8 +17,10 @@ from console.people import person_of
 from console.permissions import Answer, may
 from ingest.core.errors import NotFound
 from ingest.models import Run, Stream, Window
-from plans.core.plan import ACTS, APPROVING, FINAL, STEERING, State
+from plans.core.free import FreeRecords
+from plans.core.plan import ACTS, APPROVING, ASKING, FINAL, MAYBE_FREE, STEERING, Kind, State
 from plans.errors import NoSuchPlan, SamePerson
+from plans.free import free_records
 from plans.models import Plan, PlanEvent, PlanItem
 
 MOST_ITEMS = 1_000
@@ -72,12 +74,12 @@ MEMBERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "adopt": ((), ()),
     "decide": (("run", "attempt"), ("window",)),
     "republish": (("run",), ("window", "attempts")),
-    "redrive": (("run",), ("window", "items", "reason_code", "contract", "corrections")),
-    "replay": (("run",), ("window", "contract", "mode", "ranges", "whole")),
+    "redrive": (("run",), ("window", "items", "reason_code", "contract", "corrections", "out_of_order")),
+    "replay": (("run",), ("window", "contract", "mode", "ranges", "whole", "out_of_order")),
 }
 ALL_MEMBERS = (
     "run", "window", "check", "until", "topic", "topic_id", "attempt", "attempts", "items", "reason_code", "contract",
-    "corrections", "mode", "ranges", "whole",
+    "corrections", "mode", "ranges", "whole", "out_of_order",
 )  # fmt: skip
 #: Members that kinds know by another name: in a body, `reason` is why.
 RENAMED: Mapping[str, str] = {"reason_code": "reason"}
@@ -103,11 +105,23 @@ def not_over() -> QuerySet[Plan]:
     return plans().exclude(state__in=[str(state) for state in FINAL])
 
 
+class _StartsAlone(Func):
+    """Whether a plan's requester may start it alone, as the database counts."""
+
+    function = "plan_starts_alone"
+    output_field = BooleanField()
+
+
 def _for(user: Any) -> Q:
-    """What this user can do something about: answer what another person asked for, go on with what is held."""
+    """What this user can do something about: answer what another person asked for, start alone what is free, go on with
+    what is held."""
     wanted = Q(pk=None)
     if may(user, APPROVING):
         wanted |= Q(state=State.SUBMITTED, expires_at__gt=Now()) & ~Q(requested_person=person_of(user))
+    kinds = [kind for kind in MAYBE_FREE if may(user, ASKING[kind])]
+    if kinds:
+        own = Q(state=State.SUBMITTED, expires_at__gt=Now(), requested_person=person_of(user), kind__in=kinds)
+        wanted |= own & Q(_StartsAlone("pk"))
     if may(user, STEERING):
         wanted |= Q(state=State.HELD, expires_at__gt=Now())
     return wanted
@@ -189,18 +203,42 @@ class PlanAct:
         return self.answer.reason
 
 
-def acts_on(plan: Plan, user: Any) -> list[PlanAct]:
+def acts_on(plan: Plan, user: Any, free: FreeRecords) -> list[PlanAct]:
     """What can be done about a plan now, by whom; empty for one that is over."""
     acts = ACTS.get(State(plan.state), {})
-    return [PlanAct(name, needs, may_do(plan, user, name, needs)) for name, needs in acts.items()]
+    return [
+        PlanAct(name, needed_for(plan, user, name, needs, free), may_do(plan, user, name, needs, free))
+        for name, needs in acts.items()
+    ]
 
 
-def may_do(plan: Plan, user: Any, name: str, permission: str) -> Answer:
-    """Whether this user can do this about a plan, as far as people go."""
-    answer = may(user, permission)
-    if answer and name == "approve" and person_of(user) == plan.requested_person:
-        return Answer(False, "You asked for this, so somebody else must approve.", SamePerson.code)
-    return answer
+def needed_for(plan: Plan, user: Any, name: str, permission: str, free: FreeRecords) -> str:
+    """The permission that an act takes: what is free its requester starts by the right to ask for it."""
+    return ASKING[Kind(plan.kind)] if name == "approve" and starts_alone(plan, user, free) else permission
+
+
+def may_do(plan: Plan, user: Any, name: str, permission: str, free: FreeRecords) -> Answer:
+    """Whether this user can do this about a plan, as far as people go. `free`: of the plan, where it waits."""
+    answer = may(user, needed_for(plan, user, name, permission, free))
+    if name != "approve" or free.alone or not _is_requester(plan, user) or not (answer or free.says):
+        return answer
+    return Answer(False, f"You asked for this, so somebody else must approve. {free.says}".strip(), SamePerson.code)
+
+
+def starts_alone(plan: Plan, user: Any, free: FreeRecords) -> bool:
+    """Whether this user asked for the plan, and needs nobody besides."""
+    return free.alone and _is_requester(plan, user)
+
+
+def _is_requester(plan: Plan, user: Any) -> bool:
+    return bool(getattr(user, "is_authenticated", False)) and person_of(user) == plan.requested_person
+
+
+def free_of(found: Iterable[Plan]) -> Mapping[int, FreeRecords]:
+    """By plan, what is left of its requester's free records, where it waits for its approval. In one query at most."""
+    plans_ = list(found)
+    waiting = free_records(plan.pk for plan in plans_ if plan.state == State.SUBMITTED)
+    return {plan.pk: waiting.get(plan.pk, FreeRecords()) for plan in plans_}
 
 
 def events_of(plan: Plan) -> list[PlanEvent]:

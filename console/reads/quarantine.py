@@ -81,6 +81,17 @@ def windows_of_group(key: GroupKey, most: int) -> list[tuple[int, int]]:
     return [(row["win"], row["win__number"]) for row in rows.order_by("win__number")[:most]]
 
 
+def firsts_of_group(key: GroupKey, most: int) -> list[int]:
+    """The first open item of each of these windows."""
+    rows = items(ItemState.OPEN, key.run, key.reason).values("win", "win__number").annotate(first=Min("id"))
+    return [row["first"] for row in rows.order_by("win__number")[:most]]
+
+
+def of_one_window(numbers: Sequence[int]) -> bool:
+    """Whether these items are there, and of one window."""
+    return QuarantineItem.objects.filter(id__in=numbers).values("win").distinct()[:2].count() == 1
+
+
 def where_redriven(item: QuarantineItem) -> tuple[str, int | None]:
     """The run ("flights/2013-01") and window that a redrive of an item is asked for: its own; or the newest of the run
     that the record names, where that is another."""

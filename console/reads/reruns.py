@@ -20,7 +20,7 @@ BESIDE, SHOWN = 5, 50
 
 _OF_WINDOWS = """
 SELECT f.id, w.id, w.number, w.rerun, w.state, c.version, encode(c.digest, 'hex'), x.plan, x.kind, x.requested_by,
-       x.approved_by, x.reason, x.opened_at, w.cut_at, w.in_all
+       x.approved_by, x.reason, x.out_of_order, x.opened_at, w.cut_at, w.in_all
   FROM unnest(%(windows)s::integer[]) f(id)
  CROSS JOIN LATERAL (SELECT r.*, count(*) OVER () AS in_all FROM run_window r
                       WHERE r.reruns = f.id ORDER BY r.rerun DESC LIMIT %(most)s) w
@@ -45,6 +45,7 @@ class RerunRow(NamedTuple):
     requested_by: str
     approved_by: str
     reason: str
+    out_of_order: bool
     opened_at: datetime
     cut_at: datetime | None
     in_all: int

@@ -217,8 +217,10 @@ class _RedriveAdmission(AdmissionTransaction):
 
 @dataclass
 class Foreseen:
-    """How items would end on what is there now. `refused`: how many would be set aside again, by reason and detail."""
+    """How items would end on what is there now. `refused`: how many would be set aside again, by reason and detail;
+    `admitted`: the items that would become events."""
 
+    admitted: list[int] = field(default_factory=list)
     decisions: Counter[Decision] = field(default_factory=Counter)
     refused: Counter[tuple[Reason, str]] = field(default_factory=Counter)
 
@@ -234,6 +236,8 @@ def foresee(cur: Cursor, order: RedriveOrder, wanted: Sequence[RedrivenItem], at
         source = Source(id=order.source, cluster_id="plan", topic_id="", partition=0)
         work = ForeseenAdmission(source, _lease(order, poll.start), order.binding, order.loaded, poll, arrivals)
         decisions = work.decide(cur, before)
+        events = {event.offset for event in decisions.events}
+        seen.admitted += [each.item for each, _ in part if each.ordinal in events]
         for outcome in decisions.outcomes:
             seen.decisions[outcome.decision] += 1
             if outcome.item is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -155,11 +155,20 @@ def replay(cur: Cursor, order: ReplayOrder, batch: OffsetRange) -> Counter[Decis
     return Counter(outcome.decision for outcome in decisions.outcomes)
 
 
-def foresee(cur: Cursor, order: ReplayOrder, batch: OffsetRange, before: dict[bytes, KnownEvent]) -> Counter[Decision]:
+class ForeseenBatch(NamedTuple):
+    """How records would end, and the keys and offsets, in their own log, of those that would be admitted."""
+
+    decisions: Counter[Decision]
+    admitted: list[tuple[bytes, int]]
+
+
+def foresee(cur: Cursor, order: ReplayOrder, batch: OffsetRange, before: dict[bytes, KnownEvent]) -> ForeseenBatch:
     """Decides about the same records by the same rule, and writes nothing. `before`: what earlier ones would admit."""
     work = _admission(cur, order, _shifted(batch, order.log.start))
     decisions = work.decide(cur, before)
-    return Counter(outcome.decision for outcome in decisions.outcomes)
+    events = {event.offset + order.log.start for event in decisions.events}
+    admitted = [(r.key, r.offset) for r in batch.records if r.key is not None and r.offset in events]
+    return ForeseenBatch(Counter(outcome.decision for outcome in decisions.outcomes), admitted)
 
 
 def _shifted(batch: OffsetRange, start: int) -> OffsetRange:

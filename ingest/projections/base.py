@@ -87,6 +87,10 @@ class Joined(NamedTuple):
     reason: str = ""
 
 
+#: What a projection says of its order.
+KEY = "key"
+
+
 class Projection(ABC):
     """Stateless; one instance a process. `apply` returns one answer an event, None where it joins nothing."""
 
@@ -98,6 +102,9 @@ class Projection(ABC):
     takes: ClassVar[Mapping[str, Sequence[str]]] = {}
     #: Names of the contexts it needs a pin for.
     contexts: ClassVar[tuple[str, ...]] = ()
+    #: KEY: its rows stand on events of one Kafka key being applied in their order. What comes late then, by a redrive
+    #: or a replay that proves, wants a person's explicit consent.
+    order: ClassVar[str] = ""
 
     @abstractmethod
     def apply(
@@ -162,6 +169,12 @@ def check_projection(class_path: str, tables: Sequence[str] = ()) -> Projection:
     projection = load_projection(class_path)
     with read() as cur:
         rows = cur.execute(_MISSING, {"tables": sorted({*projection.tables, *tables})}).fetchall()
+    if projection.order not in ("", KEY):
+        raise SettingsError(
+            expected=f'order = "{KEY}", or none',
+            found=f"{class_path} says {projection.order!r}",
+            next_step="correct it",
+        )
     if rows:
         raise SettingsError(
             expected=f"the tables of {class_path}",

@@ -6,7 +6,7 @@ What is not offered is either refused where somebody asks for it all the same, o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit.core.anchors import Anchor, Reach
@@ -19,6 +19,7 @@ MET_AGAIN = frozenset(
     {CheckName.COVERAGE, CheckName.CAUGHT_UP, CheckName.EXPECTED, CheckName.QUARANTINE, CheckName.NOT_EMPTY}
 )
 OPEN = "open"
+_CONSENT = ("out_of_order",)
 #: Attempts that a republish names, where it does not take all of a window.
 MOST_NAMED = 50
 
@@ -66,8 +67,9 @@ class OfferFacts:
     """A window, or a rerun of one, as far as plans about it go.
 
     `verdict`: the state of its newest one, "" before there is one. `checks`: as a verdict has them, or as of now.
-    `reruns` false: nothing more is admitted into its run. `own` and `newest`: whether plans under the window's contract
-    and under the stream's newest are given with one approval.
+    `own_ordered` and `newest_ordered`: whether their projection keeps the order of each key, so that what comes late
+    wants a consent. `reruns` false: nothing more is admitted into its run. `own` and `newest`: whether plans under the
+    window's contract and under the stream's newest are given with one approval.
     """
 
     number: int
@@ -84,10 +86,51 @@ class OfferFacts:
     reruns: bool = True
     own: bool = True
     newest: bool = True
+    own_ordered: bool = False
+    newest_ordered: bool = False
     place: PlaceFacts = field(default_factory=PlaceFacts)
 
     def broken(self) -> Iterator[Check]:
         return broken(self.checks)
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """Items that somebody has named, as far as a redrive of them goes into the window that they belong in.
+
+    `wanting`: how many of them become events only if corrected, `events`: how many are events by now. `alike`: the
+    newest contract names events as that window's run does.
+    """
+
+    items: Sequence[int]
+    wanting: int = 0
+    events: int = 0
+    taken: bool = False
+    reruns: bool = True
+    newest: bool = True
+    alike: bool = True
+
+
+def item_offer(facts: ItemFacts) -> Offer | None:
+    """A redrive of these items: a correction is of one item alone, so of several none may want one."""
+    refused = facts.taken or facts.events or not (facts.reruns and facts.newest and facts.alike)
+    if refused or facts.wanting and len(facts.items) > 1:
+        return None
+    why = "what was set aside goes through admission again"
+    lacks = ("corrections",) if facts.wanting else ()
+    return Offer(Kind.REDRIVE, {"items": list(facts.items)}, why, f"{len(facts.items):,}", lacks)
+
+
+def attempt_offers(facts: OfferFacts, attempt: int) -> tuple[Offer, ...]:
+    """What two people can do about one attempt of the window, or rerun, that these facts are of."""
+    return tuple(_publishing(replace(facts, **_only(facts, attempt), is_rerun=True)))  # by its own name
+
+
+def _only(facts: OfferFacts, attempt: int) -> dict[str, Any]:
+    return {
+        "undecidable": [each for each in facts.undecidable if each == attempt],
+        "withheld": [each for each in facts.withheld if each == attempt],
+    }
 
 
 def broken(checks: Iterable[Check]) -> Iterator[Check]:
@@ -144,7 +187,11 @@ def _redrives(facts: OfferFacts) -> Iterator[Offer]:
     for reason in facts.reasons:
         asked = {**_window(facts), "reason_code": reason.name}
         yield Offer(
-            Kind.REDRIVE, asked, "what was set aside goes through admission again", f"{reason.items:,} {reason.name}"
+            Kind.REDRIVE,
+            asked,
+            "what was set aside goes through admission again",
+            f"{reason.items:,} {reason.name}",
+            _CONSENT if facts.newest_ordered else (),
         )
 
 
@@ -189,7 +236,7 @@ def _proofs(facts: OfferFacts, held: Sequence[Anchor]) -> Iterator[Offer]:
     else:
         members["ranges"] = [{"source": each.source.label, "from": each.first, "to": each.source.end} for each in there]
     why = "a rerun shows what of it was missed" if "whole" in members else "a rerun reads what is still there of it"
-    yield Offer(Kind.REPLAY, members, why, PROVE)
+    yield Offer(Kind.REPLAY, members, why, PROVE, _CONSENT if facts.own_ordered else ())
 
 
 def _window(facts: OfferFacts) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from plans.core.plan import APPROVING
+from plans.core.plan import APPROVING, ASKING, Kind
 
 
 @dataclass(frozen=True)
@@ -42,3 +42,10 @@ def approval_fault(people: People, requester: Actor, approver: Actor) -> str:
     if same_person(people, requester, now) or same_person(people, requester, approver):
         return f"{requester.name}, who asked for it, and {approver.name}, who approved it, are one person"
     return ""
+
+
+def alone_fault(people: People, approver: Actor, kind: Kind) -> str:
+    """The same of a plan that its requester started alone: whoever did may still ask for one."""
+    if people.person(approver.name) is None:
+        return f"{approver.name}, who started it, has no account any more"
+    return f"{approver.name} may ask for it no more" if people.refusal(approver.name, ASKING[kind]) else ""

@@ -75,6 +75,9 @@ ASKING: Mapping[Kind, str] = {
     Kind.ADOPT: "basis",
     Kind.ERASE: "basis",
 }
+#: Kinds that may need no second person, within `plans.free_records` of the contract; of a replay only what proves.
+#: Which plan of them is free the database says (migrations/sql/free.sql).
+MAYBE_FREE = (Kind.REPLAY, Kind.REDRIVE, Kind.REPUBLISH)
 #: Modes of a replay: into a rerun of the window, or into a run of its own.
 PROVE, FRESH = "prove", "fresh"
 #: Attempts of one republish at most.

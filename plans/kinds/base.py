@@ -20,7 +20,8 @@ from plans.core.plan import Kind, Outcome
 
 @dataclass(frozen=True)
 class Bindings:
-    """What a plan of a kind would bind now. `expire` is the contract's: for how long it waits."""
+    """What a plan of a kind would bind now. `expire` is the contract's: for how long it waits. `lacks_consent`: it may
+    be looked at, and not be submitted, for it would apply something out of a key's order."""
 
     kind: Kind
     stream: StreamId
@@ -33,6 +34,7 @@ class Bindings:
     expire: timedelta
     approvals: int = 1
     origin: tuple[Origin, ...] = ()
+    lacks_consent: bool = False
 
     def document(self, limits: Limits) -> dict[str, Any]:
         return binding(self.kind, self.subject, self.asked, self.facts, self.items, self.origin, limits)

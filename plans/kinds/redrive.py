@@ -25,6 +25,7 @@ from audit.rerun import (
     rerun_of,
 )
 from ingest.admit import redrive as admission
+from ingest.admit.later import later_than_items
 from ingest.admit.redrive import KeptItem, RedrivenItem, RedriveOrder
 from ingest.core.contract import extends_identities
 from ingest.core.ids import RunId, SourceId, StreamId, WindowId
@@ -37,6 +38,7 @@ from plans.core.binding import Subject
 from plans.core.plan import Kind, Outcome
 from plans.errors import PlanRefused
 from plans.kinds.base import Bindings, Item, ItemOutcome, PlanKind, Prediction, Step
+from plans.kinds.order import consent, consented, lacks_consent, late_words
 
 sql = statements("plans.kinds", "redrive")
 
@@ -59,7 +61,7 @@ _OUTCOMES = {
 
 class RedrivePlan(PlanKind):
     """Asked: stream, run; window (else the run's newest); items, or a reason of which all open ones are taken; contract
-    (a version, else the newest); corrections, by item: other bytes, base64.
+    (a version, else the newest); corrections, by item: other bytes, base64; out_of_order: a consent.
     """
 
     kind: ClassVar[Kind] = Kind.REDRIVE
@@ -75,7 +77,7 @@ class RedrivePlan(PlanKind):
             corrections = _corrections(asked.get("corrections") or {})
             ids = _chosen(cur, win, asked)
             states = _looked_at(cur, row, loaded, ids, corrections)
-        wanted: dict[str, Any] = {"contract": loaded.version}
+        wanted: dict[str, Any] = {"contract": loaded.version} | consent(loaded.contract, asked)
         if corrections:
             wanted["corrections"] = {str(item): base64.b64encode(raw).decode() for item, raw in corrections.items()}
         plans = loaded.contract.plans
@@ -90,6 +92,7 @@ class RedrivePlan(PlanKind):
             items=tuple(str(item) for item in ids),
             expire=plans.expire,
             approvals=plans.approvals,
+            lacks_consent=lacks_consent(loaded.contract, wanted),
         )
 
     def foresee(self, bound: Bindings) -> Prediction:
@@ -101,8 +104,9 @@ class RedrivePlan(PlanKind):
             order = RedriveOrder(0, SourceId(0), StreamId(row.stream_id), binding, loaded, "", "")
             items = [Item(number, subject) for number, subject in enumerate(bound.items)]
             seen = admission.foresee(cur, order, _records(items, bound.asked)[:MOST_FORESEEN], self.batch)
+            late = later_than_items(cur, RunId(row.run_id), seen.admitted)
         outcomes = {_OUTCOMES[decision]: n for decision, n in sorted(seen.decisions.items())}
-        return Prediction(outcomes, tuple(_told(row, loaded, seen)))
+        return Prediction(outcomes, (*_told(row, loaded, seen), *late_words(late, loaded.contract, bound.asked)))
 
     def changed(self, cur: Cursor, step: Step) -> list[str]:
         """Items that somebody resolved since, and a contract that is another one."""
@@ -110,6 +114,8 @@ class RedrivePlan(PlanKind):
         loaded = compiled_contract(_version(cur, step.plan.stream_id, step.binds["asked"]["contract"]))
         if loaded.digest.hex() != step.binds["facts"]["contract"]:
             lines.append(f"contract {loaded.version} has another digest")
+        if lacks_consent(loaded.contract, step.binds["asked"]):
+            lines.append("the projection keeps the order of each key now, and nobody has consented")
         resolved = set(step.binds["facts"]["resolved"])
         rows = cur.execute(sql.states, {"ids": [int(item.subject) for item in step.items]}).fetchall()
         was = Counter("RESOLVED" if row.id in resolved else "OPEN" for row in rows)
@@ -147,7 +153,7 @@ class RedrivePlan(PlanKind):
         loaded = compiled_contract(_version(cur, plan.stream_id, step.binds["asked"]["contract"]))
         order = RerunOrder(
             WindowId(plan.win), loaded, plan.id, str(self.kind), bytes(plan.digest), plan.requested_by,
-            plan.approved_by, plan.reason,
+            plan.approved_by, plan.reason, out_of_order=consented(step.binds),
         )  # fmt: skip
         return open_rerun(cur, order, step.prepared or look.Capture(why="nobody asked Kafka"))
 

@@ -31,6 +31,7 @@ from audit.rerun import (
     rerun_of,
 )
 from ingest.admit import replay as admission
+from ingest.admit.later import later_than_records
 from ingest.admit.replay import OriginLog, OriginReader, ReplayOrder
 from ingest.core.batching import next_batch
 from ingest.core.contract import extends_identities
@@ -46,6 +47,7 @@ from plans.core.binding import Origin, Subject
 from plans.core.plan import FRESH, PROVE, Kind, Outcome
 from plans.errors import PlanRefused
 from plans.kinds.base import Bindings, Item, ItemOutcome, PlanKind, Prediction, Step
+from plans.kinds.order import consent, consented, lacks_consent, late_words
 
 sql = statements("plans.kinds", "replay")
 
@@ -62,7 +64,7 @@ _OUTCOMES = {
 
 class ReplayPlan(PlanKind):
     """Asked: stream, run, window; mode, prove or fresh; ranges (each source, from and to), or whole = true;
-    contract (a version; else the window's own to prove, the newest for a fresh run).
+    contract (a version; else the window's own to prove, the newest for a fresh run); out_of_order: a consent.
 
     An item is a range; `first`, `rate` and outcomes count records.
     """
@@ -94,6 +96,8 @@ class ReplayPlan(PlanKind):
             _check_shut(win)
         _check_there(win, ranges)
         wanted: dict[str, Any] = {"mode": mode, "contract": loaded.version}
+        if mode == PROVE:
+            wanted |= consent(loaded.contract, asked)
         wanted["ranges"] = [{"source": label, "from": start, "to": end} for label, (start, end) in ranges.items()]
         facts: dict[str, Any] = {
             "contract": loaded.digest.hex(),
@@ -113,6 +117,7 @@ class ReplayPlan(PlanKind):
             items=tuple(f"{label} [{start}, {end})" for label, (start, end) in ranges.items()),
             expire=plans.expire,
             approvals=plans.approvals,
+            lacks_consent=mode == PROVE and lacks_consent(loaded.contract, wanted),
             origin=tuple(Origin(rows[label].source_id, start, end) for label, (start, end) in ranges.items()),
         )
 
@@ -120,20 +125,26 @@ class ReplayPlan(PlanKind):
         assert bound.win is not None
         counts: Counter[Decision] = Counter()
         before: dict[bytes, KnownEvent] = {}
-        read_ = 0
+        read_ = late = 0
         with read() as cur:
             row = window_row(cur, bound.win)
             loaded = compiled_contract(_version(cur, bound.stream, bound.asked["contract"]))
             orders = [_foreseen_order(cur, row, bound, loaded, origin) for origin in bound.origin]
         for order in orders:
+            admitted: list[tuple[bytes, int]] = []
             for batch in _batches(order.log, MOST_FORESEEN - read_):
                 with read() as cur:
-                    counts += admission.foresee(cur, order, batch, before)
+                    seen = admission.foresee(cur, order, batch, before)
+                counts += seen.decisions
+                admitted += seen.admitted
                 read_ += len(batch.records)
+            if admitted and "fresh" not in bound.facts:  # a fresh run reads in the order of its offsets
+                with read() as cur:
+                    late += later_than_records(cur, RunId(row.run_id), order.log.source, admitted)
         outcomes = {_OUTCOMES[decision]: n for decision, n in sorted(counts.items())}
         lines = _told(row, bound, counts, read_)
         if "fresh" not in bound.facts:
-            lines.append(_opening(row, bound, loaded))
+            lines += [*late_words(late, loaded.contract, bound.asked), _opening(row, bound, loaded)]
         return Prediction(outcomes, tuple(lines))
 
     def changed(self, cur: Cursor, step: Step) -> list[str]:
@@ -143,6 +154,8 @@ class ReplayPlan(PlanKind):
         loaded = compiled_contract(_version(cur, plan.stream_id, step.binds["asked"]["contract"]))
         if loaded.digest.hex() != facts["contract"]:
             lines.append(f"contract {loaded.version} has another digest")
+        if "fresh" not in facts and lacks_consent(loaded.contract, step.binds["asked"]):
+            lines.append("the projection keeps the order of each key now, and nobody has consented")
         for row in cur.execute(sql.retired, {"plan": plan.id}).fetchall():
             lines.append(f"{row.topic}/{row.partition} is retired: {row.why}")
         if "fresh" in facts and (open_ := _open_verdict(WindowId(plan.win))):
@@ -192,7 +205,7 @@ class ReplayPlan(PlanKind):
         origins = tuple(OriginRange(SourceId(x["source"]), x["from"], x["to"]) for x in step.binds["origin"])
         order = RerunOrder(
             WindowId(plan.win), loaded, plan.id, str(self.kind), bytes(plan.digest), plan.requested_by,
-            plan.approved_by, plan.reason, origins, step.binds["facts"].get("fresh"),
+            plan.approved_by, plan.reason, origins, step.binds["facts"].get("fresh"), consented(step.binds),
         )  # fmt: skip
         return open_rerun(cur, order, captured or look.Capture(why="nobody asked Kafka"))
 

@@ -351,7 +351,7 @@ def test_s8_a_receipt_outside_its_window_is_fail(flow: Flow) -> None:
     strayed = tuple(replace(row, outside=1) for row in inbox.value)
     facts = replace(judged.measurement.facts, inbox=replace(inbox, value=strayed))
     stored = store(replace(judged, verdict=v.verdict(facts, judged.measurement.at)), "test")
-    assert stored.sentence.endswith("This cannot be cleared. Open a new run; #1 stays.")
+    assert stored.sentence.endswith("Open a new run, or ask for a replay where one is offered; #1 stays.")
     with pytest.raises(WindowFailed):
         flow.judge()
 

@@ -323,14 +323,14 @@ def test_a_payload_is_corrected_in_the_form_and_in_no_url(held: RerunStage, pati
     assert "1 would stay quarantined" in words(page) and "Still refused, 1: NOT_JSON" in words(page)
     assert re.search(r'<textarea[^>]* name="correction"[^>]*>\n\{</textarea>', page.text), "what arrived"
     (action,) = re.findall(r'method="post" action="([^"]+)"', page.text)
-    right = '{\r\n  "type": "thing", "id": 77\r\n}'  # as browsers send line ends
+    right = '{\r\n  "type": "thing", "id": 987654321\r\n}'  # as browsers send line ends
     sent = {"csrfmiddlewaretoken": page.fields["csrfmiddlewaretoken"][0], "correction": right}
     looked = client.post(html.unescape(action), sent | {"look": "1", "reason": ""})
     assert looked.status_code == 200
     seen = Page(looked.content.decode())
     assert "1 would be admitted" in words(seen) and f"corrected 1: {broken}" in words(seen)
     assert f"--correction {broken}=FILE" in seen.text
-    assert "&quot;id&quot;: 77" in seen.text and "77" not in html.unescape(action)
+    assert "&quot;id&quot;: 987654321" in seen.text and "987654321" not in html.unescape(action)
     refused = client.post(html.unescape(action), sent | {"digest": page.fields["digest"][0], "reason": "why"})
     assert refused.status_code == 409, "the digest of what was not corrected"
     answer = client.post(html.unescape(action), sent | {"digest": seen.fields["digest"][0], "reason": "a typo"})
@@ -338,12 +338,14 @@ def test_a_payload_is_corrected_in_the_form_and_in_no_url(held: RerunStage, pati
     number = int(answer.headers["Location"].rpartition("/")[2])
     said = plan_row(number).binds["asked"]["corrections"]
     assert {item: base64.b64decode(raw) for item, raw in said.items()} == {
-        str(broken): b'{\n  "type": "thing", "id": 77\n}'
+        str(broken): b'{\n  "type": "thing", "id": 987654321\n}'
     }
     shown = get(browse(held.crowd.approver), f"/plans/{number}")
-    assert "Corrected payloads" in words(shown) and "&quot;id&quot;: 77" in shown.text
+    assert "Corrected payloads" in words(shown) and "&quot;id&quot;: 987654321" in shown.text
     hidden = get(signed_in("vera", Role.VIEWER), f"/plans/{number}")
-    assert "Corrected payloads" in words(hidden) and "77" not in words(hidden).split("Corrected payloads")[1][:200]
+    assert (
+        "Corrected payloads" in words(hidden) and "987654321" not in words(hidden).split("Corrected payloads")[1][:200]
+    )
 
 
 # ---- its plan

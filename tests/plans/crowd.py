@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import psycopg
 import pytest
 
 from console.people import Accounts, actor_named
@@ -139,10 +140,23 @@ def acts(number: int) -> list[tuple[str, str]]:
 
 
 @contextmanager
+def statements_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every statement meanwhile, through Django or beside it."""
+    seen: list[str] = []
+    with monkeypatch.context() as patch:
+        before = psycopg.Cursor.execute
+
+        def execute(cur: Any, query: Any, *args: Any, **more: Any) -> Any:
+            seen.append(str(query))
+            return before(cur, query, *args, **more)
+
+        patch.setattr(psycopg.Cursor, "execute", execute)
+        yield seen
+
+
+@contextmanager
 def as_owner() -> Iterator[Any]:
     """A cursor that may set what nobody may: a plan's time is over, as if it had waited. Committed."""
-    import psycopg
-
     from tests.conftest import STACK
 
     with psycopg.connect(STACK.env()["PASSGATE_ADMIN_URL"]) as connection:

@@ -30,7 +30,7 @@ from ingest.quarantine import resolve
 from plans.core.binding import Limits
 from plans.core.offers import Offer
 from plans.core.plan import State
-from plans.offers import offers_of
+from plans.offers import offers_of, redrives_of, republishes_of
 from plans.preview import preview
 from plans.submit import submit
 from tests.api.caller import caller
@@ -40,7 +40,7 @@ from tests.flow.test_reconcile import unknown
 from tests.flow.world import CONTRACT, Flow, thing
 from tests.pages.conftest import signed_in
 from tests.patience import stretched
-from tests.plans.crowd import Crowd, as_owner, run_to, say_yes
+from tests.plans.crowd import Crowd, as_owner, run_to, say_yes, statements_counted
 from tests.plans.test_basis_plan import KEY, cut_run, posture_is
 from tests.plans.test_decide import attempt_of, undecidable
 from tests.plans.test_replay import context_falls, fail_window, failed, forged, joined_and_passed, unforged, weather
@@ -286,9 +286,36 @@ def test_the_three_faces_offer_the_same(flow: Flow, crowd: Crowd) -> None:
     unforged()
 
 
-def links_on(path: str, kind: str) -> list[str]:
+def next_on(flow: Flow) -> str:
+    """The next act, as the page of the run says it."""
+    page = html.unescape(signed_in("dora", Role.DATA_ENGINEER).get(f"/runs/{flow.name}/r1/").content.decode())
+    said = re.search(r"<b>Next:</b> ([^<]*)", page)
+    return said[1].strip() if said else ""
+
+
+def test_beside_a_fail_stands_what_is_offered_now(flow: Flow, crowd: Crowd) -> None:
+    """The sealed sentence leaves it open: what the inbox still has changes."""
+    failed(flow, [thing(n) for n in range(4)])
+    assert (
+        "Open a new run, or ask for a replay where one is offered; #1 stays." in typed(f"run show {flow.name}/r1").out
+    )
+    assert next_on(flow) == "request replay: fresh or request replay: prove. They are offered now."
+    assert "No plan is offered" not in typed(f"run show {flow.name}/r1").out
+    flow.admin.delete_topic(flow.inbox)
+    flow.admin.create_topic(flow.inbox, 1)
+    flow.sample()
+    assert offered(flow) == ()
+    end = time.monotonic() + stretched(10)
+    while "No plan" not in next_on(flow) and time.monotonic() < end:
+        time.sleep(0.3)  # what Kafka said may be some seconds old
+    assert next_on(flow) == "open a new run. No plan is offered for this window now."
+    assert "No plan is offered for it now." in typed(f"run show {flow.name}/r1").out
+    unforged()
+
+
+def links_on(path: str, kind: str, role: Role = Role.DATA_ENGINEER) -> list[str]:
     """Where a page asks for a plan of the kind."""
-    page = signed_in("dora", Role.DATA_ENGINEER).get(path).content.decode()
+    page = signed_in(f"{role}-dora".replace(" ", "-"), role).get(path).content.decode()
     found = [html.unescape(url) for url in re.findall(r'href="(/plans/new[^"]*)"', page)]
     return [url for url in found if f"kind={kind}" in url]
 
@@ -307,6 +334,77 @@ def test_the_pages_of_publishes_ask_about_the_window_that_waits(make_flow: MakeF
     (of_run,) = links_on(f"/unknown/?run={flow.name}/r1", "republish")
     (of_attempt,) = links_on(links.attempt_url(attempt_of(flow)), "republish")
     assert previewed(of_run) and previewed(of_attempt)
+
+
+def test_the_page_of_an_attempt_asks_for_what_is_taken(
+    make_flow: MakeFlow, crowd: Crowd, monkeypatch: MonkeyPatch
+) -> None:
+    """A decision until it is decided, and nothing where the contract's plans cannot be given."""
+    flow = make_flow(automatic="false")
+    attempt = undecidable(flow, monkeypatch, never_sent)
+    path = links.attempt_url(attempt)
+    (url,) = links_on(path, "decide", Role.OPERATOR)
+    assert f"attempt={attempt}" in url
+    flow.sample()
+    (decide,) = offers_of(window_of(flow.name, "r1", 1), checks_now(window_of(flow.name, "r1", 1)).checks)
+    done(crowd, flow, decide)
+    assert links_on(path, "decide", Role.OPERATOR) == []
+    other = make_flow(automatic="false", contract=CONTRACT + "[plans]\napprovals = 2\n")
+    path = links.attempt_url(undecidable(other, monkeypatch, never_sent))
+    assert links_on(path, "decide", Role.OPERATOR) == []
+
+
+def buttons_of_items(flow: Flow, items: Sequence[int]) -> list[str]:
+    """Where the pages of an item, of resolving it, of its group and of several ask for a redrive by number."""
+    group = links.group_url(items_of(flow)[0].run_id, Reason(items_of(flow)[0].reason).name)
+    several = "&".join(f"item={item}" for item in items)
+    paths = (links.item_url(items[0]), f"/quarantine/{items[0]}/resolve", f"/quarantine/resolve?{several}")
+    page = signed_in("dora", Role.DATA_ENGINEER).get(group).content.decode()
+    ticked = [group] if "Request redrive of the ticked" in page else []
+    return [url for path in paths for url in links_on(path, "redrive")] + ticked
+
+
+def test_items_are_redriven_by_number_where_it_is_taken(flow: Flow, crowd: Crowd) -> None:
+    failed(flow, [thing(1), b"not json", b"nor this"])
+    items = open_items(flow)
+    found = buttons_of_items(flow, items)
+    assert len(found) == 4 and all(previewed(url) for url in found[:3])
+    (fresh,) = [offer for offer in offered(flow) if offer.about == "fresh"]
+    done(crowd, flow, fresh)
+    assert "r1.r1 does" in refused(flow, "redrive", items=items), "its place is taken"
+    assert buttons_of_items(flow, items) == []
+    unforged()
+
+
+def test_a_mismatch_is_offered_alone_to_be_corrected(flow: Flow) -> None:
+    blocked(flow, [thing(1), thing(1, other=True), thing(2), thing(2, other=True)])
+    items = open_items(flow)
+    one, of_resolving, ticked = buttons_of_items(flow, items)
+    assert one == of_resolving == f"/plans/new?kind=redrive&items={items[0]}" and "groups" in ticked, "no several"
+    assert "another payload of an event that stands" in refused(flow, "redrive", items=items)
+
+
+def test_items_of_plans_that_cannot_be_given_are_not_offered(make_flow: MakeFlow) -> None:
+    flow = make_flow(contract=CONTRACT + "[plans]\napprovals = 2\n")
+    blocked(flow, [thing(1), b"not json"])
+    assert buttons_of_items(flow, open_items(flow)) == []
+
+
+def test_a_page_that_shows_one_kind_asks_for_no_other(flow: Flow, monkeypatch: MonkeyPatch) -> None:
+    blocked(flow, [thing(1), b"not json"])
+    win = window_of(flow.name, "r1", 1)
+    counts = {}
+    for name, asks in (
+        ("all", lambda: offers_of(win, ())),
+        ("redrives", lambda: redrives_of(win)),
+        ("republishes", lambda: republishes_of(win)),
+    ):
+        asks()  # contracts are parsed once
+        with statements_counted(monkeypatch) as seen:
+            asks()
+        counts[name] = len(seen)
+    assert counts["republishes"] < counts["redrives"] < counts["all"], counts
+    assert (counts["republishes"], counts["redrives"]) == (2, 6), counts
 
 
 def test_the_page_of_a_rerun_asks_for_nothing_of_its_window(flow: Flow, crowd: Crowd) -> None:

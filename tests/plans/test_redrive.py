@@ -519,3 +519,36 @@ def test_a_yes_of_a_rerun_is_held_against_its_own_verdict(make_flow: MakeFlow, c
     assert found() == ["granted  while window 1 stood on #1 BLOCKED"]
     with cheat(flow) as connection:  # that was no finding of this stream
         connection.execute("DELETE FROM gate_decision WHERE stream = %(stream)s", {"stream": flow.name})
+
+
+# ---- later events of the same key -----------------------------------------------------------------------------------
+
+
+def later(flow: Flow, kind: str, **more: Any) -> list[str]:
+    """What the preview says of later events that are applied already."""
+    return [line for line in preview(kind, asked(flow, **more)).prediction.lines if "Kafka key" in line]
+
+
+def test_a_preview_says_how_many_later_events_of_the_same_keys_are_applied(make_flow: MakeFlow) -> None:
+    flow = small_flow(make_flow)
+    flow.open()
+    flow.produce([thing(1), large(2), thing(3), large(4)], key=b"a")
+    flow.produce([large(5), thing(6)], key=b"b")
+    flow.produce([large(7)], key=None)
+    flow.produce([thing(8), b"not json"], key=b"a")
+    flow.work("admission")
+    mended(flow)
+    assert later(flow, "redrive", reason="TOO_LARGE") == [], "nothing is applied yet"
+    flow.work()
+    assert later(flow, "redrive", reason="TOO_LARGE") == ["3 later events of the same Kafka keys are applied already."]
+    second, fourth, fifth, seventh, last = open_items(flow)
+    for items_, n in (([second], 2), ([fourth], 1), ([second, fourth], 2), ([fifth], 1), ([seventh], 0), ([last], 0)):
+        found = later(flow, "redrive", items=items_)
+        wanted = f"{n} later event{'s' * (n > 1)} of the same Kafka keys {'is' if n == 1 else 'are'} applied already."
+        assert found == ([wanted] if n else []), items_
+    flow.cut()
+    flow.work()
+    whole = later(flow, "replay", window=1, whole=True, contract=2)
+    assert whole == ["3 later events of the same Kafka keys are applied already."]
+    first = later(flow, "replay", window=1, ranges=[{"source": "inbox/0", "from": 0, "to": 1}], contract=2)
+    assert first == [], "a duplicate is applied no second time"

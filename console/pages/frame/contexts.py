@@ -1068,6 +1068,7 @@ class PlanForm:
     contract: str = ""
     mode: str = ""
     ranges: str = ""
+    out_of_order: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from console.reads import plans as reads
 from console.refusals import written_down
 from ingest.core.ids import WindowId
 from plans import answer, steer
+from plans.core.free import FreeRecords
 from plans.core.plan import ACTS, State
 from plans.models import Plan
 
@@ -78,7 +80,12 @@ class _OfPlan:
     back: str
 
     def allowed(self, user: Any) -> Answer:
-        return reads.may_do(self.plan, user, self.name, self.permission)
+        return reads.may_do(self.plan, user, self.name, self.permission, self.free)
+
+    @property
+    def free(self) -> FreeRecords:
+        """What is left of its requester's free records; matters to an approval alone."""
+        return FreeRecords()
 
     def nothing(self) -> str:
         if self.name in ACTS.get(State(self.plan.state), {}):
@@ -121,7 +128,7 @@ class _OfPlan:
             confirm=confirm,
             plan=box(self.plan),
             title=f"{self.name.capitalize()} plan {self.plan.pk}",
-            lead=self.lead,
+            lead=" ".join(filter(None, [self.lead, self.free.says])),
             predicted=predicted(self.plan),
             required=self.reasoned,
             reason=self.reason,
@@ -140,6 +147,10 @@ class Approving(_OfPlan, Confirmation):
     reasoned: ClassVar[bool] = False
 
     digest: str = ""
+
+    @functools.cached_property
+    def free(self) -> FreeRecords:
+        return reads.free_of([self.plan])[self.plan.pk]
 
     def hidden(self) -> tuple[tuple[str, str], ...]:
         return (("digest", bytes(self.plan.digest).hex()),)

@@ -87,6 +87,7 @@ def _form(request: HttpRequest) -> tuple[c.PlanForm, tuple[str, ...]]:
         contract=request.GET.get("contract", "")[:MOST_WORD].strip(),
         mode=request.GET.get("mode", "")[:MOST_WORD].strip(),
         ranges=request.GET.get("ranges", "")[:MOST_ITEMS_TEXT].strip(),
+        out_of_order="yes" if request.GET.get("out_of_order") else "",
     )
     form = _placed(form)
     if form.kind not in MEMBERS:
@@ -241,6 +242,7 @@ class Asking(Confirmation):
             "attempts": _attempts(form.attempts), "items": _numbers(form), "reason_code": form.reason_code,
             "contract": _some(form.contract), "corrections": self._corrections(), "mode": form.mode,
             "ranges": [each for each in _ranges(form) if each], "whole": form.ranges == WHOLE,
+            "out_of_order": bool(form.out_of_order),
         }  # fmt: skip
         kept = {name: value for name, value in said.items() if value and name not in other}
         return subject | {RENAMED.get(name, name): value for name, value in kept.items()}
@@ -295,6 +297,7 @@ class Asking(Confirmation):
         line = "".join(f" --attempt {number}" for number in numbers)
         line += "".join(f" --{name.replace('_', '-')} {shlex.quote(text)}" for name, text in options.items() if text)
         line += " --whole" if "whole" in wanted else ""
+        line += " --out-of-order" if "out_of_order" in wanted else ""
         line += "".join(f" --range {each['source']}={each['from']}:{each['to']}" for each in wanted.get("ranges", ()))
         if "corrections" in wanted:
             line += f" --correction {self.item}=FILE"

@@ -24,6 +24,7 @@ from console.reads import looks, reruns
 from console.reads import plans as reads
 from console.safe_text import text_of
 from ingest.core.errors import NotFound
+from plans.core.free import FreeRecords
 from plans.core.plan import FINAL, Kind, State
 from plans.models import Plan, PlanEvent, PlanItem
 
@@ -49,6 +50,7 @@ def plans(request: HttpRequest) -> HttpResponseBase:
     found = reads.listed(state, request.user, before)
     shown = found[: reads.PAGE_SIZE]
     counts = reads.counts(request.user)
+    free = reads.free_of(shown)
     url = reverse("plans")
     following = links.with_query(url, state=state, before=shown[-1].pk) if len(found) > len(shown) else ""
     context = c.PlansPage(
@@ -56,7 +58,7 @@ def plans(request: HttpRequest) -> HttpResponseBase:
             c.Tab(words, links.with_query(url, state=name), name == state, counts[name])
             for name, words in reads.TABS.items()
         ),
-        rows=tuple(_row(request, each) for each in shown),
+        rows=tuple(_row(request, each, free[each.pk]) for each in shown),
         pager=c.Pager(len(shown), links.with_query(url, state=state) if before else "", following),
         empty=_nothing(state, counts["others"]) if not shown else (),
         rows_key=" ".join(str(each.pk) for each in shown),
@@ -75,7 +77,7 @@ def _nothing(state: str, others: int) -> tuple[str, ...]:
     }[state]
 
 
-def _row(request: HttpRequest, plan: Plan) -> c.PlanRow:
+def _row(request: HttpRequest, plan: Plan, free: FreeRecords) -> c.PlanRow:
     over = plan.state in FINAL
     return c.PlanRow(
         number=plan.pk,
@@ -88,7 +90,7 @@ def _row(request: HttpRequest, plan: Plan) -> c.PlanRow:
         state=plan.state,
         ends=plan.ended_at if over else plan.expires_at,
         over=over,
-        button=next(iter(buttons(request, plan)), None) if plan.state == State.SUBMITTED else None,
+        button=next(iter(buttons(request, plan, free)), None) if plan.state == State.SUBMITTED else None,
     )
 
 
@@ -102,11 +104,11 @@ def about(plan: Plan) -> c.Link:
     return c.Link(words, links.window_url(plan.stream.name, plan.run.name, plan.win.number))
 
 
-def buttons(request: HttpRequest, plan: Plan) -> tuple[c.Button, ...]:
+def buttons(request: HttpRequest, plan: Plan, free: FreeRecords) -> tuple[c.Button, ...]:
     """What can be done about a plan, each a page of its own. What runs by itself is no button."""
     return tuple(
         c.Button(WORDS[act.name], links.plan_url(plan.pk, f"plan-{act.name}"), act.answer, main=at == 0)
-        for at, act in enumerate(reads.acts_on(plan, request.user))
+        for at, act in enumerate(reads.acts_on(plan, request.user, free))
         if act.name in WORDS
     )
 
@@ -132,10 +134,11 @@ def plan(request: HttpRequest, plan: int) -> HttpResponseBase:
     listed = reads.items_of(stored_plan, -1 if after is None else after, SHOWN_ITEMS + 1)
     counted = tuple(sorted(outcomes.items()))
     corrections, why_hidden = _corrections(request, stored_plan)
+    free = reads.free_of([stored_plan])[stored_plan.pk]
     context = c.PlanPage(
         plan=box(stored_plan),
-        next=_next(stored_plan),
-        buttons=buttons(request, stored_plan),
+        next=_next(stored_plan, free),
+        buttons=buttons(request, stored_plan, free),
         predicted=() if asks_for_part(request) else predicted(stored_plan),
         outcomes=counted,
         in_all=sum(outcomes.values()) + left,
@@ -234,6 +237,7 @@ def box(plan: Plan) -> c.PlanBox:
             c.Fact("asked for at", plan.requested_at, "time"),
             *((c.Fact("approved by", plan.approved_by, "outside"),) if plan.approved_by else ()),
             *((c.Fact("approved at", plan.approved_at, "time"),) if plan.approved_at else ()),
+            *((c.Fact("free", _free(plan.free_records)),) if plan.free_records is not None else ()),
             *(() if plan.state in FINAL else (c.Fact("expires", plan.expires_at, "time"),)),
             *((c.Fact("ended", plan.ended_at, "time"),) if plan.ended_at else ()),
             *(c.Fact(name.replace("_", " "), value, "outside") for name, value in plan.binds["limits"].items()),
@@ -241,6 +245,10 @@ def box(plan: Plan) -> c.PlanBox:
         ),
         since=_since(plan),
     )
+
+
+def _free(records: int) -> str:
+    return f"{count(records, 'record')}, started by its requester alone"
 
 
 def asked_facts(binds: Mapping[str, Any]) -> tuple[c.Fact, ...]:
@@ -300,10 +308,11 @@ def predicted(plan: Plan) -> tuple[str, ...]:
     return look.says or (f"It cannot be foreseen: {look.why}.",)
 
 
-def _next(plan: Plan) -> str:
+def _next(plan: Plan, free: FreeRecords) -> str:
     """What follows, in the plan's own words where it has some."""
+    alone = f"{plan.requested_by} may start it alone, or " if free.alone else ""
     return {
-        State.SUBMITTED: "another person approves exactly this, or declines.",
+        State.SUBMITTED: f"{alone}another person approves exactly this, or declines. {free.says}".strip(),
         State.APPROVED: "it runs by itself, within seconds.",
         State.RUNNING: "it goes on by itself.",
         State.HELD: f"held: {plan.held_why}. A person goes on or cancels.",

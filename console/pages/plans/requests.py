@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -23,6 +24,14 @@ def requests(request: HttpRequest, seen: Scope, checks: Sequence[Check]) -> tupl
         return ()
     found = shown_offers(WindowId(seen.window.id), checks)
     return tuple(request_button(request, seen.name, offer, f"Request {offer_words(offer)}") for offer in found)
+
+
+def beside_a_fail(said: c.DiagnosisBox, found: Sequence[c.Button]) -> c.DiagnosisBox:
+    """What is offered now, beside what a FAIL says for ever. Its buttons are those of the page."""
+    if not found:
+        return replace(said, next="open a new run. No plan is offered for this window now.")
+    words = " or ".join(button.text[0].lower() + button.text[1:] for button in found)
+    return replace(said, next=f"{words}. {'It is' if len(found) == 1 else 'They are'} offered now.")
 
 
 def request_button(request: HttpRequest, run: str, offer: Offer, words: str) -> c.Button:

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 
+from audit.close import window_of
 from console import links
 from console.documents.quarantine import hidden_because, masks_for
 from console.pages.frame import contexts as c
@@ -17,7 +18,7 @@ from console.pages.plans.requests import request_button
 from console.pages.runs import run_parts
 from console.pages.runs.receipts import decision_name, place
 from console.pages.runs.runs import number_in
-from console.permissions import Act, may, roles_of
+from console.permissions import Act, Answer, may, roles_of
 from console.phrases import flag_words, reason_name, reason_words
 from console.reads import quarantine as reads
 from console.reads import reruns, runs
@@ -25,7 +26,7 @@ from console.reads.named import RunName, run_names
 from console.safe_text import text_of
 from ingest.core.cloudevents import structured_form
 from ingest.core.contract import Contract, Format
-from ingest.core.errors import PassgateError
+from ingest.core.errors import NotFound, PassgateError
 from ingest.core.ids import WindowId
 from ingest.core.ledger_rows import unpacked_headers
 from ingest.core.masking import Masks, masked, masked_headers
@@ -33,8 +34,9 @@ from ingest.core.reason import Reason
 from ingest.models import Event, ItemState, QuarantineItem, Receipt, Redrive, Resolution, Run
 from ingest.streams import compiled_contract
 from plans.core.plan import Kind
-from plans.offers import offers_of
+from plans.offers import offer_of_items, redrives_of
 
+NOT_OFFERED = Answer(False, "No redrive of these is offered.")
 MOST_WINDOWS = 5  # of a group, that have a button each
 MOST_SHOWN = 20_000  # characters of a payload; the raw bytes are a download away
 
@@ -185,11 +187,16 @@ def group(request: HttpRequest, key: str) -> HttpResponseBase:
         button=_group_button(request, named, selection),
         tick=may(request.user, Act.RESOLVE).allowed or may(request.user, Act.REPLAY).allowed,
         redrives=_redrive_buttons(request, named, run),
-        may_redrive=may(request.user, Act.REPLAY),
+        may_redrive=may(request.user, Act.REPLAY) if _any_offered(named) else NOT_OFFERED,
         rows_key=" ".join(str(item.id) for item in shown),
         empty=("Nothing of this kind is open any more.",) if not shown else (),
     )
     return page(request, "quarantine/group", context, here="quarantine", pace=STEADY)
+
+
+def _any_offered(named: reads.GroupKey) -> bool:
+    """Whether a redrive of an item of the group is offered: of which are ticked the page that asks for it judges."""
+    return any(_offered([item]) for item in reads.firsts_of_group(named, MOST_WINDOWS))
 
 
 def _group_button(request: HttpRequest, named: reads.GroupKey, found: reads.Group | None) -> c.Button | None:
@@ -205,8 +212,8 @@ def _redrive_buttons(request: HttpRequest, named: reads.GroupKey, run: RunName) 
     return tuple(
         request_button(request, name, offer, f"Request redrive of {offer.about.split()[0]} in window {window:,}")
         for win, window in reads.windows_of_group(named, MOST_WINDOWS)
-        for offer in offers_of(WindowId(win), ())
-        if offer.kind is Kind.REDRIVE and offer.asked["reason_code"] == named.reason.name
+        for offer in redrives_of(WindowId(win))
+        if offer.asked["reason_code"] == named.reason.name
     )
 
 
@@ -372,19 +379,33 @@ def _masked_why(found: QuarantineItem) -> str:
 
 def _buttons(request: HttpRequest, found: QuarantineItem) -> tuple[c.Button, ...]:
     """What was set aside for good can be redriven, too; what is an event by now cannot become one again."""
-    if found.resolution == Resolution.REDRIVEN:
-        return ()
-    redrive = redrive_button(request, [found.id])
+    button = redrive_button(request, [found.pk])
+    redrive = (button,) if button else ()
     if found.state != ItemState.OPEN:
-        return (redrive,)
+        return redrive
     url = reverse("resolve", args=[found.id])
-    return (c.Button("Resolve", url, may(request.user, Act.RESOLVE), main=True), redrive)
+    return (c.Button("Resolve", url, may(request.user, Act.RESOLVE), main=True), *redrive)
 
 
-def redrive_button(request: HttpRequest, items: Sequence[int]) -> c.Button:
-    """Asking for a redrive of these items."""
+def redrive_button(request: HttpRequest, items: Sequence[int]) -> c.Button | None:
+    """Asking for a redrive of these items, where it is offered: a plan is about one window."""
+    if not reads.of_one_window(items) or not _offered(items):
+        return None
     url = links.with_query(reverse("plan-new"), kind=Kind.REDRIVE, items=",".join(map(str, items)))
     return c.Button("Request redrive", url, may(request.user, Act.REPLAY))
+
+
+def _offered(items: Sequence[int]) -> bool:
+    """Whether a redrive of them is offered for the window that they belong in, which may not be there."""
+    first = reads.one(items[0])
+    if first is None:
+        return False
+    run, window = reads.where_redriven(first)
+    stream, _, name = run.partition("/")
+    try:
+        return offer_of_items(window_of(stream, name, window), items) is not None
+    except NotFound:
+        return False
 
 
 def _redrives(found: QuarantineItem) -> tuple[c.RedriveLine, ...]:

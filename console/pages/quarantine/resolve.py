@@ -108,7 +108,7 @@ def resolve_many(request: HttpRequest) -> Resolving:
         back=back,
         done=back,
         ticked=tuple(ids),
-        redrive=redrive_button(request, numbers),
+        redrive=redrive_button(request, [each.id for each in stored_items]),
     )
 
 

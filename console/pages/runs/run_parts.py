@@ -294,3 +294,10 @@ def _without_one(verdict: Verdict) -> str:
     """A verdict whose forerunner is not in the list."""
     of = "rerun" if verdict.win.rerun else "window"
     return f"first verdict of the {of}" if getattr(verdict, "is_first", False) else ""
+
+
+def order_facts(requested_by: str, approved_by: str, *, out_of_order: bool) -> tuple[c.Fact, ...]:
+    """Who consented to events of a rerun that come late for their key."""
+    if not out_of_order:
+        return ()
+    return (c.Fact("out of a key's order", f"consented to by {requested_by}, approved by {approved_by}", "outside"),)

@@ -15,7 +15,7 @@ from console.pages.frame import checks
 from console.pages.frame import contexts as c
 from console.pages.frame.charts import LedgerBar
 from console.pages.frame.shell import ENDED, RUNNING, STEADY, needs, page
-from console.pages.plans.requests import requests
+from console.pages.plans.requests import beside_a_fail, requests
 from console.pages.runs import run_parts
 from console.permissions import Act, may, permitted
 from console.phrases import window_words
@@ -98,12 +98,13 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     verdicts = reads.history(seen.run, seen.window if seen.older else None)
     view = window_view(request, seen)
     key = seen.window.id if seen.window else 0
+    offered = requests(request, seen, view.offering)
     context = c.RunPage(
         strip=run_parts.strip(seen, view.durability),
         tabs=run_parts.tabs(seen, "run"),
-        said=view.said,
+        said=beside_a_fail(view.said, offered) if view.failed else view.said,
         buttons=_buttons(request, seen, view.standing),
-        requests=requests(request, seen, view.offering),
+        requests=offered,
         runbook=_runbook(seen),
         bar=bar_of(seen),
         checks=view.checks,
@@ -137,6 +138,13 @@ class WindowView:
     trouble: str
     durability: str
     pace: int
+
+    @property
+    def failed(self) -> bool:
+        """Whether the window is FAIL for good, and what is offered about it is known."""
+        if self.standing is not None:
+            return self.standing.state == "FAIL"
+        return self.live is not None and not self.live.anew and self.live.verdict.state == "FAIL"
 
     @property
     def offering(self) -> tuple[Check, ...]:

@@ -184,6 +184,9 @@ def _rerun_facts(rerun: dict[str, Any] | None) -> tuple[c.Fact, ...]:
         c.Fact("asked for by", rerun["requested_by"], "outside", links.find_url(rerun["requested_by"])),
         c.Fact("approved by", rerun["approved_by"], "outside", links.find_url(rerun["approved_by"])),
         c.Fact("reason", rerun["reason"], "outside"),
+        *run_parts.order_facts(
+            rerun["requested_by"], rerun["approved_by"], out_of_order=rerun.get("out_of_order", False)
+        ),
         c.Fact("contract of the window", f"v{rerun['contract']['version']}"),
         c.Fact("its digest", rerun["contract"]["digest"], "digest"),
     )

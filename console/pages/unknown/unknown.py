@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from django.http import Http404, HttpRequest, HttpResponseBase
@@ -18,10 +19,10 @@ from console.phrases import span_words, window_words
 from console.reads import attempts as reads
 from console.reads import quarantine
 from console.reads.attempts import LOST
-from ingest.core.ids import WindowId
+from ingest.core.ids import AttemptId, WindowId
 from ingest.models import AttemptDecision, AttemptState, Run, Scan
 from plans.core.plan import Kind
-from plans.offers import offers_of
+from plans.offers import offers_of_attempt, republishes_of
 
 MOST_WINDOWS = 5  # that have a button each
 NOTHING_UNKNOWN = "No publish has an unknown outcome."
@@ -74,8 +75,7 @@ def _again_buttons(request: HttpRequest, run: Run) -> tuple[c.Button, ...]:
     return tuple(
         request_button(request, name, offer, f"Request republish of {window_words(win.number, win.rerun)}")
         for win in reads.withheld_windows(run, MOST_WINDOWS)
-        for offer in offers_of(WindowId(win.pk), ())
-        if offer.kind is Kind.REPUBLISH
+        for offer in republishes_of(WindowId(win.pk))
     )
 
 
@@ -156,21 +156,25 @@ def _one_buttons(
 ) -> tuple[c.Button, ...]:
     """Looking for it once more, and what two people can do where that does not help."""
     attempt = found.attempt
-    if withheld:
-        return (c.Button("Request republish", _plan_url("republish", found), may(request.user, Act.REPLAY), main=True),)
-    if attempt.state not in LOST or attempt.over_at or around.decision:
-        return ()
+    lost = attempt.state in LOST and not attempt.over_at and not around.decision
     url = reverse("reconcile-one", args=[attempt.id])
-    reconcile = c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True)
-    if attempt.state != AttemptState.UNDECIDABLE:
-        return (reconcile,)
-    return (reconcile, c.Button("Request decision", _plan_url("decide", found), may(request.user, Act.DECIDE)))
+    reconcile = (c.Button("Reconcile", url, may(request.user, Act.RECONCILE), main=True),) if lost else ()
+    asks = withheld or attempt.state == AttemptState.UNDECIDABLE
+    return (*reconcile, *(_plan_buttons(request, found, main=not lost) if asks else ()))
 
 
-def _plan_url(kind: str, found: reads.AttemptListing) -> str:
-    run = f"{found.run.stream}/{found.run.name}" if found.run else ""
-    which = {"attempt" if kind == "decide" else "attempts": found.attempt.id}  # it says itself whose it is
-    return links.with_query(reverse("plan-new"), kind=kind, run=run, **which)
+_PLANS = {Kind.REPUBLISH: "Request republish", Kind.DECIDE: "Request decision"}
+
+
+def _plan_buttons(request: HttpRequest, found: reads.AttemptListing, *, main: bool) -> tuple[c.Button, ...]:
+    """The plans that are offered about the attempt."""
+    if found.run is None or not found.win:
+        return ()
+    name = f"{found.run.stream}/{found.run.name}"
+    return tuple(
+        replace(request_button(request, name, offer, _PLANS[offer.kind]), main=main)
+        for offer in offers_of_attempt(WindowId(found.win), AttemptId(found.attempt.id))
+    )
 
 
 def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> str:

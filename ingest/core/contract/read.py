@@ -367,8 +367,9 @@ def _reconcile(table: Table) -> Reconcile:
 def _plans(table: Table) -> Plans:
     approvals = table.integer("approvals", 1, 1, 10)
     expire = cast("timedelta", table.duration("expire", timedelta(hours=24), "1m", "30d", "24h"))
+    free_records = table.integer("free_records", 0, 0, 1_000_000)
     table.done()
-    return Plans(approvals, expire)
+    return Plans(approvals, expire, free_records)
 
 
 def _payload(table: Table, plans: Plans) -> Payload:

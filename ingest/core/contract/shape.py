@@ -191,8 +191,11 @@ class Reconcile:
 
 @dataclass(frozen=True, slots=True)
 class Plans:
+    """`free_records`: of one person, stream and day (UTC) for which no second person is needed."""
+
     approvals: int = 1
     expire: timedelta = timedelta(hours=24)
+    free_records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +264,7 @@ def normalised(contract: Contract) -> dict[str, Any]:
     _leave_out(plain["run"], "name", "looks_back")  # keys that came later: a contract without them keeps its digest
     if contract.window == WindowRule():
         del plain["window"]
+    _leave_out(plain["plans"], "free_records")
     plain["class"] = {"from": plain.pop("class_from")}
     plain["event"] = {event.pop("name"): event for event in plain.pop("events")}
     plain["context"] = {context.pop("name"): context for context in plain.pop("contexts")}

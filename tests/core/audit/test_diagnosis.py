@@ -192,7 +192,7 @@ def test_who_can_do_it(name: str, permissions: set[str], end: str) -> None:
 
 def test_fail_before_it_has_a_number() -> None:
     said = diagnose(verdict(CASES["BASIS BROKEN topic"], w.NOW)).sentence
-    assert said.endswith("This cannot be cleared. Open a new run.")
+    assert said.endswith("This cannot be cleared. Open a new run, or ask for a replay where one is offered.")
 
 
 def test_what_cannot_be_cleared_is_said_first() -> None:

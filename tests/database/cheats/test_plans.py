@@ -16,9 +16,9 @@ from plans.submit import submit
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 from tests.database.cheats.test_verdict import Forger, cut_window
 from tests.database.test_refusals import as_role, refusal
-from tests.flow.world import Flow, thing
+from tests.flow.world import CONTRACT, Flow, thing
 from tests.plans.crowd import Crowd, counted, counting, run_to, say_yes
-from tests.plans.test_waive import asked
+from tests.plans.test_waive import asked, open_items
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,7 @@ def forged(more: str = "", values: str = "", binds: str = "p.binds", digest: str
         (forged(", rate", ", 1"), "plan_says_its_row"),
         (forged(", first_n", ", 1"), "plan_says_its_row"),
         (forged(", run_id", ", (SELECT min(id) FROM run)"), "plan_says_its_row"),
+        (forged(", free_records, free_by_id", ", 1, (SELECT min(id) FROM contract)"), "plan_free_is_alone"),
     ],
 )  # fmt: skip
 def test_a_plan_that_begins_as_none_does(app: psycopg.Cursor[Any], crowd: Crowd, statement: str, rule: str) -> None:
@@ -96,6 +97,109 @@ def test_a_forged_approval(
     app: psycopg.Cursor[Any], crowd: Crowd, by: str, person: str, digest: str, rule: str
 ) -> None:
     assert refused(app, APPROVE.format(by=by, person=person, digest=digest), counted(crowd, ["a1"])) == rule
+
+
+ALONE = "UPDATE plan SET state = 'APPROVED', acted_by = requested_by, approved_by = requested_by, approved_person = {person}, approved_digest = digest{more} WHERE id = %s"
+
+
+def alone(person: str = "requested_person", more: str = "") -> str:
+    return ALONE.format(person=person, more=more)
+
+
+@pytest.fixture
+def free(live: object) -> Flow:
+    """Two of three records that were set aside are free."""
+    flow = Flow(contract=CONTRACT + "[plans]\nfree_records = 2\n")
+    flow.open()
+    flow.produce([thing(1), b"a", b"b", b"c"])
+    flow.work()
+    flow.cut()
+    flow.work()
+    flow.judge()
+    return flow
+
+
+def wanted(flow: Flow, crowd: Crowd, items: int, **more: Any) -> int:
+    """A redrive of so many items."""
+    asked_ = {"stream": flow.name, "run": "r1", "items": open_items(flow)[:items], **more}
+    return submit("redrive", asked_, crowd.asker, "why", crowd.people)
+
+
+def test_more_than_is_free(app: psycopg.Cursor[Any], crowd: Crowd, free: Flow) -> None:
+    assert refused(app, alone(), wanted(free, crowd, 3)) == "plan_four_eyes"
+    one, two = wanted(free, crowd, 1), wanted(free, crowd, 2)
+    for more in (", free_records = 1", ", free_by_id = 1"):
+        assert refused(app, alone(more=more), one) == "InsufficientPrivilege"
+    app.execute(alone(), (one,))
+    assert refused(app, alone(), two) == "plan_four_eyes", "one is left"
+    app.execute("UPDATE plan SET state = 'RUNNING', acted_by = 'me' WHERE id = %s", (one,))
+    app.execute("UPDATE plan SET state = 'HELD', acted_by = 'me', acted_why = 'so' WHERE id = %s", (one,))
+    app.execute("UPDATE plan SET state = 'CANCELLED', acted_by = 'me', acted_why = 'so' WHERE id = %s", (one,))
+    assert refused(app, alone(), two) == "plan_four_eyes", "what began counts whole"
+    app.execute(alone(), (wanted_now(app, free, 1),))
+
+
+def wanted_now(app: psycopg.Cursor[Any], flow: Flow, items: int) -> int:
+    """As `wanted`, by the same hand: the requester's last plan once more, of fewer items."""
+    app.execute(
+        "INSERT INTO plan (kind, stream_id, run_id, win, binds, digest, reason, requested_by, requested_person, acted_by, expires_at)"
+        " SELECT p.kind, p.stream_id, p.run_id, p.win, b.binds, sha256(convert_to(canonical_json(b.binds), 'UTF8')), 'why', p.requested_by, p.requested_person, p.requested_by, clock_timestamp() + interval '1 h'"
+        " FROM plan p JOIN stream s ON s.id = p.stream_id CROSS JOIN LATERAL (SELECT jsonb_set(p.binds, '{items}', jsonb_path_query_array(p.binds, '$.items[0 to $n]', jsonb_build_object('n', %s::integer - 1))) AS binds) b"
+        " WHERE s.name = %s AND p.kind = 'redrive' ORDER BY p.id DESC LIMIT 1 RETURNING id",
+        (items, flow.name),
+    )
+    row = app.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_waiver_by_one_person(app: psycopg.Cursor[Any], crowd: Crowd, free: Flow) -> None:
+    number = submit("waive", asked(free, "QUARANTINE"), crowd.asker, "why", crowd.people)
+    assert refused(app, alone(), number) == "plan_four_eyes"
+
+
+def test_other_bytes_by_one_person(app: psycopg.Cursor[Any], crowd: Crowd, free: Flow) -> None:
+    number = wanted(free, crowd, 1, corrections={str(open_items(free)[0]): "e30="})
+    assert refused(app, alone(), number) == "plan_four_eyes"
+
+
+FORGED_KINDS = [
+    ("replay", '{"asked": {"mode": "fresh"}, "origin": []}'),
+    ("replay", '{"asked": {"mode": "prove"}, "facts": {"fresh": "r1.r1"}}'),
+    ("decide", "{}"),
+    ("basis", "{}"),
+    ("retire", "{}"),
+    ("republish", '{"items": ["9223372036854775"]}'),
+    ("republish", '{"items": ["x"]}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "more"), FORGED_KINDS)
+def test_a_plan_of_a_kind_that_is_never_free(
+    app: psycopg.Cursor[Any], crowd: Crowd, free: Flow, kind: str, more: str
+) -> None:
+    """However few records it says that it is of; and attempts that are not there yet."""
+    before = wanted(free, crowd, 1)
+    app.execute(
+        "INSERT INTO plan (kind, stream_id, run_id, win, binds, digest, reason, requested_by, requested_person, acted_by, expires_at)"
+        " SELECT %s, p.stream_id, p.run_id, p.win, b.binds, sha256(convert_to(canonical_json(b.binds), 'UTF8')), 'why', 'me', 'user:me', 'me', clock_timestamp() + interval '1 h'"
+        " FROM plan p CROSS JOIN LATERAL (SELECT p.binds || jsonb_build_object('kind', %s::text) || %s::jsonb AS binds) b WHERE p.id = %s RETURNING id",
+        (kind, kind, more, before),
+    )
+    row = app.fetchone()
+    assert row is not None
+    assert refused(app, alone(), row[0]) == "plan_four_eyes"
+
+
+def test_what_was_counted_is_nobody_s_to_change(crowd: Crowd, free: Flow) -> None:
+    number = wanted(free, crowd, 1)
+    say_yes(crowd, number)
+    with as_role("owner") as cur:
+        for change in ("free_records = 1, free_by_id = 1", "free_records = 0"):
+            assert (
+                refused(cur, f"UPDATE plan SET state = 'RUNNING', {change} WHERE id = %s", number)
+                == "plan_approval_fixed"
+            )
 
 
 def test_an_approval_that_comes_later_or_changes(app: psycopg.Cursor[Any], crowd: Crowd) -> None:
@@ -248,6 +352,7 @@ def test_two_running_plans_share_no_offset(
 
 STOLEN_ROWS = [
     ("approved by who asked, where nothing refuses it", "ALTER TABLE plan DROP CONSTRAINT plan_four_eyes; UPDATE plan SET approved_person = requested_person WHERE id = %(plan)s", "", "approvals"),
+    ("free, of a kind that never is", "ALTER TABLE plan DROP CONSTRAINT plan_four_eyes; UPDATE plan SET approved_person = requested_person, free_records = 1, free_by_id = (SELECT min(id) FROM contract c WHERE c.stream_id = plan.stream_id) WHERE id = %(plan)s", "", "approvals"),
     ("approved by who asked", "UPDATE plan SET approved_person = requested_person WHERE id = %(plan)s", "plan_four_eyes", ""),
     ("approved by nobody", "UPDATE plan SET state = 'DONE', approved_by = NULL, approved_person = NULL, approved_digest = NULL, approved_at = NULL WHERE id = %(plan)s", "plan_runs_approved", ""),
     ("other bindings", "UPDATE plan SET binds = binds || '{\"more\": 1}' WHERE id = %(plan)s", "", "plans"),

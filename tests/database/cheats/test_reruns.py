@@ -58,6 +58,7 @@ RERUN = [
     app("how far a rerun waits is moved", "UPDATE rerun_end SET end_offset = 0 WHERE win = %(rerun)s", "InsufficientPrivilege"),
     thief("a rerun loses its plan", "DELETE FROM rerun WHERE win = %(rerun)s", "reruns"),
     thief("a rerun gets another approver", "UPDATE rerun SET approved_by = 'eve' WHERE win = %(rerun)s", "reruns"),
+    thief("a rerun gets a consent", "UPDATE rerun SET out_of_order = true WHERE win = %(rerun)s", "reruns"),
     thief("a record of a plan becomes another item's", "UPDATE redrive SET item_id = item_id + 100000 WHERE plan = %(redrive)s AND \"offset\" = 0", "reruns"),
     thief("a plan's record was set aside, and is told as admitted", "UPDATE redrive SET decision = 3 WHERE plan = %(redrive)s AND \"offset\" = 0", "reruns"),
     thief("a rerun goes on after its plan", "UPDATE run_window SET state = 'OPEN' WHERE id = %(rerun)s", "reruns"),
