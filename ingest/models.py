@@ -95,6 +95,7 @@ class Contract(models.Model):
     source_text = models.BinaryField()
     files = models.JSONField()
     republish_by_plan = models.BooleanField(db_default=False)  # [reconcile] republish = "plan": the database asks
+    pins_at_cut = models.BooleanField(db_default=False)  # [context] pin = "cut": as above
     loaded_by = models.TextField()
     loaded_at = models.DateTimeField(db_default=Now())
 
@@ -282,6 +283,7 @@ class WindowPin(models.Model):
     context = models.TextField()
     pinned_win = models.ForeignKey(Window, models.PROTECT, db_column="pinned_win", related_name="pinned_by")
     verdict = models.TextField()  # weather/2013-01#1
+    moment = models.DateTimeField(null=True)  # the time that the window's cut is of, where that says what is pinned
 
     class Meta:
         db_table = "window_pin"

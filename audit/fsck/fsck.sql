@@ -200,6 +200,26 @@ SELECT s.name || '/' || r.name || '#' || v.number AS subject,
         OR EXISTS (SELECT FROM verdict f WHERE f.win = v.win AND f.state = 'FAIL' AND f.number < v.number))
  LIMIT %(most)s
 
+-- name: i8_pins
+-- A window that is pinned once it is cut is so to its contexts' windows of that time: the first that were cut then or later, or what
+-- stands for these. Looked for here by the times alone, and not by the rule that let them in.
+SELECT s.name || '/' || r.name || ' window ' || w.number AS subject,
+       CASE WHEN f.cut_at IS NULL THEN 'pinned to ' || p.verdict || ' before its cut'
+            WHEN p.moment IS NULL THEN 'pinned to ' || p.verdict || ' at no time'
+            WHEN p.moment > f.cut_at OR p.moment < f.cut_at AND p.moment <= f.opened_at THEN
+                 'pinned to ' || p.verdict || ' of ' || (p.moment AT TIME ZONE 'UTC') || ', which is no time of it'
+            ELSE 'pinned to ' || p.verdict || ', whose window does not hold ' || (p.moment AT TIME ZONE 'UTC') END AS found
+  FROM window_pin p JOIN run_window w ON w.id = p.win JOIN contract c ON c.id = w.contract_id AND c.pins_at_cut
+  JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id
+  JOIN run_window f ON f.id = first_window(w.id)
+  JOIN run_window held ON held.id = first_window(p.pinned_win) JOIN run h ON h.id = held.run_id
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (f.cut_at IS NULL OR p.moment IS NULL OR p.moment > f.cut_at OR p.moment < f.cut_at AND p.moment <= f.opened_at
+        OR held.cut_at IS NULL OR held.cut_at < p.moment
+        OR EXISTS (SELECT FROM run_window b JOIN run br ON br.id = b.run_id
+                    WHERE br.stream_id = h.stream_id AND b.id < held.id AND NOT b.by_plan AND b.cut_at >= p.moment))
+ LIMIT %(most)s
+
 -- name: i9_verdicts
 -- A verdict's columns say what its body says, about the window, the run and the contract that they name.
 SELECT s.name || '/' || r.name || '#' || v.number AS subject, 'its row and its body disagree about ' || d.names AS found
