@@ -125,7 +125,8 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Capture, at: dateti
         held["context"] = replace(held["context"], value=pinned)
     ends = _ends(captured)
     if facts.inbox:
-        sources = (_moved(source, stand) for source in facts.inbox.value)
+        sources = [_moved(source, stand) for source in facts.inbox.value]
+        sources = [replace(s, ends_before=s.label in stand and stand[s.label].ends_before) for s in sources]
         held["inbox"] = replace(held["inbox"], value=tuple(replace(s, target=ends.get(s.label)) for s in sources))
     if facts.publishing:
         held["publishing"] = replace(held["publishing"], value=replace(facts.publishing.value, stopped=stopped))
@@ -446,6 +447,7 @@ def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.Sourc
         lost=row.lost,
         first=row.first,
         stop=_stop(row),
+        ends_before=row.ends_before,
     )
 
 
