@@ -300,6 +300,12 @@ def _next_contract(row: Any, old: CompiledContract, *, new_run: bool) -> tuple[C
     return old, (f"contract v{old.version} holds on: v{newest.version} {why}",)
 
 
+def contract_held(row: Any) -> str:
+    """Why the next window of the run would not begin with the newest contract, as things are; "" if it would."""
+    _, notes = _next_contract(row, compiled_contract(row.contract_id), new_run=False)
+    return "".join(notes)
+
+
 def _no_pin(row: Any, new: Contract) -> str:
     """A context that the window before has no pin of, and that has no PASS: the effects lane would stand."""
     if new.pin is PinTime.CUT:
