@@ -32,6 +32,7 @@ from audit.cover import CoverReading, covered_by, see_cover
 from audit.measure import Measurement, lanes, measure, renewed, window_row
 from audit.now import checks_now
 from audit.partitions import grown, notice_partitions
+from audit.pins import pin_window
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract
 from ingest.core.errors import NotFound, PassgateError, RunError
@@ -243,6 +244,8 @@ def _look(win: WindowId) -> tuple[Contract, look.Capture, dict[SourceId, int]]:
     if failed is not None:
         raise WindowFailed(expected="no FAIL", found=f"#{failed.number}", next_step="open a new run")
     contract = compiled_contract(row.contract_id).contract
+    pin_window(win)
+    failpoint("close.after_pins")
     _see_end(win, contract, row.by_plan)
     failpoint("close.after_end")
     see_completeness(win, contract)

@@ -55,7 +55,7 @@ from audit.open import (
 from audit.partitions import QUICK, take_in_doors
 from ingest.auditlog import record_act
 from ingest.core.calendar import free_name, is_run_over, is_window_over, run_name_at
-from ingest.core.contract import Contract, identity_digest
+from ingest.core.contract import Contract, PinTime, identity_digest
 from ingest.core.errors import PassgateError, RunError
 from ingest.core.ids import RunId, StreamId, WindowId
 from ingest.core.posture import unmeasured
@@ -300,8 +300,16 @@ def _next_contract(row: Any, old: CompiledContract, *, new_run: bool) -> tuple[C
     return old, (f"contract v{old.version} holds on: v{newest.version} {why}",)
 
 
+def contract_held(row: Any) -> str:
+    """Why the next window of the run would not begin with the newest contract, as things are; "" if it would."""
+    _, notes = _next_contract(row, compiled_contract(row.contract_id), new_run=False)
+    return "".join(notes)
+
+
 def _no_pin(row: Any, new: Contract) -> str:
     """A context that the window before has no pin of, and that has no PASS: the effects lane would stand."""
+    if new.pin is PinTime.CUT:
+        return ""
     with read() as cur:
         pinned = {found.context for found in cur.execute(sql.pins, {"win": row.win}).fetchall()}
         for context in new.contexts:
@@ -479,7 +487,12 @@ def _basis_source(row: Any) -> f.BasisSource:
 
 
 def _pin(cur: Cursor, win: WindowId, next_win: WindowId, contract: Contract) -> Sequence[str]:
-    """The newest PASS of each context; where there is none that stands, the pin of the window before."""
+    """The newest PASS of each context; where there is none that stands, the pin of the window before.
+
+    None where the contract pins once the window is cut (pins.py).
+    """
+    if contract.pin is PinTime.CUT:
+        return ()
     notes = []
     before: dict[str, Any] = {row.context: row for row in cur.execute(sql.pins, {"win": win}).fetchall()}
     pins: list[ContextPin] = []

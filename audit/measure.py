@@ -21,9 +21,11 @@ from ingest.core.contract import Contract, EmptyWindowRule, Totals
 from ingest.core.errors import NotFound
 from ingest.core.ids import SourceId, WindowId
 from ingest.core.leaf import table_partition
+from ingest.core.pinning import ContextWait
 from ingest.core.reason import Decision
 from ingest.db import Cursor, read, read_snapshot, statements
 from ingest.kafka import Start
+from ingest.pinned import ContextAtCut, unpinned
 from ingest.projections.base import load_projection
 from ingest.streams import compiled_contract
 
@@ -116,14 +118,15 @@ def restamped(row: Any, facts: f.WindowFacts, captured: look.Capture, at: dateti
     with read() as cur:
         database = f.MeasuredValue(look.database_identity(cur), at, "postgres")
         stand = _positions(cur, row, bus)
-        pinned = _pins(cur, row.id)
+        pinned = _pins(cur, row)
         stopped, ended = _stopped_publishing(cur, row.id), _ended(cur, row.id)
     held = {name: replace(getattr(facts, name), measured_at=at) for name in f.LEDGER if getattr(facts, name)}
     if facts.context:
         held["context"] = replace(held["context"], value=pinned)
     ends = _ends(captured)
     if facts.inbox:
-        sources = (_moved(source, stand) for source in facts.inbox.value)
+        sources = [_moved(source, stand) for source in facts.inbox.value]
+        sources = [replace(s, ends_before=s.label in stand and stand[s.label].ends_before) for s in sources]
         held["inbox"] = replace(held["inbox"], value=tuple(replace(s, target=ends.get(s.label)) for s in sources))
     if facts.publishing:
         held["publishing"] = replace(held["publishing"], value=replace(facts.publishing.value, stopped=stopped))
@@ -225,7 +228,7 @@ class _WindowReading:
             quarantine=self._seen(self._quarantine()),
             joins=self._seen(self._joins()) if ours.joins else None,
             end=look.read_end(self._cur, self._row.id),
-            context=self._seen(_pins(self._cur, self._row.id)),
+            context=self._seen(_pins(self._cur, self._row)),
             behind=look.read_behind(self._cur, self._row.id),
             waivers=_waivers(self._cur, self._row.id),
             ended=_ended(self._cur, self._row.id),
@@ -374,12 +377,19 @@ class _WindowReading:
         return f.Quarantine(row.open, row.resolved, row.discarded, row.unsigned)
 
 
-def _pins(cur: Cursor, win: WindowId) -> tuple[f.PinnedVerdict, ...]:
-    """What the window was joined with, and whether that stands."""
-    rows = cur.execute(sql.pins, {"win": win}).fetchall()
-    return tuple(
+def _pins(cur: Cursor, of: Any) -> tuple[f.PinnedVerdict, ...]:
+    """What the window was joined with, and whether that stands; and what it waits to be joined with, and why."""
+    rows = cur.execute(sql.pins, {"win": of.id}).fetchall()
+    pinned = [
         f.PinnedVerdict(row.context, row.verdict, bytes(row.digest).hex(), row.why or "", row.fallen) for row in rows
-    )
+    ]
+    waits = unpinned(cur, of.id, compiled_contract(of.contract_id).contract)
+    return (*pinned, *map(_awaited, waits))
+
+
+def _awaited(found: ContextAtCut) -> f.PinnedVerdict:
+    wait = found.wait or ContextWait(f"waits for {found.context}: {found.verdict} is about to be pinned")
+    return f.PinnedVerdict(found.context, "", "", wait.text, wait.failed)
 
 
 def _ended(cur: Cursor, win: WindowId) -> f.RecheckEnd | None:
@@ -437,6 +447,7 @@ def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.Sourc
         lost=row.lost,
         first=row.first,
         stop=_stop(row),
+        ends_before=row.ends_before,
     )
 
 

@@ -26,17 +26,21 @@ SELECT x.plan, x.kind, x.requested_by, x.approved_by, x.reason, x.out_of_order, 
 -- before they are measured, so that two that overlap are not counted twice. `stands_since`: since when the position
 -- stands still with something before it, which is not since when it last moved: for hours there may have been nothing.
 -- `lost`: deleted before anybody read it, which no second reader can prove to be empty. Behind an earlier window's cut a lane
--- has nothing of this one yet. `first`: no window before this one had the source.
+-- has nothing of this one yet. `first`: no window before this one had the source. `ends_before`: the log ended before where the lane
+-- stood when Kafka was asked last, and so it is lost.
 WITH part AS (
     SELECT r.source_id, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset, p.next_offset, p.leader_epoch,
            p.stopped_code, p.stopped_detail,
            greatest(p.progressed_at, coalesce(least(behind.at, w.cut_at), clock_timestamp())) AS stands_since,
            greatest(r.start_offset, least(p.next_offset, coalesce(r.end_offset, p.next_offset))) AS upto,
-           NOT EXISTS (SELECT FROM window_range e WHERE e.source_id = r.source_id AND e.win < r.win) AS first
+           NOT EXISTS (SELECT FROM window_range e WHERE e.source_id = r.source_id AND e.win < r.win) AS first,
+           coalesce(seen.lso < seen.next_offset, false) AS ends_before
       FROM window_range r JOIN source s ON s.id = r.source_id JOIN run_window w ON w.id = r.win
       JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
       LEFT JOIN LATERAL (SELECT min(m.at) AS at FROM sample m WHERE m.source_id = p.source_id
                             AND m.at > p.progressed_at AND m.lso > p.next_offset) behind ON true
+      LEFT JOIN LATERAL (SELECT m.lso, m.next_offset FROM sample m WHERE m.source_id = p.source_id AND m.at <= clock_timestamp()
+                          ORDER BY m.at DESC LIMIT 1) seen ON true
      WHERE r.win = %(win)s AND s.role = 'inbox'),
 hole AS (
     SELECT part.source_id, g.state, g.why,
@@ -151,9 +155,12 @@ SELECT s.role, s.kind, s.topic, s.partition, p.stopped_code, p.stopped_detail
  WHERE r.win = %(win)s ORDER BY s.id
 
 -- name: standing
--- Where the lanes of these inbox and bus sources stand now, and why.
-SELECT s.role, s.kind, s.topic, s.partition, p.next_offset, p.stopped_code, p.stopped_detail
+-- Where the lanes of these inbox and bus sources stand now, and why; and whether their logs ended before that, as in `inbox`.
+SELECT s.role, s.kind, s.topic, s.partition, p.next_offset, p.stopped_code, p.stopped_detail,
+       coalesce(seen.lso < seen.next_offset, false) AS ends_before
   FROM position p JOIN source s ON s.id = p.source_id
+  LEFT JOIN LATERAL (SELECT m.lso, m.next_offset FROM sample m WHERE m.source_id = p.source_id AND m.at <= clock_timestamp()
+                      ORDER BY m.at DESC LIMIT 1) seen ON true
  WHERE s.stream_id = %(stream)s
    AND (p.lane = 'admission' AND EXISTS (SELECT FROM window_range r WHERE r.win = %(win)s AND r.source_id = s.id)
         OR p.lane = 'effects' AND s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from audit import capture as look
 from audit.core import facts as f
 from ingest.auditlog import record_act
-from ingest.core.contract import Context, Contract, identity_digest
+from ingest.core.contract import Context, Contract, PinTime, identity_digest
 from ingest.core.errors import BrokerError, NotFound, RunError
 from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.core.posture import TopicFault, unfit_bus, unfit_inbox, unmeasured
@@ -51,6 +51,13 @@ class ContextNotPassed(RunError):
 
     code: ClassVar[str] = "context_not_passed"
     what: ClassVar[str] = "the context has no PASS to pin"
+
+
+class PinnedAtCut(RunError):
+    """Which window of a context is of the cut's time is known once there is a cut; nobody chooses it."""
+
+    code: ClassVar[str] = "pinned_at_cut"
+    what: ClassVar[str] = "the contract pins contexts once a window is cut"
 
 
 class OtherIdentities(RunError):
@@ -106,6 +113,7 @@ def open_run(
     """Opens `stream/run_name`, or finds it open. `contract`: a version or hex digest; None: the newest.
 
     `pins` names a verdict (`weather/2013-01#1`) per context; without it the newest PASS of the context's stream is it.
+    Where the contract pins at the cut none is, and none may be named: PinnedAtCut.
     Raises RunConflict, AnotherRunOpen, ContextNotPassed, TopicUnusable, RunNameInvalid, NotFound, SettingsError (a
     projection that cannot be imported, or whose tables are not there), BrokerError.
     """
@@ -401,6 +409,12 @@ def _pin(cur: Cursor, win: WindowId, contract: Contract, pins: Mapping[str, str]
     unknown = sorted(set(pins) - {context.name for context in contract.contexts})
     if unknown:
         raise NotFound(expected="a context of the contract", found=unknown[0])
+    if contract.pin is PinTime.CUT:
+        if pins:
+            raise PinnedAtCut(
+                expected="no verdict to join with", found=", ".join(sorted(pins.values())), next_step="open it without"
+            )
+        return
     write_pins(cur, win, [_passed(cur, context, pins.get(context.name)) for context in contract.contexts])
 
 

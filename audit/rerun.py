@@ -15,12 +15,15 @@ from typing import Any
 from audit import capture as look
 from audit.core import facts as f
 from audit.open import ContextPin, ensure_partitions, insert_range, newest_pass, write_pins
+from audit.pins import write_pins_at_cut
 from ingest.admit.redrive import FENCE, owner_of
 from ingest.auditlog import record_act
+from ingest.core.contract import PinTime
 from ingest.core.errors import BrokerError, RunError
 from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.db import Cursor, fetch_one, statements
 from ingest.failpoints import failpoint
+from ingest.pinned import unpinned
 from ingest.streams import CompiledContract, compiled_contract
 from ingest.windows import Binding, ensure_position
 
@@ -154,7 +157,7 @@ def open_rerun(cur: Cursor, order: RerunOrder, captured: look.Capture) -> Rerun:
     failpoint("rerun.after_row")
     inbox = _add_sources(cur, win, order, StreamId(first.stream_id))
     failpoint("rerun.after_sources")
-    write_pins(cur, win, _pins(cur, order.loaded))
+    _pin(cur, win, order.loaded)
     failpoint("rerun.after_pins")
     database = look.database_identity(cur)
     origin = look.store_snapshot(cur, win, "ORIGIN", captured, database)
@@ -292,6 +295,22 @@ def _add_sources(cur: Cursor, win: WindowId, order: RerunOrder, stream: StreamId
             )
         labels.append(f.BasisSource(label_of(order.plan, index)))
     return tuple(labels)
+
+
+def _pin(cur: Cursor, win: WindowId, loaded: CompiledContract) -> None:
+    """By the time of the first window's cut, where the contract goes by that; else what is newest."""
+    if loaded.contract.pin is not PinTime.CUT:
+        write_pins(cur, win, _pins(cur, loaded))
+        return
+    contexts = unpinned(cur, win, loaded.contract)
+    for context in contexts:
+        if context.wait is not None:
+            raise ContextOfRerun(
+                expected=f"a PASS of {context.context} of the time of that cut",
+                found=context.wait.text,
+                next_step="ask for it again once that is there",
+            )
+    write_pins_at_cut(cur, win, contexts)
 
 
 def _pins(cur: Cursor, loaded: CompiledContract) -> Sequence[ContextPin]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from audit.core.phrases import listed, number
 from audit.gate import RunStanding, Some
+from audit.notices import WindowNotice
 from ingest.core.reason import Flag, Reason
 
 REASONS: Mapping[Reason, str] = {
@@ -59,6 +60,11 @@ FLAGS: Mapping[Flag, str] = {
 def window_words(window: int | None, rerun: int | None = None) -> str:
     """ "window 1", "window 1 rerun 2" """
     return f"window {window:,}" + (f" rerun {rerun:,}" if rerun else "")
+
+
+def notice_words(notice: WindowNotice) -> str:
+    """ "Window 3: contract v1 holds on: …. Next: …." """
+    return f"Window {notice.window:,}: {notice.text}. Next: {notice.act}."
 
 
 def reason_name(number: int) -> str:

@@ -16,6 +16,7 @@ from audit import forget as aging
 from audit.close import close_due
 from audit.enforce import enforce_due
 from audit.go_on import go_on_due
+from audit.pins import pin_due
 from console.people import Accounts
 from console.refusals import flush
 from ingest import processes
@@ -106,8 +107,9 @@ def dispatch() -> None:
 def go_on() -> None:
     try:
         go_on_due()
+        pin_due()
     except (DatabaseGone, DatabaseFull) as gone:
-        log.warning("windows stay open for now: %s", gone)
+        log.warning("windows stay as they are for now: %s", gone)
 
 
 @shared_task(name="passgate.close")

@@ -96,6 +96,7 @@ class Contract(models.Model):
     files = models.JSONField()
     republish_by_plan = models.BooleanField(db_default=False)  # [reconcile] republish = "plan": the database asks
     free_records = models.IntegerField(db_default=0)  # [plans] free_records: the database counts them
+    pins_at_cut = models.BooleanField(db_default=False)  # [context] pin = "cut": as above
     loaded_by = models.TextField()
     loaded_at = models.DateTimeField(db_default=Now())
 
@@ -283,6 +284,7 @@ class WindowPin(models.Model):
     context = models.TextField()
     pinned_win = models.ForeignKey(Window, models.PROTECT, db_column="pinned_win", related_name="pinned_by")
     verdict = models.TextField()  # weather/2013-01#1
+    moment = models.DateTimeField(null=True)  # the time that the window's cut is of, where that says what is pinned
 
     class Meta:
         db_table = "window_pin"

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from ingest.auditlog import record_act
 from ingest.core.contract import Contract, contract_digest, parse_contract
-from ingest.core.contract.shape import Republish
+from ingest.core.contract.shape import PinTime, Republish
 from ingest.core.errors import NotFound, PassgateError
 from ingest.core.ids import StreamId
 from ingest.core.lease import LONGEST_ATTEMPT, RECHECKS_A_LEASE
@@ -125,6 +125,7 @@ def _store(contract: Contract, text: bytes, files: Mapping[str, str], actor: str
         keys = {
             "stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor,
             "by_plan": contract.reconcile.republish is Republish.PLAN, "free": contract.plans.free_records,
+            "pins_at_cut": contract.pin is PinTime.CUT,
         }  # fmt: skip
         stored = fetch_one(cur.execute(sql.insert_contract, keys))
         ensure_classes(cur, stream, [event.name for event in contract.events])

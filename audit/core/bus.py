@@ -206,15 +206,21 @@ def context(facts: f.WindowFacts, now: datetime) -> Check | None:
     pins = facts.context.value
     standing = [pin.reference for pin in pins if not pin.why]
     observed = f"{w.listed(standing)} {'stands' if len(standing) == 1 else 'stand'}" if standing else "none stands"
-    broken = [Cause(pin.why, ANOTHER_CONTEXT) for pin in pins if pin.why and pin.fallen]
+    broken = [
+        Cause(pin.why, ANOTHER_CONTEXT if pin.reference else FRESH_CONTEXT) for pin in pins if pin.why and pin.fallen
+    ]
     broken += [
         Cause(f"no verdict of {x} is pinned", ANOTHER_CONTEXT) for x in facts.rules.contexts if x not in _named(pins)
     ]
-    unknown = [Cause(pin.why, LOOK_AGAIN) for pin in pins if pin.why and not pin.fallen]
+    unknown = [
+        Cause(pin.why, LOOK_AGAIN if pin.reference else AWAIT_CONTEXT) for pin in pins if pin.why and not pin.fallen
+    ]
     return judged(name, required, observed, facts.context, broken, unknown)
 
 
 ANOTHER_CONTEXT = Act("open a new run, on a context that stands", "open")
+FRESH_CONTEXT = Act("ask for a replay plan of the context's window, mode fresh", "replay")
+AWAIT_CONTEXT = Act("wait until that window has PASS")
 LOOK_AGAIN = Act("wait for that gate to be looked at again")
 
 

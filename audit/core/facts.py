@@ -242,6 +242,7 @@ class SourceLedger:
     gone: int = 0  # of a plan's source: records that have a receipt at their origin, and are not there any more
     target: int | None = None  # where an open window's lane could be now: the newest sampled LSO
     stop: LaneStop | None = None
+    ends_before: bool = False  # the log ended before where the lane stood when Kafka was asked: it is lost
 
 
 @dataclass(frozen=True)

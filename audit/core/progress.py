@@ -138,14 +138,42 @@ def _inbox_lags(facts: f.WindowFacts, now: datetime) -> list[Lag]:
     topic = facts.broker.value.inbox if facts.broker else None
     partitions = {s.label: s.partition for s in facts.basis.value.inbox} if facts.basis else {}
     bound = facts.rules.stalled_after
+    unknown = set(_lags_unknown(facts))
     lags = []
     for source in facts.inbox.value if facts.inbox else ():
+        if source.label in unknown:
+            continue
         target = source.cut if source.cut is not None else source.target
         log = _log(topic, partitions.get(source.label))
         if target is not None:
             at = source.moved_at
             lags.append(lag(source.label, source.position, target, at, log, now, bound, source.stop))
     return [found for found in lags if found.behind]
+
+
+def _lags_unknown(facts: f.WindowFacts) -> list[str]:
+    """Of an open window: partitions whose log is gone, is another topic's by now, or ends before where the lane stood.
+
+    How far a lane is from the end of that nobody can say, and 0 would be green.
+    """
+    if facts.window.state is not f.WindowState.OPEN or not (facts.basis and facts.broker and facts.inbox):
+        return []
+    partitions = {s.label for s in facts.basis.value.inbox if s.partition is not None}
+    was, is_ = facts.basis.value.broker, facts.broker.value
+    other = was.cluster_id != is_.cluster_id or bool(
+        was.inbox and was.inbox.topic_id != (is_.inbox and is_.inbox.topic_id)
+    )
+    ledger = (s for s in facts.inbox.value if s.label in partitions and s.cut is None)
+    return [s.label for s in ledger if other or s.target is None or s.ends_before]
+
+
+def _behind(facts: f.WindowFacts, lags: Sequence[Lag]) -> str:
+    """What is known of it; where nothing is, that."""
+    unknown = _lags_unknown(facts)
+    if unknown and len(unknown) == len([s for s in facts.inbox.value if s.cut is None] if facts.inbox else []):
+        return "not measured"
+    measured = f"{w.number(sum(found.behind for found in lags))} behind"
+    return f"{measured}, and {w.sources(unknown)} not measured" if unknown else measured
 
 
 def _bus_lags(facts: f.WindowFacts, now: datetime) -> list[Lag]:
@@ -210,7 +238,7 @@ def caught_up(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not (facts.broker and facts.inbox and facts.bus):
         return not_measured(name, required, causes, facts.broker)
     lags = _inbox_lags(facts, now) + _bus_lags(facts, now)
-    observed = f"{w.number(sum(found.behind for found in lags))} behind"
+    observed = _behind(facts, lags)
     broken = (*_not_cut(facts), *_lag_causes(lags))
     cut = facts.window.state is f.WindowState.CUT
     unread = _ends_unread(facts) if cut and not lags else []  # behind its cut, nobody could know the bus's end

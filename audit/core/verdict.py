@@ -105,7 +105,7 @@ def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
         joins=facts.joins.value if facts.joins and facts.rules.joins else None,
         decisions=facts.decisions,
         durability=durability(basis),
-        context=facts.context.value if facts.context else (),
+        context=tuple(pin for pin in facts.context.value if pin.reference) if facts.context else (),
         measured_at=oldest,
         valid_until=oldest + facts.rules.sample_max_age if oldest else None,
         behind=facts.behind,

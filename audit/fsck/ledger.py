@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     in_sql("fence_evidence", "I6", sql.i6_fence_evidence),
     in_sql("contradictions", "I7", sql.i7_absent),
     in_sql("verdict_order", "I8", sql.i8_order),
+    in_sql("pins", "I8", sql.i8_pins),
     in_sql("verdict_rows", "I9", sql.i9_verdicts),
     in_sql("verdict_numbers", "I9", sql.i9_numbers),
     in_sql("snapshots", "I9", sql.i9_snapshots),

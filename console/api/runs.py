@@ -28,6 +28,7 @@ from console.documents.plans import offer_document
 from console.documents.runs import (
     cut_members,
     gone_on_members,
+    one_run_document,
     run_document,
     run_documents,
     totals_document,
@@ -73,15 +74,18 @@ class Runs(Endpoint):
 class OneRun(Endpoint):
     acts = {"GET": Act.LOOK, "PUT": Act.OPEN_RUN}
 
-    @extend_schema(operation_id="get_run", responses=answers(shapes.RunAnswer, 404))
+    @extend_schema(operation_id="get_run", responses=answers(shapes.OneRunAnswer, 404))
     def get(self, request: Request, stream: str, run: str) -> Response:
-        """A run with its newest windows, their newest verdicts and gates, and how all of its windows stand."""
-        return Response(run_document(run_named(stream, run)))
+        """A run with its newest windows, their newest verdicts and gates, and how all of its windows stand.
+
+        `notices`: what its windows go on without now, and what ends each.
+        """
+        return Response(one_run_document(run_named(stream, run)))
 
     @extend_schema(
         operation_id="open_run",
         request=shapes.OpenRun,
-        responses=answers(shapes.RunAnswer, *BODY, 404, 409) | {201: shapes.RunAnswer},
+        responses=answers(shapes.OneRunAnswer, *BODY, 404, 409) | {201: shapes.OneRunAnswer},
     )
     def put(self, request: Request, stream: str, run: str) -> Response:
         """Opens a run: 201 when it is new, 200 when it is there already, 409 when it is there with another contract."""
@@ -92,7 +96,9 @@ class OneRun(Endpoint):
         opened = open_run(stream, run, actor_of(request), contract, body.get("pins"))
         status = 201 if opened.result == "created" else 200
         return Response(
-            run_document(run_named(stream, run_segment(run))), status=status, headers={"Location": _place(stream, run)}
+            one_run_document(run_named(stream, run_segment(run))),
+            status=status,
+            headers={"Location": _place(stream, run)},
         )
 
 

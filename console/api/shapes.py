@@ -389,6 +389,18 @@ class RunAnswer(s.Serializer[Any]):
     )
 
 
+class NoticeAnswer(s.Serializer[Any]):
+    """What a window goes on without, while it is so."""
+
+    window = s.IntegerField()
+    text = s.CharField()
+    next = s.CharField(help_text="What ends it.")
+
+
+class OneRunAnswer(RunAnswer):
+    notices = NoticeAnswer(many=True, help_text="What its windows go on without now, the oldest window first.")
+
+
 class BehindAnswer(s.Serializer[Any]):
     """Offsets [from, to) that were there when the cut was made, and lie behind it."""
 

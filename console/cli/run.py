@@ -24,6 +24,7 @@ from audit.cut import cut_run, declare_totals
 from audit.go_on import GoneOn
 from audit.go_on import go_on as go_on_with
 from audit.models import Verdict
+from audit.notices import notices_of
 from audit.open import open_run
 from console.cli.base import (
     DONE,
@@ -47,6 +48,7 @@ from console.documents.plans import offer_document
 from console.documents.runs import (
     cut_members,
     gone_on_members,
+    one_run_document,
     run_document,
     run_documents,
     totals_document,
@@ -54,7 +56,7 @@ from console.documents.runs import (
     verdict_line,
     window_documents,
 )
-from console.phrases import age_words, standing_words, window_words
+from console.phrases import age_words, notice_words, standing_words, window_words
 from console.reads.named import newest_window, rerun_numbered, run_written, window_numbered
 from console.reads.offers import offer_command
 from console.reads.reruns import RerunLine, lines_of
@@ -341,7 +343,7 @@ def show(name: tuple[str, str], window: int | None, rerun: int | None, as_json: 
     diagnosis, offers = diagnose(now), offers_of(WindowId(shown.pk), now.checks)
     if as_json:
         documents = [offer_document(offer, *name) for offer in offers]
-        emit(run_document(written) | {"checks_now": v.body(now, None, diagnosis.sentence), "offers": documents})
+        emit(one_run_document(written) | {"checks_now": v.body(now, None, diagnosis.sentence), "offers": documents})
         return
     where, version = f"{'/'.join(name)} {window_words(shown.number, shown.rerun)}", shown.contract.version
     said(" · ".join((where, f"run {written.state}", f"contract v{version}")))
@@ -349,6 +351,8 @@ def show(name: tuple[str, str], window: int | None, rerun: int | None, as_json: 
     _say_offers(offers, name)
     if now.state is v.State.FAIL and not offers:
         said("No plan is offered for it now.")
+    for notice in notices_of(RunId(written.pk)):
+        said(notice_words(notice))
     standing = gate.standing([RunId(written.pk)])[RunId(written.pk)]
     if standing.windows > 1:
         said(f"The run: {standing_words(standing)}. All windows: passgate run windows {'/'.join(name)}")

@@ -10,6 +10,7 @@ from audit.core.snapshot import behind_body
 from audit.cut import WindowCut
 from audit.go_on import GoneOn
 from audit.models import GateOpen, Verdict
+from audit.notices import notices_of
 from console.documents import Document, hexed, stamp
 from console.reads import reruns
 from console.reads.windows import newest_of, records
@@ -171,6 +172,12 @@ def verdict_document(verdict: Verdict, stream: str, run_name: str) -> Document:
 
 def run_document(run: Run) -> dict[str, Any]:
     return run_documents([Run.objects.select_related("stream", "contract").get(pk=run.pk)], SHOWN)[0]
+
+
+def one_run_document(run: Run) -> dict[str, Any]:
+    """A run that is asked for by itself: with what its windows lack now."""
+    notices = [{"window": each.window, "text": each.text, "next": each.act} for each in notices_of(RunId(run.pk))]
+    return run_document(run) | {"notices": notices}
 
 
 def totals_document(run: Run) -> dict[str, Any]:

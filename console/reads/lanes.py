@@ -32,9 +32,9 @@ class Measure:
 
     @property
     def lag(self) -> int | None:
-        if self.lso is None or self.next_offset is None:
-            return None
-        return max(self.lso - self.next_offset, 0)
+        if self.lso is None or self.next_offset is None or self.lso < self.next_offset:
+            return None  # not measured, or the log ends before where the lane stood: it is lost
+        return self.lso - self.next_offset
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 -- page that looked at the first few hundred said nothing of what had stopped beyond. How long a lane has stood is asked of
 -- the samples of those alone that have something before them now. Nothing else works a lane's state out. A plan reads its own
 -- source and says how far it is: that is no lane of a worker; what it admitted is published by one, which is told while it
--- has something to do.
+-- has something to do. A lag is of a log that is there: not of one that is retired, whose topic gave no answer, or that ends before
+-- where the lane stood when Kafka was asked. Of what is null `greatest` would make 0.
 WITH seen AS (
     SELECT p.*, s.name AS source, s.role, s.kind, st.name AS stream, n.lso, n.at AS sampled_at,
            p.lane <> 'publish' AND (n.at > clock_timestamp() - make_interval(secs => %(sample_max_age)s)) IS NOT TRUE AS stale,
            CASE WHEN p.lane = 'publish' THEN least(q.queued_at, a.prepared_at) ELSE b.at END AS waits_since,
            CASE WHEN p.lane <> 'publish' THEN
-                     CASE WHEN n.at > clock_timestamp() - make_interval(secs => %(sample_max_age)s)
+                     CASE WHEN n.at > clock_timestamp() - make_interval(secs => %(sample_max_age)s) AND n.lso >= n.stood_at
+                               AND NOT EXISTS (SELECT FROM retirement o WHERE o.source_id = p.source_id)
                           THEN greatest(n.lso - p.next_offset, 0) END
                 WHEN q.queued_at IS NULL AND a.prepared_at IS NULL THEN 0
                 ELSE greatest(r.next_offset - p.next_offset, 0) END AS behind,
@@ -17,7 +19,7 @@ WITH seen AS (
       FROM position p
       JOIN stream st ON st.id = p.stream_id
       JOIN (SELECT id, role, kind, topic || '/' || partition AS name FROM source) s ON s.id = p.source_id
-      LEFT JOIN LATERAL (SELECT m.lso, m.at FROM sample m
+      LEFT JOIN LATERAL (SELECT m.lso, m.at, coalesce(m.next_offset, 0) AS stood_at FROM sample m
                           WHERE m.source_id = p.source_id AND m.at <= clock_timestamp() AND p.lane <> 'publish'
                           ORDER BY m.at DESC LIMIT 1) n ON true
       LEFT JOIN LATERAL (SELECT m.at FROM sample m

@@ -10,10 +10,10 @@ import os
 
 from ingest.consume.attempt_cache import cache_of
 from ingest.consume.transaction import consume
-from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS
+from ingest.core.batching import BATCH_BYTES, BATCH_RECORDS, OffsetRange, before
 from ingest.core.errors import BrokerError
 from ingest.core.ids import StreamId
-from ingest.core.lane import BackgroundWork, Step, no_background
+from ingest.core.lane import BackgroundWork, Step, WaitsForContext, no_background
 from ingest.core.lease import Lease
 from ingest.db import read, statements
 from ingest.failpoints import failpoint
@@ -61,11 +61,25 @@ class EffectsLane(PartitionLane):
             return Step(0, idle=False)
         self._check_topic()
         batch = gathering.next_batch(None, *limits)
-        done = consume(self.source, self.lease, self._install, batch, self._cache, meanwhile)
+        try:
+            done = consume(self.source, self.lease, self._install, batch, self._cache, meanwhile)
+        except WaitsForContext as waits:
+            self._apply_before(batch, waits.offset, meanwhile)
+            raise
         self._moved(done.next_offset, batch.leader_epoch)
         failpoint("consume.before_kafka_commit")
         self._tell()
         return Step(done.records, idle=False)
+
+    def _apply_before(self, batch: OffsetRange, offset: int, meanwhile: BackgroundWork) -> None:
+        """The windows before are not held back by one that waits for its context."""
+        if offset == batch.start:
+            return
+        part = before(batch, offset)
+        done = consume(self.source, self.lease, self._install, part, self._cache, meanwhile)
+        self._moved(done.next_offset, part.leader_epoch)
+        failpoint("consume.after_what_waits_not")
+        self._tell()
 
     def _pass_over(self, gone: BrokerError) -> Step:
         """What was deleted before it was read is written down, and the lane goes on behind it."""

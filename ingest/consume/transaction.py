@@ -35,14 +35,16 @@ from ingest.core.copying import int4, int8
 from ingest.core.errors import LeaseError, PassgateError
 from ingest.core.identity import payload_digest
 from ingest.core.ids import AttemptId, BatchId, WindowId
-from ingest.core.lane import BackgroundWork, no_background
+from ingest.core.lane import BackgroundWork, WaitsForContext, WaitsForFreshContext, no_background
 from ingest.core.leaf import table_partition
 from ingest.core.lease import LEASE_SECONDS, Lease
 from ingest.core.ledger_rows import packed_headers
+from ingest.core.pinning import ContextWait
 from ingest.db import Cursor, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.lanes.gap_claims import claim_gaps
 from ingest.models import Source
+from ingest.pinned import unpinned
 from ingest.projections.base import (
     NOWHERE,
     AppliedEvent,
@@ -61,6 +63,9 @@ sql = statements("ingest.consume", "transaction")
 _EFFECT_TYPES = ("int4", "bytea", "int4", "int4", "int8", "int8", "int2", "text")
 _PART_BYTES = 65_536
 """Given to the server at once: it stores them while a little of what comes next is done."""
+#: How often a lane looks by itself for the context that it waits for: whoever pins one wakes it.
+CONTEXT_SECONDS = 30.0
+PINNED_SOON = ContextWait("waits for the context to be pinned, which is there")
 #: How many reads look for earlier effects first, after one that met some.
 COPIES_EXPECTED = 50
 
@@ -315,7 +320,9 @@ class EffectsTransaction:
     def _project(self, cur: Cursor, known: KnownAttempts, applied: Sequence[RuledRecord]) -> dict[int, Joined]:
         """Runs each window's projection over its events; the answers by bus offset."""
         joined: dict[int, Joined] = {}
-        for win, contract, rows in _by_window(known, applied):
+        windows = _by_window(known, applied)
+        _check_contexts(cur, windows)
+        for win, contract, rows in windows:
             loaded = compiled_contract(contract)
             failpoint("consume.before_window")
             if loaded.contract.projection is None:
@@ -465,6 +472,24 @@ def _by_window(known: KnownAttempts, applied: Sequence[RuledRecord]) -> list[tup
         assert ruled.attempt is not None
         groups[belongs[ruled.attempt]].append(ruled)
     return [(win, contract, rows) for (win, contract), rows in sorted(groups.items())]
+
+
+def _check_contexts(cur: Cursor, windows: Sequence[tuple[WindowId, int, list[RuledRecord]]]) -> None:
+    """Raises WaitsForContext at the first event whose window is joined with what is pinned later: the order stays."""
+    first: tuple[int, ContextWait] | None = None
+    for win, contract, rows in windows:
+        loaded = compiled_contract(contract).contract
+        if loaded.projection is None:
+            continue
+        waits = [found.wait for found in unpinned(cur, win, loaded)]
+        if waits and (first is None or rows[0].offset < first[0]):
+            # one that can be pinned now is so in a moment: whoever pins does it in a transaction of its own
+            said = next((wait for wait in waits if wait and wait.failed), next(filter(None, waits), PINNED_SOON))
+            first = rows[0].offset, said
+    if first is not None:
+        offset, wait = first
+        kind = WaitsForFreshContext if wait.failed else WaitsForContext
+        raise kind(offset, CONTEXT_SECONDS, found=wait.text)
 
 
 def _pin(row: Any) -> Pin:

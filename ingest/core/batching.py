@@ -101,6 +101,13 @@ def joined(first: OffsetRange, second: OffsetRange) -> OffsetRange:
     return sized(OffsetRange(first.start, second.end, second.leader_epoch, records, holes), first.size + second.size)
 
 
+def before(poll: OffsetRange, offset: int) -> OffsetRange:
+    """What of a poll lies before this offset, which is a record's."""
+    records = [record for record in poll.records if record.offset < offset]
+    holes = [hole for hole in poll.holes if hole.end <= offset]
+    return OffsetRange(poll.start, offset, poll.leader_epoch, records, holes)
+
+
 def check_dense(poll: OffsetRange, position: int) -> None:
     """Every offset of [start, end) is a record's or a hole's, exactly once, and start is the position."""
     if poll.start != position:

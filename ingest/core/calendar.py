@@ -53,3 +53,34 @@ def free_name(name: str, taken: Collection[str]) -> str:
         number += 1
         free = f"{name}.{number}"
     return free
+
+
+def _day(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+#: The part of a run's name that changes first, from the finest: to what a time is cut down to find where it changed.
+_FLOORS: Mapping[str, Callable[[datetime], datetime]] = {
+    "%M": lambda at: at.replace(second=0, microsecond=0),
+    "%H": lambda at: at.replace(minute=0, second=0, microsecond=0),
+    "%d": _day,
+    "%j": _day,
+    "%V": lambda at: _day(at) - timedelta(days=at.weekday()),
+    "%m": lambda at: _day(at).replace(day=1),
+    "%G": lambda at: datetime.fromisocalendar(at.isocalendar().year, 1, 1).replace(tzinfo=UTC),
+    "%Y": lambda at: _day(at).replace(month=1, day=1),
+}
+
+
+def moment_of_cut(opened_at: datetime, cut_at: datetime, every: timedelta | None, run_name: str | None) -> datetime:
+    """The time that a cut is of: the clock's own, where a clock cut the window, else when it was made.
+
+    What cuts two streams at 14:00 comes to the one a little before the other. Were a cut of the second that it was made
+    in, the window of 13:00 would be of the other's hour before or after, as it happens.
+    """
+    cut = cut_at.astimezone(UTC)
+    moments = [cut - (cut - _EPOCH) % every] if every is not None else []
+    if run_name is not None:
+        parts = _PART.findall(run_name)
+        moments += [floor(cut) for part, floor in _FLOORS.items() if part in parts][:1]
+    return max((moment for moment in moments if opened_at < moment <= cut), default=cut)

@@ -60,6 +60,26 @@ class WaitsForTransaction(LaneWaits):
     what = stops.waits_for(stops.TRANSACTION)
 
 
+class WaitsForContext(LaneWaits):
+    """What lies before `offset` can be applied; what lies there is joined with what is not pinned yet."""
+
+    code = stops.CONTEXT
+    what = stops.waits_for(stops.CONTEXT)
+
+    def __init__(self, offset: int, seconds: float, *, found: str) -> None:
+        self.offset = offset
+        super().__init__(seconds, found=found)
+
+    def __str__(self) -> str:
+        """Which context and which time: a sentence of its own."""
+        return self.found
+
+
+class WaitsForFreshContext(WaitsForContext):
+    code = stops.FALLEN_CONTEXT
+    what = stops.waits_for(stops.FALLEN_CONTEXT)
+
+
 BackgroundWork = Callable[[], bool]
 """Does a little of what comes next, while PostgreSQL works. False: there is nothing to do now."""
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 OPERATE = "operate"
 RECONCILE, SILENCE = "waits_for_reconcile", "waits_for_silence"
 REPUBLISH, TRANSACTION = "waits_for_republish", "waits_for_transaction"
-#: Codes of lanes that wait. What each waits for is looked at before the lane is taken again (`work`, worker.sql).
-WAITS = frozenset({RECONCILE, SILENCE, REPUBLISH, TRANSACTION})
+CONTEXT, FALLEN_CONTEXT = "waits_for_context", "waits_for_fresh_context"
+#: Codes of lanes that wait. What each waits for is looked at before the lane is taken again (`work`, worker.sql), or
+#: who brings it wakes the lane (audit/pins.py).
+WAITS = frozenset({RECONCILE, SILENCE, REPUBLISH, TRANSACTION, CONTEXT, FALLEN_CONTEXT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,16 @@ STOPS: Mapping[str, Stop] = {
     ),
     TRANSACTION: Stop(
         "an open transaction on the bus hides whether a publish landed", "end the open transaction on the bus, or wait"
+    ),
+    CONTEXT: Stop(
+        "what the window is joined with is pinned once it is cut, and is not there yet",
+        "wait: the lane goes on once the context's window of that time has PASS",
+        "",
+    ),
+    FALLEN_CONTEXT: Stop(
+        "what the window is joined with is pinned once it is cut, and that has failed",
+        "ask for a replay plan of the context's window, mode fresh",
+        "replay",
     ),
     # --- Kafka
     "broker_unavailable": Stop("Kafka does not answer", "make Kafka reachable"),
@@ -127,4 +139,6 @@ def waits_for(code: str) -> str:
         SILENCE: "waits for silence, then reconciles by itself",
         TRANSACTION: "waits for an open transaction on the bus, then looks by itself",
         REPUBLISH: "waits: proven absent, and not published again by its contract",
+        CONTEXT: "waits for the context of a window that is cut, or is to be cut",
+        FALLEN_CONTEXT: "waits for a fresh run in the place of a context's window that failed",
     }.get(code, "")

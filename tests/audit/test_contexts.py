@@ -38,8 +38,8 @@ def fails(weather: Flow) -> None:
     assert weather.judge().verdict.state is v.State.FAIL
 
 
-def contradicted(weather: Flow) -> None:
-    win = window_of(weather.name, "r1")
+def contradicted(weather: Flow, window: int = 1) -> None:
+    win = window_of(weather.name, "r1", window)
     with write() as cur:
         cur.execute(
             'INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", detail)'

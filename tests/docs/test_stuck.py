@@ -29,6 +29,8 @@ TESTS = {
     "waits_for_silence": f"{RESTING}::test_a_lane_that_waits_for_silence_rests_and_a_request_wakes_it",
     "waits_for_republish": f"{AGAIN}::test_what_was_proven_absent_is_published_again_and_the_window_passes",
     "waits_for_transaction": f"{RESTING}::test_a_long_transaction_on_the_bus_costs_few_fences",
+    "waits_for_context": "tests/audit/test_pins.py::test_each_window_is_joined_with_what_its_own_time_brought",
+    "waits_for_fresh_context": "tests/audit/test_pins.py::test_a_fresh_run_takes_the_place_of_a_context_that_failed",
     "topic_gone": f"{STUCK}::test_a_new_run_starts_on_the_inbox_that_is_there",
     "topic_changed": f"{STUCK}::test_a_new_run_starts_on_the_inbox_that_is_there",
     "transactions_not_verified": f"{STUCK}::test_brokers_that_verify_again",
@@ -75,6 +77,8 @@ ACTS = {
         f"{DECIDE}::test_what_never_landed_is_decided_absent_and_published_again"
     ),
     "ask for a republish plan": TESTS["waits_for_republish"],
+    "ask for a replay plan of the context's window, mode fresh": TESTS["waits_for_fresh_context"],
+    "wait until that window has PASS": TESTS["waits_for_context"],
     "open a new run, on a context that stands": f"{STUCK}::test_after_a_window_that_cannot_pass_a_new_run_does",
     "open the next run: they belong to it": "tests/audit/test_drift.py::test_an_added_bus_partition_starts_at_0",
     "create {} anew, with what nobody read of it, then open a new run": f"{DRIFT}::test_a_row",
@@ -219,6 +223,7 @@ PLANS = {
     "reconcile {} again, or ask for a decide plan": Kind.DECIDE,
     "ask for a republish plan": Kind.REPUBLISH,
     "set {} of {} back, or ask for a basis plan": Kind.BASIS,
+    "ask for a replay plan of the context's window, mode fresh": Kind.REPLAY,
 }
 
 

@@ -64,6 +64,20 @@ class Ground:
         messages = [BusMessage(0, b"key-%d" % (n % 3), value, None) for n, value in enumerate(values)]
         assert str(self._inbox.send(self.flow.inbox, messages).kind) == "ACKED"
 
+    def brings(self, values: list[bytes]) -> None:
+        """These events and nothing else."""
+        self._send(values)
+        self.admitted += len(values)
+
+    def pins(self) -> dict[int, str]:
+        """What the windows of its run are joined with, by number."""
+        rows = self.flow.rows(
+            "SELECT w.number, q.verdict FROM window_pin q JOIN run_window w ON w.id = q.win"
+            " JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
+            " ORDER BY w.number"
+        )
+        return {row.number: row.verdict for row in rows}
+
     def inbox_grows(self) -> None:
         """A partition more, with nothing in it."""
         client = AdminClient({"bootstrap.servers": self.flow.cluster.bootstrap})

@@ -44,6 +44,7 @@ VERBS = (
     "ingest.retire",
     "audit.cut",
     "audit.go_on",
+    "audit.pins",
     "audit.close",
     "audit.complete",
     "audit.gaps",

@@ -25,6 +25,7 @@ from tests.failpoints.redrive_stories import (
     redrive_dies,
     replay_dies,
 )
+from tests.flow.test_projections import FLIGHTS, WEATHER, flight, report
 from tests.patience import stretched
 
 
@@ -261,6 +262,45 @@ def opening_clock_dies(point: str, ground: GetGround) -> None:
     ends_well(stream)
 
 
+def pinner_dies(point: str, ground: GetGround) -> None:
+    """Windows are joined with what has PASS since their cut. Whoever pins the first dies; or the lane that has read it
+    and the second together, and applies what does not wait."""
+    weather = ground(fresh=True, contract=WEATHER)
+    weather.run_name = "r1"
+    weather.flow.open("r1")
+    contract = FLIGHTS.replace("{weather}", weather.flow.name).replace(
+        "[context.w", '[context]\npin = "cut"\n[context.w'
+    )
+    stream = ground(fresh=True, contract=contract, close="missing_max = 1.0")
+    stream.run_name = "r1"
+    stream.flow.open("r1")
+    for window in (1, 2):
+        stream.brings([flight(n, window) for n in range(4)])
+        stream.does("work", lanes=["admission", "publish"], seconds=5)
+        if window == 1:
+            stream.does("go_on", window=1)
+    weather_passes(weather, 1)
+    if point.startswith("pin"):
+        stream.dies("pin_due", point)
+    stream.does("pin_due")
+    if point.startswith("consume"):
+        stream.dies("work", point, lanes=["effects"], seconds=5)
+    stream.does("cut")
+    weather_passes(weather, 2)
+    stream.does("pin_due")
+    ends_in_windows(stream, 2)
+    assert stream.pins() == {1: f"{weather.flow.name}/r1#1", 2: f"{weather.flow.name}/r1#2"}
+
+
+def weather_passes(weather: Ground, window: int) -> None:
+    weather.brings([report(window)])
+    weather.works_to_the_end()
+    weather.does("go_on", window=window)
+    weather.flow.sample()
+    stored = close_run(weather.flow.name, "r1", "test", window=window)
+    assert str(stored.verdict.state) == "PASS", stored.sentence
+
+
 def ends_in_windows(stream: Ground, newest: int) -> None:
     """All windows of the run pass: each is judged by itself, and then the run's gate is open."""
     stream.works_to_the_end()
@@ -445,9 +485,11 @@ def spanning_dies(point: str, ground: GetGround) -> None:
 
 # ---- all of them ----------------------------------------------------------------------------------------------------
 
+#: Only a read of events that wait for their context, behind others that do not, comes there.
+PARTED = ["consume.after_what_waits_not"]
 FORGETTING = ["slice.while_forgetting", "slice.while_giving_back"]
 LANES = points("admit", "publish", "prepare", "bus", "acked", "attempts", "consume", "slice", "lane",
-               but=("lane.after_stop", *FORGETTING, "consume.before_window"))  # fmt: skip
+               but=("lane.after_stop", *FORGETTING, "consume.before_window", *PARTED))  # fmt: skip
 SETTLING = points("unknown", "reconcile", "settle")
 SERVING = points("decided")
 #: Told by tests of their own, one after another: they hand out permits that any stream's workers may be given.
@@ -493,6 +535,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (going_on_in_silence_dies, [*IN_SILENCE, *points("end")]),
     (clock_dies, ["go_on_due.after_window", "go_on_due.after_windows"]),
     (opening_clock_dies, ["go_on_due.after_run"]),
+    (pinner_dies, [*points("pin", "pin_due"), *PARTED]),
     (opening_dies, ["windows.before_binding"]),
     (looking_after_dies, ["close_due.after_partitions"]),
     (leaving_dies, ["windows.before_leaving"]),

@@ -250,6 +250,12 @@ def go_on_due(job: Job) -> None:
     verb.go_on_due()
 
 
+def pin_due(job: Job) -> None:
+    from audit.pins import pin_due as verb
+
+    verb()
+
+
 def close(job: Job) -> None:
     from audit.close import close_run
 
@@ -389,6 +395,7 @@ def close_rerun(job: Job) -> None:
 
 JOBS: dict[str, Callable[[Job], None]] = {
     "work": work, "open": open_, "cut": cut, "go_on": go_on, "go_on_due": go_on_due,
+    "pin_due": pin_due,
     "close": close, "close_due": close_due, "look_after": look_after,
     "enforce": enforce, "decide": decide, "span": span, "door": door, "request": request, "request_run": request_run,
     "dispatch": dispatch, "permit": permit, "sample": sample,

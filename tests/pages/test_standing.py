@@ -15,6 +15,8 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
+from audit.close import checks_now, window_of
+from audit.core.checks import CheckName
 from console.reads import lanes as reads
 from console.reads.lanes import said_of
 from console.reads.needs import LISTED, needs
@@ -187,6 +189,56 @@ def test_a_lane_stands_by_the_databases_clock_and_alike_on_every_page(
     assert row.lag == line.behind == 1
     late = reads.lines(stream=flow.name, bounds=reads.Bounds(stalled_after=timedelta(0)))
     assert [each.state for each in late if each.lane == "admission"] == ["STALLED"]
+
+
+@pytest.mark.parametrize(
+    ("lso", "stood", "behind"),
+    [
+        ("NULL", 2, None),  # the topic is not there, or nobody answered
+        ("0", 2, None),  # the log is lost: it ends before where the lane stood when it was asked
+        ("1", 1, 0),  # the lane has moved on since
+        ("5", 2, 3),
+    ],
+)
+def test_a_lag_that_nobody_can_know_is_not_0(live: object, lso: str, stood: int, behind: int | None) -> None:
+    flow = Flow()
+    flow.open()
+    flow.produce([thing(1), thing(2)])
+    flow.work("admission")
+    source = flow.sources("inbox")[0]
+    with write() as cur:
+        cur.execute(
+            "INSERT INTO sample (source_id, log_start, lso, hw, committed_state, next_offset)"
+            f" VALUES (%s, 0, {lso}, {lso}, 'UNMEASURED', %s)",
+            (source, stood),
+        )
+    (line,) = [each for each in reads.lines(stream=flow.name) if each.lane == "admission"]
+    assert line.behind == behind
+    assert line.state == {None: "UNMEASURED", 0: "CAUGHT UP"}.get(behind, "MOVING")
+    assert reads.recent([source])[source][-1].lag == (behind if behind is None else max(int(lso) - stood, 0))
+    if lso == "0":
+        assert observed_lag(flow) == "not measured"
+
+
+def test_a_log_that_is_gone_is_measured_no_more(live: object) -> None:
+    flow = Flow()
+    flow.open()
+    flow.produce([thing(1)])
+    flow.work("admission")
+    flow.sample()
+    flow.admin.delete_topic(flow.inbox)
+    flow.admin.create_topic(flow.inbox, 1)
+    flow.sample()
+    (line,) = [each for each in reads.lines(stream=flow.name) if each.lane == "admission"]
+    assert (line.state, line.behind) == ("RETIRED", None)
+    assert observed_lag(flow) == "not measured"
+
+
+def observed_lag(flow: Flow) -> str:
+    """What the checks of its open window say of how far the lanes are."""
+    check = checks_now(window_of(flow.name, "r1")).check(CheckName.CAUGHT_UP)
+    assert check is not None
+    return check.observed
 
 
 def test_a_run_that_failed_and_a_gate_that_shut_need_somebody(live: object, operator: Client) -> None:

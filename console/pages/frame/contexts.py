@@ -313,6 +313,7 @@ class RunPage:
     plans: tuple[Todo, ...] = ()
     requests: tuple[Button, ...] = ()
     reruns: RerunList | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

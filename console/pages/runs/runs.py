@@ -10,6 +10,7 @@ from django.urls import reverse
 from audit.core.check import Check
 from audit.core.diagnosis import checks_in, told
 from audit.models import Verdict
+from audit.notices import notices_of
 from console import links
 from console.pages.frame import checks
 from console.pages.frame import contexts as c
@@ -18,12 +19,12 @@ from console.pages.frame.shell import ENDED, RUNNING, STEADY, needs, page
 from console.pages.plans.requests import beside_a_fail, requests
 from console.pages.runs import run_parts
 from console.permissions import Act, may, permitted
-from console.phrases import window_words
+from console.phrases import notice_words, window_words
 from console.reads import attempts, plans, quarantine, reruns
 from console.reads import runs as reads
 from console.whole import whole
 from ingest.core.errors import PassgateError
-from ingest.core.ids import WindowId
+from ingest.core.ids import RunId, WindowId
 from ingest.core.reason import Reason
 from ingest.models import RunState, Stream, WindowPin, WindowState
 
@@ -118,6 +119,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
         trouble=view.trouble,
         plans=_plans(seen),
         reruns=run_parts.rerun_lists(seen, [key], reruns.BESIDE).get(key),
+        notices=tuple(map(notice_words, notices_of(RunId(seen.run.pk)))),
     )
     return page(request, "runs/run", context, here="runs", pace=view.pace)
 

@@ -24,6 +24,7 @@ from ingest.core.contract.shape import (
     Limits,
     Notify,
     Payload,
+    PinTime,
     Plans,
     Projection,
     Reconcile,
@@ -42,8 +43,8 @@ from ingest.core.errors import ContractError, ContractErrors
 
 __all__ = [
     "Bus", "Close", "Context", "Contract", "ContractError", "ContractErrors", "EmptyWindowRule", "EventClass", "Format",
-    "Gate", "GateUnit", "HttpInbox", "Inbox", "KafkaInbox", "Limits", "Notify", "Payload", "Plans", "Projection",
-    "Reconcile", "Republish", "RunRule", "Schema", "Totals", "WindowRule",
+    "Gate", "GateUnit", "HttpInbox", "Inbox", "KafkaInbox", "Limits", "Notify", "Payload", "PinTime", "Plans",
+    "Projection", "Reconcile", "Republish", "RunRule", "Schema", "Totals", "WindowRule",
     "contract_digest", "diff", "extends_identities", "identity_digest", "normalised", "not_in_force", "parse_contract",
     "who_reads",
 ]  # fmt: skip

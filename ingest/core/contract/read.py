@@ -26,6 +26,7 @@ from ingest.core.contract.shape import (
     Limits,
     Notify,
     Payload,
+    PinTime,
     Plans,
     Projection,
     Reconcile,
@@ -110,7 +111,8 @@ def _contract(
         "window": (window := _window(root.table("window"))),
         "class_from": _class_from(root, kind),
         "events": _events(root, kind, read_file),
-        "contexts": tuple(filter(None, [_context(table, stream) for table in root.tables("context")])),
+        "pin": _pin(contexts := root.table("context")),
+        "contexts": tuple(filter(None, [_context(table, stream) for table in contexts.each("pin")])),
         "projection": _projection(root, allowed_projections),
         "limits": _limits(root.table("limits")),
         "close": _close(root.table("close"), window.by_itself or run.name is not None),
@@ -264,6 +266,16 @@ def _schema(table: Table, read_file: ReadFile) -> Schema | None:
     except RecordError as error:
         table.fault("schema", error.found, error.expected)
     return None
+
+
+def _pin(table: Table) -> PinTime:
+    """Beside the contexts, which are tables: one that is called "pin" is a context, too."""
+    if table.is_table("pin"):
+        return PinTime.OPEN
+    pin = table.choice("pin", PinTime.OPEN)
+    if pin is PinTime.CUT and table.names() == ["pin"]:
+        table.fault("pin", '"cut", and there is no context to pin', "a [context.NAME] table, or leave this out")
+    return pin
 
 
 def _context(table: Table, stream: str | None) -> Context | None:

@@ -140,6 +140,13 @@ class Context:
     on: tuple[tuple[Pointer, Pointer], ...]
 
 
+class PinTime(StrEnum):
+    """When a window's contexts are pinned to a PASS: as it opens, or once it is cut, to the PASS of that time."""
+
+    OPEN = "open"
+    CUT = "cut"
+
+
 @dataclass(frozen=True, slots=True)
 class Projection:
     class_path: str
@@ -228,6 +235,7 @@ class Contract:
     class_from: Place | None = None
     events: tuple[EventClass, ...] = ()
     contexts: tuple[Context, ...] = ()
+    pin: PinTime = PinTime.OPEN
     projection: Projection | None = None
     limits: Limits = Limits()
     close: Close = Close()
@@ -268,6 +276,8 @@ def normalised(contract: Contract) -> dict[str, Any]:
     plain["class"] = {"from": plain.pop("class_from")}
     plain["event"] = {event.pop("name"): event for event in plain.pop("events")}
     plain["context"] = {context.pop("name"): context for context in plain.pop("contexts")}
+    if (pin := plain.pop("pin")) != PinTime.OPEN:  # a key that came later, as those above
+        plain["context"]["pin"] = pin
     if plain["projection"]:
         plain["projection"]["class"] = plain["projection"].pop("class_path")
     return plain

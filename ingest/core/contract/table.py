@@ -83,8 +83,17 @@ class Table:
 
     def tables(self, key: str) -> list[Table]:
         """Every table below `key` that is named freely: [event.NAME]."""
-        names = self.table(key)
-        return [names.table(name) for name in names._values]
+        return self.table(key).each()
+
+    def each(self, beside: str = "") -> list[Table]:
+        """Its own tables, which are named freely. `beside`: a key that may stand among them, and is none."""
+        return [self.table(name) for name in self._values if name != beside or self.is_table(name)]
+
+    def is_table(self, key: str) -> bool:
+        return isinstance(self._values.get(key), dict)
+
+    def names(self) -> list[str]:
+        return list(self._values)
 
     def array(self, key: str) -> list[Table]:
         """The tables of an array of tables, `[[key]]`. An item that is no table is a fault and left out."""

@@ -252,6 +252,25 @@ def test_a_window_that_is_not_cut_is_not_caught_up() -> None:
     assert judge("CAUGHT_UP", facts).cause == "the window is not cut"
 
 
+def opened(facts: f.WindowFacts) -> f.WindowFacts:
+    return replace(facts, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))
+
+
+@pytest.mark.parametrize(
+    ("facts", "observed"),
+    [
+        (w.source("inbox/3", cut=None, target=None), "0 behind, and inbox/3 not measured"),
+        (w.source("inbox/3", cut=None, target=7, ends_before=True), "0 behind, and inbox/3 not measured"),
+        (w.source("inbox/3", w.topic("inbox", topic_id="another"), cut=None, target=900), "not measured"),
+        (w.source("inbox/3", cut=None, target=53, moved_at=w.NOW), "3 behind"),
+    ],
+)
+def test_how_far_a_lane_is_from_the_end_of_a_log_that_is_lost_is_not_0(facts: f.WindowFacts, observed: str) -> None:
+    """The topic is gone or was created again, or its log ends before where the lane stood when it was asked."""
+    others = w.source("inbox/0", facts, cut=None, target=50)
+    assert judge("CAUGHT_UP", opened(others)).observed == observed
+
+
 def test_an_open_windows_receipts_may_be_newer_than_the_sample() -> None:
     facts = w.changed("counts", newest_receipt_at=w.NOW)
     facts = replace(facts, window=replace(w.WINDOW, state=f.WindowState.OPEN, cut_at=None))

@@ -18,7 +18,9 @@ from ingest.core.contract import (
     ContractErrors,
     Format,
     Limits,
+    PinTime,
     diff,
+    normalised,
     not_in_force,
     parse_contract,
     who_reads,
@@ -208,3 +210,19 @@ def test_hard_maxima_stand_above_the_defaults() -> None:
         text = SMALLEST + f"\n[limits]\n{field.name} = 999_999_999_999\n".encode()
         with pytest.raises(ContractErrors, match=f"limits.{field.name}"):
             parse_contract(text, "c.toml", no_file)
+
+
+def test_when_contexts_are_pinned_is_part_of_the_meaning() -> None:
+    """And left out where it is as it always was, so that no digest of before changes."""
+    text = (GOOD / "pinned-at-the-cut.toml").read_bytes()
+    pinned = parse_contract(text, "c.toml", no_file)
+    plain = parse_contract(text.replace(b'[context]\npin = "cut"\n', b""), "c.toml", no_file)
+    assert (pinned.pin, plain.pin) == (PinTime.CUT, PinTime.OPEN)
+    assert "pin" not in normalised(plain)["context"] and "pin" not in normalised(plain)
+    assert diff(plain, pinned) == ['context.pin: added "cut"']
+    assert plain.digest == parse_contract(text.replace(b'"cut"', b'"open"'), "c.toml", no_file).digest
+
+
+def test_a_context_may_be_called_pin() -> None:
+    contract = parse_contract((GOOD / "context-called-pin.toml").read_bytes(), "c.toml", no_file)
+    assert ([context.name for context in contract.contexts], contract.pin) == (["pin"], PinTime.OPEN)

@@ -148,6 +148,7 @@ CHEATS = [
     thief("a verdict is rewritten", "UPDATE verdict SET body = jsonb_set(body, '{sentence}', '\"fine\"') WHERE win = %(win)s", "verdicts"),
     thief("a verdict's row and body disagree", "UPDATE verdict SET revision = revision - 1 WHERE win = %(win)s", "verdict_rows"),
     thief("a verdict is missing", "UPDATE verdict SET number = number + 1 WHERE win = %(win)s", "verdict_numbers"),
+    thief("a window is pinned at its cut to no time", "UPDATE contract SET pins_at_cut = true WHERE id = %(contract)s; INSERT INTO window_pin (win, context, pinned_win, verdict) VALUES (%(win)s, 'weather', %(win)s, 'w#1')", "pins"),
     thief("a PASS of a window that is not cut", "UPDATE run_window SET state = 'OPEN' WHERE id = %(win)s", "verdict_order"),
     Cheat("an open gate with a reason to be shut", "UPDATE gate_open SET shut_why = 'drift', open_until = now() + interval '1 h' WHERE win = %(win)s", refused="gate_reason_ends_lease", by=SUPERUSER),
     thief("an open gate of a verdict that is no PASS", "UPDATE verdict SET state = 'BLOCKED' WHERE win = %(win)s; UPDATE gate_open SET open_until = now() + interval '1 h' WHERE win = %(win)s", "open_gates"),
