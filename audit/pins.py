@@ -40,7 +40,8 @@ def pin_due() -> list[PinnedWindow]:
     """Pins every window that is cut and whose contexts are there. One window's trouble is not another's."""
     with read() as cur:
         rows = cur.execute(sql.waiting).fetchall()
-        ready = [row.win for row in rows if _ready(cur, row.win, row.contract_id)]
+        wait = [row for row in rows if row.pins < len(compiled_contract(row.contract_id).contract.contexts)]
+        ready = [row.win for row in wait if _ready(cur, row.win, row.contract_id)]
     done = []
     for win in ready:
         try:

@@ -1,9 +1,11 @@
 -- name: waiting
--- Windows that are cut and have fewer pins than contexts, of contracts that pin at the cut, the oldest first. One that failed is
+-- Windows that are cut, of contracts that pin at the cut, the oldest first, and how many pins they have. One that failed is
 -- read on by its lanes all the same, and so it is pinned, too.
-SELECT w.id AS win, w.contract_id
+SELECT w.id AS win, w.contract_id, count(p.win) AS pins
   FROM run_window w JOIN contract c ON c.id = w.contract_id AND c.pins_at_cut
- WHERE w.state = 'CUT' AND NOT w.by_plan ORDER BY w.id
+  LEFT JOIN window_pin p ON p.win = w.id
+ WHERE w.state = 'CUT' AND NOT w.by_plan
+ GROUP BY w.id, w.contract_id ORDER BY w.id
 
 -- name: lock_window
 -- Two that pin one window at once: one after the other.

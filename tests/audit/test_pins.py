@@ -100,6 +100,15 @@ def pinned() -> Sequence[Any]:
     return [done for done in pin_due() if done.verdicts]
 
 
+def looked_at() -> list[int]:
+    """The windows of whose contexts a look asks."""
+    asked: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("audit.pins._ready", lambda cur, win, contract: asked.append(win) or ())
+        pin_due()
+    return asked
+
+
 def states(flow: Flow) -> dict[str, str]:
     return {row.flight: row.weather_state for row in p.rows(flow, "flights_weather")}
 
@@ -122,6 +131,7 @@ def test_each_window_is_joined_with_what_its_own_time_brought(weather: Flow, fli
     passes(weather, 1)
     assert [done.verdicts for done in pinned()] == [{"weather": f"{weather.name}/r1#1"}]
     assert not pinned()  # once
+    assert window_of(flights.name, "r1") not in looked_at()  # nor asked for again
     effects(flights, 1)  # woken, at once
     assert states(flights) == {"1": "MATCHED"}
     passes(flights, 1)
