@@ -63,12 +63,25 @@ FILES = [
     *_of("ingest/core", "decide", "consumption", "attempt", "outcome", "reconciliation", "posture", "lane", "lease"),
     *_of("ingest/core", "binding", "batching", "partition", "stops", "reason", "group", "visible", "merkle", "record"),
     *_of("audit/core", "diagnosis", "phrases"),
+    *_of("audit", "cover", "go_on", "pins", "refresh", "recheck_end", "rerun", "waive", "complete", "notices"),
+    *_of("audit/core", "cover", "refresh", "anchors", "completeness", "generations"),
+    *_of("ingest", "adopt", "pinned", "retire", "quarantine", "admit/redrive", "admit/replay", "admit/later"),
+    *_of("ingest", "publish/decide", "publish/republish", "core/calendar", "core/pinning"),
+    *_of("plans", "answer", "expire", "free", "offers", "preview", "run", "since", "steer", "submit"),
+    *_of("plans/core", "binding", "free", "offers", "people", "plan"),
+    *_of("plans/kinds", "adopt", "basis", "decide", "redrive", "replay", "republish", "retire", "waive"),
+    *_sql("audit", "cover", "go_on", "pins", "refresh", "recheck_end", "rerun", "waive", "complete", "notices"),
+    *_sql("ingest", "install", "pinned", "retire", "quarantine", "admit/redrive", "admit/replay", "admit/later"),
+    *_sql("ingest", "publish/decide", "publish/republish", "windows"),
+    *_sql(
+        "plans", "answer", "expire", "free", "offers", "rows", "run", "since", "submit", "kinds/redrive", "kinds/replay"
+    ),
 ]
 """What matters most first."""
 
 #: Which tests are asked, in two parts of about the same time. What takes long, or starts parts of its own, is not.
 TESTS = (
-    ("tests/core", "tests/contracts", "tests/flow", "tests/mutants/test_kills.py"),
+    ("tests/core", "tests/contracts", "tests/flow", "tests/mutants/test_kills.py", "tests/plans"),
     ("tests/audit", "tests/judging/test_schedules.py", "tests/database", "tests/kafka/test_guards.py", "tests/cli"),
 )
 EVERY = tuple(folder for part in TESTS for folder in part)
