@@ -55,7 +55,14 @@ def pin_due() -> list[PinnedWindow]:
 
 
 def pin_window(win: WindowId) -> PinnedWindow:
-    """Pins this window to what is there of its contexts; nothing where it is not cut, or was pinned before."""
+    """Pins this window to what is there of its contexts; nothing where it is not cut, or was pinned before.
+
+    Where nothing is to be pinned the window's row is not locked: a judge waits for nobody who writes under it.
+    """
+    with read() as cur:
+        row = cur.execute(sql.window, {"win": win}).fetchone()
+        if row is None or not _ready(cur, win, row.contract_id):
+            return PinnedWindow(win, {})
     return retry_transaction(lambda: _pin(win))
 
 

@@ -7,6 +7,10 @@ SELECT w.id AS win, w.contract_id, count(p.win) AS pins
  WHERE w.state = 'CUT' AND NOT w.by_plan
  GROUP BY w.id, w.contract_id ORDER BY w.id
 
+-- name: window
+-- A cut window's contract, without a lock.
+SELECT contract_id FROM run_window WHERE id = %(win)s AND state = 'CUT'
+
 -- name: lock_window
 -- Two that pin one window at once: one after the other.
 SELECT w.contract_id, w.number, r.name AS run_name, s.name AS stream, s.id AS stream_id
