@@ -10,7 +10,7 @@ admitted since is admitted, and published, once more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ingest.auditlog import record_act
@@ -45,13 +45,13 @@ class AdoptGrant:
 def lost(stream: Stream, admin: Admin) -> dict[str, Any]:
     """What Kafka was told that this ledger lacks, and the installation that it is.
 
-    {"install": id, "generation": the newest that was told beside any stream, or 0, "ahead": [{topic, partition, told,
-    here}] of this stream}. Raises NotBehind, BrokerUnavailable.
+    {"install": id, "generation": the newest that was told beside any stream, or 0, "ahead": commits of this
+    stream, as in "flights.inbox/0: 15 there, 10 here"}. Raises NotBehind, BrokerUnavailable.
     """
     facts = {
         "install": str(install_id()),
         "generation": generation_ahead(None, admin),
-        "ahead": [asdict(commit) for commit in commits_ahead(stream, admin)],
+        "ahead": [str(commit) for commit in commits_ahead(stream, admin)],
     }
     if not facts["generation"] and not facts["ahead"]:
         raise NotBehind(

@@ -46,11 +46,7 @@ class AdoptPlan(PlanKind):
         )
 
     def foresee(self, bound: Bindings) -> Prediction:
-        facts = bound.facts
-        ahead = [
-            f"{each['topic']}/{each['partition']}: {each['told']:,} there, {each['here']:,} here"
-            for each in facts["ahead"]
-        ]
+        facts, ahead = bound.facts, bound.facts["ahead"]
         more = f", and {len(ahead) - MOST_NAMED:,} more" if len(ahead) > MOST_NAMED else ""
         streams = Stream.objects.count()
         lines = [

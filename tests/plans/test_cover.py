@@ -37,6 +37,7 @@ from tests.flow.inbox import hide
 from tests.flow.world import Flow, leave, thing
 from tests.pages.conftest import signed_in
 from tests.plans.crowd import Crowd, as_owner, run_to, say_yes
+from tests.plans.test_acts import next_on
 from tests.plans.test_replay import asked, fresh, judge_rerun, replayed
 
 
@@ -140,6 +141,7 @@ def test_each_face_says_by_which_rerun_it_is_proven(left_out: Flow, crowd: Crowd
     for line in (f"gate {flow.name}/r1", f"gate {flow.name}/r1 --window 1"):
         said = typed(line)
         assert said.code == 0 and f"Window 1, proven by rerun 1 ({stored.name})." in said.out
+    assert next_on(flow) == "nothing. Rerun 1 has proven this window, and readers can read it."
     viewer = signed_in("vera", Role.VIEWER)
     for part in ("gate", "windows/1/"):
         page = re.sub(r"<[^>]+>", " ", viewer.get(f"/runs/{flow.name}/r1/{part}").content.decode())

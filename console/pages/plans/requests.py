@@ -26,8 +26,10 @@ def requests(request: HttpRequest, seen: Scope, checks: Sequence[Check]) -> tupl
     return tuple(request_button(request, seen.name, offer, f"Request {offer_words(offer)}") for offer in found)
 
 
-def beside_a_fail(said: c.DiagnosisBox, found: Sequence[c.Button]) -> c.DiagnosisBox:
+def beside_a_fail(said: c.DiagnosisBox, found: Sequence[c.Button], proven_by: int | None) -> c.DiagnosisBox:
     """What is offered now, beside what a FAIL says for ever. Its buttons are those of the page."""
+    if proven_by is not None:
+        return replace(said, next=f"nothing. Rerun {proven_by} has proven this window, and readers can read it.")
     if not found:
         return replace(said, next="open a new run. No plan is offered for this window now.")
     words = " or ".join(button.text[0].lower() + button.text[1:] for button in found)

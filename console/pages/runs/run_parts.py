@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from audit import gate
 from audit.core.diagnosis import told
-from audit.core.gate import Code, WindowGate
+from audit.core.gate import Code, Proof, WindowGate
 from audit.core.phrases import sentence_case
 from audit.core.verdict import changes
 from audit.models import Verdict
@@ -49,13 +49,24 @@ def strip(seen: Scope, durability: str = "") -> c.Strip:
     )
 
 
+def proven_by(seen: Scope) -> int | None:
+    """The rerun by whose PASS the window is open."""
+    proof = _proof(seen)
+    return proof.rerun if proof else None
+
+
+def _proof(seen: Scope) -> Proof | None:
+    proof = seen.gate.gate.proof if seen.gate and seen.gate.gate else None
+    return proof if proof is not None and seen.gate and seen.gate.decision.granted else None
+
+
 def _place(seen: Scope) -> c.WindowPlace | None:
     """Which run is read in the window's place; of a fresh run, whose place it takes."""
     taken = superseded(seen.gate)
     if taken:
         return c.WindowPlace("Superseded:", taken, "is read in its place.")
-    proof = seen.gate.gate.proof if seen.gate and seen.gate.gate else None
-    if proof is not None and seen.gate and seen.gate.decision.granted:
+    proof = _proof(seen)
+    if proof is not None:
         url = links.rerun_url(seen.stream, seen.run.name, proof.window, proof.rerun)
         return c.WindowPlace(
             f"Window {proof.window}, proven by", c.Link(f"rerun {proof.rerun} ({proof.verdict})", url), ""

@@ -103,7 +103,7 @@ def run(request: HttpRequest, stream: str, run: str) -> HttpResponseBase:
     context = c.RunPage(
         strip=run_parts.strip(seen, view.durability),
         tabs=run_parts.tabs(seen, "run"),
-        said=beside_a_fail(view.said, offered) if view.failed else view.said,
+        said=beside_a_fail(view.said, offered, run_parts.proven_by(seen)) if view.failed else view.said,
         buttons=_buttons(request, seen, view.standing),
         requests=offered,
         runbook=_runbook(seen),
