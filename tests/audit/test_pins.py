@@ -169,7 +169,8 @@ def test_what_lies_before_the_first_event_that_waits_is_applied(weather: Flow, f
     assert set(states(flights)) == {"1"}
 
 
-def test_a_context_that_failed_is_said_with_the_act_that_ends_it(weather: Flow, flights: Flow) -> None:
+def waits_for_what_failed(weather: Flow, flights: Flow) -> None:
+    """A window of flights is cut, and the window of weather that holds that time FAILs."""
     flights.open()
     flights.produce([p.flight(1, 1)])
     flights.work("admission", "publish")
@@ -178,6 +179,10 @@ def test_a_context_that_failed_is_said_with_the_act_that_ends_it(weather: Flow, 
     on(weather)
     contradicted(weather, 1)
     assert close_run(weather.name, "r1", "test", 1).verdict.state is v.State.FAIL
+
+
+def test_a_context_that_failed_is_said_with_the_act_that_ends_it(weather: Flow, flights: Flow) -> None:
+    waits_for_what_failed(weather, flights)
     assert not pinned()
     said = waits(flights)
     assert said.endswith(f"({weather.name}/r1 window 1) is FAIL, and stays so: a fresh replay takes its place")
@@ -190,14 +195,7 @@ def test_a_context_that_failed_is_said_with_the_act_that_ends_it(weather: Flow, 
 
 
 def test_a_fresh_run_takes_the_place_of_a_context_that_failed(weather: Flow, flights: Flow) -> None:
-    flights.open()
-    flights.produce([p.flight(1, 1)])
-    flights.work("admission", "publish")
-    flights.cut()
-    weather_hour(weather, 1)
-    on(weather)
-    contradicted(weather, 1)
-    assert close_run(weather.name, "r1", "test", 1).verdict.state is v.State.FAIL
+    waits_for_what_failed(weather, flights)
     assert "is FAIL" in waits(flights)
     crowd = Crowd()
     wanted = {"stream": weather.name, "run": "r1", "window": 1, "whole": True, "mode": "fresh"}
