@@ -40,19 +40,19 @@ def pin_due() -> list[PinnedWindow]:
     """Pins every window that is cut and whose contexts are there. One window's trouble is not another's."""
     with read() as cur:
         rows = cur.execute(sql.waiting).fetchall()
-    done = []
+    pinned = []
     for win in [row.win for row in rows if row.pins < len(compiled_contract(row.contract_id).contract.contexts)]:
         try:
-            found = pin_window(win)
+            window = pin_window(win)
         except DatabaseGone:
             raise
         except PassgateError as error:
             log.warning("window %s is pinned later: %s", win, error)
             continue
-        if found.verdicts:
-            done.append(found)
+        if window.verdicts:
+            pinned.append(window)
             failpoint("pin_due.after_window")
-    return done
+    return pinned
 
 
 def pin_window(win: WindowId) -> PinnedWindow:
