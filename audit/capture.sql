@@ -1,7 +1,9 @@
 -- name: identity
--- Which Postgres this is. A restore or a promotion starts another timeline.
+-- Which Postgres this is. A restore or a promotion starts another timeline. It is that of the WAL that is written now: what the
+-- control file says is the last checkpoint's, and the first one after a promotion takes most of checkpoint_timeout.
 SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
-       (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline
+       CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer END AS timeline
 
 -- name: insert_snapshot
 -- What the broker and the database said at this moment, as it was said.

@@ -29,9 +29,10 @@ SELECT DISTINCT d.attempt_id, d.plan, d.requested_by, d.approved_by, d.reason, c
  WHERE b.win = %(win)s ORDER BY d.attempt_id
 
 -- name: database
--- Which PostgreSQL this is, and on which timeline.
+-- Which PostgreSQL this is, and on which timeline its WAL is written now.
 SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
-       (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline
+       CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint())
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer END AS timeline
 
 -- name: inbox
 -- Runs of receipts and gaps are laid over each range: what they leave free has neither, where they overlap there are two.

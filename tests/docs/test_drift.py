@@ -131,7 +131,6 @@ def test_every_time_has_its_row_for_what_both_times_can_have() -> None:
         "recheck_ended",
         "answer_lacks",
         "ledger_put_back",
-        "other_timeline",
     }
 
 

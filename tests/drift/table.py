@@ -104,7 +104,7 @@ DRIFTS = (
     Drift("recheck_ended", "an inbox moved, and two people ended its re-checks", "a retire plan, then deleted"),
     Drift("answer_lacks", "an answer lacks a field", "a broker that says nothing about one partition"),
     Drift("ledger_put_back", "PostgreSQL is an earlier copy of itself", "a copy is put back after lanes went on"),
-    Drift("other_timeline", "PostgreSQL is on another timeline", "as after the promotion of a replica"),
+    Drift("other_timeline", "PostgreSQL is on another timeline", "a replica of it is promoted"),
 )  # fmt: skip
 
 OPEN, PASSED = When.OPEN, When.PASSED
@@ -283,10 +283,15 @@ def _rows() -> Iterator[Row]:
     )  # fmt: skip
     yield Row(
         "other_timeline", "", OPEN, Look.WINDOW, "BLOCKED", "blocked", "Postgres was on timeline", NEW_RUN,
-        test="tests/plans/test_basis_plan.py::test_another_timeline_is_refused_and_said",
+        test=PROMOTED,
+    )  # fmt: skip
+    yield Row(
+        "other_timeline", "", PASSED, Look.GATE, "PASS", "open", PASSES, "none: a replica that has the verdict has all "
+        "that it counted", seen="extended", test=PROMOTED,
     )  # fmt: skip
 
 
+PROMOTED = "tests/lifetime/test_promotion.py::test_a_promoted_replica_is_another_timeline_at_once"
 MOVED = "tests/plans/test_retire_plan.py::test_a_topic_that_was_moved_is_deleted_and_its_gate_stays_open"
 UNREAD_BUS = "tests/audit/test_drift.py::test_records_deleted_on_the_bus_before_they_were_applied_fail_the_window"
 TABLE = tuple(_rows())
