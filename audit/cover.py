@@ -22,7 +22,6 @@ from ingest.core.identity import payload_digest
 from ingest.core.ids import WindowId
 from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.db import Cursor, read, statements
-from ingest.install import install_id
 from ingest.kafka import Cluster, LoggedRecord, LogWalk, Partition
 from ingest.streams import compiled_contract
 
@@ -154,14 +153,14 @@ def _places(win: WindowId, run: int) -> core.PlaceCount:
     """A place on an incarnation that is gone, or that was not read to its end, is none."""
     with read() as cur:
         rows = cur.execute(sql.places, {"win": win, "run": run}).fetchall()
-    met, install = 0, str(install_id())
+    met = 0
     for row in rows:
         with suppress(BrokerError):
-            met += _met(row, win, run, install)
+            met += _met(row, win, run)
     return core.PlaceCount(sum(row.places for row in rows), met)
 
 
-def _met(row: Any, win: WindowId, run: int, install: str) -> int:
+def _met(row: Any, win: WindowId, run: int) -> int:
     """How many of the window's events lie at their places on one partition of the bus that is there now."""
     if (look.admin().cluster_id(), look.admin().topic_id(row.topic)) != (row.cluster_id, row.topic_id):
         return 0
@@ -170,7 +169,7 @@ def _met(row: Any, win: WindowId, run: int, install: str) -> int:
         return 0
     with LogWalk(Cluster.from_settings(), Partition(row.topic, row.partition)) as walk:
         pieces = walk.pieces(row.first, row.last + 1)
-        met = sum(_met_in(list(_marked(piece.records, install)), row.source_id, win, run) for piece in pieces)
+        met = sum(_met_in(list(_marked(piece.records)), row.source_id, win, run) for piece in pieces)
     return met if look.admin().topic_id(row.topic) == row.topic_id else 0
 
 
@@ -181,6 +180,7 @@ def _met_in(ours: Sequence[tuple[LoggedRecord, Mark]], bus: int, win: WindowId, 
         "win": win, "run": run, "bus": bus,
         "offsets": [logged.record.offset for logged, _ in ours],
         "attempts": [mark.attempt for _, mark in ours],
+        "installs": [mark.install for _, mark in ours],
         "identities": [mark.identity for _, mark in ours],
         "digests": [mark.digest for _, mark in ours],
         "values": [payload_digest(logged.record.value) for logged, _ in ours],
@@ -190,9 +190,10 @@ def _met_in(ours: Sequence[tuple[LoggedRecord, Mark]], bus: int, win: WindowId, 
     return int(row.n)
 
 
-def _marked(records: Iterable[LoggedRecord], install: str) -> Iterator[tuple[LoggedRecord, Mark]]:
-    """What a reader of committed data is given, and carries this installation's marks."""
+def _marked(records: Iterable[LoggedRecord]) -> Iterator[tuple[LoggedRecord, Mark]]:
+    """What a reader of committed data is given, and carries an installation's marks. Whose attempt it is says the
+    attempt's row: a ledger that was adopted has some of what it was before."""
     for logged in records:
         mark = read_mark(logged.record.headers) if logged.visible else None
-        if isinstance(mark, Mark) and mark.install == install:
+        if isinstance(mark, Mark):
             yield logged, mark

@@ -82,12 +82,13 @@ SELECT s.id AS source_id, s.cluster_id, s.topic_id, s.topic, s.partition, count(
  GROUP BY s.id ORDER BY s.id
 
 -- name: met
--- How many of these records are the window's events at the very places that they have, by attempt, identity and both digests.
+-- How many of these records are the window's events at the very places that they have, by installation, attempt,
+-- identity and both digests.
 SELECT count(*) AS n
-  FROM unnest(%(offsets)s::bigint[], %(attempts)s::bigint[], %(identities)s::bytea[], %(digests)s::bytea[], %(values)s::bytea[])
-       AS i("offset", attempt, identity, digest, value)
+  FROM unnest(%(offsets)s::bigint[], %(attempts)s::bigint[], %(installs)s::text[], %(identities)s::bytea[], %(digests)s::bytea[],
+              %(values)s::bytea[]) AS i("offset", attempt, install, identity, digest, value)
   JOIN event e ON e.run_id = %(run)s AND e.identity = i.identity AND e.win = %(win)s
   JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
    AND (p.bus_source_id, p.bus_offset, p.attempt_id) = (%(bus)s, i."offset", i.attempt)
-  JOIN attempt a ON a.id = p.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+  JOIN attempt a ON a.id = p.attempt_id AND a.install_id::text = i.install AND a.state IN ('ACKED', 'PARTIAL')
  WHERE e.payload_digest = i.digest AND coalesce(sha256(e.payload), e.payload_digest) = i.value

@@ -19,8 +19,10 @@ from plans.preview import preview
 from plans.submit import submit
 from stack import Stack
 from tests.flow.test_behind import at, commit, program, put_back, rest, slice_once, stops, tell
-from tests.flow.world import Flow, thing
+from tests.flow.world import Flow, leave, thing
 from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
+from tests.plans.test_cover import missed
+from tests.plans.test_replay import judge_rerun, replayed
 
 MakeFlow = Callable[..., Flow]
 
@@ -90,6 +92,32 @@ def test_where_the_newest_is_lost_an_older_copy_goes_on(
         assert examine(flow.name).findings == ()
         with pytest.raises(NotBehind):
             preview("adopt", {"stream": flow.name})
+
+
+def test_a_window_from_before_is_opened_by_a_rerun(
+    crowd: Crowd, live: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the ledger had published as the installation that it was lies at its places as before."""
+    flow = missed(Flow(), monkeypatch, [thing(n) for n in range(4)])
+    tell(flow)
+    dump = tmp_path / "copy"
+    program("pg_dump", "--format=custom", f"--file={dump}", at(live, "passgate"))
+    flow.open("r2")
+    flow.produce([thing(9)])
+    flow.work_until(lambda: flow.count("effect") == 4)
+    tell(flow)
+    with put_back(live, dump):
+        flow.sample()
+        slice_once(flow)
+        assert {why for _, why in stops(flow)} == {"ledger_behind"}
+        adopted(crowd, flow)
+        replayed(crowd, flow, whole=True)
+        flow.work()
+        stored = judge_rerun(flow)
+        assert stored.verdict.title == "PASS", stored.sentence
+        assert stored.verdict.cover is not None and stored.verdict.cover.lacks == ()
+        assert decide_gate(flow.name, "r1", 1).granted
+    leave([flow.name])  # of its first window a record has no receipt
 
 
 def test_a_ledger_that_is_not_behind_is_not_adopted(flow: Flow, crowd: Crowd) -> None:
