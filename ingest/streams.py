@@ -16,6 +16,7 @@ from ingest.core.contract.shape import PinTime, Republish
 from ingest.core.errors import NotFound, PassgateError
 from ingest.core.ids import StreamId
 from ingest.core.lease import LONGEST_ATTEMPT, RECHECKS_A_LEASE
+from ingest.core.pinning import waiting_circle
 from ingest.core.record import Parser
 from ingest.db import Cursor, NeverThere, fetch_one, find_or_insert, read, retry_transaction, statements, write
 from ingest.projections.base import check_guarded, check_projection
@@ -62,10 +63,12 @@ def parse(text: bytes, file: str, files: Mapping[str, bytes]) -> Contract:
 
 
 def load(text: bytes, file: str, files: Mapping[str, bytes], actor: str) -> LoadResult:
-    """Stores a new version of the stream's contract; it holds from the next window. Raises ContractErrors, and
-    TruthUnguarded or SettingsError for a projection that readers must not be shown, or that cannot be used."""
+    """Stores a new version of the stream's contract; it holds from the next window. Raises ContractErrors,
+    ContractUnusable, and TruthUnguarded or SettingsError for a projection that readers must not be shown, or that
+    cannot be used."""
     contract = parse(text, file, files)
     check_usable(contract)
+    check_waits(contract)
     with read() as cur:
         check_guarded(cur, contract)
     used = {name: files[name].decode() for name in sorted(files) if name in schema_files(contract)}
@@ -90,6 +93,23 @@ def check_usable(contract: Contract) -> None:
             )
     if contract.projection is not None:
         check_projection(contract.projection.class_path, contract.projection.tables)
+
+
+def check_waits(contract: Contract) -> None:
+    """Raises ContractUnusable where windows of this stream and of its contexts would wait for each other for ever."""
+    if contract.pin is not PinTime.CUT:
+        return
+    with read() as cur:
+        rows = cur.execute(sql.waiting_streams, {"but": contract.stream}).fetchall()
+    contracts = [compiled_contract(row.id).contract for row in rows]
+    waits_for = {each.stream: [context.stream for context in each.contexts] for each in (contract, *contracts)}
+    circle = waiting_circle(contract.stream, waits_for)
+    if circle:
+        raise ContractUnusable(
+            expected='[context] pin = "cut" of streams of which none waits for itself',
+            found=" waits for ".join(circle),
+            next_step='let one of them pin as it opens: pin = "open"',
+        )
 
 
 _SECOND = timedelta(seconds=1)

@@ -14,6 +14,12 @@ SELECT id, version, digest FROM contract WHERE stream_id = %(stream)s ORDER BY v
 -- The newest version of the contract, by the stream's name.
 SELECT c.id FROM contract c JOIN stream s ON s.id = c.stream_id WHERE s.name = %(name)s ORDER BY c.version DESC LIMIT 1
 
+-- name: waiting_streams
+-- The newest contracts of all other streams that are pinned when they are cut.
+SELECT c.id FROM stream s
+ CROSS JOIN LATERAL (SELECT id, pins_at_cut FROM contract WHERE stream_id = s.id ORDER BY version DESC LIMIT 1) c
+ WHERE c.pins_at_cut AND s.name <> %(but)s
+
 -- name: insert_contract
 -- A text that comes back after another is a new version with an old digest: what held when is never rewritten.
 INSERT INTO contract (stream_id, version, digest, source_text, files, loaded_by, republish_by_plan, free_records, pins_at_cut)

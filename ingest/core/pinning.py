@@ -6,6 +6,7 @@ or later. One that was cut before is of an hour before, and never that window's 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,3 +58,24 @@ def wait_for_context(context: str, moment: datetime, found: ContextWindow | None
     if found.shut:
         return ContextWait(f"{waits}the gate of {found.verdict} is not open: {found.shut}", found.for_good)
     return None
+
+
+def waiting_circle(stream: str, waits_for: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The shortest way from this stream back to itself over streams that wait for each other's cuts; empty: there is
+    none. `waits_for`: of each stream that is pinned when it is cut, its contexts' streams.
+
+    Each window of such a circle waits for a PASS of another, and none of them is ever judged.
+    """
+    ways: list[tuple[str, ...]] = [(stream,)]
+    seen = {stream}
+    while ways:
+        longer = [(*way, other) for way in ways for other in waits_for.get(way[-1], ())]
+        for way in longer:
+            if way[-1] == stream:
+                return way
+        ways = []
+        for way in longer:
+            if way[-1] not in seen:
+                seen.add(way[-1])
+                ways.append(way)
+    return ()

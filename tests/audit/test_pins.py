@@ -16,6 +16,7 @@ from audit.open import PinnedAtCut
 from audit.pins import pin_due, pin_window
 from ingest.core.stops import CONTEXT, FALLEN_CONTEXT
 from ingest.db import ConstraintViolated, write
+from ingest.streams import ContractUnusable
 from plans.core.plan import State
 from plans.submit import submit
 from stack import Stack
@@ -333,3 +334,19 @@ def refused(win: int, to: int, verdict: str, moment: str) -> str:
             (win, to, verdict),
         )
     return caught.value.constraint
+
+
+def test_streams_that_would_wait_for_each_other_are_refused_when_loaded(weather: Flow, flights: Flow) -> None:
+    """Of a circle none would ever have a PASS. One that pins as it opens breaks it."""
+
+    plain = weather.contract
+
+    def load(pin: str) -> None:
+        weather.contract = plain + f'[context]\npin = "{pin}"\n[context.back]\nstream = "{flights.name}"\n'
+        weather.contract += 'on = {{ "/origin" = "/origin" }}\n'
+        weather.load()
+
+    with pytest.raises(ContractUnusable) as refused:
+        load("cut")
+    assert refused.value.found == f"{weather.name} waits for {flights.name} waits for {weather.name}"
+    load("open")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest.core.calendar import moment_of_cut
-from ingest.core.pinning import ContextWindow, wait_for_context, wait_for_cut
+from ingest.core.pinning import ContextWindow, wait_for_context, wait_for_cut, waiting_circle
 
 
 def at(hour: int, minute: int = 0, second: int = 0) -> datetime:
@@ -135,3 +135,22 @@ def test_seconds_are_said_only_where_they_matter() -> None:
 
 def test_before_its_own_cut_a_window_waits_for_that() -> None:
     assert wait_for_cut("weather").text == "waits for weather: what is joined with is known once this window is cut"
+
+
+# ---- who waits for whom -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "circle"),
+    [
+        ({}, ()),
+        ({"a": ["b"]}, ()),
+        ({"a": ["b"], "b": ["a"]}, ("a", "b", "a")),
+        ({"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []}, ()),
+        ({"a": ["b", "c"], "b": ["d"], "c": ["a"], "d": ["a"]}, ("a", "c", "a")),
+        ({"a": ["b"], "b": ["c"], "c": ["d"], "d": ["a"]}, ("a", "b", "c", "d", "a")),
+        ({"a": ["b"], "b": ["c"], "c": ["b"]}, ()),  # another's circle is not this stream's
+    ],
+)
+def test_a_circle_is_the_shortest_way_back(waits_for: dict[str, list[str]], circle: tuple[str, ...]) -> None:
+    assert waiting_circle("a", waits_for) == circle
