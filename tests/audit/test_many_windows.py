@@ -72,7 +72,6 @@ def one_window(flow: Flow, number: int, monkeypatch: pytest.MonkeyPatch) -> Aske
     with counted(monkeypatch) as asked["closing"]:
         stored = close_run(flow.name, "r1", "test", window=number)
     assert stored.verdict.state is v.State.PASS, stored.sentence
-    enforce_due()  # what other streams of this database have due is not counted here
     due_now(flow)
     with counted(monkeypatch) as asked["re-checking all"]:
         looked = enforce_due()
