@@ -37,13 +37,14 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """`records` of them, from the event numbered `start` on."""
+    """`records` of them, from the event numbered `start` on. Without `repeats` none comes twice."""
 
     records: int
     partitions: int = 4
     spaced: bool = False
     start: int = 0
     seed: int = 7
+    repeats: bool = True
 
 
 @dataclass
@@ -69,7 +70,7 @@ def make(recipe: Recipe, sent: RecipeOutput | None = None) -> Iterator[Record]:
     number = first = recipe.start
     for _ in range(recipe.records):
         drawn = chance.random()
-        again = drawn < DUPLICATES + MISMATCHES and number > first
+        again = recipe.repeats and drawn < DUPLICATES + MISMATCHES and number > first
         if again:
             which = number - 1 - chance.randrange(min(BACK, number - first))
             other = drawn < MISMATCHES

@@ -14,6 +14,8 @@ from trials.bench.notebook import BenchOptions, Notebook, Say
 Play = Callable[[Ground, Notebook], None]
 PARTITIONS = 4
 MANY_PARTITIONS = 64
+REPLAYED, LIVE_RATE = 200_000, 2_000
+"""Records of the window that is replayed, and how many others a second come in meanwhile."""
 LOOP_PART, LOOP_MOST = 0.03, 30_000
 """Message by message is slow: a part of the records tells its rate. So is bulk_create."""
 BULK_PART = 0.2
@@ -82,6 +84,16 @@ def door(ground: Ground, book: Notebook) -> None:
             book.note("h99", answer)
 
 
+def replay(ground: Ground, book: Notebook) -> None:
+    """Live lanes, and a replay beside them: by the stack's own workers."""
+    events = min(book.asked.events, REPLAYED)
+    topic = ground.call("trials.bench.streams:new_topic", partitions=PARTITIONS, records=events)["topic"]
+    ground.calm()
+    with ground.services(*SERVICES):
+        options = {"records": events, "rate": LIVE_RATE, "rounds": book.asked.rounds}
+        book.note("o", ground.call("trials.bench.replaying:measure", topic=topic, **options))
+
+
 def lanes(ground: Ground, book: Notebook) -> None:
     """One round side by side: by hand, the limit, admission, publishing, effects."""
     options, events = book.asked, book.asked.events
@@ -122,6 +134,7 @@ KINDS: Sequence[tuple[str, str, Play]] = (
     ("abcdefin", "the lanes, side by side", side_by_side),
     ("gj", "the whole flow", flow),
     ("h", "the door", door),
+    ("o", "a replay beside live lanes", replay),
     ("jklm", "the long run", long_run),
 )
 
