@@ -28,8 +28,6 @@ from trials.bench.flow import drain
 from trials.bench.streams import RUN, Bound, admitted_to, applied, opened
 
 EVERY = 0.05
-ALONE = 15.0
-"""Seconds of live load without a replay, before and after each."""
 SETTLES = 3.0
 """Seconds after which a load or its absence is what is measured."""
 PATIENCE = 600.0
@@ -40,8 +38,9 @@ class ReplayNotDone(BenchEnded):
     """The plan came to another end, or to none."""
 
 
-def measure(topic: str, records: int, rate: int, rounds: int) -> dict[str, Any]:
-    """The window's `records` are replayed (mode prove) `rounds` times, while `rate` other records a second come in.
+def measure(topic: str, records: int, rate: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """The window's `records` are replayed (mode prove) `rounds` times, while `rate` other records a second come in;
+    for so many `seconds` before and after each they come in alone.
 
     `ratio`: the mean lag during a replay against that without one, medians of the rounds. A lag is the age of the
     oldest live record whose effect is not durable yet.
@@ -53,12 +52,12 @@ def measure(topic: str, records: int, rate: int, rounds: int) -> dict[str, Any]:
     alone, beside, took = [], [], []
     with _live(stream, rate, records) as lag:
         for _ in range(rounds):
-            alone.append(_mean(lag, _for(ALONE)))
+            alone.append(_mean(lag, _for(seconds)))
             began = time.monotonic()
             plan = _replay(stream, asker, approver)
             beside.append(_mean(lag, partial(_runs, plan), settles=0.0))
             took.append(time.monotonic() - began)
-        alone.append(_mean(lag, _for(ALONE)))
+        alone.append(_mean(lag, _for(seconds)))
     before, during = statistics.median(alone), statistics.median(beside)
     return {
         "records": records, "live_rate": rate, "rounds": rounds, "ratio": round(during / before, 3) if before else 0.0,

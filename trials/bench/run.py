@@ -91,6 +91,7 @@ def replay(ground: Ground, book: Notebook) -> None:
     ground.calm()
     with ground.services(*SERVICES):
         options = {"records": events, "rate": LIVE_RATE, "rounds": book.asked.rounds}
+        options["seconds"] = 15 if events == REPLAYED else 1
         book.note("o", ground.call("trials.bench.replaying:measure", topic=topic, **options))
 
 
