@@ -16,11 +16,11 @@ from audit import capture as look
 from audit.core import cover as core
 from audit.core import verdict as v
 from audit.measure import Measurement, lanes, measure, renewed, window_row
+from audit.roots import batch_root
 from ingest.core.attempt import Mark, read_mark
 from ingest.core.errors import BrokerError
 from ingest.core.identity import payload_digest
 from ingest.core.ids import WindowId
-from ingest.core.merkle import merkle_root, receipt_leaf
 from ingest.db import Cursor, read, statements
 from ingest.kafka import Cluster, LoggedRecord, LogWalk, Partition
 from ingest.streams import compiled_contract
@@ -138,12 +138,8 @@ def _page(win: WindowId, after: int) -> list[Any]:
 
 
 def _root(batch: Any) -> bytes:
-    """The digest that a batch has by its receipts as they are now."""
-    key = f"{batch.cluster_id}/{batch.topic_id}/{batch.partition}".encode()
-    values = {"source": batch.source_id, "start": batch.from_offset, "end": batch.to_offset, "batch": batch.id}
     with read() as cur:
-        rows = cur.execute(sql.receipts, values, binary=True).fetchall()
-    return merkle_root(receipt_leaf(key, x.offset, x.decision, x.reason, x.identity, x.payload_digest) for x in rows)
+        return batch_root(cur, batch)
 
 
 # ---- places on the bus ----------------------------------------------------------------------------------------------

@@ -67,12 +67,6 @@ SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, c.cluster_id, c.
   FROM batch b JOIN source c ON c.id = b.source_id
  WHERE b.win = %(win)s AND b.id > %(after)s ORDER BY b.id LIMIT %(page)s
 
--- name: receipts
--- The receipts of one batch, in the order of its leaves.
-SELECT "offset", decision, reason, identity, payload_digest
-  FROM receipt WHERE source_id = %(source)s AND "offset" >= %(start)s AND "offset" < %(end)s AND batch_id = %(batch)s
- ORDER BY "offset"
-
 -- name: places
 -- Where the window's events lie on the bus: by partition, how many, and the first and last offset.
 SELECT s.id AS source_id, s.cluster_id, s.topic_id, s.topic, s.partition, count(*) AS places, min(p.bus_offset) AS first,
