@@ -34,12 +34,16 @@ SELECT o.origin_source_id AS source, o.start_offset AS start, o.end_offset AS "e
  WHERE r.win = %(rerun)s AND r.end_offset = o.end_offset - o.start_offset
 
 -- name: sets
--- The window's events against the records that the rerun read, and against the receipts that admitted them: by identity. A
--- mismatch refers to no event, whatever identity it has.
+-- The window's events against the records that the rerun read, or whose receipts stand in for them, and against the receipts that
+-- admitted them: by identity. A mismatch refers to no event, whatever identity it has.
 WITH referred AS (
     SELECT DISTINCT t.identity
       FROM window_range g JOIN receipt t ON t.source_id = g.source_id AND t."offset" >= g.start_offset AND t."offset" < g.end_offset
-     WHERE g.win = %(rerun)s AND t.decision IN (1, 2)),
+     WHERE g.win = %(rerun)s AND t.decision IN (1, 2)
+    UNION
+    SELECT t.identity
+      FROM gone_range x JOIN receipt t ON t.source_id = x.origin_source_id AND t."offset" >= x.start_offset AND t."offset" < x.end_offset
+     WHERE x.win = %(rerun)s AND t.decision IN (1, 2)),
 admitted AS (
     SELECT t.identity
       FROM batch b JOIN receipt t ON t.source_id = b.source_id AND t."offset" >= b.from_offset AND t."offset" < b.to_offset
@@ -51,11 +55,16 @@ SELECT count(*) AS events, count(r.identity) AS referred, count(a.identity) AS a
  WHERE e.run_id = %(run)s AND e.win = %(win)s
 
 -- name: classes
--- Events of the window and of its reruns that the records of this one refer to, each once, by class.
+-- Events of the window and of its reruns that the records of this one refer to, or receipts that stand in for them, each once, by
+-- class.
 WITH referred AS (
     SELECT DISTINCT t.identity
       FROM window_range g JOIN receipt t ON t.source_id = g.source_id AND t."offset" >= g.start_offset AND t."offset" < g.end_offset
-     WHERE g.win = %(rerun)s AND t.decision IN (1, 2))
+     WHERE g.win = %(rerun)s AND t.decision IN (1, 2)
+    UNION
+    SELECT t.identity
+      FROM gone_range x JOIN receipt t ON t.source_id = x.origin_source_id AND t."offset" >= x.start_offset AND t."offset" < x.end_offset
+     WHERE x.win = %(rerun)s AND t.decision IN (1, 2))
 SELECT c.name, count(*) AS n
   FROM referred r JOIN event e ON e.run_id = %(run)s AND e.identity = r.identity JOIN event_class c ON c.id = e.class_id
  WHERE e.win IN (SELECT w.id FROM run_window w WHERE %(win)s IN (w.id, w.reruns))

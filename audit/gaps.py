@@ -15,8 +15,11 @@ from datetime import datetime
 from typing import Any
 
 from audit.capture import admin
+from ingest.admit.replay import LogStart, OriginLog, start_of
+from ingest.core.batching import GONE
 from ingest.core.errors import BrokerError
 from ingest.core.ids import SourceId, WindowId
+from ingest.core.posture import unfit_inbox
 from ingest.db import read, retry_transaction, statements, write_apart
 from ingest.failpoints import failpoint
 from ingest.kafka import Cluster, Partition, PartitionReader, Start
@@ -70,7 +73,10 @@ def prove(win: WindowId) -> dict[SourceId, int]:
     for source, found in by_source.items():
         if time.monotonic() > until:
             break  # what stays CLAIMED is proven at the next look
-        refuted[source] = _look_at(win, source, found)
+        gone = [row for row in found if row.why == GONE]
+        refuted[source] = _look_at(win, source, [row for row in found if row.why != GONE]) + _look_at_gone(
+            win, source, gone
+        )
         failpoint("gaps.after_source")
     return {source: n for source, n in refuted.items() if n}
 
@@ -84,6 +90,30 @@ def _look_at(win: WindowId, source: SourceId, rows: Sequence[Any]) -> int:
     else:
         refuted = _prove_source(win, source, claimed, proven) if claimed else 0
     return refuted
+
+
+def _look_at_gone(win: WindowId, source: SourceId, rows: Sequence[Any]) -> int:
+    """What a plan passed over as gone must lie below its log's start: looked at each time, for that costs little.
+
+    Returns how many records a reader is given of what does not. A log that is another topic's by now proves nothing.
+    """
+    if not rows:
+        return 0
+    log = OriginLog(source, rows[0].topic, rows[0].topic_id, rows[0].partition, 0, 0)
+    try:
+        start = start_of(log, admin())
+        if start is None:
+            return 0
+        kept = [(max(row.from_offset + row.shift, start.least), row.to_offset + row.shift) for row in rows]
+        kept = [span for span in kept if span[0] < span[1]]
+        filled = _read(log.topic, log.partition, kept)[1] if kept else 0
+    except BrokerError:
+        return 0
+    failpoint("gone.after_reading")
+    below = [row for row in rows if row.to_offset + row.shift <= start.least and row.state == "CLAIMED"]
+    if below:
+        retry_transaction(lambda: _write_gone(win, source, below, start))
+    return filled
 
 
 def _remember(win: WindowId, source: SourceId, proofs: _Proofs) -> None:
@@ -100,6 +130,8 @@ def _prove_source(win: WindowId, source: SourceId, rows: Sequence[Any], proven: 
         if admin().topic_id(rows[0].topic) != rows[0].topic_id:
             return 0
         empty, filled, ended = _read(rows[0].topic, rows[0].partition, spans)
+        if rows[0].again and unfit_inbox(admin().posture(rows[0].topic)) is not None:
+            return 0  # such a log forgets what was never received, and no basis of a rerun's says so
     except BrokerError:
         return 0
     failpoint("gaps.after_reading")
@@ -153,3 +185,16 @@ def _write(win: WindowId, source: SourceId, rows: Sequence[Any], ended: int) -> 
         raise_revisions(cur, [win])
         failpoint("gaps.before_commit")
     return done
+
+
+def _write_gone(win: WindowId, source: SourceId, rows: Sequence[Any], start: LogStart) -> None:
+    """On a connection of its own, as `_write`. What stands in is counted here, and once more by the trigger."""
+    with write_apart() as cur:
+        values: Mapping[str, object] = {
+            "source": source, "before": start.before, "after": start.after,
+            "starts": [row.from_offset for row in rows], "ends": [row.to_offset for row in rows],
+        }  # fmt: skip
+        cur.execute(sql.proven_gone, values)
+        failpoint("gone.after_proofs")
+        raise_revisions(cur, [win])
+        failpoint("gone.before_commit")

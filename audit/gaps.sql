@@ -1,8 +1,8 @@
 -- name: gaps
 -- Gaps of the window's inbox ranges, with what a second reader needs to look for records in them. What was deleted unread is
--- not among them: that nothing is there now says nothing of what was. A plan's source is looked at in the log that it reads again.
-SELECT g.source_id, g.from_offset, g.to_offset, g.isolation, g.state, g.proven_at, l.topic, l.topic_id, l.partition,
-       coalesce(o.start_offset, 0) AS shift
+-- not among them: that nothing is there now says nothing of what was. A plan's source is looked at in the log that it reads `again`.
+SELECT g.source_id, g.from_offset, g.to_offset, g.isolation, g.state, g.why, g.proven_at, l.topic, l.topic_id, l.partition,
+       coalesce(o.start_offset, 0) AS shift, o.source_id IS NOT NULL AS again
   FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
   LEFT JOIN origin o ON o.source_id = s.id
   JOIN source l ON l.id = coalesce(o.origin_source_id, s.id) AND l.kind = 'topic'
@@ -16,3 +16,13 @@ SELECT g.source_id, g.from_offset, g.to_offset, g.isolation, g.state, g.proven_a
 UPDATE gap SET state = 'PROVEN', proof = jsonb_build_object('reader', 'second', 'isolation', isolation, 'read_to', %(read_to)s::bigint)
  WHERE source_id = %(source)s AND from_offset = ANY(%(starts)s::bigint[]) AND state = 'CLAIMED'
 RETURNING from_offset, proven_at
+
+-- name: proven_gone
+-- Of offsets that are gone it is the log's start that is looked at, before and after, and what stands in for them that is counted. The
+-- trigger gone_stands_in holds both against the row.
+UPDATE gap g SET state = 'PROVEN', proof = jsonb_build_object('reader', 'second', 'isolation', g.isolation, 'read_to', least(%(before)s::bigint, %(after)s::bigint),
+                 'log_start_before', %(before)s::bigint, 'log_start_after', %(after)s::bigint, 'receipts', n.receipts, 'empty', n.empty)
+  FROM unnest(%(starts)s::bigint[], %(ends)s::bigint[]) AS x(start, "end")
+ CROSS JOIN LATERAL gone_stand_ins(%(source)s::bigint, x.start, x."end") n
+ WHERE g.source_id = %(source)s AND g.from_offset = x.start AND g.to_offset = x."end" AND g.state = 'CLAIMED'
+   AND n.receipts + n.empty = g.to_offset - g.from_offset

@@ -17,6 +17,7 @@ from psycopg import sql as pgsql
 from audit import capture as look
 from audit.core import facts as f
 from audit.gate import recheck_end
+from audit.stand_in import stand_ins
 from ingest.core.contract import Contract, EmptyWindowRule, Totals
 from ingest.core.errors import NotFound
 from ingest.core.ids import SourceId, WindowId
@@ -272,12 +273,14 @@ class _WindowReading:
         ends = _ends(captured)
         origins = {row.source_id: row for row in self._rows(sql.origins)} if self._row.by_plan else {}
         unread = {row.source_id: row.unread for row in self._rows(sql.unread)} if self._row.by_plan else {}
+        stood_in = stand_ins(self._cur, self._row.id) if self._row.by_plan else {}
         lines = []
         for row in self._rows(sql.inbox):
             mine = [x for x in receipts if x.source_id == row.source_id]
             stray = strays.pop(row.source_id, None)
             ledger = _ledger(row, mine, stray.n if stray else 0, refuted.get(row.source_id, 0))
             ledger = replace(ledger, target=ends.get(ledger.label), unread=unread.get(row.source_id, 0))
+            ledger = replace(ledger, stand_in=stood_in.get(row.source_id))
             if (origin := origins.get(row.source_id)) is not None:
                 ledger = replace(ledger, differing=origin.differing, gone=origin.gone)
             lines.append(ledger)

@@ -87,10 +87,15 @@ SELECT n.source_id, n.decision, n.class_id, sum(n.n)::bigint AS n,
  GROUP BY 1, 2, 3
 
 -- name: origins
--- What a plan's sources brought against the receipts of the same offsets at their origins, as far as they came.
-SELECT o.source_id, count(*) FILTER (WHERE t.digest <> x.digest) AS differing, count(*) FILTER (WHERE t.at IS NULL) AS gone
+-- What a plan's sources brought against the receipts of the same offsets at their origins, as far as they came. What the plan passed
+-- over because it is gone, below the start of its log, is looked at elsewhere: stand_in.sql.
+SELECT o.source_id, count(*) FILTER (WHERE t.digest <> x.digest) AS differing,
+       count(*) FILTER (WHERE t.at IS NULL AND NOT z.spans @> x.at) AS gone
   FROM window_range r JOIN origin o ON o.source_id = r.source_id
   JOIN position p ON p.lane = 'admission' AND p.source_id = o.source_id
+ CROSS JOIN LATERAL (
+       SELECT coalesce(range_agg(int8range(g.start_offset, g.end_offset)), '{}') AS spans
+         FROM gone_range g WHERE g.source_id = o.source_id) z
  CROSS JOIN LATERAL (
        SELECT y."offset" AS at, y.payload_digest AS digest FROM receipt y
         WHERE y.source_id = o.origin_source_id AND y."offset" >= o.start_offset
@@ -270,7 +275,8 @@ SELECT count(*) FILTER (WHERE context_state = 1) AS matched, count(*) FILTER (WH
 
 -- name: quarantine
 -- The window's items: open, resolved, discarded, and resolved without a name or a reason. A rerun's are those that its plan
--- sent through admission again or read again: where the record came, or as a mismatch that came before.
+-- sent through admission again or read again, or would have, were they not gone: where the record came, or as a mismatch that came
+-- before.
 SELECT count(*) FILTER (WHERE state = 'OPEN') AS open,
        count(*) FILTER (WHERE state = 'RESOLVED') AS resolved,
        count(*) FILTER (WHERE resolution = 'DISCARDED') AS discarded,
@@ -287,6 +293,15 @@ SELECT count(*) FILTER (WHERE state = 'OPEN') AS open,
                 JOIN quarantine_item q ON q.run_id = w.run_id AND q.reason = 50 AND q.identity = t.identity
                  AND q.payload_digest = t.payload_digest
                WHERE g.win = %(win)s)
+    OR id IN (SELECT q.id FROM gone_range x JOIN quarantine_item q ON q.source_id = x.origin_source_id
+                 AND q."offset" >= x.start_offset AND q."offset" < x.end_offset
+               WHERE x.win = %(win)s)
+    OR id IN (SELECT q.id FROM gone_range x JOIN run_window w ON w.id = x.win
+                JOIN receipt t ON t.source_id = x.origin_source_id AND t."offset" >= x.start_offset AND t."offset" < x.end_offset
+                 AND t.decision = 3 AND t.reason = 50
+                JOIN quarantine_item q ON q.run_id = w.run_id AND q.reason = 50 AND q.identity = t.identity
+                 AND q.payload_digest = t.payload_digest
+               WHERE x.win = %(win)s)
 
 -- name: totals
 -- The newest declaration of a class counts.

@@ -57,6 +57,13 @@ class ConsentNeeded(PlanRefused):
     what: ClassVar[str] = "what comes out of order wants an explicit consent"
 
 
+class UnreceivedOffset(PlanRefused):
+    """What the plan was to read next is gone from the inbox, and not all of it was ever received."""
+
+    code: ClassVar[str] = "gone_unreceived"
+    what: ClassVar[str] = "what was never received is gone from the inbox"
+
+
 class OriginTaken(PlanRefused):
     """Another plan runs over the same offsets."""
 
@@ -106,6 +113,7 @@ RULES: dict[str, type[PassgateError]] = {
     "decision_of_undecidable": PlanRefused,
     "decision_of_effects": PlanRefused,
     "republish_of_its_plan": PlanRefused,
+    "gone_was_received": UnreceivedOffset,
 }
 
 

@@ -85,6 +85,8 @@ class Anchor:
     why: tuple[str, ...] = ()
     measured_at: datetime | None = None
     measured_by: str = ""
+    by_start: bool = False
+    """Whether all that is gone lies below the log's start, by this look; what lies behind it is there."""
 
     @property
     def gone(self) -> int | None:
@@ -160,8 +162,8 @@ def _kept_from(source: AnchorSource, first: int, log: f.PartitionLog, broker: f.
         return Anchor(source, Reach.ALL, first, first, (), at, by)
     why = (f"the log of {source.label} starts at {w.number(log.log_start or 0)} now",)
     if first == source.end:
-        return Anchor(source, Reach.NOTHING, None, first, why, at, by)
-    return Anchor(source, Reach.FROM, first, first, why, at, by)
+        return Anchor(source, Reach.NOTHING, None, first, why, at, by, by_start=True)
+    return Anchor(source, Reach.FROM, first, first, why, at, by, by_start=True)
 
 
 def _nothing(source: AnchorSource, why: Sequence[str], broker: f.MeasuredValue[f.Broker] | None = None) -> Anchor:

@@ -14,6 +14,7 @@ from typing import Any
 from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import phrases as w
+from audit.core.gone import accounted_for
 from audit.core.verdict import State, Verdict
 
 #: What only a replay that proves is asked for.
@@ -135,6 +136,8 @@ def _of_rerun(verdict: Verdict) -> Iterable[str]:
         yield "only a replay that proves covers a window"
     if verdict.state is not State.PASS or verdict.waived:
         yield f"the rerun is {verdict.title}"
+    if verdict.gone is not None and not accounted_for(verdict.gone):
+        yield "what is gone from the inbox was not all received"
 
 
 def _failed(facts: CoverFacts) -> Iterable[str]:

@@ -7,7 +7,7 @@ Times are aware datetimes of the database's clock. Offsets are half-open ranges 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -216,6 +216,32 @@ class LaneStop:
 
 
 @dataclass(frozen=True)
+class StandIn:
+    """Offsets that a plan was to read again and its origin's log has no more, and what stands in for them.
+
+    `receipts` are the origin's, of the window that is read again; `empty` offsets lie in gaps there that were proven
+    while they were there; `neither` is what is left. Of the receipts `kept` have a payload, which was digested again,
+    `unkept` none any more, and `unlike` are not what is kept of their event or item. `batches` of theirs were digested
+    again, and `other_roots` of these have another digest. `refused`: why nothing of that window stands in.
+    """
+
+    offsets: int = 0
+    receipts: int = 0
+    empty: int = 0
+    neither: int = 0
+    kept: int = 0
+    unkept: int = 0
+    unlike: int = 0
+    batches: int = 0
+    other_roots: int = 0
+    refused: str = ""
+
+    def __add__(self, more: StandIn) -> StandIn:
+        names = [each.name for each in fields(self) if each.name != "refused"]
+        return StandIn(**{x: getattr(self, x) + getattr(more, x) for x in names}, refused=self.refused or more.refused)
+
+
+@dataclass(frozen=True)
 class SourceLedger:
     """One inbox source of the window, counted in the ledger.
 
@@ -240,6 +266,7 @@ class SourceLedger:
     differing: int = 0  # of a plan's source: records that are not what their origin's receipts say they were
     unread: int = 0  # of a fresh run's source: offsets that its plan was to read again and did not
     gone: int = 0  # of a plan's source: records that have a receipt at their origin, and are not there any more
+    stand_in: StandIn | None = None  # of a plan's source: for what lies below its origin's log start by now
     target: int | None = None  # where an open window's lane could be now: the newest sampled LSO
     stop: LaneStop | None = None
     ends_before: bool = False  # the log ended before where the lane stood when Kafka was asked: it is lost

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from audit.core import facts as f
+from audit.core import gone, stopped
 from audit.core import phrases as w
-from audit.core import stopped
 from audit.core.basis import lost_offsets
 from audit.core.check import (
     RERUN,
@@ -273,7 +273,8 @@ def accounted(facts: f.WindowFacts, now: datetime) -> Check:
     absent = {source.label for source in facts.basis.value.inbox} - {source.label for source in ledger}
     moving = not all_admitted(facts)
     receipts = w.count(sum(s.receipts for s in ledger), "receipt")
-    observed = f"{receipts} so far" if moving else f"{receipts}, {w.number(_unaccounted(ledger))} unaccounted"
+    observed = f"{receipts}{_stood_in(ledger)}"
+    observed += " so far" if moving else f", {w.number(_unaccounted(ledger))} unaccounted"
     broken = [lost_offsets(source.label, source.lost) for source in ledger if source.lost]
     broken += [cause for source in ledger for cause in _unaccounted_causes(source) if not moving]
     unknown = [*not_seen(frozenset(absent)), *_claimed(ledger)]
@@ -284,7 +285,17 @@ def accounted(facts: f.WindowFacts, now: datetime) -> Check:
 
 
 def _unaccounted(ledger: Sequence[f.SourceLedger]) -> int:
-    return sum(s.missing + s.doubled + s.outside + s.refuted + s.lost + s.differing + s.gone + s.unread for s in ledger)
+    lacks = (s.missing + s.doubled + s.outside + s.refuted + s.lost + s.differing + s.gone + s.unread for s in ledger)
+    return sum(lacks) + sum(gone.unaccounted(s.stand_in) for s in ledger)
+
+
+def _stood_in(ledger: Sequence[f.SourceLedger]) -> str:
+    """Of a rerun: receipts of its own, and beside them those that stand in for what is gone."""
+    found = [s.stand_in for s in ledger if s.stand_in is not None]
+    n = sum(each.receipts for each in found)
+    empty = sum(each.empty for each in found)
+    held = f" ({w.number(empty)} held no record)" if empty else ""
+    return f", {w.number(n)} of the first reading stand in{held}" if found else ""
 
 
 def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
@@ -305,9 +316,10 @@ def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
     if s.gone:
         text = f"{w.count(s.gone, 'record')} that {w.have(s.gone)} a receipt {w.be(s.gone)} not there any more"
         yield Cause(f"{text}, of {s.label}", RERUN)
+    yield from gone.causes(s.label, s.stand_in)
     if s.refuted:
         n = w.count(s.refuted, "offset")
-        text = f"{n} of {s.label} {w.be(s.refuted)} in a gap where a second reader found records"
+        text = f"{n} of {s.label} {w.be(s.refuted)} {gone.REFUTED}"
         yield Cause(text, RERUN, fail)
 
 

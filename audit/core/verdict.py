@@ -62,6 +62,8 @@ class Verdict:
     behind: tuple[f.RangeBehindCut, ...] = ()
     refreshes: tuple[f.Refresh, ...] = ()
     decisions: tuple[f.AttemptDecision, ...] = ()
+    gone: f.StandIn | None = None
+    """Of a rerun: what was gone when it was read again, and what stands in for it."""
     cover: f.Cover | None = None
     """Of a rerun: whether it proves all of its window."""
 
@@ -110,7 +112,13 @@ def verdict(facts: f.WindowFacts, now: datetime) -> Verdict:
         valid_until=oldest + facts.rules.sample_max_age if oldest else None,
         behind=facts.behind,
         refreshes=basis.refreshes if basis else (),
+        gone=_gone(facts),
     )
+
+
+def _gone(facts: f.WindowFacts) -> f.StandIn | None:
+    found = [s.stand_in for s in facts.inbox.value if s.stand_in is not None] if facts.inbox else []
+    return sum(found, f.StandIn()) if found else None
 
 
 def _not_listed(names: tuple[c.CheckName, ...]) -> tuple[UnlistedCheck, ...]:
@@ -193,6 +201,8 @@ def _optional(v: Verdict, number: int | None) -> dict[str, Any]:
         out["not_known_complete"] = v.window.complete_why
     if v.window.rerun is not None:
         out["rerun"] = rerun_body(v.window.rerun)
+    if v.gone is not None:
+        out["gone"] = gone_body(v.gone)
     if v.cover is not None:
         out |= cover_body(v.cover)
     if v.counts:
@@ -276,6 +286,12 @@ def rerun_body(rerun: f.RerunName) -> dict[str, Any]:
         "reason": rerun.reason,
         "contract": {"version": rerun.contract_version, "digest": rerun.contract_digest},
     }
+
+
+def gone_body(gone: f.StandIn) -> dict[str, Any]:
+    """How much was gone; receipts that stand in for it, how many of these without their payload, and of how many
+    batches; and how much of it held no record."""
+    return {name: getattr(gone, name) for name in ("offsets", "receipts", "empty", "unkept", "batches")}
 
 
 def cover_body(cover: f.Cover) -> dict[str, Any]:

@@ -169,6 +169,33 @@ SELECT 'gap of source ' || g.source_id || ' at ' || g.from_offset AS subject,
         OR g.claimed_backend IS NOT NULL AND (g.proven_backend <> g.claimed_backend) IS NOT TRUE)
  LIMIT %(most)s
 
+-- name: i5_gone
+-- What a plan passed over as gone lies in the range of its origin that it was to read again, and not where it read; its proof says that
+-- the log began behind it. All of it was received then, by the window that is read again, or lay in a gap that was proven: what no
+-- batch and no gap of that window spans was not.
+SELECT 'gap of source ' || g.source_id || ' at ' || g.from_offset AS subject, f.found
+  FROM gap g JOIN source c ON c.id = g.source_id JOIN stream s ON s.id = c.stream_id
+  LEFT JOIN (origin o JOIN window_range r ON r.source_id = o.source_id JOIN run_window w ON w.id = r.win) ON o.source_id = g.source_id
+ CROSS JOIN LATERAL (
+       SELECT CASE
+         WHEN w.reruns IS NULL OR g.to_offset > o.end_offset - o.start_offset THEN 'GONE, and no plan that proves a window reads there'
+         WHEN EXISTS (SELECT FROM batch b WHERE b.source_id = g.source_id AND b.from_offset < g.to_offset AND b.to_offset > g.from_offset)
+         THEN 'GONE, and a part of it was read'
+         WHEN g.state = 'PROVEN' AND ((g.proof ->> 'log_start_before')::bigint >= o.start_offset + g.to_offset
+                                      AND (g.proof ->> 'log_start_after')::bigint >= o.start_offset + g.to_offset) IS NOT TRUE
+         THEN 'GONE, and its proof names no start of the log behind it'
+         WHEN (SELECT count(*) FROM receipt t JOIN batch b ON b.id = t.batch_id AND b.win = w.reruns
+                WHERE t.source_id = o.origin_source_id AND t."offset" >= o.start_offset + g.from_offset
+                  AND t."offset" < o.start_offset + g.to_offset)
+            + (SELECT coalesce(sum(least(h.to_offset, o.start_offset + g.to_offset) - greatest(h.from_offset, o.start_offset + g.from_offset)), 0)
+                 FROM gap h WHERE h.source_id = o.origin_source_id AND h.state = 'PROVEN' AND h.why <> 'DELETED'
+                  AND h.from_offset < o.start_offset + g.to_offset AND h.to_offset > o.start_offset + g.from_offset)
+            <> g.to_offset - g.from_offset
+         THEN 'GONE, and not all of it was received'
+       END AS found) f
+ WHERE g.why = 'GONE' AND f.found IS NOT NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ LIMIT %(most)s
+
 -- name: i6_fence_evidence
 -- What was UNKNOWN and is settled has a scan after a fence newer than the one it was sent under, or a decision that rests on one.
 SELECT 'attempt ' || a.id AS subject, 'went from UNKNOWN to ' || a.state || ' without a scan after a newer fence' AS found
@@ -341,6 +368,12 @@ sets AS (
            (SELECT count(*) FROM effect n WHERE n.run_id = c.of_run AND n.win = c.covers) AS all_effects
       FROM said c LEFT JOIN event e ON e.run_id = c.of_run AND e.win = c.covers
       LEFT JOIN LATERAL (SELECT y.identity FROM window_range g JOIN receipt y ON y.source_id = g.source_id
+                          WHERE g.win = c.win AND y.decision < 3 AND y.identity = e.identity
+                         UNION ALL
+                         SELECT y.identity FROM window_range g JOIN gap z ON z.source_id = g.source_id AND z.why = 'GONE'
+                           JOIN origin o ON o.source_id = z.source_id
+                           JOIN receipt y ON y.source_id = o.origin_source_id AND y."offset" >= o.start_offset + z.from_offset
+                            AND y."offset" < o.start_offset + z.to_offset
                           WHERE g.win = c.win AND y.decision < 3 AND y.identity = e.identity LIMIT 1) t ON true
       LEFT JOIN effect x ON x.run_id = e.run_id AND x.identity = e.identity AND x.win = e.win
       LEFT JOIN LATERAL (SELECT q.attempt_id FROM place q JOIN attempt a ON a.id = q.attempt_id AND a.state IN ('ACKED', 'PARTIAL')

@@ -22,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     in_sql("ranges_chain", "I5", sql.i5_ranges_chain),
     in_sql("reruns_apart", "I5", sql.i5_reruns_apart),
     in_sql("gaps_proven", "I5", sql.i5_gaps_proven),
+    in_sql("gone", "I5", sql.i5_gone),
     in_sql("fence_evidence", "I6", sql.i6_fence_evidence),
     in_sql("contradictions", "I7", sql.i7_absent),
     in_sql("verdict_order", "I8", sql.i8_order),

@@ -68,12 +68,25 @@ def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
     if found is not None and said != found:
         counted = f"it counted {_told(said)}" if said else "it tells no counts"
         yield Finding("I8", row.verdict, f"{counted}, and there are {_told(found)}")
+    if (gone := _told_gone(row.body)) != _counted_gone(facts):
+        yield Finding("I8", row.verdict, f"it says that {gone} were gone, and {_counted_gone(facts)} were")
     pins = facts.context.value if facts.context else ()
     rerun = facts.window.rerun
     if row.body.get("rerun") != (v.rerun_body(rerun) if rerun else None):
         yield Finding("I8", row.verdict, "it names another rerun than its window is")
     if row.body.get("context", []) != [_pinned(pin) for pin in pins]:
         yield Finding("I8", row.verdict, "it names another context than its window is pinned to")
+
+
+def _told_gone(body: Mapping[str, Any]) -> tuple[int, ...]:
+    """Offsets that were gone, and how many of them have a receipt and how many held no record; as the verdict says."""
+    said = body.get("gone", {})
+    return tuple(int(said.get(name, 0)) for name in ("offsets", "receipts", "empty"))
+
+
+def _counted_gone(facts: f.WindowFacts) -> tuple[int, ...]:
+    found = sum((s.stand_in for s in (facts.inbox.value if facts.inbox else ()) if s.stand_in), f.StandIn())
+    return found.offsets, found.receipts, found.empty
 
 
 def _waived(row: Any, facts: f.WindowFacts, lapsed: Mapping[str, int]) -> Iterator[Said]:
@@ -190,10 +203,12 @@ class _Facts:
         strays = {row.source_id: row.n for row in self._rows(sql.outside)}
         origins = {row.source_id: row for row in self._rows(sql.origins)} if self._row.by_plan else {}
         unread = {row.source_id: row.unread for row in self._rows(sql.unread)} if self._row.by_plan else {}
+        gone = {row.source_id: _stand_in(row) for row in self._rows(sql.gone)} if self._row.by_plan else {}
         known = tuple(
             replace(
                 _source(row, strays.pop(row.source_id, 0), origins.get(row.source_id)),
                 unread=unread.get(row.source_id, 0),
+                stand_in=gone.get(row.source_id),
             )
             for row in found
         )
@@ -258,6 +273,11 @@ def _source(row: Any, strays: int, origin: Any | None) -> f.SourceLedger:
         receipts=row.filed, missing=row.missing, doubled=row.doubled, outside=strays, claimed=row.claimed, refuted=0,
         moved_at=row.progressed_at, differing=origin.unlike if origin else 0, gone=origin.absent if origin else 0,
     )  # fmt: skip
+
+
+def _stand_in(row: Any) -> f.StandIn:
+    """Digests of batches, events and items are the business of checks of their own."""
+    return f.StandIn(row.offsets, row.receipts, row.empty, row.neither, kept=row.receipts)
 
 
 def _position(row: Any) -> f.BusPosition:

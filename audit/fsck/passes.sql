@@ -77,13 +77,15 @@ SELECT part.*,
 
 -- name: origins
 -- Receipts at the origins of the window's sources that a plan's receipt does not repeat, digest for digest: `unlike` where it
--- says something else, `absent` where there is none.
+-- says something else, `absent` where there is none. What is gone is looked at in `gone`.
 WITH was AS (
     SELECT o.source_id, t."offset" - o.start_offset AS at, t.payload_digest
       FROM window_range g JOIN origin o ON o.source_id = g.source_id JOIN window_range e ON e.win = g.win AND e.source_id = o.source_id
       JOIN receipt t ON t.source_id = o.origin_source_id AND t."offset" >= o.start_offset
        AND t."offset" < o.start_offset + e.end_offset
-     WHERE g.win = %(win)s),
+     WHERE g.win = %(win)s
+       AND NOT EXISTS (SELECT FROM gap z WHERE z.source_id = o.source_id AND z.why = 'GONE'
+                          AND t."offset" - o.start_offset >= z.from_offset AND t."offset" - o.start_offset < z.to_offset)),
 now_ AS (
     SELECT t.source_id, t."offset" AS at, t.payload_digest
       FROM window_range g JOIN origin o ON o.source_id = g.source_id JOIN receipt t ON t.source_id = g.source_id
@@ -91,6 +93,38 @@ now_ AS (
 odd AS (SELECT * FROM was EXCEPT SELECT * FROM now_)
 SELECT odd.source_id, count(*) FILTER (WHERE n.at IS NOT NULL) AS unlike, count(*) FILTER (WHERE n.at IS NULL) AS absent
   FROM odd LEFT JOIN now_ n ON n.source_id = odd.source_id AND n.at = odd.at GROUP BY 1
+
+-- name: gone
+-- What was gone when it was read again, by source: receipts and proven gaps at the origin are laid over it, and what they leave free
+-- has neither. Only receipts of the window that is read again count, and none that lies in a gap.
+WITH part AS (
+    SELECT z.source_id, o.origin_source_id, w.reruns, z.from_offset,
+           int8range(o.start_offset + z.from_offset, o.start_offset + z.to_offset) AS span
+      FROM run_window w JOIN window_range g ON g.win = w.id JOIN gap z ON z.source_id = g.source_id AND z.why = 'GONE'
+      JOIN origin o ON o.source_id = z.source_id
+     WHERE w.id = %(win)s),
+one AS (
+    SELECT p.source_id, t."offset", t."offset" - row_number() OVER (PARTITION BY p.source_id ORDER BY t."offset") AS island
+      FROM part p JOIN receipt t ON t.source_id = p.origin_source_id AND t."offset" >= lower(p.span) AND t."offset" < upper(p.span)
+     WHERE EXISTS (SELECT FROM batch b WHERE b.id = t.batch_id AND b.win = p.reruns)),
+laid AS (
+    SELECT p.source_id, p.origin_source_id, range_agg(p.span) AS gone,
+           (SELECT range_agg(i.span) FROM (SELECT int8range(min("offset"), max("offset") + 1) AS span FROM one
+                                            WHERE one.source_id = p.source_id GROUP BY island) i) AS filed,
+           (SELECT range_agg(int8range(h.from_offset, h.to_offset)) FROM gap h
+             WHERE h.source_id = p.origin_source_id AND h.state = 'PROVEN' AND h.why <> 'DELETED') AS held
+      FROM part p GROUP BY p.source_id, p.origin_source_id)
+SELECT l.source_id, s.gone AS offsets, s.filed AS receipts, s.held AS empty, s.neither
+  FROM laid l CROSS JOIN LATERAL (
+       SELECT coalesce(sum(upper(u) - lower(u)) FILTER (WHERE of = 'gone'), 0)::bigint AS gone,
+              coalesce(sum(upper(u) - lower(u)) FILTER (WHERE of = 'filed'), 0)::bigint AS filed,
+              coalesce(sum(upper(u) - lower(u)) FILTER (WHERE of = 'held'), 0)::bigint AS held,
+              coalesce(sum(upper(u) - lower(u)) FILTER (WHERE of IN ('free', 'both')), 0)::bigint AS neither
+         FROM (SELECT 'gone' AS of, unnest(l.gone) AS u
+               UNION ALL SELECT 'filed', unnest(l.gone * coalesce(l.filed, '{}') - coalesce(l.held, '{}'))
+               UNION ALL SELECT 'held', unnest(l.gone * coalesce(l.held, '{}') - coalesce(l.filed, '{}'))
+               UNION ALL SELECT 'both', unnest(l.gone * coalesce(l.held, '{}') * coalesce(l.filed, '{}'))
+               UNION ALL SELECT 'free', unnest(l.gone - coalesce(l.held, '{}') - coalesce(l.filed, '{}'))) x) s
 
 -- name: unread
 -- How much of each range of the window whose place a fresh run takes was not read again. Null: a range that none of its sources is of.
@@ -213,6 +247,12 @@ SELECT count(*) FILTER (WHERE q.state <> 'RESOLVED') AS open,
            SELECT FROM run_window w JOIN window_range g ON g.win = w.id JOIN receipt t ON t.source_id = g.source_id AND t.reason = 50
             WHERE w.id = %(win)s AND w.reruns IS NOT NULL AND w.run_id = q.run_id
               AND (t.identity, t.payload_digest) = (q.identity, q.payload_digest))
+    OR EXISTS (SELECT FROM window_range g JOIN gap z ON z.source_id = g.source_id AND z.why = 'GONE' JOIN origin o ON o.source_id = z.source_id
+                 JOIN receipt t ON t.source_id = o.origin_source_id AND t.decision = 3
+                  AND t."offset" >= o.start_offset + z.from_offset AND t."offset" < o.start_offset + z.to_offset
+                WHERE g.win = %(win)s AND (q.source_id = t.source_id AND q."offset" = t."offset"
+                       OR q.reason = 50 AND t.reason = 50 AND (q.identity, q.payload_digest) = (t.identity, t.payload_digest)
+                          AND q.run_id = (SELECT w.run_id FROM run_window w WHERE w.id = g.win)))
 
 -- name: pins
 -- What the window was joined with, and whether that stands now.

@@ -35,7 +35,7 @@ from ingest.streams import CompiledContract, compiled_contract
 sql = statements("audit.fsck", "reread")
 
 #: Of the sources themselves, of the inbox, and of the bus: the comparisons' names and the invariants they hold.
-OFFSETS = {"kafka_commits": "I4", "kafka_ends": "I4", "kafka_samples": "I4"}
+OFFSETS = {"kafka_commits": "I4", "kafka_ends": "I4", "kafka_samples": "I4", "gone_again": "I14"}
 INBOX = {"records_have_receipts": "I14", "records_understood": "I14", "records_kept": "I14", "gaps_again": "I14"}
 BUS = {
     "places_on_the_bus": "I1", "absent_on_the_bus": "I7", "effects_on_the_bus": "I3", "events_on_the_bus": "I1",
@@ -76,6 +76,7 @@ def _source(row: Any, names: frozenset[str]) -> Iterator[Said]:
     if committed.state == "UNMEASURED":
         yield BlindSpot(_name(row), "Kafka did not say what is committed")
     yield from _offsets(row, committed.offset, position, end, sampled, names)
+    yield from _gone(row, end, names)
     yield from _records(row, position, end, names)
 
 
@@ -95,6 +96,13 @@ def _offsets(
             if most > end.hw:
                 text = f"the newest sample knows an offset {most}, and the log ends at {end.hw}"
                 yield Finding("I4", name, text, "kafka_samples")
+
+
+def _gone(row: Any, end: LogEnds, names: frozenset[str]) -> Iterator[Finding]:
+    if "gone_again" in names and end.earliest is not None:
+        for gone in _rows(sql.gone, source=row.id, start=end.earliest):
+            text = f"a plan found [{gone.start}, {gone.end}) of it gone, and the log begins at {end.earliest}"
+            yield Finding("I14", _name(row), text, "gone_again")
 
 
 def _records(row: Any, position: int, end: LogEnds, names: frozenset[str]) -> Iterator[Said]:

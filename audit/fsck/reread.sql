@@ -16,6 +16,13 @@ SELECT next_offset FROM position WHERE lane = %(lane)s AND source_id = %(source)
 -- The newest sample of a source.
 SELECT n.hw, n.lso, n.log_start FROM sample n WHERE n.source_id = %(source)s ORDER BY n.at DESC LIMIT 1
 
+-- name: gone
+-- Parts of a log that a plan passed over as gone, and that reach behind where it begins now: it only ever moves on.
+SELECT o.start_offset + g.from_offset AS start, o.start_offset + g.to_offset AS "end"
+  FROM origin o JOIN gap g ON g.source_id = o.source_id AND g.why = 'GONE'
+ WHERE o.origin_source_id = %(source)s AND o.start_offset + g.to_offset > %(start)s
+ ORDER BY 1
+
 -- name: installs
 -- The ids that marks of this ledger carry: another one since an older copy was adopted.
 SELECT install_id::text AS id FROM install

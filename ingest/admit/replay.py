@@ -1,9 +1,10 @@
 """Replaying: offsets of an inbox partition are read again, as records of a plan's own source.
 
 Offset n of the plan's source is offset start + n of its origin, so each origin's offset is read once and holes are gap
-rows here, too. In the same run (*prove*) what was admitted is a DUPLICATE and what was missed is admitted. In a run of
-its own (*fresh*) the events of one window are admitted anew, and no others. This is a step inside the plan's
-transaction; what it admits was read before that began (docs/plans.md#a-replay).
+rows here, too. In the same run (*prove*) what was admitted is a DUPLICATE and what was missed is admitted; what the log
+has no more is one gap, where the origin's own receipts stand in for it. In a run of its own (*fresh*) the events of one
+window are admitted anew, and no others. This is a step inside the plan's transaction; what it admits was read before
+that began (docs/plans.md#a-replay).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 
 from ingest.admit.read_ahead import arrivals_of
 from ingest.admit.redrive import FENCE, ForeseenAdmission, RedrivenRecord, owner_of
-from ingest.core.batching import BATCH_BYTES, OffsetRange, sized
+from ingest.core.batching import BATCH_BYTES, GONE, Hole, OffsetRange, sized
 from ingest.core.cloudevents import structured_form
 from ingest.core.decide import Arrival, Item, KnownEvent
 from ingest.core.errors import LeaseError
@@ -30,7 +31,16 @@ from ingest.core.reason import Decision, Reason
 from ingest.core.record import NotUnderstood, Understood
 from ingest.db import Cursor, statements
 from ingest.failpoints import failpoint
-from ingest.kafka import Admin, Cluster, FetchResult, Partition, PartitionReader, Start, TopicChanged
+from ingest.kafka import (
+    READ_COMMITTED,
+    Admin,
+    Cluster,
+    FetchResult,
+    Partition,
+    PartitionReader,
+    Start,
+    TopicChanged,
+)
 from ingest.lanes.record_buffer import RecordBuffer
 from ingest.models import Source
 from ingest.streams import CompiledContract
@@ -82,6 +92,18 @@ class ReplayOrder:
     place: Place | None = None
 
 
+@dataclass(frozen=True)
+class LogStart:
+    """Where a log began, asked twice: it only ever moves on, so what lies below both is gone for good."""
+
+    before: int
+    after: int
+
+    @property
+    def least(self) -> int:
+        return min(self.before, self.after)
+
+
 def origin_log(cur: Cursor, source: SourceId, start: int, end: int) -> OriginLog:
     row: Any = cur.execute(sql.origin, {"source": source}).fetchone()
     return OriginLog(source, row.topic, row.topic_id, row.partition, start, end)
@@ -91,6 +113,36 @@ def place_of(cur: Cursor, win: WindowId, loaded: CompiledContract) -> Place:
     """`loaded` is the contract of window `win`: by its rules the run knows its events."""
     rows = cur.execute(sql.place, {"win": win}).fetchall()
     return Place(RunId(rows[0].run_id), rows[0].run_name, loaded, frozenset(WindowId(row.id) for row in rows))
+
+
+# ---- what is gone ---------------------------------------------------------------------------------------------------
+
+
+def start_of(log: OriginLog, admin: Admin) -> LogStart | None:
+    """None: Kafka does not say, or the topic is another incarnation by now, whose offsets are nobody's (K5)."""
+    starts = []
+    for _ in ("before", "after"):
+        if admin.topic_id(log.topic) != log.topic_id:
+            return None
+        starts.append(admin.ends(log.topic, [log.partition])[log.partition].earliest)
+    before, after = starts
+    if before is None or after is None or admin.topic_id(log.topic) != log.topic_id:
+        return None
+    return LogStart(before, after)
+
+
+def gone_from(log: OriginLog, at: int, admin: Admin) -> OffsetRange | None:
+    """What of the range is gone from `at` on, as one hole; None where the log's start does not lie behind `at`."""
+    start = start_of(log, admin)
+    if start is None or start.least <= at:
+        return None
+    end = min(start.least, log.end)
+    return OffsetRange(at, end, None, (), (Hole(at, end, None, READ_COMMITTED, GONE),))
+
+
+def is_gone(batch: OffsetRange) -> bool:
+    """Whether a batch is of what was not there to be read."""
+    return any(hole.why == GONE for hole in batch.holes)
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -288,4 +340,7 @@ def _windows(cur: Cursor, run: RunId, identities: Sequence[bytes]) -> dict[bytes
     return {bytes(row.identity): row for row in rows}
 
 
-__all__ = ["OriginLog", "OriginReader", "Place", "ReplayOrder", "foresee", "origin_log", "place_of", "replay"]
+__all__ = [
+    "LogStart", "OriginLog", "OriginReader", "Place", "ReplayOrder", "foresee", "gone_from", "is_gone", "origin_log",
+    "place_of", "replay", "start_of",
+]  # fmt: skip

@@ -52,6 +52,8 @@ def headers_weight(headers: Sequence[tuple[str, bytes | None]]) -> int:
 
 #: Why a hole is there that no reader can prove to be empty: its offsets were deleted before anybody read them.
 DELETED = "DELETED"
+#: Why a plan's source has a hole where its origin has receipts: the origin's log has these offsets no more.
+GONE = "GONE"
 
 
 class Hole(NamedTuple):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from audit import anchors, gate
+from audit import anchors, gate, stand_in
 from audit import capture as look
 from audit.close import window_of
+from audit.core import gone
 from audit.core.anchors import Reach
 from audit.cover import foresee as foresee_cover
 from audit.measure import window_row
@@ -33,7 +34,7 @@ from audit.rerun import (
 from ingest.admit import replay as admission
 from ingest.admit.later import later_than_records
 from ingest.admit.replay import OriginLog, OriginReader, ReplayOrder
-from ingest.core.batching import next_batch
+from ingest.core.batching import OffsetRange, next_batch
 from ingest.core.contract import extends_identities
 from ingest.core.decide import KnownEvent
 from ingest.core.errors import BrokerError
@@ -41,11 +42,12 @@ from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.core.reason import Decision
 from ingest.db import Cursor, fetch_one, read, statements
 from ingest.failpoints import failpoint
+from ingest.kafka import OffsetOutOfRange
 from ingest.streams import CompiledContract, compiled_contract, newest_contract
 from ingest.windows import Binding
 from plans.core.binding import Origin, Subject
 from plans.core.plan import FRESH, PROVE, Kind, Outcome
-from plans.errors import PlanRefused
+from plans.errors import PlanRefused, UnreceivedOffset
 from plans.kinds.base import Bindings, Item, ItemOutcome, PlanKind, Prediction, Step
 from plans.kinds.order import consent, consented, lacks_consent, late_words
 
@@ -94,7 +96,7 @@ class ReplayPlan(PlanKind):
             with read() as cur:
                 check_replaceable(cur, win)
             _check_shut(win)
-        _check_there(win, ranges)
+        _check_there(win, ranges, mode)
         wanted: dict[str, Any] = {"mode": mode, "contract": loaded.version}
         if mode == PROVE:
             wanted |= consent(loaded.contract, asked)
@@ -130,9 +132,12 @@ class ReplayPlan(PlanKind):
             row = window_row(cur, bound.win)
             loaded = compiled_contract(_version(cur, bound.stream, bound.asked["contract"]))
             orders = [_foreseen_order(cur, row, bound, loaded, origin) for origin in bound.origin]
+        ahead = _looked_ahead(row, bound, loaded)
+        below = ahead.below
         for order in orders:
             admitted: list[tuple[bytes, int]] = []
-            for batch in _batches(order.log, MOST_FORESEEN - read_):
+            first = below[order.log.source].gone_to if order.log.source in below else order.log.start
+            for batch in _batches(order.log, first, MOST_FORESEEN - read_):
                 with read() as cur:
                     seen = admission.foresee(cur, order, batch, before)
                 counts += seen.decisions
@@ -142,9 +147,9 @@ class ReplayPlan(PlanKind):
                 with read() as cur:
                     late += later_than_records(cur, RunId(row.run_id), order.log.source, admitted)
         outcomes = {_OUTCOMES[decision]: n for decision, n in sorted(counts.items())}
-        lines = _told(row, bound, counts, read_)
+        lines = [*_told(row, bound, counts, read_), *(f"{gone.said(found)}." for found in below.values())]
         if "fresh" not in bound.facts:
-            lines += [*late_words(late, loaded.contract, bound.asked), _opening(row, bound, loaded)]
+            lines += [*late_words(late, loaded.contract, bound.asked), ahead.opening]
         return Prediction(outcomes, tuple(lines))
 
     def changed(self, cur: Cursor, step: Step) -> list[str]:
@@ -179,7 +184,7 @@ class ReplayPlan(PlanKind):
         at = log.start + (source.next_offset if source is not None else 0)
         captured = look.capture(loaded.contract) if rerun is None else None
         failpoint("replay.after_capture")
-        return captured, _reader(plan.id, log, at).batch(most)
+        return captured, _next_batch(plan, log, at, most)
 
     def do(self, cur: Cursor, step: Step) -> Sequence[ItemOutcome]:
         plan = step.plan
@@ -193,6 +198,8 @@ class ReplayPlan(PlanKind):
         if batch is None or batch.start != log.start + source.next_offset:
             return ()  # somebody else read it meanwhile: the next step begins where that ended
         batch = next_batch(batch, log.end, step.most, batch.size + 1)[0] if batch.records else batch
+        if admission.is_gone(batch):
+            _check_received(cur, plan, source.origin, batch)
         if batch.end > batch.start:
             admission.replay(cur, _order(cur, plan, rerun, source, log), batch)
         again = rerun_of(cur, plan.id)
@@ -303,25 +310,67 @@ def _open_verdict(win: WindowId) -> str | None:
     return standing.decision.verdict if standing is not None and standing.decision.granted else None
 
 
-def _check_there(win: WindowId, ranges: Mapping[str, tuple[int, int]]) -> None:
-    """Raises PlanRefused for what the inbox does not have any more, and BrokerError where nobody says."""
+def _check_there(win: WindowId, ranges: Mapping[str, tuple[int, int]], mode: str) -> None:
+    """Raises PlanRefused for what the inbox does not have any more, and BrokerError where nobody says.
+
+    A replay that proves passes over what lies below a log's start, where something stands in for all of it.
+    """
     if not ranges:
         raise PlanRefused(expected="records to read again", found="the window has none")
-    account = anchors.processed(win)
-    for each in anchors.replay(account).sources:
-        anchor = each.anchor
-        wanted = ranges.get(anchor.source.label)
-        if anchor.source.role != "inbox" or wanted is None:
-            continue
+    below = []
+    for source, anchor in _anchors(win, ranges):
+        wanted = ranges[anchor.source.label]
         if anchor.reach is Reach.UNMEASURED:
             raise BrokerError(expected=f"the log of {anchor.source.label}", found="; ".join(anchor.why))
-        if anchor.first is None or wanted[0] < anchor.first:
-            there = "nothing of it" if anchor.first is None else f"its log begins at {anchor.first:,}"
-            raise PlanRefused(
-                expected=f"[{wanted[0]:,}, {wanted[1]:,}) of {anchor.source.label}",
-                found="; ".join([there, *anchor.why]),
-                next_step="ask for what is still there",
-            )
+        if anchor.first is not None and wanted[0] >= anchor.first:
+            continue
+        found = _gone(win, source, anchor, wanted) if mode == PROVE and anchor.by_start else None
+        if found is None or not found.stands_in:
+            raise _not_there(anchor, wanted, found)
+        below.append(found)
+    if below and sum(found.offsets for found in below) == sum(end - start for start, end in ranges.values()):
+        raise PlanRefused(expected="records to read again", found="; ".join(map(gone.said, below)))
+    _check_believed(win, below)
+
+
+def _not_there(anchor: anchors.Anchor, wanted: tuple[int, int], found: gone.GoneRange | None) -> PlanRefused:
+    there = "nothing of it" if anchor.first is None else f"its log begins at {anchor.first:,}"
+    told = [gone.said(found)] if found is not None else []
+    return PlanRefused(
+        expected=f"[{wanted[0]:,}, {wanted[1]:,}) of {anchor.source.label}",
+        found="; ".join([there, *anchor.why, *told]),
+        next_step="ask for what is still there",
+    )
+
+
+def _check_believed(win: WindowId, below: Sequence[gone.GoneRange]) -> None:
+    """Raises PlanRefused where no receipt of the window stands in for anything."""
+    with read() as cur:
+        why = stand_in.refusal(cur, win, sum(found.empty for found in below)) if below else ""
+    if why:
+        raise PlanRefused(
+            expected="receipts that stand in for what is gone", found=why, next_step="ask for what is still there"
+        )
+
+
+def _anchors(win: WindowId, ranges: Mapping[str, tuple[int, int]]) -> list[tuple[SourceId, anchors.Anchor]]:
+    """Of the inbox sources that are asked for, each with its number."""
+    account = anchors.processed(win)
+    found = zip(account.accounts, anchors.replay(account).sources, strict=True)
+    return [
+        (SourceId(mine.source_id), each.anchor)
+        for mine, each in found
+        if mine.role == "inbox" and each.anchor.source.label in ranges
+    ]
+
+
+def _gone(win: WindowId, source: SourceId, anchor: anchors.Anchor, wanted: tuple[int, int]) -> gone.GoneRange | None:
+    """What of a range that is asked for lies below its log's start; None where nothing does."""
+    upto = min(anchor.gone_to or 0, wanted[1])
+    if upto <= wanted[0] or not anchor.by_start:
+        return None
+    with read() as cur:
+        return stand_in.gone_range(cur, win, anchor.source.label, source, wanted, upto)
 
 
 # ---- reading and admitting ------------------------------------------------------------------------------------------
@@ -367,9 +416,31 @@ def _foreseen_order(cur: Cursor, row: Any, bound: Bindings, loaded: CompiledCont
     return ReplayOrder(0, SourceId(0), bound.stream, binding, loaded, log, place)
 
 
-def _batches(log: OriginLog, most: int) -> Any:
-    """Batches of a log for a look ahead; nothing is kept of them."""
-    reader = OriginReader(log, log.start, look.admin())
+class _LookAhead(NamedTuple):
+    """What is gone, by source, and whether the rerun would open its window. Of a fresh run neither is said."""
+
+    below: Mapping[SourceId, gone.GoneRange]
+    opening: str
+
+
+def _looked_ahead(row: Any, bound: Bindings, loaded: CompiledContract) -> _LookAhead:
+    return _LookAhead({}, "") if "fresh" in bound.facts else _LookAhead(_below(bound), _opening(row, bound, loaded))
+
+
+def _below(bound: Bindings) -> dict[SourceId, gone.GoneRange]:
+    """What is gone of the ranges, by source."""
+    assert bound.win is not None
+    ranges = {each["source"]: (each["from"], each["to"]) for each in bound.asked["ranges"]}
+    found = {
+        source: _gone(bound.win, source, anchor, ranges[anchor.source.label])
+        for source, anchor in _anchors(bound.win, ranges)
+    }
+    return {source: below for source, below in found.items() if below is not None}
+
+
+def _batches(log: OriginLog, first: int, most: int) -> Any:
+    """Batches of a log for a look ahead, from `first` on; nothing is kept of them."""
+    reader = OriginReader(log, first, look.admin())
     try:
         while most > 0 and reader.at < log.end:
             batch = reader.batch(min(most, ReplayPlan.batch))
@@ -379,6 +450,36 @@ def _batches(log: OriginLog, most: int) -> Any:
             yield batch
     finally:
         reader.close()
+
+
+def _next_batch(plan: Any, log: OriginLog, at: int, most: int) -> OffsetRange:
+    """What follows of a log; where that is gone since, by its start, that it is. A fresh run passes over nothing."""
+    try:
+        return _reader(plan.id, log, at).batch(most)
+    except OffsetOutOfRange:
+        _forget(plan.id)
+        hole = admission.gone_from(log, at, look.admin()) if "fresh" not in plan.binds["facts"] else None
+        if hole is None:
+            raise
+        return hole
+
+
+def _check_received(cur: Cursor, plan: Any, origin: OriginRange, batch: OffsetRange) -> None:
+    """Raises UnreceivedOffset for what was never received, and PlanRefused where no receipt of the window stands in."""
+    win, span = WindowId(plan.win), (batch.start, batch.end)
+    label = look.source_label(fetch_one(cur.execute(sql.source, {"source": origin.source})))
+    part = stand_in.gone_range(cur, win, label, origin.source, span, batch.end)
+    if not part.stands_in:
+        raise UnreceivedOffset(
+            expected=f"a receipt for each of [{batch.start:,}, {batch.end:,}) of {label}",
+            found=gone.said(part),
+            next_step="cancel the plan, and ask for what is still there",
+        )
+    why = stand_in.refusal(cur, win, part.empty)
+    if why:
+        raise PlanRefused(
+            expected="receipts that stand in for what is gone", found=why, next_step="cancel the plan: it cannot go on"
+        )
 
 
 #: The reader of the plan that this process ran last, where it stands.

@@ -32,3 +32,7 @@ SELECT coalesce(sum(b.admitted), 0)::bigint AS admitted, coalesce(sum(b.duplicat
        coalesce(sum(b.quarantined), 0)::bigint AS quarantined,
        coalesce(sum(b.records) FILTER (WHERE b.committed_at > clock_timestamp() - interval '1 second'), 0)::bigint AS lately
   FROM rerun x JOIN batch b ON b.win = x.win WHERE x.plan = %(plan)s
+
+-- name: source
+-- An inbox source by its number.
+SELECT role, kind, topic, partition FROM source WHERE id = %(source)s

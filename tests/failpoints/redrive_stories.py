@@ -143,6 +143,22 @@ def covering_dies(point: str, ground: GetGround) -> None:
     assert [str(x) for x in examine(stream.flow.name, names={"covers", "open_gates", "roots"}).findings] == []
 
 
+def proving_what_is_gone_dies(point: str, ground: GetGround) -> None:
+    """A rerun passed over what retention took: its second look is whole, or is made again."""
+    stream, crowd = _with_a_run(ground), Crowd()
+    number = _replay(stream, crowd, "prove")
+    stream.flow.admin.delete_records(stream.flow.inbox, {0: 6})
+    run_to(crowd, number, State.DONE)
+    stream.works_to_the_end()
+    stream.dies("close_rerun", point)
+    _passes(stream)
+    proofs = stream.flow.rows(
+        "SELECT g.proof FROM gap g JOIN source c ON c.id = g.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s AND g.why = 'GONE' AND g.state = 'PROVEN'"
+    )
+    assert [(row.proof["log_start_before"], row.proof["log_start_after"]) for row in proofs] == [(6, 6)]
+
+
 def _replay(stream: Ground, crowd: Crowd, mode: str) -> int:
     asked = {"stream": stream.flow.name, "run": stream.run_name, "window": 1, "whole": True, "mode": mode}
     number = submit("replay", asked, crowd.asker, "is it whole", crowd.people)

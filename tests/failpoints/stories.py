@@ -22,6 +22,7 @@ from tests.failpoints.redrive_stories import (
     closing_a_rerun_dies,
     covering_dies,
     fresh_run_dies,
+    proving_what_is_gone_dies,
     redrive_dies,
     replay_dies,
 )
@@ -551,6 +552,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (replay_dies, points("replay")),
     (fresh_run_dies, list(FRESH_ALONE)),
     (closing_a_rerun_dies, points("rerun_end")),
+    (proving_what_is_gone_dies, points("gone")),
     (covering_dies, points("cover", "verdict.after_covered")),
     (refresher_dies, points("refresh")),
     (recheck_ender_dies, points("recheck_end")),

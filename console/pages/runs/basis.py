@@ -103,9 +103,12 @@ def _gaps(account: WindowAccount) -> tuple[c.GapRow, ...]:
 
 
 def _proof(proof: object) -> str:
-    """What the second reader wrote down: how it read, and how far."""
+    """What the second reader wrote down: how it read, and how far; of what is gone where the log began."""
     if not isinstance(proof, dict):
         return ""
+    if "log_start_after" in proof:
+        stands = f"receipts stand in for {proof.get('receipts', '?')}, {proof.get('empty', '?')} held no record"
+        return f"the log began at {proof.get('log_start_before', '?')}, then at {proof['log_start_after']}; {stands}"
     return f"{proof.get('reader', '?')} reader, {proof.get('isolation', '?')}, read to {proof.get('read_to', '?')}"
 
 

@@ -149,6 +149,7 @@ def _verdict_facts(seen: reads.Scope, found: Verdict) -> tuple[c.Fact, ...]:
     return (
         c.Fact("window", words, url=links.either_url(seen.stream, seen.run.name, win.number, win.rerun)),
         *_rerun_facts(found.body.get("rerun")),
+        *_gone_facts(found.body),
         c.Fact("decided", decided, "time"),
         c.Fact("decided by", found.decided_by, "outside", links.find_url(found.decided_by)),
         c.Fact("at revision", found.revision, "number"),
@@ -190,6 +191,21 @@ def _rerun_facts(rerun: dict[str, Any] | None) -> tuple[c.Fact, ...]:
         c.Fact("contract of the window", f"v{rerun['contract']['version']}"),
         c.Fact("its digest", rerun["contract"]["digest"], "digest"),
     )
+
+
+def _gone_facts(body: dict[str, Any]) -> tuple[c.Fact, ...]:
+    """Of a rerun: how much it read itself, how much was gone, and what stands in for that."""
+    gone = body.get("gone")
+    if gone is None:
+        return ()
+    facts = [
+        c.Fact("records read again", (body.get("counts") or {}).get("records", 0), "number"),
+        c.Fact("offsets gone from the inbox", gone["offsets"], "number"),
+        c.Fact("receipts that stand in", gone["receipts"], "number"),
+        c.Fact("of these without payload", gone["unkept"], "number"),
+        c.Fact("batches digested again", gone["batches"], "number"),
+    ]
+    return (*facts, c.Fact("of it held no record", gone["empty"], "number")) if gone["empty"] else tuple(facts)
 
 
 def _named_verdict_url(name: str) -> str:

@@ -60,6 +60,17 @@ def covered_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
 
 
 @pytest.fixture
+def gone_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
+    """A window that a rerun has opened, with receipts that stand in for half of it; and a further plan that is held."""
+    from tests.database.cheats.world import half_gone
+
+    monkeypatch.setattr("ingest.worker.IDLE_SECONDS", 0.3)
+    if "gone" not in _made:
+        _made["gone"] = half_gone(monkeypatch)
+    return _made["gone"]
+
+
+@pytest.fixture
 def waived_run(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Values:
     """A run with a PASS (waived), by a plan that is done."""
     from tests.database.cheats.world import waived

@@ -14,6 +14,7 @@ from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 from tests.database.cheats.test_covers import COVER
 from tests.database.cheats.test_decide import STOLEN as DECIDED
 from tests.database.cheats.test_given import STOLEN as STOLEN_GIVEN
+from tests.database.cheats.test_gone import PASSED_OVER
 from tests.database.cheats.test_plans import STOLEN
 from tests.database.cheats.test_reruns import RERUN
 
@@ -179,7 +180,9 @@ TRUTH = [
 ]  # fmt: skip
 
 BY_CHECK = {
-    cheat.found: cheat for cheat in COVER + DECIDED + STOLEN + STOLEN_GIVEN + CHEATS + TRUTH + RERUN if cheat.found
+    cheat.found: cheat
+    for cheat in PASSED_OVER + COVER + DECIDED + STOLEN + STOLEN_GIVEN + CHEATS + TRUTH + RERUN
+    if cheat.found
 }
 
 
@@ -214,6 +217,7 @@ def test_without_its_check_the_cheat_goes_unnoticed(
     given: Values,
     decided_run: Values,
     covered_run: Values,
+    gone_run: Values,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -223,7 +227,7 @@ def test_without_its_check_the_cheat_goes_unnoticed(
     cheat = BY_CHECK[name]
     worlds = (
         (TRUTH, projected), (STOLEN, waived_run), (RERUN, rerun_run), (STOLEN_GIVEN, given), (DECIDED, decided_run),
-        (COVER, covered_run),
+        (COVER, covered_run), (PASSED_OVER, gone_run),
     )  # fmt: skip
     world = next((world for cheats, world in worlds if cheat in cheats), passed)
     with pytest.raises(AssertionError, match="nothing noticed it"):

@@ -17,7 +17,7 @@ from tests.flow.bus import half_sent
 from tests.flow.inbox import hide
 from tests.flow.test_behind import tell
 from tests.flow.test_projections import WEATHER, report
-from tests.flow.world import Flow, thing
+from tests.flow.world import Flow, leave, thing
 from tests.plans.crowd import Crowd, run_to, say_yes
 from tests.plans.test_basis_plan import blocked, refreshed
 from tests.plans.test_decide import decided, passes, undecidable
@@ -141,6 +141,44 @@ def _failed_and_read_again(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         flow.work()
         reruns[f"rerun_{number}"] = flow.rows("SELECT win FROM rerun WHERE plan = %(p)s", p=plan)[0].win
     return {**values(flow), **reruns, "flow": flow}
+
+
+def half_gone(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Of eight records one was missed, and four are gone. All was read again, and opened the window; then a part of
+    what is there, by a plan that is held after one record."""
+    crowd, flow = Crowd(), Flow()
+    flow.open()
+    flow.produce([thing(n) for n in range(8)])
+    with monkeypatch.context() as patched:
+        hide(patched, flow, 6)
+        flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "FAIL"
+    flow.admin.delete_records(flow.inbox, {0: 4})
+    about = {"stream": flow.name, "run": "r1", "window": 1}
+    part = {"ranges": [{"source": "inbox/0", "from": 4, "to": 8}]}
+    made = []
+    for what, limits, state in (
+        ({"whole": True}, NO_LIMITS, State.DONE),
+        (part, Limits(first=1), State.HELD),
+    ):
+        plan = submit("replay", about | what, crowd.asker, "why", crowd.people, limits)
+        say_yes(crowd, plan)
+        run_to(crowd, plan, state)
+        flow.work()
+        (row,) = flow.rows(
+            "SELECT x.win, g.source_id FROM rerun x JOIN window_range g ON g.win = x.win WHERE x.plan = %(p)s", p=plan
+        )
+        made.append((plan, row))
+        if state is State.DONE:
+            flow.sample()
+            stored = close_run(flow.name, "r1", "test", 1, rerun=1)
+            assert stored.verdict.cover is not None and stored.verdict.cover.lacks == (), stored.sentence
+    leave([flow.name])  # its gate is not what is cheated about
+    (_, whole), (held, other) = made
+    names = {"rerun": whole.win, "source": whole.source_id, "held": held, "held_source": other.source_id}
+    return {**values(flow), **names}
 
 
 def waived() -> dict[str, Any]:
