@@ -25,7 +25,9 @@ from ingest.core.merkle import merkle_root
 from ingest.db import Cursor, read, read_snapshot, statements
 from ingest.streams import compiled_contract
 
-__all__ = ["Anchor", "WindowAccount", "Reach", "Replay", "StandIns", "processed", "replay", "unasked"]
+__all__ = [
+    "Anchor", "WindowAccount", "Reach", "Replay", "SourceReplay", "StandIns", "processed", "replay", "unasked",
+]  # fmt: skip
 
 sql = statements("audit", "anchors")
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from audit import anchors, gate
-from audit.core.anchors import Anchor
+from audit import anchors, gate, stand_in
 from audit.core.check import Check, CheckName, State
 from audit.measure import rules, window_row
 from audit.rerun import LookedBackOn, check_not_looked_back_on
@@ -56,13 +55,24 @@ def offers_of(win: WindowId, checks: Sequence[Check], ask: Asking = anchors.repl
     facts = _facts_of(win, checks, _ALL)
     if facts is None:
         return ()
-    inbox: tuple[Anchor, ...] = ()
+    inbox: tuple[anchors.SourceReplay, ...] = ()
     if calls_for_replay(facts):
-        found = ask(anchors.processed(win)).sources
-        inbox = tuple(
-            each.anchor for each in found if each.anchor.source.role == "inbox" and each.anchor.source.kind == "topic"
-        )
-    return offers(facts, inbox)
+        sources = ask(anchors.processed(win)).sources
+        inbox = tuple(x for x in sources if x.anchor.source.role == "inbox" and x.anchor.source.kind == "topic")
+    return offers(facts, [each.anchor for each in inbox], _stood_in(win, inbox))
+
+
+def _stood_in(win: WindowId, inbox: Sequence[anchors.SourceReplay]) -> frozenset[str]:
+    """Sources of which something is gone, by its log's start, and receipts stand in for all of that."""
+    gone = {
+        x.anchor.source.label: x.stand_ins.gaps
+        for x in inbox
+        if x.anchor.by_start and x.stand_ins is not None and not x.stand_ins.neither
+    }
+    if not gone:
+        return frozenset()
+    with read() as cur:
+        return frozenset() if stand_in.refusal(cur, win, sum(gone.values())) else frozenset(gone)
 
 
 def redrives_of(win: WindowId) -> tuple[Offer, ...]:

@@ -5,7 +5,7 @@ What is not offered is either refused where somebody asks for it all the same, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -147,9 +147,11 @@ def broken_for_good(checks: Iterable[Check]) -> tuple[Check, ...]:
     )
 
 
-def offers(facts: OfferFacts, inbox: Sequence[Anchor]) -> tuple[Offer, ...]:
-    """All of them, the nearest first. `inbox`: what can be read again of the window's ranges of inbox topics."""
-    return (*_publishing(facts), *_basis(facts), *_waivers(facts), *_redrives(facts), *_replays(facts, inbox))
+def offers(facts: OfferFacts, inbox: Sequence[Anchor], stood_in: Collection[str] = ()) -> tuple[Offer, ...]:
+    """All of them, the nearest first. `inbox`: what can be read again of the window's ranges of inbox topics, by whose
+    labels `stood_in` are those where receipts stand in for all that is gone."""
+    replays = _replays(facts, inbox, stood_in)
+    return (*_publishing(facts), *_basis(facts), *_waivers(facts), *_redrives(facts), *replays)
 
 
 def _publishing(facts: OfferFacts) -> Iterator[Offer]:
@@ -203,12 +205,12 @@ def calls_for_replay(facts: OfferFacts) -> bool:
     return bool(broken_for_good(facts.checks))
 
 
-def _replays(facts: OfferFacts, inbox: Sequence[Anchor]) -> Iterator[Offer]:
+def _replays(facts: OfferFacts, inbox: Sequence[Anchor], stood_in: Collection[str]) -> Iterator[Offer]:
     """Proven first where offsets have no receipt: a run in its place admits nothing that the window's run has not."""
     held = [anchor for anchor in inbox if anchor.reach is not Reach.EMPTY]
     if not held or not calls_for_replay(facts) or any(anchor.reach is Reach.UNMEASURED for anchor in held):
         return
-    found = [*_fresh(facts, held), *_proofs(facts, held)]
+    found = [*_fresh(facts, held), *_proofs(facts, held, stood_in)]
     missed = any(check.name is CheckName.ACCOUNTED for check in broken_for_good(facts.checks))
     yield from reversed(found) if missed else found
 
@@ -224,18 +226,20 @@ def _fresh(facts: OfferFacts, held: Iterable[Anchor]) -> Iterator[Offer]:
     yield Offer(Kind.REPLAY, asked, "a run of its own takes the window's place", FRESH)
 
 
-def _proofs(facts: OfferFacts, held: Sequence[Anchor]) -> Iterator[Offer]:
+def _proofs(facts: OfferFacts, held: Sequence[Anchor], stood_in: Collection[str]) -> Iterator[Offer]:
     if not (facts.reruns and facts.own):
         return
     there = [anchor for anchor in held if anchor.first is not None and anchor.first < anchor.source.end]
     if not there:
         return
     members: dict[str, Any] = {**_window(facts), "mode": PROVE}
-    if len(there) == len(held) and all(anchor.reach is Reach.ALL for anchor in there):
+    lacking = [anchor for anchor in held if anchor.reach is not Reach.ALL]
+    if all(anchor.source.label in stood_in for anchor in lacking):
         members["whole"] = True
+        why = "a rerun shows what of it was missed" + (", and receipts stand in for what is gone" if lacking else "")
     else:
         members["ranges"] = [{"source": each.source.label, "from": each.first, "to": each.source.end} for each in there]
-    why = "a rerun shows what of it was missed" if "whole" in members else "a rerun reads what is still there of it"
+        why = "a rerun reads what is still there of it"
     yield Offer(Kind.REPLAY, members, why, PROVE, _CONSENT if facts.own_ordered else ())
 
 

@@ -113,7 +113,7 @@ OFFERS = {
         "test_a_surplus_row_is_answered_by_a_run_in_the_windows_place",
     ),
     "replay `prove`": (
-        "the same; of a part, where the log holds no more; first, where offsets have no receipt",
+        "the same; of a part, where no receipt stands in for what is gone; first, where offsets have no receipt",
         "nothing of it is left; another run takes its place; a later run looks back on its run",
         "test_events_that_came_by_http_are_not_read_again",
     ),

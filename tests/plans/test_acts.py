@@ -155,14 +155,31 @@ def test_an_inbox_that_was_created_again_is_not_read_again(flow: Flow, crowd: Cr
     unforged()
 
 
-def test_what_retention_took_is_left_out_of_what_is_offered(flow: Flow, crowd: Crowd) -> None:
+def test_what_retention_took_is_stood_in_for_in_what_is_offered(flow: Flow, crowd: Crowd) -> None:
     failed(flow, [thing(n) for n in range(6)])
     flow.admin.delete_records(flow.inbox, {0: 4})
     (prove,) = offered(flow)
-    assert prove.asked["ranges"] == [{"source": "inbox/0", "from": 4, "to": 6}]
-    assert all("its log begins at 4" in why for why in replays(flow))
+    assert prove.asked["whole"] is True and "receipts stand in for what is gone" in prove.why
+    assert "its log begins at 4" in refused(flow, "replay", whole=True, mode="fresh")
     done(crowd, flow, prove)
     unforged()
+
+
+def test_what_nobody_received_is_left_out_of_what_is_offered(forged: Flow, crowd: Crowd) -> None:
+    """Retention took it before it was read: what is still there is offered."""
+    flow = forged
+    flow.open()
+    flow.produce([thing(n) for n in range(8)])
+    flow.admin.delete_records(flow.inbox, {0: 3})
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.title == "FAIL"
+    flow.admin.delete_records(flow.inbox, {0: 6})
+    (prove,) = offered(flow)
+    assert prove.asked["ranges"] == [{"source": "inbox/0", "from": 6, "to": 8}]
+    assert all("its log begins at 6" in why for why in replays(flow))
+    done(crowd, flow, prove)
 
 
 def test_nothing_is_read_again_while_a_rerun_is_filled(flow: Flow, crowd: Crowd) -> None:

@@ -132,6 +132,17 @@ def test_a_proof_names_what_is_still_there() -> None:
     assert offer.asked == {"window": 2, "mode": PROVE, "ranges": [{"source": "inbox/0", "from": 4, "to": 10}]}
 
 
+def test_a_proof_of_all_of_it_is_offered_where_receipts_stand_in_for_what_is_gone() -> None:
+    """For each source of which something is gone; and something must be there."""
+    inbox = [log(Reach.FROM, 4), log(Reach.NOTHING, None, 1), log(number=2)]
+    (offer,) = offers(failed(), inbox, {"inbox/0", "inbox/1"})
+    assert offer.asked == {"window": 2, "mode": PROVE, "whole": True}
+    assert offer.why == "a rerun shows what of it was missed, and receipts stand in for what is gone"
+    (part,) = offers(failed(), inbox, {"inbox/0"})
+    assert "ranges" in part.asked
+    assert offers(failed(), [log(Reach.NOTHING, None)], {"inbox/0"}) == ()
+
+
 def test_a_fresh_run_is_asked_for_under_a_contract_of_the_same_inbox() -> None:
     offer = offers(failed(place=PlaceFacts(contract=1)), [log()])[0]
     assert offer.asked == {"window": 2, "mode": FRESH, "whole": True, "contract": 1}
