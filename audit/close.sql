@@ -38,7 +38,8 @@ SELECT w.bus_end_at IS NOT NULL AS known, w.by_plan,
        AND NOT EXISTS (SELECT FROM batch b JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
                          JOIN attempt a ON a.id = ab.attempt_id AND a.state <> 'ACKED' WHERE b.win = w.id)
        AND NOT EXISTS (SELECT FROM batch b WHERE b.win = w.id AND b.admitted <> (
-                              SELECT count(*) FROM place p WHERE p.source_id = b.source_id
+                              SELECT count(*) FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                               WHERE p.source_id = b.source_id
                                  AND p."offset" >= b.from_offset AND p."offset" < b.to_offset)))) AS settled
   FROM run_window w WHERE w.id = %(win)s
 

@@ -77,10 +77,11 @@ SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, c.cluster_id, c.
  WHERE b.win = %(win)s AND b.id > %(after)s ORDER BY b.id LIMIT %(page)s
 
 -- name: places
--- Where the window's events lie on the bus: by partition, how many, and the first and last offset.
+-- Where the window's events lie on the bus, by places that count: by partition, how many, and the first and last offset.
 SELECT s.id AS source_id, s.cluster_id, s.topic_id, s.topic, s.partition, count(*) AS places, min(p.bus_offset) AS first,
        max(p.bus_offset) AS last
   FROM event e JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset" JOIN source s ON s.id = p.bus_source_id
+  JOIN attempt a ON a.id = p.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
  WHERE e.run_id = %(run)s AND e.win = %(win)s
  GROUP BY s.id ORDER BY s.id
 
@@ -95,3 +96,26 @@ SELECT count(*) AS n
    AND (p.bus_source_id, p.bus_offset, p.attempt_id) = (%(bus)s, i."offset", i.attempt)
   JOIN attempt a ON a.id = p.attempt_id AND a.install_id::text = i.install AND a.state IN ('ACKED', 'PARTIAL')
  WHERE e.payload_digest = i.digest AND coalesce(sha256(e.payload), e.payload_digest) = i.value
+
+-- name: newest
+-- The stream's newest window of any kind: it knows the bus that lanes read now.
+SELECT max(n.id) AS win
+  FROM run_window w JOIN run r ON r.id = w.run_id JOIN run o ON o.stream_id = r.stream_id JOIN run_window n ON n.run_id = o.id
+ WHERE w.id = %(win)s
+
+-- name: bound
+-- Attempts of a window, and of its reruns but perhaps one, that went to another topic than this one and are neither LOST nor proven to
+-- have left nothing there.
+SELECT count(DISTINCT a.id) FILTER (WHERE w.reruns IS NULL) AS own, count(DISTINCT a.id) FILTER (WHERE w.reruns IS NOT NULL) AS of_reruns
+  FROM run_window w JOIN batch b ON b.win = w.id JOIN attempt_batch ab ON ab.batch_id = b.id JOIN attempt a ON a.id = ab.attempt_id
+ WHERE %(win)s IN (w.id, w.reruns) AND w.id IS DISTINCT FROM %(but)s::integer AND a.topic_id <> %(topic_id)s
+   AND a.state NOT IN ('LOST', 'ABSENT', 'NOT_SENT')
+
+-- name: positions
+-- Where the effects lanes of a bus stand, and how far a rerun that is judged needs them.
+SELECT s.role, s.kind, s.topic, s.partition, p.next_offset, p.progressed_at, z.end_offset
+  FROM run_window w JOIN run r ON r.id = w.run_id
+  JOIN source s ON s.stream_id = r.stream_id AND s.role = 'bus' AND s.topic_id = %(topic_id)s
+  JOIN position p ON p.source_id = s.id AND p.lane = 'effects'
+  LEFT JOIN rerun_end z ON z.source_id = s.id AND z.win = w.id
+ WHERE w.id = %(beside)s ORDER BY s.id

@@ -331,8 +331,8 @@ class _WindowReading:
         copies = self._row_of(sql.copies)
         return f.PublishFacts(
             events=places.events,
-            placed_once=places.placed,
-            placed_more=0,  # the key of `place` allows one
+            placed_once=places.placed - places.more,
+            placed_more=places.more,
             queued=self._row_of(sql.queued).events,
             in_flight=attempts.get("PREPARED", (0, 0)),
             unknown=attempts.get("UNKNOWN", (0, 0)),
@@ -343,6 +343,7 @@ class _WindowReading:
             foreign=self._row_of(sql.foreign_records).n,
             copies=copies.n,
             first_copy=(copies.partition, copies.offset) if copies.n else None,
+            lost=copies.lost,
             contradictions=self._row_of(sql.contradictions).n,
             stopped=_stopped_publishing(self._cur, self._row.id),
         )

@@ -171,19 +171,29 @@ SELECT s.role, s.kind, s.topic, s.partition, p.next_offset, p.stopped_code, p.st
         OR p.lane = 'effects' AND s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s)
 
 -- name: places
--- Events of the window's batches and how many of them have an ACKED place. Batch by batch, from indexes alone: what other
+-- Events of the window's batches, how many of them have a place that counts, and how many more places there are. Batch by batch: what other
 -- runs have is not read, and nothing is sorted or hashed that does not fit into memory. In the run's own leaf and with IS
 -- TRUE around the run, and as an intersection: a table just filled has no statistics, and the planner then read the run's
--- whole key for each batch, or compared each of its events with each of its places.
-SELECT coalesce(sum(n.events), 0)::bigint AS events, coalesce(sum(n.placed), 0)::bigint AS placed
+-- whole key for each batch, or compared each of its events with each of its places. `standing`: what other attempts placed, and
+-- lost with the bus, is no place.
+SELECT coalesce(sum(n.events), 0)::bigint AS events, coalesce(sum(n.placed), 0)::bigint AS placed,
+       coalesce(sum(n.places - n.placed), 0)::bigint AS more
   FROM batch b
+ CROSS JOIN LATERAL (
+       SELECT coalesce(array_agg(a.id), '{{}}') AS ids
+         FROM attempt_batch ab JOIN attempt a ON a.id = ab.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+        WHERE ab.batch_id = b.id) standing
  CROSS JOIN LATERAL (
        SELECT (SELECT count(*) FROM {leaf} WHERE batch_id = b.id AND (run_id = b.run_id) IS TRUE) AS events,
               (SELECT count(*)
                  FROM (SELECT "offset" FROM {leaf} WHERE batch_id = b.id AND (run_id = b.run_id) IS TRUE
                        INTERSECT
                        SELECT "offset" FROM place
-                        WHERE source_id = b.source_id AND "offset" >= b.from_offset AND "offset" < b.to_offset) x) AS placed
+                        WHERE source_id = b.source_id AND "offset" >= b.from_offset AND "offset" < b.to_offset
+                          AND attempt_id = ANY(standing.ids)) x) AS placed,
+              (SELECT count(*) FROM place
+                WHERE source_id = b.source_id AND "offset" >= b.from_offset AND "offset" < b.to_offset
+                  AND attempt_id = ANY(standing.ids)) AS places
        ) n
  WHERE b.win = %(win)s
 
@@ -216,7 +226,8 @@ SELECT count(DISTINCT b.id) AS attempts, count(e.identity) AS events
    AND EXISTS (SELECT FROM attempt_batch ab WHERE ab.batch_id = b.id)
    AND NOT EXISTS (SELECT FROM attempt_batch ab WHERE ab.batch_id = b.id AND ab.live)
    AND NOT EXISTS (SELECT FROM publish_queue q WHERE q.batch_id = b.id)
-   AND NOT EXISTS (SELECT FROM place p WHERE p.source_id = b.source_id AND p."offset" = e."offset")
+   AND NOT EXISTS (SELECT FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                    WHERE p.source_id = b.source_id AND p."offset" = e."offset")
 
 -- name: foreign_records
 -- Records in the window's ranges of the bus that were set aside: not ours, or not what they say they are.
@@ -227,8 +238,11 @@ SELECT count(*) AS n
  WHERE r.win = %(win)s
 
 -- name: copies
--- Further copies of the window's events that lay on the bus, and the place of the first that was read.
+-- Further copies of the window's events that lay on the bus, and the place of the first that was read. `lost`: whether some were
+-- lost with a bus, and published again.
 SELECT coalesce(sum(c.copies), 0)::bigint AS n,
+       EXISTS (SELECT FROM attempt_loss l JOIN attempt_batch ab ON ab.attempt_id = l.attempt_id JOIN batch o ON o.id = ab.batch_id
+                WHERE o.win = %(win)s) AS lost,
        (array_agg(s.partition ORDER BY c.bus_batch_id, c.first_offset))[1] AS partition,
        (array_agg(c.first_offset ORDER BY c.bus_batch_id, c.first_offset))[1] AS "offset"
   FROM bus_copies c JOIN bus_batch b ON b.id = c.bus_batch_id JOIN source s ON s.id = b.source_id

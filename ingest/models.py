@@ -41,6 +41,7 @@ class AttemptState(models.TextChoices):
     PARTIAL = "PARTIAL", "what landed has a place, the rest was queued again"
     UNDECIDABLE = "UNDECIDABLE", "the scan cannot answer; a plan decides"
     NOT_SENT = "NOT_SENT", "produce() itself refused; nothing left this process"
+    LOST = "LOST", "its bus was created again, two people said so, and its batches were queued again"
 
 
 class GapState(models.TextChoices):
@@ -585,9 +586,12 @@ class AttemptPartition(models.Model):
 
 
 class Place(models.Model):
-    """Where an ACKED event lies on the bus. At most one per event, by its inbox (source, offset)."""
+    """Where an event lies on the bus, by its inbox (source, offset) and the attempt that brought it there.
 
-    pk = models.CompositePrimaryKey("source_id", "offset")
+    Only places of ACKED and PARTIAL attempts count, and of these an event has at most one: those of a LOST one stay.
+    """
+
+    pk = models.CompositePrimaryKey("source_id", "offset", "attempt_id")
     source_id = models.IntegerField()
     offset = models.BigIntegerField()
     attempt_id = models.BigIntegerField()
@@ -668,6 +672,33 @@ class AttemptDecision(models.Model):
                 | Q(outcome="ABSENT", absent__gt=0, offsets__len=0),
                 name="attempt_decision_outcome",
             ),
+        ]
+
+
+class AttemptLoss(models.Model):
+    """That an attempt is LOST, by a plan: the topic that it went to exists no more, as Kafka said twice. `topic_id` is
+    the one that it went to, `found_topic_id` the one that has the name now; `seen_at` before the step, `measured_at` in
+    its transaction.
+    """
+
+    attempt = models.OneToOneField(Attempt, models.PROTECT, primary_key=True)
+    plan = models.BigIntegerField()
+    cluster_id = models.TextField()
+    topic = models.TextField()
+    topic_id = models.TextField()
+    found_topic_id = models.TextField()
+    seen_at = models.DateTimeField()
+    measured_at = models.DateTimeField()
+    requested_by = models.TextField()
+    approved_by = models.TextField()
+    reason = models.TextField()
+    lost_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "attempt_loss"
+        constraints = [
+            models.CheckConstraint(condition=~Q(found_topic_id=F("topic_id")), name="attempt_loss_of_another_topic"),
+            models.CheckConstraint(condition=Q(measured_at__gt=F("seen_at")), name="attempt_loss_seen_twice"),
         ]
 
 

@@ -31,7 +31,8 @@ SELECT p.lane, p.source_id, p.owner,
                AND NOT EXISTS (SELECT FROM attempt_batch l WHERE l.batch_id = ab.batch_id AND l.live)
                AND NOT EXISTS (SELECT FROM publish_queue q WHERE q.batch_id = ab.batch_id)
                AND EXISTS (SELECT FROM unnest(ab.offsets) o
-                            WHERE NOT EXISTS (SELECT FROM place x WHERE x.source_id = a.source_id AND x."offset" = o)))
+                            WHERE NOT EXISTS (SELECT FROM place x JOIN attempt y ON y.id = x.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                                               WHERE x.source_id = a.source_id AND x."offset" = o)))
        ELSE true END
    AND CASE p.lane
        WHEN 'admission' THEN (CASE WHEN p.cut IS NOT NULL AND p.next_offset >= p.cut THEN p.next_win ELSE p.win END) IS NOT NULL

@@ -21,7 +21,7 @@ from ingest.core.ledger_rows import packed_headers
 from ingest.core.reason import Reason
 from ingest.core.record import UNREADABLE_NAME
 from ingest.db import Cursor, fetch_one, read, statements
-from ingest.publish import republish
+from ingest.publish import loss, republish
 from ingest.streams import CompiledContract, compiled_contract, newest_contract
 from plans.core.offers import (
     ItemFacts,
@@ -168,18 +168,22 @@ def _facts(
     win, run, stream = WindowId(row.id), RunId(row.run_id), StreamId(row.stream_id)
     judged = fetch_one(cur.execute(sql.verdicts, {"win": win})) if "checks" in wanted else None
     undecidable, withheld = _waiting(cur, win, run, stream, wanted, attempt) if _may_wait(checks) else ([], [])
+    failed = judged is not None and judged.failed
+    moved = cur.execute(sql.moved, {"win": win}).fetchone() if failed and wanted & _WITHHELD else None
     redrives = bool(wanted & _REDRIVE)
     return OfferFacts(
         number=row.number,
         is_rerun=row.rerun is not None,
         is_cut=row.state == "CUT",
         verdict=judged.state if judged is not None else "",
-        failed=judged is not None and judged.failed,
+        failed=failed,
         waived=judged is not None and judged.waived,
         empty_waivable=rules(own.contract).empty_waivable,
         checks=checks,
         undecidable=undecidable,
         withheld=withheld,
+        lost=loss.lost_of(cur, win) if moved is not None else (),
+        moved=moved is not None,
         reasons=_reasons(cur, win, run, newest) if redrives else (),
         reruns=not redrives or not _looked_back_on(cur, run),
         own=own.contract.plans.approvals == 1,

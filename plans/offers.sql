@@ -48,3 +48,14 @@ SELECT place_taken_by(%(win)s) IS NOT NULL AS taken
 SELECT place_taken_by(%(win)s) IS NOT NULL AS taken, o.by_http + o.redriven AS left_out,
        EXISTS (SELECT FROM run_window x WHERE x.reruns = %(win)s AND x.state = 'OPEN') AS filling
   FROM place_leaves_out(%(win)s) o
+
+-- name: moved
+-- Whether a window that lanes filled has failed, and a bus that it has a range of was created again: another one is known by now.
+SELECT w.id
+  FROM run_window w
+ WHERE w.id = %(win)s AND w.state = 'CUT' AND NOT w.by_plan
+   AND EXISTS (SELECT FROM verdict v WHERE v.win = w.id AND v.state = 'FAIL')
+   AND EXISTS (SELECT FROM window_range g JOIN source s ON s.id = g.source_id AND s.role = 'bus' JOIN retirement t ON t.source_id = s.id
+                 JOIN source n ON n.stream_id = s.stream_id AND n.role = 'bus' AND n.cluster_id = s.cluster_id AND n.topic = s.topic
+                  AND n.topic_id <> s.topic_id AND n.id > s.id
+                WHERE g.win = w.id)

@@ -46,13 +46,14 @@ def published(facts: f.WindowFacts, now: datetime) -> Check:
 
 def _copies(p: f.PublishFacts, decisions: Sequence[f.AttemptDecision]) -> str:
     """A copy is no cause of anything: it changed nothing. But no attempt of ours writes an event twice, unless people
-    decided that it had not."""
+    decided that it had not, or that it was lost."""
     if not p.copies or p.first_copy is None:
         return ""
     partition, offset = p.first_copy
     where = f"{'the first ' * (p.copies > 1)}at partition {partition}, offset {offset}"
     absent = any(decision.absent for decision in decisions)
     whose = "of what was decided absent, or by somebody else" if absent else "by somebody else"
+    whose = "of what was published again" if p.lost else whose
     return f", and {w.count(p.copies, 'further copy', 'further copies')} {whose}, {where}"
 
 
@@ -71,13 +72,18 @@ def _the_publishes(n: int) -> str:
     return "the publish" if n == 1 else f"the {w.number(n)} publishes"
 
 
+def went_to(bus: str) -> str:
+    """How a verdict says it, for good: the rule of a cover goes by it, and the database's."""
+    return f" went to a {bus} that is gone"
+
+
 def _over(p: f.PublishFacts, bus: str) -> Iterable[Cause]:
     """Their log is gone: nobody can look any more, so nobody can settle them."""
     if p.over[0]:
         attempts = w.listed([str(number) for number in p.over_names])
         more = f" and {w.number(p.over[0] - len(p.over_names))} more" if p.over[0] > len(p.over_names) else ""
         name = "attempt" if p.over[0] == 1 else "attempts"
-        text = f"{name} {attempts}{more} ({w.count(p.over[1], 'event')}) went to a {bus} that is gone"
+        text = f"{name} {attempts}{more} ({w.count(p.over[1], 'event')}){went_to(bus)}"
         yield Cause(text, RERUN, Severity.FAIL)
 
 

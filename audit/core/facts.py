@@ -325,6 +325,7 @@ class PublishFacts:
     first_copy: tuple[int, int] | None = None  # partition and offset of the first that was read
     contradictions: int = 0
     stopped: tuple[LaneStop, ...] = ()  # publish lanes of the window's sources that stand still
+    lost: bool = False  # some of it was lost with a bus, and published again
 
     @property
     def unplaced(self) -> int:

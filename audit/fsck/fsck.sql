@@ -1,7 +1,7 @@
 -- Each statement returns (subject, found) for what breaks an invariant, at most %(most)s rows. %(stream)s null: all streams.
 
 -- name: i1_places_of_acked
--- An ACKED attempt has a place for each of its events; an attempt that is not ACKED or PARTIAL has none.
+-- An ACKED attempt has a place for each of its events; one that is neither ACKED nor PARTIAL, nor was before it was LOST, has none.
 SELECT 'attempt ' || a.id AS subject,
        a.state || ' with ' || count(p.attempt_id) || ' places for ' || a.events || ' events' AS found
   FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id
@@ -9,7 +9,8 @@ SELECT 'attempt ' || a.id AS subject,
  WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
  GROUP BY a.id
 HAVING (a.state = 'ACKED' AND count(p.attempt_id) <> a.events)
-    OR (a.state NOT IN ('ACKED', 'PARTIAL') AND count(p.attempt_id) > 0)
+    OR (a.state NOT IN ('ACKED', 'PARTIAL', 'LOST') AND count(p.attempt_id) > 0)
+    OR (a.state = 'LOST' AND count(p.attempt_id) > a.events)
     OR (a.state = 'PARTIAL' AND count(p.attempt_id) NOT BETWEEN 1 AND a.events)
  LIMIT %(most)s
 
@@ -35,6 +36,15 @@ SELECT 'bus source ' || p.bus_source_id || '@' || p.bus_offset AS subject, count
  GROUP BY p.bus_source_id, p.bus_offset HAVING count(*) > 1
  LIMIT %(most)s
 
+-- name: i1_places_once
+-- No event has two places that count.
+SELECT 'event at ' || p.source_id || '@' || p."offset" AS subject, count(*) || ' places of it count' AS found
+  FROM place p JOIN attempt a ON a.id = p.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+  JOIN source c ON c.id = p.source_id JOIN stream s ON s.id = c.stream_id
+ WHERE %(stream)s::text IS NULL OR s.name = %(stream)s
+ GROUP BY p.source_id, p."offset" HAVING count(*) > 1
+ LIMIT %(most)s
+
 -- name: i2_effects_unique
 -- In a run, no identity has more than one effect.
 SELECT 'run ' || x.run_id AS subject, count(*) || ' effects of identity ' || encode(x.identity, 'hex') AS found
@@ -55,7 +65,7 @@ SELECT 'run ' || x.run_id AS subject, 'effect without event: identity ' || encod
 -- An ACKED place that the effects lane has passed is an effect.
 SELECT 'source ' || p.source_id || ' offset ' || p."offset" AS subject,
        'its place ' || p.bus_source_id || '@' || p.bus_offset || ' was read and is no effect' AS found
-  FROM place p
+  FROM place p JOIN attempt a ON a.id = p.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
   JOIN source c ON c.id = p.source_id JOIN stream s ON s.id = c.stream_id
   JOIN position lane ON lane.lane = 'effects' AND lane.source_id = p.bus_source_id AND p.bus_offset < lane.next_offset
   JOIN receipt t ON t.source_id = p.source_id AND t."offset" = p."offset"
@@ -66,17 +76,22 @@ SELECT 'source ' || p.source_id || ' offset ' || p."offset" AS subject,
 
 -- name: i3_effects_at_places
 -- An effect lies at the ACKED place of its event. Elsewhere only where a copy was read first: then the record at the place
--- was counted a duplicate once it was read. Without a place only while its attempt has no outcome.
+-- was counted a duplicate once it was read. Without a place only while its attempt has no outcome, or is LOST; and of a LOST one
+-- it lies where that had brought its event.
 SELECT 'run ' || x.run_id || ' effect at ' || x.bus_source_id || '@' || x.bus_offset AS subject,
        CASE WHEN p.source_id IS NULL THEN 'its event has no place'
             ELSE 'its event''s place is ' || p.bus_source_id || '@' || p.bus_offset END AS found
   FROM effect x JOIN run r ON r.id = x.run_id JOIN stream s ON s.id = r.stream_id
   JOIN event e ON e.run_id = x.run_id AND e.identity = x.identity
-  LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
+  LEFT JOIN LATERAL (SELECT n.* FROM place n JOIN attempt a ON a.id = n.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+                      WHERE n.source_id = e.source_id AND n."offset" = e."offset") p ON true
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND NOT EXISTS (SELECT FROM place n JOIN attempt a ON a.id = n.attempt_id AND a.state = 'LOST'
+                    WHERE n.source_id = e.source_id AND n."offset" = e."offset"
+                      AND (n.bus_source_id, n.bus_offset) = (x.bus_source_id, x.bus_offset))
    AND CASE WHEN p.source_id IS NULL
             THEN NOT EXISTS (SELECT FROM attempt_batch ab JOIN attempt a ON a.id = ab.attempt_id
-                              WHERE ab.batch_id = e.batch_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE'))
+                              WHERE ab.batch_id = e.batch_id AND a.state IN ('PREPARED', 'UNKNOWN', 'UNDECIDABLE', 'LOST'))
             ELSE (x.bus_source_id, x.bus_offset) <> (p.bus_source_id, p.bus_offset)
                  AND EXISTS (SELECT FROM bus_batch b
                               WHERE b.source_id = p.bus_source_id AND p.bus_offset >= b.from_offset
@@ -365,7 +380,11 @@ WITH said AS (
      WHERE (v.covers IS NOT NULL OR v.body ? 'covers') AND (%(stream)s::text IS NULL OR s.name = %(stream)s)),
 sets AS (
     SELECT c.id, count(e.identity) AS events, count(t.identity) AS referred, count(x.identity) AS effects, count(p.attempt_id) AS places,
-           (SELECT count(*) FROM effect n WHERE n.run_id = c.of_run AND n.win = c.covers) AS all_effects
+           (SELECT count(*) FROM effect n WHERE n.run_id = c.of_run AND n.win = c.covers) AS all_effects,
+           (SELECT r.facts #> '{broker,bus}' FROM basis r JOIN basis w ON w.win = c.covers AND w.generation = 1
+             WHERE r.win = c.win AND r.generation = 1 AND r.facts #>> '{broker,cluster_id}' = w.facts #>> '{broker,cluster_id}'
+               AND r.facts #>> '{broker,bus,name}' = w.facts #>> '{broker,bus,name}'
+               AND r.facts #>> '{broker,bus,topic_id}' <> w.facts #>> '{broker,bus,topic_id}') AS anew
       FROM said c LEFT JOIN event e ON e.run_id = c.of_run AND e.win = c.covers
       LEFT JOIN LATERAL (SELECT y.identity FROM window_range g JOIN receipt y ON y.source_id = g.source_id
                           WHERE g.win = c.win AND y.decision < 3 AND y.identity = e.identity
@@ -376,9 +395,10 @@ sets AS (
                             AND y."offset" < o.start_offset + z.to_offset
                           WHERE g.win = c.win AND y.decision < 3 AND y.identity = e.identity LIMIT 1) t ON true
       LEFT JOIN effect x ON x.run_id = e.run_id AND x.identity = e.identity AND x.win = e.win
-      LEFT JOIN LATERAL (SELECT q.attempt_id FROM place q JOIN attempt a ON a.id = q.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
-                          WHERE q.source_id = e.source_id AND q."offset" = e."offset") p ON true
-     GROUP BY c.id, c.of_run, c.covers)
+      LEFT JOIN LATERAL (SELECT q.attempt_id FROM place q JOIN attempt a ON a.id = q.attempt_id LEFT JOIN attempt_loss l ON l.attempt_id = a.id
+                          WHERE q.source_id = e.source_id AND q."offset" = e."offset"
+                            AND (a.state IN ('ACKED', 'PARTIAL') OR l.lost_at > c.decided_at) LIMIT 1) p ON true
+     GROUP BY c.id, c.of_run, c.covers, c.win, c.decided_at)
 SELECT c.name AS subject, f.found
   FROM said c JOIN sets n ON n.id = c.id
  CROSS JOIN LATERAL (
@@ -388,8 +408,12 @@ SELECT c.name AS subject, f.found
               OR NOT EXISTS (SELECT FROM plan p WHERE p.id = c.plan AND p.kind = 'replay' AND p.binds -> 'asked' ->> 'mode' = 'prove')
          THEN 'it is no PASS of a replay that proves the window it covers'
          WHEN NOT EXISTS (SELECT FROM verdict v WHERE v.win = c.covers AND v.state = 'FAIL' AND NOT EXISTS (
-                                 SELECT FROM jsonb_path_query(v.body, '$.checks[*] ? (@.severity == "FAIL").check') k(name)
-                                  WHERE k.name #>> '{}' NOT IN ('ACCOUNTED', 'COMMITTED')))
+                                 SELECT FROM jsonb_path_query(v.body, '$.checks[*] ? (@.severity == "FAIL")') k(said)
+                                  WHERE k.said ->> 'check' NOT IN ('ACCOUNTED', 'COMMITTED')
+                                    AND NOT (n.anew IS NOT NULL AND k.said ->> 'check' IN ('BASIS', 'PUBLISHED') AND NOT EXISTS (
+                                        SELECT FROM jsonb_path_query(k.said, '$.causes[*] ? (@.severity == "FAIL").text') x(text)
+                                         WHERE x.text #>> '{}' <> (n.anew ->> 'name') || ' was deleted and created again'
+                                           AND NOT starts_with(reverse(x.text #>> '{}'), reverse(' went to a ' || (n.anew ->> 'name') || ' that is gone'))))))
          THEN 'the window has not failed, or by what no reading again mends'
          WHEN EXISTS (
               SELECT FROM window_range g JOIN source z ON z.id = g.source_id AND z.role = 'inbox'
@@ -403,6 +427,11 @@ SELECT c.name AS subject, f.found
               OR (c.body -> 'covers') - 'window' - 'revision' - 'batches' IS DISTINCT FROM jsonb_build_object(
                  'events', n.events, 'referred', n.referred, 'effects', n.effects, 'places', n.places)
          THEN format('%%s events, %%s of them referred to, %%s effects, %%s places', n.events, n.referred, n.all_effects, n.places)
+         WHEN n.anew IS NOT NULL AND EXISTS (
+              SELECT FROM run_window x JOIN batch b ON b.win = x.id JOIN attempt_batch ab ON ab.batch_id = b.id
+                JOIN attempt a ON a.id = ab.attempt_id AND a.state NOT IN ('LOST', 'ABSENT', 'NOT_SENT')
+               WHERE c.covers IN (x.id, x.reruns) AND x.id <> c.win AND a.prepared_at < c.decided_at AND a.topic_id <> n.anew ->> 'topic_id')
+         THEN 'a publish of the window went to a bus that is gone'
          WHEN c.keeps AND EXISTS (SELECT FROM run f JOIN run_window x ON x.run_id = f.id AND x.reruns IS NULL
                                    WHERE f.supersedes = c.covers
                                      AND NOT EXISTS (SELECT FROM verdict v WHERE v.win = x.id AND v.state = 'FAIL'))
@@ -573,12 +602,29 @@ SELECT 're-checks of ' || e.topic || ' of ' || s.name AS subject, 'plan ' || e.p
  WHERE p.id IS NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  LIMIT %(most)s
 
+-- name: i11_losses
+-- What is LOST was found so, twice, by a plan of two people; of another topic than has the name now, and of no attempt that is not.
+SELECT 'attempt ' || coalesce(a.id, l.attempt_id) AS subject,
+       CASE WHEN l.attempt_id IS NULL THEN 'LOST, and nobody has shown that its bus is gone'
+            WHEN a.state IS DISTINCT FROM 'LOST' THEN 'shown to be lost, and ' || coalesce(a.state, 'not there')
+            ELSE 'lost by no plan of two people that found another topic' END AS found
+  FROM (SELECT * FROM attempt WHERE state = 'LOST') n FULL JOIN attempt_loss l ON l.attempt_id = n.id
+  LEFT JOIN attempt a ON a.id = coalesce(n.id, l.attempt_id)
+  LEFT JOIN source c ON c.id = a.source_id LEFT JOIN stream s ON s.id = c.stream_id
+  LEFT JOIN plan p ON p.id = l.plan AND p.kind = 'republish' AND p.approved_person <> p.requested_person
+                  AND (p.requested_by, p.approved_by, p.reason) = (l.requested_by, l.approved_by, l.reason)
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (l.attempt_id IS NULL OR a.state IS DISTINCT FROM 'LOST' OR p.id IS NULL
+        OR (l.cluster_id, l.topic, l.topic_id) <> (a.cluster_id, a.topic, a.topic_id) OR l.found_topic_id = a.topic_id
+        OR NOT EXISTS (SELECT FROM plan_item i WHERE i.plan_id = p.id AND i.subject = a.id::text AND i.outcome IS NOT DISTINCT FROM 'DONE'))
+ LIMIT %(most)s
+
 -- name: i11_decisions
--- Every decision is what its plan binds, and that plan ran; the attempt ended so, and what was decided to be present has its effect
--- there.
+-- Every decision is what its plan binds, and that plan ran; the attempt ended so, unless its bus is gone since, and what was
+-- decided to be present has its effect there.
 SELECT 'attempt ' || d.attempt_id AS subject,
        CASE WHEN p.id IS NULL THEN 'plan ' || d.plan || ' does not decide this'
-            WHEN a.state NOT IN ('UNDECIDABLE', d.outcome) THEN 'it was decided to be ' || d.outcome || ', and is ' || a.state
+            WHEN a.state NOT IN ('UNDECIDABLE', d.outcome, 'LOST') THEN 'it was decided to be ' || d.outcome || ', and is ' || a.state
             ELSE 'what was decided to be present has no effect there' END AS found
   FROM attempt_decision d JOIN attempt a ON a.id = d.attempt_id
   JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id
@@ -587,7 +633,7 @@ SELECT 'attempt ' || d.attempt_id AS subject,
    AND p.binds -> 'facts' -> 'present' = to_jsonb(cardinality(d.offsets)) AND p.binds -> 'facts' -> 'absent' = to_jsonb(d.absent)
    AND (p.requested_by, p.approved_by, p.reason) = (d.requested_by, d.approved_by, d.reason)
  WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
-   AND (p.id IS NULL OR a.state NOT IN ('UNDECIDABLE', d.outcome)
+   AND (p.id IS NULL OR a.state NOT IN ('UNDECIDABLE', d.outcome, 'LOST')
         OR EXISTS (SELECT FROM unnest(d.offsets, d.bus_sources, d.bus_offsets) AS o("offset", source, at)
                     WHERE NOT EXISTS (SELECT FROM event e JOIN effect x ON x.run_id = e.run_id AND x.identity = e.identity
                                        WHERE e.source_id = a.source_id AND e."offset" = o."offset"

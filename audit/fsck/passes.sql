@@ -203,14 +203,14 @@ SELECT t.event_class, t.declared FROM control_total t
 
 -- name: published
 -- An event counts as published where it has a place of an attempt that was found on the bus, as a whole or in part.
-SELECT count(*) AS events, count(a.id) AS placed,
+SELECT count(*) AS events, count(p.source_id) AS placed,
        count(*) FILTER (WHERE p.source_id IS NULL AND q.batch_id IS NOT NULL) AS queued,
        (SELECT count(*) FROM contradiction x WHERE x.win = %(win)s) AS contradictions,
        (SELECT count(*) FROM foreign_record f JOIN window_range g ON g.win = %(win)s AND g.source_id = f.source_id
          WHERE f."offset" >= g.start_offset AND (g.end_offset IS NULL OR f."offset" < g.end_offset)) AS foreign_records
   FROM event e
-  LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
-  LEFT JOIN attempt a ON a.id = p.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+  LEFT JOIN LATERAL (SELECT n.source_id FROM place n JOIN attempt a ON a.id = n.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+                      WHERE n.source_id = e.source_id AND n."offset" = e."offset" LIMIT 1) p ON true
   LEFT JOIN publish_queue q ON q.batch_id = e.batch_id
  WHERE e.run_id = %(run)s AND e.win = %(win)s
 

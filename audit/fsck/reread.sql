@@ -53,7 +53,7 @@ SELECT g.from_offset, g.to_offset, g.state FROM gap g
 SELECT i."offset", b.run_id, e.payload_digest, coalesce(sha256(e.payload), e.payload_digest) AS value_digest,
        e.key, e.headers,
        CASE WHEN EXISTS (SELECT FROM attempt_decision d WHERE d.attempt_id = a.id) THEN 'decided' ELSE a.state END AS state,
-       (p.bus_source_id, p.bus_offset) = (%(bus)s, i."offset") IS TRUE AS placed,
+       p.source_id IS NOT NULL AS placed,
        (x.bus_source_id, x.bus_offset) = (%(bus)s, i."offset") IS TRUE AS applied
   FROM unnest(%(offsets)s::bigint[], %(installs)s::text[], %(attempts)s::bigint[], %(identities)s::bytea[])
        AS i("offset", install, attempt, identity)
@@ -62,7 +62,9 @@ SELECT i."offset", b.run_id, e.payload_digest, coalesce(sha256(e.payload), e.pay
                       WHERE ab.attempt_id = a.id LIMIT 1) b ON true
   LEFT JOIN event e ON e.run_id = b.run_id AND e.identity = i.identity
   LEFT JOIN effect x ON x.run_id = b.run_id AND x.identity = i.identity
-  LEFT JOIN place p ON p.source_id = e.source_id AND p."offset" = e."offset"
+  LEFT JOIN LATERAL (SELECT n.source_id FROM place n
+                      WHERE n.source_id = e.source_id AND n."offset" = e."offset"
+                        AND (n.bus_source_id, n.bus_offset) = (%(bus)s, i."offset") LIMIT 1) p ON true
 
 -- name: placed
 -- How many places there are in this part of the bus.

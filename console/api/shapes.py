@@ -166,7 +166,7 @@ class AskForPlan(Body):
         required=False,
         min_length=1,
         max_length=MOST_ATTEMPTS,
-        help_text="republish: of which attempts. Absent: all of the window that are withheld.",
+        help_text="republish: of which attempts. Absent: all of the window that are withheld, or lost with its bus.",
     )
     items = s.ListField(
         child=Whole(min_value=1, max_value=LARGEST),

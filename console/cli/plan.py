@@ -111,7 +111,7 @@ def asking(command: F) -> F:
             "numbers",
             type=click.IntRange(1, 2**63 - 1),
             multiple=True,
-            help="decide: about which; republish: of which. Repeatable. [default: all withheld of the window]",
+            help="decide: about which; republish: of which. Repeatable. [default: all of the window that wait]",
         ),
         click.option(
             "--correction",

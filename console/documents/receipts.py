@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q
 
 from console.documents import Document, hexed
+from console.reads.receipts import standing_places
 from ingest.core.reason import Decision, Flag, Reason
-from ingest.models import Batch, EventClass, Place, Receipt, Source, Window
+from ingest.models import Batch, EventClass, Receipt, Source, Window
 
 
 def receipt_documents(receipts: Sequence[Receipt]) -> list[Document]:
@@ -49,8 +55,12 @@ def flag_names(flags: int) -> list[str]:
 
 
 def _places(receipts: Sequence[Receipt]) -> dict[tuple[int, int], Document]:
-    keys = [(receipt.source_id, receipt.offset) for receipt in receipts if receipt.decision == Decision.ADMITTED]
-    found = Place.objects.filter(pk__in=keys)
+    offsets: dict[int, list[int]] = defaultdict(list)
+    for receipt in receipts:
+        if receipt.decision == Decision.ADMITTED:
+            offsets[receipt.source_id].append(receipt.offset)
+    of = [Q(source_id=source, offset__in=some) for source, some in offsets.items()]
+    found = standing_places().filter(reduce(or_, of)) if of else ()
     return {
         (place.source_id, place.offset): {
             "attempt": place.attempt_id,

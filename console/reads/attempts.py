@@ -15,6 +15,7 @@ from ingest.models import (
     Attempt,
     AttemptBatch,
     AttemptDecision,
+    AttemptLoss,
     AttemptPartition,
     AttemptState,
     Batch,
@@ -35,7 +36,10 @@ MOST = 500
 STATES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "": ("Unknown", tuple(LOST)),
     "flight": ("In flight", (AttemptState.PREPARED,)),
-    "settled": ("Settled", (AttemptState.ACKED, AttemptState.ABSENT, AttemptState.PARTIAL, AttemptState.NOT_SENT)),
+    "settled": (
+        "Settled",
+        (AttemptState.ACKED, AttemptState.ABSENT, AttemptState.PARTIAL, AttemptState.NOT_SENT, AttemptState.LOST),
+    ),
     "all": ("All", tuple(AttemptState.values)),
 }
 
@@ -130,10 +134,11 @@ class AttemptSurroundings:
     requests: tuple[ReconcileRequest, ...]
     contradictions: tuple[Contradiction, ...]
     decision: AttemptDecision | None
+    loss: AttemptLoss | None
 
 
 def around(attempt: Attempt) -> AttemptSurroundings:
-    """Six queries, each bounded."""
+    """Six queries, and one more of what is LOST; each bounded."""
     carried = Batch.objects.filter(Q(attemptbatch__attempt=attempt)).order_by("from_offset")
     return AttemptSurroundings(
         partitions=tuple(
@@ -144,6 +149,7 @@ def around(attempt: Attempt) -> AttemptSurroundings:
         requests=tuple(ReconcileRequest.objects.filter(attempt=attempt).order_by("requested_at")[:50]),
         contradictions=tuple(Contradiction.objects.filter(attempt=attempt).order_by("seen_at")[:50]),
         decision=AttemptDecision.objects.filter(attempt=attempt).first(),
+        loss=AttemptLoss.objects.filter(attempt=attempt).first() if attempt.state == AttemptState.LOST else None,
     )
 
 

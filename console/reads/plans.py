@@ -270,6 +270,8 @@ def sentence(plan: Plan) -> str:
     """What a plan does, in words: "waive QUARANTINE of flights/2013-01 window 1 until 2026-02-01 12:00"."""
     if plan.kind == "redrive":
         return f"redrive {_redriven(plan)} of {about(plan)} under contract v{plan.binds['asked']['contract']}"
+    if plan.kind == "republish" and any("lost" in each for each in plan.binds["facts"]["attempts"].values()):
+        return f"publish again what {about(plan)} lost with its bus"
     words = SENTENCES.get(plan.kind)
     return words(about(plan), plan.binds["asked"]) if words else f"{plan.kind} {about(plan)}"
 

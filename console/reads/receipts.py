@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min, Q, QuerySet
 
+from ingest.core.attempt import STANDING
 from ingest.core.identity import Parts, identity_digest
 from ingest.core.ids import RunId
 from ingest.core.reason import Decision, Flag
 from ingest.models import (
+    Attempt,
     Batch,
     Effect,
     Event,
@@ -234,6 +236,11 @@ class ReceiptDetail:
     redrive: Redrive | None = None
 
 
+def standing_places() -> QuerySet[Place]:
+    """Places that count: not those that were lost with a bus."""
+    return Place.objects.filter(attempt_id__in=Attempt.objects.filter(state__in=STANDING).values("id"))
+
+
 def whole(source: int, offset: int) -> ReceiptDetail | None:
     """Everything about one receipt: at most eight look-ups by key."""
     receipt = Receipt.objects.filter(source_id=source, offset=offset).first()
@@ -250,7 +257,7 @@ def whole(source: int, offset: int) -> ReceiptDetail | None:
     held = receipt.decision == Decision.QUARANTINED
     redrive = _redrive(receipt) if batch is not None and batch.source.kind == "plan" else None
     item = redrive.item if redrive else _item(receipt, batch) if held else None
-    place = Place.objects.filter(source_id=event.source_id, offset=event.offset).first() if event else None
+    place = standing_places().filter(source_id=event.source_id, offset=event.offset).first() if event else None
     names = dict(EventClass.objects.filter(id=receipt.class_id).values_list("id", "name")) if receipt.class_id else {}
     return ReceiptDetail(receipt, batch, event, place, effect, item, names.get(receipt.class_id or 0, ""), redrive)
 

@@ -33,8 +33,9 @@ SELECT ab.attempt_id, ab.partitions, e.identities, e.digests
 SELECT p.attempt_id, p."offset"
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id CROSS JOIN unnest(ab.offsets) AS o("offset")
  CROSS JOIN LATERAL (
-       SELECT attempt_id, "offset" FROM place WHERE source_id = a.source_id AND "offset" = o."offset" LIMIT 1) p
- WHERE a.id = ANY(%(attempts)b::bigint[]) AND p.attempt_id = a.id
+       SELECT attempt_id, "offset" FROM place
+        WHERE source_id = a.source_id AND "offset" = o."offset" AND attempt_id = a.id LIMIT 1) p
+ WHERE a.id = ANY(%(attempts)b::bigint[])
 
 -- name: events_of_batches
 -- Whole attempts at once, a tenth of what looking each identity up takes; by batch alone, in the leaf of their run.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from binascii import unhexlify
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache, partial
 from itertools import chain, groupby
 from typing import Any, NamedTuple
@@ -18,6 +19,9 @@ BYTES_MOST = 8 * 1024 * 1024
 
 IDENTITY, ATTEMPT, DIGEST = "pg-identity", "pg-attempt", "pg-digest"
 OURS = frozenset({IDENTITY, ATTEMPT, DIGEST})
+
+#: States of attempts whose places count: of all others an event has none.
+STANDING = frozenset({"ACKED", "PARTIAL"})
 
 RawHeaders = Iterable[tuple[str, bytes | None]]
 
@@ -57,6 +61,47 @@ def choose(
             break
         chosen.append(batch)
     return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class BusAnswer:
+    """What Kafka answered about a bus at `at`: on which cluster, and which topic has the name. None: none has it."""
+
+    cluster_id: str
+    topic_id: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SentTo:
+    """The bus that an attempt went to, and `known`: the topic of that name that the stream's lanes publish to now."""
+
+    cluster_id: str
+    topic_id: str
+    known: str
+
+
+def bus_is_there(sent: SentTo, answer: BusAnswer) -> str:
+    """Why an attempt is not lost, by one answer; "" where it is.
+
+    Only another topic of that name is proof, on the same cluster: one that is missing, or another cluster, may be a
+    mistake that somebody takes back. And it is the one that the ledger knows.
+    """
+    if answer.cluster_id != sent.cluster_id:
+        return f"Kafka is cluster {answer.cluster_id}, and it was sent to {sent.cluster_id}"
+    if answer.topic_id is None:
+        return "no topic has that name now"
+    if answer.topic_id == sent.topic_id:
+        return f"topic id {sent.topic_id} is there"
+    if answer.topic_id != sent.known:
+        return f"topic id {answer.topic_id} is none that a run was opened on"
+    return ""
+
+
+def not_lost(sent: SentTo, before: BusAnswer, now: BusAnswer) -> str:
+    """Why an attempt is not LOST, by two answers one after the other; "" where it is."""
+    once = "" if before.at < now.at else "Kafka was asked once"
+    return bus_is_there(sent, before) or bus_is_there(sent, now) or once
 
 
 def transactional_id(install: UUID, source: SourceId) -> str:

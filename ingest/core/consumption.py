@@ -22,6 +22,8 @@ EventKey = tuple[int, bytes]
 
 #: States in which an attempt's record on the bus contradicts what was proven (I7).
 REFUTED = frozenset({"ABSENT", "NOT_SENT"})
+#: States in which a record is not taken by its attempt alone.
+DISPUTED = REFUTED | {"PARTIAL", "LOST"}
 
 
 class Ruling(StrEnum):
@@ -176,7 +178,7 @@ def by_partition(batches: Iterable[tuple[Sequence[int], bytes, bytes]]) -> dict[
 
 def is_undisputed(facts: AttemptFacts, topic_id: str) -> bool:
     """An attempt whose records have nothing against them but what the records themselves say."""
-    return facts.topic_id == topic_id and facts.state not in REFUTED and facts.state != "PARTIAL" and not facts.decided
+    return facts.topic_id == topic_id and facts.state not in DISPUTED and not facts.decided
 
 
 def _rule_plain(
@@ -232,5 +234,6 @@ def _of_attempt(
     if attempt.state in REFUTED or (attempt.state == "PARTIAL" and event.offset not in attempt.placed):
         why = f"REFUTED: attempt {mark.attempt} was proven {attempt.state}, yet this record of it is here"
         return RuledRecord(record.offset, Ruling.FOREIGN, why, key, mark.attempt, f"{attempt.state}_APPEARED")
-    ruling = Ruling.DUPLICATE if key in applied else Ruling.APPLIED
+    lost = attempt.state == "LOST"  # it is published again, and that copy is the one that counts
+    ruling = Ruling.DUPLICATE if lost or key in applied else Ruling.APPLIED
     return RuledRecord(record.offset, ruling, "", key, mark.attempt)

@@ -20,13 +20,14 @@ UPDATE attempt
 COPY place (source_id, "offset", attempt_id, bus_source_id, bus_offset) FROM STDIN (FORMAT BINARY)
 
 -- name: requeue
--- Each batch of the attempt with events that have no place yet.
+-- Each batch of the attempt with events that have no place that counts.
 INSERT INTO publish_queue (batch_id, source_id, from_offset, events, bytes)
 SELECT b.id, b.source_id, b.from_offset, n.events, b.bytes
   FROM attempt_batch ab JOIN batch b ON b.id = ab.batch_id
  CROSS JOIN LATERAL (
        SELECT count(*) AS events FROM unnest(ab.offsets) o
-        WHERE NOT EXISTS (SELECT FROM place p WHERE p.source_id = b.source_id AND p."offset" = o)) n
+        WHERE NOT EXISTS (SELECT FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                           WHERE p.source_id = b.source_id AND p."offset" = o)) n
  WHERE ab.attempt_id = %(attempt)s AND n.events > 0
 
 -- name: progress

@@ -15,7 +15,8 @@ SELECT ab.batch_id
    AND NOT EXISTS (SELECT FROM attempt_batch l WHERE l.batch_id = ab.batch_id AND l.live)
    AND NOT EXISTS (SELECT FROM publish_queue q WHERE q.batch_id = ab.batch_id)
    AND EXISTS (SELECT FROM unnest(ab.offsets) o
-                WHERE NOT EXISTS (SELECT FROM place p WHERE p.source_id = a.source_id AND p."offset" = o))
+                WHERE NOT EXISTS (SELECT FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                                   WHERE p.source_id = a.source_id AND p."offset" = o))
  LIMIT 1
 
 -- name: events
@@ -26,11 +27,12 @@ SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e
  WHERE e.batch_id = ANY(%(batches)b::bigint[])
 
 -- name: events_without_place
--- The same where a PARTIAL attempt carried some of the batches: only the events that have no place yet.
+-- The same where a PARTIAL attempt carried some of the batches: only the events that have no place that counts.
 SELECT e."offset", e.batch_id, e.identity, e.payload_digest, e.key, e.headers, e.payload
   FROM {leaf} e
  WHERE e.batch_id = ANY(%(batches)b::bigint[])
-   AND NOT EXISTS (SELECT FROM place p WHERE p.source_id = e.source_id AND p."offset" = e."offset")
+   AND NOT EXISTS (SELECT FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                    WHERE p.source_id = e.source_id AND p."offset" = e."offset")
 
 -- name: dequeue
 -- Takes batches off the queue. Fewer rows than asked for: somebody else has taken one, and nothing of it happens.

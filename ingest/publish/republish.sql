@@ -10,7 +10,8 @@ SELECT a.id
                                    WHERE l.batch_id = ab.batch_id AND (l.live OR l.attempt_id > ab.attempt_id))
                   AND NOT EXISTS (SELECT FROM publish_queue q WHERE q.batch_id = ab.batch_id)
                   AND EXISTS (SELECT FROM unnest(ab.offsets) o
-                               WHERE NOT EXISTS (SELECT FROM place p WHERE p.source_id = a.source_id AND p."offset" = o)))
+                               WHERE NOT EXISTS (SELECT FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                                   WHERE p.source_id = a.source_id AND p."offset" = o)))
  ORDER BY a.id
 
 -- name: facts
@@ -20,7 +21,8 @@ SELECT a.id, a.state, a.topic_id, b.run_id, b.win,
           FROM attempt_batch ab
          CROSS JOIN LATERAL (
                SELECT count(*) AS events FROM unnest(ab.offsets) o
-                WHERE NOT EXISTS (SELECT FROM place p WHERE p.source_id = a.source_id AND p."offset" = o)) n
+                WHERE NOT EXISTS (SELECT FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                                   WHERE p.source_id = a.source_id AND p."offset" = o)) n
          WHERE ab.attempt_id = a.id AND a.state IN ('ABSENT', 'PARTIAL', 'NOT_SENT')
            AND NOT EXISTS (SELECT FROM attempt_batch l
                             WHERE l.batch_id = ab.batch_id AND (l.live OR l.attempt_id > ab.attempt_id))
@@ -48,7 +50,8 @@ SELECT b.id, b.source_id, b.from_offset, n.events, b.bytes
   FROM attempt a JOIN attempt_batch ab ON ab.attempt_id = a.id JOIN batch b ON b.id = ab.batch_id
  CROSS JOIN LATERAL (
        SELECT count(*) AS events FROM unnest(ab.offsets) o
-        WHERE NOT EXISTS (SELECT FROM place p WHERE p.source_id = b.source_id AND p."offset" = o)) n
+        WHERE NOT EXISTS (SELECT FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
+                           WHERE p.source_id = b.source_id AND p."offset" = o)) n
  WHERE a.id = ANY(%(attempts)s::bigint[]) AND n.events > 0 AND a.state IN ('ABSENT', 'PARTIAL', 'NOT_SENT')
    AND NOT EXISTS (SELECT FROM attempt_batch l WHERE l.batch_id = ab.batch_id AND (l.live OR l.attempt_id > ab.attempt_id))
    AND NOT EXISTS (SELECT FROM publish_queue q WHERE q.batch_id = ab.batch_id)

@@ -19,6 +19,7 @@ MET_AGAIN = frozenset(
     {CheckName.COVERAGE, CheckName.CAUGHT_UP, CheckName.EXPECTED, CheckName.QUARANTINE, CheckName.NOT_EMPTY}
 )
 OPEN = "open"
+LOST_WITH_ITS_BUS = "what was published went to a bus that was created again"
 _CONSENT = ("out_of_order",)
 #: Attempts that a republish names, where it does not take all of a window.
 MOST_NAMED = 50
@@ -67,9 +68,10 @@ class OfferFacts:
     """A window, or a rerun of one, as far as plans about it go.
 
     `verdict`: the state of its newest one, "" before there is one. `checks`: as a verdict has them, or as of now.
-    `own_ordered` and `newest_ordered`: whether their projection keeps the order of each key, so that what comes late
-    wants a consent. `reruns` false: nothing more is admitted into its run. `own` and `newest`: whether plans under the
-    window's contract and under the stream's newest are given with one approval.
+    `moved`: the window failed, and its bus was created again since it opened; `lost`: attempts of it that are bound to
+    the one that is gone. `own_ordered` and `newest_ordered`: whether their projection keeps the order of each key, so
+    that what comes late wants a consent. `reruns` false: nothing more is admitted into its run. `own` and `newest`:
+    whether plans under the window's contract and under the stream's newest are given with one approval.
     """
 
     number: int
@@ -82,6 +84,8 @@ class OfferFacts:
     checks: Sequence[Check]
     undecidable: Sequence[int] = ()
     withheld: Sequence[int] = ()
+    lost: Sequence[int] = ()
+    moved: bool = False
     reasons: Sequence[ReasonCount] = ()
     reruns: bool = True
     own: bool = True
@@ -130,6 +134,7 @@ def _only(facts: OfferFacts, attempt: int) -> dict[str, Any]:
     return {
         "undecidable": [each for each in facts.undecidable if each == attempt],
         "withheld": [each for each in facts.withheld if each == attempt],
+        "lost": [each for each in facts.lost if each == attempt],
     }
 
 
@@ -160,10 +165,11 @@ def _publishing(facts: OfferFacts) -> Iterator[Offer]:
         return
     for attempt in facts.undecidable:
         yield Offer(Kind.DECIDE, {"attempt": attempt}, "no scan can say what became of it", f"attempt {attempt}")
-    if facts.withheld:
-        by_name = facts.is_rerun or len(facts.withheld) > MOST_ATTEMPTS
-        asked = {"attempts": list(facts.withheld[:MOST_NAMED])} if by_name else _window(facts)
-        yield Offer(Kind.REPUBLISH, asked, "what was proven ABSENT waits for it")
+    waiting = sorted({*facts.withheld, *facts.lost})
+    if waiting:
+        by_name = facts.is_rerun or len(waiting) > MOST_ATTEMPTS
+        asked = {"attempts": waiting[:MOST_NAMED]} if by_name else _window(facts)
+        yield Offer(Kind.REPUBLISH, asked, LOST_WITH_ITS_BUS if facts.lost else "what was proven ABSENT waits for it")
 
 
 def _basis(facts: OfferFacts) -> Iterator[Offer]:
@@ -212,7 +218,7 @@ def _replays(facts: OfferFacts, inbox: Sequence[Anchor], stood_in: Collection[st
         return
     found = [*_fresh(facts, held), *_proofs(facts, held, stood_in)]
     missed = any(check.name is CheckName.ACCOUNTED for check in broken_for_good(facts.checks))
-    yield from reversed(found) if missed else found
+    yield from reversed(found) if missed or facts.moved else found  # and a bus that was created again is mended so
 
 
 def _fresh(facts: OfferFacts, held: Iterable[Anchor]) -> Iterator[Offer]:

@@ -59,6 +59,7 @@ NOT_OF_LANES = {
     "door_closed": "the door's", "no_open_run": "the door's", "too_many_events": "the door's",
     "resolution_refused": "quarantine's", "discard_beyond_bound": "quarantine's", "attempt_over": "of a request",
     "contract_unusable": "said when a contract is loaded", "not_undecidable": "of a plan", "not_withheld": "of a plan",
+    "bus_still_there": "of a plan",
     "ledger_not_behind": "of a plan",
 }  # fmt: skip
 
@@ -128,8 +129,8 @@ OFFERS = {
         "test_an_open_item_is_redriven_or_waived",
     ),
     "republish": (
-        "a publish was proven absent and is withheld",
-        "nothing is withheld",
+        "a publish was proven absent and is withheld, or was lost with a bus that was created again",
+        "nothing is withheld or lost; a window that passed",
         "test_what_was_proven_absent_is_published_again",
     ),
     "decide": (

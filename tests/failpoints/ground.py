@@ -117,7 +117,7 @@ class Ground:
             time.sleep(0.2)
 
     def at_rest(self) -> bool:
-        settled = set(self.flow.attempts()) <= {"ACKED", "ABSENT", "PARTIAL", "NOT_SENT"}
+        settled = set(self.flow.attempts()) <= {"ACKED", "ABSENT", "PARTIAL", "NOT_SENT", "LOST"}
         return settled and self.counts() == (self.admitted, self.admitted)
 
     def counts(self) -> tuple[int, int]:

@@ -34,6 +34,7 @@ VERBS = (
     "ingest.publish.attempts",
     "ingest.publish.reconcile",
     "ingest.publish.decide",
+    "ingest.publish.loss",
     "ingest.publish.republish",
     "ingest.consume.lane",
     "ingest.consume.transaction",

@@ -13,6 +13,7 @@ from audit.close import close_run
 from audit.enforce import decide_gate
 from audit.fsck import fsck
 from ingest.lanes import lease as leases
+from tests.audit import test_drift as drift
 from tests.failpoints import steps
 from tests.failpoints.ground import Ground, door_values
 from tests.failpoints.plan_stories import WAYS, plan_dies, recheck_ender_dies, refresher_dies
@@ -136,6 +137,24 @@ def republish_dies(point: str, ground: GetGround) -> None:
     ends_well(stream)
 
 
+def loser_dies(point: str, ground: GetGround) -> None:
+    """The bus was created again, and what lay there is lost. A plan has it published again; whoever runs it dies."""
+    stream = ground(fresh=True)
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.flow.cut(stream.run_name)
+    drift.created_anew(stream.flow, stream.flow.bus, stream.flow.bus_partitions)
+    assert str(stream.flow.judge(stream.run_name).verdict.state) == "FAIL"
+    lost = stream.run_name
+    stream.new_run()
+    stream.works_to_the_end()
+    number = approved(stream, "republish", run=lost)
+    runs_plan(stream, number, point)
+    runs_plan(stream, number)
+    assert stream.flow.attempts().count("LOST") == 1
+    ends_well(stream)
+
+
 def newest_attempt(stream: Ground) -> int:
     (row,) = stream.flow.rows(
         "SELECT max(a.id) AS id FROM attempt a JOIN source c ON c.id = a.source_id JOIN stream s ON s.id = c.stream_id"
@@ -144,7 +163,7 @@ def newest_attempt(stream: Ground) -> int:
     return int(row.id)
 
 
-def approved(stream: Ground, kind: str, **more: int) -> int:
+def approved(stream: Ground, kind: str, **more: object) -> int:
     """A plan about the stream's run, asked for by one person and approved by another."""
     from plans.submit import submit
     from tests.plans.crowd import Crowd, say_yes
@@ -558,6 +577,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (recheck_ender_dies, points("recheck_end")),
     (decision_dies, [*points("decision"), *SERVING]),
     (republish_dies, points("republish")),
+    (loser_dies, points("loss")),
 ]
 
 

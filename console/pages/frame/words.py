@@ -102,6 +102,7 @@ LOOKS: Mapping[str, StateLook] = {
     "PARTIAL": StateLook("PARTIAL", "half", Tone.BLOCKED, Shape.BAR),
     "UNDECIDABLE": StateLook("UNDECIDABLE", "question", Tone.FAIL, Shape.SOLID),
     "NOT_SENT": StateLook("NOT SENT", "empty", Tone.MUTED, Shape.OUTLINE),
+    "LOST": StateLook("LOST", "cross", Tone.BLOCKED, Shape.OUTLINE),
     # gaps: a claim is not yet a measurement
     "CLAIMED": StateLook("claimed", "hatch", Tone.UNMEASURED, Shape.HATCH),
     "PROVEN": StateLook("proven", "check", Tone.PASS, Shape.PLAIN),

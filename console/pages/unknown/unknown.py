@@ -20,7 +20,7 @@ from console.reads import attempts as reads
 from console.reads import quarantine
 from console.reads.attempts import LOST
 from ingest.core.ids import AttemptId, WindowId
-from ingest.models import AttemptDecision, AttemptState, Run, Scan
+from ingest.models import AttemptDecision, AttemptLoss, AttemptState, Run, Scan
 from plans.core.plan import Kind
 from plans.offers import offers_of_attempt, republishes_of
 
@@ -181,6 +181,8 @@ def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) ->
     attempt = found.attempt
     count = f"{attempt.events:,} event{'' if attempt.events == 1 else 's'}"
     scan = around.scans[-1] if around.scans else None
+    if around.loss:
+        return f"LOST: {attempt.topic} was deleted and created again, {_lost(around.loss)}."
     if around.decision and attempt.state != AttemptState.UNDECIDABLE:
         return f"{attempt.state}: {_decided(around.decision)}."
     if attempt.over_at:
@@ -208,6 +210,10 @@ def _decided(decision: AttemptDecision) -> str:
     )
 
 
+def _lost(loss: AttemptLoss) -> str:
+    return f"by plan {loss.plan}, asked for by {loss.requested_by}, approved by {loss.approved_by}"
+
+
 def _absent(scan: Scan | None) -> str:
     if scan is None:
         return "ABSENT: none landed; its batches were queued again."
@@ -221,6 +227,8 @@ def _next(found: reads.AttemptListing, around: reads.AttemptSurroundings, withhe
         return f"{withheld:,} of its events wait for a plan that publishes them again."
     if around.decision and attempt.state == AttemptState.UNDECIDABLE:
         return "Two people have decided; its lane's owner ends it next."
+    if around.loss:
+        return "Its events are published again to the bus of now, as other attempts."
     if attempt.over_at:
         return "It is over: its window has failed, and its lane goes on with later runs."
     if attempt.state in LOST:
@@ -283,10 +291,14 @@ def _moments(found: reads.AttemptListing, around: reads.AttemptSurroundings) -> 
         moments += _scan_moments(scan)
     if attempt.settled_at:
         good = attempt.state in (AttemptState.ACKED, AttemptState.ABSENT, AttemptState.NOT_SENT)
-        moments.append(c.Moment(attempt.settled_at, f"Settled: {attempt.state}", "", "good" if good else "wait"))
+        title = "Settled" if around.loss else f"Settled: {attempt.state}"
+        moments.append(c.Moment(attempt.settled_at, title, "", "good" if good else "wait"))
     if around.decision:
         text = f"{_decided(around.decision)}. {around.decision.reason}"
         moments.append(c.Moment(around.decision.decided_at, "Decided", text, "wait"))
+    if around.loss:
+        text = f"Kafka said twice that {attempt.topic} has id {around.loss.found_topic_id} now; {_lost(around.loss)}."
+        moments.append(c.Moment(around.loss.lost_at, "Lost", f"{text} {around.loss.reason}", "wait"))
     for each in around.contradictions:
         moments.append(c.Moment(each.seen_at, "Contradiction", each.detail, "bad"))
     ordered = sorted(moments, key=lambda moment: moment.at or attempt.prepared_at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
@@ -10,14 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.core.attempt import (
+    BusAnswer,
     Columns,
     Mark,
     QueuedBatch,
+    SentTo,
     attempt_mark,
+    bus_is_there,
     choose,
     digest_of,
     marked,
     marked_all,
+    not_lost,
     read_columns,
     read_mark,
     read_marks,
@@ -217,3 +223,30 @@ def test_an_attempts_number_is_one_the_ledger_can_hold(mark: bytes | None, read:
 
 def test_the_digest_of_a_value_without_headers_is_its_own() -> None:
     assert digest_of(b"value", None) == digest_of(b"value", []) == sha256(b"value").digest()
+
+
+SENT = SentTo("cluster", "gone", "known")
+THEN = datetime(2026, 1, 31, tzinfo=UTC)
+ANSWER = BusAnswer("cluster", "known", THEN)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (ANSWER, ""),
+        (replace(ANSWER, topic_id="gone"), "topic id gone is there"),
+        (replace(ANSWER, topic_id=None), "no topic has that name now"),
+        (replace(ANSWER, topic_id="newer"), "topic id newer is none that a run was opened on"),
+        (replace(ANSWER, cluster_id="other"), "Kafka is cluster other, and it was sent to cluster"),
+    ],
+)
+def test_an_attempt_is_lost_only_where_another_topic_has_the_name(answer: BusAnswer, why: str) -> None:
+    assert bus_is_there(SENT, answer) == why
+    again = replace(ANSWER, at=THEN + timedelta(seconds=1))
+    assert not_lost(SENT, answer, again) == why
+    assert not_lost(SENT, ANSWER, replace(answer, at=again.at)) == why
+
+
+def test_kafka_is_asked_twice() -> None:
+    assert not_lost(SENT, ANSWER, ANSWER) == "Kafka was asked once"
+    assert not_lost(SENT, replace(ANSWER, at=THEN + timedelta(seconds=1)), ANSWER) == "Kafka was asked once"

@@ -84,6 +84,15 @@ def test_what_no_attempt_explains_is_foreign(record: BusRecord, known: KnownAtte
     assert of(record, known) == (Ruling.FOREIGN, why)
 
 
+@pytest.mark.parametrize("applied", [frozenset(), frozenset({KEY})])
+def test_a_surviving_copy_of_what_is_lost_changes_nothing(applied: frozenset[tuple[int, bytes]]) -> None:
+    """It is published again, and that copy is the one that counts; nothing contradicts."""
+    known = replace(with_attempt(state="LOST"), applied=applied)
+    assert of(RECORD, known) == (Ruling.DUPLICATE, "")
+    assert not is_undisputed(known.attempts[ATTEMPT], "topic")
+    assert of(replace(RECORD, digest=OTHER), known) == (Ruling.MISMATCHING, "DIGEST")
+
+
 @pytest.mark.parametrize("record", [replace(RECORD, digest=OTHER), replace(RECORD, mark=replace(MARK, digest=OTHER))])
 def test_other_bytes_are_mismatching_whichever_says_so(record: BusRecord) -> None:
     assert of(record) == (Ruling.MISMATCHING, "DIGEST")
