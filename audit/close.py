@@ -212,7 +212,7 @@ def _with_cover(judged: Judgement, contract: Contract) -> Judgement:
         return judged  # that one stands, whatever is read now
     _end_covered(judged.win)
     failpoint("cover.after_end")
-    seen = see_cover(judged.win, judged.verdict)
+    seen = see_cover(judged.win, judged.verdict, judged.measurement.facts)
     if seen is None:
         return judged
     failpoint("cover.after_reading")

@@ -14,15 +14,16 @@ from typing import Any
 
 from audit import capture as look
 from audit.core import cover as core
+from audit.core import facts as f
 from audit.core import verdict as v
-from audit.measure import Measurement, lanes, measure, renewed, window_row
+from audit.measure import Measurement, committed_beside, lanes_of, measure, renewed, window_row
 from audit.roots import batch_root
 from ingest.core.attempt import Mark, read_mark
 from ingest.core.errors import BrokerError
 from ingest.core.identity import payload_digest
 from ingest.core.ids import WindowId
-from ingest.db import Cursor, read, statements
-from ingest.kafka import Cluster, LoggedRecord, LogWalk, Partition
+from ingest.db import Cursor, fetch_one, read, statements
+from ingest.kafka import Cluster, LoggedRecord, LogWalk, Partition, Start
 from ingest.streams import compiled_contract
 
 sql = statements("audit", "cover")
@@ -49,8 +50,9 @@ def covered_by(cur: Cursor, rerun: WindowId) -> WindowId | None:
     return WindowId(row.win) if row is not None else None
 
 
-def see_cover(rerun: WindowId, verdict: v.Verdict) -> CoverReading | None:
+def see_cover(rerun: WindowId, verdict: v.Verdict, judged: f.WindowFacts) -> CoverReading | None:
     """What there is to know of the window of a rerun with this verdict; None: it is no rerun that covers any.
+    `judged`: the facts that the rerun was judged on.
 
     What is dear is read only where nothing else is missing, and before the window is measured: that is young then. The
     window's revision is asked for first of all, and where it has moved since, nothing is stored.
@@ -63,12 +65,16 @@ def see_cover(rerun: WindowId, verdict: v.Verdict) -> CoverReading | None:
     if win is None:
         return None
     facts, at = _about(win, spans, rerun)
+    facts = replace(facts, bus=_bus_of_now(win, judged, rerun))
     if core.before_reading(facts, verdict.window.contract_digest):
         return CoverReading(win, facts, at, at)
     with read() as cur:
         run = window_row(cur, win).run_id
-    facts = replace(facts, sets=_sets(win, rerun, run), roots=_roots(win), places=_places(win, run))
-    measured = measured_now(win)
+        places = cur.execute(sql.places, {"win": win, "run": run}).fetchall()
+    facts = replace(facts, sets=_sets(win, rerun, run), roots=_roots(win), places=_places(places, win, run))
+    measured, captured = _measured(win, rerun)
+    if facts.bus is not None:
+        facts = replace(facts, bus=_read_now(facts.bus, rerun, places, captured))
     seen = measured.facts.broker.measured_at if measured.facts.broker else measured.at
     return CoverReading(win, replace(facts, window=measured.facts), measured.at, seen)
 
@@ -76,18 +82,89 @@ def see_cover(rerun: WindowId, verdict: v.Verdict) -> CoverReading | None:
 def foresee(win: WindowId, spans: Sequence[Span], contract_digest: str) -> list[str]:
     """What is missing, as it looks now, for a rerun that reads these ranges to cover the window once it has passed."""
     facts, _ = _about(win, spans, None)
-    measured = measured_now(win)
+    with read() as cur:
+        newest = WindowId(fetch_one(cur.execute(sql.newest, {"win": win})).win)
+    measured, captured = _measured(win, newest)
+    bus = _bus_foreseen(win, measured.facts)
+    if bus is not None:
+        facts = replace(facts, bus=_read_now(bus, newest, (), captured))
     return core.foreseen(replace(facts, window=measured.facts), contract_digest, measured.at)
 
 
-def measured_now(win: WindowId) -> Measurement:
-    """The window as it is measured for a verdict, whatever its own says."""
+def _measured(win: WindowId, beside: WindowId) -> tuple[Measurement, look.Capture]:
+    """The window as it is measured for a verdict, whatever its own says. `beside`: a later window, which knows the bus
+    that is there now, if the window's own is gone."""
     with read() as cur:
         contract = compiled_contract(window_row(cur, win).contract_id).contract
-    measurement = measure(win, look.capture(contract, lanes(win)))
+    captured = look.capture(contract, _starts(win, beside, contract.bus.topic))
+    measurement = measure(win, captured)
     if measurement.ages():
-        measurement = renewed(measurement, look.capture(contract, lanes(win)))
-    return measurement
+        captured = look.capture(contract, _starts(win, beside, contract.bus.topic))
+        measurement = renewed(measurement, captured)
+    return measurement, captured
+
+
+def _starts(win: WindowId, beside: WindowId, bus: str) -> list[Start]:
+    """Where the lanes stand that read the window's inbox, and those that read the bus of now."""
+    found = lanes_of([win, beside])
+    inbox = [start for start in found[win] if start.topic != bus]
+    return [*inbox, *(start for start in found[beside] if start.topic == bus)]
+
+
+# ---- a bus that was created again -----------------------------------------------------------------------------------
+
+
+def _bus_of_now(win: WindowId, judged: f.WindowFacts, rerun: WindowId) -> core.BusOfNow | None:
+    """The bus that the rerun was judged on, if the window was judged on another."""
+    if judged.basis is None:
+        return None
+    return _if_another(win, judged.basis.value.broker, judged.basis.value.bus, rerun)
+
+
+def _bus_foreseen(win: WindowId, facts: f.WindowFacts) -> core.BusOfNow | None:
+    """The bus that a rerun would be judged on: the one that Kafka has now."""
+    if facts.broker is None or facts.broker.value.bus.topic_id is None:
+        return None
+    broker = look.unprobed(facts.broker.value)
+    sources = tuple(f.BasisSource(f.bus_label(broker.bus.name, p), p) for p in sorted(broker.bus.partitions))
+    return _if_another(win, broker, sources, None)
+
+
+def _if_another(
+    win: WindowId, broker: f.Broker, sources: tuple[f.BasisSource, ...], but: WindowId | None
+) -> core.BusOfNow | None:
+    """Only another topic of the same name, on the same cluster: all else is what the window's own checks say of it."""
+    with read() as cur:
+        own = look.read_basis(cur, win)
+        if own is None:
+            return None
+        was, is_ = own.value.broker, broker
+        if (was.cluster_id, was.bus.name) != (is_.cluster_id, is_.bus.name) or was.bus.topic_id == is_.bus.topic_id:
+            return None
+        bound = fetch_one(cur.execute(sql.bound, {"win": win, "but": but, "topic_id": is_.bus.topic_id}))
+    return core.BusOfNow(is_.bus, sources, bound.own, bound.of_reruns)
+
+
+def _read_now(bus: core.BusOfNow, beside: WindowId, places: Sequence[Any], captured: look.Capture) -> core.BusOfNow:
+    """Where the lanes of that bus stand now, after Kafka was asked, and how far they must be: as far as the rerun, and
+    beyond the last place of the window."""
+    last = {row.partition: row.last + 1 for row in places if row.topic_id == bus.topic.topic_id}
+    with read() as cur:
+        rows = cur.execute(sql.positions, {"beside": beside, "topic_id": bus.topic.topic_id}).fetchall()
+    positions = tuple(
+        f.BusPosition(
+            look.source_label(row),
+            row.partition,
+            row.next_offset,
+            row.next_offset,
+            max(row.end_offset or 0, last.get(row.partition, 0)),
+            row.progressed_at,
+        )
+        for row in rows
+    )
+    at = captured.broker.measured_at if captured.broker else look.now()
+    pairs = committed_beside(captured, None, f.MeasuredValue(positions, at, "ledger"))
+    return replace(bus, positions=positions, commits=pairs.value if pairs else ())
 
 
 def _about(win: WindowId, spans: Sequence[Span], rerun: WindowId | None) -> tuple[core.CoverFacts, datetime]:
@@ -145,10 +222,8 @@ def _root(batch: Any) -> bytes:
 # ---- places on the bus ----------------------------------------------------------------------------------------------
 
 
-def _places(win: WindowId, run: int) -> core.PlaceCount:
+def _places(rows: Sequence[Any], win: WindowId, run: int) -> core.PlaceCount:
     """A place on an incarnation that is gone, or that was not read to its end, is none."""
-    with read() as cur:
-        rows = cur.execute(sql.places, {"win": win, "run": run}).fetchall()
     met = 0
     for row in rows:
         with suppress(BrokerError):

@@ -126,15 +126,18 @@ def _place(start: Start) -> Partition:
 
 
 def _rounds(due: Mapping[Contracted, list[Any]]) -> list[_Round]:
-    """Positions are the sources', whatever the window: those of a contract's newest window are probed."""
+    """Positions are the sources', whatever the window: those of a contract's newest window are probed. Of the bus those
+    of the newest that a gate stands on: a rerun proves a window on the bus of now."""
     newest = {key: _newest(gates) for key, gates in due.items()}
-    standing = lanes_of(list(newest.values()))
+    proven = {key: max(newest[key], *(row.judged for row in gates)) for key, gates in due.items()}
+    standing = lanes_of([*newest.values(), *proven.values()])
     rounds: list[_Round] = []
     for stream, gates in due.items():
         starts = standing[newest[stream]]
-        if stream[2]:
+        if stream[2] or proven[stream] != newest[stream]:
             bus = compiled_contract(stream[1]).contract.bus.topic
-            starts = [start for start in starts if start.topic == bus]
+            inbox = [] if stream[2] else [start for start in starts if start.topic != bus]
+            starts = [*inbox, *(start for start in standing[proven[stream]] if start.topic == bus)]
         into = next((known for known in rounds if not known.full and known.admits(starts)), None)
         if into is None:
             into = _Round()
@@ -228,18 +231,29 @@ def _contexts(wins: list[WindowId]) -> dict[WindowId, list[tuple[core.Context, d
 
 
 def _standing(rows: Sequence[Any]) -> tuple[dict[WindowId, f.Basis | None], dict[WindowId, list[core.Range]]]:
-    """What the gates' windows were judged against, and their ranges: of the bus, where re-checks of the inbox ended."""
-    wins, ended = [row.win for row in rows], {row.win for row in rows if row.ended}
+    """What the gates' windows were judged against, and their ranges: of the bus, where re-checks of the inbox ended.
+    A window that a rerun proves on another bus than its own is held against that one, and no more against its own."""
+    wins, ended = sorted({win for row in rows for win in (row.win, row.judged)}), {row.win for row in rows if row.ended}
     generations: dict[WindowId, list[tuple[int, Any]]] = defaultdict(list)
-    ranges: dict[WindowId, list[core.Range]] = defaultdict(list)
+    ranges: dict[tuple[WindowId, str], list[core.Range]] = defaultdict(list)
     with read() as cur:
         for row in cur.execute(sql.bases, {"wins": wins}).fetchall():
             generations[row.win].append((row.generation, row.facts))
         for row in cur.execute(sql.ranges, {"wins": wins}).fetchall():
-            if row.role == "bus" or row.win not in ended:
-                ranges[row.win].append(_range(row))
+            ranges[row.win, row.role].append(_range(row))
     bases = {win: read_basis(found, frozenset()) for win, found in generations.items()}
-    return {win: core.of_the_bus(basis) if basis and win in ended else basis for win, basis in bases.items()}, ranges
+    held = {row.win: _held_to(row, bases) for row in rows}
+    found = {win: core.of_the_bus(basis) if basis and win in ended else basis for win, (basis, _) in held.items()}
+    inbox = {win: [] if win in ended else ranges[win, "inbox"] for win in held}
+    return found, {win: [*inbox[win], *ranges[of, "bus"]] for win, (_, of) in held.items()}
+
+
+def _held_to(row: Any, bases: Mapping[WindowId, f.Basis | None]) -> tuple[f.Basis | None, WindowId]:
+    """A gate's basis, and the window whose ranges of the bus are its."""
+    own, proven = bases.get(row.win), bases.get(row.judged)
+    if own is None or proven is None or not core.on_another_bus(own, proven):
+        return own, row.win
+    return core.with_bus_of(own, proven), row.judged
 
 
 def _range(row: Any) -> core.Range:

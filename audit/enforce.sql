@@ -2,7 +2,7 @@
 -- Gates that stand on a PASS and were not shut, those whose lease has run out included: Kafka may answer again. `depth`: how
 -- many contexts lie under the window, one under the other; `contracts` are theirs. `lapsed`: why a waiver that the verdict
 -- leans on gives nothing any more. `ended`: a plan ended the re-checks of its inbox, and only the bus is asked for.
--- What a rerun opened lies upon that rerun's gate as upon a context's.
+-- What a rerun opened lies upon that rerun's gate as upon a context's; `judged`: the window that the verdict is of.
 WITH RECURSIVE standing AS (SELECT * FROM gate_open WHERE shut_why IS NULL),
 under_it AS (
     SELECT p.win, p.pinned_win FROM standing g JOIN window_pin p ON p.win = g.win
@@ -16,7 +16,7 @@ under AS (
     SELECT b.win, max(b.depth) AS depth, array_agg(DISTINCT w.contract_id) AS contracts
       FROM built b JOIN run_window w ON w.id = b.pinned_win GROUP BY b.win)
 SELECT g.win, g.verdict_id, g.open_until, clock_timestamp() - g.checked_at AS age, w.number, w.contract_id, w.by_plan, r.name AS run_name,
-       s.id AS stream_id, s.name AS stream, s.name || '/' || r.name || '#' || v.number AS verdict,
+       s.id AS stream_id, s.name AS stream, s.name || '/' || r.name || '#' || v.number AS verdict, v.win AS judged,
        coalesce(u.depth, 0) AS depth, coalesce(u.contracts, '{}') AS contracts,
        EXISTS (SELECT FROM recheck_end_of(g.win)) AS ended,
        (SELECT count(DISTINCT c.attempt_id) FROM contradiction c WHERE c.win = g.win) AS contradictions,

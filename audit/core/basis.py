@@ -117,11 +117,16 @@ def other_database(was: f.DatabaseIdentity, is_: f.DatabaseIdentity) -> Iterable
         yield Cause(text, RERUN)
 
 
+def created_again(topic: str) -> str:
+    """How a verdict says it, for good: the rule of a cover goes by it, and the database's."""
+    return f"{topic} was deleted and created again"
+
+
 def other_topic(was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     if is_.topic_id is None:
         yield Cause(f"{was.name} is gone", Act(f"find out who deleted {was.name}, then open a new run", "open"))
     elif was.topic_id != is_.topic_id:
-        yield Cause(f"{was.name} was deleted and created again", RERUN, Severity.FAIL)
+        yield Cause(created_again(was.name), RERUN, Severity.FAIL)
 
 
 def _other_posture(was: f.Topic, is_: f.Topic, is_rerun: bool = False) -> Iterable[Cause]:

@@ -14,6 +14,8 @@ from typing import Any
 from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import phrases as w
+from audit.core.basis import created_again
+from audit.core.bus import went_to
 from audit.core.gone import accounted_for
 from audit.core.verdict import State, Verdict
 
@@ -22,6 +24,8 @@ REPLAY = "replay"
 #: In these a window may have failed: that not all was read, or that Kafka was told more than was. Any other way to fail
 #: says that the ledger, the bus or their names are broken, which no reading of the inbox mends.
 MENDED = frozenset({c.CheckName.ACCOUNTED, c.CheckName.COMMITTED})
+#: And in these by its bus alone, that was created again, once nothing of it is bound to the one that is gone.
+BY_ITS_BUS = frozenset({c.CheckName.BASIS, c.CheckName.PUBLISHED})
 #: These count the window's events and those that the rerun found missing.
 OVER_ALL = frozenset({c.CheckName.EXPECTED, c.CheckName.NOT_EMPTY})
 
@@ -76,10 +80,27 @@ class OtherRerun:
 
 
 @dataclass(frozen=True)
+class BusOfNow:
+    """The bus that a rerun was judged on, where the window's own was deleted and created again.
+
+    `topic` and `sources` are of the rerun's basis; `bound`: attempts of the window that went to another, and
+    `bound_reruns`: those of its other reruns. `positions`: where the lanes that read it stand, and how far they must
+    have come, and `commits`: what Kafka was told of them. None: not read yet.
+    """
+
+    topic: f.Topic
+    sources: tuple[f.BasisSource, ...]
+    bound: int
+    bound_reruns: int = 0
+    positions: tuple[f.BusPosition, ...] | None = None
+    commits: tuple[f.CommitFact, ...] = ()
+
+
+@dataclass(frozen=True)
 class CoverFacts:
     """What is known of the window that a rerun may cover. None: it was not measured.
 
-    `failed`: the body of its newest verdict. `window`: its facts as they are now.
+    `failed`: the body of its newest verdict. `window`: its facts as they are now. `bus`: None where it is the window's.
     """
 
     number: int
@@ -94,6 +115,7 @@ class CoverFacts:
     sets: EventSets | None = None
     roots: BatchRoots | None = None
     places: PlaceCount | None = None
+    bus: BusOfNow | None = None
 
 
 def may_cover(name: f.WindowName) -> bool:
@@ -147,11 +169,21 @@ def _failed(facts: CoverFacts) -> Iterable[str]:
         yield f"window {facts.number} has not failed: it is {state}"
         return
     checks = (facts.failed or {}).get("checks", ())
-    broken = [x["check"] for x in checks if x.get("severity") == "FAIL" and x["check"] not in MENDED]
+    broken = [x["check"] for x in checks if x.get("severity") == "FAIL" and not _mended(x, facts.bus)]
     if broken:
         yield f"window {facts.number} failed by {w.listed(broken)}, which no reading again mends"
     if (facts.failed or {}).get("waivers"):
         yield f"the verdict of window {facts.number} names a waiver"
+
+
+def _mended(check: Mapping[str, Any], bus: BusOfNow | None) -> bool:
+    """Whether a window may have failed by this check. Also by its bus, of which another has the name now, and by
+    nothing else that the check says."""
+    if bus is None or check["check"] not in BY_ITS_BUS:
+        return check["check"] in MENDED
+    name = bus.topic.name
+    worst = [x["text"] for x in check.get("causes", ()) if x.get("severity") == "FAIL"]
+    return bool(worst) and all(text == created_again(name) or text.endswith(went_to(name)) for text in worst)
 
 
 def _ranges(facts: CoverFacts) -> Iterable[str]:
@@ -171,6 +203,11 @@ def _beside(facts: CoverFacts, contract_digest: str) -> Iterable[str]:
     if facts.contradictions:
         n = facts.contradictions
         yield f"{w.count(n, 'settled publish', 'settled publishes')} {w.be(n)} contradicted by the bus"
+    if facts.bus is not None and facts.bus.bound:
+        n, name = facts.bus.bound, facts.bus.topic.name
+        yield f"{w.count(n, 'publish', 'publishes')} of it{went_to(name)}: ask for a republish plan first"
+    if facts.bus is not None and facts.bus.bound_reruns:
+        yield f"events of another rerun of it{went_to(facts.bus.topic.name)}"
     for other in facts.others:
         if other.state != State.PASS:
             yield f"rerun {other.number} admitted events and is {other.state or 'not judged yet'}"
@@ -182,6 +219,8 @@ def _judged(facts: CoverFacts, now: datetime) -> Iterable[str]:
     if facts.window is None or facts.window.inbox is None:
         yield f"window {facts.number} was not measured"
         return
+    facts = _on_the_bus_of_now(facts)
+    assert facts.window is not None and facts.window.inbox is not None
     lines = facts.window.inbox.value
     if any(line.doubled or line.outside for line in lines):
         yield f"ACCOUNTED of window {facts.number}: receipts lie twice, or outside of its ranges"
@@ -193,6 +232,7 @@ def _judged(facts: CoverFacts, now: datetime) -> Iterable[str]:
 
 def _measured(facts: CoverFacts, now: datetime) -> Iterable[str]:
     """The sets, once the rerun has read: every pair of them is equal, by identity."""
+    facts = _on_the_bus_of_now(facts)
     sets, roots, places = facts.sets, facts.roots, facts.places
     if sets is None or roots is None or places is None or facts.window is None or facts.window.counts is None:
         yield "its events, batches and places were not read again"
@@ -209,6 +249,39 @@ def _measured(facts: CoverFacts, now: datetime) -> Iterable[str]:
     counts = replace(facts.window.counts.value, by_class=sets.by_class, receipts_admitted=sum(sets.by_class.values()))
     over_all = replace(facts.window, waivers=(), counts=replace(facts.window.counts, value=counts))
     yield from _not_holding(facts, over_all, now, frozenset(c.CheckName) - OVER_ALL)
+
+
+def _on_the_bus_of_now(facts: CoverFacts) -> CoverFacts:
+    """The window's facts as they are to be judged: on its own basis, but for a bus that was created again. Its events
+    lie on the one of now, so it is that one whose log, lanes and commits count. What it was when the window was cut
+    says which partitions of the inbox came later, and nothing of this bus."""
+    bus, window = facts.bus, facts.window
+    if bus is None or window is None or window.basis is None or window.broker is None or window.bus is None:
+        return facts
+    was = window.basis.value
+    basis = replace(was, broker=replace(was.broker, bus=bus.topic), bus=bus.sources)
+    end = window.end and replace(window.end, value=replace(window.end.value, bus=window.broker.value.bus))
+    return replace(
+        facts,
+        window=replace(
+            window,
+            basis=replace(window.basis, value=basis),
+            bus=replace(window.bus, value=bus.positions or ()),
+            committed=_committed(window, was.inbox, bus.commits),
+            end=end,
+        ),
+    )
+
+
+def _committed(
+    window: f.WindowFacts, inbox: Sequence[f.BasisSource], commits: Sequence[f.CommitFact]
+) -> f.MeasuredValue[tuple[f.CommitFact, ...]] | None:
+    """Of the inbox as they were measured; of the bus those of the one of now."""
+    if window.committed is None:
+        return None
+    labels = {source.label for source in inbox}
+    pairs = tuple(pair for pair in window.committed.value if pair.label in labels)
+    return replace(window.committed, value=(*pairs, *commits))
 
 
 def _not_holding(

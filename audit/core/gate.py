@@ -41,6 +41,18 @@ def of_the_bus(basis: f.Basis) -> f.Basis:
     return replace(basis, broker=replace(basis.broker, inbox=None))
 
 
+def on_another_bus(own: f.Basis, proven: f.Basis) -> bool:
+    """Whether a rerun has proven its window on a bus that took the name of the window's own since, on its cluster."""
+    was, is_ = own.broker, proven.broker
+    same = (was.cluster_id, was.bus.name) == (is_.cluster_id, is_.bus.name)
+    return same and was.bus.topic_id != is_.bus.topic_id
+
+
+def with_bus_of(own: f.Basis, proven: f.Basis) -> f.Basis:
+    """What such a window's gate is held to: its own inbox, and the bus of the rerun that it stands on."""
+    return replace(own, broker=replace(own.broker, bus=proven.broker.bus))
+
+
 @dataclass(frozen=True)
 class Context:
     """What a window was joined with: the pinned verdict, and its gate now. `fallen`: why it gives nothing any more."""

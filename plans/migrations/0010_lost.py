@@ -6,6 +6,6 @@ from plans.migrations.sql import sql_text
 
 
 class Migration(migrations.Migration):
-    dependencies = [("plans", "0009_gone"), ("ingest", "0022_lost"), ("audit", "0019_gone")]
+    dependencies = [("plans", "0009_gone"), ("ingest", "0022_lost"), ("audit", "0020_lost")]
 
     operations = [migrations.RunSQL(sql_text("lost"), migrations.RunSQL.noop)]

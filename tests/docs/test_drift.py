@@ -58,6 +58,9 @@ TAIL = """
   replicas: the open window goes on. A run does not open on it, for other brokers refuse every write.
 - **An open transaction on the inbox** holds back what lies behind it. The page of an *open* window does not say so: its
   cut does.
+- **What mends a window that failed since its bus was created again**, once the next run is open: a republish plan, then
+  a replay of all of it ([windows.md](windows.md#a-bus-that-was-created-again)), as its page offers them;
+  `tests/plans/test_lost.py` does it. Where its inbox was created again nothing does.
 """
 
 

@@ -341,7 +341,7 @@ def test_a_bus_created_again_shuts_both(left_out: Flow, crowd: Crowd) -> None:
     assert {outcome for outcome, _ in looked_at(flow).values()} == {"shut"}
     assert decide_gate(flow.name, "r1", 1).code is Code.SHUT
     lines = preview("replay", asked(flow, whole=True)).prediction.lines
-    assert any("It would not open window 1" in line and "was deleted and created again" in line for line in lines)
+    assert any("It would not open window 1" in line and f"went to a {flow.bus} that is gone" in line for line in lines)
 
 
 # ---- in no moment are both open -------------------------------------------------------------------------------------

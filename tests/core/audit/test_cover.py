@@ -153,3 +153,85 @@ def test_before_anything_is_read_what_can_be_said_is_said() -> None:
     assert cover.foreseen(part, "dead", w.NOW) == [
         "not all of inbox/0 is read again, which is [0, 70)", "the rerun is under another contract than window 1",
     ]  # fmt: skip
+
+
+# ---- a bus that was created again -----------------------------------------------------------------------------------
+
+BUS = w.BROKER.bus
+ANEW = replace(BUS, topic_id="anew", partitions={0: w.log(9), 1: w.log(7)})
+LANES = (f.BusPosition("flights.bus/0", 0, 9, 9, 9, w.CUT_AT), f.BusPosition("flights.bus/1", 1, 7, 7, 7, w.CUT_AT))
+COMMITS = (f.CommitFact("flights.bus/0", 9, 9), f.CommitFact("flights.bus/1", 7, 7))
+OF_NOW = cover.BusOfNow(ANEW, w.BASIS.bus, 0, 0, LANES, COMMITS)
+WAS = "flights.bus was deleted and created again"
+GONE = "attempt 7 (3 events) went to a flights.bus that is gone"
+#: All of it was published and read, and then its bus was created again. What its own lanes read there says nothing any more.
+UNREAD = w.source("flights.bus/0", w.topic("bus", topic_id="anew", partitions=ANEW.partitions), end=None)
+
+
+def by(check: str, *texts: str) -> dict[str, Any]:
+    """A check that fails for these causes; others beside them only block."""
+    causes = [{"text": text, "severity": "FAIL"} for text in texts] + [{"text": "more", "severity": "BLOCKED"}]
+    return {"check": check, "severity": "FAIL", "causes": causes}
+
+
+def anew(
+    *checks: dict[str, Any], bus: cover.BusOfNow | None = OF_NOW, facts: f.WindowFacts = UNREAD
+) -> cover.CoverFacts:
+    said = checks or (by("BASIS", WAS),)
+    whole = replace(
+        GOOD, failed=FAILED | {"checks": list(said)}, sets=cover.EventSets(100, 100, 100, 100, {"flight": 100})
+    )
+    return replace(whole, bus=bus, window=facts)
+
+
+def test_a_window_whose_bus_was_created_again_is_judged_on_the_one_of_now() -> None:
+    found = cover.covering(PASSED, anew(), w.NOW)
+    assert found.lacks == () and found.whole
+    assert cover.covering(PASSED, anew(by("BASIS", WAS), by("PUBLISHED", GONE)), w.NOW).lacks == ()
+    assert cover.foreseen(replace(anew(), sets=None, roots=None, places=None), "c0ffee", w.NOW) == []
+
+
+INBOX_WAS = "flights.inbox was deleted and created again"
+NOT_BY_ITS_BUS: dict[str, tuple[cover.CoverFacts, str]] = {
+    "the same bus": (anew(bus=None), "failed by BASIS"),
+    "its inbox, too": (anew(by("BASIS", WAS, INBOX_WAS)), "failed by BASIS"),
+    "its inbox alone": (anew(by("BASIS", INBOX_WAS)), "failed by BASIS"),
+    "another cluster": (anew(by("BASIS", "the Kafka cluster was a and is b")), "failed by BASIS"),
+    "deleted unread": (anew(by("BASIS", WAS, "2 offsets of inbox/0 were deleted before anybody read them")), "failed by BASIS"),
+    "a basis that says nothing": (anew({"check": "BASIS", "severity": "FAIL"}), "failed by BASIS"),
+    "a contradiction": (anew(by("BASIS", WAS), by("PUBLISHED", GONE, "1 settled publish is contradicted by the bus")), "failed by PUBLISHED"),
+    "applied otherwise": (anew(by("BASIS", WAS), by("APPLIED", "1 event is not applied")), "failed by APPLIED"),
+    "what is bound": (anew(bus=replace(OF_NOW, bound=2)), "2 publishes of it went to a flights.bus that is gone: ask for a republish plan first"),
+    "what another rerun is bound by": (anew(bus=replace(OF_NOW, bound_reruns=1)), "events of another rerun of it went to a flights.bus that is gone"),
+    "a lane behind": (anew(bus=replace(OF_NOW, positions=(replace(LANES[0], position=8), LANES[1]))), "CAUGHT_UP of window 1"),
+    "a lane of none": (anew(bus=replace(OF_NOW, positions=LANES[:1])), "of window 1"),
+    "no lane": (anew(bus=replace(OF_NOW, positions=None)), "of window 1"),
+    "a commit ahead": (anew(bus=replace(OF_NOW, commits=(replace(COMMITS[0], committed=10, ours=10), COMMITS[1]))), "COMMITTED of window 1"),
+    "no commit": (anew(bus=replace(OF_NOW, commits=())), "COMMITTED of window 1"),
+    "a third bus": (anew(facts=w.topic("bus", UNREAD, topic_id="third")), "BASIS of window 1"),
+    "a log that ends before": (anew(facts=w.partition("bus", 0, UNREAD, high_watermark=8)), "BASIS of window 1"),
+    "a log that was cut": (anew(facts=w.partition("bus", 0, UNREAD, diverged="it ends at 3")), "BASIS of window 1"),
+    "a partition gone": (anew(facts=w.topic("bus", UNREAD, partitions={0: ANEW.partitions[0]})), "of window 1"),
+    "its inbox created again": (anew(facts=w.topic("inbox", UNREAD, topic_id="another")), "BASIS of window 1"),
+    "another cluster now": (anew(facts=w.changed("broker", UNREAD, cluster_id="cluster-b")), "BASIS of window 1"),
+    "another PostgreSQL": (anew(facts=w.changed("database", UNREAD, timeline=9)), "BASIS of window 1"),
+    "an event without place": (anew(facts=w.changed("publishing", UNREAD, placed_once=99)), "PUBLISHED of window 1"),
+    "an event in two": (anew(facts=w.changed("publishing", UNREAD, placed_more=1)), "PUBLISHED of window 1"),
+    "a place not met": (replace(anew(), places=cover.PlaceCount(100, 99)), "99 of 100 events were met"),
+    "an event not applied": (anew(facts=w.changed("application", UNREAD, applied=99, missing=1)), "APPLIED of window 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NOT_BY_ITS_BUS)
+def test_nothing_else_is_mended_by_the_bus_of_now(what: str) -> None:
+    facts, said = NOT_BY_ITS_BUS[what]
+    found = cover.covering(PASSED, facts, w.NOW)
+    assert any(said in line for line in found.lacks), found.lacks
+    assert not found.whole
+
+
+def test_the_words_that_a_cover_goes_by_are_those_of_verdicts() -> None:
+    facts = w.changed("publishing", w.topic("bus", topic_id="anew"), over=(1, 3), over_names=(7,), placed_once=97)
+    body = v.body(v.verdict(facts, w.NOW), 1, "")
+    causes = [x["text"] for x in body["checks"] for x in x["causes"] if x["severity"] == "FAIL"]
+    assert set(causes) >= {WAS, GONE}

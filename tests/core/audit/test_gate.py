@@ -232,3 +232,20 @@ def test_an_inbox_that_nobody_asks_for_shuts_nothing_and_the_bus_does(inbox: f.T
     assert g.objections(basis, replace(seen, cluster_id="another"), ranges, 0) != []
     assert g.objections(basis, replace(seen, bus=replace(w.BROKER.bus, topic_id="x")), ranges, 0) != []
     assert g.objections(basis, seen, ranges, 1) == ["1 settled publish contradicted by the bus"]
+
+
+def test_a_window_that_was_proven_on_another_bus_is_held_to_that_one() -> None:
+    """Its own was created again since; its inbox is the one that it had."""
+    anew = replace(w.BROKER.bus, topic_id="anew", partitions={0: w.log(9)})
+    proven = replace(w.BASIS, broker=replace(w.BROKER, bus=anew, inbox=None))
+    assert g.on_another_bus(w.BASIS, proven) and not g.on_another_bus(w.BASIS, w.BASIS)
+    assert not g.on_another_bus(w.BASIS, replace(proven, broker=replace(proven.broker, cluster_id="other")))
+    held = g.with_bus_of(w.BASIS, proven)
+    ranges = [g.Range("flights.bus/0", "flights.bus", 0, 9, 9), *(r for r in RANGES if r.topic == "flights.inbox")]
+    assert g.objections(held, replace(w.BROKER, bus=anew), ranges, 0) == []
+    assert g.objections(held, w.BROKER, ranges, 0) == ["flights.bus was deleted and created again"]
+    shorter = replace(anew, partitions={0: w.log(8)})
+    said = g.objections(held, replace(w.BROKER, bus=shorter), ranges, 0)
+    assert said == ["flights.bus/0 ends at 8, before the window's 9"]
+    other = replace(w.BROKER, bus=anew, inbox=f.Topic("flights.inbox", "other"))
+    assert g.objections(held, other, ranges, 0) == ["flights.inbox was deleted and created again"]

@@ -190,7 +190,7 @@ def test_a_yes_is_over_once_its_lease_is(left: int | None, over: bool) -> None:
 
 
 def row(win: int) -> Any:
-    return SimpleNamespace(win=win, by_plan=False)
+    return SimpleNamespace(win=win, by_plan=False, judged=win)
 
 
 def test_streams_whose_lanes_stand_at_other_places_are_looked_at_apart(monkeypatch: pytest.MonkeyPatch) -> None:
