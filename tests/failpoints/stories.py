@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -282,6 +283,10 @@ def opening_clock_dies(point: str, ground: GetGround) -> None:
     ends_well(stream)
 
 
+#: Whoever pins does so for all streams: another story that is told meanwhile would leave this one nothing to die at.
+PINNING = threading.Lock()
+
+
 def pinner_dies(point: str, ground: GetGround) -> None:
     """Windows are joined with what has PASS since their cut. Whoever pins the first dies; or the lane that has read it
     and the second together, and applies what does not wait."""
@@ -299,15 +304,16 @@ def pinner_dies(point: str, ground: GetGround) -> None:
         stream.does("work", lanes=["admission", "publish"], seconds=5)
         if window == 1:
             stream.does("go_on", window=1)
-    weather_passes(weather, 1)
-    if point.startswith("pin"):
-        stream.dies("pin_due", point)
-    stream.does("pin_due")
-    if point.startswith("consume"):
-        stream.dies("work", point, lanes=["effects"], seconds=5)
-    stream.does("cut")
-    weather_passes(weather, 2)
-    stream.does("pin_due")
+    with PINNING:
+        weather_passes(weather, 1)
+        if point.startswith("pin"):
+            stream.dies("pin_due", point)
+        stream.does("pin_due")
+        if point.startswith("consume"):
+            stream.dies("work", point, lanes=["effects"], seconds=5)
+        stream.does("cut")
+        weather_passes(weather, 2)
+        stream.does("pin_due")
     ends_in_windows(stream, 2)
     assert stream.pins() == {1: f"{weather.flow.name}/r1#1", 2: f"{weather.flow.name}/r1#2"}
 
