@@ -27,8 +27,9 @@ SELECT win FROM judging WHERE win = %(win)s FOR UPDATE SKIP LOCKED
 
 -- name: ready_for_bus_end
 -- The window's admission is at its cut everywhere, nothing of it waits for an attempt, every attempt is
--- settled, and every event has its place: here by counting a batch's places, at the verdict event by event. A window that
--- failed waits for nothing of that: the next one begins where the bus ends now.
+-- settled, and every event has its place: here by counting a batch's places, at the verdict event by event. Which attempts of it
+-- count is asked for once a batch: joined to each place that took 4 s for 1,000,000. A window that failed waits for nothing of that:
+-- the next one begins where the bus ends now.
 SELECT w.bus_end_at IS NOT NULL AS known, w.by_plan,
        w.state = 'CUT' AND (EXISTS (SELECT FROM verdict v WHERE v.win = w.id AND v.state = 'FAIL') OR (
            NOT EXISTS (SELECT FROM window_range r JOIN source s ON s.id = r.source_id AND s.role = 'inbox'
@@ -38,9 +39,11 @@ SELECT w.bus_end_at IS NOT NULL AS known, w.by_plan,
        AND NOT EXISTS (SELECT FROM batch b JOIN attempt_batch ab ON ab.batch_id = b.id AND ab.live
                          JOIN attempt a ON a.id = ab.attempt_id AND a.state <> 'ACKED' WHERE b.win = w.id)
        AND NOT EXISTS (SELECT FROM batch b WHERE b.win = w.id AND b.admitted <> (
-                              SELECT count(*) FROM place p JOIN attempt y ON y.id = p.attempt_id AND y.state IN ('ACKED', 'PARTIAL')
-                               WHERE p.source_id = b.source_id
-                                 AND p."offset" >= b.from_offset AND p."offset" < b.to_offset)))) AS settled
+                              SELECT count(*) FROM place p WHERE p.source_id = b.source_id
+                                 AND p."offset" >= b.from_offset AND p."offset" < b.to_offset
+                                 AND p.attempt_id = ANY(ARRAY(
+                                     SELECT a.id FROM attempt_batch ab JOIN attempt a ON a.id = ab.attempt_id AND a.state IN ('ACKED', 'PARTIAL')
+                                      WHERE ab.batch_id = b.id)))))) AS settled
   FROM run_window w WHERE w.id = %(win)s
 
 -- name: earlier_without_end

@@ -175,7 +175,7 @@ SELECT s.role, s.kind, s.topic, s.partition, p.next_offset, p.stopped_code, p.st
 -- runs have is not read, and nothing is sorted or hashed that does not fit into memory. In the run's own leaf and with IS
 -- TRUE around the run, and as an intersection: a table just filled has no statistics, and the planner then read the run's
 -- whole key for each batch, or compared each of its events with each of its places. `standing`: what other attempts placed, and
--- lost with the bus, is no place.
+-- lost with the bus, is no place. OFFSET 0: `placed` is named twice, and would be counted twice.
 SELECT coalesce(sum(n.events), 0)::bigint AS events, coalesce(sum(n.placed), 0)::bigint AS placed,
        coalesce(sum(n.places - n.placed), 0)::bigint AS more
   FROM batch b
@@ -194,7 +194,7 @@ SELECT coalesce(sum(n.events), 0)::bigint AS events, coalesce(sum(n.placed), 0):
               (SELECT count(*) FROM place
                 WHERE source_id = b.source_id AND "offset" >= b.from_offset AND "offset" < b.to_offset
                   AND attempt_id = ANY(standing.ids)) AS places
-       ) n
+       OFFSET 0) n
  WHERE b.win = %(win)s
 
 -- name: attempts
