@@ -16,8 +16,9 @@ from audit import capture as look
 from audit.core import cover as core
 from audit.core import facts as f
 from audit.core import verdict as v
+from audit.core.gate import on_another_bus
 from audit.measure import Measurement, committed_beside, lanes_of, measure, renewed, window_row
-from audit.roots import batch_root
+from audit.roots import digested_again
 from ingest.core.attempt import Mark, read_mark
 from ingest.core.errors import BrokerError
 from ingest.core.identity import payload_digest
@@ -30,7 +31,6 @@ sql = statements("audit", "cover")
 
 #: [start, end) of an inbox source, by its number.
 Span = tuple[int, int, int]
-PAGE = 500
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,10 @@ def _if_another(
         own = look.read_basis(cur, win)
         if own is None:
             return None
-        was, is_ = own.value.broker, broker
-        if (was.cluster_id, was.bus.name) != (is_.cluster_id, is_.bus.name) or was.bus.topic_id == is_.bus.topic_id:
+        if not on_another_bus(own.value, replace(own.value, broker=broker)):
             return None
-        bound = fetch_one(cur.execute(sql.bound, {"win": win, "but": but, "topic_id": is_.bus.topic_id}))
-    return core.BusOfNow(is_.bus, sources, bound.own, bound.of_reruns)
+        bound = fetch_one(cur.execute(sql.bound, {"win": win, "but": but, "topic_id": broker.bus.topic_id}))
+    return core.BusOfNow(broker.bus, sources, bound.own, bound.of_reruns)
 
 
 def _read_now(bus: core.BusOfNow, beside: WindowId, places: Sequence[Any], captured: look.Capture) -> core.BusOfNow:
@@ -201,22 +200,8 @@ def _sets(win: WindowId, rerun: WindowId, run: int) -> core.EventSets:
 
 
 def _roots(win: WindowId) -> core.BatchRoots:
-    batches = differing = after = 0
-    while page := _page(win, after):
-        batches += len(page)
-        differing += sum(_root(batch) != bytes(batch.digest) for batch in page)
-        after = page[-1].id
-    return core.BatchRoots(batches, differing)
-
-
-def _page(win: WindowId, after: int) -> list[Any]:
     with read() as cur:
-        return cur.execute(sql.batches, {"win": win, "after": after, "page": PAGE}).fetchall()
-
-
-def _root(batch: Any) -> bytes:
-    with read() as cur:
-        return batch_root(cur, batch)
+        return core.BatchRoots(*digested_again(cur, sql.batches, {"win": win}))
 
 
 # ---- places on the bus ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 from audit import capture as look
 from audit.core import facts as f
 from audit.core import gone as core
-from audit.roots import batch_root
+from audit.roots import digested_again
 from ingest.core.cloudevents import digest_as_said
 from ingest.core.ids import SourceId, WindowId
 from ingest.core.ledger_rows import unpacked_headers
@@ -33,7 +33,7 @@ def _stand_in(cur: Cursor, win: WindowId, row: Any) -> f.StandIn:
     keys = {"win": win, "source": row.source_id}
     n = fetch_one(cur.execute(sql.borne_out, keys))
     alike = _alike(cur, keys)
-    batches, other_roots = _roots(cur, keys)
+    batches, other_roots = digested_again(cur, sql.batches, keys)
     return f.StandIn(
         offsets=row.offsets,
         receipts=row.receipts,
@@ -60,16 +60,6 @@ def _alike(cur: Cursor, keys: Mapping[str, object]) -> int:
 def _has_digest(row: Any) -> bool:
     digest = bytes(row.payload_digest)
     return digest_as_said(row.value, unpacked_headers(row.headers), digest) == digest
-
-
-def _roots(cur: Cursor, keys: Mapping[str, object]) -> tuple[int, int]:
-    """The batches that these receipts are of, whole, and those of them whose digest is not that of their receipts."""
-    batches = differing = after = 0
-    while page := cur.execute(sql.batches, {**keys, "after": after, "page": PAGE}).fetchall():
-        batches += len(page)
-        differing += sum(batch_root(cur, batch) != bytes(batch.digest) for batch in page)
-        after = page[-1].id
-    return batches, differing
 
 
 def refusal(cur: Cursor, win: WindowId, empty: int) -> str:

@@ -129,6 +129,7 @@ def covering(verdict: Verdict, facts: CoverFacts, now: datetime) -> f.Cover:
     What is dear to measure is asked for where nothing else is missing.
     """
     first = [*_of_rerun(verdict), *before_reading(facts, verdict.window.contract_digest)]
+    facts = _on_the_bus_of_now(facts)
     lacks = first or [*_judged(facts, now)] or [*_measured(facts, now)]
     cover = f.Cover(facts.number, facts.revision, tuple(lacks))
     if lacks or not (facts.window and facts.window.application and facts.sets and facts.roots and facts.places):
@@ -150,7 +151,7 @@ def before_reading(facts: CoverFacts, contract_digest: str) -> list[str]:
 
 def foreseen(facts: CoverFacts, contract_digest: str, now: datetime) -> list[str]:
     """What is missing before anything is read again, for a rerun under that contract."""
-    return [*before_reading(facts, contract_digest), *_judged(facts, now)]
+    return [*before_reading(facts, contract_digest), *_judged(_on_the_bus_of_now(facts), now)]
 
 
 def _of_rerun(verdict: Verdict) -> Iterable[str]:
@@ -219,8 +220,6 @@ def _judged(facts: CoverFacts, now: datetime) -> Iterable[str]:
     if facts.window is None or facts.window.inbox is None:
         yield f"window {facts.number} was not measured"
         return
-    facts = _on_the_bus_of_now(facts)
-    assert facts.window is not None and facts.window.inbox is not None
     lines = facts.window.inbox.value
     if any(line.doubled or line.outside for line in lines):
         yield f"ACCOUNTED of window {facts.number}: receipts lie twice, or outside of its ranges"
@@ -232,7 +231,6 @@ def _judged(facts: CoverFacts, now: datetime) -> Iterable[str]:
 
 def _measured(facts: CoverFacts, now: datetime) -> Iterable[str]:
     """The sets, once the rerun has read: every pair of them is equal, by identity."""
-    facts = _on_the_bus_of_now(facts)
     sets, roots, places = facts.sets, facts.roots, facts.places
     if sets is None or roots is None or places is None or facts.window is None or facts.window.counts is None:
         yield "its events, batches and places were not read again"

@@ -12,6 +12,7 @@ from typing import Any
 
 from audit.core import facts as f
 from audit.core import phrases as w
+from audit.core.basis import other_database
 from audit.core.check import RERUN, Cause, Severity
 
 #: Offsets [start, end) of a source.
@@ -45,7 +46,7 @@ class GoneRange:
     @property
     def never(self) -> int:
         """How many offsets were never received."""
-        return sum(end - start for start, end in self.neither)
+        return _size(self.neither)
 
     @property
     def stands_in(self) -> bool:
@@ -66,11 +67,15 @@ def said(gone: GoneRange) -> str:
 
 def never_received(parts: Sequence[Part]) -> Iterable[str]:
     """What is gone and has no receipt, by its offsets; nothing where there is none."""
-    n = sum(end - start for start, end in parts)
+    n = _size(parts)
     if n:
         more = f" and {w.count(len(parts) - MOST_NAMED, 'more part')}" if len(parts) > MOST_NAMED else ""
         named = ", ".join(_offsets(*part) for part in parts[:MOST_NAMED])
         yield f"{w.number(n)} {w.be(n)} gone and {w.were(n)} never received: {named}{more}"
+
+
+def _size(parts: Sequence[Part]) -> int:
+    return sum(end - start for start, end in parts)
 
 
 def _offsets(start: int, end: int) -> str:
@@ -94,9 +99,7 @@ def refusal(
         return f"{w.count(empty, 'offset')} {w.be(empty)} in gaps, of a window {REFUTED_GAPS}"
     if was is None:
         return "nobody knows in which database the window was"
-    if was.system_identifier != is_.system_identifier:
-        return "the database is not the one that the window was in"
-    return "" if was.timeline == is_.timeline else f"Postgres was on timeline {was.timeline} and is on {is_.timeline}"
+    return "; ".join(cause.text for cause in other_database(was, is_))
 
 
 SEALED = "SEALED"

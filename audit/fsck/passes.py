@@ -68,8 +68,9 @@ def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
     if found is not None and said != found:
         counted = f"it counted {_told(said)}" if said else "it tells no counts"
         yield Finding("I8", row.verdict, f"{counted}, and there are {_told(found)}")
-    if (gone := _told_gone(row.body)) != _counted_gone(facts):
-        yield Finding("I8", row.verdict, f"it says that {gone} were gone, and {_counted_gone(facts)} were")
+    told, gone = _told_gone(row.body), now.gone or f.StandIn()
+    if told != (counted_gone := (gone.offsets, gone.receipts, gone.empty)):
+        yield Finding("I8", row.verdict, f"it says that {told} were gone, and {counted_gone} were")
     pins = facts.context.value if facts.context else ()
     rerun = facts.window.rerun
     if row.body.get("rerun") != (v.rerun_body(rerun) if rerun else None):
@@ -82,11 +83,6 @@ def _told_gone(body: Mapping[str, Any]) -> tuple[int, ...]:
     """Offsets that were gone, and how many of them have a receipt and how many held no record; as the verdict says."""
     said = body.get("gone", {})
     return tuple(int(said.get(name, 0)) for name in ("offsets", "receipts", "empty"))
-
-
-def _counted_gone(facts: f.WindowFacts) -> tuple[int, ...]:
-    found = sum((s.stand_in for s in (facts.inbox.value if facts.inbox else ()) if s.stand_in), f.StandIn())
-    return found.offsets, found.receipts, found.empty
 
 
 def _waived(row: Any, facts: f.WindowFacts, lapsed: Mapping[str, int]) -> Iterator[Said]:
