@@ -128,7 +128,7 @@ def token(*roles: str) -> dict[str, str]:
     """The header of somebody with these roles."""
     from console.tokens import issue
 
-    issued = issue(_person(*roles), "bench", timedelta(days=1), (), "bench")
+    issued = issue(person(*roles), "bench", timedelta(days=1), (), "bench")
     return {"Authorization": f"Token {issued.secret}"}
 
 
@@ -138,11 +138,12 @@ def cookie(*roles: str) -> dict[str, str]:
     from django.test import Client
 
     client = Client()
-    client.force_login(_person(*roles))
+    client.force_login(person(*roles))
     return {"Cookie": f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"}
 
 
-def _person(*roles: str) -> Any:
+def person(*roles: str) -> Any:
+    """A new account in these roles, of a person of its own."""
     import uuid
 
     from django.contrib.auth.models import Group, User

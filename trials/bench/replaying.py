@@ -5,18 +5,15 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from confluent_kafka import Producer
-from django.contrib.auth.models import Group, User
 
 from audit.go_on import go_on
 from console.people import Accounts, actor_named
-from console.permissions import make_groups
 from ingest.db import fetch_one, read
 from ingest.kafka import Cluster
 from plans.answer import approve
@@ -25,6 +22,7 @@ from plans.submit import submit
 from trials.bench.ends import BenchEnded
 from trials.bench.events import Recipe, make
 from trials.bench.flow import drain
+from trials.bench.http import person
 from trials.bench.streams import RUN, Bound, admitted_to, applied, opened
 
 EVERY = 0.05
@@ -48,7 +46,7 @@ def measure(topic: str, records: int, rate: int, rounds: int, seconds: float) ->
     stream = opened(topic)
     drain(stream, records)
     go_on(stream.name, RUN, "bench")
-    asker, approver = _somebody("data engineer", "operator"), _somebody("approver")
+    asker, approver = (actor_named(person(*roles).username) for roles in (("data engineer", "operator"), ("approver",)))
     alone, beside, took = [], [], []
     with _live(stream, rate, records) as lag:
         for _ in range(rounds):
@@ -122,14 +120,6 @@ def _send(topic: str, rate: int, start: int, sent: list[float], over: threading.
 
 
 # ---- the replay -----------------------------------------------------------------------------------------------------
-
-
-def _somebody(*roles: str) -> Actor:
-    make_groups()
-    name = f"bench-{uuid.uuid4().hex[:8]}"
-    user = User.objects.create_user(name, email=f"{name}@example.org")
-    user.groups.set(Group.objects.filter(name__in=roles))
-    return actor_named(name)
 
 
 def _replay(stream: Bound, asker: Actor, approver: Actor) -> int:
