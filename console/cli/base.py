@@ -200,7 +200,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], right: Sequenc
 
 
 def cell(value: object) -> str:
-    """Text from anywhere, made safe and short; numbers with separators, nothing as "-"."""
+    """Text from anywhere, made safe and short; counts with separators, nothing as "-". Numbers that are names, and are
+    typed back, are given as text."""
     if value is None or value == "":
         return "-"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else plainly(str(value), CELL)

@@ -411,7 +411,7 @@ def list_plans(stream: str | None, state: str | None, whom: str | None, limit: i
         said("No plans.")
         return
     rows = [
-        (d["plan"], d["state"], d["does"], d["requested_by"], d["approved_by"], moment(d["requested_at"]))
+        (str(d["plan"]), d["state"], d["does"], d["requested_by"], d["approved_by"], moment(d["requested_at"]))
         for d in documents
     ]
     table(("plan", "state", "does", "asked for by", "approved by", "asked for at"), rows, right=[0])

@@ -55,8 +55,8 @@ def list_items(name: tuple[str, str], reason: str | None, state: str, limit: int
 
 
 def _row(found: Mapping[str, Any]) -> tuple[object, ...]:
-    keys = ("item", "reason", "source_name", "offset", "seen", "state", "detail")
-    return tuple(found[key] for key in keys)
+    keys = ("reason", "source_name", "offset", "seen", "state", "detail")
+    return str(found["item"]), *(found[key] for key in keys)
 
 
 @quarantine.command(cls=Command)

@@ -205,7 +205,7 @@ def totals(name: tuple[str, str], counts: tuple[str, ...], actor: str, as_json: 
     else:
         heads = ("window", "class", "declared", "by", "at")
         rows = [
-            (t["window"], t["event_class"], t["declared"], t["declared_by"], moment(t["declared_at"]))
+            (str(t["window"]), t["event_class"], t["declared"], t["declared_by"], moment(t["declared_at"]))
             for t in document["totals"]
         ]
         table(heads, rows, right=[0, 2])
@@ -319,7 +319,7 @@ def list_windows(name: tuple[str, str], verdict: str | None, before: int | None,
 def _window_row(found: Mapping[str, Any], standing: gate.Standing) -> tuple[object, ...]:
     verdict = found["verdict"]
     return (
-        found["number"],
+        str(found["number"]),
         found["state"],
         f"#{verdict['number']} {verdict['state']}" if verdict else "not judged",
         f"{found['records']:,}",
@@ -392,8 +392,8 @@ def _rerun_row(line: RerunLine) -> tuple[object, ...]:
     row, verdict = line.row, line.verdict
     granted = line.gate is not None and line.gate.decision.granted
     return (
-        row.rerun,
-        row.plan,
+        str(row.rerun),
+        str(row.plan),
         row.state,
         f"#{verdict.number} {verdict.title}" if verdict else "not judged",
         "open" if granted else "shut",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.flow.world import Flow, thing
+from tests.plans.crowd import numbers_are_large
 
 if TYPE_CHECKING:
     from tests.cli.typed import Typed
@@ -33,6 +34,7 @@ def names(*roles: str) -> str:
 
 
 def test_from_preview_to_an_open_gate(passgate: Typing, blocked: Flow) -> None:
+    numbers_are_large()
     ana, bo = names("operator"), names("approver")
     about = f"waive {blocked.name}/r1 --check QUARANTINE"
     seen = passgate(f"plan preview {about} --until 1h")
@@ -42,6 +44,7 @@ def test_from_preview_to_an_open_gate(passgate: Typing, blocked: Flow) -> None:
     assert (made["state"], made["requested_by"]) == ("SUBMITTED", ana)
     listed = passgate(f"plan list --waits-for {bo} --stream {blocked.name}")
     assert f"waive QUARANTINE of {blocked.name}/r1 window 1 until" in listed.out
+    assert listed.out.splitlines()[1].split()[0] == str(plan)  # as `show` takes it
     assert passgate(f"plan list --waits-for {ana} --stream {blocked.name}").out == "No plans.\n"
     assert passgate(f"plan run {plan}").code == 4  # nobody approved it
     yes = passgate(f"plan approve {plan} --digest {digest[:12]} --as {bo}")

@@ -12,11 +12,13 @@ import pytest
 from tests.cli.settled import settle
 from tests.cli.typed import Typed
 from tests.flow.world import Flow, thing
+from tests.plans.crowd import numbers_are_large
 
 Passgate = Callable[..., Typed]
 
 
 def test_a_run_as_a_person_does_it(passgate: Passgate, flow: Flow) -> None:
+    numbers_are_large()
     run = f"{flow.name}/2013-01"
     opened = passgate(f"run open {run}")
     assert opened.code == 0
@@ -53,6 +55,7 @@ def clear(passgate: Passgate, run: str) -> None:
     listed = passgate(f"quarantine list {run}")
     assert "NOT_JSON" in listed.out and "PAYLOAD_MISMATCH" in listed.out
     items = {found["reason"]: found["item"] for found in passgate(f"quarantine list {run} --json").json["items"]}
+    assert {line.split()[0] for line in listed.out.splitlines()[1:]} == {str(item) for item in items.values()}
     shown = passgate(f"quarantine show {items['PAYLOAD_MISMATCH']}")
     assert "its payload stands" in shown.out
     assert 'payload: {"type": "thing", "id": 2, "other": true}' in shown.out

@@ -23,7 +23,7 @@ from tests.flow.world import Flow, leave, thing
 from tests.pages.conftest import signed_in
 from tests.pages.test_pages import Page, get
 from tests.pages.test_windows import numbers
-from tests.plans.crowd import Crowd, plan_row
+from tests.plans.crowd import Crowd, numbers_are_large, plan_row
 from tests.plans.test_redrive import judge_rerun, large, mended, redriven, small_flow
 from tests.plans.test_waive import blocked, open_items
 
@@ -53,6 +53,7 @@ def reran(stack: object, django_db_blocker: object) -> Iterator[RerunStage]:
 
 
 def made() -> RerunStage:
+    numbers_are_large()
     flow, crowd = blocked(small_flow(Flow, automatic="false"), [thing(1), large(2), large(3)]), Crowd()
     items = tuple(open_items(flow))
     first = redriven(crowd, flow, reason="TOO_LARGE")

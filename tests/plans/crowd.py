@@ -171,3 +171,10 @@ def let_expire(number: int) -> None:
             " requested_at = requested_at - interval '2 days' WHERE id = %s",
             (number,),
         )
+
+
+def numbers_are_large() -> None:
+    """As after an adoption, which counts on by a million and more: a number of a plan is a name, without separators."""
+    with as_owner() as connection:
+        for sequence in ("plan_id_seq", "quarantine_item_id_seq"):
+            connection.execute("SELECT setval(%(name)s, greatest(nextval(%(name)s), 10000))", {"name": sequence})

@@ -124,7 +124,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line of a list of facts. `kind`: text, code, state, number, time, link, outside (text from outside)."""
+    """One line of a list of facts. `kind`: text, code, state, number, time, link, outside (text from outside).
+
+    A number of a plan, attempt or batch is its name, hence text: `number` is for counts, and has separators.
+    """
 
     name: str
     value: object

@@ -267,7 +267,7 @@ def _bus(found: reads.ReceiptDetail, names: Mapping[int, str]) -> tuple[c.Fact, 
         where = f"{names.get(found.place.bus_source_id, found.place.bus_source_id)}@{found.place.bus_offset:,}"
         facts += [
             c.Fact("place on the bus", where, "code"),
-            c.Fact("attempt", found.place.attempt_id, "number", links.attempt_url(found.place.attempt_id)),
+            c.Fact("attempt", found.place.attempt_id, url=links.attempt_url(found.place.attempt_id)),
         ]
     if found.effect:
         where = f"{names.get(found.effect.bus_source_id, found.effect.bus_source_id)}@{found.effect.bus_offset:,}"
@@ -286,7 +286,7 @@ def _batch(found: reads.ReceiptDetail, seen: runs.Scope | None) -> tuple[c.Fact,
     win = batch.win
     window = links.either_url(seen.stream, seen.run.name, win.number, win.rerun) if seen else ""
     return (
-        c.Fact("batch", batch.id, "number"),
+        c.Fact("batch", batch.id),
         c.Fact("window", window_words(win.number, win.rerun).removeprefix("window "), url=window),
         *_of_plan(found),
         c.Fact("contract", f"v{batch.win.contract.version}"),
@@ -308,7 +308,7 @@ def _of_plan(found: reads.ReceiptDetail) -> tuple[c.Fact, ...]:
     if redrive is None:
         return ()
     corrected = (c.Fact("corrected by", redrive.corrected_by, "outside"),) if redrive.corrected_by else ()
-    return (c.Fact("redriven by plan", redrive.plan, "number", links.plan_url(redrive.plan)), *corrected)
+    return (c.Fact("redriven by plan", redrive.plan, url=links.plan_url(redrive.plan)), *corrected)
 
 
 def _first(found: reads.ReceiptDetail, names: Mapping[int, str]) -> c.Place | None:

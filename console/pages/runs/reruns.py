@@ -64,7 +64,7 @@ def _facts(seen: runs.Scope, win: Window, again: Rerun) -> tuple[c.Fact, ...]:
     first = Window.objects.select_related("contract").get(pk=again.win.reruns_id or 0)
     stream = links.stream_url(seen.stream)
     return (
-        c.Fact("plan", again.plan, "number", links.plan_url(again.plan)),
+        c.Fact("plan", again.plan, url=links.plan_url(again.plan)),
         c.Fact("kind", again.kind),
         c.Fact("asked for by", again.requested_by, "outside", links.find_url(again.requested_by)),
         c.Fact("approved by", again.approved_by, "outside", links.find_url(again.approved_by)),

@@ -180,7 +180,7 @@ def _rerun_facts(rerun: dict[str, Any] | None) -> tuple[c.Fact, ...]:
     if rerun is None:
         return ()
     return (
-        c.Fact("rerun by plan", rerun["plan"], "number", links.plan_url(rerun["plan"])),
+        c.Fact("rerun by plan", rerun["plan"], url=links.plan_url(rerun["plan"])),
         c.Fact("kind", rerun["kind"]),
         c.Fact("asked for by", rerun["requested_by"], "outside", links.find_url(rerun["requested_by"])),
         c.Fact("approved by", rerun["approved_by"], "outside", links.find_url(rerun["approved_by"])),
