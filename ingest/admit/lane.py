@@ -6,6 +6,7 @@ committed to Postgres is read again. Its rules are in docs/design.md#admission.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 from psycopg import Copy
 
 from ingest.admit.read_ahead import ReadAhead, arrivals_of
+from ingest.admit.received import ReceivedRecord, newest_received
 from ingest.core.batching import (
     BATCH_BYTES,
     BATCH_RECORDS,
@@ -43,7 +45,7 @@ from ingest.core.merkle import receipts_root
 from ingest.core.record import UNREADABLE_NAME, Decision, Flag, Understood
 from ingest.db import Cursor, fetch_one, fetch_pipelined, retry_transaction, statements, write
 from ingest.failpoints import failpoint
-from ingest.kafka import Admin, Cluster, LogTruncated, OffsetOutOfRange
+from ingest.kafka import Admin, Cluster, FetchResult, LogTruncated, OffsetOutOfRange, PartitionReader, Start
 from ingest.lanes.gap_claims import claim_gaps
 from ingest.lanes.lease import lost
 from ingest.lanes.partition_lane import PartitionLane
@@ -55,6 +57,8 @@ sql = statements("ingest.admit", "lane")
 
 RESERIALISED = Flag.RESERIALISED.value
 DISPUTED_BYTES = 2 * BATCH_BYTES
+RESTART_SECONDS = 2.0
+"""No broker stops, gets another disk and serves partitions again in less."""
 KEPT_BYTES = 4 * BATCH_BYTES
 """Most bytes of one record that a quarantine item stores. A compressed batch can expand past the fetch limit, and
 PostgreSQL would refuse such a row, and with it the whole batch.
@@ -378,6 +382,8 @@ class AdmissionLane(PartitionLane):
         self.ahead = ReadAhead(lease.next_offset, lease.leader_epoch, self._read)
         self._binding: Binding | None = None  # while a batch gathers; the transaction looks whether it still holds
         self._most = BATCH_RECORDS  # less for a while after a batch that was Crowded
+        self._last: ReceivedRecord | None = None  # to be compared with the log before anything else is read
+        self._away, self._compared = 0, 0.0  # how often a broker had been out of reach when it was; when (monotonic)
 
     def close(self) -> None:
         super().close()
@@ -402,6 +408,8 @@ class AdmissionLane(PartitionLane):
         failpoint("admit.after_read")
         if not ahead.moved():
             return self._idle()
+        if self._looks_again():
+            return Step(0, idle=False)
         self._binding = None if ahead.is_ripe(*limits) else binding
         if self._binding is not None:
             return Step(0, idle=False)
@@ -432,6 +440,50 @@ class AdmissionLane(PartitionLane):
             self.close()
             self.ahead = ReadAhead(self.lease.next_offset, None, self._read)
         return Step(0, idle=False)
+
+    def _begin(self, reader: PartitionReader) -> None:
+        self._last = newest_received(self.lease.source, self.lease.next_offset)
+        if self._last is None:
+            self._begin_compared(reader)
+        else:
+            reader.assign([Start(self.here.topic, self.here.partition, self._last.offset)])
+
+    def _read(self, records: int, max_wait: float, size: int) -> FetchResult | None:
+        until = time.monotonic() + max_wait
+        if not self._continues(self._open(), max_wait):
+            return None
+        return super()._read(records, max(0.0, until - time.monotonic()), size)
+
+    def _continues(self, reader: PartitionReader, max_wait: float) -> bool:
+        """Whether the log is known to hold what was received of it last; False: it has not answered yet."""
+        if self._last is None:
+            return True
+        found = reader.read(1, max_wait).get(self.here)
+        if found is None:
+            return False
+        self._last.check(found)
+        self._last = None
+        self._begin_compared(reader)
+        return True
+
+    def _begin_compared(self, reader: PartitionReader) -> None:
+        self._away, self._compared = reader.faults.away, time.monotonic()
+        super()._begin(reader)
+
+    def _looks_again(self) -> bool:
+        """Whether a broker was away since: a consumer goes on by itself with whatever comes back in its place.
+
+        What is not durable yet is dropped, and read again behind the comparison. Another broker of the cluster that
+        stays away is tried for again several times a second, and the lane still moves: by the same consumer, and no
+        sooner than a broker can come back with another disk.
+        """
+        reader = self._reader
+        if reader is None or reader.faults.away == self._away or time.monotonic() - self._compared < RESTART_SECONDS:
+            return False
+        self.ahead.close()
+        self.ahead, self._binding = ReadAhead(self.lease.next_offset, self.lease.leader_epoch, self._read), None
+        self._begin(reader)
+        return True
 
     def _limits(self, binding: Binding) -> tuple[int, int]:
         """The contract's, but never above an attempt's: a batch is published whole (decision 6)."""

@@ -62,6 +62,7 @@ STOPS: Mapping[str, Stop] = {
     "offset_out_of_range": Stop("the position is not in the log any more", "see who moved the log's start or end"),
     "offset_went_back": Stop("Kafka delivered offsets backwards", "see which broker answers for the partition"),
     "epoch_went_back": Stop("Kafka delivered a lower leader epoch", "see whether the topic was put back from a copy"),
+    "log_put_back": Stop("the log does not hold what was received of it", _CREATE_ANEW, "open"),
     "topic_incredible": Stop("Kafka describes the topic as it cannot be", "see which broker answers"),
     "poll_skip": Stop("a poll does not continue the position", _AGAIN, ""),
     # --- publishing

@@ -129,6 +129,10 @@ class Admin:
         fault = fault_of_exception(raised)
         self._in_doubt = True
         self._unanswered += fault.name in SILENT or fault.name == "_NOENT"
+        if (
+            fault.name == "UNKNOWN_LEADER_EPOCH"
+        ):  # a client keeps the highest that it saw; a log that was put back lacks it
+            self._unanswered = MOST_UNANSWERED
         return broker_error(fault)
 
     def topics(self, names: Iterable[str]) -> dict[str, TopicFacts | None]:

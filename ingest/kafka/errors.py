@@ -76,6 +76,14 @@ class EpochWentBack(BrokerError):
     retry = False
 
 
+class LogPutBack(BrokerError):
+    """K6 where epochs do not tell: a whole broker that was put back from a copy gives its epochs and offsets again."""
+
+    code = "log_put_back"
+    what = "the log does not hold what was received of it"
+    retry = False
+
+
 class TopicIncredible(BrokerError):
     """A description of a topic that no cluster can truthfully give: no id, or a partition twice."""
 
@@ -86,13 +94,18 @@ class TopicIncredible(BrokerError):
 
 @dataclass
 class FaultLog:
-    """The last error a client reported by callback, and whether it was fatal. Never raises into librdkafka."""
+    """The last error a client reported by callback, and whether it was fatal. Never raises into librdkafka.
+
+    `away`: how often a broker was out of reach. What comes behind that may come from another log.
+    """
 
     last: Fault | None = None
     fatal: Fault | None = None
+    away: int = 0
 
     def note(self, error: KafkaError) -> None:
         self.last = fault_of(error)
+        self.away += self.last.name in SILENT
         if error.fatal():
             self.fatal = self.last
 

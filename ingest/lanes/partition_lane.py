@@ -77,8 +77,11 @@ class PartitionLane:
         if self._reader is None:
             self._check_topic()
             self._reader = PartitionReader(self._cluster, group=self.group, mark=mark_of(self._install))
-            self._reader.assign([self._start()])
+            self._begin(self._reader)
         return self._reader
+
+    def _begin(self, reader: PartitionReader) -> None:
+        reader.assign([self._start()])
 
     def _start(self) -> Start:
         at = self.lease.next_offset

@@ -104,6 +104,8 @@ DRIFTS = (
     Drift("recheck_ended", "an inbox moved, and two people ended its re-checks", "a retire plan, then deleted"),
     Drift("answer_lacks", "an answer lacks a field", "a broker that says nothing about one partition"),
     Drift("ledger_put_back", "PostgreSQL is an earlier copy of itself", "a copy is put back after lanes went on"),
+    Drift("broker_put_back", "Kafka is an earlier copy of itself", "its disk is put back; epochs rose meanwhile"),
+    Drift("log_put_back", "other records lie where received ones lay", "the same, and epochs rise as they had risen"),
     Drift("other_timeline", "PostgreSQL is on another timeline", "a replica of it is promoted"),
 )  # fmt: skip
 
@@ -127,6 +129,8 @@ SAYS = {
     "foreign_commit": "set Kafka's commit of {label} back",
     "broker_away": "make Kafka reachable",
     "ledger_put_back": "put the newest copy of the database back, or adopt this one by a plan",
+    "broker_put_back": ANEW,
+    "log_put_back": "create the topic anew, with what nobody read of it, then open a new run",
     "other_timeline": NEW_RUN,
 }
 
@@ -282,6 +286,22 @@ def _rows() -> Iterator[Row]:
         test="tests/plans/test_adopt.py::test_where_the_newest_is_lost_an_older_copy_goes_on",
     )  # fmt: skip
     yield Row(
+        "broker_put_back",
+        "",
+        OPEN,
+        Look.WINDOW,
+        "BLOCKED",
+        "blocked",
+        "the leader epoch of {label} was",
+        ANEW,
+        test=LOWER,
+    )
+    yield Row("broker_put_back", "", PASSED, Look.GATE, "PASS", "gate_shut", "{label} was truncated", ANEW, test=LOWER)
+    yield Row(
+        "log_put_back", "inbox", OPEN, Look.WINDOW, "BLOCKED", "blocked", "the log does not hold what was received",
+        ANEW, test=f"{PUT_BACK}::test_a_lane_reads_again_what_it_received_last_before_it_goes_on",
+    )  # fmt: skip
+    yield Row(
         "other_timeline", "", OPEN, Look.WINDOW, "BLOCKED", "blocked", "Postgres was on timeline", NEW_RUN,
         test=PROMOTED,
     )  # fmt: skip
@@ -291,6 +311,8 @@ def _rows() -> Iterator[Row]:
     )  # fmt: skip
 
 
+PUT_BACK = "tests/drift/test_put_back.py"
+LOWER = f"{PUT_BACK}::test_what_stands_on_a_later_epoch_is_blocked_or_shut"
 PROMOTED = "tests/lifetime/test_promotion.py::test_a_promoted_replica_is_another_timeline_at_once"
 MOVED = "tests/plans/test_retire_plan.py::test_a_topic_that_was_moved_is_deleted_and_its_gate_stays_open"
 UNREAD_BUS = "tests/audit/test_drift.py::test_records_deleted_on_the_bus_before_they_were_applied_fail_the_window"
