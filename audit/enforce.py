@@ -284,9 +284,9 @@ def _seen(
     silent = core.unanswered(broker, ranges)
     if silent:
         return GateCheck(row.win, "unmeasured", w.sources(silent))
-    closed = [name for context, now in contexts for name in core.unsure([context], now)]
-    if closed:
-        return GateCheck(row.win, "unmeasured", f"its context {w.listed(closed)} is not open")
+    unsure = [said for context, now in contexts for said in core.unsure([context], now)]
+    if unsure:
+        return GateCheck(row.win, "unmeasured", w.listed(unsure))
     lost = core.lost_anchors(broker, ranges)
     return GateCheck(row.win, "extended", f"REPLAY_ANCHOR_LOST {w.sources(lost)}" if lost else "")
 

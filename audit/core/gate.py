@@ -69,8 +69,21 @@ def fallen(contexts: Sequence[Context]) -> list[str]:
 
 
 def unsure(contexts: Sequence[Context], now: datetime) -> list[str]:
-    """Contexts whose lease has run out: no reason to shut what was built on them, and none to extend it."""
-    return [x.verdict for x in contexts if x.fallen is None and not holds(x.checked_at, x.open_until, now)]
+    """What is known of contexts whose lease has run out, and of a rerun on whose PASS a window stands: nobody looked
+    lately. That is no reason to shut what was built on them, and none to extend it."""
+    return [
+        f"the gate of {x.verdict} {_not_rechecked(x, now)}"
+        for x in contexts
+        if x.fallen is None and not holds(x.checked_at, x.open_until, now)
+    ]
+
+
+def _not_rechecked(context: Context, now: datetime) -> str:
+    if context.open_until is None or context.checked_at is None:
+        return "was never re-checked"
+    if context.checked_at > now:
+        return "was re-checked at a time to come"
+    return f"was not re-checked since {w.clock(context.open_until)}"
 
 
 def unanswered(broker: f.Broker, ranges: Sequence[Range]) -> list[str]:

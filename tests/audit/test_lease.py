@@ -383,7 +383,9 @@ def test_a_lease_lasts_no_longer_than_its_contexts(weather: Flow, flights: Flow)
     _set(weather, "open_until = clock_timestamp()")
     until = gate_row(flights).open_until
     alone = enforced_alone(flights)
-    assert (alone.outcome, alone.why) == ("unmeasured", f"its context {weather.name}/r1#1 is not open")
+    lapsed = gate_row(weather).open_until
+    said = f"the gate of {weather.name}/r1#1 was not re-checked since {lapsed:%H:%M}"
+    assert (alone.outcome, alone.why) == ("unmeasured", said)
     assert gate_row(flights).open_until == until
     with pytest.raises(ConstraintViolated) as refused:
         _set(flights, "open_until = clock_timestamp() + interval '20 s'")

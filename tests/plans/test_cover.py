@@ -14,7 +14,7 @@ import pytest
 from audit import close, gate
 from audit.close import close_run
 from audit.core.gate import Code
-from audit.enforce import decide_gate, decide_span, enforce_due
+from audit.enforce import decide_gate, decide_span, enforce_due, seen_now
 from audit.fsck import examine
 from audit.go_on import go_on
 from console.permissions import Role
@@ -222,6 +222,19 @@ def test_a_plan_that_was_cancelled_covers_nothing_and_shuts_nothing(left_out: Fl
     judge_rerun(flow, 3)
     answer = decide_gate(flow.name, "r1", 1)
     assert answer.granted and "proven by rerun 2" in answer.detail
+
+
+def test_a_rerun_that_nobody_rechecked_lately_is_named_as_that(left_out: Flow, crowd: Crowd) -> None:
+    """It is no context, and nobody has shut it: what a person can do is see to the re-checks."""
+    flow = left_out
+    stored = proven(flow, crowd)
+    with write() as cur:
+        cur.execute("UPDATE gate_open SET open_until = clock_timestamp() WHERE win = %s", (win_of(flow, 1),))
+    (lapsed,) = flow.rows("SELECT open_until FROM gate_open WHERE win = %(w)s", w=win_of(flow, 1))
+    found = seen_now([win_of(flow)])[win_of(flow)]
+    said = f"the gate of {stored.name} was not re-checked since {lapsed.open_until:%H:%M}"
+    assert (found.outcome, found.why) == ("unmeasured", said)
+    assert {outcome for outcome, _ in looked_at(flow).values()} == {"extended"}, "and a re-check ends it"
 
 
 def cancelled(flow: Flow, crowd: Crowd) -> None:

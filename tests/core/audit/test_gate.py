@@ -196,7 +196,13 @@ def test_a_context_that_fell_shuts_and_one_that_ran_out_does_not_extend() -> Non
     fell = Context("weather/b#1", "weather/b#1 fell", NOW, NOW)
     ran_out = Context("weather/c#1", None, NOW - SECOND, NOW)
     assert g.fallen([good, fell, ran_out]) == ["weather/b#1 fell"]
-    assert g.unsure([good, fell, ran_out], NOW) == ["weather/c#1"]
+    assert g.unsure([good, fell, ran_out], NOW) == [f"the gate of weather/c#1 was not re-checked since {NOW:%H:%M}"]
+
+
+def test_a_context_that_was_looked_at_in_a_time_to_come_was_not_looked_at() -> None:
+    """The clock has stepped back since: that is said, and not that nobody looked since a time that is not there yet."""
+    ahead = Context("weather/a#1", None, NOW + SECOND, NOW + 2 * SECOND)
+    assert g.unsure([ahead], NOW) == ["the gate of weather/a#1 was re-checked at a time to come"]
 
 
 # ---- re-checks that were ended --------------------------------------------------------------------------------------
