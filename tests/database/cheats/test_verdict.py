@@ -293,13 +293,3 @@ def test_counts_that_the_batches_do_not_have(app: psycopg.Cursor[Any], blocked: 
     forger = Forger(app, blocked).says("PASS").all_hold()
     forger.body["counts"]["records"] += 1
     assert forger.refused() == "verdict_pass_earned"
-
-
-def test_the_checks_that_the_database_knows_are_the_checks_there_are(blocked: Flow, live: object) -> None:
-    """Its list is written out in SQL: a check that is added to the code must be added there."""
-    from audit.core.check import CheckName
-
-    with as_role("app") as cur:
-        cur.execute("SELECT prosrc FROM pg_proc WHERE proname = 'verdict_checks'")
-        (source,) = cur.fetchone()  # type: ignore[misc]
-    assert all(f"'{name}'" in source for name in CheckName)
