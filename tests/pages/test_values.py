@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError
 from django.template import Context, Template
+from django.template.loader import render_to_string
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +20,7 @@ from audit.core.checks import State
 from audit.core.verdict import State as VerdictState
 from console import links, permissions, phrases, safe_text
 from console.pages.find import search
-from console.pages.frame import charts, checks, fields, icons, words
+from console.pages.frame import charts, checks, contexts, fields, icons, words
 from console.phrases import age_words
 from console.templatetags.passgate import event_id
 from ingest.core.masking import Masks
@@ -92,6 +95,17 @@ def test_an_event_id_is_shown_whatever_it_is(value: str) -> None:
 )
 def test_ages_are_words(seconds: float, expected: str) -> None:
     assert age_words(seconds) == expected
+
+
+def test_what_waits_says_since_when_or_nothing() -> None:
+    """A line that stands for many has no time of its own: "since never" is none."""
+    lines = [
+        contexts.Todo("2 more runs are shut.", "/runs/", "GATE SHUT", "", None),
+        contexts.Todo("A lane stopped.", "/system/lanes", "STOPPED", "", NOW - timedelta(seconds=4)),
+    ]
+    html = render_to_string("parts/now/todo.html", {"todos": lines, "shell": SimpleNamespace(now=NOW)})
+    many, one = (re.sub(r"<[^>]+>", "", line).split() for line in html.split("<li>")[1:])
+    assert (many[-2:], one[-4:]) == (["Gate", "SHUT"], ["since", "4", "s", "ago"])
 
 
 def test_what_was_not_measured_is_a_dash_and_never_zero() -> None:
