@@ -55,7 +55,7 @@ SELECT w.id AS win, v.id AS verdict, v.state, coalesce(v.measured_at, v.decided_
 -- How these runs stand over all of their windows, counted: a run of a thousand windows is one row. What readers are answered of
 -- a window is open where its lease holds and its newest verdict is PASS; verdicts that are no plain PASS are few, and of an
 -- index of their own. Verdicts and their bodies are read of those alone. One that failed and that a rerun has proven counts as
--- one that passed.
+-- one that passed; one of a state that only a later version knows as one that is blocked, as for whoever asks the gate.
 WITH odd AS (
     SELECT DISTINCT ON (run_id, win) run_id, win, number, state, waived FROM verdict
      WHERE run_id = ANY(%(runs)s) AND (state <> 'PASS' OR waived) ORDER BY run_id, win, number DESC),
@@ -64,7 +64,7 @@ bad AS (
       FROM odd o WHERE NOT EXISTS (SELECT FROM verdict v WHERE v.win = o.win AND v.number > o.number)),
 seen AS (
     SELECT w.run_id, w.id, w.number, w.state = 'OPEN' AS going, w.judged_revision IS NULL AS unjudged, b.state AS verdict, b.waived,
-           b.state IS DISTINCT FROM 'BLOCKED' AND b.state IS DISTINCT FROM 'FAIL' AS well, g.open_until,
+           coalesce(b.state, 'PASS') = 'PASS' AS well, g.open_until,
            g.win IS NOT NULL AS gated, g.shut_why IS NULL AND lease_holds(g.checked_at, g.open_until) IS TRUE AS holds
       FROM run_window w LEFT JOIN bad b ON b.win = w.id LEFT JOIN gate_open g ON g.win = w.id
      WHERE w.run_id = ANY(%(runs)s) AND w.reruns IS NULL)
@@ -74,14 +74,14 @@ SELECT r.id AS run, r.state = 'CLOSED' AS closed, clock_timestamp() AS now, coun
        (array_agg(x.number ORDER BY x.number) FILTER (WHERE unjudged AND NOT going))[1:%(most)s::integer] AS awaited_first,
        count(*) FILTER (WHERE verdict = 'FAIL') AS failed,
        (array_agg(x.number ORDER BY x.number) FILTER (WHERE verdict = 'FAIL'))[1:%(most)s::integer] AS failed_first,
-       count(*) FILTER (WHERE verdict = 'BLOCKED') AS blocked,
-       (array_agg(x.number ORDER BY x.number) FILTER (WHERE verdict = 'BLOCKED'))[1:%(most)s::integer] AS blocked_first,
+       count(*) FILTER (WHERE verdict NOT IN ('PASS', 'FAIL')) AS blocked,
+       (array_agg(x.number ORDER BY x.number) FILTER (WHERE verdict NOT IN ('PASS', 'FAIL')))[1:%(most)s::integer] AS blocked_first,
        count(*) FILTER (WHERE well AND gated AND NOT holds) AS shut,
        (array_agg(x.number ORDER BY x.number) FILTER (WHERE well AND gated AND NOT holds))[1:%(most)s::integer] AS shut_first,
        count(*) FILTER (WHERE well AND holds) AS open,
        (array_agg(x.number ORDER BY x.number) FILTER (WHERE NOT (well AND holds)))[1:%(most)s::integer] AS not_open_first,
        min(x.open_until) FILTER (WHERE well AND holds) AS until,
-       coalesce(min(x.id) FILTER (WHERE verdict = 'FAIL'), min(x.id) FILTER (WHERE verdict = 'BLOCKED'),
+       coalesce(min(x.id) FILTER (WHERE verdict = 'FAIL'), min(x.id) FILTER (WHERE verdict NOT IN ('PASS', 'FAIL')),
                 max(x.id) FILTER (WHERE NOT unjudged)) AS told
   FROM seen x JOIN run r ON r.id = x.run_id GROUP BY r.id
 

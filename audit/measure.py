@@ -24,6 +24,7 @@ from ingest.core.ids import SourceId, WindowId
 from ingest.core.leaf import table_partition
 from ingest.core.pinning import ContextWait
 from ingest.core.reason import Decision
+from ingest.core.stored import word
 from ingest.db import Cursor, read, read_snapshot, statements
 from ingest.kafka import Start
 from ingest.pinned import ContextAtCut, unpinned
@@ -255,7 +256,7 @@ class _WindowReading:
             row.stream,
             row.run_name,
             row.number,
-            f.WindowState(row.state),
+            word(f.WindowState, row.state),
             row.revision,
             row.version,
             bytes(row.digest).hex(),
@@ -308,7 +309,7 @@ class _WindowReading:
         decided = dict.fromkeys(Decision, 0)
         by_class: dict[str, int] = {}
         for row in receipts:
-            decided[Decision(row.decision)] += row.n
+            decided[word(Decision, row.decision)] += row.n
             if row.decision == Decision.ADMITTED:
                 name = names.get(row.class_id, "?")
                 by_class[name] = by_class.get(name, 0) + row.n

@@ -21,6 +21,7 @@ from audit.measure import lanes, measure, window_row
 from audit.now import facts_now
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
+from ingest.core.stored import known
 from ingest.db import Cursor, fetch_one, read, statements
 from ingest.streams import compiled_contract
 from ingest.windows import raise_revisions
@@ -77,7 +78,9 @@ def foresee(win: WindowId, check: str, until: datetime) -> WaiverForecast:
 
 
 def _check_waivable(now: v.Verdict, facts: f.WindowFacts, check: str) -> None:
-    name = c.CheckName(check)
+    name = known(c.CheckName, check)
+    if name is None:
+        raise NotWaivable(expected="a check that this version knows", found=check[:100])
     if not v.waivable(name, facts.rules):
         raise NotWaivable(expected="what the contract lets be waived", found='close.empty = "never"')
     judged = now.check(name)

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from audit.core.phrases import listed, number
 from audit.gate import RunStanding, Some
 from audit.notices import WindowNotice
-from ingest.core.reason import Flag, Reason
+from ingest.core.reason import Decision, Flag, Reason
+from ingest.core.stored import known, name_of
+from ingest.models import ContextState
 
 REASONS: Mapping[Reason, str] = {
     Reason.NONE: "Nothing to explain.",
@@ -69,17 +71,34 @@ def notice_words(notice: WindowNotice) -> str:
 
 def reason_name(number: int) -> str:
     """A stored reason by name; a number this version does not know keeps its number."""
-    return Reason(number).name if number in Reason.__members__.values() else f"reason {number}"
+    return name_of(Reason, number, "reason")
+
+
+def decision_name(number: int) -> str:
+    """A stored decision by name, in the same way."""
+    return name_of(Decision, number, "decision")
 
 
 def reason_words(number: int) -> str:
     """A stored reason as a sentence."""
-    return REASONS[Reason(number)] if number in Reason.__members__.values() else "A reason this console does not know."
+    found = known(Reason, number)
+    return "A reason this console does not know." if found is None else REASONS[found]
 
 
 def flag_words(flags: int) -> tuple[str, ...]:
     """The flags of a receipt in words."""
-    return tuple(words for flag, words in FLAGS.items() if flags & flag)
+    return tuple(FLAGS.get(Flag(bit), f"flag {bit}, which this console does not know") for bit in flag_bits(flags))
+
+
+def flag_bits(flags: int) -> list[int]:
+    """Each flag that is set, known here or not."""
+    return [1 << n for n in range(flags.bit_length()) if flags >> n & 1]
+
+
+def join_name(number: int) -> str:
+    """What a look-up in a context gave, as it is stored with an effect, by name."""
+    found = known(ContextState, number)
+    return f"join {number}" if found is None else str(found.label)
 
 
 def age_words(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.auditlog import record_act
+from ingest.core.stored import word
 from ingest.db import Cursor, fetch_one, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from plans.core.binding import binding_digest
@@ -66,7 +67,7 @@ def _allow(cur: Cursor, plan: Any, actor: Actor, people: People) -> None:
     """
     free = free_records_of(cur, plan.id)
     if free.alone and actor.person == plan.requested_person:
-        allow(people, actor, ASKING[Kind(plan.kind)])
+        allow(people, actor, ASKING[word(Kind, plan.kind)])
         expect(plan, State.SUBMITTED)
         return
     allow(people, actor, APPROVING)

@@ -106,7 +106,7 @@ def offer_of_items(win: WindowId, items: Sequence[int]) -> Offer | None:
     return item_offer(
         ItemFacts(
             [each.id for each in kept],
-            wanting=sum(each.cut or each.reason is Reason.PAYLOAD_MISMATCH for each in kept),
+            wanting=sum(each.cut or each.reason in (None, Reason.PAYLOAD_MISMATCH) for each in kept),
             events=events,
             taken=taken,
             reruns=reruns,

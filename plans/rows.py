@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.auditlog import record_act
+from ingest.core.stored import word
 from ingest.db import Cursor, statements
 from ingest.failpoints import failpoint
 from plans.core.people import Actor, People, alone_fault, approval_fault
@@ -50,7 +51,7 @@ def fault_of(people: People, row: Any) -> str:
     """Why the approval that a plan has holds no more; "" that it does."""
     approver = Actor(row.approved_by, row.approved_person)
     if row.free_records is not None:
-        return alone_fault(people, approver, Kind(row.kind))
+        return alone_fault(people, approver, word(Kind, row.kind))
     return approval_fault(people, Actor(row.requested_by, row.requested_person), approver)
 
 

@@ -15,6 +15,7 @@ from audit.core import facts as f
 from audit.core import phrases as w
 from audit.core.snapshot import read_behind
 from audit.core.verdict import SCHEMA, State, Verdict, read_waiver
+from ingest.core.stored import known
 
 MOST_CAUSES = 3
 
@@ -146,18 +147,34 @@ def _waived(waiver: f.Waiver) -> str:
 def told(body: Mapping[str, Any]) -> Diagnosis:
     """What a stored verdict says, from the state, checks and causes in its body; nothing is parsed from its sentence.
 
-    Of a shape that this version does not know there is the sentence, and nothing else.
+    Of a shape, or with words, that this version does not know there is the sentence, and nothing else.
     """
     sentence = str(body.get("sentence", ""))
     if body.get("schema") != SCHEMA:
         return Diagnosis(sentence, (), None, sentence, sentence)
+    if words := not_known(body):
+        following = f"look with the version that stored it: this one does not know {w.listed(words)}."
+        return Diagnosis(sentence, (), None, sentence, sentence, following)
     found = diagnose(_judged(body), body.get("number"))
     return replace(found, sentence=sentence)
 
 
 def checks_in(body: Mapping[str, Any]) -> tuple[c.Check, ...]:
-    """The checks of a stored verdict; none of a shape that this version does not know."""
-    return _judged(body).checks if body.get("schema") == SCHEMA else ()
+    """The checks of a stored verdict; none of a shape, or with a word, that this version does not know."""
+    return _judged(body).checks if body.get("schema") == SCHEMA and not not_known(body) else ()
+
+
+def not_known(body: Mapping[str, Any]) -> list[str]:
+    """Words of a stored verdict, of a shape that is known, that this version does not know: a later one wrote them.
+
+    What such a check requires nobody can say here, so nothing follows from the verdict but what it says itself.
+    """
+    words = [(State, body["state"]), (f.WindowState, body["window"]["state"])]
+    for check in body["checks"]:
+        words += [(c.CheckName, check["check"]), (c.State, check["state"])]
+        words += [(c.CheckName, check[key]) for key in ("follows_from",) if key in check]
+        words += [(c.Severity, x["severity"]) for x in (check, *check["causes"]) if "severity" in x]
+    return list(dict.fromkeys(str(said) for kind, said in words if known(kind, said) is None))
 
 
 def _judged(body: Mapping[str, Any]) -> Verdict:

@@ -14,12 +14,15 @@ from typing import Any
 from audit import capture as look
 from audit.core import checks as c
 from audit.core import facts as f
+from audit.core import phrases as w
 from audit.core import snapshot as s
 from audit.core import verdict as v
+from audit.core.diagnosis import not_known
 from audit.core.finding import BlindSpot, Finding, Said
 from audit.fsck.looking import Check, Scope, paged, rows
 from audit.measure import committed_beside, read_waiver, rules
 from ingest.core.contract import Contract
+from ingest.core.stored import WordNotKnown, word
 from ingest.db import statements
 from ingest.kafka import Start
 from ingest.streams import compiled_contract
@@ -38,15 +41,31 @@ def _passes(scope: Scope) -> Iterator[Said]:
 
 
 def _judged_again(row: Any, answers: _Kafka) -> Iterator[Said]:
-    """Facts are read one after the other: where the window moved on meanwhile, they are read again."""
+    """Facts are read one after the other: where the window moved on meanwhile, they are read again.
+
+    What a check of a later version requires nobody can say here: such a PASS is not judged again.
+    """
+    if words := _not_known(row.body):
+        yield BlindSpot(row.verdict, f"this version does not know {w.listed(words)} of it")
+        return
     for _ in range(TRIES):
         before = rows(sql.revision, {"win": row.id})[0].revision
-        facts = _Facts(row).read(answers)
+        try:
+            facts = _Facts(row).read(answers)
+        except WordNotKnown as error:
+            yield BlindSpot(row.verdict, str(error))
+            return
         after = rows(sql.revision, {"win": row.id})[0]
         if before == after.revision:
             yield from _compare(row, facts, v.verdict(facts, after.now))
             return
     yield BlindSpot(row.verdict, "its window moved on while it was judged again")
+
+
+def _not_known(body: Mapping[str, Any]) -> list[str]:
+    """What of a stored verdict this version does not know: its shape, or words in it."""
+    schema = body.get("schema")
+    return not_known(body) if schema == v.SCHEMA else [f"the shape {str(schema)[:100]!r}"]
 
 
 def _compare(row: Any, facts: f.WindowFacts, now: v.Verdict) -> Iterator[Said]:
@@ -181,7 +200,7 @@ class _Facts:
 
     def _name(self) -> f.WindowName:
         row = self._row
-        state, digest = f.WindowState(row.state), bytes(row.digest).hex()
+        state, digest = word(f.WindowState, row.state), bytes(row.digest).hex()
         return f.WindowName(
             row.stream, row.run_name, row.number, state, row.revision, row.version, digest, row.cut_at, self._rerun()
         )

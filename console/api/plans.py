@@ -35,7 +35,7 @@ from console.whole import LARGEST
 from plans.answer import approve, decline
 from plans.core.binding import Limits
 from plans.core.people import Actor
-from plans.core.plan import ASKING, Kind, State
+from plans.core.plan import ASKING, Kind, State, asking
 from plans.models import Plan
 from plans.preview import preview
 from plans.steer import cancel, pause, resume
@@ -181,8 +181,9 @@ class _MayApprove(MayAct):
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method == "POST" and may(request.user, Act.LOOK):
             plan = plans().filter(pk=min(view.kwargs["plan"], LARGEST)).first()
-            if plan is not None and starts_alone(plan, request.user, free_of([plan])[plan.pk]):
-                self.require(request, Act(ASKING[Kind(plan.kind)]))
+            alone = asking(plan.kind) if plan is not None else None
+            if plan is not None and alone and starts_alone(plan, request.user, free_of([plan])[plan.pk]):
+                self.require(request, Act(alone))
                 return True
         return super().has_permission(request, view)
 

@@ -48,6 +48,7 @@ from console.reads.plans import (
 )
 from console.reads.quarantine import REASONS
 from console.refusals import written_down
+from ingest.core.stored import known
 from plans.answer import approve as approve_plan
 from plans.answer import decline as decline_plan
 from plans.core.binding import Limits
@@ -317,7 +318,8 @@ def run(plan: int, as_json: bool) -> None:
     plan_numbered(plan)
     run_plan(plan, Accounts(), lambda: True)
     _say(plan, None, as_json)
-    sys.exit(EXIT.get(State(plan_numbered(plan).state), NOT_YET))
+    ended = known(State, plan_numbered(plan).state)
+    sys.exit(EXIT.get(ended, NOT_YET) if ended else NOT_YET)
 
 
 @plan.command(cls=Command)

@@ -25,6 +25,12 @@ def plan_documents(found: Sequence[Plan]) -> list[Document]:
     return [_plan_document(plan, counts[plan.pk], reruns.get(plan.pk)) for plan in found]
 
 
+def _in_order(counts: Mapping[str, int]) -> list[str]:
+    """Outcomes that this version knows, in their order, and then what a later one wrote."""
+    known = [str(outcome) for outcome in Outcome if outcome in counts]
+    return [*known, *sorted(counts.keys() - {*known, ""})]
+
+
 def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None) -> Document:
     return {
         "plan": plan.pk,
@@ -48,7 +54,7 @@ def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None) -> 
         "started_at": stamp(plan.started_at),
         "ended_at": stamp(plan.ended_at),
         "items": sum(counts.values()),
-        "outcomes": {str(outcome): counts[outcome] for outcome in Outcome if counts.get(outcome)},
+        "outcomes": {outcome: counts[outcome] for outcome in _in_order(counts) if counts[outcome]},
         "rerun": rerun,
     }
 

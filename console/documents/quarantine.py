@@ -9,11 +9,11 @@ from typing import Any
 
 from console.documents import Document, hexed, stamp
 from console.permissions import Role
+from console.phrases import decision_name, reason_name
 from console.reads import reruns
 from console.reads.quarantine import first_event, pairs_of
 from ingest.core.contract import Contract, Format
 from ingest.core.masking import Masks, masked, masked_headers, masks_of
-from ingest.core.reason import Decision, Reason
 from ingest.models import QuarantineItem, Run
 from ingest.streams import compiled_contract
 
@@ -28,7 +28,7 @@ def item_document(item: QuarantineItem, run: Run, window: int) -> Document:
         "source": item.source_id,
         "source_name": item.source.name,
         "offset": item.offset,
-        "reason": Reason(item.reason).name,
+        "reason": reason_name(item.reason),
         "detail": item.detail,
         "event_id": json.loads(item.event_id) if item.event_id else None,
         "identity": hexed(item.identity),
@@ -108,8 +108,8 @@ def redrives(item: QuarantineItem) -> Document:
                 "plan": each.plan,
                 "source": each.source_id,
                 "offset": each.offset,
-                "outcome": Decision(each.decision).name,
-                "reason": Reason(each.reason).name if each.reason else None,
+                "outcome": decision_name(each.decision),
+                "reason": reason_name(each.reason) if each.reason else None,
                 "detail": each.detail,
                 "corrected_by": each.corrected_by,
                 "at": stamp(each.redriven_at),

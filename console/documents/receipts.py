@@ -10,8 +10,9 @@ from operator import or_
 from django.db.models import Q
 
 from console.documents import Document, hexed
+from console.phrases import decision_name, flag_bits, reason_name
 from console.reads.receipts import standing_places
-from ingest.core.reason import Decision, Flag, Reason
+from ingest.core.reason import Decision, Flag
 from ingest.models import Batch, EventClass, Receipt, Source, Window
 
 
@@ -37,8 +38,8 @@ def _receipt_document(receipt: Receipt, window: Window | None) -> Document:
     return {
         "source": receipt.source_id,
         "offset": receipt.offset,
-        "decision": Decision(receipt.decision).name,
-        "reason": Reason(receipt.reason).name if receipt.reason else None,
+        "decision": decision_name(receipt.decision),
+        "reason": reason_name(receipt.reason) if receipt.reason else None,
         "flags": flag_names(receipt.flags),
         "identity": hexed(receipt.identity),
         "payload_digest": hexed(receipt.payload_digest),
@@ -51,7 +52,8 @@ def _receipt_document(receipt: Receipt, window: Window | None) -> Document:
 
 
 def flag_names(flags: int) -> list[str]:
-    return [str(flag.name) for flag in Flag(flags)]
+    """By name; one that this version does not know keeps its number: "flag 1024"."""
+    return [Flag(bit).name or f"flag {bit}" for bit in flag_bits(flags)]
 
 
 def _places(receipts: Sequence[Receipt]) -> dict[tuple[int, int], Document]:

@@ -18,7 +18,7 @@ from console.permissions import Answer, may
 from ingest.core.errors import NotFound
 from ingest.models import Run, Stream, Window
 from plans.core.free import FreeRecords
-from plans.core.plan import ACTS, APPROVING, ASKING, FINAL, MAYBE_FREE, STEERING, Kind, State
+from plans.core.plan import APPROVING, ASKING, FINAL, MAYBE_FREE, STEERING, State, acts_in, asking
 from plans.errors import NoSuchPlan, SamePerson
 from plans.free import free_records
 from plans.models import Plan, PlanEvent, PlanItem
@@ -205,7 +205,7 @@ class PlanAct:
 
 def acts_on(plan: Plan, user: Any, free: FreeRecords) -> list[PlanAct]:
     """What can be done about a plan now, by whom; empty for one that is over."""
-    acts = ACTS.get(State(plan.state), {})
+    acts = acts_in(plan.state)
     return [
         PlanAct(name, needed_for(plan, user, name, needs, free), may_do(plan, user, name, needs, free))
         for name, needs in acts.items()
@@ -214,7 +214,8 @@ def acts_on(plan: Plan, user: Any, free: FreeRecords) -> list[PlanAct]:
 
 def needed_for(plan: Plan, user: Any, name: str, permission: str, free: FreeRecords) -> str:
     """The permission that an act takes: what is free its requester starts by the right to ask for it."""
-    return ASKING[Kind(plan.kind)] if name == "approve" and starts_alone(plan, user, free) else permission
+    alone = asking(plan.kind) if name == "approve" and starts_alone(plan, user, free) else None
+    return permission if alone is None else alone
 
 
 def may_do(plan: Plan, user: Any, name: str, permission: str, free: FreeRecords) -> Answer:

@@ -23,6 +23,7 @@ from ingest.core.lease import Lease
 from ingest.core.ledger_rows import packed_headers, unpacked_headers
 from ingest.core.reason import Decision, Reason
 from ingest.core.record import UNREADABLE_NAME, Understood
+from ingest.core.stored import known
 from ingest.db import Cursor, statements
 from ingest.failpoints import failpoint
 from ingest.models import Source
@@ -59,11 +60,12 @@ class RedrivenItem:
 
 @dataclass(frozen=True)
 class KeptItem:
-    """A quarantine item as it stands. `cut`: only a part of its bytes is kept."""
+    """A quarantine item as it stands. `cut`: only a part of its bytes is kept. `reason`: None for one that this version
+    does not know."""
 
     id: int
     win: WindowId
-    reason: Reason
+    reason: Reason | None
     state: str
     key: bytes | None
     value: bytes | None
@@ -118,8 +120,8 @@ def _lock_items(cur: Cursor, ids: Sequence[int]) -> dict[int, KeptItem]:
 
 def _kept(row: Any) -> KeptItem:
     return KeptItem(
-        row.id, row.win, Reason(row.reason), row.state, row.key, row.value, row.headers, bytes(row.payload_digest),
-        row.times,
+        row.id, row.win, known(Reason, row.reason), row.state, row.key, row.value, row.headers,
+        bytes(row.payload_digest), row.times,
     )  # fmt: skip
 
 

@@ -103,6 +103,7 @@ STOPS: Mapping[str, Stop] = {
     "database_full": Stop("PostgreSQL has no room left", "make room on the database's disk"),
     "crowded": Stop("records dispute more payloads than one transaction compares", _AGAIN, ""),
     "contract_invalid": Stop("the stored contract cannot be read by this version", "run the version that stored it"),
+    "word_not_known": Stop("the ledger has a word that this version does not know", "run the version that stored it"),
     "record_invalid": Stop("a value cannot be judged", "look into the worker's log"),
     "run_refused": Stop("the run is not as the lane needs it", _AGAIN, ""),
     "cut_pending": Stop("an earlier cut is not reached yet", _AGAIN, ""),

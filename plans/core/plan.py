@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from ingest.core.stored import known
+
 
 class Kind(StrEnum):
     """What a plan does. Each binds something of its own (docs/plans.md)."""
@@ -91,6 +93,18 @@ ACTS: Mapping[State, Mapping[str, str]] = {
     State.RUNNING: {"pause": STEERING, "cancel": STEERING},
     State.HELD: {"resume": STEERING, "cancel": STEERING},
 }
+
+
+def acts_in(state: str) -> Mapping[str, str]:
+    """What a person can do about a plan in a stored state; nothing in one that this version does not know."""
+    found = known(State, state)
+    return {} if found is None else ACTS.get(found, {})
+
+
+def asking(kind: str) -> str | None:
+    """The permission that asking for a plan of a stored kind takes; None for a kind that this version does not know."""
+    found = known(Kind, kind)
+    return None if found is None else ASKING[found]
 
 
 def follows(before: State, after: State) -> bool:

@@ -250,6 +250,12 @@ def _check(row: Any, loaded: CompiledContract, kept: KeptItem, corrected: bool) 
             found=f"item {kept.id}: another payload of an event that stands",
             next_step="resolve it, or correct it under an identity of its own",
         )
+    if kept.reason is None and not corrected:
+        raise PlanRefused(
+            expected="records that were set aside for a reason that this version knows",
+            found=f"item {kept.id}, of another",
+            next_step="ask with the version that set it aside, or correct it",
+        )
     if kept.cut and not corrected:
         raise PlanRefused(expected="records that are kept whole", found=f"item {kept.id}: only its first bytes are")
     elsewhere = kept.reason in _ELSEWHERE and not corrected

@@ -71,6 +71,7 @@ def stop_codes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def _errors() -> Iterator[tuple[str, PassgateError | Exception]]:
     from ingest.admit import TooManyDisputed
     from ingest.core.errors import ContractError
+    from ingest.core.stored import WordNotKnown
     from ingest.db import NeverThere
     from ingest.kafka import (
         BrokerUnavailable,
@@ -87,6 +88,7 @@ def _errors() -> Iterator[tuple[str, PassgateError | Exception]]:
         BrokerUnavailable(), BrokerError(), PartitionFault(), LogTruncated(), OffsetOutOfRange(), OffsetWentBack(),
         EpochWentBack(), TopicIncredible(), PollSkip(), LedgerError(), DatabaseFull(), TooManyDisputed(),
         ContractErrors([fault]), RecordError(), RunError(), CutPending(), NotFound(), NeverThere(),
+        WordNotKnown(),
     )  # fmt: skip
     yield from ((error.code, error) for error in made)
     yield "unexpected", ValueError("nobody named this")

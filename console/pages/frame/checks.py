@@ -9,6 +9,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from audit.core.check import CheckName, State
 from audit.core.diagnosis import diagnose
 from audit.core.verdict import Verdict
 from console import links
@@ -16,6 +17,7 @@ from console.pages.frame import contexts as c
 from console.reads import measuring
 from ingest.core.errors import PassgateError
 from ingest.core.ids import WindowId
+from ingest.core.stored import known
 
 Linker = Callable[[str], c.Link | None]
 
@@ -123,7 +125,7 @@ def checks_of_body(body: Mapping[str, Any], title: str, link: Linker) -> c.Check
     lines = tuple(
         c.CheckLine(
             name=check["check"],
-            state=check["state"],
+            state=_stored_state(check),
             required=check["required"],
             observed=check["observed"],
             at=moment(check.get("measured_at")),
@@ -136,6 +138,12 @@ def checks_of_body(body: Mapping[str, Any], title: str, link: Linker) -> c.Check
     )
     unlisted = tuple(f"{each['check']} is not listed: {each['why']}." for each in body.get("not_listed", ()))
     return c.Checks(lines, moment(body.get("judged_at")), verdict=title, not_listed=unlisted)
+
+
+def _stored_state(check: Mapping[str, Any]) -> str:
+    """As a verdict has it. That a check of a later version holds this one cannot say: it is drawn as nobody's state."""
+    state = str(check["state"])
+    return state if known(CheckName, check["check"]) and known(State, state) else f"{state} (not known here)"
 
 
 def moment(text: str | None) -> datetime | None:

@@ -189,6 +189,8 @@ class Checks:
             for state, word in (("BROKEN", "broken"), ("UNMEASURED", "unmeasured"), ("WAIVED", "waived"))
             if self.count(state)
         ]
+        if other := len(self.lines) - sum(map(self.count, ("HOLDS", "BROKEN", "UNMEASURED", "WAIVED"))):
+            words.append(f"{other} not known here")
         return " · ".join(words)
 
 

@@ -20,7 +20,7 @@ from console.refusals import written_down
 from ingest.core.ids import WindowId
 from plans import answer, steer
 from plans.core.free import FreeRecords
-from plans.core.plan import ACTS, State
+from plans.core.plan import acts_in
 from plans.models import Plan
 
 NO_REASON = "Say why: it stands in the plan's history and in the audit log."
@@ -88,7 +88,7 @@ class _OfPlan:
         return FreeRecords()
 
     def nothing(self) -> str:
-        if self.name in ACTS.get(State(self.plan.state), {}):
+        if self.name in acts_in(self.plan.state):
             return ""
         return f"Plan {self.plan.pk} is {self.plan.state}: there is nothing to {self.name}."
 

@@ -311,7 +311,7 @@ def predicted(plan: Plan) -> tuple[str, ...]:
 def _next(plan: Plan, free: FreeRecords) -> str:
     """What follows, in the plan's own words where it has some."""
     alone = f"{plan.requested_by} may start it alone, or " if free.alone else ""
-    return {
+    words: dict[str, str] = {
         State.SUBMITTED: f"{alone}another person approves exactly this, or declines. {free.says}".strip(),
         State.APPROVED: "it runs by itself, within seconds.",
         State.RUNNING: "it goes on by itself.",
@@ -321,7 +321,8 @@ def _next(plan: Plan, free: FreeRecords) -> str:
         State.VOID: f"void: {plan.void_why}. Nothing ran. It can be asked for again.",
         State.EXPIRED: "nobody went on with it in time. It can be asked for again.",
         State.CANCELLED: "cancelled. What was done stays done.",
-    }[State(plan.state)]
+    }
+    return words.get(plan.state, "this console does not know that state: look with the version that wrote it.")
 
 
 def _moment(event: PlanEvent) -> c.Moment:

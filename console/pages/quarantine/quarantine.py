@@ -16,10 +16,10 @@ from console.pages.frame.fields import difference
 from console.pages.frame.shell import STEADY, needs, page
 from console.pages.plans.requests import request_button
 from console.pages.runs import run_parts
-from console.pages.runs.receipts import decision_name, place
+from console.pages.runs.receipts import place
 from console.pages.runs.runs import number_in
 from console.permissions import Act, Answer, may, roles_of
-from console.phrases import flag_words, reason_name, reason_words
+from console.phrases import decision_name, flag_words, reason_name, reason_words
 from console.reads import quarantine as reads
 from console.reads import reruns, runs
 from console.reads.named import RunName, run_names

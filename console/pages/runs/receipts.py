@@ -14,12 +14,11 @@ from console.pages.frame.shell import STEADY, needs, page
 from console.pages.runs import run_parts
 from console.pages.runs.runs import number_in, scope_or_404
 from console.permissions import Act
-from console.phrases import flag_words, reason_name, reason_words, window_words
+from console.phrases import decision_name, flag_words, join_name, reason_name, reason_words, window_words
 from console.reads import receipts as reads
 from console.reads import runs
 from console.whole import whole
 from ingest.core.reason import Decision, Reason
-from ingest.models import ContextState
 
 
 @needs(Act.LOOK)
@@ -151,11 +150,6 @@ def place(source: int, name: str, offset: int) -> c.Place:
     return c.Place(name, offset, links.receipt_url(source, offset))
 
 
-def decision_name(number: int) -> str:
-    """A stored decision by name."""
-    return Decision(number).name if number in Decision.__members__.values() else f"decision {number}"
-
-
 def _pager(request: HttpRequest, walked: reads.ReceiptSlice, after: tuple[int, int] | None) -> c.Pager:
     kept = {name: request.GET[name] for name in ("q", "window", "rerun") if request.GET.get(name)}
     following = f"{walked.after[0]}@{walked.after[1]}" if walked.after else ""
@@ -273,7 +267,7 @@ def _bus(found: reads.ReceiptDetail, names: Mapping[int, str]) -> tuple[c.Fact, 
         where = f"{names.get(found.effect.bus_source_id, found.effect.bus_source_id)}@{found.effect.bus_offset:,}"
         facts.append(c.Fact("applied from", where, "code"))
         if found.effect.context_state:
-            facts.append(c.Fact("join", ContextState(found.effect.context_state).label, "state"))
+            facts.append(c.Fact("join", join_name(found.effect.context_state), "state"))
         if found.effect.context_reason:
             facts.append(c.Fact("why", found.effect.context_reason, "outside"))
     return tuple(facts)

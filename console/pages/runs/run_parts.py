@@ -270,7 +270,7 @@ def _run_why(standing: gate.RunStanding | None, verdict: Verdict | None) -> str:
 
 def verdict_word(verdict: Verdict) -> str:
     """PASS, PASS (waived), BLOCKED or FAIL."""
-    return "PASS (waived)" if verdict.waived else verdict.state
+    return "PASS (waived)" if verdict.waived and verdict.state == "PASS" else verdict.state
 
 
 def _unjudged(standing: gate.RunStanding) -> str:

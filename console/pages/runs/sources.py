@@ -67,8 +67,8 @@ def _rows(
     ranges: Mapping[int, WindowRange],
     seen: runs.Scope,
 ) -> tuple[c.SourceRow, ...]:
-    order = {Lane.ADMISSION: 0, Lane.PUBLISH: 1, Lane.EFFECTS: 2}
-    ordered = sorted(found, key=lambda each: (order[Lane(each.lane)], each.source, each.source_id))
+    order = {str(lane): at for at, lane in enumerate((Lane.ADMISSION, Lane.PUBLISH, Lane.EFFECTS))}
+    ordered = sorted(found, key=lambda each: (order.get(each.lane, len(order)), each.source, each.source_id))
     return tuple(
         _row(
             each,

@@ -187,7 +187,7 @@ def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) ->
         return f"{attempt.state}: {_decided(around.decision)}."
     if attempt.over_at:
         return f"We sent {count} to a {attempt.topic} that is gone. Nobody will learn whether they landed."
-    words = {
+    words: dict[str, str] = {
         AttemptState.PREPARED: f"We are about to send {count}, or have just sent them.",
         AttemptState.UNKNOWN: f"We sent {count} and never learned whether they landed. They may be on the bus.",
         AttemptState.ACKED: f"PRESENT: all {attempt.events:,} found."
@@ -200,7 +200,7 @@ def _headline(found: reads.AttemptListing, around: reads.AttemptSurroundings) ->
         AttemptState.UNDECIDABLE: f"UNDECIDABLE: {(scan and scan.why) or attempt.why}.",
         AttemptState.NOT_SENT: "Nothing left this process; its batches were queued again.",
     }
-    return words.get(AttemptState(attempt.state), attempt.state)
+    return words.get(attempt.state, attempt.state)
 
 
 def _decided(decision: AttemptDecision) -> str:
@@ -238,9 +238,10 @@ def _next(found: reads.AttemptListing, around: reads.AttemptSurroundings, withhe
         again = " again, in case what kept the answer away has passed" if attempt.state == "UNDECIDABLE" else ""
         decide = " Or two people decide." if attempt.state == "UNDECIDABLE" else ""
         return f"Waits for a person: reconcile fences the old producer first, then looks{again}.{decide}"
-    return {
+    words: dict[str, str] = {
         AttemptState.PREPARED: "If its lane dies, the next owner settles it before anything else is sent.",
-    }.get(AttemptState(attempt.state), "")
+    }
+    return words.get(attempt.state, "")
 
 
 def _facts(found: reads.AttemptListing) -> tuple[c.Fact, ...]:

@@ -15,7 +15,7 @@ import pytest
 
 from audit.core import checks as c
 from audit.core import facts as f
-from audit.core.diagnosis import diagnose, told
+from audit.core.diagnosis import checks_in, diagnose, not_known, told
 from audit.core.verdict import body, verdict
 from tests.core.audit import world as w
 from tests.core.audit.test_verdict import EMPTY, waived
@@ -237,3 +237,42 @@ def test_a_body_of_before_says_of_a_whole_check_how_bad_it_is() -> None:
 
 if __name__ == "__main__":
     print(table(), end="")
+
+
+def _with(path: tuple[str | int, ...], word: str) -> dict[str, Any]:
+    body = stored("BASIS BROKEN topic")
+    at: Any = body
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = word
+    return body
+
+
+def _broken() -> int:
+    return next(at for at, check in enumerate(stored("BASIS BROKEN topic")["checks"]) if check["state"] == "BROKEN")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("state",),
+        ("window", "state"),
+        ("checks", 0, "check"),
+        ("checks", 0, "state"),
+        ("checks", 0, "follows_from"),
+        ("checks", _broken(), "severity"),
+        ("checks", _broken(), "causes", 0, "severity"),
+    ],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_of_words_of_a_later_version_there_is_the_sentence_and_nothing_else(path: tuple[str | int, ...]) -> None:
+    """No cause, no act and no check that counts: nobody here can say what they mean."""
+    body = _with(path, "NEWER")
+    found = told(body)
+    assert (found.sentence, found.causes, found.act) == (body["sentence"], (), None)
+    assert found.following == "look with the version that stored it: this one does not know NEWER."
+    assert (checks_in(body), not_known(body)) == ((), ["NEWER"])
+
+
+def test_every_word_of_this_version_is_known() -> None:
+    assert [name for name in CASES if not_known(stored(name))] == []
