@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from audit import stand_in
 from audit.capture import admin
 from ingest.admit.replay import LogStart, OriginLog, start_of
 from ingest.core.batching import GONE
 from ingest.core.errors import BrokerError
 from ingest.core.ids import SourceId, WindowId
 from ingest.core.posture import unfit_inbox
-from ingest.db import read, retry_transaction, statements, write_apart
+from ingest.db import fetch_one, read, retry_transaction, statements, write_apart
 from ingest.failpoints import failpoint
-from ingest.kafka import Cluster, Partition, PartitionReader, Start
+from ingest.kafka import Cluster, OffsetOutOfRange, Partition, PartitionReader, Start
 from ingest.windows import raise_revisions
 
 sql = statements("audit", "gaps")
@@ -125,14 +126,21 @@ def _remember(win: WindowId, source: SourceId, proofs: _Proofs) -> None:
 
 def _prove_source(win: WindowId, source: SourceId, rows: Sequence[Any], proven: _Proofs) -> int:
     """Offsets of another incarnation of the topic are nobody's: they prove nothing (K5)."""
-    spans = [(row.from_offset + row.shift, row.to_offset + row.shift) for row in rows]
     try:
         if admin().topic_id(rows[0].topic) != rows[0].topic_id:
             return 0
-        empty, filled, ended = _read(rows[0].topic, rows[0].partition, spans)
-        if rows[0].again and unfit_inbox(admin().posture(rows[0].topic)) is not None:
-            return 0  # such a log forgets what was never received, and no basis of a rerun's says so
+        try:
+            return _read_again(win, source, rows, proven)
+        except OffsetOutOfRange:
+            return _overtaken(win, source, rows, proven)
     except BrokerError:
+        return 0
+
+
+def _read_again(win: WindowId, source: SourceId, rows: Sequence[Any], proven: _Proofs) -> int:
+    spans = [(row.from_offset + row.shift, row.to_offset + row.shift) for row in rows]
+    empty, filled, ended = _read(rows[0].topic, rows[0].partition, spans)
+    if _forgets(rows[0]):
         return 0
     failpoint("gaps.after_reading")
     covered = [row for row, span in zip(rows, spans, strict=True) if _covered(span, empty)]
@@ -142,6 +150,36 @@ def _prove_source(win: WindowId, source: SourceId, rows: Sequence[Any], proven: 
     if not filled and len(covered) == len(rows):
         _remember(win, source, proven)
     return filled
+
+
+def _forgets(row: Any) -> bool:
+    """Such a log forgets what was never received, and no basis of a rerun's says so."""
+    return row.again and unfit_inbox(admin().posture(row.topic)) is not None
+
+
+def _overtaken(win: WindowId, source: SourceId, rows: Sequence[Any], proven: _Proofs) -> int:
+    """Retention has taken some of them: what the log still has is read all the same.
+
+    Of a plan's source, a gap that is gone is proven where the first reading's gaps were, over all of its offsets, while
+    the log had them. Nothing else proves one, ever.
+    """
+    log = OriginLog(source, rows[0].topic, rows[0].topic_id, rows[0].partition, 0, 0)
+    start = start_of(log, admin())
+    if start is None:
+        return 0
+    gone = [row for row in rows if row.to_offset + row.shift <= start.least and row.state == "CLAIMED" and row.again]
+    if gone and not _forgets(gone[0]) and _believed(win):
+        proven |= retry_transaction(lambda: _write_gone(win, source, gone, start))
+    failpoint("overtaken.after_proofs")
+    there = [row for row in rows if row.from_offset + row.shift >= start.least]
+    return _read_again(win, source, there, proven) if there else 0
+
+
+def _believed(win: WindowId) -> bool:
+    """Whether proofs of the window that is read again are worth anything."""
+    with read() as cur:
+        first = fetch_one(cur.execute(sql.read_first, {"win": win})).win
+        return first is not None and not stand_in.refusal(cur, WindowId(first), empty=1)
 
 
 def _read(topic: str, partition: int, spans: Sequence[Span]) -> tuple[list[Span], int, int]:
@@ -187,14 +225,15 @@ def _write(win: WindowId, source: SourceId, rows: Sequence[Any], ended: int) -> 
     return done
 
 
-def _write_gone(win: WindowId, source: SourceId, rows: Sequence[Any], start: LogStart) -> None:
+def _write_gone(win: WindowId, source: SourceId, rows: Sequence[Any], start: LogStart) -> _Proofs:
     """On a connection of its own, as `_write`. What stands in is counted here, and once more by the trigger."""
     with write_apart() as cur:
         values: Mapping[str, object] = {
             "source": source, "before": start.before, "after": start.after,
             "starts": [row.from_offset for row in rows], "ends": [row.to_offset for row in rows],
         }  # fmt: skip
-        cur.execute(sql.proven_gone, values)
+        done = _proofs(cur.execute(sql.proven_gone, values).fetchall())
         failpoint("gone.after_proofs")
         raise_revisions(cur, [win])
         failpoint("gone.before_commit")
+    return done

@@ -450,6 +450,7 @@ def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.Sourc
         refuted=refuted,
         moved_at=row.stands_since,
         lost=row.lost,
+        overtaken=min(row.overtaken, max(row.claimed - refuted, 0)),
         first=row.first,
         stop=_stop(row),
         ends_before=row.ends_before,

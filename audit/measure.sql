@@ -25,7 +25,8 @@ SELECT x.plan, x.kind, x.requested_by, x.approved_by, x.reason, x.out_of_order, 
 -- One row a source of the window: its range, where its lane stands, and how its gaps lie up to there. Gaps are united
 -- before they are measured, so that two that overlap are not counted twice. `stands_since`: since when the position
 -- stands still with something before it, which is not since when it last moved: for hours there may have been nothing.
--- `lost`: deleted before anybody read it, which no second reader can prove to be empty. Behind an earlier window's cut a lane
+-- `lost`: deleted before anybody read it, which no second reader can prove to be empty; `overtaken`: of claimed gaps, what the log
+-- has no more by the newest sample, so that no reader can any more either. Behind an earlier window's cut a lane
 -- has nothing of this one yet. `first`: no window before this one had the source. `ends_before`: the log ended before where the lane
 -- stood when Kafka was asked last, and so it is lost.
 WITH part AS (
@@ -34,16 +35,19 @@ WITH part AS (
            greatest(p.progressed_at, coalesce(least(behind.at, w.cut_at), clock_timestamp())) AS stands_since,
            greatest(r.start_offset, least(p.next_offset, coalesce(r.end_offset, p.next_offset))) AS upto,
            NOT EXISTS (SELECT FROM window_range e WHERE e.source_id = r.source_id AND e.win < r.win) AS first,
-           coalesce(seen.lso < seen.next_offset, false) AS ends_before
+           coalesce(seen.lso < seen.next_offset, false) AS ends_before, kept.log_start - coalesce(o.start_offset, 0) AS gone_to
       FROM window_range r JOIN source s ON s.id = r.source_id JOIN run_window w ON w.id = r.win
       JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
       LEFT JOIN LATERAL (SELECT min(m.at) AS at FROM sample m WHERE m.source_id = p.source_id
                             AND m.at > p.progressed_at AND m.lso > p.next_offset) behind ON true
+      LEFT JOIN origin o ON o.source_id = s.id
+      LEFT JOIN LATERAL (SELECT m.log_start FROM sample m WHERE m.source_id = coalesce(o.origin_source_id, s.id)
+                            AND m.at <= clock_timestamp() AND m.log_start IS NOT NULL ORDER BY m.at DESC LIMIT 1) kept ON true
       LEFT JOIN LATERAL (SELECT m.lso, m.next_offset FROM sample m WHERE m.source_id = p.source_id AND m.at <= clock_timestamp()
                           ORDER BY m.at DESC LIMIT 1) seen ON true
      WHERE r.win = %(win)s AND s.role = 'inbox'),
 hole AS (
-    SELECT part.source_id, g.state, g.why,
+    SELECT part.source_id, g.state, g.why, part.gone_to,
            int8range(greatest(g.from_offset, part.start_offset), least(g.to_offset, part.upto)) AS span
       FROM part JOIN gap g ON g.source_id = part.source_id
      WHERE g.to_offset > part.start_offset AND g.from_offset < part.upto),
@@ -52,6 +56,7 @@ united AS (
       FROM (SELECT source_id, unnest(range_agg(span)) AS span FROM hole GROUP BY source_id) u GROUP BY source_id),
 claimed AS (
     SELECT source_id, sum(upper(span) - lower(span)) FILTER (WHERE why <> 'DELETED') AS offsets,
+           sum(greatest(least(upper(span), gone_to) - lower(span), 0)) FILTER (WHERE why NOT IN ('DELETED', 'GONE')) AS overtaken,
            sum(upper(span) - lower(span)) FILTER (WHERE why = 'DELETED') AS lost
       FROM hole WHERE state = 'CLAIMED' GROUP BY source_id),
 doubled AS (
@@ -60,7 +65,7 @@ doubled AS (
         ON x.source_id = h.source_id AND x."offset" >= lower(h.span) AND x."offset" < upper(h.span)
      GROUP BY h.source_id)
 SELECT part.*, coalesce(united.offsets, 0)::bigint AS gaps, coalesce(claimed.offsets, 0)::bigint AS claimed,
-       coalesce(claimed.lost, 0)::bigint AS lost,
+       coalesce(claimed.lost, 0)::bigint AS lost, coalesce(claimed.overtaken, 0)::bigint AS overtaken,
        coalesce(doubled.offsets, 0)::bigint AS doubled
   FROM part LEFT JOIN united USING (source_id) LEFT JOIN claimed USING (source_id) LEFT JOIN doubled USING (source_id)
  ORDER BY part.source_id

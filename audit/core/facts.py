@@ -265,6 +265,7 @@ class SourceLedger:
     first: bool = False  # no window before this one had the source
     differing: int = 0  # of a plan's source: records that are not what their origin's receipts say they were
     unread: int = 0  # of a fresh run's source: offsets that its plan was to read again and did not
+    overtaken: int = 0  # of `claimed`: offsets that the log has no more, so that nobody can prove anything of them
     gone: int = 0  # of a plan's source: records that have a receipt at their origin, and are not there any more
     stand_in: StandIn | None = None  # of a plan's source: for what lies below its origin's log start by now
     target: int | None = None  # where an open window's lane could be now: the newest sampled LSO

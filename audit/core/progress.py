@@ -277,7 +277,7 @@ def accounted(facts: f.WindowFacts, now: datetime) -> Check:
     observed += " so far" if moving else f", {w.number(_unaccounted(ledger))} unaccounted"
     broken = [lost_offsets(source.label, source.lost) for source in ledger if source.lost]
     broken += [cause for source in ledger for cause in _unaccounted_causes(source) if not moving]
-    unknown = [*not_seen(frozenset(absent)), *_claimed(ledger)]
+    unknown = [*not_seen(frozenset(absent)), *_claimed(ledger, facts.window.rerun is not None)]
     check = judged(name, required, observed, facts.inbox, broken, unknown)
     if check.state is State.HOLDS and moving:
         return unfinished(check, "the offsets up to the cut were not read yet")
@@ -323,10 +323,18 @@ def _unaccounted_causes(s: f.SourceLedger) -> Iterable[Cause]:
         yield Cause(text, RERUN, fail)
 
 
-def _claimed(ledger: Sequence[f.SourceLedger]) -> Iterable[Cause]:
-    claimed = [s for s in ledger if s.claimed]
+def _claimed(ledger: Sequence[f.SourceLedger], by_plan: bool) -> Iterable[Cause]:
+    """What retention took before a second reader came nobody can prove: a plan is asked for anew, without it."""
+    overtaken = [s for s in ledger if s.overtaken]
+    if overtaken:
+        n = sum(s.overtaken for s in overtaken)
+        where = f"{w.count(n, 'offset')} of {w.sources([s.label for s in overtaken])}"
+        text = f"{where} {w.be(n)} in a gap that nobody can prove any more: {'it is' if n == 1 else 'they are'}"
+        act = Act("ask for a replay plan of what is still there", "replay", needs_approver=True)
+        yield Cause(f"{text} gone from the inbox", act if by_plan else RERUN)
+    claimed = [s for s in ledger if s.claimed > s.overtaken]
     if claimed:
-        n = sum(s.claimed for s in claimed)
+        n = sum(s.claimed - s.overtaken for s in claimed)
         text = f"{w.count(n, 'offset')} of {w.sources([s.label for s in claimed])} {w.be(n)} in a gap not proven yet"
         yield Cause(text, Act("wait for the gaps to be proven"))
 

@@ -97,6 +97,9 @@ ACTS = {
     "look at the lane of {}": f"{STUCK}::test_a_lane_that_nobody_moves_goes_on_with_a_worker",
     "connect the stream's inbox": "tests/flow/test_door.py::test_the_whole_flow_from_the_door_to_a_pass",
     "cut the window": f"{STUCK}::test_a_window_that_is_cut_is_judged",
+    "ask for a replay plan of what is still there": (
+        "tests/plans/test_gone.py::test_a_gap_that_nobody_proved_in_time_says_so_and_another_replay_leads_out"
+    ),
     "wait for the gaps to be proven": f"{CLOSE}::test_markers_in_the_inbox_are_gaps_that_closing_proves",
     "set Kafka's commit of {} back": f"{STUCK}::test_a_commit_that_somebody_else_moved_is_set_back",
     "set {} of {} back": "tests/plans/test_basis_plan.py::test_a_topic_that_compacts_is_refused",
@@ -224,6 +227,7 @@ def test_every_act_of_a_sentence_has_its_test() -> None:
 PLANS = {
     "reconcile {} again, or ask for a decide plan": Kind.DECIDE,
     "ask for a republish plan": Kind.REPUBLISH,
+    "ask for a replay plan of what is still there": Kind.REPLAY,
     "set {} of {} back, or ask for a basis plan": Kind.BASIS,
     "ask for a replay plan of the context's window, mode fresh": Kind.REPLAY,
 }

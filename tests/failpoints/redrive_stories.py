@@ -159,6 +159,21 @@ def proving_what_is_gone_dies(point: str, ground: GetGround) -> None:
     assert [(row.proof["log_start_before"], row.proof["log_start_after"]) for row in proofs] == [(6, 6)]
 
 
+def proving_what_was_taken_dies(point: str, ground: GetGround) -> None:
+    """Retention took a gap that a rerun had read: the first reading's proof holds; the other one is read again."""
+    stream, crowd = _with_a_run(ground), Crowd()
+    run_to(crowd, _replay(stream, crowd, "prove"), State.DONE)
+    stream.works_to_the_end()
+    stream.flow.admin.delete_records(stream.flow.inbox, {0: 6})
+    stream.dies("close_rerun", point)
+    _passes(stream)
+    proofs = stream.flow.rows(
+        "SELECT g.proof FROM gap g JOIN source c ON c.id = g.source_id JOIN stream s ON s.id = c.stream_id"
+        " WHERE s.name = %(name)s AND c.kind = 'plan' AND g.state = 'PROVEN' ORDER BY g.from_offset"
+    )
+    assert [row.proof.get("log_start_after") for row in proofs] == [6, None]
+
+
 def _replay(stream: Ground, crowd: Crowd, mode: str) -> int:
     asked = {"stream": stream.flow.name, "run": stream.run_name, "window": 1, "whole": True, "mode": mode}
     number = submit("replay", asked, crowd.asker, "is it whole", crowd.people)

@@ -25,6 +25,7 @@ from tests.failpoints.redrive_stories import (
     covering_dies,
     fresh_run_dies,
     proving_what_is_gone_dies,
+    proving_what_was_taken_dies,
     redrive_dies,
     replay_dies,
 )
@@ -578,6 +579,7 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (fresh_run_dies, list(FRESH_ALONE)),
     (closing_a_rerun_dies, points("rerun_end")),
     (proving_what_is_gone_dies, points("gone")),
+    (proving_what_was_taken_dies, points("overtaken")),
     (covering_dies, points("cover", "verdict.after_covered")),
     (refresher_dies, points("refresh")),
     (recheck_ender_dies, points("recheck_end")),

@@ -224,6 +224,80 @@ def test_a_hole_of_a_log_that_compacts_is_not_proven(flow: Flow, crowd: Crowd) -
     assert judge_rerun(flow).verdict.title == "PASS"
 
 
+# ---- what retention takes between the reading and the judging -------------------------------------------------------
+
+
+UNPROVABLE = r"1 offset of [^,:]+ is in a gap that nobody can prove any more: it is gone from the inbox"
+
+
+def in_transactions(flow: Flow, sizes: tuple[int, ...] = (5, 5)) -> None:
+    """Events in transactions, each of which ends with a marker: a gap. Then two more, behind the last marker."""
+    flow.open()
+    inbox = TransactionalProducer(flow.cluster, f"inbox-{flow.name}")
+    inbox.init()
+    for at, size in enumerate(sizes):
+        events = [BusMessage(0, b"k", thing(100 * at + n), None) for n in range(size)]
+        assert str(inbox.send(flow.inbox, events).kind) == "ACKED"
+    flow.produce([thing(998), thing(999)])
+    flow.work()
+    flow.cut()
+    flow.work()
+
+
+def test_gaps_of_a_rerun_that_retention_took_are_proven_by_the_first_readings(flow: Flow, crowd: Crowd) -> None:
+    """It was read in time, and judged too late: a second reader found nothing there while the log had it. What the log
+    still has is read."""
+    in_transactions(flow)
+    assert flow.judge().verdict.title == "PASS"
+    replayed(crowd, flow, whole=True)
+    take(flow, 8)  # the first marker is at 5, the second at 11
+    stored = judge_rerun(flow)
+    assert stored.verdict.title == "PASS", stored.sentence
+    assert observed(stored) == "12 receipts, 0 unaccounted"
+    assert [str(x) for x in examine(flow.name).findings] == []
+
+
+def test_a_gap_that_nobody_proved_in_time_says_so_and_another_replay_leads_out(
+    live: Stack, monkeypatch: pytest.MonkeyPatch, crowd: Crowd
+) -> None:
+    """Nobody proved the first reading's gap either, so nothing says what was there."""
+    flow = Flow()
+    in_transactions(flow)
+    replayed(crowd, flow, whole=True)
+    take(flow, 8)
+    stored = judge_rerun(flow)
+    assert stored.verdict.title == "BLOCKED" and re.search(UNPROVABLE, stored.sentence), stored.sentence
+    assert stored.sentence.endswith("Next: ask for a replay plan of what is still there."), stored.sentence
+    time.sleep(2.1)  # an answer of Kafka's may be two seconds old
+    with pytest.raises(PlanRefused, match="1 is gone and was never received: offset 5"):
+        preview("replay", asked(flow, whole=True))
+    replayed(crowd, flow, ranges=[{"source": "inbox/0", "from": 6, "to": 14}])
+    again = judge_rerun(flow, 2)
+    assert again.verdict.title == "PASS", again.sentence
+    assert "2 of the first reading stand in" in observed(again)
+    first = flow.judge()
+    assert re.search(UNPROVABLE, first.sentence), first.sentence
+    assert first.sentence.endswith("Next: open a new run."), first.sentence
+    leave([flow.name])
+
+
+def test_of_a_window_in_whose_gaps_records_were_found_no_proof_is_taken_over(
+    live: Stack, monkeypatch: pytest.MonkeyPatch, crowd: Crowd
+) -> None:
+    """What proved them was once wrong, and nobody can look again."""
+    flow = Flow()
+    with monkeypatch.context() as patched:
+        _hide(patched, flow, 1)
+        in_transactions(flow)
+    assert "second reader found records" in flow.judge().sentence
+    replayed(crowd, flow, whole=True)
+    flow.work()
+    take(flow, 8)
+    stored = judge_rerun(flow)
+    assert stored.verdict.title == "BLOCKED" and re.search(UNPROVABLE, stored.sentence), stored.sentence
+    leave([flow.name])
+
+
 # ---- it opens nothing -----------------------------------------------------------------------------------------------
 
 

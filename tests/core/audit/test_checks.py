@@ -9,6 +9,7 @@ import pytest
 
 from audit.core import checks as c
 from audit.core import facts as f
+from audit.core.check import RERUN
 from ingest.core import stops
 from tests.core.audit import world as w
 
@@ -245,6 +246,24 @@ def test_the_unread_end_of_the_bus_follows_from_unsettled_publishes() -> None:
 def test_claimed_gaps_are_unmeasured_not_fail() -> None:
     check = judge("ACCOUNTED", w.source("inbox/3", claimed=2))
     assert (check.state, check.cause) == (c.State.UNMEASURED, "2 offsets of inbox/3 are in a gap not proven yet")
+
+
+def test_what_retention_took_of_claimed_gaps_asks_for_another_act() -> None:
+    """Nobody can prove it any more: waiting would be for ever. Of a plan's it is asked for anew, without it."""
+    facts = w.source("inbox/3", claimed=3, overtaken=1)
+    check = judge("ACCOUNTED", facts)
+    gone = "1 offset of inbox/3 is in a gap that nobody can prove any more: it is gone from the inbox"
+    assert (check.state, [x.text for x in check.causes]) == (
+        c.State.UNMEASURED,
+        [gone, "2 offsets of inbox/3 are in a gap not proven yet"],
+    )
+    assert check.causes[0].act == RERUN
+    by_plan = replace(facts, window=replace(facts.window, rerun=f.RerunName(1, 7, "replay", "a", "b", "why", 3, "c")))
+    assert judge("ACCOUNTED", by_plan).causes[0].act.text == "ask for a replay plan of what is still there"
+    all_of_it = judge("ACCOUNTED", w.source("inbox/3", claimed=2, overtaken=2))
+    assert [x.text for x in all_of_it.causes] == [
+        gone.replace("1 offset of inbox/3 is", "2 offsets of inbox/3 are").replace("it is", "they are")
+    ]
 
 
 def test_a_window_that_is_not_cut_is_not_caught_up() -> None:
