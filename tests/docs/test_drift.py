@@ -63,8 +63,8 @@ TAIL = """
 - **Verdict numbers after an older copy was adopted.** Numbers of the database jump; those of verdicts do not, for they
   count within a run: `stream/run#7` may have been another verdict in the ledger that is lost, and somebody may have it
   in a mail. Nothing that is left says how far that ledger came. Two verdicts of one name have different digests, which
-  stand on a verdict's page and in its answer (`digest`): keep the digest beside the name. Of two, the ledger's is the one
-  that counts; whatever was decided between the copy and the adoption (the act `ledger.adopted` has its time) is gone.
+  stand on a verdict's page and in its answer (`digest`): keep the digest beside the name. Of two, the one that the
+  ledger has counts; whatever was decided between copy and adoption (the act `ledger.adopted` has its time) is gone.
 - **What mends a window that failed since its bus was created again**, once the next run is open: a republish plan, then
   a replay of all of it ([windows.md](windows.md#a-bus-that-was-created-again)), as its page offers them;
   `tests/plans/test_lost.py` does it. Where its inbox was created again nothing does.
