@@ -105,6 +105,9 @@ class Projection(ABC):
     #: KEY: its rows stand on events of one Kafka key being applied in their order. What comes late then, by a redrive
     #: or a replay that proves, wants a person's explicit consent.
     order: ClassVar[str] = ""
+    #: Its rows and answers stand on the event and the pins alone, and it keeps no state beside them. Then what went
+    #: missing of an event can be written again by a plan; else it might count the event twice.
+    repeatable: ClassVar[bool] = False
 
     @abstractmethod
     def apply(

@@ -87,6 +87,7 @@ CREATE TABLE truth.flights_weather (
 );
 """
     tables: ClassVar[tuple[str, ...]] = ("truth.flights_weather",)
+    repeatable: ClassVar[bool] = True
     contexts: ClassVar[tuple[str, ...]] = ("weather",)
 
     def apply(

@@ -46,6 +46,7 @@ CREATE TABLE truth.weather (
 CREATE INDEX truth_weather_hour ON truth.weather (win, origin, time_hour);
 """
     tables: ClassVar[tuple[str, ...]] = ("truth.weather",)
+    repeatable: ClassVar[bool] = True
 
     def apply(
         self, cur: Cursor, win: WindowId, events: Sequence[AppliedEvent], pins: Mapping[str, Pin]
