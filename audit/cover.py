@@ -79,8 +79,9 @@ def see_cover(rerun: WindowId, verdict: v.Verdict, judged: f.WindowFacts) -> Cov
     return CoverReading(win, replace(facts, window=measured.facts), measured.at, seen)
 
 
-def foresee(win: WindowId, spans: Sequence[Span], contract_digest: str) -> list[str]:
-    """What is missing, as it looks now, for a rerun that reads these ranges to cover the window once it has passed."""
+def foresee(win: WindowId, spans: Sequence[Span]) -> CoverReading:
+    """What there is to know, as it looks now, of a window of which a rerun reads these ranges again: `core.foreseen`
+    says what is missing for that to cover it once it has passed."""
     facts, _ = _about(win, spans, None)
     with read() as cur:
         newest = WindowId(fetch_one(cur.execute(sql.newest, {"win": win})).win)
@@ -88,7 +89,7 @@ def foresee(win: WindowId, spans: Sequence[Span], contract_digest: str) -> list[
     bus = _bus_foreseen(win, measured.facts)
     if bus is not None:
         facts = replace(facts, bus=_read_now(bus, newest, (), captured))
-    return core.foreseen(replace(facts, window=measured.facts), contract_digest, measured.at)
+    return CoverReading(win, replace(facts, window=measured.facts), measured.at, measured.at)
 
 
 def _measured(win: WindowId, beside: WindowId) -> tuple[Measurement, look.Capture]:
@@ -180,6 +181,7 @@ def _about(win: WindowId, spans: Sequence[Span], rerun: WindowId | None) -> tupl
         others=[core.OtherRerun(x.rerun, x.state) for x in others],
         taken_by=row.taken_by,
         contradictions=row.contradictions,
+        mended=row.mended,
     )
     return facts, row.now
 

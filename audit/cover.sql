@@ -5,8 +5,10 @@
 SELECT reruns AS win FROM run_window WHERE id = %(rerun)s AND reruns IS NOT NULL
 
 -- name: about
--- A window that may be covered: its newest verdict, who takes its place, and what the bus has contradicted of it and its reruns.
+-- A window that may be covered: its newest verdict, who takes its place, what was written again of its effects, and what the bus has
+-- contradicted of it and its reruns.
 SELECT w.number, w.revision, c.digest, v.body, place_taken_by(w.id) AS taken_by, clock_timestamp() AS now,
+       (SELECT count(*) FROM mended_effect m WHERE m.win = w.id) AS mended,
        (SELECT count(DISTINCT x.attempt_id) FROM contradiction x JOIN run_window r ON r.id = x.win
          WHERE w.id IN (r.id, r.reruns)) AS contradictions
   FROM run_window w JOIN contract c ON c.id = w.contract_id

@@ -770,6 +770,24 @@ class Effect(models.Model):
         db_table = "effect"
 
 
+class MendedEffect(models.Model):
+    """An effect that had gone missing and that a plan wrote again, or rows of one that had (`effect` false). `source`
+    and `offset` are the plan's record that refers to its event; `win` is the event's window.
+    """
+
+    pk = models.CompositePrimaryKey("source", "offset")
+    source = models.ForeignKey(Source, models.PROTECT)
+    offset = models.BigIntegerField()
+    run_id = models.IntegerField()
+    win = models.ForeignKey(Window, models.PROTECT, db_column="win")
+    identity = models.BinaryField()
+    effect = models.BooleanField()
+    mended_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "mended_effect"
+
+
 class ForeignRecord(models.Model):
     """A record on the bus that no attempt explains. Kept raw; in a window's range it breaks PUBLISHED."""
 

@@ -114,6 +114,9 @@ RULES: dict[str, type[PassgateError]] = {
     "decision_of_effects": PlanRefused,
     "republish_of_its_plan": PlanRefused,
     "gone_was_received": UnreceivedOffset,
+    "mended_of_its_plan": PlanRefused,
+    "mended_of_its_window": PlanRefused,
+    "mended_as_it_was": PlanRefused,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -146,6 +147,17 @@ def _applied_root(facts: f.WindowFacts, now: datetime) -> CheckName | None:
     if facts.publishing and facts.publishing.value.unsettled:
         return CheckName.PUBLISHED
     return None if bus_caught_up(facts, now) and all_admitted(facts) else CheckName.CAUGHT_UP
+
+
+_OF_MISSING = re.compile(
+    r"[0-9,]+ (?:(?:event is|events are) not applied|(?:effect is|effects are) not in truth\.[a-z0-9_]+)"
+)
+
+
+def of_missing_effects(text: str) -> bool:
+    """Whether a cause of APPLIED says that effects, or rows of them, were missing: as a verdict says it, for good. The
+    rule of a cover goes by it, and the database's."""
+    return _OF_MISSING.fullmatch(text) is not None
 
 
 def _unapplied(a: f.Application) -> Iterable[Cause]:

@@ -7,7 +7,7 @@ what the window's own lanes did not. What was not measured is missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from audit.core import checks as c
 from audit.core import facts as f
 from audit.core import phrases as w
 from audit.core.basis import created_again
-from audit.core.bus import went_to
+from audit.core.bus import of_missing_effects, went_to
 from audit.core.gone import accounted_for
 from audit.core.verdict import State, Verdict
 
@@ -26,6 +26,8 @@ REPLAY = "replay"
 MENDED = frozenset({c.CheckName.ACCOUNTED, c.CheckName.COMMITTED})
 #: And in these by its bus alone, that was created again, once nothing of it is bound to the one that is gone.
 BY_ITS_BUS = frozenset({c.CheckName.BASIS, c.CheckName.PUBLISHED})
+#: And in this by what was missing alone, for a rerun writes that again; it holds then, or the window stays shut.
+BY_WHAT_WAS_MISSING = c.CheckName.APPLIED
 #: These count the window's events and those that the rerun found missing.
 OVER_ALL = frozenset({c.CheckName.EXPECTED, c.CheckName.NOT_EMPTY})
 
@@ -101,6 +103,7 @@ class CoverFacts:
     """What is known of the window that a rerun may cover. None: it was not measured.
 
     `failed`: the body of its newest verdict. `window`: its facts as they are now. `bus`: None where it is the window's.
+    `mended`: effects of it that reruns wrote again, or rows of.
     """
 
     number: int
@@ -116,6 +119,18 @@ class CoverFacts:
     roots: BatchRoots | None = None
     places: PlaceCount | None = None
     bus: BusOfNow | None = None
+    mended: int = 0
+
+
+@dataclass(frozen=True)
+class MendedAhead:
+    """What a rerun would write again of its window: `effects`, and by table the rows of how many effects that stand."""
+
+    effects: int = 0
+    tables: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING_MENDED = MendedAhead()
 
 
 def may_cover(name: f.WindowName) -> bool:
@@ -141,6 +156,7 @@ def covering(verdict: Verdict, facts: CoverFacts, now: datetime) -> f.Cover:
         effects=facts.window.application.value.applied,
         places=facts.places.met,
         batches=facts.roots.batches,
+        mended=facts.mended,
     )
 
 
@@ -149,9 +165,23 @@ def before_reading(facts: CoverFacts, contract_digest: str) -> list[str]:
     return [*_failed(facts), *_ranges(facts), *_beside(facts, contract_digest)]
 
 
-def foreseen(facts: CoverFacts, contract_digest: str, now: datetime) -> list[str]:
-    """What is missing before anything is read again, for a rerun under that contract."""
-    return [*before_reading(facts, contract_digest), *_judged(_on_the_bus_of_now(facts), now)]
+def foreseen(facts: CoverFacts, contract_digest: str, now: datetime, mended: MendedAhead = NOTHING_MENDED) -> list[str]:
+    """What is missing before anything is read again, for a rerun under that contract that would write this again. What
+    the joins of these would find is not known before."""
+    facts = _on_the_bus_of_now(facts)
+    unknown = frozenset({c.CheckName.DEGRADED}) if mended.effects else frozenset()
+    mends = replace(facts, window=_mended_ahead(facts.window, mended))
+    return [*before_reading(facts, contract_digest), *_judged(mends, now, unknown)]
+
+
+def _mended_ahead(window: f.WindowFacts | None, mended: MendedAhead) -> f.WindowFacts | None:
+    if window is None or window.application is None:
+        return window
+    was = window.application.value
+    tables = tuple(replace(t, missing=max(t.missing - mended.tables.get(t.name, 0), 0)) for t in was.tables)
+    effects = min(mended.effects, was.missing)
+    now = replace(was, applied=was.applied + effects, missing=was.missing - effects, tables=tables)
+    return replace(window, application=replace(window.application, value=now))
 
 
 def _of_rerun(verdict: Verdict) -> Iterable[str]:
@@ -178,12 +208,14 @@ def _failed(facts: CoverFacts) -> Iterable[str]:
 
 
 def _mended(check: Mapping[str, Any], bus: BusOfNow | None) -> bool:
-    """Whether a window may have failed by this check. Also by its bus, of which another has the name now, and by
-    nothing else that the check says."""
+    """Whether a window may have failed by this check. Also by effects that were missing, or by its bus, of which
+    another has the name now; and by nothing else that the check says."""
+    worst = [x["text"] for x in check.get("causes", ()) if x.get("severity") == "FAIL"]
+    if check["check"] == BY_WHAT_WAS_MISSING:
+        return bool(worst) and all(map(of_missing_effects, worst))
     if bus is None or check["check"] not in BY_ITS_BUS:
         return check["check"] in MENDED
     name = bus.topic.name
-    worst = [x["text"] for x in check.get("causes", ()) if x.get("severity") == "FAIL"]
     return bool(worst) and all(text == created_again(name) or text.endswith(went_to(name)) for text in worst)
 
 
@@ -214,7 +246,7 @@ def _beside(facts: CoverFacts, contract_digest: str) -> Iterable[str]:
             yield f"rerun {other.number} admitted events and is {other.state or 'not judged yet'}"
 
 
-def _judged(facts: CoverFacts, now: datetime) -> Iterable[str]:
+def _judged(facts: CoverFacts, now: datetime, unknown: frozenset[c.CheckName] = frozenset()) -> Iterable[str]:
     """The window's own checks, now and without its waivers: each must hold, but for what is counted once all was read
     again. Of ACCOUNTED, what reading again cannot make good."""
     if facts.window is None or facts.window.inbox is None:
@@ -225,7 +257,7 @@ def _judged(facts: CoverFacts, now: datetime) -> Iterable[str]:
         yield f"ACCOUNTED of window {facts.number}: receipts lie twice, or outside of its ranges"
     if any(line.lost for line in lines):
         yield f"ACCOUNTED of window {facts.number}: records were deleted before anybody read them"
-    skipped = OVER_ALL | {c.CheckName.ACCOUNTED}
+    skipped = OVER_ALL | {c.CheckName.ACCOUNTED} | unknown
     yield from _not_holding(facts, replace(facts.window, waivers=()), now, skipped)
 
 

@@ -450,7 +450,8 @@ class Cover:
 
     `lacks`: what is missing for that, in words; where nothing is, the rerun's PASS opens that window. `revision` is the
     window's at which it was measured. Counted there: `events`, those of them that the records read again `referred` to,
-    their effects, their places that were read again, and batches whose digests were recomputed.
+    their effects, their places that were read again, and batches whose digests were recomputed. `mended`: effects of it
+    that reruns wrote again, or rows of.
     """
 
     window: int
@@ -461,6 +462,7 @@ class Cover:
     effects: int = 0
     places: int = 0
     batches: int = 0
+    mended: int = 0
 
     @property
     def whole(self) -> bool:

@@ -295,11 +295,13 @@ def gone_body(gone: f.StandIn) -> dict[str, Any]:
 
 
 def cover_body(cover: f.Cover) -> dict[str, Any]:
-    """`covers` where the rerun opens its window, with what was counted of that; else what is missing."""
+    """`covers` where the rerun opens its window, with what was counted of that, and `mended` where effects of it were
+    written again; else what is missing."""
     if not cover.whole:
         return {"does_not_cover": list(cover.lacks)}
     counted = {name: getattr(cover, name) for name in ("events", "referred", "effects", "places", "batches")}
-    return {"covers": {"window": cover.window, "revision": cover.revision, **counted}}
+    mended = {"mended": cover.mended} if cover.mended else {}
+    return {"covers": {"window": cover.window, "revision": cover.revision, **counted, **mended}}
 
 
 def waiver_body(waiver: f.Waiver) -> dict[str, Any]:

@@ -413,7 +413,11 @@ SELECT c.name AS subject, f.found
                                     AND NOT (n.anew IS NOT NULL AND k.said ->> 'check' IN ('BASIS', 'PUBLISHED') AND NOT EXISTS (
                                         SELECT FROM jsonb_path_query(k.said, '$.causes[*] ? (@.severity == "FAIL").text') x(text)
                                          WHERE x.text #>> '{}' <> (n.anew ->> 'name') || ' was deleted and created again'
-                                           AND NOT starts_with(reverse(x.text #>> '{}'), reverse(' went to a ' || (n.anew ->> 'name') || ' that is gone'))))))
+                                           AND NOT starts_with(reverse(x.text #>> '{}'), reverse(' went to a ' || (n.anew ->> 'name') || ' that is gone'))))
+                                    AND NOT (k.said ->> 'check' = 'APPLIED' AND NOT EXISTS (
+                                        SELECT FROM jsonb_path_query(k.said, '$.causes[*] ? (@.severity == "FAIL").text') x(text)
+                                         WHERE split_part(x.text #>> '{}', ' ', 5) <> 'applied'
+                                           AND NOT starts_with(split_part(x.text #>> '{}', ' are not in ', 2) || split_part(x.text #>> '{}', ' is not in ', 2), 'truth.')))))
          THEN 'the window has not failed, or by what no reading again mends'
          WHEN EXISTS (
               SELECT FROM window_range g JOIN source z ON z.id = g.source_id AND z.role = 'inbox'
@@ -424,7 +428,7 @@ SELECT c.name AS subject, f.found
                      @> int8range(g.start_offset, g.end_offset))
          THEN 'not all of the window was read again'
          WHEN (n.referred, n.effects, n.places, n.all_effects) <> (n.events, n.events, n.events, n.events)
-              OR (c.body -> 'covers') - 'window' - 'revision' - 'batches' IS DISTINCT FROM jsonb_build_object(
+              OR (c.body -> 'covers') - 'window' - 'revision' - 'batches' - 'mended' IS DISTINCT FROM jsonb_build_object(
                  'events', n.events, 'referred', n.referred, 'effects', n.effects, 'places', n.places)
          THEN format('%%s events, %%s of them referred to, %%s effects, %%s places', n.events, n.referred, n.all_effects, n.places)
          WHEN n.anew IS NOT NULL AND EXISTS (
@@ -617,6 +621,43 @@ SELECT 'attempt ' || coalesce(a.id, l.attempt_id) AS subject,
    AND (l.attempt_id IS NULL OR a.state IS DISTINCT FROM 'LOST' OR p.id IS NULL
         OR (l.cluster_id, l.topic, l.topic_id) <> (a.cluster_id, a.topic, a.topic_id) OR l.found_topic_id = a.topic_id
         OR NOT EXISTS (SELECT FROM plan_item i WHERE i.plan_id = p.id AND i.subject = a.id::text AND i.outcome IS NOT DISTINCT FROM 'DONE'))
+ LIMIT %(most)s
+
+-- name: i11_mended
+-- What was written again is of a window that had failed and never passed, by a plan that proved it and read a record of its event;
+-- and the effect stands where that event lies, or lay before its bus was created again. A verdict that covers says how many there were.
+SELECT 'effect of ' || encode(m.identity, 'hex') AS subject,
+       CASE WHEN o.plan IS NULL THEN 'written again by no plan that proves its window'
+            WHEN t.identity IS NULL THEN 'written again for a record of another event'
+            WHEN NOT v.failed THEN 'written again in a window that had not failed'
+            ELSE 'written again, and not at its event''s place' END AS found
+  FROM mended_effect m JOIN source c ON c.id = m.source_id JOIN stream s ON s.id = c.stream_id
+  LEFT JOIN LATERAL (
+       SELECT p.id AS plan
+         FROM window_range g JOIN run_window w ON w.id = g.win AND w.reruns = m.win AND w.run_id = m.run_id JOIN rerun x ON x.win = w.id
+         JOIN plan p ON p.id = x.plan AND p.kind = 'replay' AND p.started_at < m.mended_at AND p.binds -> 'asked' ->> 'mode' = 'prove'
+        WHERE g.source_id = m.source_id LIMIT 1) o ON true
+  LEFT JOIN LATERAL (
+       SELECT r.identity FROM receipt r
+        WHERE r.source_id = m.source_id AND r."offset" = m."offset" AND r.decision = 2 AND r.identity = m.identity LIMIT 1) t ON true
+ CROSS JOIN LATERAL (
+       SELECT coalesce(bool_or(f.state = 'FAIL' AND f.decided_at < m.mended_at) AND NOT bool_or(f.state = 'PASS'), false) AS failed
+         FROM verdict f WHERE f.win = m.win) v
+ WHERE (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND (o.plan IS NULL OR t.identity IS NULL OR NOT v.failed
+        OR NOT EXISTS (SELECT FROM effect x JOIN event e ON e.run_id = x.run_id AND e.identity = x.identity AND e.win = x.win
+                        WHERE x.run_id = m.run_id AND x.identity = m.identity AND x.win = m.win
+                          AND (NOT m.effect OR EXISTS (
+                              SELECT FROM place p JOIN bus_batch b ON b.id = x.bus_batch_id AND b.source_id = p.bus_source_id
+                               WHERE p.source_id = e.source_id AND p."offset" = e."offset"
+                                 AND (p.bus_source_id, p.bus_offset) = (x.bus_source_id, x.bus_offset)))))
+UNION ALL
+SELECT s.name || '/' || r.name || '#' || v.number,
+       'says that ' || coalesce(v.body #>> '{covers,mended}', '0') || ' effects were written again, and ' || n.n || ' were'
+  FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
+ CROSS JOIN LATERAL (SELECT count(*) AS n FROM mended_effect m WHERE m.win = v.covers AND m.mended_at < v.decided_at) n
+ WHERE v.covers IS NOT NULL AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+   AND v.body -> 'covers' -> 'mended' IS DISTINCT FROM CASE WHEN n.n > 0 THEN to_jsonb(n.n) END
  LIMIT %(most)s
 
 -- name: i11_decisions

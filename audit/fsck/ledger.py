@@ -46,6 +46,7 @@ CHECKS: tuple[Check, ...] = (
     in_sql("recheck_ends", "I11", sql.i11_recheck_ends),
     in_sql("decisions", "I11", sql.i11_decisions),
     in_sql("losses", "I11", sql.i11_losses),
+    in_sql("mended", "I11", sql.i11_mended),
     in_sql("first_payloads", "I12", sql.i12_first_payloads),
     in_sql("kept_payloads", "I12", sql.i12_kept_payloads),
     in_sql("owners", "I13", sql.i13_owners),

@@ -20,7 +20,7 @@ from ingest.admit.read_ahead import arrivals_of
 from ingest.admit.redrive import FENCE, ForeseenAdmission, RedrivenRecord, owner_of
 from ingest.core.batching import BATCH_BYTES, GONE, Hole, OffsetRange, sized
 from ingest.core.cloudevents import structured_form
-from ingest.core.decide import Arrival, Item, KnownEvent
+from ingest.core.decide import Arrival, Decisions, Item, KnownEvent
 from ingest.core.errors import LeaseError
 from ingest.core.identity import identifier
 from ingest.core.ids import BatchId, RunId, SourceId, StreamId, WindowId
@@ -194,7 +194,14 @@ class OriginReader:
 # ---- admitting ------------------------------------------------------------------------------------------------------
 
 
-def replay(cur: Cursor, order: ReplayOrder, batch: OffsetRange) -> Counter[Decision]:
+class ReadAgain(NamedTuple):
+    """What records became, and by identity the offset, in the plan's source, of the first that is a DUPLICATE."""
+
+    decisions: Counter[Decision]
+    duplicates: dict[bytes, int]
+
+
+def replay(cur: Cursor, order: ReplayOrder, batch: OffsetRange) -> ReadAgain:
     """The step: one batch of the origin. Raises LeaseError where the plan's position stands elsewhere.
 
     The origin is read below its window's cut and below its lane's position alone: looked at in each batch.
@@ -204,14 +211,24 @@ def replay(cur: Cursor, order: ReplayOrder, batch: OffsetRange) -> Counter[Decis
     failpoint("replay.after_position")
     work = _admission(cur, order, poll)
     decisions, _ = work.write_all(cur, number)
-    return Counter(outcome.decision for outcome in decisions.outcomes)
+    return _read_again(decisions)
+
+
+def _read_again(decisions: Decisions) -> ReadAgain:
+    known: dict[bytes, int] = {}
+    for outcome in decisions.outcomes:
+        if outcome.decision is Decision.DUPLICATE and outcome.identity is not None:
+            known.setdefault(outcome.identity, outcome.offset)
+    return ReadAgain(Counter(outcome.decision for outcome in decisions.outcomes), known)
 
 
 class ForeseenBatch(NamedTuple):
-    """How records would end, and the keys and offsets, in their own log, of those that would be admitted."""
+    """How records would end, the keys and offsets, in their own log, of those that would be admitted, and the events
+    that duplicates are of."""
 
     decisions: Counter[Decision]
     admitted: list[tuple[bytes, int]]
+    duplicates: list[bytes]
 
 
 def foresee(cur: Cursor, order: ReplayOrder, batch: OffsetRange, before: dict[bytes, KnownEvent]) -> ForeseenBatch:
@@ -220,7 +237,8 @@ def foresee(cur: Cursor, order: ReplayOrder, batch: OffsetRange, before: dict[by
     decisions = work.decide(cur, before)
     events = {event.offset + order.log.start for event in decisions.events}
     admitted = [(r.key, r.offset) for r in batch.records if r.key is not None and r.offset in events]
-    return ForeseenBatch(Counter(outcome.decision for outcome in decisions.outcomes), admitted)
+    seen = _read_again(decisions)
+    return ForeseenBatch(seen.decisions, admitted, list(seen.duplicates))
 
 
 def _shifted(batch: OffsetRange, start: int) -> OffsetRange:
@@ -341,6 +359,6 @@ def _windows(cur: Cursor, run: RunId, identities: Sequence[bytes]) -> dict[bytes
 
 
 __all__ = [
-    "LogStart", "OriginLog", "OriginReader", "Place", "ReplayOrder", "foresee", "gone_from", "is_gone", "origin_log",
-    "place_of", "replay", "start_of",
+    "LogStart", "OriginLog", "OriginReader", "Place", "ReadAgain", "ReplayOrder", "foresee", "gone_from", "is_gone",
+    "origin_log", "place_of", "replay", "start_of",
 ]  # fmt: skip

@@ -328,7 +328,7 @@ class EffectsTransaction:
             if loaded.contract.projection is None:
                 continue
             events = [self._event(loaded, known, ruled) for ruled in rows]
-            answers = _run(cur, loaded.contract.projection.class_path, win, events)
+            answers = run_projection(cur, loaded.contract.projection.class_path, win, events)
             joined.update((r.offset, a) for r, a in zip(rows, answers, strict=True) if a is not None)
         return joined
 
@@ -503,7 +503,9 @@ def _pin(row: Any) -> Pin:
     )
 
 
-def _run(cur: Cursor, class_path: str, win: WindowId, events: Sequence[AppliedEvent]) -> Sequence[Joined | None]:
+def run_projection(
+    cur: Cursor, class_path: str, win: WindowId, events: Sequence[AppliedEvent]
+) -> Sequence[Joined | None]:
     """The projection's answers. What it raises on its own account stops the lane with its name and words."""
     projection = load_projection(class_path)
     pins = {row.context: _pin(row) for row in cur.execute(sql.pins, {"win": win}).fetchall()}

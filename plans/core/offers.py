@@ -11,6 +11,7 @@ from typing import Any
 
 from audit.core.anchors import Anchor, Reach
 from audit.core.basis import offers_refresh
+from audit.core.bus import of_missing_effects
 from audit.core.check import WAIVABLE, Check, CheckName, State
 from plans.core.plan import ASKING, FRESH, MOST_ATTEMPTS, PROVE, Kind
 
@@ -217,8 +218,14 @@ def _replays(facts: OfferFacts, inbox: Sequence[Anchor], stood_in: Collection[st
     if not held or not calls_for_replay(facts) or any(anchor.reach is Reach.UNMEASURED for anchor in held):
         return
     found = [*_fresh(facts, held), *_proofs(facts, held, stood_in)]
-    missed = any(check.name is CheckName.ACCOUNTED for check in broken_for_good(facts.checks))
+    found_broken = broken_for_good(facts.checks)
+    missed = any(check.name is CheckName.ACCOUNTED or _by_what_is_missing(check) for check in found_broken)
     yield from reversed(found) if missed or facts.moved else found  # and a bus that was created again is mended so
+
+
+def _by_what_is_missing(check: Check) -> bool:
+    """Effects that went missing are written again while the window is proven."""
+    return check.name is CheckName.APPLIED and all(of_missing_effects(cause.text) for cause in check.causes)
 
 
 def _fresh(facts: OfferFacts, held: Iterable[Anchor]) -> Iterator[Offer]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from audit import anchors, gate, stand_in
@@ -16,6 +17,8 @@ from audit import capture as look
 from audit.close import window_of
 from audit.core import gone
 from audit.core.anchors import Reach
+from audit.core.cover import MendedAhead, foreseen
+from audit.cover import CoverReading
 from audit.cover import foresee as foresee_cover
 from audit.measure import window_row
 from audit.rerun import (
@@ -34,11 +37,14 @@ from audit.rerun import (
 from ingest.admit import replay as admission
 from ingest.admit.later import later_than_records
 from ingest.admit.replay import OriginLog, OriginReader, ReplayOrder
+from ingest.consume import mending
+from ingest.consume.mending import Lacking, MendOrder
 from ingest.core.batching import OffsetRange, next_batch
 from ingest.core.contract import extends_identities
 from ingest.core.decide import KnownEvent
 from ingest.core.errors import BrokerError
 from ingest.core.ids import RunId, SourceId, StreamId, WindowId
+from ingest.core.mending import MissingPart, told, told_done, told_refused
 from ingest.core.reason import Decision
 from ingest.db import Cursor, fetch_one, read, statements
 from ingest.failpoints import failpoint
@@ -132,8 +138,8 @@ class ReplayPlan(PlanKind):
             row = window_row(cur, bound.win)
             loaded = compiled_contract(_version(cur, bound.stream, bound.asked["contract"]))
             orders = [_foreseen_order(cur, row, bound, loaded, origin) for origin in bound.origin]
-        ahead = _looked_ahead(row, bound, loaded)
-        below = ahead.below
+        ahead = _looked_ahead(bound)
+        below, lacking = ahead.below, _MissingAhead(row, bound)
         for order in orders:
             admitted: list[tuple[bytes, int]] = []
             first = below[order.log.source].gone_to if order.log.source in below else order.log.start
@@ -142,6 +148,7 @@ class ReplayPlan(PlanKind):
                     seen = admission.foresee(cur, order, batch, before)
                 counts += seen.decisions
                 admitted += seen.admitted
+                lacking.look(seen.duplicates)
                 read_ += len(batch.records)
             if admitted and "fresh" not in bound.facts:  # a fresh run reads in the order of its offsets
                 with read() as cur:
@@ -149,7 +156,10 @@ class ReplayPlan(PlanKind):
         outcomes = {_OUTCOMES[decision]: n for decision, n in sorted(counts.items())}
         lines = [*_told(row, bound, counts, read_), *(f"{gone.said(found)}." for found in below.values())]
         if "fresh" not in bound.facts:
-            lines += [*late_words(late, loaded.contract, bound.asked), ahead.opening]
+            lines += late_words(late, loaded.contract, bound.asked)
+            lines += lacking.lines()
+        if ahead.seen is not None:
+            lines.append(_opening(ahead.seen, loaded, lacking.foreseen()))
         return Prediction(outcomes, tuple(lines))
 
     def changed(self, cur: Cursor, step: Step) -> list[str]:
@@ -193,7 +203,7 @@ class ReplayPlan(PlanKind):
         failpoint("replay.after_rerun")
         source = _next(rerun)
         if source is None or source.origin is None:
-            return _done(rerun, step.items)
+            return _done(cur, rerun, step.items)
         log = _log(cur, source.origin)
         if batch is None or batch.start != log.start + source.next_offset:
             return ()  # somebody else read it meanwhile: the next step begins where that ended
@@ -201,10 +211,13 @@ class ReplayPlan(PlanKind):
         if admission.is_gone(batch):
             _check_received(cur, plan, source.origin, batch)
         if batch.end > batch.start:
-            admission.replay(cur, _order(cur, plan, rerun, source, log), batch)
+            read_again = admission.replay(cur, _order(cur, plan, rerun, source, log), batch)
+            failpoint("replay.after_batch")
+            if rerun.rerun is not None:
+                mending.mend(cur, _mend_order(window_row(cur, plan.win), source.id), read_again.duplicates)
         again = rerun_of(cur, plan.id)
         assert again is not None
-        return _done(again, step.items)
+        return _done(cur, again, step.items)
 
     def _open(self, cur: Cursor, step: Step, captured: look.Capture | None) -> Rerun:
         plan = step.plan
@@ -391,12 +404,24 @@ def _log(cur: Cursor, origin: OriginRange) -> OriginLog:
     return admission.origin_log(cur, origin.source, origin.start, origin.end)
 
 
-def _done(rerun: Rerun, items: Sequence[Item]) -> list[ItemOutcome]:
-    """Ranges that are read to their ends now, and have no outcome yet."""
+def _done(cur: Cursor, rerun: Rerun, items: Sequence[Item]) -> list[ItemOutcome]:
+    """Ranges that are read to their ends now, and have no outcome yet; each says what was written again by it."""
     ended = {
-        index for index, x in enumerate(rerun.sources) if x.origin and x.next_offset >= x.origin.end - x.origin.start
+        index: x.id
+        for index, x in enumerate(rerun.sources)
+        if x.origin and x.next_offset >= x.origin.end - x.origin.start
     }
-    return [ItemOutcome(item.ordinal, Outcome.DONE) for item in items if item.ordinal in ended]
+    outcomes = []
+    for item in items:
+        if item.ordinal in ended:
+            row = fetch_one(cur.execute(sql.mended, {"source": ended[item.ordinal]}))
+            outcomes.append(ItemOutcome(item.ordinal, Outcome.DONE, told_done(rerun.number, row.effects, row.alone)))
+    return outcomes
+
+
+def _mend_order(row: Any, source: SourceId) -> MendOrder:
+    """What went missing of a window is written again under the window's own contract."""
+    return MendOrder(RunId(row.run_id), WindowId(row.id), compiled_contract(row.contract_id), source)
 
 
 def _order(cur: Cursor, plan: Any, rerun: Rerun, source: PlanSource, log: OriginLog) -> ReplayOrder:
@@ -417,14 +442,52 @@ def _foreseen_order(cur: Cursor, row: Any, bound: Bindings, loaded: CompiledCont
 
 
 class _LookAhead(NamedTuple):
-    """What is gone, by source, and whether the rerun would open its window. Of a fresh run neither is said."""
+    """What is gone, by source, and what is known of the window that the rerun might open. Of a fresh run neither is."""
 
     below: Mapping[SourceId, gone.GoneRange]
-    opening: str
+    seen: CoverReading | None
 
 
-def _looked_ahead(row: Any, bound: Bindings, loaded: CompiledContract) -> _LookAhead:
-    return _LookAhead({}, "") if "fresh" in bound.facts else _LookAhead(_below(bound), _opening(row, bound, loaded))
+def _looked_ahead(bound: Bindings) -> _LookAhead:
+    return _LookAhead({}, None) if "fresh" in bound.facts else _LookAhead(_below(bound), _seen(bound))
+
+
+def _seen(bound: Bindings) -> CoverReading:
+    assert bound.win is not None
+    return foresee_cover(bound.win, [(origin.source, origin.start, origin.end) for origin in bound.origin])
+
+
+class _MissingAhead:
+    """What is missing of the window that is read again, and would be written again; of a fresh run nothing is said."""
+
+    def __init__(self, row: Any, bound: Bindings) -> None:
+        self._number: int = row.number
+        self._order = None if "fresh" in bound.facts else _mend_order(row, SourceId(0))
+        self._seen: set[bytes] = set()
+        self._found = Lacking()
+
+    def look(self, identities: Sequence[bytes]) -> None:
+        """Events to which records of a batch refer: each counts once."""
+        new = [identity for identity in identities if identity not in self._seen]
+        if self._order is None or not new:
+            return
+        self._seen.update(new)
+        with read() as cur:
+            found = mending.look(cur, self._order, new)
+        self._found.why = found.why
+        self._found.events += [replace(event, payload=b"") for event in found.events]
+        self._found.refused += found.refused
+        self._found.tables += found.tables
+
+    def lines(self) -> list[str]:
+        found = self._found
+        effects, rows = found.count(MissingPart.EFFECT), found.count(MissingPart.ROWS)
+        again = [] if found.why else told(self._number, effects, rows)
+        return [*again, *told_refused(self._number, found.why, effects, rows, found.refused)]
+
+    def foreseen(self) -> MendedAhead:
+        found = self._found
+        return MendedAhead() if found.why else MendedAhead(found.count(MissingPart.EFFECT), found.tables)
 
 
 def _below(bound: Bindings) -> dict[SourceId, gone.GoneRange]:
@@ -520,11 +583,10 @@ def _told(row: Any, bound: Bindings, counts: Mapping[Decision, int], seen: int) 
     return lines
 
 
-def _opening(row: Any, bound: Bindings, loaded: CompiledContract) -> str:
-    """Whether the rerun would open its window, too, as far as that can be told before it has read."""
-    assert bound.win is not None
-    spans = [(origin.source, origin.start, origin.end) for origin in bound.origin]
-    lacks = foresee_cover(bound.win, spans, loaded.digest.hex())
+def _opening(seen: CoverReading, loaded: CompiledContract, mended: MendedAhead) -> str:
+    """Whether the rerun would open its window, too, as far as that can be told before it has run."""
+    number = seen.facts.number
+    lacks = foreseen(seen.facts, loaded.digest.hex(), seen.at, mended)
     if lacks:
-        return f"It would not open window {row.number}: {'; '.join(lacks)}."
-    return f"Its PASS would open window {row.number}, too, if nothing is missing then."
+        return f"It would not open window {number}: {'; '.join(lacks)}."
+    return f"Its PASS would open window {number}, too, if nothing is missing then."

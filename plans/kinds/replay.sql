@@ -33,6 +33,10 @@ SELECT coalesce(sum(b.admitted), 0)::bigint AS admitted, coalesce(sum(b.duplicat
        coalesce(sum(b.records) FILTER (WHERE b.committed_at > clock_timestamp() - interval '1 second'), 0)::bigint AS lately
   FROM rerun x JOIN batch b ON b.win = x.win WHERE x.plan = %(plan)s
 
+-- name: mended
+-- How many effects, and rows of how many that stood, were written again by the records of a plan's source.
+SELECT count(*) FILTER (WHERE effect) AS effects, count(*) FILTER (WHERE NOT effect) AS alone FROM mended_effect WHERE source_id = %(source)s
+
 -- name: source
 -- An inbox source by its number.
 SELECT role, kind, topic, partition FROM source WHERE id = %(source)s

@@ -60,7 +60,7 @@ NOT_OF_LANES = {
     "door_closed": "the door's", "no_open_run": "the door's", "too_many_events": "the door's",
     "resolution_refused": "quarantine's", "discard_beyond_bound": "quarantine's", "attempt_over": "of a request",
     "contract_unusable": "said when a contract is loaded", "not_undecidable": "of a plan", "not_withheld": "of a plan",
-    "bus_still_there": "of a plan",
+    "bus_still_there": "of a plan", "answers_otherwise": "of a plan",
     "ledger_not_behind": "of a plan",
 }  # fmt: skip
 
@@ -118,7 +118,8 @@ OFFERS = {
         "test_a_surplus_row_is_answered_by_a_run_in_the_windows_place",
     ),
     "replay `prove`": (
-        "the same; of a part, where no receipt stands in for what is gone; first, where offsets have no receipt",
+        "the same; of a part, where no receipt stands in for what is gone; first, where offsets have no receipt or "
+        "effects are missing",
         "nothing of it is left; another run takes its place; a later run looks back on its run",
         "test_events_that_came_by_http_are_not_read_again",
     ),

@@ -16,7 +16,7 @@ from tests.failpoints.pool import GetGround
 from tests.failpoints.processes import KILLED
 from tests.flow.inbox import hide
 from tests.flow.world import leave, thing
-from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
+from tests.plans.crowd import Crowd, as_owner, items, plan_row, run_to, say_yes
 
 
 def redrive_dies(point: str, ground: GetGround) -> None:
@@ -141,6 +141,35 @@ def covering_dies(point: str, ground: GetGround) -> None:
     assert decide_gate(stream.flow.name, stream.run_name, 1, "test", rerun=1).granted
     assert decide_gate(stream.flow.name, stream.run_name, who="test").granted
     assert [str(x) for x in examine(stream.flow.name, names={"covers", "open_gates", "roots"}).findings] == []
+
+
+def mending_dies(point: str, ground: GetGround) -> None:
+    """Effects went missing before their window was judged: they stand again, once, whoever died writing them."""
+    stream, crowd = ground(fresh=True), Crowd()
+    stream.new_run()
+    stream.works_to_the_end()
+    stream.flow.cut(stream.run_name)
+    stream.does("work")
+    before = stream.flow.rows(EFFECTS)
+    with as_owner() as connection:
+        connection.execute(
+            "DELETE FROM effect x USING run r, stream s WHERE r.id = x.run_id AND s.id = r.stream_id AND s.name = %s"
+            " AND x.bus_offset = 0",
+            (stream.flow.name,),
+        )
+    assert stream.flow.judge(stream.run_name).verdict.title == "FAIL"
+    number = _replay(stream, crowd, "prove")
+    stream.dies("run_plan", point, plan=number)
+    stream.does("run_plan", plan=number)
+    assert [outcome for _, outcome in items(number)] == ["DONE"]
+    assert 0 < stream.flow.count("mended_effect") < len(before) and stream.flow.rows(EFFECTS) == before
+    _passes(stream)
+
+
+EFFECTS = (
+    "SELECT x.* FROM effect x JOIN run r ON r.id = x.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
+    " ORDER BY x.identity"
+)
 
 
 def proving_what_is_gone_dies(point: str, ground: GetGround) -> None:

@@ -38,6 +38,7 @@ VERBS = (
     "ingest.publish.republish",
     "ingest.consume.lane",
     "ingest.consume.transaction",
+    "ingest.consume.mending",
     "ingest.windows",
     "ingest.worker",
     "ingest.permits",

@@ -62,6 +62,15 @@ def window(facts: f.WindowFacts) -> cover.CoverFacts:
 
 
 FAIL = {"severity": "FAIL"}
+MISSED, ROWS_MISSED = "3 events are not applied", "1,002 effects are not in truth.flights"
+
+
+def by(check: str, *texts: str) -> dict[str, Any]:
+    """A check that fails for these causes; others beside them only block."""
+    causes = [{"text": text, "severity": "FAIL"} for text in texts] + [{"text": "more", "severity": "BLOCKED"}]
+    return {"check": check, "severity": "FAIL", "causes": causes}
+
+
 SPOILT: dict[str, tuple[cover.CoverFacts, str]] = {
     "it has passed": (failed(state="PASS"), "has not failed: it is PASS"),
     "it is blocked": (failed(state="BLOCKED"), "has not failed: it is BLOCKED"),
@@ -70,6 +79,9 @@ SPOILT: dict[str, tuple[cover.CoverFacts, str]] = {
     "a broken seal": (failed(checks=[{"check": "SEALED", **FAIL}]), "failed by SEALED"),
     "another database": (failed(checks=[{"check": "BASIS", **FAIL}]), "failed by BASIS"),
     "rows of no event": (failed(checks=[{"check": "APPLIED", **FAIL}]), "failed by APPLIED"),
+    "a row of no effect then": (failed(checks=[by("APPLIED", MISSED, "1 identity of truth.t has no effect")]), "failed by APPLIED"),
+    "an effect of no event then": (failed(checks=[by("APPLIED", "1 effect has no event")]), "failed by APPLIED"),
+    "effects missing still": (window(w.changed("application", WINDOW, applied=97, missing=3)), "APPLIED of window 1: 3 events are not applied"),
     "a contradiction then": (failed(checks=[{"check": "PUBLISHED", **FAIL}]), "failed by PUBLISHED"),
     "a waiver": (failed(waivers=[{"check": "QUARANTINE"}]), "names a waiver"),
     "a part": (spoilt(ranges=(GOOD.ranges[0], replace(GOOD.ranges[1], read=False))), "not all of inbox/3"),
@@ -155,6 +167,35 @@ def test_before_anything_is_read_what_can_be_said_is_said() -> None:
     ]  # fmt: skip
 
 
+# ---- effects that were missing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("texts", [[MISSED], [ROWS_MISSED], ["1 event is not applied", "1 effect is not in truth.t_2"]])
+def test_effects_that_were_missing_and_stand_again_are_covered(texts: list[str]) -> None:
+    found = cover.covering(PASSED, replace(failed(checks=[by("APPLIED", *texts)]), mended=3), w.NOW)
+    assert found.whole and found.mended == 3
+    body = v.body(replace(PASSED, cover=found), 3, "")
+    assert body["covers"]["mended"] == 3
+
+
+def test_what_would_be_written_again_is_not_missing_beforehand() -> None:
+    tables = (f.TruthTable("truth.a", 97, 0, 0), f.TruthTable("truth.b", 97, 2, 0))
+    facts = w.changed("application", WINDOW, applied=97, missing=3, tables=tables)
+    asked = replace(window(facts), failed=FAILED | {"checks": [by("APPLIED", MISSED)]}, sets=None)
+    assert cover.foreseen(asked, "c0ffee", w.NOW, cover.MendedAhead(3, {"truth.b": 2})) == []
+    for fewer in (cover.MendedAhead(2, {"truth.b": 2}), cover.MendedAhead(3, {"truth.b": 1}), cover.MendedAhead()):
+        assert any("APPLIED of window 1" in line for line in cover.foreseen(asked, "c0ffee", w.NOW, fewer))
+
+
+def test_the_words_for_what_was_missing_are_those_of_verdicts() -> None:
+    for missing, rows, surplus in ((1, 0, 0), (2_000, 0, 0), (0, 1, 0), (0, 2, 0), (3, 4, 0), (3, 4, 1)):
+        table = f.TruthTable("truth.flights_weather", 100, rows, surplus)
+        facts = w.changed("application", applied=100 - missing, missing=missing, tables=(table,))
+        (said,) = [x for x in v.body(v.verdict(facts, w.NOW), 1, "")["checks"] if x["check"] == "APPLIED"]
+        lines = lacks(failed(checks=[said]))
+        assert any("failed by APPLIED" in line for line in lines) == bool(surplus), (said, lines)
+
+
 # ---- a bus that was created again -----------------------------------------------------------------------------------
 
 BUS = w.BROKER.bus
@@ -166,12 +207,6 @@ WAS = "flights.bus was deleted and created again"
 GONE = "attempt 7 (3 events) went to a flights.bus that is gone"
 #: All of it was published and read, and then its bus was created again. What its own lanes read there says nothing any more.
 UNREAD = w.source("flights.bus/0", w.topic("bus", topic_id="anew", partitions=ANEW.partitions), end=None)
-
-
-def by(check: str, *texts: str) -> dict[str, Any]:
-    """A check that fails for these causes; others beside them only block."""
-    causes = [{"text": text, "severity": "FAIL"} for text in texts] + [{"text": "more", "severity": "BLOCKED"}]
-    return {"check": check, "severity": "FAIL", "causes": causes}
 
 
 def anew(
@@ -200,7 +235,7 @@ NOT_BY_ITS_BUS: dict[str, tuple[cover.CoverFacts, str]] = {
     "deleted unread": (anew(by("BASIS", WAS, "2 offsets of inbox/0 were deleted before anybody read them")), "failed by BASIS"),
     "a basis that says nothing": (anew({"check": "BASIS", "severity": "FAIL"}), "failed by BASIS"),
     "a contradiction": (anew(by("BASIS", WAS), by("PUBLISHED", GONE, "1 settled publish is contradicted by the bus")), "failed by PUBLISHED"),
-    "applied otherwise": (anew(by("BASIS", WAS), by("APPLIED", "1 event is not applied")), "failed by APPLIED"),
+    "applied otherwise": (anew(by("BASIS", WAS), by("APPLIED", "1 effect has no event")), "failed by APPLIED"),
     "what is bound": (anew(bus=replace(OF_NOW, bound=2)), "2 publishes of it went to a flights.bus that is gone: ask for a republish plan first"),
     "what another rerun is bound by": (anew(bus=replace(OF_NOW, bound_reruns=1)), "events of another rerun of it went to a flights.bus that is gone"),
     "a lane behind": (anew(bus=replace(OF_NOW, positions=(replace(LANES[0], position=8), LANES[1]))), "CAUGHT_UP of window 1"),

@@ -108,6 +108,7 @@ CHEATS = [
     thief("an attempt counts otherwise than its batches", "UPDATE attempt SET events = events + 1 WHERE source_id = %(inbox)s", "sums_of_attempts"),
     thief("an event has two places that count", f"INSERT INTO attempt (source_id, transactional_id, fence, owner, install_id, cluster_id, topic_id, topic, events, bytes, state) SELECT source_id, 'x', fence, owner, install_id, cluster_id, topic_id, topic, events, bytes, 'ACKED' FROM attempt WHERE source_id = %(inbox)s LIMIT 1; INSERT INTO place SELECT source_id, \"offset\", (SELECT max(id) FROM attempt), bus_source_id, bus_offset + 500 FROM place WHERE {A_PLACE}", "places_once"),
     thief("an attempt is LOST by nobody's word", "UPDATE attempt SET state = 'LOST' WHERE source_id = %(inbox)s", "losses"),
+    thief("an effect is written again by nobody's word", "INSERT INTO mended_effect (source_id, \"offset\", run_id, win, identity, effect) SELECT source_id, \"offset\", run_id, win, identity, true FROM event WHERE source_id = %(inbox)s AND \"offset\" = 0", "mended"),
     thief("an UNKNOWN was settled without a scan", "UPDATE attempt SET unknown_at = prepared_at WHERE source_id = %(inbox)s", "fence_evidence"),
     thief("what is on the bus was proven ABSENT", "UPDATE attempt SET state = 'ABSENT' WHERE source_id = %(inbox)s", "absent_on_the_bus"),
     app("somebody says the bus contradicts", "INSERT INTO contradiction (win, attempt_id, kind, source_id, \"offset\", detail) SELECT %(win)s, min(id), 'ABSENT_APPEARED', %(bus)s, 0, 'eve' FROM attempt WHERE source_id = %(inbox)s", "contradictions"),

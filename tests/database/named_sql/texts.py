@@ -32,7 +32,7 @@ TABLES = {
     "effects": table_partition("effect", RUN),
     "table": "truth.flights_weather",
 }
-LEAF_OF_EFFECTS = "bus_batch_id"
+LEAF_OF_EFFECTS = "bus_offset, bus_batch_id, context_state"
 #: What psycopg sends with the value, and the server cannot tell from the statement alone.
 TYPES = {"older": "interval"}
 
