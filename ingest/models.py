@@ -98,6 +98,7 @@ class Contract(models.Model):
     republish_by_plan = models.BooleanField(db_default=False)  # [reconcile] republish = "plan": the database asks
     free_records = models.IntegerField(db_default=0)  # [plans] free_records: the database counts them
     pins_at_cut = models.BooleanField(db_default=False)  # [context] pin = "cut": as above
+    approvals = models.SmallIntegerField(db_default=1)  # [plans] approvals: as above
     loaded_by = models.TextField()
     loaded_at = models.DateTimeField(db_default=Now())
 

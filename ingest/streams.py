@@ -145,7 +145,7 @@ def _store(contract: Contract, text: bytes, files: Mapping[str, str], actor: str
         keys = {
             "stream": stream, "digest": digest, "text": text, "files": Jsonb(dict(files)), "actor": actor,
             "by_plan": contract.reconcile.republish is Republish.PLAN, "free": contract.plans.free_records,
-            "pins_at_cut": contract.pin is PinTime.CUT,
+            "pins_at_cut": contract.pin is PinTime.CUT, "approvals": contract.plans.approvals,
         }  # fmt: skip
         stored = fetch_one(cur.execute(sql.insert_contract, keys))
         ensure_classes(cur, stream, [event.name for event in contract.events])

@@ -22,8 +22,10 @@ SELECT c.id FROM stream s
 
 -- name: insert_contract
 -- A text that comes back after another is a new version with an old digest: what held when is never rewritten.
-INSERT INTO contract (stream_id, version, digest, source_text, files, loaded_by, republish_by_plan, free_records, pins_at_cut)
-SELECT %(stream)s, coalesce(max(version), 0) + 1, %(digest)s, %(text)s, %(files)s, %(actor)s, %(by_plan)s, %(free)s, %(pins_at_cut)s
+INSERT INTO contract (stream_id, version, digest, source_text, files, loaded_by, republish_by_plan, free_records, pins_at_cut,
+                      approvals)
+SELECT %(stream)s, coalesce(max(version), 0) + 1, %(digest)s, %(text)s, %(files)s, %(actor)s, %(by_plan)s, %(free)s, %(pins_at_cut)s,
+       %(approvals)s
   FROM contract WHERE stream_id = %(stream)s
 RETURNING id, version
 

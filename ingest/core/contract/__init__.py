@@ -65,7 +65,7 @@ def not_in_force(contract: Contract) -> list[str]:
     """The parts the file wrote that are read and kept, but do nothing yet: `payload.keep`, `[[notify]]`, ..."""
     written = {
         "gate.readers": bool(contract.gate.readers),
-        "plans.approvals": contract.plans.approvals > 1,
+        "plans.free_records": contract.plans.approvals > 1 and contract.plans.free_records > 0,
         "payload.keep": "payload.keep" in contract.given,
         "[[notify]]": bool(contract.notify),
     }

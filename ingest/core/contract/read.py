@@ -43,6 +43,7 @@ from ingest.core.pointer import Place, Pointer, parse_place, parse_pointer
 ReadFile = Callable[[str], bytes]
 
 MOST_BYTES = 262_144
+MOST_APPROVALS = 10  # people besides who asks: the database knows no more, either
 _STREAM = r"[a-z][a-z0-9_-]{0,62}"
 _TOPIC = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}"
 _ANYTHING = r"[^\x00-\x1f\x7f]{1,200}"
@@ -377,7 +378,7 @@ def _reconcile(table: Table) -> Reconcile:
 
 
 def _plans(table: Table) -> Plans:
-    approvals = table.integer("approvals", 1, 1, 10)
+    approvals = table.integer("approvals", 1, 1, MOST_APPROVALS)
     expire = cast("timedelta", table.duration("expire", timedelta(hours=24), "1m", "30d", "24h"))
     free_records = table.integer("free_records", 0, 0, 1_000_000)
     table.done()

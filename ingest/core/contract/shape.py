@@ -198,7 +198,8 @@ class Reconcile:
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """`free_records`: of one person, stream and day (UTC) for which no second person is needed."""
+    """`approvals`: how many people, besides who asks, have to approve a plan. `free_records`: of one person, stream and
+    day (UTC) for which no second person is needed; none where several have to approve."""
 
     approvals: int = 1
     expire: timedelta = timedelta(hours=24)

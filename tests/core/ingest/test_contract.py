@@ -69,6 +69,12 @@ def test_what_is_not_in_force_is_said() -> None:
     assert not_in_force(parse(SMALLEST)) == []
     written = ["gate.readers", "payload.keep", "[[notify]]"]
     assert not_in_force(parse(FLIGHTS)) == written
+    for plans, said in (
+        ("approvals = 5", []),
+        ("free_records = 9", []),
+        ("approvals = 2\nfree_records = 9", ["plans.free_records"]),
+    ):
+        assert not_in_force(parse(SMALLEST + f"\n[plans]\n{plans}\n".encode())) == said, plans
 
 
 def test_who_really_reads_is_said_where_readers_are_named() -> None:
