@@ -1,4 +1,4 @@
-"""Answering: another person approves exactly what was asked for, or declines. What is free its requester starts."""
+"""Answering: others approve exactly what was asked for, or decline. What is free its requester starts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from ingest.auditlog import record_act
 from ingest.core.stored import word
 from ingest.db import Cursor, fetch_one, retry_transaction, statements, write
 from ingest.failpoints import failpoint
+from plans.approvals import approvals_changed, approvals_of, give
+from plans.core.approvals import Approvals
 from plans.core.binding import binding_digest
-from plans.core.people import Actor, People, same_person
+from plans.core.people import Actor, People, one_person, same_person
 from plans.core.plan import APPROVING, ASKING, Kind, State
-from plans.errors import AnotherDigest, PlanChanged, PlanExpired, SamePerson, named
+from plans.errors import AnotherDigest, ApprovedAlready, PlanChanged, PlanExpired, SamePerson, named
 from plans.free import free_records_of
 from plans.kinds import kind_named
 from plans.kinds.base import Step
@@ -22,10 +24,11 @@ sql = statements("plans", "answer")
 
 
 def approve(number: int, digest: bytes, actor: Actor, people: People, reason: str = "") -> None:
-    """SUBMITTED -> APPROVED. `digest` is of what the approver has seen; the plan then runs by itself.
+    """One person's yes; with the last one that the plan binds SUBMITTED -> APPROVED, and it then runs by itself.
 
-    Its requester approves it only as far as the contract's free records reach, which the database counts.
-    Raises NoSuchPlan, NotAllowed, SamePerson, AnotherDigest, WrongState, PlanExpired, PlanChanged.
+    `digest` is of what the approver has seen. Its requester approves it only as far as the contract's free records
+    reach, which the database counts. Raises NoSuchPlan, NotAllowed, SamePerson, ApprovedAlready, AnotherDigest,
+    WrongState, PlanExpired, PlanChanged.
     """
     with named():
         retry_transaction(lambda: _approve(number, digest, actor, people, reason.strip()))
@@ -36,32 +39,54 @@ def _approve(number: int, digest: bytes, actor: Actor, people: People, reason: s
         plan = lock(cur, number)
         failpoint("plan_approve.after_lock")
         _allow(cur, plan, actor, people)
-        if digest != bytes(plan.digest) or binding_digest(plan.binds) != digest:
-            raise AnotherDigest(
-                expected=f"digest {bytes(plan.digest).hex()}",
-                found=digest.hex(),
-                next_step="look at the plan again, and approve the digest that it shows",
-            )
-        if plan.expires_at <= plan.now:
-            raise PlanExpired(
-                expected=f"an answer before {plan.expires_at}", found="it is over", next_step="submit anew"
-            )
-        changes = kind_named(plan.kind).changed(cur, Step(plan, left(cur, number), plan.binds))
-        if changes:
-            raise PlanChanged(
-                expected="what was asked for", found="; ".join(changes), next_step="decline it, and submit it anew"
-            )
-        values = {"plan": number, "who": actor.name, "person": actor.person, "digest": digest, "why": reason}
-        free = fetch_one(cur.execute(sql.approve, values)).free_records
+        _check(cur, plan, digest)
+        approvals = _give(cur, plan, actor, digest, reason)
+        failpoint("plan_approve.after_approval")
+        free = None if approvals.left else _move_on(cur, plan, actor, digest, reason)
         failpoint("plan_approve.after_row")
         told = {"plan": number, "kind": plan.kind, "digest": digest.hex(), "requested_by": plan.requested_by}
         told |= {} if free is None else {"free_records": free}
+        told |= {"approval": len(approvals.given), "approvals": approvals.needed} if approvals.needed > 1 else {}
         record_act(cur, actor.name, "plan.approve", subject(plan), reason, told)
         failpoint("plan_approve.before_commit")
 
 
+def _give(cur: Cursor, plan: Any, actor: Actor, digest: bytes, reason: str) -> Approvals:
+    """The approvals that the plan has with this one. What is free its requester starts: that is none."""
+    if actor.person == plan.requested_person:
+        return Approvals(needed=0)
+    give(cur, plan.id, actor, digest, reason)
+    return approvals_of(cur, plan)
+
+
+def _move_on(cur: Cursor, plan: Any, actor: Actor, digest: bytes, reason: str) -> int | None:
+    """SUBMITTED -> APPROVED; the free records that the database counted, where there are any."""
+    values = {"plan": plan.id, "who": actor.name, "person": actor.person, "digest": digest, "why": reason}
+    free: int | None = fetch_one(cur.execute(sql.approve, values)).free_records
+    return free
+
+
+def _check(cur: Cursor, plan: Any, digest: bytes) -> None:
+    """Raises AnotherDigest, PlanExpired, PlanChanged."""
+    if digest != bytes(plan.digest) or binding_digest(plan.binds) != digest:
+        raise AnotherDigest(
+            expected=f"digest {bytes(plan.digest).hex()}",
+            found=digest.hex(),
+            next_step="look at the plan again, and approve the digest that it shows",
+        )
+    if plan.expires_at <= plan.now:
+        raise PlanExpired(expected=f"an answer before {plan.expires_at}", found="it is over", next_step="submit anew")
+    changes = kind_named(plan.kind).changed(cur, Step(plan, left(cur, plan.id), plan.binds))
+    changes = [*approvals_changed(cur, plan), *changes]
+    if changes:
+        raise PlanChanged(
+            expected="what was asked for", found="; ".join(changes), next_step="decline it, and submit it anew"
+        )
+
+
 def _allow(cur: Cursor, plan: Any, actor: Actor, people: People) -> None:
-    """Whether this person may approve the plan: another one than who asked, or that one alone where it is free.
+    """Whether this person may approve the plan: another one than who asked and has approved, or who asked alone where
+    it is free.
 
     The other account of a person whose identity has changed since is neither.
     """
@@ -79,6 +104,13 @@ def _allow(cur: Cursor, plan: Any, actor: Actor, people: People) -> None:
             found=f"{found}; {free.says.rstrip('.')}" if free.says else found,
             next_step="let somebody else decide",
         )
+    for earlier in approvals_of(cur, plan).given:
+        if one_person(people, earlier.actor, actor):
+            raise ApprovedAlready(
+                expected="a person who has not approved it yet",
+                found=f"{earlier.actor.name} has approved it, and is the person behind {actor.name}",
+                next_step="let somebody else approve it, too",
+            )
 
 
 def decline(number: int, actor: Actor, people: People, reason: str) -> None:

@@ -79,6 +79,13 @@ class SamePerson(PermissionRefused):
     what: ClassVar[str] = "a plan is approved by somebody else than who asked for it"
 
 
+class ApprovedAlready(PermissionRefused):
+    """A plan that several people approve is approved by each of them once, under whatever account."""
+
+    code: ClassVar[str] = "approved_already"
+    what: ClassVar[str] = "each person approves a plan once"
+
+
 class NotAllowed(PermissionRefused):
     """The account may not do this, or there is no such account."""
 
@@ -99,6 +106,10 @@ RULES: dict[str, type[PassgateError]] = {
     "plan_digest": AnotherDigest,
     "plan_approves_its_digest": AnotherDigest,
     "plan_four_eyes": SamePerson,
+    "plan_approval_waits": WrongState,
+    "plan_approval_once": ApprovedAlready,
+    "plan_has_its_approvals": WrongState,
+    "plan_approvals_of_contract": PlanChanged,
     "plan_expired": PlanExpired,
     "plan_expires_in_time": WrongState,
     "plan_says_why": PlanRefused,

@@ -130,6 +130,29 @@ class PlanEvent(models.Model):
         indexes = [models.Index(fields=["plan", "id"], name="plan_event_plan")]
 
 
+class PlanApproval(models.Model):
+    """One person's yes to a plan's digest. Rows are added while it waits, and never changed; `person` is who is behind
+    the account `who`. The last one that a plan binds stands in `plan.approved_by`, too."""
+
+    pk = models.CompositePrimaryKey("plan", "ordinal")
+    plan = models.ForeignKey(Plan, models.PROTECT)
+    ordinal = models.SmallIntegerField()
+    who = models.TextField()
+    person = models.TextField()
+    digest = models.BinaryField()
+    why = models.TextField(db_default="")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "plan_approval"
+        constraints = [
+            models.UniqueConstraint(fields=["plan", "person"], name="plan_approval_once"),
+            models.CheckConstraint(
+                condition=Q(who__regex=r"\S", person__regex=r"\S"), name="plan_approval_names_person"
+            ),
+        ]
+
+
 class PlanItem(models.Model):
     """One thing that a plan does, made of what it binds. `outcome` is written once; null: not done yet."""
 

@@ -110,7 +110,7 @@ def offer_of_items(win: WindowId, items: Sequence[int]) -> Offer | None:
             events=events,
             taken=taken,
             reruns=reruns,
-            newest=newest is not None and newest.contract.plans.approvals == 1,
+            newest=newest is not None,
             alike=alike,
         )
     )
@@ -186,8 +186,6 @@ def _facts(
         moved=moved is not None,
         reasons=_reasons(cur, win, run, newest) if redrives else (),
         reruns=not redrives or not _looked_back_on(cur, run),
-        own=own.contract.plans.approvals == 1,
-        newest=newest.contract.plans.approvals == 1,
         own_ordered=_keeps_order(own),
         newest_ordered=_keeps_order(newest),
         place=_place_of(cur, win, checks, own, newest) if redrives else PlaceFacts(),

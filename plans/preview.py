@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from plans.approvals import approvals_needed
+from plans.core.approvals import Approvals
 from plans.core.binding import NO_LIMITS, Limits, binding_digest, is_stop_rule
 from plans.core.plan import Kind
 from plans.errors import PlanRefused
@@ -25,6 +27,12 @@ class PlanPreview:
     digest: bytes
     prediction: Prediction
 
+    @property
+    def says(self) -> tuple[str, ...]:
+        """What it would do, and how many have to approve it where one is not enough: a sentence each."""
+        approvals = Approvals(self.bound.approvals).says
+        return (*self.prediction.lines, *([f"{approvals}."] if approvals else []))
+
 
 def preview(kind: Kind | str, asked: Mapping[str, Any], limits: Limits = NO_LIMITS) -> PlanPreview:
     """Raises KindNotThere, PlanRefused, NotFound, or an error of the kind's own."""
@@ -42,13 +50,7 @@ def bind(kind: Kind | str, asked: Mapping[str, Any], limits: Limits) -> Bindings
         if asked.get(name) is None:
             raise PlanRefused(expected=name, found="none", next_step=f"say which {name} the plan is about")
     bound = plan_kind.bind(asked)
-    if bound.approvals > 1:
-        raise PlanRefused(
-            expected="a contract that asks for one approval",
-            found=f"plans.approvals = {bound.approvals}: more than one cannot be given yet",
-            next_step="load a contract with plans.approvals = 1",
-        )
-    return bound
+    return replace(bound, approvals=approvals_needed(bound.kind, bound.stream, bound.win))
 
 
 def _check(limits: Limits) -> None:

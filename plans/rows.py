@@ -8,7 +8,8 @@ from ingest.auditlog import record_act
 from ingest.core.stored import word
 from ingest.db import Cursor, statements
 from ingest.failpoints import failpoint
-from plans.core.people import Actor, People, alone_fault, approval_fault
+from plans.approvals import approvals_of
+from plans.core.people import Actor, People, alone_fault, approvals_fault
 from plans.core.plan import FINAL, Kind, State
 from plans.errors import NoSuchPlan, NotAllowed, WrongState
 from plans.kinds import kind_named
@@ -47,12 +48,14 @@ def allow(people: People, actor: Actor, act: str) -> None:
         raise NotAllowed(expected=f"an account that may {act}", found=why)
 
 
-def fault_of(people: People, row: Any) -> str:
-    """Why the approval that a plan has holds no more; "" that it does."""
-    approver = Actor(row.approved_by, row.approved_person)
+def fault_of(cur: Cursor, people: People, row: Any) -> str:
+    """Why the approvals that a plan has hold no more; "" that each does, and that none lacks."""
     if row.free_records is not None:
-        return alone_fault(people, approver, word(Kind, row.kind))
-    return approval_fault(people, Actor(row.requested_by, row.requested_person), approver)
+        return alone_fault(people, Actor(row.approved_by, row.approved_person), word(Kind, row.kind))
+    found = approvals_of(cur, row)
+    if found.left:
+        return f"it has {len(found.given)} of {found.needed} approvals"
+    return approvals_fault(people, Actor(row.requested_by, row.requested_person), [each.actor for each in found.given])
 
 
 def move(cur: Cursor, row: Any, to: State, who: str, why: str, **detail: Any) -> Any:

@@ -17,6 +17,7 @@ from ingest.auditlog import record_act
 from ingest.core.errors import PassgateError
 from ingest.db import Cursor, DatabaseFull, DatabaseGone, fetch_one, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
+from plans.approvals import approvals_changed
 from plans.core.binding import binding_digest, stops
 from plans.core.people import People
 from plans.core.plan import State
@@ -98,10 +99,11 @@ def _faults(cur: Cursor, plan: Any, people: People) -> list[str]:
     digest = binding_digest(plan.binds)
     if not digest == bytes(plan.digest) == bytes(plan.approved_digest):
         return ["its digest is not that of what it binds"]
-    fault = fault_of(people, plan)
+    fault = fault_of(cur, people, plan)
     if fault:
         return [fault]
-    return kind_named(plan.kind).changed(cur, Step(plan, left(cur, plan.id), plan.binds))
+    changes = kind_named(plan.kind).changed(cur, Step(plan, left(cur, plan.id), plan.binds))
+    return [*approvals_changed(cur, plan), *changes]
 
 
 # ---- step by step ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.db import read, statements
+from plans.approvals import approvals_changed
 from plans.core.binding import Limits
+from plans.core.plan import State
 from plans.errors import NoSuchPlan
 from plans.kinds import kind_named
 from plans.kinds.base import Prediction, Step
@@ -13,6 +15,9 @@ from plans.preview import preview
 from plans.rows import left
 
 sql = statements("plans", "since")
+
+#: What runs, or is held, goes on under the approvals that it has.
+BEFORE_IT_RAN = (State.SUBMITTED, State.APPROVED)
 
 
 def changed_since(number: int) -> list[str]:
@@ -22,7 +27,8 @@ def changed_since(number: int) -> list[str]:
     """
     with read() as cur:
         plan = _seen(cur.execute(sql.seen, {"plan": number}).fetchone(), number)
-        return kind_named(plan.kind).changed(cur, Step(plan, left(cur, number), plan.binds))
+        changes = kind_named(plan.kind).changed(cur, Step(plan, left(cur, number), plan.binds))
+        return [*approvals_changed(cur, plan), *changes] if plan.state in BEFORE_IT_RAN else changes
 
 
 def foreseen(number: int) -> Prediction:

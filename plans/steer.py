@@ -45,7 +45,7 @@ def _resume(number: int, actor: Actor, people: People, reason: str) -> None:
         expect(plan, State.HELD)
         if plan.expires_at <= plan.now:
             raise PlanExpired(expected=f"going on before {plan.expires_at}", found="it is over")
-        fault = fault_of(people, plan)
+        fault = fault_of(cur, people, plan)
         if fault:
             raise NotAllowed(expected="an approval that holds", found=fault, next_step="cancel it, and submit it anew")
         move(cur, plan, State.RUNNING, actor.name, reason)

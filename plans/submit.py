@@ -1,4 +1,4 @@
-"""Submitting: what was previewed is frozen under its digest, and waits for a second person."""
+"""Submitting: what was previewed is frozen under its digest, and waits for a second person, or for several."""
 
 from __future__ import annotations
 

@@ -507,12 +507,14 @@ SELECT 'truth.' || t.relname AS subject, 'readers of it do not stand before the 
  LIMIT %(most)s
 
 -- name: i11_approvals
--- What became more than SUBMITTED did so by an approval of exactly that, by another person; or by who asked, for records that
--- were free: no more of a day than the contract gave, of a kind that may be.
+-- What became more than SUBMITTED did so by approvals of exactly that, by as many other persons as it binds, each a row of its own, the
+-- last by whom the plan names; or by who asked, for records that were free: no more of a day than the contract gave, of a kind that
+-- may be. What waits, or was over before, has fewer.
 SELECT 'plan ' || p.id AS subject,
        CASE WHEN p.approved_by IS NULL THEN 'it is ' || p.state || ', and nobody approved it'
             WHEN NOT f.free THEN 'who asked for it approved it: ' || p.approved_by
-            ELSE 'what was approved has another digest' END AS found
+            WHEN p.approved_digest IS DISTINCT FROM p.digest THEN 'what was approved has another digest'
+            ELSE format('%%s of its %%s approvals are by other people, of its digest, and in time', g.sound, g.bound) END AS found
   FROM plan p JOIN stream s ON s.id = p.stream_id
  CROSS JOIN LATERAL (
        SELECT CASE WHEN p.free_records IS NULL THEN p.approved_person IS DISTINCT FROM p.requested_person
@@ -523,8 +525,19 @@ SELECT 'plan ' || p.id AS subject,
                           AND o.id <> p.id AND o.approved_at <= p.approved_at AND o.approved_at >= date_trunc('day', p.approved_at, 'UTC')
                           AND NOT (o.started_at IS NULL AND o.state IN ('VOID', 'EXPIRED')))
                      <= (SELECT c.free_records FROM contract c WHERE c.id = p.free_by_id AND c.stream_id = p.stream_id), false) END AS free) f
- WHERE (p.state NOT IN ('SUBMITTED', 'DECLINED', 'EXPIRED') OR p.approved_by IS NOT NULL)
-   AND (p.approved_by IS NULL OR NOT f.free OR p.approved_digest IS DISTINCT FROM p.digest)
+ CROSS JOIN LATERAL (
+       SELECT plan_approvals_bound(p.binds) AS bound, count(*) AS given, count(*) FILTER (WHERE a.sound) AS sound,
+              coalesce(bool_or(a.ordinal = plan_approvals_bound(p.binds) AND a.is_last), false) AS named
+         FROM (SELECT x.ordinal, x.person <> p.requested_person AND x.digest = p.digest
+                      AND x.at BETWEEN p.requested_at AND coalesce(p.approved_at, x.at) AS sound,
+                      (x.who, x.person) IS NOT DISTINCT FROM (p.approved_by, p.approved_person) AS is_last
+                 FROM plan_approval x WHERE x.plan_id = p.id) a) g
+ WHERE ((p.state NOT IN ('SUBMITTED', 'DECLINED', 'EXPIRED') OR p.approved_by IS NOT NULL)
+        AND (p.approved_by IS NULL OR NOT f.free OR p.approved_digest IS DISTINCT FROM p.digest)
+     OR g.sound < g.given
+     OR NOT CASE WHEN p.approved_by IS NULL THEN g.given < g.bound
+                 WHEN p.free_records IS NOT NULL THEN g.given = 0 AND g.bound = 1
+                 ELSE g.given = g.bound AND g.named END)
    AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  LIMIT %(most)s
 

@@ -81,10 +81,12 @@ def binding(
     items: Sequence[str],
     origin: Sequence[Origin] = (),
     limits: Limits = NO_LIMITS,
+    approvals: int = 1,
 ) -> dict[str, Any]:
     """The document that is approved: JSON of strings, whole numbers and booleans only, no key of it null.
 
     `asked`: what a person said. `facts`: what that meant when the plan was asked for. `items`: each gets one outcome.
+    `approvals`: how many people have to approve it; one is not written, as plans of before had no such key.
     """
     names = {"run": subject.run, "window": subject.window}
     return {
@@ -97,6 +99,7 @@ def binding(
         "items": list(items),
         "origin": [each.document() for each in origin],
         "limits": limits.document(),
+        **({"approvals": approvals} if approvals > 1 else {}),
     }
 
 

@@ -71,8 +71,7 @@ class OfferFacts:
     `verdict`: the state of its newest one, "" before there is one. `checks`: as a verdict has them, or as of now.
     `moved`: the window failed, and its bus was created again since it opened; `lost`: attempts of it that are bound to
     the one that is gone. `own_ordered` and `newest_ordered`: whether their projection keeps the order of each key, so
-    that what comes late wants a consent. `reruns` false: nothing more is admitted into its run. `own` and `newest`:
-    whether plans under the window's contract and under the stream's newest are given with one approval.
+    that what comes late wants a consent. `reruns` false: nothing more is admitted into its run.
     """
 
     number: int
@@ -89,8 +88,6 @@ class OfferFacts:
     moved: bool = False
     reasons: Sequence[ReasonCount] = ()
     reruns: bool = True
-    own: bool = True
-    newest: bool = True
     own_ordered: bool = False
     newest_ordered: bool = False
     place: PlaceFacts = field(default_factory=PlaceFacts)
@@ -104,7 +101,7 @@ class ItemFacts:
     """Items that somebody has named, as far as a redrive of them goes into the window that they belong in.
 
     `wanting`: how many of them become events only if corrected, `events`: how many are events by now. `alike`: the
-    newest contract names events as that window's run does.
+    newest contract names events as that window's run does; there is none that can be used without `newest`.
     """
 
     items: Sequence[int]
@@ -162,8 +159,6 @@ def offers(facts: OfferFacts, inbox: Sequence[Anchor], stood_in: Collection[str]
 
 def _publishing(facts: OfferFacts) -> Iterator[Offer]:
     """Of a rerun, too: an attempt says itself whose it is."""
-    if not facts.own:
-        return
     for attempt in facts.undecidable:
         yield Offer(Kind.DECIDE, {"attempt": attempt}, "no scan can say what became of it", f"attempt {attempt}")
     waiting = sorted({*facts.withheld, *facts.lost})
@@ -175,14 +170,14 @@ def _publishing(facts: OfferFacts) -> Iterator[Offer]:
 
 def _basis(facts: OfferFacts) -> Iterator[Offer]:
     settled = facts.verdict == "FAIL" or (facts.verdict == "PASS" and not facts.waived)
-    if settled or facts.is_rerun or not facts.own:
+    if settled or facts.is_rerun:
         return
     if any(offers_refresh(cause.act.text) for check in facts.broken() for cause in check.causes):
         yield Offer(Kind.BASIS, _window(facts), "a topic promises less than when the window opened")
 
 
 def _waivers(facts: OfferFacts) -> Iterator[Offer]:
-    if facts.failed or facts.is_rerun or not facts.is_cut or not facts.own:
+    if facts.failed or facts.is_rerun or not facts.is_cut:
         return
     for check in facts.broken():
         if check.name in WAIVABLE and (check.name is not CheckName.NOT_EMPTY or facts.empty_waivable):
@@ -191,7 +186,7 @@ def _waivers(facts: OfferFacts) -> Iterator[Offer]:
 
 
 def _redrives(facts: OfferFacts) -> Iterator[Offer]:
-    if facts.is_rerun or facts.place.taken or not (facts.reruns and facts.newest):
+    if facts.is_rerun or facts.place.taken or not facts.reruns:
         return
     for reason in facts.reasons:
         asked = {**_window(facts), "reason_code": reason.name}
@@ -230,8 +225,7 @@ def _by_what_is_missing(check: Check) -> bool:
 
 def _fresh(facts: OfferFacts, held: Iterable[Anchor]) -> Iterator[Offer]:
     place = facts.place
-    usable = facts.newest if place.contract is None else facts.own
-    if place.left_out or not usable or any(anchor.reach is not Reach.ALL for anchor in held):
+    if place.left_out or any(anchor.reach is not Reach.ALL for anchor in held):
         return
     asked: dict[str, Any] = {**_window(facts), "mode": FRESH, "whole": True}
     if place.contract is not None:
@@ -240,7 +234,7 @@ def _fresh(facts: OfferFacts, held: Iterable[Anchor]) -> Iterator[Offer]:
 
 
 def _proofs(facts: OfferFacts, held: Sequence[Anchor], stood_in: Collection[str]) -> Iterator[Offer]:
-    if not (facts.reruns and facts.own):
+    if not facts.reruns:
         return
     there = [anchor for anchor in held if anchor.first is not None and anchor.first < anchor.source.end]
     if not there:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Protocol
 
 from plans.core.plan import APPROVING, ASKING, Kind
@@ -41,6 +43,26 @@ def approval_fault(people: People, requester: Actor, approver: Actor) -> str:
     now = Actor(approver.name, people.person(approver.name) or approver.person)
     if same_person(people, requester, now) or same_person(people, requester, approver):
         return f"{requester.name}, who asked for it, and {approver.name}, who approved it, are one person"
+    return ""
+
+
+def one_person(people: People, one: Actor, other: Actor) -> bool:
+    """Whether two accounts are of one person: by what was written down when they acted, or by what is known now."""
+    return not _persons(people, one).isdisjoint(_persons(people, other))
+
+
+def _persons(people: People, actor: Actor) -> set[str]:
+    return {person for person in (actor.person, people.person(actor.name)) if person is not None}
+
+
+def approvals_fault(people: People, requester: Actor, approvers: Sequence[Actor]) -> str:
+    """Why several approvals hold no more; "" that each does, and that they are of as many persons."""
+    for approver in approvers:
+        if fault := approval_fault(people, requester, approver):
+            return fault
+    for one, other in combinations(approvers, 2):
+        if one_person(people, one, other):
+            return f"{one.name} and {other.name}, who approved it, are one person"
     return ""
 
 

@@ -42,7 +42,6 @@ class AdoptPlan(PlanKind):
             facts=adopt.lost(stream, admin()),
             items=("ledger",),
             expire=plans.expire,
-            approvals=plans.approvals,
         )
 
     def foresee(self, bound: Bindings) -> Prediction:

@@ -21,7 +21,8 @@ from plans.core.plan import Kind, Outcome
 @dataclass(frozen=True)
 class Bindings:
     """What a plan of a kind would bind now. `expire` is the contract's: for how long it waits. `lacks_consent`: it may
-    be looked at, and not be submitted, for it would apply something out of a key's order."""
+    be looked at, and not be submitted, for it would apply something out of a key's order. `approvals`: how many it
+    needs, which is no kind's to say."""
 
     kind: Kind
     stream: StreamId
@@ -37,7 +38,7 @@ class Bindings:
     lacks_consent: bool = False
 
     def document(self, limits: Limits) -> dict[str, Any]:
-        return binding(self.kind, self.subject, self.asked, self.facts, self.items, self.origin, limits)
+        return binding(self.kind, self.subject, self.asked, self.facts, self.items, self.origin, limits, self.approvals)
 
 
 @dataclass(frozen=True)

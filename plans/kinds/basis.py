@@ -40,7 +40,6 @@ class BasisPlan(PlanKind):
             facts=facts,
             items=(f"generation {facts['generation'] + 1}",),
             expire=plans.expire,
-            approvals=plans.approvals,
         )
 
     def foresee(self, bound: Bindings) -> Prediction:

@@ -45,7 +45,6 @@ class DecidePlan(PlanKind):
             facts=facts,
             items=(str(attempt),),
             expire=plans.expire,
-            approvals=plans.approvals,
         )
 
     def foresee(self, bound: Bindings) -> Prediction:

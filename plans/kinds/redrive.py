@@ -91,7 +91,6 @@ class RedrivePlan(PlanKind):
             facts={"contract": loaded.digest.hex(), "resolved": states},
             items=tuple(str(item) for item in ids),
             expire=plans.expire,
-            approvals=plans.approvals,
             lacks_consent=lacks_consent(loaded.contract, wanted),
         )
 

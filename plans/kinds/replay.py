@@ -124,7 +124,6 @@ class ReplayPlan(PlanKind):
             facts=facts,
             items=tuple(f"{label} [{start}, {end})" for label, (start, end) in ranges.items()),
             expire=plans.expire,
-            approvals=plans.approvals,
             lacks_consent=mode == PROVE and lacks_consent(loaded.contract, wanted),
             origin=tuple(Origin(rows[label].source_id, start, end) for label, (start, end) in ranges.items()),
         )

@@ -58,7 +58,6 @@ class RepublishPlan(PlanKind):
             facts={"bus": {"topic": contract.bus.topic, "topic_id": bus}, "attempts": _facts(facts, lost)},
             items=tuple(str(each.id) for each in facts),
             expire=contract.plans.expire,
-            approvals=contract.plans.approvals,
         )
 
     @staticmethod

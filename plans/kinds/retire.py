@@ -40,7 +40,6 @@ class RetirePlan(PlanKind):
             facts=old.facts,
             items=(f"{topic} {old.facts['topic_id']}",),
             expire=plans.expire,
-            approvals=plans.approvals,
         )
 
     def foresee(self, bound: Bindings) -> Prediction:

@@ -48,7 +48,6 @@ class WaivePlan(PlanKind):
             facts=facts,
             items=(check,),
             expire=plans.expire,
-            approvals=plans.approvals,
         )
 
     def foresee(self, bound: Bindings) -> Prediction:

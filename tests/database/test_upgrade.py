@@ -25,7 +25,8 @@ LEDGER = f"""
 SET session_replication_role = replica;
 INSERT INTO stream (id, name) OVERRIDING SYSTEM VALUE VALUES (1, 'flights');
 INSERT INTO contract (id, stream_id, version, digest, source_text, files, loaded_by) OVERRIDING SYSTEM VALUE
-    VALUES (1, 1, 1, {D}, '', '{{}}', 'ada');
+    VALUES (1, 1, 1, {D}, '', '{{}}', 'ada'), (2, 1, 2, {D}, '[plans]\napprovals = 3', '{{}}', 'ada'),
+           (3, 1, 3, {D}, 'plans = {{approvals = 2}}', '{{}}', 'ada'), (4, 1, 4, {D}, '\xff', '{{}}', 'ada');
 INSERT INTO run (id, stream_id, run_id, contract_id, state, opened_by, sealed_at) OVERRIDING SYSTEM VALUE
     VALUES (1, 1, '2013-01', 1, 'CLOSED', 'ada', '2026-01-31T00:00:00Z'),
            (2, 1, '2013-02', 1, 'SEALED', 'ada', '2026-02-28T00:00:00Z'), (3, 1, '2013-03', 1, 'OPEN', 'ada', NULL);
@@ -54,6 +55,18 @@ INSERT INTO token_scope (token_id, name, acts, created_by)
     VALUES ('d', 'producer', '{{look,seal,send}}', 'ada'), ('e', 'reader', '{{look}}', 'ada');
 """
 
+#: Between two versions: plans that one person, nobody, and their requester approved.
+PLANS = f"""
+SET session_replication_role = replica;
+INSERT INTO plan (id, kind, stream_id, binds, digest, state, reason, requested_by, requested_person, expires_at, acted_by,
+                  approved_by, approved_person, approved_digest, approved_at, free_records, free_by_id, decided_reason)
+    OVERRIDING SYSTEM VALUE VALUES
+    (1, 'adopt', 1, '{{}}', {D}, 'APPROVED', 'why', 'ada', 'user:ada', now(), 'bo', 'bo', 'user:bo', {D}, '2026-01-31T00:00:00Z',
+     NULL, NULL, 'fine'),
+    (2, 'adopt', 1, '{{}}', {D}, 'SUBMITTED', 'why', 'ada', 'user:ada', now(), 'ada', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+    (3, 'replay', 1, '{{}}', {D}, 'DONE', 'why', 'ada', 'user:ada', now(), 'ada', 'ada', 'user:ada', {D}, now(), 1, 1, '');
+"""  # noqa: E501 - rows read best on a line each
+
 
 def migrate(stack: Stack, url: str, *target: str) -> None:
     environment = os.environ | stack.env() | {"PASSGATE_OWNER_URL": url, "DJANGO_SETTINGS_MODULE": "console.settings"}
@@ -75,6 +88,9 @@ def upgraded(stack: Stack) -> Iterator[psycopg.Connection[Any]]:
             migrate(stack, owner, *target)
         with psycopg.connect(there, autocommit=True) as made:
             made.execute(LEDGER)
+        migrate(stack, owner, "plans", "0010")
+        with psycopg.connect(there, autocommit=True) as made:
+            made.execute(PLANS)
         migrate(stack, owner)
         with psycopg.connect(there, autocommit=True, row_factory=namedtuple_row) as found:
             yield found
@@ -126,3 +142,15 @@ def test_functions_of_before_speak_of_the_columns_of_now(upgraded: psycopg.Conne
             upgraded.execute("RESET ROLE; UPDATE quarantine_item SET run_id = 2")
     finally:
         upgraded.execute("RESET ROLE")
+
+
+def test_contracts_say_how_many_approvals_they_ask_for(upgraded: psycopg.Connection[Any]) -> None:
+    rows = upgraded.execute("SELECT approvals FROM contract ORDER BY id").fetchall()
+    assert [row.approvals for row in rows] == [1, 3, 2, 1], "as their text does; one that cannot be read asks for one"
+    with pytest.raises(psycopg.errors.CheckViolation):
+        upgraded.execute("UPDATE contract SET approvals = 1")
+
+
+def test_a_plan_that_was_approved_has_its_approval_as_a_row(upgraded: psycopg.Connection[Any]) -> None:
+    rows = upgraded.execute("SELECT plan_id, ordinal, who, person, why, at::date::text AS day FROM plan_approval")
+    assert [tuple(row) for row in rows.fetchall()] == [(1, 1, "bo", "user:bo", "fine", "2026-01-31")]

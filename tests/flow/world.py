@@ -76,13 +76,23 @@ MADE: list[str] = []
 
 
 def leave(names: Sequence[str]) -> None:
-    """Shuts these streams' gates: no later look re-checks them, and none that runs out ends another test's readers."""
+    """Shuts these streams' gates: no later look re-checks them, and none that runs out ends another test's readers.
+
+    Where they ask for several approvals, they do no more: an adoption needs as many as the strictest stream asks for.
+    """
     with write() as cur:
         cur.execute(
             "UPDATE gate_open SET open_until = least(open_until, clock_timestamp()),"
             " checked_at = clock_timestamp(), shut_why = 'the test is over'"
             " WHERE shut_why IS NULL AND win IN (SELECT w.id FROM run_window w"
             " JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = ANY(%s))",
+            (list(names),),
+        )
+        cur.execute(
+            "INSERT INTO contract (stream_id, version, digest, source_text, files, loaded_by)"
+            " SELECT c.stream_id, c.version + 1, c.digest, c.source_text, c.files, 'test' FROM contract c"
+            " JOIN stream s ON s.id = c.stream_id WHERE s.name = ANY(%s) AND c.approvals > 1"
+            " AND NOT EXISTS (SELECT FROM contract n WHERE n.stream_id = c.stream_id AND n.version > c.version)",
             (list(names),),
         )
 

@@ -24,7 +24,7 @@ from plans.errors import PlanChanged, PlanRefused
 from plans.preview import preview
 from plans.submit import submit
 from tests.audit.test_gate import gate_row
-from tests.flow.world import CONTRACT, Flow, thing
+from tests.flow.world import Flow, thing
 from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
 
 MakeFlow = Callable[..., Flow]
@@ -239,12 +239,6 @@ def test_a_contract_may_forbid_it(make_flow: MakeFlow, crowd: Crowd) -> None:
     flow = blocked(make_flow(close='empty = "never"'), [])
     with pytest.raises(NotWaivable, match="never"):
         preview("waive", asked(flow, "NOT_EMPTY"))
-
-
-def test_a_contract_that_wants_two_approvals_gets_no_plan(make_flow: MakeFlow, crowd: Crowd) -> None:
-    flow = blocked(make_flow(contract=CONTRACT + "[plans]\napprovals = 2\n"), [thing(1), b"x"])
-    with pytest.raises(PlanRefused, match="approvals = 2"):
-        preview("waive", asked(flow, "QUARANTINE"))
 
 
 def test_the_waiver_of_one_window_is_not_another_s(flow: Flow, crowd: Crowd) -> None:

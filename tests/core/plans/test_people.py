@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from plans.core.people import Actor, approval_fault, same_person
+from plans.core.people import Actor, approval_fault, approvals_fault, one_person, same_person
 
 
 @dataclass
@@ -51,3 +51,29 @@ def test_an_approver_who_became_the_requester_is_no_other_person() -> None:
 def test_an_approval_falls_with_the_right_and_with_the_account() -> None:
     assert approval_fault(Town(TOWN.persons, {"bo": "no"}), ADA, BO) == "bo may approve no more"
     assert "has no account any more" in approval_fault(Town({"ada": "mailto:a@x"}), ADA, BO)
+
+
+CY = Actor("cy", "mailto:c@x")
+THREE = {**TOWN.persons, "cy": "mailto:c@x"}
+
+
+def test_of_several_each_must_hold() -> None:
+    assert approvals_fault(Town(THREE), ADA, [BO, CY]) == ""
+    for who in (BO, CY):
+        assert approvals_fault(Town(THREE, {who.name: "no"}), ADA, [BO, CY]) == f"{who.name} may approve no more"
+    assert "ada, who asked for it, and cy" in approvals_fault(Town(THREE | {"cy": "mailto:a@x"}), ADA, [BO, CY])
+
+
+@pytest.mark.parametrize(
+    ("approvers", "since"),
+    [
+        ([BO, BO], {}),
+        ([BO, Actor("bo2", BO.person)], {"bo2": "mailto:else@x"}),  # they were one when they approved
+        ([BO, CY], {"cy": "mailto:b@x"}),
+        ([BO, CY], {"bo": "mailto:c@x"}),
+        ([BO, CY], {"bo": "mailto:d@x", "cy": "mailto:d@x"}),
+    ],
+)
+def test_several_are_as_many_persons(approvers: list[Actor], since: dict[str, str]) -> None:
+    assert "who approved it, are one person" in approvals_fault(Town(THREE | since), ADA, approvers)
+    assert one_person(Town(THREE | since), *approvers)

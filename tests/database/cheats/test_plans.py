@@ -3,7 +3,7 @@
 # ruff: noqa: E501  a statement that cheats reads best on one line
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -16,9 +16,12 @@ from plans.submit import submit
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 from tests.database.cheats.test_verdict import Forger, cut_window
 from tests.database.test_refusals import as_role, refusal
+from tests.fixtures import make_flow
 from tests.flow.world import CONTRACT, Flow, thing
-from tests.plans.crowd import Crowd, counted, counting, run_to, say_yes
+from tests.plans.crowd import Crowd, counted, counting, let_expire, run_to, say_yes
 from tests.plans.test_waive import asked, open_items
+
+__all__ = ["make_flow"]
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +100,115 @@ def test_a_forged_approval(
     app: psycopg.Cursor[Any], crowd: Crowd, by: str, person: str, digest: str, rule: str
 ) -> None:
     assert refused(app, APPROVE.format(by=by, person=person, digest=digest), counted(crowd, ["a1"])) == rule
+
+
+GIVE = "INSERT INTO plan_approval (plan_id, who, person, digest{more}) SELECT id, {who}, {person}, {digest}{values} FROM plan WHERE id = %s"
+
+
+def give(who: str = "'bo'", person: str = "'user:bo'", digest: str = "digest", more: str = "", values: str = "") -> str:
+    return GIVE.format(who=who, person=person, digest=digest, more=more, values=values)
+
+
+def approve_by(by: str) -> str:
+    """Approved by the rows that are there, and no verb."""
+    return f"UPDATE plan SET state = 'APPROVED', acted_by = '{by}', approved_by = '{by}', approved_person = 'user:{by}', approved_digest = digest WHERE id = %s"
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        (give(person="requested_person"), "plan_four_eyes"),
+        (give(digest="decode(repeat('ab', 32), 'hex')"), "plan_approves_its_digest"),
+        (give(digest="NULL"), "plan_approves_its_digest"),
+        (give(who="' '"), "plan_approval_names_person"),
+        (give(person="''"), "plan_approval_names_person"),
+        (give(more=", ordinal", values=", 2"), "InsufficientPrivilege"),
+        (give(more=", at", values=", now()"), "InsufficientPrivilege"),
+    ],
+)  # fmt: skip
+def test_a_forged_row_of_an_approval(app: psycopg.Cursor[Any], crowd: Crowd, statement: str, rule: str) -> None:
+    assert refused(app, statement, counted(crowd, ["a1"])) == rule
+
+
+@pytest.fixture
+def two(make_flow: Callable[..., Flow], crowd: Crowd) -> int:
+    """A plan that wants two, and has none."""
+    return counted(crowd, ["a1"], stream=make_flow(contract=CONTRACT + "[plans]\napprovals = 2\n").name)
+
+
+def test_one_of_two_is_not_enough(app: psycopg.Cursor[Any], two: int) -> None:
+    assert refused(app, approve_by("bo"), two) == "plan_has_its_approvals"
+    app.execute(give(), (two,))
+    for by in ("bo", "cy"):
+        assert refused(app, approve_by(by), two) == "plan_has_its_approvals"
+    for again in (give(), give(who="'bo2'")):
+        assert refused(app, again, two) == "plan_approval_once", "by person, and not by account"
+    app.execute(give("'cy'", "'user:cy'"), (two,))
+    assert refused(app, give("'di'", "'user:di'"), two) == "plan_approval_waits"
+    for by in ("bo", "di"):
+        assert refused(app, approve_by(by), two) == "plan_has_its_approvals", "the last one is cy's"
+    app.execute(approve_by("cy"), (two,))
+    app.execute("UPDATE plan SET state = 'RUNNING', acted_by = 'me' WHERE id = %s", (two,))
+
+
+def test_nothing_that_is_answered_takes_an_approval(app: psycopg.Cursor[Any], crowd: Crowd, two: int) -> None:
+    app.execute(give(), (two,))
+    app.execute("UPDATE plan SET state = 'DECLINED', acted_by = 'cy', acted_why = 'no' WHERE id = %s", (two,))
+    assert refused(app, give("'cy'", "'user:cy'"), two) == "plan_approval_waits"
+    assert (
+        refused(app, "INSERT INTO plan_approval (plan_id, who, person, digest) VALUES (%s, 'bo', 'user:bo', 'x')", -1)
+        == "plan_approval_waits"
+    )
+    number = counted(crowd, ["a1"])
+    say_yes(crowd, number)
+    assert refused(app, give(), number) == "plan_approval_waits"
+    late = counted(crowd, ["a1"])
+    let_expire(late)
+    assert refused(app, give(), late) == "plan_expired"
+
+
+def test_a_plan_binds_no_fewer_than_its_contract_asks_for(app: psycopg.Cursor[Any], two: int) -> None:
+    def says(number: str, kind: str = "p.binds") -> str:
+        binds = f"{kind} || jsonb_build_object('approvals', {number})"
+        return forged(binds=binds, digest=f"sha256(convert_to(canonical_json({binds}), 'UTF8'))")
+
+    fewer = "p.binds - 'approvals'"
+    assert (
+        refused(app, forged(binds=fewer, digest=f"sha256(convert_to(canonical_json({fewer}), 'UTF8'))"), two)
+        == "plan_approvals_of_contract"
+    )
+    for number in ("1", "0", "6", "-2", "'2'::text", "'x'::text", "true", "NULL::text"):
+        assert refused(app, says(number), two) == "plan_approvals_of_contract", number
+    app.execute(says("3"), (two,))
+
+
+def test_a_contract_that_asks_for_more_is_asked_at_each_step(app: psycopg.Cursor[Any], two: int) -> None:
+    more = "INSERT INTO contract (stream_id, version, digest, source_text, files, loaded_by, approvals) SELECT c.stream_id, max(c.version) + 1, 'x', '', '{}', 'me', 3 FROM contract c JOIN plan p USING (stream_id) WHERE p.id = %s GROUP BY 1"
+    for who in ("bo", "cy"):
+        app.execute(give(f"'{who}'", f"'user:{who}'"), (two,))
+    app.execute("SAVEPOINT waiting")
+    app.execute(more, (two,))
+    assert refused(app, approve_by("cy"), two) == "plan_approvals_of_contract"
+    app.execute("ROLLBACK TO waiting")
+    app.execute(approve_by("cy"), (two,))
+    app.execute(more, (two,))
+    assert (
+        refused(app, "UPDATE plan SET state = 'RUNNING', acted_by = 'me' WHERE id = %s", two)
+        == "plan_approvals_of_contract"
+    )
+    app.execute("UPDATE plan SET state = 'VOID', acted_by = 'me', acted_why = 'so' WHERE id = %s", (two,))
+    app.connection.rollback()  # whoever leaves the stream loads a contract, too
+
+
+def test_nobody_starts_alone_what_several_approve(
+    app: psycopg.Cursor[Any], crowd: Crowd, make_flow: Callable[..., Flow]
+) -> None:
+    flow = make_flow(contract=CONTRACT + "[plans]\napprovals = 2\nfree_records = 9\n")
+    flow.open()
+    flow.produce([thing(1), b"a"])
+    flow.work()
+    flow.cut()
+    assert refused(app, alone(), wanted(flow, crowd, 1)) == "plan_four_eyes"
 
 
 ALONE = "UPDATE plan SET state = 'APPROVED', acted_by = requested_by, approved_by = requested_by, approved_person = {person}, approved_digest = digest{more} WHERE id = %s"
@@ -276,6 +388,8 @@ def test_done_with_items_left(app: psycopg.Cursor[Any], crowd: Crowd) -> None:
 
 
 HISTORY = [
+    "UPDATE plan_approval SET person = 'x' WHERE plan_id = %s",
+    "DELETE FROM plan_approval WHERE plan_id = %s",
     "UPDATE plan_event SET why = 'x' WHERE plan_id = %s",
     "DELETE FROM plan_event WHERE plan_id = %s",
     "INSERT INTO plan_event (plan_id, to_state, who, why) VALUES (%s, 'DONE', 'me', 'so')",
@@ -294,7 +408,12 @@ def test_the_history_is_the_database_s_own(app: psycopg.Cursor[Any], crowd: Crow
 
 
 @pytest.mark.parametrize(
-    "statement", [x for x in HISTORY if x.startswith(("UPDATE plan_event", "DELETE", "INSERT INTO plan_tr"))]
+    "statement",
+    [
+        x
+        for x in HISTORY
+        if x.startswith(("UPDATE plan_event", "UPDATE plan_approval", "DELETE", "INSERT INTO plan_tr"))
+    ],
 )
 def test_the_owner_does_not_rewrite_it_either(crowd: Crowd, statement: str) -> None:
     number = counted(crowd, ["a1"])
@@ -355,6 +474,13 @@ STOLEN_ROWS = [
     ("free, of a kind that never is", "ALTER TABLE plan DROP CONSTRAINT plan_four_eyes; UPDATE plan SET approved_person = requested_person, free_records = 1, free_by_id = (SELECT min(id) FROM contract c WHERE c.stream_id = plan.stream_id) WHERE id = %(plan)s", "", "approvals"),
     ("approved by who asked", "UPDATE plan SET approved_person = requested_person WHERE id = %(plan)s", "plan_four_eyes", ""),
     ("approved by nobody", "UPDATE plan SET state = 'DONE', approved_by = NULL, approved_person = NULL, approved_digest = NULL, approved_at = NULL WHERE id = %(plan)s", "plan_runs_approved", ""),
+    ("an approval taken away", "DELETE FROM plan_approval WHERE plan_id = %(plan)s", "", "approvals"),
+    ("an approval by who asked", "UPDATE plan_approval SET person = (SELECT requested_person FROM plan WHERE id = plan_id) WHERE plan_id = %(plan)s", "", "approvals"),
+    ("an approval of another digest", "UPDATE plan_approval SET digest = sha256('x') WHERE plan_id = %(plan)s", "", "approvals"),
+    ("an approval by another account than the plan names", "UPDATE plan_approval SET who = 'eve' WHERE plan_id = %(plan)s", "", "approvals"),
+    ("one of two approvals", "UPDATE plan SET binds = binds || '{\"approvals\": 2}' WHERE id = %(plan)s", "", "approvals"),
+    ("one approval too many", "INSERT INTO plan_approval (plan_id, ordinal, who, person, digest) SELECT id, 2, 'eve', 'user:eve', digest FROM plan WHERE id = %(plan)s", "", "approvals"),
+    ("an approval of another time", "UPDATE plan_approval SET at = at + interval '1 h' WHERE plan_id = %(plan)s", "", "approvals"),
     ("other bindings", "UPDATE plan SET binds = binds || '{\"more\": 1}' WHERE id = %(plan)s", "", "plans"),
     ("another item", "INSERT INTO plan_item (plan_id, ordinal, subject, outcome, at) VALUES (%(plan)s, 9, 'more', 'DONE', now())", "", "plans"),
     ("an item without an outcome", "UPDATE plan_item SET outcome = NULL, at = NULL, reason = NULL WHERE plan_id = %(plan)s", "", "plan_history"),

@@ -1,0 +1,371 @@
+"""Contracts that ask for more than one approval, on the real stack: who counts, what each one is of, and what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from audit.fsck import fsck
+from console.people import actor_named
+from ingest.core.errors import PassgateError
+from ingest.db import read, write
+from plans.answer import approve, decline
+from plans.core.people import Actor
+from plans.core.plan import Kind, State
+from plans.errors import AnotherDigest, ApprovedAlready, NotAllowed, PlanChanged, SamePerson, WrongState
+from plans.kinds.base import PlanKind
+from plans.preview import preview
+from plans.run import run_plan
+from plans.since import changed_since
+from plans.steer import resume
+from plans.submit import submit
+from tests.flow.world import CONTRACT, Flow, thing
+from tests.plans.crowd import Crowd, counted, counting, history, let_expire, plan_row, run_to
+from tests.plans.test_free import asked as free_asked
+from tests.plans.test_free import free_records
+from tests.plans.test_waive import asked, blocked
+
+MakeFlow = Callable[..., Flow]
+
+
+def contract(approvals: int, more: str = "") -> str:
+    return f"{CONTRACT}[plans]\napprovals = {approvals}\n{more}"
+
+
+@pytest.fixture
+def kind(live: object, monkeypatch: pytest.MonkeyPatch) -> PlanKind:
+    return counting(monkeypatch)
+
+
+@pytest.fixture
+def flow(make_flow: MakeFlow, kind: PlanKind) -> Flow:
+    """A stream whose contract asks for two."""
+    return make_flow(contract=contract(2))
+
+
+@pytest.fixture
+def bo(crowd: Crowd) -> Actor:
+    return crowd.approver
+
+
+@pytest.fixture
+def cy(crowd: Crowd) -> Actor:
+    return crowd.somebody("approver")
+
+
+def submitted(crowd: Crowd, flow: Flow, *items: str, **limits: Any) -> int:
+    return counted(crowd, items or ("a1", "a2"), stream=flow.name, **limits)
+
+
+def yes(crowd: Crowd, number: int, *who: Actor, reason: str = "") -> None:
+    for each in who:
+        approve(number, bytes(plan_row(number).digest), each, crowd.people, reason)
+
+
+def given(number: int) -> list[tuple[str, str]]:
+    """Who has approved it, by account and person, in order."""
+    with read() as cur:
+        rows = cur.execute(
+            "SELECT who, person, digest, at FROM plan_approval WHERE plan_id = %s ORDER BY ordinal", (number,)
+        ).fetchall()
+    assert all(bytes(row.digest) == bytes(plan_row(number).digest) and row.at for row in rows)
+    return [(row.who, row.person) for row in rows]
+
+
+def told(number: int) -> list[tuple[str, int | None, int | None]]:
+    """Approvals as the audit log has them: who, which one, of how many."""
+    with read() as cur:
+        rows = cur.execute(
+            "SELECT actor, detail FROM audit_log WHERE act = 'plan.approve' AND detail ->> 'plan' = %s ORDER BY id",
+            (str(number),),
+        ).fetchall()
+    return [(row.actor, row.detail.get("approval"), row.detail.get("approvals")) for row in rows]
+
+
+def test_the_last_one_approves_it(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    number = submitted(crowd, flow)
+    assert plan_row(number).binds["approvals"] == 2
+    yes(crowd, number, bo, reason="looks right")
+    row = plan_row(number)
+    assert (row.state, row.approved_by, row.approved_at) == ("SUBMITTED", None, None)
+    assert not run_plan(number, crowd.people, lambda: True)
+    yes(crowd, number, cy)
+    row = plan_row(number)
+    assert (row.state, row.approved_by, row.approved_person) == ("APPROVED", cy.name, cy.person)
+    assert given(number) == [(bo.name, bo.person), (cy.name, cy.person)]
+    assert told(number) == [(bo.name, 1, 2), (cy.name, 2, 2)]
+    run_to(crowd, number, State.DONE)
+    assert history(number) == [
+        (None, "SUBMITTED"), ("SUBMITTED", "APPROVED"), ("APPROVED", "RUNNING"), ("RUNNING", "DONE"),
+    ]  # fmt: skip
+    assert fsck(stream=flow.name) == []
+
+
+def test_one_is_a_row_too(crowd: Crowd, kind: PlanKind, bo: Actor) -> None:
+    number = counted(crowd, ["a1"])
+    assert "approvals" not in plan_row(number).binds
+    yes(crowd, number, bo)
+    assert given(number) == [(bo.name, bo.person)]
+    with pytest.raises(WrongState):
+        yes(crowd, number, crowd.somebody("approver"))
+
+
+def test_five_are_five(crowd: Crowd, make_flow: MakeFlow, kind: PlanKind) -> None:
+    number = submitted(crowd, make_flow(contract=contract(5)))
+    for n in range(5):
+        assert plan_row(number).state == "SUBMITTED", n
+        yes(crowd, number, crowd.somebody("approver"))
+    run_to(crowd, number, State.DONE)
+
+
+# ---- who counts ------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_approves_twice_under_any_account(crowd: Crowd, flow: Flow) -> None:
+    """A token acts as its owner, so as the same account."""
+    one = crowd.somebody("approver", email="Bo@example.org")
+    other = crowd.somebody("approver", email="bo@EXAMPLE.org")
+    number = submitted(crowd, flow)
+    yes(crowd, number, one)
+    for again in (one, other):
+        with pytest.raises(ApprovedAlready, match=f"{one.name} has approved it"):
+            yes(crowd, number, again)
+    assert (plan_row(number).state, len(given(number))) == ("SUBMITTED", 1)
+
+
+def test_accounts_that_became_one_person_between_two_approvals(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    number = submitted(crowd, flow)
+    yes(crowd, number, bo)
+    becomes(cy, bo)
+    with pytest.raises(ApprovedAlready):
+        yes(crowd, number, actor_named(cy.name))
+
+
+def becomes(one: Actor, other: Actor) -> None:
+    """From now on it is an account of the same person."""
+    users = get_user_model().objects
+    users.filter(username=one.name).update(email=users.get(username=other.name).email.upper())
+
+
+def test_whoever_asked_is_none_of_them(crowd: Crowd, flow: Flow, bo: Actor) -> None:
+    both = crowd.somebody("operator", "approver")
+    number = submit(Kind.ERASE, {"stream": flow.name, "items": ["a1"]}, both, "why", crowd.people)
+    yes(crowd, number, bo)
+    with pytest.raises(SamePerson):
+        yes(crowd, number, both)
+    becomes(crowd.asker, both)
+    with pytest.raises(NotAllowed):
+        yes(crowd, number, actor_named(crowd.asker.name))
+
+
+def test_each_is_of_the_digest(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    number = submitted(crowd, flow)
+    yes(crowd, number, bo)
+    with pytest.raises(AnotherDigest):
+        approve(number, b"\xab" * 32, cy, crowd.people)
+    assert len(given(number)) == 1
+
+
+def test_any_of_them_declines(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    """Whoever has approved it, too: until it is approved they may think again."""
+    for who in (bo, cy):
+        number = submitted(crowd, flow)
+        yes(crowd, number, bo)
+        decline(number, who, crowd.people, "not like this")
+        assert plan_row(number).state == "DECLINED"
+        with pytest.raises(WrongState):
+            yes(crowd, number, cy)
+
+
+def test_a_plan_expires_with_the_approvals_that_it_has(crowd: Crowd, flow: Flow, bo: Actor) -> None:
+    from plans.expire import expire_due
+
+    number = submitted(crowd, flow)
+    yes(crowd, number, bo)
+    let_expire(number)
+    assert number in expire_due() and plan_row(number).state == "EXPIRED"
+    assert fsck(stream=flow.name) == []
+
+
+# ---- looked at again before it runs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["bo", "cy"])
+def test_each_must_be_able_to_give_it_still(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor, who: str) -> None:
+    number, held = submitted(crowd, flow), held_plan(crowd, flow, bo, cy)
+    yes(crowd, number, bo, cy)
+    lost = {"bo": bo, "cy": cy}[who]
+    get_user_model().objects.get(username=lost.name).groups.clear()
+    run_to(crowd, number, State.VOID)
+    assert plan_row(number).void_why == f"{lost.name} may approve no more"
+    with pytest.raises(NotAllowed, match=f"{lost.name} may approve no more"):
+        resume(held, crowd.asker, crowd.people)
+
+
+def held_plan(crowd: Crowd, flow: Flow, *who: Actor) -> int:
+    from plans.core.binding import Limits
+
+    asked_ = {"stream": flow.name, "items": ["a1", "a2"]}
+    number = submit(Kind.ERASE, asked_, crowd.asker, "why", crowd.people, Limits(first=1))
+    yes(crowd, number, *who)
+    run_to(crowd, number, State.HELD)
+    return number
+
+
+def test_accounts_that_became_one_person_before_it_ran(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    approvers, asker = submitted(crowd, flow), submitted(crowd, flow)
+    for number in (approvers, asker):
+        yes(crowd, number, bo, cy)
+    becomes(bo, cy)
+    run_to(crowd, approvers, State.VOID)
+    assert "who approved it, are one person" in plan_row(approvers).void_why
+    becomes(bo, crowd.asker)
+    run_to(crowd, asker, State.VOID)
+    assert f"{crowd.asker.name}, who asked for it, and {bo.name}" in plan_row(asker).void_why
+
+
+# ---- which contract --------------------------------------------------------------------------------------------------
+
+
+def load(flow: Flow, approvals: int, more: str = "") -> None:
+    flow.contract = contract(approvals, more)
+    flow.load()
+
+
+def test_a_contract_that_asks_for_more_since_changes_the_plan(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    waiting, ready = submitted(crowd, flow), submitted(crowd, flow)
+    yes(crowd, waiting, bo)
+    yes(crowd, ready, bo, cy)
+    load(flow, 3)
+    assert changed_since(waiting) == ["plans.approvals: 2 → 3"]
+    with pytest.raises(PlanChanged, match="2 → 3"):
+        yes(crowd, waiting, cy)
+    run_to(crowd, ready, State.VOID)
+    assert plan_row(ready).void_why == "plans.approvals: 2 → 3"
+
+
+def test_a_contract_that_asks_for_fewer_since_leaves_what_was_bound(crowd: Crowd, flow: Flow, bo: Actor) -> None:
+    number = submitted(crowd, flow)
+    load(flow, 1)
+    assert changed_since(number) == []
+    yes(crowd, number, bo)
+    assert plan_row(number).state == "SUBMITTED"
+    assert "approvals" not in plan_row(submitted(crowd, flow)).binds
+
+
+def test_what_runs_goes_on_under_the_approvals_that_it_has(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    number = held_plan(crowd, flow, bo, cy)
+    load(flow, 5)
+    resume(number, crowd.asker, crowd.people)
+    run_to(crowd, number, State.DONE)
+
+
+def test_the_window_s_contract_asks_where_the_newest_asks_for_fewer(make_flow: MakeFlow) -> None:
+    flow = blocked(make_flow(contract=contract(3)), [thing(1), b"x"])
+    load(flow, 2)
+    assert preview("waive", asked(flow, "QUARANTINE")).binds["approvals"] == 3
+    load(flow, 4)
+    assert preview("waive", asked(flow, "QUARANTINE")).binds["approvals"] == 4
+
+
+def test_an_adoption_is_approved_as_the_strictest_stream_asks(crowd: Crowd, make_flow: MakeFlow) -> None:
+    """The ledger is that of all streams, whichever is named."""
+    from plans.approvals import approvals_needed
+
+    make_flow(contract=contract(4))
+    one = make_flow()
+    stream = one.rows("SELECT id FROM stream WHERE name = %(name)s")[0].id
+    assert (approvals_needed(Kind.WAIVE, stream, None), approvals_needed(Kind.ADOPT, stream, None)) == (1, 4)
+
+
+def test_nothing_is_free_where_more_than_one_approves(make_flow: MakeFlow, crowd: Crowd) -> None:
+    flow = blocked(make_flow(contract=contract(2, "free_records = 5\n")), [thing(1), b"a"])
+    both = crowd.somebody("operator", "approver")
+    number = free_asked(crowd, flow, 1, both)
+    found = free_records(number)
+    assert (found.most, found.alone, found.says) == (0, False, "")
+    with pytest.raises(SamePerson):
+        yes(crowd, number, both)
+    load(flow, 1, "free_records = 5\n")
+    assert not free_records(number).alone, "it binds two"
+
+
+# ---- two at once -----------------------------------------------------------------------------------------------------
+
+
+def at_once(crowd: Crowd, number: int, *who: Actor) -> list[str]:
+    """What became of each approval, in a thread of its own."""
+    together = Barrier(len(who))
+
+    def one(actor: Actor) -> str:
+        try:
+            together.wait(10)
+            yes(crowd, number, actor)
+        except PassgateError as refused:
+            return refused.code
+        finally:
+            connection.close()
+        return "given"
+
+    with ThreadPoolExecutor(len(who)) as pool:
+        return list(pool.map(one, who))
+
+
+def test_of_two_at_once_both_count(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    for _ in range(5):
+        number = submitted(crowd, flow)
+        assert at_once(crowd, number, bo, cy) == ["given", "given"]
+        assert plan_row(number).state == "APPROVED"
+        assert sorted(given(number)) == sorted([(bo.name, bo.person), (cy.name, cy.person)])
+
+
+def test_of_one_person_twice_at_once_one_counts(crowd: Crowd, flow: Flow) -> None:
+    two = [crowd.somebody("approver", email="twice@example.org") for _ in range(2)]
+    for who in ([two[0]] * 2, two):
+        number = submitted(crowd, flow)
+        assert sorted(at_once(crowd, number, *who)) == ["approved_already", "given"]
+        assert (plan_row(number).state, len(given(number))) == ("SUBMITTED", 1)
+
+
+def test_of_three_at_once_two_count(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    number = submitted(crowd, flow)
+    assert sorted(at_once(crowd, number, bo, cy, crowd.somebody("approver"))) == ["given", "given", "plan_state"]
+    assert (plan_row(number).state, len(given(number))) == ("APPROVED", 2)
+
+
+def test_a_second_one_waits_for_the_first_to_be_written(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    """Written by hand, without the verb's look: the row alone makes the other wait, and is counted then."""
+    number = submitted(crowd, flow)
+    with ThreadPoolExecutor(1) as pool:
+        with write() as cur:
+            cur.execute(
+                "INSERT INTO plan_approval (plan_id, who, person, digest) SELECT id, %s, %s, digest FROM plan"
+                " WHERE id = %s",
+                (bo.name, bo.person, number),
+            )
+            waiting = pool.submit(at_once, crowd, number, cy)
+            with pytest.raises(TimeoutError):
+                waiting.result(1.5)
+        assert waiting.result(10) == ["given"]
+    assert plan_row(number).state == "APPROVED"
+
+
+# ---- end to end ------------------------------------------------------------------------------------------------------
+
+
+def test_a_waiver_of_three_people(make_flow: MakeFlow, crowd: Crowd, bo: Actor, cy: Actor) -> None:
+    flow = blocked(make_flow(contract=contract(2)), [thing(1), b"not json"])
+    wanted = asked(flow, "QUARANTINE")
+    seen = preview("waive", wanted)
+    assert seen.says[-1] == "2 approvals are needed, 0 given."
+    number = submit("waive", wanted, crowd.asker, "it may", crowd.people, digest=seen.digest)
+    yes(crowd, number, bo, cy)
+    run_to(crowd, number, State.DONE)
+    assert flow.judge().verdict.title == "PASS (waived)"
+    assert fsck(stream=flow.name) == []
