@@ -22,11 +22,11 @@ from console.problems import BadRequest
 from console.reads.plans import (
     ALL_MEMBERS,
     RENAMED,
-    free_of,
     items_of,
     of_stream,
     plan_numbered,
     plans,
+    signing_of,
     starts_alone,
     waits_for,
 )
@@ -182,7 +182,7 @@ class _MayApprove(MayAct):
         if request.method == "POST" and may(request.user, Act.LOOK):
             plan = plans().filter(pk=min(view.kwargs["plan"], LARGEST)).first()
             alone = asking(plan.kind) if plan is not None else None
-            if plan is not None and alone and starts_alone(plan, request.user, free_of([plan])[plan.pk]):
+            if plan is not None and alone and starts_alone(plan, request.user, signing_of([plan])[plan.pk]):
                 self.require(request, Act(alone))
                 return True
         return super().has_permission(request, view)
@@ -200,8 +200,8 @@ class Approve(Endpoint):
     )
     @once
     def post(self, request: Request, plan: int) -> Response:
-        """The second signature, over exactly this digest; or its requester's, where the plan is free. Then it runs by
-        itself."""
+        """One person's approval, of exactly this digest; or its requester's, where the plan is free. With the last one
+        that the plan binds it runs by itself."""
         body = body_of(request, shapes.ApprovePlan)
         digest, reason = bytes.fromhex(body["digest"]), body.get("reason", "")
         return _done(request, plan, lambda: approve(plan, digest, _actor(request), Accounts(), reason))

@@ -848,7 +848,21 @@ class PlanPreviewAnswer(s.Serializer[Any]):
     items = s.IntegerField()
     outcomes = s.DictField(child=s.IntegerField(), help_text="How many items would end how.")
     verdict = s.CharField(allow_null=True, help_text="What the window's next verdict would be, where that can be told.")
+    approvals = s.IntegerField(help_text="How many people besides who asks have to approve it.")
     says = s.ListField(child=s.CharField())
+
+
+class ApprovalAnswer(s.Serializer[Any]):
+    who = s.CharField()
+    why = s.CharField(help_text="What they said; empty: nothing.")
+    at = s.DateTimeField()
+
+
+class ApprovalsAnswer(s.Serializer[Any]):
+    """Who has approved a plan, in order, each under its digest. One that its requester started alone has none."""
+
+    needed = s.IntegerField(help_text="How many it binds (`plans.approvals` of the contract when it was asked for).")
+    given = ApprovalAnswer(many=True)
 
 
 class PlanAnswer(s.Serializer[Any]):
@@ -864,8 +878,9 @@ class PlanAnswer(s.Serializer[Any]):
     requested_by = s.CharField()
     requested_at = s.DateTimeField()
     expires_at = s.DateTimeField()
-    approved_by = s.CharField(allow_null=True)
+    approved_by = s.CharField(allow_null=True, help_text="Who gave the last approval: with it the plan was APPROVED.")
     approved_at = s.DateTimeField(allow_null=True)
+    approvals = ApprovalsAnswer()
     free_records = s.IntegerField(
         allow_null=True, help_text="Where its requester started it alone: of how many records."
     )

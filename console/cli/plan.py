@@ -279,9 +279,10 @@ def _hex(digest: str) -> bytes:
 @acting
 @as_json
 def approve(plan: int, digest: str, because: str, actor: str, as_json: bool) -> None:
-    """Give the second signature, over exactly this digest.
+    """Approve a plan, by exactly this digest. It runs once as many people have as its contract asked for.
 
-    --as is another person than who asked for it; or that one, as far as the contract's free records reach.
+    --as is another person than who asked for it, and than who approved it before; or who asked, as far as the
+    contract's free records reach.
     """
     whole = _whole_digest(plan, digest)
     _act(plan, "approve", actor, as_json, lambda: approve_plan(plan, whole, actor_named(actor), Accounts(), because))
@@ -364,8 +365,22 @@ def _say(number: int, actor: str | None, as_json: bool) -> None:
         emit(document)
         return
     said(_line(document))
+    _say_approvals(document)
     _say_free(document)
     said(f"digest: {document['digest']}")
+
+
+def _say_approvals(document: Mapping[str, Any]) -> None:
+    """How many of how many, where one is not enough."""
+    found = document["approvals"]
+    if found["needed"] > 1:
+        said(f"{found['needed']} approvals are needed, {len(found['given'])} given")
+
+
+def _approvers(document: Mapping[str, Any]) -> str:
+    """Everybody who has approved it."""
+    names = [each["who"] for each in document["approvals"]["given"]]
+    return ", ".join(names) or document["approved_by"] or ""
 
 
 def _say_free(document: Mapping[str, Any]) -> None:
@@ -413,7 +428,7 @@ def list_plans(stream: str | None, state: str | None, whom: str | None, limit: i
         said("No plans.")
         return
     rows = [
-        (str(d["plan"]), d["state"], d["does"], d["requested_by"], d["approved_by"], moment(d["requested_at"]))
+        (str(d["plan"]), d["state"], d["does"], d["requested_by"], _approvers(d), moment(d["requested_at"]))
         for d in documents
     ]
     table(("plan", "state", "does", "asked for by", "approved by", "asked for at"), rows, right=[0])
@@ -430,8 +445,11 @@ def show(plan: int, as_json: bool) -> None:
         return
     said(_line(document))
     said(f"asked for by {document['requested_by']}, {moment(document['requested_at'])}: {document['reason']}")
-    if document["approved_by"]:
+    for each in document["approvals"]["given"]:
+        said(f"approved by {each['who']}, {moment(each['at'])}" + (f": {each['why']}" if each["why"] else ""))
+    if document["free_records"] is not None:
         said(f"approved by {document['approved_by']}, {moment(document['approved_at'])}")
+    _say_approvals(document)
     _say_free(document)
     said(f"expires: {moment(document['expires_at'])}")
     outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in document["outcomes"].items()) or "none yet"

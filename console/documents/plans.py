@@ -10,8 +10,19 @@ from typing import Any
 from console.documents import Document, hexed, stamp
 from console.documents.quarantine import hidden_because
 from console.permissions import Act, may, roles_of
-from console.reads.plans import PlanAct, acts_on, events_of, free_of, items_of, outcomes_of, reruns_of, sentence
+from console.reads.plans import (
+    PlanAct,
+    Signing,
+    acts_on,
+    events_of,
+    items_of,
+    outcomes_of,
+    reruns_of,
+    sentence,
+    signing_of,
+)
 from ingest.streams import compiled_contract
+from plans.core.approvals import Approvals
 from plans.core.free import FreeRecords
 from plans.core.offers import Offer
 from plans.core.plan import Outcome
@@ -21,8 +32,14 @@ from plans.preview import PlanPreview
 
 def plan_documents(found: Sequence[Plan]) -> list[Document]:
     """Plans as lists show them."""
+    return _plan_documents(found, signing_of(found))
+
+
+def _plan_documents(found: Sequence[Plan], signing: Mapping[int, Signing]) -> list[Document]:
     counts, reruns = outcomes_of(found), reruns_of(found)
-    return [_plan_document(plan, counts[plan.pk], reruns.get(plan.pk)) for plan in found]
+    return [
+        _plan_document(plan, counts[plan.pk], reruns.get(plan.pk), signing[plan.pk].approvals) for plan in found
+    ]  # fmt: skip
 
 
 def _in_order(counts: Mapping[str, int]) -> list[str]:
@@ -31,7 +48,7 @@ def _in_order(counts: Mapping[str, int]) -> list[str]:
     return [*known, *sorted(counts.keys() - {*known, ""})]
 
 
-def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None) -> Document:
+def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None, approvals: Approvals) -> Document:
     return {
         "plan": plan.pk,
         "kind": plan.kind,
@@ -47,6 +64,7 @@ def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None) -> 
         "expires_at": stamp(plan.expires_at),
         "approved_by": plan.approved_by,
         "approved_at": stamp(plan.approved_at),
+        "approvals": _approvals_document(approvals),
         "free_records": plan.free_records,
         "decided_reason": plan.decided_reason,
         "held_why": plan.held_why,
@@ -61,14 +79,20 @@ def _plan_document(plan: Plan, counts: Mapping[str, int], rerun: int | None) -> 
 
 def whole_document(plan: Plan, user: Any) -> Document:
     """One plan with what it binds, its history, its first items, and what can be done about it."""
-    free = free_of([plan])[plan.pk]
-    return plan_documents([plan])[0] | {
-        "free": _free_document(free),
+    signing = signing_of([plan])
+    return _plan_documents([plan], signing)[0] | {
+        "free": _free_document(signing[plan.pk].free),
         "binds": _shown(plan, user),
         "events": [_event_document(event) for event in events_of(plan)],
         "first_items": [item_document(item) for item in items_of(plan, limit=100)],
-        "acts": [_act_document(act) for act in acts_on(plan, user, free)],
+        "acts": [_act_document(act) for act in acts_on(plan, user, signing[plan.pk])],
     }
+
+
+def _approvals_document(approvals: Approvals) -> Document:
+    """How many it binds, and those that it has; one that its requester started alone has none."""
+    given = [{"who": each.actor.name, "why": each.why, "at": stamp(each.at)} for each in approvals.given]
+    return {"needed": approvals.needed, "given": given}
 
 
 def _free_document(free: FreeRecords) -> Document | None:
@@ -126,7 +150,8 @@ def preview_document(found: PlanPreview) -> Document:
         "items": len(found.bound.items),
         "outcomes": {str(outcome): n for outcome, n in found.prediction.outcomes.items()},
         "verdict": found.prediction.verdict,
-        "says": list(found.prediction.lines),
+        "approvals": found.bound.approvals,
+        "says": list(found.says),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import BooleanField, Case, Count, Func, Q, QuerySet, When
+from django.db.models import BooleanField, Case, Count, Exists, Func, OuterRef, Q, QuerySet, When
 from django.db.models import Window as WindowFunction
 from django.db.models.functions import Now
 
@@ -17,11 +17,13 @@ from console.people import person_of
 from console.permissions import Answer, may
 from ingest.core.errors import NotFound
 from ingest.models import Run, Stream, Window
+from plans.approvals import approvals_given
+from plans.core.approvals import Approvals, approvals_in
 from plans.core.free import FreeRecords
 from plans.core.plan import APPROVING, ASKING, FINAL, MAYBE_FREE, STEERING, State, acts_in, asking
-from plans.errors import NoSuchPlan, SamePerson
+from plans.errors import ApprovedAlready, NoSuchPlan, SamePerson
 from plans.free import free_records
-from plans.models import Plan, PlanEvent, PlanItem
+from plans.models import Plan, PlanApproval, PlanEvent, PlanItem
 
 MOST_ITEMS = 1_000
 PAGE_SIZE = 50
@@ -113,11 +115,12 @@ class _StartsAlone(Func):
 
 
 def _for(user: Any) -> Q:
-    """What this user can do something about: answer what another person asked for, start alone what is free, go on with
-    what is held."""
+    """What this user can do something about: answer what another person asked for and they have not approved yet, start
+    alone what is free, go on with what is held."""
     wanted = Q(pk=None)
     if may(user, APPROVING):
-        wanted |= Q(state=State.SUBMITTED, expires_at__gt=Now()) & ~Q(requested_person=person_of(user))
+        given = Exists(PlanApproval.objects.filter(plan=OuterRef("pk"), person=person_of(user)))
+        wanted |= Q(state=State.SUBMITTED, expires_at__gt=Now()) & ~Q(requested_person=person_of(user)) & ~Q(given)
     kinds = [kind for kind in MAYBE_FREE if may(user, ASKING[kind])]
     if kinds:
         own = Q(state=State.SUBMITTED, expires_at__gt=Now(), requested_person=person_of(user), kind__in=kinds)
@@ -203,43 +206,72 @@ class PlanAct:
         return self.answer.reason
 
 
-def acts_on(plan: Plan, user: Any, free: FreeRecords) -> list[PlanAct]:
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What matters to approving a plan: what is left of its requester's free records, and the approvals that it has."""
+
+    free: FreeRecords = FreeRecords()
+    approvals: Approvals = Approvals()
+
+    @property
+    def says(self) -> str:
+        """What is left to be said of both, in sentences; "" where one person more is enough."""
+        said = f"{self.approvals.says}." if self.approvals.says else ""
+        return " ".join(filter(None, [said, self.free.says]))
+
+
+def signing_of(found: Iterable[Plan]) -> Mapping[int, Signing]:
+    """By plan: its approvals, and where it waits for one its requester's free records. In two queries at most."""
+    plans_ = list(found)
+    free = free_records(plan.pk for plan in plans_ if plan.state == State.SUBMITTED)
+    given = approvals_given(plan.pk for plan in plans_)
+    return {
+        plan.pk: Signing(
+            free.get(plan.pk, FreeRecords()), Approvals(approvals_in(plan.binds), given.get(plan.pk, ()))
+        )
+        for plan in plans_
+    }  # fmt: skip
+
+
+def acts_on(plan: Plan, user: Any, signing: Signing) -> list[PlanAct]:
     """What can be done about a plan now, by whom; empty for one that is over."""
     acts = acts_in(plan.state)
     return [
-        PlanAct(name, needed_for(plan, user, name, needs, free), may_do(plan, user, name, needs, free))
+        PlanAct(name, needed_for(plan, user, name, needs, signing), may_do(plan, user, name, needs, signing))
         for name, needs in acts.items()
     ]
 
 
-def needed_for(plan: Plan, user: Any, name: str, permission: str, free: FreeRecords) -> str:
+def needed_for(plan: Plan, user: Any, name: str, permission: str, signing: Signing) -> str:
     """The permission that an act takes: what is free its requester starts by the right to ask for it."""
-    alone = asking(plan.kind) if name == "approve" and starts_alone(plan, user, free) else None
+    alone = asking(plan.kind) if name == "approve" and starts_alone(plan, user, signing) else None
     return permission if alone is None else alone
 
 
-def may_do(plan: Plan, user: Any, name: str, permission: str, free: FreeRecords) -> Answer:
-    """Whether this user can do this about a plan, as far as people go. `free`: of the plan, where it waits."""
-    answer = may(user, needed_for(plan, user, name, permission, free))
-    if name != "approve" or free.alone or not _is_requester(plan, user) or not (answer or free.says):
+def may_do(plan: Plan, user: Any, name: str, permission: str, signing: Signing) -> Answer:
+    """Whether this user can do this about a plan, as far as people go. `signing`: of the plan."""
+    answer, free = may(user, needed_for(plan, user, name, permission, signing)), signing.free
+    if name != "approve":
+        return answer
+    if answer and has_approved(user, signing):
+        return Answer(False, f"You approved this, so somebody else must, too. {signing.says}", ApprovedAlready.code)
+    if free.alone or not _is_requester(plan, user) or not (answer or free.says):
         return answer
     return Answer(False, f"You asked for this, so somebody else must approve. {free.says}".strip(), SamePerson.code)
 
 
-def starts_alone(plan: Plan, user: Any, free: FreeRecords) -> bool:
+def starts_alone(plan: Plan, user: Any, signing: Signing) -> bool:
     """Whether this user asked for the plan, and needs nobody besides."""
-    return free.alone and _is_requester(plan, user)
+    return signing.free.alone and _is_requester(plan, user)
+
+
+def has_approved(user: Any, signing: Signing) -> bool:
+    """Whether this user, or another account of that person, has approved it."""
+    return bool(getattr(user, "is_authenticated", False)) and signing.approvals.by(person_of(user)) is not None
 
 
 def _is_requester(plan: Plan, user: Any) -> bool:
     return bool(getattr(user, "is_authenticated", False)) and person_of(user) == plan.requested_person
-
-
-def free_of(found: Iterable[Plan]) -> Mapping[int, FreeRecords]:
-    """By plan, what is left of its requester's free records, where it waits for its approval. In one query at most."""
-    plans_ = list(found)
-    waiting = free_records(plan.pk for plan in plans_ if plan.state == State.SUBMITTED)
-    return {plan.pk: waiting.get(plan.pk, FreeRecords()) for plan in plans_}
 
 
 def events_of(plan: Plan) -> list[PlanEvent]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.test import Client
 
 from audit.fsck import fsck
 from console.people import actor_named
+from console.reads.plans import waits_for
+from console.tokens import issue
 from ingest.core.errors import PassgateError
 from ingest.db import read, write
 from plans.answer import approve, decline
@@ -25,11 +30,13 @@ from plans.run import run_plan
 from plans.since import changed_since
 from plans.steer import resume
 from plans.submit import submit
+from tests.api.caller import Caller, caller
+from tests.cli.typed import typed
 from tests.flow.world import CONTRACT, Flow, thing
-from tests.plans.crowd import Crowd, counted, counting, history, let_expire, plan_row, run_to
+from tests.plans.crowd import Crowd, counted, counting, history, let_expire, plan_row, run_to, statements_counted
 from tests.plans.test_free import asked as free_asked
-from tests.plans.test_free import free_records
-from tests.plans.test_waive import asked, blocked
+from tests.plans.test_free import free_records, text_of
+from tests.plans.test_waive import asked, blocked, open_items
 
 MakeFlow = Callable[..., Flow]
 
@@ -356,6 +363,21 @@ def test_a_second_one_waits_for_the_first_to_be_written(crowd: Crowd, flow: Flow
     assert plan_row(number).state == "APPROVED"
 
 
+# ---- whom it waits for -----------------------------------------------------------------------------------------------
+
+
+def test_it_waits_for_those_who_have_not_approved_it(crowd: Crowd, flow: Flow, bo: Actor, cy: Actor) -> None:
+    number = submitted(crowd, flow)
+
+    def waits(who: Actor) -> bool:
+        return waits_for(get_user_model().objects.get(username=who.name)).filter(pk=number).exists()
+
+    other = crowd.somebody("approver", email=get_user_model().objects.get(username=bo.name).email.upper())
+    assert [waits(who) for who in (bo, other, cy)] == [True, True, True]
+    yes(crowd, number, bo)
+    assert [waits(who) for who in (bo, other, cy)] == [False, False, True]
+
+
 # ---- end to end ------------------------------------------------------------------------------------------------------
 
 
@@ -369,3 +391,101 @@ def test_a_waiver_of_three_people(make_flow: MakeFlow, crowd: Crowd, bo: Actor, 
     run_to(crowd, number, State.DONE)
     assert flow.judge().verdict.title == "PASS (waived)"
     assert fsck(stream=flow.name) == []
+
+
+# ---- faces -----------------------------------------------------------------------------------------------------------
+
+NONE, ONE, TWO = (f"2 approvals are needed, {n} given" for n in range(3))
+
+
+@pytest.fixture
+def waiting(make_flow: MakeFlow) -> Flow:
+    """An item is open, and the contract asks for two."""
+    return blocked(make_flow(contract=contract(2)), [thing(1), b"not json"])
+
+
+def test_over_http(waiting: Flow) -> None:
+    ana, bo, cy = caller("operator"), caller("approver"), caller("approver")
+    body = {"kind": "redrive", "stream": waiting.name, "run": "r1", "items": open_items(waiting)}
+    seen = ana.post("plans/preview", body).json()
+    assert (seen["approvals"], seen["binds"]["approvals"], seen["says"][-1]) == (2, 2, f"{NONE}.")
+    made = ana.post("plans/", body | {"reason": "they parse", "digest": seen["digest"]}).json()
+    path, yes_ = f"plans/{made['plan']}", {"digest": made["digest"], "reason": "fine"}
+    assert made["approvals"] == {"needed": 2, "given": []}
+    first = bo.post(f"{path}/approve", yes_).json()
+    assert (first["state"], first["approved_by"]) == ("SUBMITTED", None)
+    assert [(each["who"], each["why"]) for each in first["approvals"]["given"]] == [(bo.name, "fine")]
+    act = {each["act"]: each for each in first["acts"]}
+    assert act["approve"]["refusal"] == f"You approved this, so somebody else must, too. {ONE}."
+    assert act["decline"]["refusal"] is None
+    again = bo.post(f"{path}/approve", yes_)
+    assert (again.status_code, again.json()["code"]) == (403, "approved_already")
+    token = Caller(bo.user, issue(bo.user, "another", timedelta(hours=1), ["approve"], "test").secret)
+    assert token.post(f"{path}/approve", yes_).json()["code"] == "approved_already"
+    lists = [who.pages(f"plans/?waits_for=me&stream={waiting.name}") for who in (bo, cy)]
+    assert [[each["plan"] for each in found] for found in lists] == [[], [made["plan"]]]
+    done = cy.post(f"{path}/approve", yes_).json()
+    assert (done["state"], done["approved_by"]) == ("APPROVED", cy.name)
+    assert [each["who"] for each in done["approvals"]["given"]] == [bo.name, cy.name]
+
+
+def test_on_the_command_line(waiting: Flow, crowd: Crowd, bo: Actor, cy: Actor) -> None:
+    about = f"redrive {waiting.name}/r1 --items {open_items(waiting)[0]}"
+    assert NONE in typed(f"plan preview {about}").out
+    made = typed(f"plan submit {about} --because why --as {crowd.asker.name}")
+    assert NONE in made.out
+    number = int(made.out.split()[1])
+    digest = bytes(plan_row(number).digest).hex()
+    one = typed(f"plan approve {number} --digest {digest} --because fine --as {bo.name}")
+    assert one.code == 0 and f"Plan {number} is SUBMITTED" in one.out and ONE in one.out
+    again = typed(f"plan approve {number} --digest {digest} --as {bo.name}")
+    assert again.code == 3 and f"{bo.name} has approved it" in again.err
+    lists = [typed(f"plan list --waits-for {who.name} --stream {waiting.name}").out for who in (bo, cy)]
+    assert lists[0] == "No plans.\n" and f"redrive 1 item of {waiting.name}/r1" in lists[1]
+    assert bo.name in lists[1], "the list names who has approved it"
+    assert TWO in typed(f"plan approve {number} --digest {digest} --as {cy.name}").out
+    shown = typed(f"plan show {number}").out
+    assert f"approved by {bo.name}, " in shown and ": fine\n" in shown and f"approved by {cy.name}, " in shown
+    assert f"{bo.name}, {cy.name}" in typed(f"plan list --stream {waiting.name}").out
+
+
+def test_on_pages_two_clicks_for_each(waiting: Flow, crowd: Crowd, bo: Actor, cy: Actor) -> None:
+    wanted = {"stream": waiting.name, "run": "r1", "items": open_items(waiting)}
+    preview_page = f"/plans/new?kind=redrive&run={waiting.name}%2Fr1&items={open_items(waiting)[0]}"
+    assert f"{NONE}." in text_of(browser(crowd.asker), preview_page)
+    number = submit("redrive", wanted, crowd.asker, "they parse", crowd.people)
+    one, other, path = browser(bo), browser(cy), f"/plans/{number}"
+    assert f'href="{path}/approve"' in text_of(one, "/") and f'href="{path}"' in text_of(one, "/plans/")
+    signed = text_of(one, f"{path}/approve")
+    assert "It runs once others have, too." in signed and f"{NONE}." in signed
+    digest = {"digest": bytes(plan_row(number).digest).hex(), "reason": "fine"}
+    said = one.post(f"{path}/approve", digest, follow=True).content.decode()
+    assert f"Plan {number} has your approval, and waits for others: {ONE}." in html.unescape(said)
+    shown = text_of(one, path)
+    assert "1 of 2" in shown and f"approval 1 of 2 by {bo.name}" in shown and f"{ONE}." in shown
+    assert f'href="{path}/approve"' not in text_of(one, "/") and f'href="{path}"' not in text_of(one, "/plans/")
+    assert f"You approved this, so somebody else must, too. {ONE}." in text_of(one, f"{path}/approve")
+    assert one.post(f"{path}/approve", digest).status_code == 403
+    assert "Then it runs by itself, within seconds." in text_of(other, f"{path}/approve")
+    said = other.post(f"{path}/approve", digest, follow=True).content.decode()
+    assert f"Plan {number} is approved. It runs by itself." in html.unescape(said)
+    shown = text_of(other, path)
+    assert f"{bo.name}, {cy.name}" in shown and "2 of 2" in shown and f"APPROVED by {cy.name}" in shown
+
+
+def browser(actor: Actor) -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.get(username=actor.name))
+    return client
+
+
+def test_a_list_asks_once_for_all_approvals(
+    crowd: Crowd, flow: Flow, bo: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many plans it lists."""
+    client = browser(bo)
+    for _ in range(3):
+        yes(crowd, submitted(crowd, flow), crowd.approver)
+        with statements_counted(monkeypatch) as seen:
+            client.get("/plans/?state=waiting")
+        assert sum("FROM plan_approval WHERE plan_id = ANY" in each for each in seen) == 1

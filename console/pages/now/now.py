@@ -23,7 +23,6 @@ from console.reads import plans, runs
 from console.reads.named import RunName
 from console.reads.plans import WaitingPlans
 from ingest.core.stops import why
-from plans.core.free import FreeRecords
 from plans.models import Plan
 
 LATELY = 8
@@ -164,11 +163,11 @@ def _is_shut(fallen: waiting.FallenRun, where: str) -> str:
 def _plans(request: HttpRequest, found: WaitingPlans, mine: bool) -> list[c.Todo]:
     """Plans that wait for whoever looks, or for other people: each with the act that it waits for."""
     shown = [each.plan for each in found.listed if each.mine is mine]
-    free = plans.free_of(shown)
+    signing = plans.signing_of(shown)
     lines = [
         c.Todo(
             plans.asks(each), links.plan_url(each.pk), each.state, "", _since(each),
-            _first(request, each, free[each.pk]),
+            _first(request, each, signing[each.pk]),
         )
         for each in shown
     ]  # fmt: skip
@@ -184,9 +183,9 @@ def _since(plan: Plan) -> datetime:
     return plan.approved_at or plan.requested_at
 
 
-def _first(request: HttpRequest, plan: Plan, free: FreeRecords) -> c.Button | None:
+def _first(request: HttpRequest, plan: Plan, signing: plans.Signing) -> c.Button | None:
     """The act that it waits for: the page that does it shows everything that is signed."""
-    return next(iter(buttons(request, plan, free)), None)
+    return next(iter(buttons(request, plan, signing)), None)
 
 
 def _lately() -> tuple[c.VerdictLine, ...]:

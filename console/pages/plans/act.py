@@ -19,8 +19,7 @@ from console.reads import plans as reads
 from console.refusals import written_down
 from ingest.core.ids import WindowId
 from plans import answer, steer
-from plans.core.free import FreeRecords
-from plans.core.plan import acts_in
+from plans.core.plan import State, acts_in
 from plans.models import Plan
 
 NO_REASON = "Say why: it stands in the plan's history and in the audit log."
@@ -80,12 +79,20 @@ class _OfPlan:
     back: str
 
     def allowed(self, user: Any) -> Answer:
-        return reads.may_do(self.plan, user, self.name, self.permission, self.free)
+        return reads.may_do(self.plan, user, self.name, self.permission, self.signing)
 
-    @property
-    def free(self) -> FreeRecords:
-        """What is left of its requester's free records; matters to an approval alone."""
-        return FreeRecords()
+    @functools.cached_property
+    def signing(self) -> reads.Signing:
+        """The approvals that it has, and what else matters to one."""
+        return reads.signing_of([self.plan])[self.plan.pk]
+
+    def done(self) -> str:
+        """What has become of the plan."""
+        return self.said
+
+    def told(self) -> str:
+        """What is about to become of it."""
+        return self.lead
 
     def nothing(self) -> str:
         if self.name in acts_in(self.plan.state):
@@ -121,14 +128,14 @@ class _OfPlan:
         with written_down(actor, f"console.plan.{self.name}", f"plan:{self.plan.pk}"):
             self.verb()(actor)
         windows = [WindowId(self.plan.win_id)] if self.plan.win_id else []
-        return Done(f"Plan {self.plan.pk} {self.said}", self.back, windows)
+        return Done(f"Plan {self.plan.pk} {self.done()}", self.back, windows)
 
     def page(self, confirm: c.Confirm) -> c.PlanActPage:
         return c.PlanActPage(
             confirm=confirm,
-            plan=box(self.plan),
+            plan=box(self.plan, self.signing.approvals),
             title=f"{self.name.capitalize()} plan {self.plan.pk}",
-            lead=" ".join(filter(None, [self.lead, self.free.says])),
+            lead=self.told(),
             predicted=predicted(self.plan),
             required=self.reasoned,
             reason=self.reason,
@@ -137,20 +144,27 @@ class _OfPlan:
 
 @dataclass(frozen=True)
 class Approving(_OfPlan, Confirmation):
-    """The second signature, over exactly what the page showed."""
+    """One person's approval, of exactly what the page showed."""
 
     permission: ClassVar[Act] = Act.APPROVE
     name: ClassVar[str] = "approve"
     button: ClassVar[str] = "Approve exactly this"
     lead: ClassVar[str] = "You sign what stands here and nothing else. Then it runs by itself, within seconds."
+    lead_of_several: ClassVar[str] = "You sign what stands here and nothing else. It runs once others have, too."
     said: ClassVar[str] = "is approved. It runs by itself."
     reasoned: ClassVar[bool] = False
 
     digest: str = ""
 
-    @functools.cached_property
-    def free(self) -> FreeRecords:
-        return reads.free_of([self.plan])[self.plan.pk]
+    def done(self) -> str:
+        plan = plan_or_404(self.plan.pk)
+        if plan.state != State.SUBMITTED:
+            return self.said
+        return f"has your approval, and waits for others: {reads.signing_of([plan])[plan.pk].approvals.says}."
+
+    def told(self) -> str:
+        lead = self.lead if self.signing.approvals.left <= 1 else self.lead_of_several
+        return " ".join(filter(None, [lead, self.signing.says]))
 
     def hidden(self) -> tuple[tuple[str, str], ...]:
         return (("digest", bytes(self.plan.digest).hex()),)

@@ -328,7 +328,7 @@ class Asking(Confirmation):
             checks=tuple(sorted(map(str, WAIVABLE))),
             of_items=previewed is not None and (len(previewed.bound.items) > 1 or self.form.kind == Kind.REPLAY),
             wrong=(*self.wrong, *((self.previewed.why,) if self.previewed.why else ())),
-            says=previewed.prediction.lines if previewed else (),
+            says=previewed.says if previewed else (),
             facts=(*asked_facts(previewed.binds), *facts_of(previewed.binds)) if previewed else (),
             digest=previewed.digest.hex() if previewed else "",
             reason=self.reason,

@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -24,7 +25,7 @@ from console.reads import looks, reruns
 from console.reads import plans as reads
 from console.safe_text import text_of
 from ingest.core.errors import NotFound
-from plans.core.free import FreeRecords
+from plans.core.approvals import Approvals
 from plans.core.plan import FINAL, Kind, State
 from plans.models import Plan, PlanEvent, PlanItem
 
@@ -50,7 +51,7 @@ def plans(request: HttpRequest) -> HttpResponseBase:
     found = reads.listed(state, request.user, before)
     shown = found[: reads.PAGE_SIZE]
     counts = reads.counts(request.user)
-    free = reads.free_of(shown)
+    signing = reads.signing_of(shown)
     url = reverse("plans")
     following = links.with_query(url, state=state, before=shown[-1].pk) if len(found) > len(shown) else ""
     context = c.PlansPage(
@@ -58,7 +59,7 @@ def plans(request: HttpRequest) -> HttpResponseBase:
             c.Tab(words, links.with_query(url, state=name), name == state, counts[name])
             for name, words in reads.TABS.items()
         ),
-        rows=tuple(_row(request, each, free[each.pk]) for each in shown),
+        rows=tuple(_row(request, each, signing[each.pk]) for each in shown),
         pager=c.Pager(len(shown), links.with_query(url, state=state) if before else "", following),
         empty=_nothing(state, counts["others"]) if not shown else (),
         rows_key=" ".join(str(each.pk) for each in shown),
@@ -77,7 +78,7 @@ def _nothing(state: str, others: int) -> tuple[str, ...]:
     }[state]
 
 
-def _row(request: HttpRequest, plan: Plan, free: FreeRecords) -> c.PlanRow:
+def _row(request: HttpRequest, plan: Plan, signing: reads.Signing) -> c.PlanRow:
     over = plan.state in FINAL
     return c.PlanRow(
         number=plan.pk,
@@ -90,7 +91,7 @@ def _row(request: HttpRequest, plan: Plan, free: FreeRecords) -> c.PlanRow:
         state=plan.state,
         ends=plan.ended_at if over else plan.expires_at,
         over=over,
-        button=next(iter(buttons(request, plan, free)), None) if plan.state == State.SUBMITTED else None,
+        button=next(iter(buttons(request, plan, signing)), None) if plan.state == State.SUBMITTED else None,
     )
 
 
@@ -104,11 +105,11 @@ def about(plan: Plan) -> c.Link:
     return c.Link(words, links.window_url(plan.stream.name, plan.run.name, plan.win.number))
 
 
-def buttons(request: HttpRequest, plan: Plan, free: FreeRecords) -> tuple[c.Button, ...]:
+def buttons(request: HttpRequest, plan: Plan, signing: reads.Signing) -> tuple[c.Button, ...]:
     """What can be done about a plan, each a page of its own. What runs by itself is no button."""
     return tuple(
         c.Button(WORDS[act.name], links.plan_url(plan.pk, f"plan-{act.name}"), act.answer, main=at == 0)
-        for at, act in enumerate(reads.acts_on(plan, request.user, free))
+        for at, act in enumerate(reads.acts_on(plan, request.user, signing))
         if act.name in WORDS
     )
 
@@ -134,11 +135,11 @@ def plan(request: HttpRequest, plan: int) -> HttpResponseBase:
     listed = reads.items_of(stored_plan, -1 if after is None else after, SHOWN_ITEMS + 1)
     counted = tuple(sorted(outcomes.items()))
     corrections, why_hidden = _corrections(request, stored_plan)
-    free = reads.free_of([stored_plan])[stored_plan.pk]
+    signing = reads.signing_of([stored_plan])[stored_plan.pk]
     context = c.PlanPage(
-        plan=box(stored_plan),
-        next=_next(stored_plan, free),
-        buttons=buttons(request, stored_plan, free),
+        plan=box(stored_plan, signing.approvals),
+        next=_next(stored_plan, signing),
+        buttons=buttons(request, stored_plan, signing),
         predicted=() if asks_for_part(request) else predicted(stored_plan),
         outcomes=counted,
         in_all=sum(outcomes.values()) + left,
@@ -146,7 +147,7 @@ def plan(request: HttpRequest, plan: int) -> HttpResponseBase:
         items=tuple(_item_row(stored_plan, each) for each in listed[:SHOWN_ITEMS]),
         pager=_pager(request, listed),
         export_url=reverse("plan-items", args=[plan]),
-        moments=tuple(_moment(each) for each in reads.events_of(stored_plan)),
+        moments=_moments(stored_plan, signing.approvals),
         progress=progress(counted, left) if stored_plan.kind == Kind.REDRIVE and outcomes else (),
         rerun=_rerun(stored_plan),
         corrections=corrections,
@@ -221,7 +222,7 @@ def _pace(plan: Plan) -> int:
     return RUNNING if plan.state in (State.APPROVED, State.RUNNING) else STEADY
 
 
-def box(plan: Plan) -> c.PlanBox:
+def box(plan: Plan, approvals: Approvals) -> c.PlanBox:
     """What a plan asks for and binds, with whether that is still so where it matters."""
     return c.PlanBox(
         number=plan.pk,
@@ -235,7 +236,7 @@ def box(plan: Plan) -> c.PlanBox:
             *asked_facts(plan.binds),
             c.Fact("asked for by", plan.requested_by, "outside"),
             c.Fact("asked for at", plan.requested_at, "time"),
-            *((c.Fact("approved by", plan.approved_by, "outside"),) if plan.approved_by else ()),
+            *_approved(plan, approvals),
             *((c.Fact("approved at", plan.approved_at, "time"),) if plan.approved_at else ()),
             *((c.Fact("free", _free(plan.free_records)),) if plan.free_records is not None else ()),
             *(() if plan.state in FINAL else (c.Fact("expires", plan.expires_at, "time"),)),
@@ -245,6 +246,15 @@ def box(plan: Plan) -> c.PlanBox:
         ),
         since=_since(plan),
     )
+
+
+def _approved(plan: Plan, approvals: Approvals) -> Iterator[c.Fact]:
+    """Everybody who has approved it; and how many have to, where one is not enough."""
+    if approvals.says:
+        yield c.Fact("approvals", f"{len(approvals.given)} of {approvals.needed}")
+    names = ", ".join(each.actor.name for each in approvals.given) or plan.approved_by
+    if names:
+        yield c.Fact("approved by", names, "outside")
 
 
 def _free(records: int) -> str:
@@ -308,11 +318,11 @@ def predicted(plan: Plan) -> tuple[str, ...]:
     return look.says or (f"It cannot be foreseen: {look.why}.",)
 
 
-def _next(plan: Plan, free: FreeRecords) -> str:
+def _next(plan: Plan, signing: reads.Signing) -> str:
     """What follows, in the plan's own words where it has some."""
-    alone = f"{plan.requested_by} may start it alone, or " if free.alone else ""
+    alone = f"{plan.requested_by} may start it alone, or " if signing.free.alone else ""
     words: dict[str, str] = {
-        State.SUBMITTED: f"{alone}another person approves exactly this, or declines. {free.says}".strip(),
+        State.SUBMITTED: f"{alone}another person approves exactly this, or declines. {signing.says}".strip(),
         State.APPROVED: "it runs by itself, within seconds.",
         State.RUNNING: "it goes on by itself.",
         State.HELD: f"held: {plan.held_why}. A person goes on or cancels.",
@@ -323,6 +333,17 @@ def _next(plan: Plan, free: FreeRecords) -> str:
         State.CANCELLED: "cancelled. What was done stays done.",
     }
     return words.get(plan.state, "this console does not know that state: look with the version that wrote it.")
+
+
+def _moments(plan: Plan, approvals: Approvals) -> tuple[c.Moment, ...]:
+    """Its steps from state to state, and between them the approvals that were not the last."""
+    earlier = approvals.given[: approvals.needed - 1]
+    given = [
+        (each.at, c.Moment(each.at, f"approval {n} of {approvals.needed} by {each.actor.name}", each.why, "good"))
+        for n, each in enumerate(earlier, 1)
+    ]
+    steps = [(event.at, _moment(event)) for event in reads.events_of(plan)]
+    return tuple(moment for _, moment in sorted([*steps, *given], key=itemgetter(0)))
 
 
 def _moment(event: PlanEvent) -> c.Moment:

@@ -195,6 +195,7 @@ def _rules(terms: Contract) -> tuple[c.Fact, ...]:
             "proven absent",
             "published again by itself" if reconcile.republish == "automatic" else "waits for a plan",
         ),
+        c.Fact("approvals of a plan", terms.plans.approvals, "number"),
         c.Fact("free records of a person and day", terms.plans.free_records, "number"),
     )
 
