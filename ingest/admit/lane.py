@@ -452,6 +452,7 @@ class AdmissionLane(PartitionLane):
         until = time.monotonic() + max_wait
         if not self._continues(self._open(), max_wait):
             return None
+        failpoint("admit.after_comparing")
         return super()._read(records, max(0.0, until - time.monotonic()), size)
 
     def _continues(self, reader: PartitionReader, max_wait: float) -> bool:
