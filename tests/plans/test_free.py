@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -14,7 +15,7 @@ from django.db import connection
 from django.test import Client
 
 from audit.fsck import fsck
-from ingest.db import ConstraintViolated, Cursor, read, write
+from ingest.db import ConstraintViolated, Cursor, fetch_one, read, write
 from plans.answer import approve
 from plans.core.binding import Limits
 from plans.core.free import FreeRecords
@@ -103,6 +104,32 @@ def test_a_contract_says_nothing_and_nothing_is_free(make_flow: MakeFlow, crowd:
         alone(crowd, number, both)
     with pytest.raises(NotAllowed):
         alone(crowd, asked(crowd, flow, 1))
+
+
+def test_a_plan_of_no_records_is_not_free_of_none(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """Verbs ask for none such; whoever writes one by the application's rights does not start it alone either."""
+    number = asked(crowd, blocked(make_flow(), [thing(1), b"a"]), 1)
+    was = plan_row(number).binds
+    binds_items(number, [])
+    try:
+        with read() as cur:
+            row = fetch_one(
+                cur.execute(
+                    "SELECT plan_records(kind, binds) AS n, plan_starts_alone(id) AS alone FROM plan WHERE id = %s",
+                    [number],
+                )
+            )
+            assert (row.n, row.alone) == (0, False)
+        assert not free_records(number).alone
+    finally:
+        binds_items(number, was["items"])
+
+
+def binds_items(number: int, items: list[int]) -> None:
+    with as_owner() as connection:
+        connection.execute(
+            "UPDATE plan SET binds = jsonb_set(binds, '{items}', %s::jsonb) WHERE id = %s", [json.dumps(items), number]
+        )
 
 
 def test_the_newest_contract_says_how_many(flow: Flow, crowd: Crowd) -> None:

@@ -102,7 +102,7 @@ CREATE TRIGGER plan_transition_approvals BEFORE UPDATE ON plan FOR EACH ROW
 CREATE OR REPLACE FUNCTION plan_free(number bigint, OUT contract_id bigint, OUT most integer, OUT used bigint, OUT records bigint)
 LANGUAGE sql STABLE AS $$
     SELECT c.id, CASE WHEN x.one THEN c.free_records ELSE 0 END, free_records_used(p.stream_id, p.requested_person, clock_timestamp()),
-           CASE WHEN x.one THEN plan_records(p.kind, p.binds) END
+           CASE WHEN x.one AND c.free_records > 0 THEN plan_records(p.kind, p.binds) END  -- of none, 0 records are not free either
       FROM plan p
       LEFT JOIN LATERAL (SELECT id, free_records FROM contract WHERE stream_id = p.stream_id ORDER BY version DESC LIMIT 1) c ON true
      CROSS JOIN LATERAL (SELECT greatest(plan_approvals_bound(p.binds), plan_approvals_needed(p.kind, p.stream_id, p.win)) = 1 AS one) x
