@@ -446,7 +446,7 @@ class AdmissionLane(PartitionLane):
         if self._last is None:
             self._begin_compared(reader)
         else:
-            reader.assign([Start(self.here.topic, self.here.partition, self._last.offset)])
+            reader.assign([Start(*self.here, self._last.offset, self.lease.leader_epoch)])  # where epochs tell, they do
 
     def _read(self, records: int, max_wait: float, size: int) -> FetchResult | None:
         until = time.monotonic() + max_wait

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ingest.worker import Worker
     from tests.drift.scene import Scene
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FIRST, AGAIN, OTHERS = 3, 4, 6
 
 
