@@ -183,10 +183,10 @@ class Scene:
         assert stored.verdict.state == "PASS", stored.sentence
         assert self.gate(self.run).code == "open"
 
-    def opens_again(self) -> bool:
+    def opens_again(self, run: str = "r1") -> bool:
         """At a next look: a broker that was started answers before each of its partitions has a leader again."""
-        self.is_looked_at("r1")
-        return bool(self.gate("r1").code == "open")
+        self.is_looked_at(run)
+        return bool(self.gate(run).code == "open")
 
     def is_looked_at(self, run: str) -> None:
         """By the enforcer, at its next look."""

@@ -27,7 +27,7 @@ from stack import Stack
 from tests.flow import test_projections as p
 from tests.flow.bus import half_sent, read_bus
 from tests.flow.test_reconcile import unknown
-from tests.flow.world import CONTRACT, Flow, thing
+from tests.flow.world import CONTRACT, MADE, Flow, leave, thing
 from tests.pages.conftest import signed_in
 from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
 from tests.plans.test_cover import lacks, looked_at, missed, win_of
@@ -151,6 +151,7 @@ def test_readers_read_what_was_published_again(make_flow: MakeFlow, crowd: Crowd
     flow = make_flow(contract=p.WEATHER)
     failed(flow, values=[p.report(n) for n in range(3)])
     flow.open("r2")
+    leave([name for name in MADE if name != flow.name])  # a lease of theirs that runs out ends all readers
     with psycopg.connect(live.env()["PASSGATE_READER_URL"], autocommit=True) as reader:
         rows = "SELECT count(*) FROM truth.weather WHERE win = %s"
         assert reader.execute(rows, (win_of(flow),)).fetchone() == (0,)

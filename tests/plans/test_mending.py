@@ -27,7 +27,7 @@ from plans.submit import submit
 from stack import Stack
 from tests.audit.test_contexts import contradicted
 from tests.flow import test_projections as p
-from tests.flow.world import Flow, leave, thing
+from tests.flow.world import MADE, Flow, leave, thing
 from tests.plans.crowd import Crowd, as_owner, plan_row, run_to, say_yes
 from tests.plans.test_cover import lacks, looked_at, win_of
 from tests.plans.test_decide import Killed
@@ -150,6 +150,7 @@ def test_readers_read_what_was_applied_again(
     assert judge_rerun(flow).verdict.cover.lacks == ()
     assert effects(flow) == before
     assert sorted(p.rows(flow, "weather"), key=str) == sorted(rows, key=str)
+    leave([name for name in MADE if name != flow.name])  # a lease of theirs that runs out ends all readers
     with psycopg.connect(live.env()["PASSGATE_READER_URL"], autocommit=True) as reader:
         assert reader.execute("SELECT count(*) FROM truth.weather WHERE win = %s", (win_of(flow),)).fetchone() == (4,)
     assert fsck(stream=flow.name) == []
