@@ -12,7 +12,7 @@ from audit.close import checks_now, judge, store, window_of
 from audit.core import checks as c
 from audit.core import verdict as v
 from audit.enforce import decide_gate, enforce_due
-from ingest.db import ConstraintViolated, write
+from ingest.db import ConstraintViolated, retry_transaction, write
 from ingest.windows import raise_revisions
 from tests.flow import test_projections as p
 from tests.flow.world import Flow
@@ -39,7 +39,11 @@ def fails(weather: Flow) -> None:
 
 
 def contradicted(weather: Flow, window: int = 1) -> None:
-    win = window_of(weather.name, "r1", window)
+    """As the effects lane records it: again, where the database settles who of two goes first."""
+    retry_transaction(lambda: _contradict(weather, window_of(weather.name, "r1", window)))
+
+
+def _contradict(weather: Flow, win: int) -> None:
     with write() as cur:
         cur.execute(
             'INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", detail)'

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import psycopg
+from psycopg import sql
 
 from audit.close import close_run
 from audit.cut import cut_run
 from audit.fsck import fsck
 from audit.open import OpenedRun, open_run
 from ingest.core.record import Decision, Reason
-from ingest.db import read, write
+from ingest.db import fetch_one, read, write
 from ingest.kafka import Admin, BusMessage, Cluster, PlainProducer
 from ingest.lanes import lease as leases
 from ingest.sample import sample
@@ -95,6 +98,18 @@ def leave(names: Sequence[str]) -> None:
             " AND NOT EXISTS (SELECT FROM contract n WHERE n.stream_id = c.stream_id AND n.version > c.version)",
             (list(names),),
         )
+
+
+def leave_all_but(flow: Flow) -> None:
+    """Shuts all other streams' gates: a look re-checks none of them, and none that runs out takes readers away."""
+    leave([name for name in MADE if name != flow.name])
+
+
+def seen_by_readers(reader_url: str, table: str, wins: Collection[int]) -> int:
+    """How many rows of these windows a reader's login sees now. A connection of its own: what runs out ends readers."""
+    with psycopg.connect(reader_url, autocommit=True) as reader:
+        query = sql.SQL("SELECT count(*) FROM truth.{} WHERE win = ANY(%s)").format(sql.Identifier(table))
+        return int(fetch_one(reader.execute(query, (list(wins),)))[0])
 
 
 @dataclass

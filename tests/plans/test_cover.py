@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 
 from audit import close, gate
@@ -34,7 +33,7 @@ from tests.audit.test_complete import SKEW, complete, stamps
 from tests.cli.typed import typed
 from tests.flow import test_projections as p
 from tests.flow.inbox import hide
-from tests.flow.world import MADE, Flow, leave, thing
+from tests.flow.world import Flow, leave, leave_all_but, seen_by_readers, thing
 from tests.pages.conftest import signed_in
 from tests.plans.crowd import Crowd, as_owner, run_to, say_yes
 from tests.plans.test_acts import next_on
@@ -84,6 +83,7 @@ def proven(flow: Flow, crowd: Crowd) -> Any:
 
 def looked_at(flow: Flow) -> dict[int, tuple[str, str]]:
     """What a re-check finds of the stream's gates, as if it were time for one."""
+    leave_all_but(flow)
     with write() as cur:
         cur.execute(
             "UPDATE gate_open SET checked_at = clock_timestamp() - interval '30 s' WHERE win = ANY(%s)",
@@ -182,13 +182,11 @@ def test_a_span_of_time_is_read_over_a_window_that_is_proven(
 def test_readers_of_a_proven_window_read_its_rows_and_those_of_its_rerun(
     live: Stack, monkeypatch: pytest.MonkeyPatch, crowd: Crowd
 ) -> None:
-    leave(MADE)  # a lease of theirs that runs out ends all readers
     flow = missed(Flow(contract=p.WEATHER), monkeypatch, [p.report(n) for n in range(3)])
-    with psycopg.connect(live.env()["PASSGATE_READER_URL"], autocommit=True) as reader:
-        asked_ = "SELECT count(*) FROM truth.weather WHERE win = ANY(%s)"
-        assert reader.execute(asked_, (list(flow.wins()),)).fetchone() == (0,)
-        proven(flow, crowd)
-        assert reader.execute(asked_, (list(flow.wins()),)).fetchone() == (3,)
+    reader = live.env()["PASSGATE_READER_URL"]
+    assert seen_by_readers(reader, "weather", flow.wins()) == 0
+    proven(flow, crowd)
+    assert seen_by_readers(reader, "weather", flow.wins()) == 3
     leave([flow.name])
 
 

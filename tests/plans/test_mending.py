@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import connections
 
@@ -14,6 +13,7 @@ from audit.core.gate import Code
 from audit.enforce import decide_gate
 from audit.fsck import fsck
 from ingest.core.ids import WindowId
+from ingest.db import read
 from ingest.models import ContextState
 from ingest.projections.base import AppliedEvent, Joined, Pin
 from ingest.projections.flights import FlightsWithWeather
@@ -27,7 +27,7 @@ from plans.submit import submit
 from stack import Stack
 from tests.audit.test_contexts import contradicted
 from tests.flow import test_projections as p
-from tests.flow.world import MADE, Flow, leave, thing
+from tests.flow.world import Flow, leave, seen_by_readers, thing
 from tests.plans.crowd import Crowd, as_owner, plan_row, run_to, say_yes
 from tests.plans.test_cover import lacks, looked_at, win_of
 from tests.plans.test_decide import Killed
@@ -96,8 +96,6 @@ def mended(flow: Flow) -> list[tuple[bytes, bool]]:
 
 
 def reasons(number: int) -> list[str | None]:
-    from ingest.db import read
-
     with read() as cur:
         rows = cur.execute("SELECT reason FROM plan_item WHERE plan_id = %s ORDER BY ordinal", (number,)).fetchall()
     return [row.reason for row in rows]
@@ -150,9 +148,7 @@ def test_readers_read_what_was_applied_again(
     assert judge_rerun(flow).verdict.cover.lacks == ()
     assert effects(flow) == before
     assert sorted(p.rows(flow, "weather"), key=str) == sorted(rows, key=str)
-    leave([name for name in MADE if name != flow.name])  # a lease of theirs that runs out ends all readers
-    with psycopg.connect(live.env()["PASSGATE_READER_URL"], autocommit=True) as reader:
-        assert reader.execute("SELECT count(*) FROM truth.weather WHERE win = %s", (win_of(flow),)).fetchone() == (4,)
+    assert seen_by_readers(live.env()["PASSGATE_READER_URL"], "weather", [win_of(flow)]) == 4
     assert fsck(stream=flow.name) == []
 
 

@@ -37,7 +37,7 @@ from tests.audit.test_complete import SKEW, complete, stamps
 from tests.audit.test_contexts import contradicted
 from tests.cli.typed import typed
 from tests.flow import test_projections as p
-from tests.flow.world import CONTRACT, Flow, leave, thing
+from tests.flow.world import CONTRACT, Flow, leave, leave_all_but, thing
 from tests.pages.conftest import signed_in
 from tests.plans.crowd import Crowd, as_owner, items, plan_row, run_to, say_yes
 from tests.plans.test_waive import open_items
@@ -95,6 +95,7 @@ def test_a_replay_of_an_undisturbed_window_changes_nothing_but_counts_of_duplica
     assert stored.verdict.title == "PASS", stored.sentence
     assert stored.verdict.counts is not None and stored.verdict.counts.duplicates == 20
     assert decide_gate(flow.name, "r1").granted
+    leave_all_but(flow)
     with write() as cur:  # as if the re-check time had passed: both are looked at together, under one contract
         cur.execute(
             "UPDATE gate_open g SET checked_at = clock_timestamp() - interval '30 s' FROM run_window w, run r, stream s"

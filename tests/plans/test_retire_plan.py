@@ -31,7 +31,7 @@ from tests.audit.test_complete import PASSES, SKEW, complete, judged, stamps
 from tests.audit.test_drift import created_anew
 from tests.audit.test_fsck import cheat
 from tests.audit.test_gate import broker_away, contradict, enforced, gate_row
-from tests.flow.world import CONTRACT, Flow, thing
+from tests.flow.world import CONTRACT, Flow, leave_all_but, thing
 from tests.plans.crowd import Crowd, items, plan_row, run_to, say_yes
 
 MakeFlow = Callable[..., Flow]
@@ -92,6 +92,7 @@ def first_gate(flow: Flow) -> Any:
 def looked_at(flow: Flow) -> str:
     """What the enforcer's next look makes of the gate of r1."""
     win = window_of(flow.name, "r1")
+    leave_all_but(flow)
     with write() as cur:
         cur.execute("UPDATE gate_open SET checked_at = clock_timestamp() - interval '1 h' WHERE win = %s", (win,))
     (found,) = [each for each in enforce_due() if each.win == win]
