@@ -97,6 +97,11 @@ def find_url(q: str) -> str:
     return with_query(reverse("find"), q=q)
 
 
+def people_url(names: str) -> str:
+    """Where one person leads; "" of several, who have no page together."""
+    return "" if ", " in names else find_url(names)
+
+
 def with_query(url: str, **values: object) -> str:
     """A URL with the values that are not empty."""
     kept = {name: value for name, value in values.items() if value not in ("", None)}

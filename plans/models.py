@@ -132,7 +132,7 @@ class PlanEvent(models.Model):
 
 class PlanApproval(models.Model):
     """One person's yes to a plan's digest. Rows are added while it waits, and never changed; `person` is who is behind
-    the account `who`. The last one that a plan binds stands in `plan.approved_by`, too."""
+    the account `who`. `plan.approved_by` names them all, in order."""
 
     pk = models.CompositePrimaryKey("plan", "ordinal")
     plan = models.ForeignKey(Plan, models.PROTECT)

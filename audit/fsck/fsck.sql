@@ -507,8 +507,8 @@ SELECT 'truth.' || t.relname AS subject, 'readers of it do not stand before the 
  LIMIT %(most)s
 
 -- name: i11_approvals
--- What became more than SUBMITTED did so by approvals of exactly that, by as many other persons as it binds, each a row of its own, the
--- last by whom the plan names; or by who asked, for records that were free: no more of a day than the contract gave, of a kind that
+-- What became more than SUBMITTED did so by approvals of exactly that, by as many other persons as it binds, each a row of its own, in
+-- the order in which the plan names them; or by who asked, for records that were free: no more of a day than the contract gave, of a kind that
 -- may be. What waits, or was over before, has fewer.
 SELECT 'plan ' || p.id AS subject,
        CASE WHEN p.approved_by IS NULL THEN 'it is ' || p.state || ', and nobody approved it'
@@ -527,10 +527,10 @@ SELECT 'plan ' || p.id AS subject,
                      <= (SELECT c.free_records FROM contract c WHERE c.id = p.free_by_id AND c.stream_id = p.stream_id), false) END AS free) f
  CROSS JOIN LATERAL (
        SELECT plan_approvals_bound(p.binds) AS bound, count(*) AS given, count(*) FILTER (WHERE a.sound) AS sound,
-              coalesce(bool_or(a.ordinal = plan_approvals_bound(p.binds) AND a.is_last), false) AS named
-         FROM (SELECT x.ordinal, x.person <> p.requested_person AND x.digest = p.digest
-                      AND x.at BETWEEN p.requested_at AND coalesce(p.approved_at, x.at) AS sound,
-                      (x.who, x.person) IS NOT DISTINCT FROM (p.approved_by, p.approved_person) AS is_last
+              coalesce(bool_or(a.ordinal = plan_approvals_bound(p.binds) AND a.person = p.approved_person)
+                       AND string_agg(a.who, ', ' ORDER BY a.ordinal) = p.approved_by, false) AS named
+         FROM (SELECT x.ordinal, x.who, x.person, x.person <> p.requested_person AND x.digest = p.digest
+                      AND x.at BETWEEN p.requested_at AND coalesce(p.approved_at, x.at) AS sound
                  FROM plan_approval x WHERE x.plan_id = p.id) a) g
  WHERE ((p.state NOT IN ('SUBMITTED', 'DECLINED', 'EXPIRED') OR p.approved_by IS NOT NULL)
         AND (p.approved_by IS NULL OR NOT f.free OR p.approved_digest IS DISTINCT FROM p.digest)

@@ -878,7 +878,7 @@ class PlanAnswer(s.Serializer[Any]):
     requested_by = s.CharField()
     requested_at = s.DateTimeField()
     expires_at = s.DateTimeField()
-    approved_by = s.CharField(allow_null=True, help_text="Who gave the last approval: with it the plan was APPROVED.")
+    approved_by = s.CharField(allow_null=True, help_text="Who approved it, in order; or who started it alone.")
     approved_at = s.DateTimeField(allow_null=True)
     approvals = ApprovalsAnswer()
     free_records = s.IntegerField(

@@ -67,7 +67,7 @@ def _facts(seen: runs.Scope, win: Window, again: Rerun) -> tuple[c.Fact, ...]:
         c.Fact("plan", again.plan, url=links.plan_url(again.plan)),
         c.Fact("kind", again.kind),
         c.Fact("asked for by", again.requested_by, "outside", links.find_url(again.requested_by)),
-        c.Fact("approved by", again.approved_by, "outside", links.find_url(again.approved_by)),
+        c.Fact("approved by", again.approved_by, "outside", links.people_url(again.approved_by)),
         c.Fact("reason", again.reason, "outside"),
         *run_parts.order_facts(again.requested_by, again.approved_by, out_of_order=again.out_of_order),
         c.Fact("reruns", window_words(first.number), url=links.window_url(seen.stream, seen.run.name, first.number)),

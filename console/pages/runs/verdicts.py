@@ -183,7 +183,7 @@ def _rerun_facts(rerun: dict[str, Any] | None) -> tuple[c.Fact, ...]:
         c.Fact("rerun by plan", rerun["plan"], url=links.plan_url(rerun["plan"])),
         c.Fact("kind", rerun["kind"]),
         c.Fact("asked for by", rerun["requested_by"], "outside", links.find_url(rerun["requested_by"])),
-        c.Fact("approved by", rerun["approved_by"], "outside", links.find_url(rerun["approved_by"])),
+        c.Fact("approved by", rerun["approved_by"], "outside", links.people_url(rerun["approved_by"])),
         c.Fact("reason", rerun["reason"], "outside"),
         *run_parts.order_facts(
             rerun["requested_by"], rerun["approved_by"], out_of_order=rerun.get("out_of_order", False)

@@ -71,9 +71,14 @@ CREATE TRIGGER plan_approval_is_given BEFORE INSERT ON plan_approval FOR EACH RO
 SELECT guard_append_only('plan_approval'::regclass);
 
 -- ------------------------------------------------------------------ a plan has them
--- Approved, and begun, with as many rows as it binds, the last of them by whom its own columns name; and with no fewer than contracts
--- ask for at that moment. What its requester started alone has none. The trigger's name comes behind plan_transition_alone, which
--- says what is free.
+-- Approved, and begun, with as many rows as it binds; and with no fewer than contracts ask for at that moment. With the last of them
+-- the plan names everybody who has approved it, and so does all that comes of it: waivers, reruns, decisions, verdicts. What its
+-- requester started alone has none. The trigger's name comes behind plan_transition, which looks at who gives the last one, and
+-- plan_transition_alone, which says what is free.
+CREATE FUNCTION plan_approvers(number bigint) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT string_agg(who, ', ' ORDER BY ordinal) FROM plan_approval WHERE plan_id = number
+$$;
+
 CREATE FUNCTION plan_has_its_approvals() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     bound integer := plan_approvals_bound(NEW.binds);
@@ -89,9 +94,11 @@ BEGIN
     SELECT count(*) INTO given FROM plan_approval a
      WHERE a.plan_id = NEW.id AND a.digest = NEW.digest AND a.person <> NEW.requested_person;
     IF NEW.approved_digest = NEW.digest AND (given < bound OR NOT EXISTS (
-        SELECT FROM plan_approval a WHERE a.plan_id = NEW.id AND a.ordinal = bound AND (a.who, a.person) = (NEW.approved_by, NEW.approved_person))) THEN
+        SELECT FROM plan_approval a WHERE a.plan_id = NEW.id AND a.ordinal = bound AND a.person = NEW.approved_person
+           AND NEW.approved_by = CASE OLD.state WHEN 'SUBMITTED' THEN a.who ELSE plan_approvers(NEW.id) END)) THEN
         PERFORM refuse('plan_has_its_approvals', format('plan %s has %s of %s approvals', NEW.id, given, bound));
     END IF;
+    NEW.approved_by := coalesce(plan_approvers(NEW.id), NEW.approved_by);
     RETURN NEW;
 END $$;
 CREATE TRIGGER plan_transition_approvals BEFORE UPDATE ON plan FOR EACH ROW

@@ -479,6 +479,7 @@ STOLEN_ROWS = [
     ("an approval of another digest", "UPDATE plan_approval SET digest = sha256('x') WHERE plan_id = %(plan)s", "", "approvals"),
     ("an approval by another account than the plan names", "UPDATE plan_approval SET who = 'eve' WHERE plan_id = %(plan)s", "", "approvals"),
     ("one of two approvals", "UPDATE plan SET binds = binds || '{\"approvals\": 2}' WHERE id = %(plan)s", "", "approvals"),
+    ("another is named beside who approved it", "UPDATE plan SET approved_by = approved_by || ', eve' WHERE id = %(plan)s", "", "approvals"),
     ("one approval too many", "INSERT INTO plan_approval (plan_id, ordinal, who, person, digest) SELECT id, 2, 'eve', 'user:eve', digest FROM plan WHERE id = %(plan)s", "", "approvals"),
     ("an approval of another time", "UPDATE plan_approval SET at = at + interval '1 h' WHERE plan_id = %(plan)s", "", "approvals"),
     ("other bindings", "UPDATE plan SET binds = binds || '{\"more\": 1}' WHERE id = %(plan)s", "", "plans"),
