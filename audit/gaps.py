@@ -100,21 +100,28 @@ def _look_at_gone(win: WindowId, source: SourceId, rows: Sequence[Any]) -> int:
     """
     if not rows:
         return 0
-    log = OriginLog(source, rows[0].topic, rows[0].topic_id, rows[0].partition, 0, 0)
     try:
-        start = start_of(log, admin())
+        start = _log_start(source, rows[0])
         if start is None:
             return 0
         kept = [(max(row.from_offset + row.shift, start.least), row.to_offset + row.shift) for row in rows]
         kept = [span for span in kept if span[0] < span[1]]
-        filled = _read(log.topic, log.partition, kept)[1] if kept else 0
+        filled = _read(rows[0].topic, rows[0].partition, kept)[1] if kept else 0
     except BrokerError:
         return 0
     failpoint("gone.after_reading")
-    below = [row for row in rows if row.to_offset + row.shift <= start.least and row.state == "CLAIMED"]
+    below = _claimed_below(rows, start)
     if below:
         retry_transaction(lambda: _write_gone(win, source, below, start))
     return filled
+
+
+def _log_start(source: SourceId, row: Any) -> LogStart | None:
+    return start_of(OriginLog(source, row.topic, row.topic_id, row.partition, 0, 0), admin())
+
+
+def _claimed_below(rows: Sequence[Any], start: LogStart) -> list[Any]:
+    return [row for row in rows if row.to_offset + row.shift <= start.least and row.state == "CLAIMED"]
 
 
 def _remember(win: WindowId, source: SourceId, proofs: _Proofs) -> None:
@@ -163,11 +170,10 @@ def _overtaken(win: WindowId, source: SourceId, rows: Sequence[Any], proven: _Pr
     Of a plan's source, a gap that is gone is proven where the first reading's gaps were, over all of its offsets, while
     the log had them. Nothing else proves one, ever.
     """
-    log = OriginLog(source, rows[0].topic, rows[0].topic_id, rows[0].partition, 0, 0)
-    start = start_of(log, admin())
+    start = _log_start(source, rows[0])
     if start is None:
         return 0
-    gone = [row for row in rows if row.to_offset + row.shift <= start.least and row.state == "CLAIMED" and row.again]
+    gone = [row for row in _claimed_below(rows, start) if row.again]
     if gone and not _forgets(gone[0]) and _believed(win):
         proven |= retry_transaction(lambda: _write_gone(win, source, gone, start))
     failpoint("overtaken.after_proofs")

@@ -17,13 +17,16 @@ sql = statements("plans", "approvals")
 def approvals_needed(kind: Kind, stream: StreamId, win: WindowId | None) -> int:
     """How many a plan of this kind about this window needs now, as the database says."""
     with read() as cur:
-        return int(fetch_one(cur.execute(sql.needed, {"kind": kind, "stream": stream, "win": win})).needed)
+        return _needed(cur, kind, stream, win)
 
 
 def approvals_changed(cur: Cursor, plan: Any) -> list[str]:
     """Whether a contract asks for more by now than the plan binds, in words; empty: none does."""
-    values = {"kind": plan.kind, "stream": plan.stream_id, "win": plan.win}
-    return more_asked(plan.binds, int(fetch_one(cur.execute(sql.needed, values)).needed))
+    return more_asked(plan.binds, _needed(cur, plan.kind, plan.stream_id, plan.win))
+
+
+def _needed(cur: Cursor, kind: str, stream: int, win: int | None) -> int:
+    return int(fetch_one(cur.execute(sql.needed, {"kind": kind, "stream": stream, "win": win})).needed)
 
 
 def approvals_of(cur: Cursor, plan: Any) -> Approvals:

@@ -51,6 +51,7 @@ from console.refusals import written_down
 from ingest.core.stored import known
 from plans.answer import approve as approve_plan
 from plans.answer import decline as decline_plan
+from plans.core.approvals import of_how_many
 from plans.core.binding import Limits
 from plans.core.plan import State
 from plans.errors import AnotherDigest
@@ -371,10 +372,9 @@ def _say(number: int, actor: str | None, as_json: bool) -> None:
 
 
 def _say_approvals(document: Mapping[str, Any]) -> None:
-    """How many of how many, where one is not enough."""
     found = document["approvals"]
-    if found["needed"] > 1:
-        said(f"{found['needed']} approvals are needed, {len(found['given'])} given")
+    if words := of_how_many(found["needed"], len(found["given"])):
+        said(words)
 
 
 def _approvers(document: Mapping[str, Any]) -> str:

@@ -379,7 +379,7 @@ class AdmissionLane(PartitionLane):
 
     def __init__(self, lease: Lease, cluster: Cluster, admin: Admin) -> None:
         super().__init__(lease, cluster, admin)
-        self.ahead = ReadAhead(lease.next_offset, lease.leader_epoch, self._read)
+        self.ahead = self._read_ahead()
         self._binding: Binding | None = None  # while a batch gathers; the transaction looks whether it still holds
         self._most = BATCH_RECORDS  # less for a while after a batch that was Crowded
         self._last: ReceivedRecord | None = None  # to be compared with the log before anything else is read
@@ -438,8 +438,11 @@ class AdmissionLane(PartitionLane):
         if done is not None:
             self._moved(done.again_from, None)
             self.close()
-            self.ahead = ReadAhead(self.lease.next_offset, None, self._read)
+            self.ahead = self._read_ahead()
         return Step(0, idle=False)
+
+    def _read_ahead(self) -> ReadAhead:
+        return ReadAhead(self.lease.next_offset, self.lease.leader_epoch, self._read)
 
     def _begin(self, reader: PartitionReader) -> None:
         self._last = newest_received(self.lease.source, self.lease.next_offset)
@@ -482,7 +485,7 @@ class AdmissionLane(PartitionLane):
         if reader is None or reader.faults.away == self._away or time.monotonic() - self._compared < RESTART_SECONDS:
             return False
         self.ahead.close()
-        self.ahead, self._binding = ReadAhead(self.lease.next_offset, self.lease.leader_epoch, self._read), None
+        self.ahead, self._binding = self._read_ahead(), None
         self._begin(reader)
         return True
 

@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 
 from psycopg import sql as pgsql
 
-from ingest.consume.transaction import run_projection
+from ingest.consume.transaction import answer_columns, run_projection
 from ingest.core.cloudevents import digest_as_said
 from ingest.core.errors import PassgateError
 from ingest.core.ids import RunId, SourceId, WindowId
 from ingest.core.leaf import table_partition
 from ingest.core.ledger_rows import unpacked_headers
-from ingest.core.mending import MissingPart, StoredEvent, Takes, lack, unusable
+from ingest.core.mending import MissingPart, StoredEvent, Takes, lack, tables_of, unusable
 from ingest.db import Cursor, fetch_one, statements
 from ingest.failpoints import failpoint
 from ingest.projections.base import AppliedEvent, Joined, Projection, load_projection
@@ -163,8 +163,7 @@ def _lacks(
         if one.why:
             lacking.refused[one.why] += 1
             continue
-        alone = [t for t, classes in takes.items() if row.applied and (classes is None or name in classes)]
-        lacks[identity] = one.missing, name, alone
+        lacks[identity] = one.missing, name, tables_of(name, takes) if one.missing is MissingPart.ROWS else ()
     return lacks
 
 
@@ -211,23 +210,19 @@ def _project(cur: Cursor, order: MendOrder, events: Sequence[MissingEvent]) -> S
     applied = [AppliedEvent(event.identity, event.class_name, event.payload) for event in events]
     answers = run_projection(cur, named.class_path, order.win, applied)
     for event, answer in zip(events, answers, strict=True):
-        if event.missing is MissingPart.ROWS and _columns(answer) != event.answer:
+        if event.missing is MissingPart.ROWS and answer_columns(answer) != event.answer:
             raise AnswersOtherwise(
                 expected=f"{event.answer[0]}, {event.answer[1]} of identity {event.identity.hex()}",
-                found=", ".join(map(str, _columns(answer))),
+                found=", ".join(map(str, answer_columns(answer))),
                 next_step="cancel the plan, and ask for a fresh run",
             )
     return answers
 
 
-def _columns(answer: Joined | None) -> tuple[int | None, str | None]:
-    return (int(answer.state), answer.reason or None) if answer is not None else (None, None)
-
-
 def _effect_rows(
     order: MendOrder, events: Sequence[MissingEvent], answers: Sequence[Joined | None]
 ) -> dict[str, object]:
-    pairs = [(e, _columns(a)) for e, a in zip(events, answers, strict=True) if e.missing is MissingPart.EFFECT]
+    pairs = [(e, answer_columns(a)) for e, a in zip(events, answers, strict=True) if e.missing is MissingPart.EFFECT]
     pairs.sort(key=lambda pair: pair[0].identity)
     return {
         "run": order.run, "win": order.win,

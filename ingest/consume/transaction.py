@@ -364,8 +364,7 @@ class EffectsTransaction:
     def _joined_rows(self, batch: BatchId, effects: _Effects) -> Iterator[tuple[Any, ...]]:
         columns = (effects.runs, effects.identities, effects.wins, effects.offsets)
         for run, identity, win, offset in zip(*columns, strict=True):
-            answer = effects.joined.get(offset)
-            state, reason = (int(answer.state), answer.reason or None) if answer else (None, None)
+            state, reason = answer_columns(effects.joined.get(offset))
             yield run, identity, win, self.lease.source, offset, batch, state, reason
 
     def _write_kept(self, cur: Cursor, kept: Sequence[RuledRecord]) -> None:
@@ -501,6 +500,11 @@ def _pin(row: Any) -> Pin:
     raise ContextNotOpen(
         expected=f"an open gate of {row.verdict}", found=row.why, next_step="the lane goes on when it is open again"
     )
+
+
+def answer_columns(answer: Joined | None) -> tuple[int | None, str | None]:
+    """What an effect says of its join: the columns context_state and context_reason."""
+    return (int(answer.state), answer.reason or None) if answer is not None else (None, None)
 
 
 def run_projection(

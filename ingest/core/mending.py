@@ -46,9 +46,14 @@ class StoredEvent:
     copied: bool = False
 
 
+def tables_of(class_name: str, takes: Takes) -> list[str]:
+    """The tables that have rows of such an event."""
+    return [table for table, classes in takes.items() if classes is None or class_name in classes]
+
+
 def lack(applied: bool, class_name: str, rows: Set[str], takes: Takes) -> Lack | None:
     """None: nothing is missing of the event. `rows`: the tables that have rows of it."""
-    wanted = {table for table, classes in takes.items() if classes is None or class_name in classes}
+    wanted = set(tables_of(class_name, takes))
     if not applied:
         return Lack(MissingPart.EFFECT, f"rows of it stand in {_listed(rows)} without an effect" if rows else "")
     if wanted <= rows:
@@ -76,43 +81,3 @@ def unusable(event: StoredEvent, missing: MissingPart) -> str:
 
 def _listed(tables: Collection[str]) -> str:
     return ", ".join(sorted(tables))
-
-
-def told(number: int, effects: int, rows: int) -> list[str]:
-    """What would be written again of window `number`, in words."""
-    lines = []
-    if effects:
-        are, they_are = ("is", "it is") if effects == 1 else ("are", "they are")
-        lines.append(f"{_effects(effects)} of window {number} {are} missing; {they_are} applied again.")
-    if rows:
-        lines.append(f"Rows of {_effects(rows)} of window {number} are missing; they are written again.")
-    return lines
-
-
-def told_refused(number: int, why: str, effects: int, rows: int, whys: Mapping[str, int]) -> list[str]:
-    """What is missing and stays so: `why` of the whole window, or by event, how many for which reason."""
-    lines = []
-    if why and effects:
-        are = "is" if effects == 1 else "are"
-        lines.append(f"{_effects(effects)} of window {number} {are} missing, and {are} not applied again: {why}.")
-    if why and rows:
-        lines.append(f"Rows of {_effects(rows)} of window {number} are missing, and are not written again: {why}.")
-    for each, n in sorted(whys.items()):
-        events = "1 event" if n == 1 else f"{n:,} events"
-        lines.append(f"{events} of window {number} cannot be applied again: {each}.")
-    return lines
-
-
-def told_done(number: int, effects: int, rows: int) -> str | None:
-    """The same of what was written again, for an outcome; None: nothing was."""
-    lines = []
-    if effects:
-        were = "was" if effects == 1 else "were"
-        lines.append(f"{_effects(effects)} of window {number} {were} missing, and {were} applied again")
-    if rows:
-        lines.append(f"rows of {_effects(rows)} of window {number} were missing, and were written again")
-    return "; ".join(lines) or None
-
-
-def _effects(n: int) -> str:
-    return "1 effect" if n == 1 else f"{n:,} effects"

@@ -32,12 +32,16 @@ class Approvals:
 
     @property
     def says(self) -> str:
-        """How many of how many; "" where one is enough."""
-        return f"{self.needed} approvals are needed, {len(self.given)} given" if self.needed > 1 else ""
+        return of_how_many(self.needed, len(self.given))
 
     def by(self, person: str) -> Approval | None:
         """The one that this person has given."""
         return next((each for each in self.given if each.actor.person == person), None)
+
+
+def of_how_many(needed: int, given: int) -> str:
+    """ "2 approvals are needed, 1 given"; "" where one is enough."""
+    return f"{needed} approvals are needed, {given} given" if needed > 1 else ""
 
 
 def approvals_in(binds: Mapping[str, Any]) -> int:

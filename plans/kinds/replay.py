@@ -44,7 +44,7 @@ from ingest.core.contract import extends_identities
 from ingest.core.decide import KnownEvent
 from ingest.core.errors import BrokerError
 from ingest.core.ids import RunId, SourceId, StreamId, WindowId
-from ingest.core.mending import MissingPart, told, told_done, told_refused
+from ingest.core.mending import MissingPart
 from ingest.core.reason import Decision
 from ingest.db import Cursor, fetch_one, read, statements
 from ingest.failpoints import failpoint
@@ -52,6 +52,7 @@ from ingest.kafka import OffsetOutOfRange
 from ingest.streams import CompiledContract, compiled_contract, newest_contract
 from ingest.windows import Binding
 from plans.core.binding import Origin, Subject
+from plans.core.mending import told, told_done, told_refused
 from plans.core.plan import FRESH, PROVE, Kind, Outcome
 from plans.errors import PlanRefused, UnreceivedOffset
 from plans.kinds.base import Bindings, Item, ItemOutcome, PlanKind, Prediction, Step
@@ -410,12 +411,12 @@ def _done(cur: Cursor, rerun: Rerun, items: Sequence[Item]) -> list[ItemOutcome]
         for index, x in enumerate(rerun.sources)
         if x.origin and x.next_offset >= x.origin.end - x.origin.start
     }
-    outcomes = []
-    for item in items:
-        if item.ordinal in ended:
-            row = fetch_one(cur.execute(sql.mended, {"source": ended[item.ordinal]}))
-            outcomes.append(ItemOutcome(item.ordinal, Outcome.DONE, told_done(rerun.number, row.effects, row.alone)))
-    return outcomes
+    done = {item.ordinal: ended[item.ordinal] for item in items if item.ordinal in ended}
+    if not done:
+        return []
+    found = cur.execute(sql.mended, {"sources": list(done.values())}).fetchall()
+    mended = {row.source_id: told_done(rerun.number, row.effects, row.alone) for row in found}
+    return [ItemOutcome(ordinal, Outcome.DONE, mended.get(source)) for ordinal, source in done.items()]
 
 
 def _mend_order(row: Any, source: SourceId) -> MendOrder:

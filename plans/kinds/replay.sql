@@ -34,8 +34,9 @@ SELECT coalesce(sum(b.admitted), 0)::bigint AS admitted, coalesce(sum(b.duplicat
   FROM rerun x JOIN batch b ON b.win = x.win WHERE x.plan = %(plan)s
 
 -- name: mended
--- How many effects, and rows of how many that stood, were written again by the records of a plan's source.
-SELECT count(*) FILTER (WHERE effect) AS effects, count(*) FILTER (WHERE NOT effect) AS alone FROM mended_effect WHERE source_id = %(source)s
+-- How many effects, and rows of how many that stood, were written again by the records of each of a plan's sources; no row: none was.
+SELECT source_id, count(*) FILTER (WHERE effect) AS effects, count(*) FILTER (WHERE NOT effect) AS alone
+  FROM mended_effect WHERE source_id = ANY(%(sources)s::integer[]) GROUP BY source_id
 
 -- name: source
 -- An inbox source by its number.

@@ -70,6 +70,15 @@ class Elsewhere:
         except BrokerError:
             return False
 
+    def goes_on_beyond_the_copy(self) -> Flow:
+        """A run with FIRST records in the copy, and more behind it that are to be read."""
+        self.flow.open()
+        self.flow.produce([thing(f"r1-{n}") for n in range(FIRST)])
+        self.flow.work()
+        self.keep()
+        self.flow.produce([thing("r1-0") for _ in range(AGAIN)])
+        return self.flow
+
     def end(self) -> tuple[int, int]:
         """(high watermark, leader epoch) of the inbox."""
         return self.flow.admin.high_watermarks(self.flow.inbox, [0])[0]
@@ -85,12 +94,7 @@ def test_a_lane_reads_again_what_it_received_last_before_it_goes_on(elsewhere: E
 
     What was received beyond the copy was known already, so that the bus lost nothing, which would tell, too.
     """
-    flow = elsewhere.flow
-    flow.open()
-    flow.produce([thing(f"r1-{n}") for n in range(FIRST)])
-    flow.work()
-    elsewhere.keep()
-    flow.produce([thing("r1-0") for _ in range(AGAIN)])
+    flow = elsewhere.goes_on_beyond_the_copy()
     flow.work()
     assert flow.decisions("r1") == ["ADMITTED"] * FIRST + ["DUPLICATE"] * AGAIN
     was = elsewhere.end()
@@ -158,12 +162,7 @@ def test_what_stands_on_a_later_epoch_is_blocked_or_shut(elsewhere: Elsewhere) -
 
 def test_a_worker_that_lived_through_it_reads_nothing_more(elsewhere: Elsewhere) -> None:
     """Its clients connect again by themselves. What they meet first tells: an end before its position, or a record."""
-    flow = elsewhere.flow
-    flow.open()
-    flow.produce([thing(f"r1-{n}") for n in range(FIRST)])
-    flow.work()
-    elsewhere.keep()
-    flow.produce([thing("r1-0") for _ in range(AGAIN)])
+    flow = elsewhere.goes_on_beyond_the_copy()
     flow.sample()
     worker = flow.worker("admission")
     try:
