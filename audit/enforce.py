@@ -293,7 +293,8 @@ def _seen(
 
 def _extend(rows: Sequence[Any], captured: Mapping[Contracted, look.Capture]) -> set[int]:
     """The windows whose gates stay open: none where a verdict or a contradiction came in this very moment, and none by
-    what was seen longer ago than a re-check may take."""
+    what was seen longer ago than a re-check may take. All at once; where the database refuses one of them, each half of
+    the streams for itself, so that one stream's refusal ends no other's lease."""
     looks = [captured[_key(row)].broker for row in rows]
     values = {
         "wins": [row.win for row in rows],
@@ -307,8 +308,18 @@ def _extend(rows: Sequence[Any], captured: Mapping[Contracted, look.Capture]) ->
     try:
         return retry_transaction(lambda: _extended(values))
     except ConstraintViolated as refused:
-        log.info("gates not extended, the next look will: %s", refused)
+        some, others = _halves(rows)
+        if others:
+            return _extend(some, captured) | _extend(others, captured)
+        log.warning("gates of %s not extended, the next look tries again: %s", rows[0].stream, refused)
         return set()
+
+
+def _halves(rows: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Gates of one half of the streams, and of the other, which is empty where there is one stream."""
+    streams = sorted({row.stream_id for row in rows})
+    half = set(streams[: (len(streams) + 1) // 2])
+    return [row for row in rows if row.stream_id in half], [row for row in rows if row.stream_id not in half]
 
 
 def _extended(values: Mapping[str, Any]) -> set[int]:

@@ -45,6 +45,43 @@ def enforced(flow: Flow) -> enforce.GateCheck:
     return next(found for found in enforce_due() if found.win == win)
 
 
+@pytest.fixture
+def refusing(live: object) -> Iterator[Callable[[Flow], None]]:
+    """The database refuses to extend a stream's gates, whatever for."""
+    from tests.conftest import STACK
+
+    def refuse(flow: Flow) -> None:
+        owner.execute(
+            "CREATE FUNCTION for_a_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " PERFORM refuse('gate_follows_pass', 'for a test'); RETURN NEW; END $$"
+        )
+        owner.execute(
+            "CREATE TRIGGER for_a_test BEFORE UPDATE ON gate_open FOR EACH ROW"
+            f" WHEN (NEW.win = {gate_row(flow).win} AND NEW.checked_at > OLD.checked_at)"
+            " EXECUTE FUNCTION for_a_test()"
+        )
+
+    with psycopg.connect(STACK.env()["PASSGATE_ADMIN_URL"], autocommit=True) as owner:
+        yield refuse
+        owner.execute("DROP FUNCTION IF EXISTS for_a_test CASCADE")
+
+
+def test_one_stream_s_refusal_ends_no_other_s_lease(
+    make_flow: MakeFlow, refusing: Callable[[Flow], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    flows = [make_flow() for _ in range(3)]
+    for flow in flows:
+        passed(flow)
+    refusing(flows[1])
+    before = [gate_row(flow).checked_at for flow in flows]
+    for flow in flows:
+        due_now(flow)
+    found = {check.win: check.outcome for check in enforce_due()}
+    assert [found[gate_row(flow).win] for flow in flows] == ["extended", "unmeasured", "extended"]
+    assert [gate_row(flow).checked_at > at for flow, at in zip(flows, before, strict=True)] == [True, False, True]
+    assert f"gates of {flows[1].name} not extended" in caplog.text and flows[0].name not in caplog.text
+
+
 def decisions(flow: Flow) -> list[tuple[int, str]]:
     rows = flow.rows("SELECT status, code FROM gate_decision WHERE stream = %(name)s ORDER BY id")
     return [(row.status, row.code) for row in rows]
