@@ -11,7 +11,8 @@ under_it AS (
 built AS (
     SELECT u.win, u.pinned_win, 1 AS depth FROM under_it u
      UNION
-    SELECT b.win, p.pinned_win, b.depth + 1 FROM built b JOIN window_pin p ON p.win = b.pinned_win),
+    SELECT b.win, p.pinned_win, b.depth + 1
+      FROM built b JOIN (SELECT win, pinned_win FROM window_pin UNION SELECT win, pinned_win FROM under_it) p ON p.win = b.pinned_win),
 under AS (
     SELECT b.win, max(b.depth) AS depth, array_agg(DISTINCT w.contract_id) AS contracts
       FROM built b JOIN run_window w ON w.id = b.pinned_win GROUP BY b.win)

@@ -70,12 +70,12 @@ SELECT %(win)s, * FROM unnest(%(contexts)s::text[], %(pinned)s::integer[], %(ver
 
 -- name: passed
 -- Newest verdicts of their windows that are PASS, the newest window first: one that was judged late, or whose place a fresh run
--- took, is as old as it was. Of one name if one was given. What a rerun brought is no context by itself, and a window whose
--- place is taken is none any more.
-SELECT v.win, s.name || '/' || r.name || '#' || v.number AS name
+-- took, is as old as it was. Of one name if one was given. What a rerun brought is no context by itself, but the window that it
+-- opened is one, by its verdict; a window whose place is taken is none any more.
+SELECT w.id AS win, s.name || '/' || r.name || '#' || v.number AS name
   FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
-  JOIN run_window w ON w.id = v.win AND w.reruns IS NULL
- WHERE s.name = %(stream)s AND v.state = 'PASS' AND superseded_by(w.id) IS NULL
+  JOIN run_window w ON w.id = coalesce(v.covers, v.win) AND w.reruns IS NULL
+ WHERE s.name = %(stream)s AND v.state = 'PASS' AND (v.covers IS NULL OR v.id = gate_verdict(v.covers)) AND superseded_by(w.id) IS NULL
    AND NOT EXISTS (SELECT FROM verdict newer WHERE newer.win = v.win AND newer.number > v.number)
    AND (%(name)s::text IS NULL OR s.name || '/' || r.name || '#' || v.number = %(name)s)
- ORDER BY coalesce(r.supersedes, v.win) DESC, v.id DESC LIMIT 1
+ ORDER BY coalesce(r.supersedes, w.id) DESC, v.id DESC LIMIT 1

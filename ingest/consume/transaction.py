@@ -46,7 +46,6 @@ from ingest.lanes.gap_claims import claim_gaps
 from ingest.models import Source
 from ingest.pinned import unpinned
 from ingest.projections.base import (
-    NOWHERE,
     AppliedEvent,
     ContextNotOpen,
     Joined,
@@ -493,12 +492,14 @@ def _check_contexts(cur: Cursor, windows: Sequence[tuple[WindowId, int, list[Rul
 
 def _pin(row: Any) -> Pin:
     """Under the gate's rule: what fell is not read, and what could not be re-checked is waited for."""
-    if row.why is None:
-        return Pin(row.pinned_win, row.verdict)
     if row.fallen:
-        return Pin(NOWHERE, row.verdict, row.why)
+        return Pin((), row.verdict, row.why)
+    if row.why is None and row.shut is None:
+        return Pin(tuple(row.wins), row.verdict)
     raise ContextNotOpen(
-        expected=f"an open gate of {row.verdict}", found=row.why, next_step="the lane goes on when it is open again"
+        expected=f"an open gate of {row.verdict}",
+        found=row.why or row.shut,
+        next_step="the lane goes on when it is open again",
     )
 
 

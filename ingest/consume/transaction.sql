@@ -63,5 +63,7 @@ UNION
 SELECT e.win FROM rerun_end e WHERE e.source_id = %(source)s AND e.end_offset > %(start)s
 
 -- name: pins
--- context_standing is the one rule of what a context is worth now: verdicts and gates ask it, too.
-SELECT context, pinned_win, verdict, why, fallen FROM context_standing(%(win)s)
+-- context_standing is the one rule of what a context is worth now: verdicts and gates ask it, too. `shut`: some of the windows whose
+-- rows it names may not be read now.
+SELECT c.context, c.verdict, c.why, c.fallen, x.wins, x.shut
+  FROM context_standing(%(win)s) c CROSS JOIN LATERAL context_windows(c.pinned_win, c.verdict) x

@@ -51,7 +51,7 @@ def wait_for_context(context: str, moment: datetime, found: ContextWindow | None
     if not found.is_cut:
         return ContextWait(f"{waits}{held} is not cut yet")
     if found.state == "FAIL":
-        return ContextWait(f"{waits}{held} is FAIL, and stays so: a fresh replay takes its place", failed=True)
+        return ContextWait(f"{waits}{held} is FAIL: a rerun opens it, or a fresh replay takes its place", failed=True)
     if found.state != "PASS":
         so_far = f": {found.verdict} is {found.state}" if found.verdict else ""
         return ContextWait(f"{waits}{held} has no PASS yet{so_far}")

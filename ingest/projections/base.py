@@ -2,8 +2,8 @@
 
 What readers may see of a projection is insert-only, lies in schema `truth`, and carries its window. A join never fills
 in silently: it says MATCHED, MISSING or AMBIGUOUS per event; a degraded event carries its reason. Context is another
-stream's rows of the very window that the pin names; that window has a PASS and its rows never change, so the answer
-does not depend on who came first.
+stream's rows of the very windows that the pin names; they are proven and their rows never change, so the answer does
+not depend on who came first.
 """
 
 from __future__ import annotations
@@ -67,17 +67,15 @@ class ContextNotOpen(PassgateError):
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The window whose gated truth is the context, and the verdict that named it: `weather/2013-01#1`.
+    """The windows whose gated truth is the context, and the verdict that named it: `weather/2013-01#1`.
 
-    `fallen`: why that does not stand any more. Its rows are nobody's then: `win` is NOWHERE, where nothing is found.
+    One window; of one that failed and that a rerun opened also those of its reruns that brought events it had missed.
+    `fallen`: why the verdict does not stand any more. Its rows are nobody's then, and there are no windows.
     """
 
-    win: WindowId
+    wins: tuple[WindowId, ...]
     verdict: str
     fallen: str = ""
-
-
-NOWHERE = WindowId(0)
 
 
 class Joined(NamedTuple):

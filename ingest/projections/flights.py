@@ -22,8 +22,8 @@ SELECT k.origin, k.time_hour, count(w.*)::integer AS reports,
        count(DISTINCT ({", ".join(f"w.{name}" for name in MEASURES)}))::integer AS different, min(w.report) AS first
   FROM (SELECT DISTINCT * FROM unnest(%(origins)s::text[], %(hours)s::text[]) AS k(origin, time_hour)) k
  CROSS JOIN LATERAL (
-       SELECT * FROM truth.weather t WHERE t.win = %(pinned)s AND t.origin = k.origin AND t.time_hour = k.time_hour
-        LIMIT 20) w
+       SELECT * FROM truth.weather t
+        WHERE t.win = ANY(%(pinned)s::integer[]) AND t.origin = k.origin AND t.time_hour = k.time_hour LIMIT 20) w
  GROUP BY 1, 2
 """
 
@@ -36,7 +36,8 @@ SELECT %(win)s, f.*, %(verdict)s, {", ".join(f"w.{name}" for name in MEASURES)}
     AS f(identity, {", ".join(_TEXTS)}, {", ".join(_NUMBERS)}, state, reason)
   LEFT JOIN LATERAL (
        SELECT * FROM truth.weather t
-        WHERE f.state = 'MATCHED' AND t.win = %(pinned)s AND t.origin = f.origin AND t.time_hour = f.time_hour
+        WHERE f.state = 'MATCHED' AND t.win = ANY(%(pinned)s::integer[])
+          AND t.origin = f.origin AND t.time_hour = f.time_hour
         ORDER BY t.report LIMIT 1) w ON true
 """
 
@@ -99,14 +100,14 @@ CREATE TABLE truth.flights_weather (
         reports = _reports(cur, pin, hours)
         joined = [_joined(hour, reports.get(hour), pin) for hour in hours]
         cur.execute(
-            _INSERT, {"win": win, "pinned": pin.win, "verdict": pin.verdict, **_columns(events, flights, joined)}
+            _INSERT, {"win": win, "pinned": list(pin.wins), "verdict": pin.verdict, **_columns(events, flights, joined)}
         )
         return joined
 
 
 def _reports(cur: Cursor, pin: Pin, hours: Sequence[Hour]) -> dict[Hour, tuple[int, int]]:
     """(reports, different ones) of each origin and hour that has any in the pinned window."""
-    keys = {"origins": [origin for origin, _ in hours], "hours": [hour for _, hour in hours], "pinned": pin.win}
+    keys = {"origins": [origin for origin, _ in hours], "hours": [hour for _, hour in hours], "pinned": list(pin.wins)}
     rows = cur.execute(_CONTEXT, keys).fetchall()
     return {(row.origin, row.time_hour): (row.reports, row.different) for row in rows}
 

@@ -12,6 +12,8 @@ from audit import go_on as going
 from audit.close import close_run, judge, window_of
 from audit.core import checks as c
 from audit.core import verdict as v
+from audit.enforce import decide_gate
+from audit.fsck import fsck
 from audit.open import PinnedAtCut
 from audit.pins import pin_due, pin_window
 from ingest.core.stops import CONTEXT, FALLEN_CONTEXT
@@ -23,8 +25,10 @@ from stack import Stack
 from tests.audit.test_contexts import context, contradicted
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 from tests.flow import test_projections as p
-from tests.flow.world import Flow
+from tests.flow.inbox import hide
+from tests.flow.world import Flow, leave
 from tests.plans.crowd import Crowd, run_to, say_yes
+from tests.plans.test_cover import proven
 
 
 @pytest.fixture
@@ -186,13 +190,40 @@ def test_a_context_that_failed_is_said_with_the_act_that_ends_it(weather: Flow, 
     waits_for_what_failed(weather, flights)
     assert not pinned()
     said = waits(flights)
-    assert said.endswith(f"({weather.name}/r1 window 1) is FAIL, and stays so: a fresh replay takes its place")
+    assert said.endswith(f"({weather.name}/r1 window 1) is FAIL: a rerun opens it, or a fresh replay takes its place")
     assert {code for code, _ in wait_of(flights)} == {FALLEN_CONTEXT}
     check = context(judge(window_of(flights.name, "r1")).verdict)
     assert (check.state, check.causes[0].act.text) == (
         c.State.BROKEN,
         "ask for a replay plan of the context's window, mode fresh",
     )
+
+
+def test_a_rerun_opens_a_context_that_failed(weather: Flow, flights: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the window had missed came into the rerun: both are joined with."""
+    flights.open()
+    flights.produce([p.flight(1, 1), p.flight(2, 2)])
+    flights.work("admission", "publish")
+    flights.cut()
+    weather.produce([p.report(1), p.report(2)])
+    with monkeypatch.context() as patched:
+        hide(patched, weather, 1)
+        weather.work()
+    weather.cut()
+    weather.work()
+    assert weather.judge().verdict.state is v.State.FAIL
+    assert not pinned()
+    assert "is FAIL: a rerun opens it" in waits(flights)
+    proven(weather, Crowd())
+    pin_due()
+    effects(flights, 2)
+    assert pins(flights) == {1: f"{weather.name}/r1#2"}
+    assert states(flights) == {"1": "MATCHED", "2": "MATCHED"}
+    stored = flights.judge()
+    assert stored.verdict.state is v.State.PASS, stored.sentence
+    assert decide_gate(flights.name, "r1").granted
+    assert fsck(stream=flights.name) == []
+    leave([weather.name])  # of its window a record has no receipt
 
 
 def test_a_fresh_run_takes_the_place_of_a_context_that_failed(weather: Flow, flights: Flow) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ingest.core.errors import SettingsError
+from ingest.core.ids import WindowId
 from ingest.db import write
 from ingest.projections.base import NotPinned, Pin, as_integer, as_number, as_text, check_pins, load_projection
 from stack import Stack
@@ -151,8 +152,8 @@ def test_a_projection_that_answers_too_few_stops_the_lane(weather: Flow, monkeyp
 
 def test_a_window_without_a_pin_for_its_context_is_not_projected() -> None:
     projection = load_projection("ingest.projections.flights:FlightsWithWeather")
-    check_pins(projection, 7, {"weather": Pin(1, "weather/2013-01#1")})
-    for pins, found in (({}, "no pins"), ({"tides": Pin(1, "tides/1#1")}, "tides")):
+    check_pins(projection, 7, {"weather": Pin((WindowId(1),), "weather/2013-01#1")})
+    for pins, found in (({}, "no pins"), ({"tides": Pin((WindowId(1),), "tides/1#1")}, "tides")):
         with pytest.raises(NotPinned, match="a pin of weather for window 7") as refused:
             check_pins(projection, 7, pins)
         assert refused.value.found == found

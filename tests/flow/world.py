@@ -100,9 +100,10 @@ def leave(names: Sequence[str]) -> None:
         )
 
 
-def leave_all_but(flow: Flow) -> None:
+def leave_all_but(*flows: Flow) -> None:
     """Shuts all other streams' gates: a look re-checks none of them, and none that runs out takes readers away."""
-    leave([name for name in MADE if name != flow.name])
+    kept = {flow.name for flow in flows}
+    leave([name for name in MADE if name not in kept])
 
 
 def seen_by_readers(reader_url: str, table: str, wins: Collection[int]) -> int:

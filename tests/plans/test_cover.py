@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from audit import close, gate
-from audit.close import close_run
+from audit.close import checks_now, close_run, window_of
 from audit.core.gate import Code
 from audit.enforce import decide_gate, decide_span, enforce_due, seen_now
-from audit.fsck import examine
+from audit.fsck import examine, fsck
 from audit.go_on import go_on
+from audit.open import ContextNotPassed
 from console.permissions import Role
 from console.reads.needs import needs
 from ingest.core.ids import WindowId
@@ -81,9 +82,9 @@ def proven(flow: Flow, crowd: Crowd) -> Any:
     return stored
 
 
-def looked_at(flow: Flow) -> dict[int, tuple[str, str]]:
-    """What a re-check finds of the stream's gates, as if it were time for one."""
-    leave_all_but(flow)
+def looked_at(flow: Flow, *beside: Flow) -> dict[int, tuple[str, str]]:
+    """What a re-check finds of the stream's gates, as if it were time for one. `beside`: what it needs besides."""
+    leave_all_but(flow, *beside)
     with write() as cur:
         cur.execute(
             "UPDATE gate_open SET checked_at = clock_timestamp() - interval '30 s' WHERE win = ANY(%s)",
@@ -188,6 +189,99 @@ def test_readers_of_a_proven_window_read_its_rows_and_those_of_its_rerun(
     proven(flow, crowd)
     assert seen_by_readers(reader, "weather", flow.wins()) == 3
     leave([flow.name])
+
+
+# ---- it is a context ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def built(live: Stack, monkeypatch: pytest.MonkeyPatch, crowd: Crowd) -> Iterator[tuple[Flow, Flow]]:
+    """Weather's window, which a rerun opened, and flights that are joined with it, open."""
+    weather = missed(Flow(contract=p.WEATHER), monkeypatch, [p.report(n) for n in (1, 2, 3)])
+    proven(weather, crowd)
+    flights = p.joined(weather)
+    flights.open()
+    flights.produce([p.flight(n, n) for n in (1, 2, 3)])
+    flights.work()
+    flights.cut()
+    flights.work_until(lambda: flights.count("effect") == 3)
+    stored = flights.judge()
+    assert stored.verdict.title == "PASS", stored.sentence
+    yield weather, flights
+    leave([weather.name, flights.name])
+
+
+def test_what_it_brought_is_joined_with_too(built: tuple[Flow, Flow]) -> None:
+    """The second report had been missed: it came into the rerun, and is no row of the window itself."""
+    weather, flights = built
+    (pin,) = flights.rows(
+        "SELECT q.pinned_win, q.verdict FROM window_pin q JOIN run_window w ON w.id = q.win"
+        " JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id WHERE s.name = %(name)s"
+    )
+    assert (pin.pinned_win, pin.verdict) == (win_of(weather), f"{weather.name}/r1#2")
+    found = {row.flight: (row.weather_state, row.weather_verdict) for row in p.rows(flights, "flights_weather")}
+    assert found == dict.fromkeys(("1", "2", "3"), ("MATCHED", f"{weather.name}/r1#2"))
+    assert fsck(stream=flights.name) == []
+
+
+def test_one_look_extends_the_rerun_then_its_window_then_what_was_joined(built: tuple[Flow, Flow]) -> None:
+    weather, flights = built
+    wins = [*weather.wins(), *flights.wins()]
+    for _ in range(2):
+        with write() as cur:  # the leases of all three are over, and each waits for the one under it
+            cur.execute(
+                "UPDATE gate_open SET checked_at = clock_timestamp() - interval '1 h', open_until = clock_timestamp()"
+                " WHERE win = ANY(%s)",
+                (wins,),
+            )
+        assert {check.win: check.outcome for check in enforce_due() if check.win in wins} == dict.fromkeys(
+            wins, "extended"
+        )
+    assert decide_gate(flights.name, "r1").granted
+
+
+def test_another_rerun_that_covers_it_takes_nothing_from_what_was_joined(
+    built: tuple[Flow, Flow], crowd: Crowd
+) -> None:
+    weather, flights = built
+    replayed(crowd, weather, whole=True)
+    weather.work()
+    again = judge_rerun(weather, 2)
+    assert again.verdict.title == "PASS" and again.verdict.cover.lacks == ()
+    assert decide_gate(weather.name, "r1", 1).granted and decide_gate(flights.name, "r1").granted
+    assert {looked_at(flow, *built)[win][0] for flow in built for win in flow.wins()} == {"extended"}
+    assert fsck(stream=flights.name) == []
+
+
+def test_what_was_joined_falls_with_the_rerun(built: tuple[Flow, Flow]) -> None:
+    weather, flights = built
+    with write() as cur:
+        cur.execute(
+            'INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", detail)'
+            " SELECT %s, a.id, 'ACKED_NOT_FOUND', a.source_id, 0, 'for a test' FROM attempt a"
+            " WHERE a.source_id = ANY(%s) LIMIT 1",
+            (win_of(weather, 1), weather.sources()),
+        )
+        raise_revisions(cur, [win_of(weather, 1)])
+    found = decide_gate(flights.name, "r1")
+    why = f"the gate of {weather.name}/r1#2 is shut: 1 settled publish contradicted by the bus"
+    assert found.code is Code.SHUT and found.detail.count("r1#2 is shut") == 1 and why in found.detail, found
+    assert why in context_now(flights)
+    assert judge_rerun(weather).verdict.title == "FAIL"
+    assert f"{weather.name}/r1#1 is FAIL" in context_now(flights)
+
+
+def context_now(flow: Flow) -> str:
+    (check,) = (x for x in checks_now(window_of(flow.name, "r1")).checks if x.name == "CONTEXT")
+    assert check.state == "BROKEN"
+    return check.causes[0].text
+
+
+def test_it_is_none_before_it_is_open(monkeypatch: pytest.MonkeyPatch, live: Stack) -> None:
+    weather = missed(Flow(contract=p.WEATHER), monkeypatch, [p.report(n) for n in (1, 2)])
+    with pytest.raises(ContextNotPassed):
+        p.joined(weather).open()
+    leave([weather.name])
 
 
 # ---- it opens nothing -----------------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_a_window_that_failed_is_no_waiting_for_time() -> None:
     wait = wait_for_context("weather", at(14), held(state="FAIL", verdict="weather/r1#3"))
     assert wait is not None
     assert wait.failed
-    assert wait.text == (f"{HELD} is FAIL, and stays so: a fresh replay takes its place")
+    assert wait.text == (f"{HELD} is FAIL: a rerun opens it, or a fresh replay takes its place")
 
 
 def test_a_pass_whose_gate_was_shut_for_good_needs_a_person_too() -> None:
