@@ -83,7 +83,7 @@ def _not_rechecked(context: Context, now: datetime) -> str:
         return "was never re-checked"
     if context.checked_at > now:
         return "was re-checked at a time to come"
-    return f"was not re-checked since {w.clock(context.open_until)}"
+    return f"was not re-checked since {w.moment(context.open_until)}"
 
 
 def unanswered(broker: f.Broker, ranges: Sequence[Range]) -> list[str]:
@@ -355,6 +355,6 @@ def _standing(window: WindowGate, now: datetime) -> tuple[Code, str]:
     if not holds(window.checked_at, window.open_until, now):
         return (
             Code.UNAVAILABLE,
-            f"{window.verdict} is PASS, but it was not re-checked since {w.clock(window.open_until)}.",
+            f"{window.verdict} is PASS, but it was not re-checked since {w.moment(window.open_until)}.",
         )
     return Code.OPEN, str((window.body or {}).get("sentence", ""))

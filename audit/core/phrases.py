@@ -51,6 +51,11 @@ def clock(at: datetime) -> str:
     return at.strftime("%H:%M")
 
 
+def moment(at: datetime) -> str:
+    """Day, hour and minute, where no value stands beside it; it may be of another day."""
+    return at.strftime("%Y-%m-%d %H:%M")
+
+
 def listed(parts: Sequence[str]) -> str:
     """["a", "b", "c"] -> "a, b and c"."""
     if len(parts) < 2:

@@ -384,7 +384,7 @@ def test_a_lease_lasts_no_longer_than_its_contexts(weather: Flow, flights: Flow)
     until = gate_row(flights).open_until
     alone = enforced_alone(flights)
     lapsed = gate_row(weather).open_until
-    said = f"the gate of {weather.name}/r1#1 was not re-checked since {lapsed:%H:%M}"
+    said = f"the gate of {weather.name}/r1#1 was not re-checked since {lapsed:%Y-%m-%d %H:%M}"
     assert (alone.outcome, alone.why) == ("unmeasured", said)
     assert gate_row(flights).open_until == until
     with pytest.raises(ConstraintViolated) as refused:

@@ -324,7 +324,7 @@ def test_a_rerun_that_nobody_rechecked_lately_is_named_as_that(left_out: Flow, c
         cur.execute("UPDATE gate_open SET open_until = clock_timestamp() WHERE win = %s", (win_of(flow, 1),))
     (lapsed,) = flow.rows("SELECT open_until FROM gate_open WHERE win = %(w)s", w=win_of(flow, 1))
     found = seen_now([win_of(flow)])[win_of(flow)]
-    said = f"the gate of {stored.name} was not re-checked since {lapsed.open_until:%H:%M}"
+    said = f"the gate of {stored.name} was not re-checked since {lapsed.open_until:%Y-%m-%d %H:%M}"
     assert (found.outcome, found.why) == ("unmeasured", said)
     assert {outcome for outcome, _ in looked_at(flow).values()} == {"extended"}, "and a re-check ends it"
 

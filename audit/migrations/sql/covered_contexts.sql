@@ -52,7 +52,7 @@ RETURNS TABLE (context text, pinned_win integer, verdict text, why text, fallen 
                 WHEN g.shut_why IS NOT NULL THEN gate_is_shut(p.verdict, g.shut_why)
                 WHEN NOT lease_holds(g.checked_at, g.open_until) THEN
                      format('the gate of %s was not re-checked since %s', p.verdict,
-                            to_char(g.open_until AT TIME ZONE 'UTC', 'HH24:MI'))
+                            to_char(g.open_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'))
            END,
            coalesce(newest.state <> 'PASS' OR NOT held.so OR g.shut_why IS NOT NULL
                     OR newest.covered AND g.verdict_id <> newest.verdict_id
@@ -74,7 +74,7 @@ RETURNS TABLE (win integer, place text, is_cut boolean, state text, verdict text
                 WHEN g.win IS NULL OR newest.covered AND g.verdict_id <> newest.verdict_id THEN 'it was never opened'
                 WHEN g.shut_why IS NOT NULL THEN g.shut_why
                 WHEN NOT lease_holds(g.checked_at, g.open_until) THEN
-                     format('it was not re-checked since %s', to_char(g.open_until AT TIME ZONE 'UTC', 'HH24:MI')) END,
+                     format('it was not re-checked since %s', to_char(g.open_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')) END,
            coalesce(g.shut_why IS NOT NULL, false)
       FROM stream s
      CROSS JOIN LATERAL (

@@ -196,7 +196,9 @@ def test_a_context_that_fell_shuts_and_one_that_ran_out_does_not_extend() -> Non
     fell = Context("weather/b#1", "weather/b#1 fell", NOW, NOW)
     ran_out = Context("weather/c#1", None, NOW - SECOND, NOW)
     assert g.fallen([good, fell, ran_out]) == ["weather/b#1 fell"]
-    assert g.unsure([good, fell, ran_out], NOW) == [f"the gate of weather/c#1 was not re-checked since {NOW:%H:%M}"]
+    assert g.unsure([good, fell, ran_out], NOW) == [
+        f"the gate of weather/c#1 was not re-checked since {NOW:%Y-%m-%d %H:%M}"
+    ]
 
 
 def test_a_context_that_was_looked_at_in_a_time_to_come_was_not_looked_at() -> None:
