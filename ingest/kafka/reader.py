@@ -47,6 +47,10 @@ from ingest.kafka.types import (
 
 T = TypeVar("T")
 
+#: Why a partition does not seek now: its fetcher has not started, which takes a millisecond; another of its own
+#: operations came in between, as when it goes over to a broker that is back; or that is still under way.
+SEEKS_LATER = {"_STATE", "_OUTDATED", "_PREV_IN_PROGRESS"}
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -135,14 +139,14 @@ class PartitionReader:
                 self._seek(topic_partition(start), until)
 
     def _seek(self, at: TopicPartition, until: float) -> None:
-        """A partition refuses to seek (`_STATE`) for the millisecond until its fetcher has started."""
+        """Asks again while the client is at work on the partition itself: that is no fault of the broker's."""
         while True:
             try:
                 self._consumer.seek(at)
                 return
             except KafkaException as raised:
                 fault = fault_of_exception(raised)
-                if fault.name != "_STATE" or time.monotonic() > until:
+                if fault.name not in SEEKS_LATER or time.monotonic() > until:
                     raise broker_error(fault) from raised
             time.sleep(0.001)
 

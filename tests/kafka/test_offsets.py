@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from ingest.core.errors import BrokerError
 from ingest.kafka import (
     READ_COMMITTED,
     READ_UNCOMMITTED,
@@ -105,6 +108,41 @@ def test_records_come_as_they_were_written(cluster: Cluster, topic: str, produce
     assert (record.key, record.value, record.headers) == (b"k", b"v1", [("n", b"1"), ("n", None)])
     assert record.leader_epoch == 0
     assert record.timestamp is not None and record.timestamp > 1_600_000_000_000
+
+
+class SeeksLater:
+    """A consumer that refuses its first seeks, as the client does while it is at work on the partition itself."""
+
+    def __init__(self, consumer: Any, fault: int) -> None:
+        self._consumer, self._fault, self.refused = consumer, fault, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    def seek(self, at: Any) -> None:
+        if self.refused < 3:
+            self.refused += 1
+            raise KafkaException(KafkaError(self._fault, f"Failed to seek to offset {at.offset}"))
+        self._consumer.seek(at)
+
+
+@pytest.mark.parametrize("fault", ["_STATE", "_OUTDATED", "_PREV_IN_PROGRESS"])
+def test_a_partition_that_does_not_seek_yet_is_asked_again(
+    cluster: Cluster, topic: str, producer: Make, fault: str
+) -> None:
+    producer().send(topic, messages(2))
+    with PartitionReader(cluster) as reader:
+        reader._consumer = later = SeeksLater(reader._consumer, getattr(KafkaError, fault))
+        reader.assign([Start(topic, 0, 1, 0)])
+        assert [record.value for record in read_to_end(reader, Partition(topic, 0)).records] == [b"v1"]
+    assert later.refused == 3
+
+
+def test_a_partition_that_never_seeks_is_a_fault(cluster: Cluster, topic: str) -> None:
+    with PartitionReader(cluster) as reader:
+        reader._consumer = SeeksLater(reader._consumer, KafkaError._INVALID_ARG)
+        with pytest.raises(BrokerError, match="_INVALID_ARG"):
+            reader.assign([Start(topic, 0, 0, 0)])
 
 
 def test_an_open_transaction_holds_the_lso_below_the_high_watermark(
