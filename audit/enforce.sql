@@ -12,7 +12,11 @@ built AS (
     SELECT u.win, u.pinned_win, 1 AS depth FROM under_it u
      UNION
     SELECT b.win, p.pinned_win, b.depth + 1
-      FROM built b JOIN (SELECT win, pinned_win FROM window_pin UNION SELECT win, pinned_win FROM under_it) p ON p.win = b.pinned_win),
+      FROM built b
+     CROSS JOIN LATERAL (
+           SELECT x.pinned_win FROM window_pin x WHERE x.win = b.pinned_win
+            UNION ALL
+           SELECT v.win FROM gate_open g JOIN verdict v ON v.id = g.verdict_id AND v.covers = g.win WHERE g.win = b.pinned_win) p),
 under AS (
     SELECT b.win, max(b.depth) AS depth, array_agg(DISTINCT w.contract_id) AS contracts
       FROM built b JOIN run_window w ON w.id = b.pinned_win GROUP BY b.win)

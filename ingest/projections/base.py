@@ -69,7 +69,7 @@ class ContextNotOpen(PassgateError):
 class Pin:
     """The windows whose gated truth is the context, and the verdict that named it: `weather/2013-01#1`.
 
-    One window; of one that failed and that a rerun opened also those of its reruns that brought events it had missed.
+    One window; of one that failed and that a rerun opened also those of replays that brought events it had missed.
     `fallen`: why the verdict does not stand any more. Its rows are nobody's then, and there are no windows.
     """
 

@@ -92,8 +92,9 @@ RETURNS TABLE (win integer, place text, is_cut boolean, state text, verdict text
      WHERE s.name = of_stream
 $$;
 
--- The windows whose rows a pin names: its own, and where it is a verdict that covers that one, those of reruns of it up to then into
--- which events came that were missing; such a one has passed, and its rows do not change. `shut`: why not all may be read now.
+-- The windows whose rows a pin names: its own, and where it is a verdict that covers that one, those of replays of it up to then into
+-- which events came that were missing; such a one has passed, and its rows do not change. What a redrive brought is no row of a window
+-- as a context, whatever opened that. `shut`: why not all may be read now.
 CREATE FUNCTION context_windows(pinned integer, of_verdict text, OUT wins integer[], OUT shut text) LANGUAGE sql STABLE AS $$
     SELECT array_agg(x.id ORDER BY x.id),
            min(CASE WHEN x.rerun IS NOT NULL AND (g.shut_why IS NULL AND lease_holds(g.checked_at, g.open_until)) IS NOT TRUE
@@ -102,6 +103,7 @@ CREATE FUNCTION context_windows(pinned integer, of_verdict text, OUT wins intege
              UNION ALL
             SELECT r.id, r.rerun
               FROM verdict v JOIN run_window k ON k.id = v.win JOIN run_window r ON r.reruns = pinned AND r.rerun <= k.rerun
+              JOIN rerun y ON y.win = r.id AND y.kind = 'replay'
              WHERE v.covers = pinned AND v.number = substring(of_verdict FROM '#([0-9]+)$')::integer
                AND EXISTS (SELECT FROM batch b WHERE b.win = r.id AND b.admitted > 0)) x
       LEFT JOIN gate_open g ON g.win = x.id
