@@ -1,14 +1,11 @@
 -- A window that failed and that a rerun opened is a context, by the verdict that covers it: what is read is joined with.
 
--- What stands for a window: its own newest verdict; where that is FAIL and a verdict that covers it stands, that one. No row: it was
--- never judged.
+-- What stands for a window: the verdict that its gate may stand on; where there is none, its own newest. No row: it was never judged.
 CREATE FUNCTION standing_verdict(of_win integer)
 RETURNS TABLE (verdict_id bigint, state text, name text, covered boolean) LANGUAGE sql STABLE AS $$
-    SELECT coalesce(k.verdict_id, v.id), CASE WHEN k.stands THEN 'PASS' ELSE v.state END,
-           coalesce(k.name, s.name || '/' || r.name || '#' || v.number), k.stands IS NOT NULL
+    SELECT v.id, v.state, s.name || '/' || r.name || '#' || v.number, v.win <> of_win
       FROM verdict v JOIN run r ON r.id = v.run_id JOIN stream s ON s.id = r.stream_id
-      LEFT JOIN LATERAL (SELECT c.* FROM covering(of_win) c WHERE c.stands AND v.state = 'FAIL') k ON true
-     WHERE v.win = of_win ORDER BY v.number DESC LIMIT 1
+     WHERE v.id = coalesce(gate_verdict(of_win), (SELECT n.id FROM verdict n WHERE n.win = of_win ORDER BY n.number DESC LIMIT 1))
 $$;
 GRANT EXECUTE ON FUNCTION standing_verdict(integer) TO passgate_app, passgate_auditor;
 

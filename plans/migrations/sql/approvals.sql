@@ -75,15 +75,12 @@ SELECT guard_append_only('plan_approval'::regclass);
 -- the plan names everybody who has approved it, and so does all that comes of it: waivers, reruns, decisions, verdicts. What its
 -- requester started alone has none. The trigger's name comes behind plan_transition, which looks at who gives the last one, and
 -- plan_transition_alone, which says what is free.
-CREATE FUNCTION plan_approvers(number bigint) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT string_agg(who, ', ' ORDER BY ordinal) FROM plan_approval WHERE plan_id = number
-$$;
-
 CREATE FUNCTION plan_has_its_approvals() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     bound integer := plan_approvals_bound(NEW.binds);
     needed integer := plan_approvals_needed(NEW.kind, NEW.stream_id, NEW.win);
     given integer;
+    names text;
 BEGIN
     IF bound < needed THEN
         PERFORM refuse('plan_approvals_of_contract', format('the contract asks for %s approvals, plan %s binds %s', needed, NEW.id, bound));
@@ -91,14 +88,14 @@ BEGIN
     IF NEW.free_records IS NOT NULL THEN
         RETURN NEW;
     END IF;
-    SELECT count(*) INTO given FROM plan_approval a
-     WHERE a.plan_id = NEW.id AND a.digest = NEW.digest AND a.person <> NEW.requested_person;
+    SELECT count(*) FILTER (WHERE a.digest = NEW.digest AND a.person <> NEW.requested_person), string_agg(a.who, ', ' ORDER BY a.ordinal)
+      INTO given, names FROM plan_approval a WHERE a.plan_id = NEW.id;
     IF NEW.approved_digest = NEW.digest AND (given < bound OR NOT EXISTS (
         SELECT FROM plan_approval a WHERE a.plan_id = NEW.id AND a.ordinal = bound AND a.person = NEW.approved_person
-           AND NEW.approved_by = CASE OLD.state WHEN 'SUBMITTED' THEN a.who ELSE plan_approvers(NEW.id) END)) THEN
+           AND NEW.approved_by = CASE OLD.state WHEN 'SUBMITTED' THEN a.who ELSE names END)) THEN
         PERFORM refuse('plan_has_its_approvals', format('plan %s has %s of %s approvals', NEW.id, given, bound));
     END IF;
-    NEW.approved_by := coalesce(plan_approvers(NEW.id), NEW.approved_by);
+    NEW.approved_by := coalesce(names, NEW.approved_by);
     RETURN NEW;
 END $$;
 CREATE TRIGGER plan_transition_approvals BEFORE UPDATE ON plan FOR EACH ROW
