@@ -136,7 +136,7 @@ def _passed(v: Verdict) -> str:
 
 
 def _waived(waiver: f.Waiver) -> str:
-    until = waiver.until.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    until = w.moment(waiver.until.astimezone(UTC))
     who = f"asked for by {waiver.requested_by}, approved by {waiver.approved_by}"
     return f"{waiver.check} is waived until {until} by plan {waiver.plan} ({who}: {waiver.reason})"
 

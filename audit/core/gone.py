@@ -57,7 +57,7 @@ class GoneRange:
 def said(gone: GoneRange) -> str:
     """One sentence about one source, without its full stop."""
     of = f"{w.number(gone.offsets)} of {w.number(gone.end - gone.start)} offsets of {gone.label}"
-    since = f", seen since {gone.since:%Y-%m-%d %H:%M} UTC" if gone.since is not None else ""
+    since = f", seen since {w.moment(gone.since)} UTC" if gone.since is not None else ""
     parts = [f"{of} {w.be(gone.offsets)} gone from the inbox{since}"]
     parts.append(f"{'a receipt stands' if gone.receipts == 1 else 'receipts stand'} in for {w.number(gone.receipts)}")
     if gone.empty:

@@ -252,7 +252,7 @@ def _approved(plan: Plan, approvals: Approvals) -> Iterator[c.Fact]:
     """Everybody who has approved it; and how many have to, where one is not enough."""
     if approvals.says:
         yield c.Fact("approvals", f"{len(approvals.given)} of {approvals.needed}")
-    names = plan.approved_by or ", ".join(each.actor.name for each in approvals.given)
+    names = ", ".join(each.actor.name for each in approvals.given) or plan.approved_by
     if names:
         yield c.Fact("approved by", names, "outside")
 
