@@ -25,10 +25,9 @@ from stack import Stack
 from tests.audit.test_contexts import context, contradicted
 from tests.database.cheats.frame import SUPERUSER, Cheat, notice
 from tests.flow import test_projections as p
-from tests.flow.inbox import hide
 from tests.flow.world import Flow, leave
 from tests.plans.crowd import Crowd, run_to, say_yes
-from tests.plans.test_cover import proven
+from tests.plans.test_cover import fails_by_a_gap, proven
 
 
 @pytest.fixture
@@ -205,13 +204,7 @@ def test_a_rerun_opens_a_context_that_failed(weather: Flow, flights: Flow, monke
     flights.produce([p.flight(1, 1), p.flight(2, 2)])
     flights.work("admission", "publish")
     flights.cut()
-    weather.produce([p.report(1), p.report(2)])
-    with monkeypatch.context() as patched:
-        hide(patched, weather, 1)
-        weather.work()
-    weather.cut()
-    weather.work()
-    assert weather.judge().verdict.state is v.State.FAIL
+    fails_by_a_gap(weather, monkeypatch, [p.report(1), p.report(2)])
     assert not pinned()
     assert "is FAIL: a rerun opens it" in waits(flights)
     proven(weather, Crowd())

@@ -14,7 +14,6 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 
-from audit.capture import now
 from audit.enforce import decide_gate
 from audit.fsck import fsck
 from console.links import rerun_url
@@ -409,8 +408,7 @@ def waiting(make_flow: MakeFlow) -> Flow:
 
 
 def test_everybody_who_approved_it_stands_on_the_verdict(waiting: Flow, crowd: Crowd, bo: Actor, cy: Actor) -> None:
-    asked = {"stream": waiting.name, "run": "r1", "check": "QUARANTINE", "until": now() + timedelta(hours=1)}
-    number = submit("waive", asked, crowd.asker, "a broken client", crowd.people)
+    number = submit("waive", asked(waiting, "QUARANTINE"), crowd.asker, "a broken client", crowd.people)
     yes(crowd, number, cy, bo)
     run_to(crowd, number, State.DONE)
     stored = waiting.judge()

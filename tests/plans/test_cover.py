@@ -51,6 +51,11 @@ def left_out(live: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flow]:
 
 def missed(flow: Flow, monkeypatch: pytest.MonkeyPatch, values: list[bytes]) -> Flow:
     flow.open()
+    return fails_by_a_gap(flow, monkeypatch, values)
+
+
+def fails_by_a_gap(flow: Flow, monkeypatch: pytest.MonkeyPatch, values: list[bytes]) -> Flow:
+    """Its lane claims a gap where the second record is."""
     flow.produce(values)
     with monkeypatch.context() as patched:
         hide(patched, flow, 1)
@@ -255,14 +260,7 @@ def test_another_rerun_that_covers_it_takes_nothing_from_what_was_joined(
 
 def test_what_was_joined_falls_with_the_rerun(built: tuple[Flow, Flow]) -> None:
     weather, flights = built
-    with write() as cur:
-        cur.execute(
-            'INSERT INTO contradiction (win, attempt_id, kind, source_id, "offset", detail)'
-            " SELECT %s, a.id, 'ACKED_NOT_FOUND', a.source_id, 0, 'for a test' FROM attempt a"
-            " WHERE a.source_id = ANY(%s) LIMIT 1",
-            (win_of(weather, 1), weather.sources()),
-        )
-        raise_revisions(cur, [win_of(weather, 1)])
+    contradicted(weather, win_of(weather, 1))
     found = decide_gate(flights.name, "r1")
     why = f"the gate of {weather.name}/r1#2 is shut: 1 settled publish contradicted by the bus"
     assert found.code is Code.SHUT and found.detail.count("r1#2 is shut") == 1 and why in found.detail, found
