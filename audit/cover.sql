@@ -74,7 +74,7 @@ SELECT c.name, count(*) AS n
 
 -- name: batches
 -- The window's batches, a page at a time, with what their receipts' leaves begin with.
-SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, c.cluster_id, c.topic_id, c.partition
+SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, c.cluster_id, c.topic_id, c.partition, c.incarnation
   FROM batch b JOIN source c ON c.id = b.source_id
  WHERE b.win = %(win)s AND b.id > %(after)s ORDER BY b.id LIMIT %(page)s
 

@@ -257,7 +257,7 @@ def _held_to(row: Any, bases: Mapping[WindowId, f.Basis | None]) -> tuple[f.Basi
 
 
 def _range(row: Any) -> core.Range:
-    return core.Range(look.source_label(row), row.topic, row.partition, row.start_offset, row.end_offset)
+    return core.Range(look.source_label(row), row.topic, row.partition, row.start_offset, row.end_offset, row.kept_to)
 
 
 def _seen(

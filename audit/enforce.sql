@@ -39,11 +39,11 @@ SELECT win, generation, facts FROM basis WHERE win = ANY(%(wins)s) ORDER BY win,
 -- name: ranges
 -- Ranges of windows on topics, both ends known: what Kafka says of these logs now is held against them. A rerun has none on
 -- the bus, but what it was judged on reaches as far as this.
-SELECT r.win, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset
+SELECT r.win, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset, log_kept_to(s.id) AS kept_to
   FROM window_range r JOIN source s ON s.id = r.source_id
  WHERE r.win = ANY(%(wins)s) AND s.kind = 'topic' AND r.end_offset IS NOT NULL
 UNION ALL
-SELECT e.win, s.role, s.kind, s.topic, s.partition, e.end_offset, e.end_offset
+SELECT e.win, s.role, s.kind, s.topic, s.partition, e.end_offset, e.end_offset, NULL
   FROM rerun_end e JOIN source s ON s.id = e.source_id WHERE e.win = ANY(%(wins)s)
 
 -- name: contexts

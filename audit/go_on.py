@@ -29,6 +29,7 @@ from audit.cut import (
     note_cut,
     note_run_cut,
 )
+from audit.incarnations import CutLog, commit_back, cut_logs, retire_cut_logs
 from audit.open import (
     MEASURE_PAUSE,
     ContextNotPassed,
@@ -56,7 +57,7 @@ from audit.partitions import QUICK, take_in_doors
 from ingest.auditlog import record_act
 from ingest.core.calendar import free_name, is_run_over, is_window_over, run_name_at
 from ingest.core.contract import Contract, PinTime, identity_digest
-from ingest.core.errors import PassgateError, RunError
+from ingest.core.errors import BrokerError, PassgateError, RunError
 from ingest.core.ids import RunId, StreamId, WindowId
 from ingest.core.posture import unmeasured
 from ingest.db import ConstraintViolated, Cursor, DatabaseGone, read, retry_transaction, statements, write
@@ -259,6 +260,7 @@ class _Next:
     broker: f.Broker | None
     notes: tuple[str, ...]
     run: str | None
+    cut: Sequence[CutLog] = ()
 
 
 def _go_on(row: Any, actor: str, run: str | None) -> GoneOn:
@@ -268,8 +270,21 @@ def _go_on(row: Any, actor: str, run: str | None) -> GoneOn:
     failpoint("go_on.after_capture")
     if broker is None:
         notes = (*notes, f"the basis is that of window {row.number}: {why}")
-    begins = _Next(loaded, captured, broker, notes, run)
+    cut = _cut_logs(row, loaded.contract, broker) if broker is not None else []
+    failpoint("go_on.after_cut_logs")
+    begins = _Next(loaded, captured, broker, notes, run, cut)
     return retry_transaction(lambda: _transact(row, actor, begins))
+
+
+def _cut_logs(row: Any, contract: Contract, broker: f.Broker) -> list[CutLog]:
+    """Logs of this window that were cut; where Kafka does not say, the window after the next begins on them."""
+    try:
+        cut = cut_logs(row.stream_id, broker, stopped_only=True)
+        commit_back(contract, cut)
+    except BrokerError as error:
+        log.warning("%s/%s: not known whether a log was cut: %s", row.stream, row.run_name, error)
+        return []
+    return cut
 
 
 def _asked(contract: Contract) -> tuple[look.Capture, f.Broker | None, str]:
@@ -361,7 +376,7 @@ def _transact(row: Any, actor: str, begins: _Next) -> GoneOn:
         failpoint("go_on.after_run")
         next_win = insert_window(cur, run, number, begins.loaded)
         failpoint("go_on.after_next_window")
-        bus = _hand_over(cur, row, next_win, begins.broker)
+        bus = _hand_over(cur, row, next_win, begins)
         failpoint("go_on.after_sources")
         take_in_doors(cur, row.win, begins.captured)
         failpoint("go_on.after_doors")
@@ -404,13 +419,16 @@ def _following(cur: Cursor, row: Any, begins: _Next, actor: str) -> tuple[RunId,
     return run, begins.run, 1
 
 
-def _hand_over(cur: Cursor, row: Any, next_win: WindowId, broker: f.Broker | None) -> tuple[f.BasisSource, ...]:
-    """Each source ends here and goes on there; one whose log is gone, and a door, only ends.
+def _hand_over(cur: Cursor, row: Any, next_win: WindowId, begins: _Next) -> tuple[f.BasisSource, ...]:
+    """Each source ends here and goes on there; one whose log is gone or was cut, and a door, only ends.
 
     A door is bound to the window that is open when its next event comes: most of those that ever were are nobody's.
     Returns the sources of the bus, as far as Kafka said what they are.
     """
     carried: set[tuple[str, int]] = set()
+    broker = begins.broker
+    retire_cut_logs(cur, begins.cut)
+    failpoint("go_on.after_retiring_cut")
     for source in inbox_ranges(cur, row.win):
         if source.kind != "topic" or source.retired or (broker is not None and is_gone(source, broker)):
             end = leave_position(cur, source.source_id, row.win)

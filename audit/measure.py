@@ -454,6 +454,7 @@ def _ledger(row: Any, receipts: list[Any], strays: int, refuted: int) -> f.Sourc
         first=row.first,
         stop=_stop(row),
         ends_before=row.ends_before,
+        kept_to=row.kept_to,
     )
 
 

@@ -28,14 +28,14 @@ SELECT x.plan, x.kind, x.requested_by, x.approved_by, x.reason, x.out_of_order, 
 -- `lost`: deleted before anybody read it, which no second reader can prove to be empty; `overtaken`: of claimed gaps, what the log
 -- has no more by the newest sample, so that no reader can any more either. Behind an earlier window's cut a lane
 -- has nothing of this one yet. `first`: no window before this one had the source. `ends_before`: the log ended before where the lane
--- stood when Kafka was asked last, and so it is lost.
+-- stood when Kafka was asked last, and so it is lost. `kept_to`: the log was cut there, and is another one from there on.
 WITH part AS (
     SELECT r.source_id, s.role, s.kind, s.topic, s.partition, r.start_offset, r.end_offset, p.next_offset, p.leader_epoch,
            p.stopped_code, p.stopped_detail,
            greatest(p.progressed_at, coalesce(least(behind.at, w.cut_at), clock_timestamp())) AS stands_since,
            greatest(r.start_offset, least(p.next_offset, coalesce(r.end_offset, p.next_offset))) AS upto,
            NOT EXISTS (SELECT FROM window_range e WHERE e.source_id = r.source_id AND e.win < r.win) AS first,
-           coalesce(seen.lso < seen.next_offset, false) AS ends_before, kept.log_start - coalesce(o.start_offset, 0) AS gone_to
+           log_kept_to(s.id) AS kept_to, coalesce(seen.lso < seen.next_offset, false) AS ends_before, kept.log_start - coalesce(o.start_offset, 0) AS gone_to
       FROM window_range r JOIN source s ON s.id = r.source_id JOIN run_window w ON w.id = r.win
       JOIN position p ON p.source_id = s.id AND p.lane = 'admission'
       LEFT JOIN LATERAL (SELECT min(m.at) AS at FROM sample m WHERE m.source_id = p.source_id

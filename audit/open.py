@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from audit import capture as look
 from audit.core import facts as f
+from audit.incarnations import CutLog, commit_back, cut_logs, retire_cut_logs
 from ingest.auditlog import record_act
 from ingest.core.contract import Context, Contract, PinTime, identity_digest
 from ingest.core.errors import BrokerError, NotFound, RunError
@@ -20,10 +21,11 @@ from ingest.core.ids import RunId, SourceId, StreamId, WindowId
 from ingest.core.posture import TopicFault, unfit_bus, unfit_inbox, unmeasured
 from ingest.core.visible import is_printable
 from ingest.db import ConstraintViolated, Cursor, fetch_one, read, retry_transaction, statements, write
+from ingest.failpoints import failpoint
 from ingest.projections.base import check_projection
 from ingest.retire import retire_others
 from ingest.streams import CompiledContract, compiled_contract, newest_contract
-from ingest.windows import bind_window, ensure_position, ensure_source, is_known
+from ingest.windows import begins_at, bind_window, ensure_position, ensure_source, is_known
 
 sql = statements("audit", "open")
 
@@ -126,8 +128,11 @@ def open_run(
     if projection is not None:
         check_projection(projection.class_path, projection.tables)
     captured, broker = _measured(loaded.contract)
+    cut = cut_logs(loaded.stream_id, broker)
+    commit_back(loaded.contract, cut)
+    failpoint("open.after_commits")
     try:
-        return retry_transaction(lambda: _open(loaded, run_name, actor, captured, broker, pins or {}))
+        return retry_transaction(lambda: _open(loaded, run_name, actor, captured, broker, pins or {}, cut))
     except (ConstraintViolated, AnotherRunOpen) as refused:
         return _raced(refused, stream, run_name, contract)
 
@@ -262,6 +267,7 @@ def _open(
     captured: look.Capture,
     broker: f.Broker,
     pins: Mapping[str, str],
+    cut: Sequence[CutLog],
 ) -> OpenedRun:
     stream = loaded.contract.stream
     with write() as cur:
@@ -275,6 +281,7 @@ def _open(
         ensure_partitions(cur, run)
         _pin(cur, win, loaded.contract, pins)
         retire_former(cur, loaded.stream_id, broker)
+        retire_cut_logs(cur, cut)
         inbox = _bind_inboxes(cur, loaded.stream_id, win, broker)
         bus = bind_bus(cur, loaded.stream_id, win, broker)
         database = look.database_identity(cur)
@@ -358,11 +365,11 @@ def bind_inbox(
     """`first`: the very first window of this incarnation of the topic, which may start at the log's earliest offset.
 
     A partition added later starts at 0, whatever its log start: what was deleted before a lane looked is missed, not
-    forgotten. A known source starts where the earlier window was cut.
+    forgotten. A known source starts where the earlier window was cut, and a log that was cut where it is another one.
     """
     topic = inbox_of(broker)
     source = ensure_source(cur, stream, "inbox", broker.cluster_id, topic.topic_id or "", topic.name, partition)
-    earliest = (topic.partitions[partition].log_start or 0) if first else 0
+    earliest = (topic.partitions[partition].log_start or 0) if first else begins_at(cur, source) or 0
     ensure_position(cur, "admission", source, stream, earliest)
     ensure_position(cur, "publish", source, stream, earliest)
     start = bind_window(cur, source, win)

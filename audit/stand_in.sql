@@ -79,7 +79,7 @@ SELECT t."offset", coalesce(e.payload, q.value) AS value, coalesce(e.headers, q.
 
 -- name: batches
 -- The batches that these receipts are of, a page at a time, with what their receipts' leaves begin with.
-SELECT DISTINCT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, c.cluster_id, c.topic_id, c.partition
+SELECT DISTINCT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, c.cluster_id, c.topic_id, c.partition, c.incarnation
   FROM gone_range x
   JOIN batch b ON b.source_id = x.origin_source_id AND b.win = x.origin_win AND b.from_offset < x.end_offset
    AND b.to_offset > x.start_offset

@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from ingest.core.merkle import source_key
+
 
 class Lane(models.TextChoices):
     """One owner of a source's work."""
@@ -121,7 +123,10 @@ class EventClass(models.Model):
 
 
 class Source(models.Model):
-    """One partition of one incarnation of a topic: (cluster id, topic id, partition); K5 says why the topic id."""
+    """One partition of one incarnation of a topic: (cluster id, topic id, partition); K5 says why the topic id.
+
+    A log that was cut goes on as another one under the same topic id: `incarnation` counts these, from 1.
+    """
 
     stream = models.ForeignKey(Stream, models.PROTECT)
     role = models.TextField(choices=[("inbox", "inbox"), ("bus", "bus")])
@@ -130,13 +135,15 @@ class Source(models.Model):
     topic_id = models.TextField()
     topic = models.TextField()
     partition = models.IntegerField()
+    incarnation = models.IntegerField(db_default=1)
     first_seen_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "source"
         constraints = [
             models.UniqueConstraint(
-                fields=["cluster_id", "topic_id", "partition", "stream", "role"], name="source_incarnation_unique"
+                fields=["cluster_id", "topic_id", "partition", "stream", "role", "incarnation"],
+                name="source_incarnation_unique",
             )
         ]
 
@@ -147,11 +154,12 @@ class Source(models.Model):
     @property
     def key(self) -> bytes:
         """Bytes that name this source in receipts' leaves, whatever its number in this database."""
-        return f"{self.cluster_id}/{self.topic_id}/{self.partition}".encode()
+        return source_key(self)
 
 
 class Retirement(models.Model):
-    """A source whose incarnation is gone for good: its topic was created again. It is written down once.
+    """A source whose incarnation is gone for good: its topic was created again, or its log was cut at `kept_to`. It is
+    written down once.
 
     It is carried into no next window, sampled no more, and no lane reads it; nobody waits for it.
     """
@@ -159,9 +167,13 @@ class Retirement(models.Model):
     source = models.OneToOneField(Source, models.PROTECT, primary_key=True)
     retired_at = models.DateTimeField(db_default=Now())
     why = models.TextField()
+    kept_to = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "retirement"
+        constraints = [
+            models.CheckConstraint(condition=Q(kept_to__isnull=True) | Q(kept_to__gte=0), name="retirement_kept_to")
+        ]
 
 
 class Run(models.Model):

@@ -1,4 +1,5 @@
-"""Retiring sources whose incarnation is gone: a topic that was deleted and created again never comes back (K5).
+"""Retiring sources whose incarnation is gone: a topic that was deleted and created again never comes back (K5), nor
+does the end of a log that was cut.
 
 What is retired is sampled no more, no lane reads it, no next window carries it, and attempts that went there are over.
 Only another incarnation of the same name is proof: a topic that is missing, or another cluster, may be a mistake that
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingest.auditlog import record_act
-from ingest.core.ids import StreamId
+from ingest.core.ids import SourceId, StreamId
 from ingest.db import Cursor, read, retry_transaction, statements, write
 from ingest.failpoints import failpoint
 from ingest.windows import raise_revisions
@@ -51,13 +52,24 @@ def _retire_replaced(keys: Mapping[str, Any]) -> list[int]:
         return _retire(cur, {row.id: f"{row.topic} has id {row.now_id} now" for row in rows})
 
 
-def _retire(cur: Cursor, whys: Mapping[int, str]) -> list[int]:
+def retire_cut(cur: Cursor, kept: Mapping[SourceId, int]) -> list[int]:
+    """Their logs were cut at these offsets, and are others from there on: the next window follows those.
+
+    A step of opening and of going on. Windows of earlier incarnations may lie behind the cut, too.
+    """
+    why = "its log was cut at {:,}, and is another one from there on"
+    return _retire(cur, {source: why.format(at) for source, at in kept.items()}, kept)
+
+
+def _retire(cur: Cursor, whys: Mapping[int, str], kept: Mapping[SourceId, int] | None = None) -> list[int]:
     """Each once, with what it ends, and one row of the audit log a stream."""
     if not whys:
         return []
     cur.execute(sql.lock_positions, {"sources": list(whys)})
     failpoint("retire.after_locks")
-    inserted = cur.execute(sql.insert, {"sources": list(whys), "whys": list(whys.values())}).fetchall()
+    kept_to = [(kept or {}).get(SourceId(source)) for source in whys]
+    values = {"sources": list(whys), "whys": list(whys.values()), "kept": kept_to}
+    inserted = cur.execute(sql.insert, values).fetchall()
     done = [row.source_id for row in inserted]
     failpoint("retire.after_rows")
     cur.execute(sql.clear_stops, {"sources": done})

@@ -24,8 +24,8 @@ SELECT source_id FROM position WHERE source_id = ANY(%(sources)s) ORDER BY sourc
 
 -- name: insert
 -- Retires sources, each with its reason. Those that somebody has retired meanwhile are not returned.
-INSERT INTO retirement (source_id, why)
-SELECT * FROM unnest(%(sources)s::integer[], %(whys)s::text[])
+INSERT INTO retirement (source_id, why, kept_to)
+SELECT * FROM unnest(%(sources)s::integer[], %(whys)s::text[], %(kept)s::bigint[])
 ON CONFLICT DO NOTHING RETURNING source_id
 
 -- name: clear_stops
@@ -41,9 +41,13 @@ UPDATE attempt SET over_at = clock_timestamp()
 RETURNING id
 
 -- name: touched
--- Cut windows that begin or end on these logs, or whose attempts went there: what they wait for will not come.
-SELECT r.win FROM window_range r JOIN run_window w ON w.id = r.win
- WHERE r.source_id = ANY(%(sources)s) AND w.state = 'CUT'
+-- Cut windows that begin or end on these logs, or on what these were before, or whose attempts went there: what they wait for
+-- will not come.
+SELECT r.win
+  FROM source s
+  JOIN source o ON (o.cluster_id, o.topic_id, o.partition, o.stream_id, o.role) = (s.cluster_id, s.topic_id, s.partition, s.stream_id, s.role)
+  JOIN window_range r ON r.source_id = o.id JOIN run_window w ON w.id = r.win
+ WHERE s.id = ANY(%(sources)s) AND o.incarnation <= s.incarnation AND w.state = 'CUT'
 UNION
 SELECT b.win FROM attempt_batch ab JOIN batch b ON b.id = ab.batch_id WHERE ab.attempt_id = ANY(%(attempts)s)
 

@@ -17,7 +17,7 @@ from ingest.db import Cursor, find_or_insert, read, statements
 from ingest.failpoints import failpoint
 
 __all__ = [
-    "Binding", "CutPending", "EarlierRun", "bind_window", "bindings", "cut_position", "ensure_position",
+    "Binding", "CutPending", "EarlierRun", "begins_at", "bind_window", "bindings", "cut_position", "ensure_position",
     "ensure_source", "go_on_position", "is_known", "leave_position", "raise_revisions", "run_before",
 ]  # fmt: skip
 
@@ -40,9 +40,15 @@ class Binding:
 def ensure_source(
     cur: Cursor, stream: StreamId, role: str, cluster_id: str, topic_id: str, topic: str, partition: int
 ) -> SourceId:
-    """The source's number; a new row for a new incarnation (K5)."""
+    """The source's number; a new row for a new incarnation, of the topic (K5) or of the partition's log."""
     keys = {"stream": stream, "role": role, "cluster_id": cluster_id, "topic_id": topic_id, "topic": topic}
     return SourceId(find_or_insert(cur, sql.source, sql.add_source, keys | {"partition": partition}).id)
+
+
+def begins_at(cur: Cursor, source: SourceId) -> int | None:
+    """Where a log that follows one that was cut begins; None: nothing was cut."""
+    row = cur.execute(sql.begins, {"source": source}).fetchone()
+    return None if row is None else int(row.at)
 
 
 def ensure_position(cur: Cursor, lane: str, source: SourceId, stream: StreamId, start: int) -> None:

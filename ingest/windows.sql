@@ -1,13 +1,17 @@
 -- name: source
--- A partition of this very incarnation of a topic: another topic id is another source.
-SELECT id FROM source
- WHERE cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s AND partition = %(partition)s
-   AND stream_id = %(stream)s AND role = %(role)s
+-- A partition of this very incarnation of a topic: another topic id is another source, and so is a log that was cut.
+SELECT s.id FROM source s
+ WHERE s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s AND s.partition = %(partition)s
+   AND s.stream_id = %(stream)s AND s.role = %(role)s
+   AND NOT EXISTS (SELECT FROM retirement t WHERE t.source_id = s.id AND t.kept_to IS NOT NULL)
 
 -- name: add_source
 -- Waits for whoever is adding it; then no row comes, and `source` sees theirs (ingest/db.py, found_or_made).
-INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition)
-VALUES (%(stream)s, %(role)s, 'topic', %(cluster_id)s, %(topic_id)s, %(topic)s, %(partition)s)
+INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition, incarnation)
+SELECT %(stream)s, %(role)s, 'topic', %(cluster_id)s, %(topic_id)s, %(topic)s, %(partition)s, 1 + coalesce(max(s.incarnation), 0)
+  FROM source s
+ WHERE s.cluster_id = %(cluster_id)s AND s.topic_id = %(topic_id)s AND s.partition = %(partition)s
+   AND s.stream_id = %(stream)s AND s.role = %(role)s
 ON CONFLICT ON CONSTRAINT source_incarnation_unique DO NOTHING
 RETURNING id
 
@@ -15,6 +19,14 @@ RETURNING id
 -- Whether the stream has any source of this incarnation of a topic.
 SELECT id FROM source
  WHERE stream_id = %(stream)s AND role = %(role)s AND cluster_id = %(cluster_id)s AND topic_id = %(topic_id)s LIMIT 1
+
+-- name: begins
+-- Where an incarnation of a partition's log begins: where the one before it was cut. Null: it is the first.
+SELECT log_kept_to(o.id) AS at
+  FROM source s
+  JOIN source o ON (o.cluster_id, o.topic_id, o.partition, o.stream_id, o.role) = (s.cluster_id, s.topic_id, s.partition, s.stream_id, s.role)
+   AND o.incarnation = s.incarnation - 1
+ WHERE s.id = %(source)s
 
 -- name: ensure_position
 -- A lane begins at this offset; where it has a position already, that stands.

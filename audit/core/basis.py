@@ -29,7 +29,10 @@ FAIL = Severity.FAIL
 
 @dataclass(frozen=True)
 class Part:
-    """One Kafka source of the window: its range, how far its lane is, and what the ledger says was deleted unread."""
+    """One Kafka source of the window: its range, how far its lane is, and what the ledger says was deleted unread.
+
+    `kept_to`: its log was cut there and goes on as another one, which a later window is about.
+    """
 
     label: str
     partition: int
@@ -38,6 +41,7 @@ class Part:
     position: int
     lost: int
     first: bool = False
+    kept_to: int | None = None
 
 
 def basis(facts: f.WindowFacts, now: datetime) -> Check:
@@ -80,7 +84,7 @@ def _parts(facts: f.WindowFacts, partitions: Mapping[str, int]) -> dict[str, Par
     """By label, of the sources that have a partition."""
     inbox = facts.inbox.value if facts.inbox else ()
     bus = facts.bus.value if facts.bus else ()
-    ours = [Part(s.label, -1, s.start, s.cut, s.position, s.lost, s.first) for s in inbox]
+    ours = [Part(s.label, -1, s.start, s.cut, s.position, s.lost, s.first, s.kept_to) for s in inbox]
     ours += [Part(b.label, -1, b.start, b.end, b.position, b.lost) for b in bus]
     return {part.label: replace(part, partition=partitions[part.label]) for part in ours if part.label in partitions}
 
@@ -197,26 +201,43 @@ def _lost(part: Part, topic: f.Topic) -> Iterable[Cause]:
 
 def _other_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     """What became of the log. Of a topic that was created again it is another one: nothing follows from that."""
-    if is_.topic_id in (None, was.topic_id):
+    if part.kept_to is not None and is_.topic_id == was.topic_id:
+        yield from _cut_log(part, part.kept_to, is_)
+    elif is_.topic_id in (None, was.topic_id):
         yield from (*broken_log(part, is_), *lower_epoch(part, was, is_))
 
 
+def _cut_log(part: Part, kept_to: int, topic: f.Topic) -> Iterable[Cause]:
+    """What lies below the cut was looked at when the next window began, and is as it was received."""
+    if part.end is None or part.end > kept_to:
+        yield Cause(f"{part.label} {w.cut_at(kept_to)}", RERUN, FAIL)
+    else:
+        yield from _too_short(part, topic)
+
+
 def broken_log(part: Part, topic: f.Topic) -> Iterable[Cause]:
+    yield from _too_short(part, topic)
+    log = topic.partitions.get(part.partition)
+    if log is not None and log.diverged:
+        yield Cause(f"{part.label} was truncated: {log.diverged}", _goes_on(part, topic))
+
+
+def _too_short(part: Part, topic: f.Topic) -> Iterable[Cause]:
     log, label, end = topic.partitions.get(part.partition), part.label, part.end
     if log is None:
         if topic.topic_id is not None:
             yield Cause(f"{label} is gone", Act(f"find out what became of {label}, then open a new run", "open"))
-        return
-    if end is not None and log.high_watermark is not None and log.high_watermark < end:
+    elif end is not None and log.high_watermark is not None and log.high_watermark < end:
         text = f"{label} ends at {w.number(log.high_watermark)}, before the window's {w.number(end)}"
-        yield Cause(text, _create_anew(topic.name))
-    if log.diverged:
-        yield Cause(f"{label} was truncated: {log.diverged}", _create_anew(topic.name))
+        yield Cause(text, _goes_on(part, topic))
 
 
-def _create_anew(topic: str) -> Act:
-    """A position never moves back: on the log as it is now no run of the stream goes on, whichever is opened."""
-    return Act(f"create {topic} anew, with what nobody read of it, then open a new run", "open")
+def _goes_on(part: Part, topic: f.Topic) -> Act:
+    """An inbox is read on by the next window, from where its log is another one. What lay on the bus is the ledger's to
+    publish again, and on the bus as it is now no lane goes on: a position never moves back."""
+    if part.label.startswith(f"{topic.name}/"):
+        return Act(f"create {topic.name} anew, with what nobody read of it, then open a new run", "open")
+    return RERUN
 
 
 def lower_epoch(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
@@ -233,7 +254,7 @@ def _epoch(topic: f.Topic, partition: int) -> int | None:
 
 def unread_log(part: Part, was: f.Topic, is_: f.Topic) -> Iterable[Cause]:
     log = is_.partitions.get(part.partition)
-    if log is None:
+    if log is None or part.kept_to is not None:
         return
     if log.log_start is None or log.high_watermark is None:
         yield Cause(f"{part.label} was not measured", MEASURE_KAFKA)

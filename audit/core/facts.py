@@ -271,6 +271,7 @@ class SourceLedger:
     target: int | None = None  # where an open window's lane could be now: the newest sampled LSO
     stop: LaneStop | None = None
     ends_before: bool = False  # the log ended before where the lane stood when Kafka was asked: it is lost
+    kept_to: int | None = None  # its log was cut there, and goes on as another one, which is a later window's
 
 
 @dataclass(frozen=True)

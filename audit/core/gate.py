@@ -15,13 +15,14 @@ from audit.core import phrases as w
 
 @dataclass(frozen=True)
 class Range:
-    """[start, end) of one Kafka source of a judged window."""
+    """[start, end) of one Kafka source of a judged window. `kept_to`: its log was cut there, and is another one now."""
 
     label: str
     topic: str
     partition: int
     start: int
     end: int
+    kept_to: int | None = None
 
 
 def objections(basis: f.Basis, broker: f.Broker, ranges: Sequence[Range], contradictions: int) -> list[str]:
@@ -117,6 +118,8 @@ def _pairs(was: f.Broker, is_: f.Broker) -> list[tuple[f.Topic, f.Topic]]:
 
 
 def _shaken(r: Range, topic: f.Topic) -> list[str]:
+    if r.kept_to is not None and r.end > r.kept_to:
+        return [f"{r.label} {w.cut_at(r.kept_to)}"]
     log = topic.partitions.get(r.partition)
     if log is None:
         return [f"{r.label} is gone"]

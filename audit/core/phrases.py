@@ -51,6 +51,11 @@ def clock(at: datetime) -> str:
     return at.strftime("%H:%M")
 
 
+def cut_at(offset: int) -> str:
+    """What became of a log of which the end is lost, as verdicts and gates say it."""
+    return f"was cut at {number(offset)}, and is another log from there on"
+
+
 def moment(at: datetime) -> str:
     """Day, hour and minute, where no value stands beside it; it may be of another day."""
     return at.strftime("%Y-%m-%d %H:%M")

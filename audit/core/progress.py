@@ -346,18 +346,19 @@ def committed(facts: f.WindowFacts, now: datetime) -> Check:
     if causes or not (facts.basis and facts.committed):
         return not_measured(name, required, causes, facts.committed)
     basis = facts.basis.value
-    gone = _of_another_log(facts)
-    pairs = [pair for pair in facts.committed.value if pair.label not in gone]
+    gone = _of_another_topic(facts)
+    cut = {source.label for source in (facts.inbox.value if facts.inbox else ()) if source.kept_to is not None}
+    pairs = [pair for pair in facts.committed.value if pair.label not in gone | cut]
     kafka = {s.label for s in (*basis.inbox, *basis.bus) if s.partition is not None}
     ahead = max((pair.committed - pair.position for pair in pairs if pair.committed is not None), default=0)
     observed = f"{w.number(max(ahead, 0))} ahead on {w.count(len(pairs), 'source')}"
     broken = [cause for pair in pairs for cause in _ahead(pair)]
-    absent = frozenset(kafka - {pair.label for pair in pairs})
+    absent = frozenset(kafka - {pair.label for pair in pairs} - cut)  # of a log that was cut it was set back before
     check = judged(name, required, observed, facts.committed, broken, not_seen(absent))
     return following(check, CheckName.BASIS) if gone and not broken else check
 
 
-def _of_another_log(facts: f.WindowFacts) -> frozenset[str]:
+def _of_another_topic(facts: f.WindowFacts) -> frozenset[str]:
     """Sources whose topic was created again: a commit of now is about that one, not about where our lane stood."""
     if not (facts.basis and facts.broker):
         return frozenset()

@@ -15,7 +15,7 @@ from ingest.core.contract import contract_digest, parse_contract
 from ingest.core.decide import Arrival
 from ingest.core.errors import PassgateError
 from ingest.core.ledger_rows import event_id, unpacked_headers
-from ingest.core.merkle import merkle_root, receipt_leaf
+from ingest.core.merkle import merkle_root, receipt_leaf, source_key
 from ingest.core.record import Understood
 from ingest.db import statements
 from ingest.kafka import Record
@@ -77,7 +77,7 @@ def _differs(row: Any, arrival: Arrival, known: Mapping[str, int]) -> str:
 def _roots(scope: Scope) -> Iterator[Said]:
     """Every batch's digest is the root over its receipts."""
     for batch in paged(sql.again_batches, scope.values):
-        key = f"{batch.cluster_id}/{batch.topic_id}/{batch.partition}".encode()
+        key = source_key(batch)
         values = {
             "source": batch.source_id, "start": batch.from_offset, "end": batch.to_offset, "batch": batch.id,
         }  # fmt: skip

@@ -869,7 +869,7 @@ SELECT 'attempt ' || a.id AS subject, a.events || ' events, ' || n.offsets || ' 
 -- name: again_batches
 -- Batches a page at a time: their number is not bounded, each of them is.
 SELECT b.id, b.source_id, b.from_offset, b.to_offset, b.digest, b.run_id, b.contract_id, r.name AS run_name,
-       c.cluster_id, c.topic_id, c.partition
+       c.cluster_id, c.topic_id, c.partition, c.incarnation
   FROM batch b JOIN source c ON c.id = b.source_id JOIN stream s ON s.id = c.stream_id JOIN run r ON r.id = b.run_id
  WHERE b.id > %(after)s AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
  ORDER BY b.id LIMIT %(page)s

@@ -287,6 +287,7 @@ def _source(row: Any, strays: int, origin: Any | None) -> f.SourceLedger:
         label=look.source_label(row), start=row.start_offset, position=row.next_offset, cut=row.end_offset,
         receipts=row.filed, missing=row.missing, doubled=row.doubled, outside=strays, claimed=row.claimed, refuted=0,
         moved_at=row.progressed_at, differing=origin.unlike if origin else 0, gone=origin.absent if origin else 0,
+        kept_to=row.kept_to,
     )  # fmt: skip
 
 

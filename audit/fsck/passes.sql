@@ -36,8 +36,12 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system_ident
 
 -- name: inbox
 -- Runs of receipts and gaps are laid over each range: what they leave free has neither, where they overlap there are two.
+-- `kept_to`: where the log of the source, or of what went on from it, was cut.
 WITH part AS (
     SELECT g.source_id, c.role, c.kind, c.topic, c.partition, g.start_offset, g.end_offset, p.next_offset, p.progressed_at,
+           (SELECT min(t.kept_to) FROM retirement t JOIN source n ON n.id = t.source_id
+             WHERE n.stream_id = c.stream_id AND n.topic_id = c.topic_id AND n.cluster_id = c.cluster_id
+               AND n.partition = c.partition AND n.incarnation >= c.incarnation) AS kept_to,
            p.leader_epoch, greatest(g.start_offset, least(p.next_offset, coalesce(g.end_offset, p.next_offset))) AS upto
       FROM window_range g JOIN source c ON c.id = g.source_id AND c.role = 'inbox'
       JOIN position p ON p.source_id = c.id AND p.lane = 'admission'

@@ -69,6 +69,9 @@ def _source(row: Any, names: frozenset[str]) -> Iterator[Said]:
             _name(row), f"its topic has the id {found}, and had {row.topic_id}" if found else "its topic is gone"
         )
         return
+    if row.kept_to is not None:
+        yield from _kept(row, names)
+        return
     committed = admin().committed(group_of(install_id(), row.stream), row.topic, [row.partition])[row.partition]
     position = int(_rows(sql.position, lane=row.lane, source=row.id)[0].next_offset)
     sampled = _rows(sql.sampled, source=row.id)
@@ -78,6 +81,16 @@ def _source(row: Any, names: frozenset[str]) -> Iterator[Said]:
     yield from _offsets(row, committed.offset, position, end, sampled, names)
     yield from _gone(row, end, names)
     yield from _records(row, position, end, names)
+
+
+def _kept(row: Any, names: frozenset[str]) -> Iterator[Said]:
+    """What is left of a log that was cut: from there on its offsets are another source's."""
+    position = int(_rows(sql.position, lane=row.lane, source=row.id)[0].next_offset)
+    if row.kept_to < position:
+        yield BlindSpot(f"{_name(row)} [{row.kept_to}, {position})", "its log was cut, and has other records there")
+    end = admin().ends(row.topic, [row.partition])[row.partition]
+    yield from _gone(row, end, names)
+    yield from _records(row, min(position, row.kept_to), end, names)
 
 
 def _offsets(

@@ -1,6 +1,6 @@
 -- name: sources
--- Sources with a lane that reads them, and where their first window began.
-SELECT c.id, c.topic, c.topic_id, c.partition, p.lane, s.name AS stream,
+-- Sources with a lane that reads them, where their first window began, and where their log was cut.
+SELECT c.id, c.topic, c.topic_id, c.partition, p.lane, s.name AS stream, log_kept_to(c.id) AS kept_to,
        (SELECT min(r.start_offset) FROM window_range r WHERE r.source_id = c.id) AS start_offset
   FROM source c JOIN stream s ON s.id = c.stream_id
   JOIN position p ON p.source_id = c.id AND p.lane IN ('admission', 'effects')

@@ -13,6 +13,21 @@ _RECEIPT = struct.Struct(">QBHB32s")
 _NO_IDENTITY = b""
 
 
+class SourceName(Protocol):
+    """What names a source in leaves: a row or a model."""
+
+    cluster_id: str
+    topic_id: str
+    partition: int
+    incarnation: int
+
+
+def source_key(source: SourceName) -> bytes:
+    """Bytes that name a source in receipts' leaves, whatever its number in this database."""
+    key = f"{source.cluster_id}/{source.topic_id}/{source.partition}"
+    return (key if source.incarnation == 1 else f"{key}/{source.incarnation}").encode()
+
+
 def leaf_hash(data: bytes) -> bytes:
     """RFC 9162: SHA-256(0x00 || data)."""
     return hashlib.sha256(b"\x00" + data).digest()

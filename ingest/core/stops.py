@@ -29,7 +29,7 @@ class Stop:
 
 _AGAIN = "wait: the lane tries again by itself"
 _NEW_TOPIC = "open a new run: it starts on the topic that is there"
-_CREATE_ANEW = "create the topic anew, with what nobody read of it, then open a new run"
+_OTHER_LOG = "open a new run: it goes on where the log is another one (a bus is to be created anew before)"
 
 STOPS: Mapping[str, Stop] = {
     RECONCILE: Stop("a publish has no known outcome", "reconcile the publish", "reconcile"),
@@ -58,11 +58,11 @@ STOPS: Mapping[str, Stop] = {
     "partition_fault": Stop("a partition cannot be read", "see what Kafka's log says about it"),
     "topic_gone": Stop("the topic or partition does not exist", _NEW_TOPIC, "open"),
     "topic_changed": Stop("the topic was deleted and created again", _NEW_TOPIC, "open"),
-    "log_truncated": Stop("the log does not continue where the lane stood", _CREATE_ANEW, "open"),
+    "log_truncated": Stop("the log does not continue where the lane stood", _OTHER_LOG, "open"),
     "offset_out_of_range": Stop("the position is not in the log any more", "see who moved the log's start or end"),
     "offset_went_back": Stop("Kafka delivered offsets backwards", "see which broker answers for the partition"),
     "epoch_went_back": Stop("Kafka delivered a lower leader epoch", "see whether the topic was put back from a copy"),
-    "log_put_back": Stop("the log does not hold what was received of it", _CREATE_ANEW, "open"),
+    "log_put_back": Stop("the log does not hold what was received of it", _OTHER_LOG, "open"),
     "topic_incredible": Stop("Kafka describes the topic as it cannot be", "see which broker answers"),
     "poll_skip": Stop("a poll does not continue the position", _AGAIN, ""),
     # --- publishing

@@ -7,6 +7,7 @@ wrappers stand on; tests/kafka pins each on a real broker.
 from ingest.kafka.admin import MOST_MEMBERS, POSTURE, VERIFICATION, Admin
 from ingest.kafka.append_time import FirstAppend, first_appends
 from ingest.kafka.cluster import Cluster
+from ingest.kafka.commit import set_commits
 from ingest.kafka.errors import (
     BrokerUnavailable,
     EpochWentBack,
@@ -85,4 +86,5 @@ __all__ = [
     "first_appends",
     "partitions_for",
     "probe_epoch",
+    "set_commits",
 ]

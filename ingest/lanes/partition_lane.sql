@@ -12,8 +12,10 @@ WITH RECURSIVE back AS (
 SELECT min(at) AS at FROM back
 
 -- name: told
--- Where the lanes stand whose positions Kafka is told; of several incarnations of a topic, the newest.
-SELECT DISTINCT ON (s.topic, s.partition) s.topic, s.topic_id, s.partition, p.next_offset
+-- Where the lanes stand whose positions Kafka is told; of several incarnations of a topic, the newest. Of a log that was cut, how
+-- far any of its incarnations was read: until the newest one's lane tells its own, Kafka has what the one before told.
+SELECT DISTINCT ON (s.topic, s.partition) s.topic, s.topic_id, s.partition,
+       max(p.next_offset) OVER (PARTITION BY s.topic, s.partition, s.cluster_id, s.topic_id) AS next_offset
   FROM source s JOIN position p ON p.source_id = s.id AND p.lane IN ('admission', 'effects')
  WHERE s.stream_id = %(stream)s AND s.kind = 'topic'
  ORDER BY s.topic, s.partition, s.id DESC

@@ -195,6 +195,18 @@ def world(live: object) -> Iterator[psycopg.Cursor[Any]]:
          f" SELECT last_id + 1, now(), 'x', 'x', 'x', '', '{{}}', digest, {D} FROM audit_head", "audit_head_moved"),
         (f"UPDATE audit_head SET digest = {D}", "audit_head_on_row"),
         (f"UPDATE audit_head SET last_id = last_id + 1, digest = {D}", "audit_head_on_row"),
+        # a log is followed by another one from where it was cut, below where its lane stands
+        ("INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition, incarnation)"
+         " VALUES (-1, 'inbox', 'topic', 'c', 't', 'inbox', 0, 2)", "source_follows_log"),
+        ("INSERT INTO retirement (source_id, why) VALUES (-1, 'x');"
+         "INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition, incarnation)"
+         " VALUES (-1, 'inbox', 'topic', 'c', 't', 'inbox', 0, 2)", "source_follows_log"),
+        ("INSERT INTO retirement (source_id, why, kept_to) VALUES (-1, 'x', 4);"
+         "INSERT INTO source (stream_id, role, kind, cluster_id, topic_id, topic, partition, incarnation)"
+         " VALUES (-1, 'inbox', 'topic', 'c', 't', 'inbox', 0, 3)", "source_follows_log"),
+        ("INSERT INTO retirement (source_id, why, kept_to) VALUES (-1, 'x', 5)", "retirement_of_a_cut_log"),
+        ("INSERT INTO retirement (source_id, why, kept_to) VALUES (-2, 'x', 1)", "retirement_of_a_cut_log"),
+        ("INSERT INTO retirement (source_id, why, kept_to) VALUES (-1, 'x', -1)", "retirement_kept_to"),
         # the gate follows a standing PASS of that window
         ("INSERT INTO gate_open (win, verdict_id, open_until) VALUES (-2, 1, now() + interval '1 h')", "gate_follows_pass"),
     ],

@@ -53,9 +53,9 @@ TAIL = """
   below the effects lane's position and is never applied, so its window FAILs (APPLIED).
 - **An unclean election** that loses the end of a log looks as the rows of a lost log do. A broker that stands alone
   loses none, so the tests take the partition's folder away while it is down.
-- **A log that was lost goes on under the same topic id.** Positions never move back, so no run of the stream goes on
-  there: what lies below the position is never read, and what lies beyond it stops the lane (`log_truncated`). The topic
-  is created anew; what nobody has read of the old one is to be copied first.
+- **A log that was cut goes on under the same topic id.** Positions never move back. Of an inbox the next window begins
+  where the log is another one ([windows.md](windows.md#a-log-that-was-cut)). Of a bus the topic is created anew: what
+  lay there the ledger has, and it is published again.
 - **More replicas than there are.** A broker of Kafka 4 takes records of a topic whose min.insync.replicas is above its
   replicas: the open window goes on. A run does not open on it, for other brokers refuse every write.
 - **An open transaction on the inbox** holds back what lies behind it. The page of an *open* window does not say so: its

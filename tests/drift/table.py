@@ -114,12 +114,14 @@ PASSES = "all 10 checks hold"
 NEW_RUN, CREATE_ANEW = "open a new run", "create the topic, then open a new run"
 ANEW = "create {topic} anew, with what nobody read of it, then open a new run"
 BOTH = ("inbox", "bus")
+OTHER_LOG = {"inbox": (NEW_RUN, "nothing"), "bus": (ANEW, "create_again")}
 UNWRITABLE = "lower it, or add replicas"
 REFRESH = "or ask for a basis plan"
 SAYS = {
     "gone": "find out who deleted {topic}, then open a new run",
     "log_lost": ANEW,
-    "log_written_anew": ANEW,
+    "log_lost-inbox": NEW_RUN,
+    "log_written_anew": NEW_RUN,
     "retention": f"set retention.ms of {{topic}} back, {REFRESH}",
     "min_insync": f"set min.insync.replicas of {{topic}} back, {REFRESH}",
     "compacts": "set cleanup.policy of {topic} back",
@@ -130,7 +132,7 @@ SAYS = {
     "broker_away": "make Kafka reachable",
     "ledger_put_back": "put the newest copy of the database back, or adopt this one by a plan",
     "broker_put_back": ANEW,
-    "log_put_back": "create the topic anew, with what nobody read of it, then open a new run",
+    "log_put_back": "open a new run: it goes on where the log is another one",
     "other_timeline": NEW_RUN,
 }
 
@@ -180,19 +182,15 @@ def _rows() -> Iterator[Row]:
     for topic in BOTH:
         ends, torn = "{label} ends at 0, before the window's {end}", "{label} was truncated"
         yield Row(
-            "log_lost", topic, OPEN, Look.CUT, "BLOCKED", "blocked", ends if topic == "inbox" else torn, ANEW,
-            "create_again", restarts=True,
+            "log_lost", topic, OPEN, Look.CUT, "BLOCKED", "blocked", ends if topic == "inbox" else torn,
+            *OTHER_LOG[topic], restarts=True,
         )  # fmt: skip
-        yield Row(
-            "log_lost", topic, PASSED, Look.GATE, "PASS", "gate_shut", ends,
-            ANEW, "create_again", restarts=True,
-        )  # fmt: skip
+        yield Row("log_lost", topic, PASSED, Look.GATE, "PASS", "gate_shut", ends, *OTHER_LOG[topic], restarts=True)
     for when, look, verdict, gate in (
         (OPEN, Look.CUT, "BLOCKED", "blocked"), (PASSED, Look.GATE, "PASS", "gate_shut")
     ):  # fmt: skip
         yield Row(
-            "log_written_anew", "inbox", when, look, verdict, gate, "{label} was truncated",
-            ANEW, "create_again", restarts=True,
+            "log_written_anew", "inbox", when, look, verdict, gate, "{label} was truncated", NEW_RUN, restarts=True,
         )  # fmt: skip
     yield Row(
         "retention", "inbox", OPEN, Look.WINDOW, "BLOCKED", "blocked", "retention.ms of {topic} was 604800000 and is",
@@ -299,7 +297,7 @@ def _rows() -> Iterator[Row]:
     yield Row("broker_put_back", "", PASSED, Look.GATE, "PASS", "gate_shut", "{label} was truncated", ANEW, test=LOWER)
     yield Row(
         "log_put_back", "inbox", OPEN, Look.WINDOW, "BLOCKED", "blocked", "the log does not hold what was received",
-        ANEW, test=f"{PUT_BACK}::test_a_lane_reads_again_what_it_received_last_before_it_goes_on",
+        NEW_RUN, test=f"{PUT_BACK}::test_a_lane_reads_again_what_it_received_last_before_it_goes_on",
     )  # fmt: skip
     yield Row(
         "other_timeline", "", OPEN, Look.WINDOW, "BLOCKED", "blocked", "Postgres was on timeline", NEW_RUN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +14,19 @@ import pytest
 from confluent_kafka import KafkaError
 from django.conf import settings
 
+from audit.close import close_run, window_of
+from audit.enforce import decide_gate, enforce_due
+from audit.go_on import go_on
 from ingest.admit.lane import AdmissionLane
 from ingest.core.errors import BrokerError
 from ingest.core.ids import SourceId
 from ingest.core.stops import stop_of
+from ingest.db import write
 from ingest.lanes.lease import take
 from stack import Stack
 from tests.audit.test_drift import created_anew
 from tests.audit.test_fsck import cheat
+from tests.drift.table import EVENTS
 from tests.flow.world import Flow, thing
 from tests.patience import stretched
 
@@ -54,6 +60,19 @@ class Elsewhere:
         shutil.rmtree(self.disk)
         shutil.copytree(self.copy, self.disk)
         self.start()
+
+    def lose(self, topic: str) -> None:
+        self.broker.stop_part("kafka")
+        shutil.rmtree(self.disk / f"{topic}-0")
+        self.start()
+
+    def is_open(self, window: int) -> bool:
+        """After a re-check of now."""
+        win = window_of(self.flow.name, "r1", window)
+        with write() as cur:
+            cur.execute("UPDATE gate_open SET checked_at = clock_timestamp() - interval '1 h' WHERE win = %s", (win,))
+        enforce_due()
+        return bool(decide_gate(self.flow.name, "r1", who="test", window=window).code == "open")
 
     def start(self) -> None:
         """Until each partition has its leader again, and transactions theirs."""
@@ -109,14 +128,55 @@ def test_a_lane_reads_again_what_it_received_last_before_it_goes_on(elsewhere: E
     stored = flow.judge()
     assert stored.verdict.state == "BLOCKED"
     assert f"Next: {stop_of('log_put_back').act}" in stored.sentence
-    created_anew(flow, flow.inbox, 1)
-    assert flow.judge().verdict.state == "FAIL"  # as whoever judges by itself does: nothing waits for r1 then
     elsewhere.scene.goes_on()
+    stored = flow.judge()
+    assert f"was cut at {FIRST}, and is another log from there on" in stored.sentence
+    assert stored.verdict.state == "FAIL"
     flow.work()
+    assert flow.decisions("r2") == ["ADMITTED"] * (
+        OTHERS + EVENTS
+    )  # from where it is another log on, and nothing before
     flow.cut("r2")
     flow.work()
     stored = flow.judge("r2")
     assert stored.verdict.state == "PASS", stored.sentence
+
+
+def test_what_lies_below_a_cut_is_read_as_before(elsewhere: Elsewhere) -> None:
+    """The window that ends below a cut stays open; each cut begins another log, and the lowest counts."""
+    flow, scene = elsewhere.flow, elsewhere.scene
+    flow.open()
+    flow.produce([thing(f"r1-{n}") for n in range(FIRST)])
+    flow.work()
+    go_on(flow.name, "r1", "test")
+    flow.work()
+    flow.sample()
+    assert close_run(flow.name, "r1", "test", 1).verdict.state == "PASS"
+    elsewhere.keep()
+    flow.produce([thing("r1-0") for _ in range(AGAIN)])
+    flow.work()
+    elsewhere.put_back()
+    flow.produce([thing(f"other-{n}") for n in range(OTHERS)])
+    flow.work_until(lambda: flow.position("admission").stopped_code == "log_put_back", "admission")
+    assert go_on(flow.name, "r1", "test").next_window == 3
+    flow.work()
+    flow.cut()
+    flow.work()
+    assert flow.judge().verdict.state == "PASS"
+    before = close_run(flow.name, "r1", "test", 2)
+    assert (before.verdict.state, f"was cut at {FIRST}" in before.sentence) == ("FAIL", True), before.sentence
+    assert Counter(flow.decisions("r1")) == {"ADMITTED": FIRST + OTHERS, "DUPLICATE": AGAIN}
+    scene.until(lambda: elsewhere.is_open(1))
+    elsewhere.lose(flow.inbox)
+    scene.goes_on()
+    flow.work()
+    flow.cut("r2")
+    flow.work()
+    assert flow.judge("r2").verdict.state == "PASS"
+    kept = "SELECT log_kept_to(s.id) AS at FROM source s WHERE s.id = ANY(%(sources)s) ORDER BY s.id"
+    assert [row.at for row in flow.rows(kept, sources=flow.sources("inbox"))] == [0, 0, None]
+    scene.until(lambda: not elsewhere.is_open(1))
+    assert "inbox/0 was cut at 0" in decide_gate(flow.name, "r1", who="test", window=1).detail
 
 
 def test_what_stands_on_a_later_epoch_is_blocked_or_shut(elsewhere: Elsewhere) -> None:

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from audit.close import close_run, window_of
+from audit.fsck import fsck
+from audit.go_on import go_on
 from ingest.core.stops import stop_of
-from tests.drift.table import DONE_HERE, DRIFTS, EVENTS, TABLE, Row
+from tests.drift.table import DONE_HERE, DRIFTS, EVENTS, NEW_RUN, TABLE, Row
+from tests.flow.world import thing
 
 if TYPE_CHECKING:
     from tests.drift.scene import Scene
@@ -28,28 +32,39 @@ def test_a_row(scene: Scene, row: Row) -> None:
 
 
 @pytest.mark.slow
-def test_on_a_log_that_was_lost_a_new_run_alone_goes_nowhere(scene: Scene) -> None:
-    """Its lanes stand behind the end of what is there now: the topic has to be created anew, and the lane says so."""
+def test_the_next_window_goes_on_where_a_log_is_another_one(scene: Scene) -> None:
+    """What was read of it is gone with its end; what lies there now is read from its beginning by a lane of its own."""
     row = next(row for row in DONE_HERE if row.name == "log_lost-inbox-passed")
     scene.begin(row)
+    scene.goes_on()
+    flow = scene.flow
+    flow.work()
     scene.bring_about(row)
-    scene.goes_on(2 * EVENTS)  # the first of them lie below the position
-    scene.flow.work_until(lambda: scene.flow.position("admission").stopped_code is not None, "admission")
-    lane = scene.flow.position("admission")
-    assert (lane.next_offset, lane.stopped_code) == (EVENTS, "log_truncated")
-    assert scene.flow.decisions("r2") == []
-    assert stop_of(lane.stopped_code).act == LOST
+    flow.produce([thing(f"anew-{n}") for n in range(3 * EVENTS)])  # the first of them lie below the position
+    flow.work_until(lambda: flow.position("admission").stopped_code is not None, "admission")
+    lane = flow.position("admission")
+    assert (lane.next_offset, lane.stopped_code) == (2 * EVENTS, "log_truncated")
+    assert stop_of(lane.stopped_code).act.startswith(NEW_RUN)
+    assert go_on(flow.name, "r2", "test").next_window == 2
+    flow.work()
+    first, second = flow.sources("inbox")
+    ranges = flow.rows(
+        "SELECT x.source_id, x.start_offset FROM window_range x JOIN source s ON s.id = x.source_id"
+        " WHERE x.win = %(win)s AND s.role = 'inbox'",
+        win=window_of(flow.name, "r2", 2),
+    )
+    assert ranges == [(second, 0)], first
     scene.is_cut()
-    sentence = scene.judged("r2").sentence
-    assert f"Next: {LOST}" in sentence or f"Next: {LOST.replace('the topic', scene.flow.inbox)}" in sentence
-    scene.create_again(row)
-    scene.flow.sample()
-    assert scene.judged("r2").verdict.state == "FAIL"  # as whoever judges by itself does: nothing waits for r2 then
+    flow.work()
+    assert flow.decisions("r2") == ["ADMITTED"] * 4 * EVENTS
+    stored = flow.judge("r2")
+    assert stored.verdict.state == "PASS", stored.sentence
+    before = close_run(flow.name, "r2", "test", 1)
+    cut = "inbox/0 was cut at 0, and is another log from there on"
+    assert (before.verdict.state, cut in before.sentence) == ("FAIL", True), before.sentence
     scene.is_looked_at("r1")
-    scene.after(row)
-
-
-LOST = "create the topic anew, with what nobody read of it, then open a new run"
+    assert (scene.gate("r1").code, cut in scene.gate("r1").detail) == ("gate_shut", True)
+    assert fsck(stream=flow.name) == []
 
 
 def test_every_difference_has_a_row_and_every_row_its_name() -> None:

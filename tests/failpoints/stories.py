@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import psutil
@@ -15,6 +16,7 @@ from audit.enforce import decide_gate
 from audit.fsck import fsck
 from ingest.lanes import lease as leases
 from tests.audit import test_drift as drift
+from tests.audit.test_fsck import cheat
 from tests.failpoints import steps
 from tests.failpoints.ground import Ground, door_values
 from tests.failpoints.plan_stories import WAYS, plan_dies, recheck_ender_dies, refresher_dies
@@ -247,6 +249,54 @@ def next_incarnation_dies(point: str, ground: GetGround) -> None:
     judged = [close_run(stream.flow.name, stream.run_name, "test", window=number) for number in (1, 2)]
     assert [str(stored.verdict.state) for stored in judged] == ["FAIL", "PASS"]
     assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
+def who_follows_a_cut_log_dies(point: str, ground: GetGround) -> None:
+    """The end of the inbox's log is not what was received: the next window, of this run or the next, begins there."""
+    stream = ground(fresh=True)
+    stream.new_run()
+    goes_on = point.startswith("go_on")
+    with the_newest_record_is_another(stream, stopped=goes_on):
+        if goes_on:
+            stream.dies("go_on", point, window=1)
+            stream.does("go_on", window=1)
+        else:
+            stream.flow.cut(stream.run_name)
+            stream.run_name = "next"
+            stream.dies("open", point)
+            stream.does("open")
+    stream.works_to_the_end()
+    stream.does("cut")
+    judged = [close_run(stream.flow.name, *window) for window in windows_of(stream, goes_on)]
+    assert [str(stored.verdict.state) for stored in judged] == ["FAIL", "PASS"]
+    assert len(stream.flow.sources("inbox")) == 2
+    assert [str(x) for x in fsck(stream=stream.flow.name)] == []
+
+
+def windows_of(stream: Ground, one_run: bool) -> list[tuple[str, str, int]]:
+    return [("r0", "test", 1), ("r0", "test", 2) if one_run else (stream.run_name, "test", 1)]
+
+
+@contextmanager
+def the_newest_record_is_another(stream: Ground, stopped: bool) -> Iterator[None]:
+    """As the ledger has it, which is easier to change than a broker's log; at last it says what it said."""
+    stream.works_to_the_end()
+    (source,) = stream.flow.sources("inbox")
+    newest = stream.flow.position("admission").next_offset
+    say_otherwise = (
+        "UPDATE receipt SET payload_digest = set_byte(payload_digest, 0, get_byte(payload_digest, 0) # 1)"
+        ' WHERE source_id = %s AND "offset" = (SELECT max(r."offset") FROM receipt r'
+        ' WHERE r.source_id = %s AND r."offset" < %s)'
+    )
+    with cheat(stream.flow) as connection:
+        connection.execute(say_otherwise, [source, source, newest])
+    stream.produce()
+    if stopped:
+        stream.does("work", lanes=["admission"], seconds=5)
+        assert stream.flow.position("admission").stopped_code == "log_put_back"
+    yield
+    with cheat(stream.flow) as connection:
+        connection.execute(say_otherwise, [source, source, newest])
 
 
 def going_on_in_silence_dies(point: str, ground: GetGround) -> None:
@@ -534,6 +584,7 @@ FRESH_ALONE = (
     "gate.after_superseded", "gate.after_superseding",
 )  # fmt: skip
 IN_SILENCE = ["go_on.after_bus_lock", "go_on.after_kept_origin"]
+FOLLOWS = [*points("incarnations"), "open.after_commits", "go_on.after_cut_logs", "go_on.after_retiring_cut"]
 
 TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
     (lane_worker_dies, LANES),
@@ -556,10 +607,14 @@ TELLERS: list[tuple[Callable[[str, GetGround], None], list[str]]] = [
             but=("close_due.after_partitions", "gate.after_superseded", "gate.after_superseding"),
         ),
     ),
-    (going_on_dies, points("go_on", "windows.before_going_on", but=(*RUN_ENDS, *GROWS, *LEAVES, *IN_SILENCE))),
+    (
+        going_on_dies,
+        points("go_on", "windows.before_going_on", but=(*RUN_ENDS, *GROWS, *LEAVES, *IN_SILENCE, *FOLLOWS)),
+    ),
     (next_run_dies, RUN_ENDS),
     (next_partition_dies, GROWS),
     (next_incarnation_dies, LEAVES),
+    (who_follows_a_cut_log_dies, FOLLOWS),
     (going_on_in_silence_dies, [*IN_SILENCE, *points("end")]),
     (clock_dies, ["go_on_due.after_window", "go_on_due.after_windows"]),
     (opening_clock_dies, ["go_on_due.after_run"]),

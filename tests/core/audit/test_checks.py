@@ -104,6 +104,12 @@ BROKEN = [
     ("BASIS", w.partition("inbox", 0, diverged="cut at 3"), "BLOCKED", "inbox/0 was truncated: cut at 3"),
     (
         "BASIS",
+        w.partition("inbox", 0, w.source("inbox/0", kept_to=3), diverged="cut at 3"),
+        "FAIL",
+        "inbox/0 was cut at 3, and is another log from there on",
+    ),
+    (
+        "BASIS",
         w.topic("bus", posture={**w.POSTURE, "cleanup.policy": "compact"}),
         "BLOCKED",
         "cleanup.policy of flights.bus was delete and is compact",
@@ -392,6 +398,17 @@ def test_a_commit_on_a_topic_created_again_is_not_held_against_the_old_position(
     pairs = tuple(replace(p, committed=90, ours=90) if p.label == "inbox/3" else p for p in w.COMMITTED)
     facts = w.topic("inbox", replace(w.GOOD, committed=w.seen(pairs)), topic_id="new")
     assert judge("COMMITTED", facts).severity is c.Severity.BLOCKED
+
+
+def test_a_window_below_a_cut_of_its_log_passes_as_it_would_have() -> None:
+    """Its log is the one that was read; Kafka's commit and the newest lane are of the one that follows."""
+    pairs = tuple(replace(p, committed=90, ours=90) if p.label == "inbox/3" else p for p in w.COMMITTED)
+    facts = w.source("inbox/3", replace(w.GOOD, committed=w.seen(pairs)), kept_to=50)
+    facts = w.partition("inbox", 3, facts, diverged="truncation detected at offset 90")
+    for name in ("COMMITTED", "BASIS"):
+        assert judge(name, facts).state is c.State.HOLDS, name
+    shorter = w.partition("inbox", 3, facts, high_watermark=49)
+    assert judge("BASIS", shorter).cause == "inbox/3 ends at 49, before the window's 50"
 
 
 def test_a_partition_added_after_the_cut_is_not_this_windows() -> None:

@@ -146,6 +146,15 @@ def test_what_shuts_a_gate(now: f.Broker, said: list[str]) -> None:
     assert g.objections(w.BASIS, now, RANGES, 0) == said
 
 
+@pytest.mark.parametrize(
+    ("kept_to", "said"), [(70, []), (69, ["inbox/0 was cut at 69, and is another log from there on"])]
+)
+def test_a_log_that_was_cut_below_a_windows_end_shuts_its_gate(kept_to: int, said: list[str]) -> None:
+    """Whatever lies there by now: the log reaches as far again, and its newest lane finds nothing wrong with it."""
+    ranges = [replace(r, kept_to=kept_to) if r.topic == "flights.inbox" else r for r in RANGES]
+    assert g.objections(w.BASIS, broker("inbox", high_watermark=500), ranges, 0) == said
+
+
 def test_a_contradiction_shuts_a_gate() -> None:
     assert g.objections(w.BASIS, w.BROKER, RANGES, 1) == ["1 settled publish contradicted by the bus"]
 
