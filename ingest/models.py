@@ -149,7 +149,9 @@ class Source(models.Model):
 
     @property
     def name(self) -> str:
-        return f"{self.topic}/{self.partition}"
+        """As pages show it: `flights.inbox/0`; `flights.inbox/0 log 2` where the log is not the first."""
+        name = f"{self.topic}/{self.partition}"
+        return name if self.incarnation == 1 else f"{name} log {self.incarnation}"
 
     @property
     def key(self) -> bytes:

@@ -18,7 +18,8 @@ WITH seen AS (
            p.lane <> 'publish' AND EXISTS (SELECT FROM retirement o WHERE o.source_id = p.source_id) AS retired
       FROM position p
       JOIN stream st ON st.id = p.stream_id
-      JOIN (SELECT id, role, kind, topic || '/' || partition AS name FROM source) s ON s.id = p.source_id
+      JOIN (SELECT id, role, kind, topic || '/' || partition || CASE WHEN incarnation > 1 THEN ' log ' || incarnation ELSE '' END AS name
+              FROM source) s ON s.id = p.source_id
       LEFT JOIN LATERAL (SELECT m.lso, m.at, coalesce(m.next_offset, 0) AS stood_at FROM sample m
                           WHERE m.source_id = p.source_id AND m.at <= clock_timestamp() AND p.lane <> 'publish'
                           ORDER BY m.at DESC LIMIT 1) n ON true

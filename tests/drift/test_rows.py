@@ -9,6 +9,7 @@ import pytest
 from audit.close import close_run, window_of
 from audit.fsck import fsck
 from audit.go_on import go_on
+from console.reads.lanes import lines
 from ingest.core.stops import stop_of
 from tests.drift.table import DONE_HERE, DRIFTS, EVENTS, NEW_RUN, TABLE, Row
 from tests.flow.world import thing
@@ -54,6 +55,9 @@ def test_the_next_window_goes_on_where_a_log_is_another_one(scene: Scene) -> Non
         win=window_of(flow.name, "r2", 2),
     )
     assert ranges == [(second, 0)], first
+    named = {(line.source, line.state) for line in lines(stream=flow.name) if line.lane == "admission"}
+    assert (f"{flow.inbox}/0", "RETIRED") in named
+    assert f"{flow.inbox}/0 log 2" in {name for name, _ in named}
     scene.is_cut()
     flow.work()
     assert flow.decisions("r2") == ["ADMITTED"] * 4 * EVENTS
