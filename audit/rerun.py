@@ -207,7 +207,7 @@ def check_replaceable(cur: Cursor, win: WindowId) -> None:
     left = [f"{row.by_http:,} of its events came in by HTTP"] if row.by_http else []
     if row.redriven:
         were = "was" if row.redriven == 1 else "were"
-        left.append(f"{row.redriven:,} of its events {were} redriven from elsewhere")
+        left.append(f"{row.redriven:,} of its events {were} redriven from elsewhere or corrected")
     if left:
         raise PlaceNotWhole(
             expected="events that all lie in the window's ranges of the inbox",

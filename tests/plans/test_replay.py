@@ -511,8 +511,32 @@ def test_a_fresh_run_is_not_asked_for_without_what_was_redriven_from_elsewhere(
     say_yes(crowd, number)
     run_to(crowd, number, State.DONE)
     flow.work()
-    with pytest.raises(PlaceNotWhole, match="1 of its events was redriven from elsewhere"):
+    with pytest.raises(PlaceNotWhole, match="1 of its events was redriven from elsewhere or corrected"):
         preview("replay", asked(flow, whole=True, mode="fresh"))
+    unforged()
+
+
+def test_no_fresh_run_is_asked_for_where_a_correction_made_an_event(make_flow: MakeFlow, crowd: Crowd) -> None:
+    """Read again it is set aside again: a run that lets such items be would pass without the event."""
+    flow = make_flow(quarantine_open_max=9)
+    failed(flow, [thing(1), b"{"])
+    (broken,) = open_items(flow)
+    right = {str(broken): base64.b64encode(thing(8)).decode()}
+    redrive = {"stream": flow.name, "run": "r1", "items": [broken], "corrections": right}
+    number = submit("redrive", redrive, crowd.asker, "why", crowd.people)
+    say_yes(crowd, number)
+    run_to(crowd, number, State.DONE)
+    flow.work()
+    with pytest.raises(PlaceNotWhole, match="1 of its events was redriven from elsewhere or corrected"):
+        preview("replay", asked(flow, whole=True, mode="fresh"))
+    with pytest.raises(ConstraintViolated) as refused, write() as cur:
+        cur.execute(
+            "INSERT INTO run (stream_id, name, contract_id, state, opened_by, supersedes)"
+            " SELECT s.id, 'fresh', w.contract_id, 'CUT', 'eve', w.id FROM run_window w JOIN run r ON r.id = w.run_id"
+            " JOIN stream s ON s.id = r.stream_id WHERE s.name = %s AND w.reruns IS NULL",
+            (flow.name,),
+        )
+    assert refused.value.constraint == "run_place_is_free"
     unforged()
 
 
