@@ -111,7 +111,7 @@ def _kept_to(row: Any, ends: f.PartitionLog, reader: PartitionReader) -> int:
 
     newest = received(row.next_offset)
     if newest is None or is_there(newest):
-        return min(row.next_offset, end)
+        return min(int(row.next_offset), end)
     return min(last_kept(start, newest.offset, received, is_there), end)
 
 
