@@ -70,9 +70,16 @@ FILES = [
     *_of("plans", "answer", "expire", "free", "offers", "preview", "run", "since", "steer", "submit"),
     *_of("plans/core", "binding", "free", "offers", "people", "plan"),
     *_of("plans/kinds", "adopt", "basis", "decide", "redrive", "replay", "republish", "retire", "waive"),
+    *_of("audit", "stand_in", "anchors", "incarnations"),
+    *_of("audit/core", "gone"),
+    *_of("ingest", "admit/received", "consume/mending", "publish/loss", "core/mending", "core/stored"),
+    *_of("plans", "approvals", "core/approvals", "core/mending", "kinds/order", "rows"),
     *_sql("audit", "cover", "go_on", "pins", "refresh", "recheck_end", "rerun", "waive", "complete", "notices"),
     *_sql("ingest", "install", "pinned", "retire", "quarantine", "admit/redrive", "admit/replay", "admit/later"),
     *_sql("ingest", "publish/decide", "publish/republish", "windows"),
+    *_sql("audit", "stand_in", "roots", "anchors", "incarnations"),
+    *_sql("ingest", "admit/received", "consume/mending", "publish/loss"),
+    *_sql("plans", "approvals", "kinds/republish"),
     *_sql(
         "plans", "answer", "expire", "free", "offers", "rows", "run", "since", "submit", "kinds/redrive", "kinds/replay"
     ),
