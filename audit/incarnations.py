@@ -13,8 +13,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from audit import capture as look
 from audit.core import facts as f
 from ingest.admit.received import ReceivedRecord
 from ingest.core.contract import Contract
@@ -27,6 +28,7 @@ from ingest.install import install_id
 from ingest.kafka import (
     BrokerUnavailable,
     Cluster,
+    FetchResult,
     LogPutBack,
     OffsetOutOfRange,
     Partition,
@@ -55,6 +57,19 @@ class CutLog:
     kept_to: int
 
 
+class Log(Protocol):
+    """What a partition's log holds now."""
+
+    start: int
+    end: int
+
+    def holds(self, record: ReceivedRecord) -> bool:
+        """Whether that very record is there. What retention took, also since a moment ago, is not compared."""
+
+    def has_records(self, start: int, end: int) -> bool:
+        """Whether a record is in [start, end), where none was received: markers went with the end of the log."""
+
+
 def cut_logs(stream: StreamId, broker: f.Broker, *, stopped_only: bool = False) -> list[CutLog]:
     """Each looked at twice. `stopped_only`: of lanes alone that have stopped by their log, or stand behind its end.
 
@@ -69,11 +84,12 @@ def cut_logs(stream: StreamId, broker: f.Broker, *, stopped_only: bool = False) 
     rows = [row for row in rows if row.partition in topic.partitions]
     if stopped_only:
         rows = [row for row in rows if row.stopped_code in STOPS or _is_beyond(row, topic)]
-    cut = set(_looked_at(rows, topic))
+    cut = set(_looked_at(rows, topic.name))
     if not cut:
         return []
     time.sleep(PAUSE)
-    return [each for each in _looked_at(rows, topic) if each in cut]
+    again = [each for each in _looked_at(rows, topic.name) if each in cut]
+    return again if look.admin().topic_id(topic.name) == topic.topic_id else []  # offsets of another topic (K5)
 
 
 def _is_beyond(row: Any, topic: f.Topic) -> bool:
@@ -81,7 +97,7 @@ def _is_beyond(row: Any, topic: f.Topic) -> bool:
     return end is not None and end < row.next_offset
 
 
-def _looked_at(rows: Sequence[Any], topic: f.Topic) -> list[CutLog]:
+def _looked_at(rows: Sequence[Any], topic: str) -> list[CutLog]:
     if not rows:
         return []
     with PartitionReader(Cluster.from_settings(), fetch_wait=0.02) as reader:
@@ -90,34 +106,36 @@ def _looked_at(rows: Sequence[Any], topic: f.Topic) -> list[CutLog]:
                 row.source_id,
                 Partition(row.topic, row.partition),
                 row.next_offset,
-                _kept_to(row, topic.partitions[row.partition], reader),
+                kept_to(row.next_offset, _received(row.source_id), _Log(reader, Partition(row.topic, row.partition))),
             )
             for row in rows
         ]
     return [each for each in looks if each.kept_to < each.position]
 
 
-def _kept_to(row: Any, ends: f.PartitionLog, reader: PartitionReader) -> int:
-    here, start, end = Partition(row.topic, row.partition), ends.log_start or 0, ends.high_watermark
-    assert end is not None  # it was measured, or nothing opens
+Received = Callable[[int], ReceivedRecord | None]
+"""The newest record below an offset that was received."""
 
-    def received(below: int) -> ReceivedRecord | None:
+
+def _received(source: SourceId) -> Received:
+    def newest(below: int) -> ReceivedRecord | None:
         with read() as cur:
-            found = cur.execute(sql.received, {"source": row.source_id, "below": below}).fetchone()
-        return None if found is None else ReceivedRecord(found.offset, bytes(found.payload_digest))
+            row = cur.execute(sql.received, {"source": source, "below": below}).fetchone()
+        return None if row is None else ReceivedRecord(row.offset, bytes(row.payload_digest))
 
-    def is_there(record: ReceivedRecord) -> bool:
-        return record.offset < start or (record.offset < end and _holds(reader, here, record))
-
-    newest = received(row.next_offset)
-    if newest is None or is_there(newest):
-        return min(int(row.next_offset), end)
-    return min(last_kept(start, newest.offset, received, is_there), end)
+    return newest
 
 
-def last_kept(
-    low: int, high: int, received: Callable[[int], ReceivedRecord | None], is_there: Callable[[ReceivedRecord], bool]
-) -> int:
+def kept_to(position: int, received: Received, log_: Log) -> int:
+    """Up to where the log is what was received below `position`; that itself where nothing says otherwise."""
+    newest = received(position)
+    if newest is None or log_.holds(newest):
+        behind = log_.start if newest is None else newest.offset + 1
+        return min(behind if log_.has_records(behind, position) else position, log_.end)
+    return min(last_kept(log_.start, newest.offset, received, log_.holds), log_.end)
+
+
+def last_kept(low: int, high: int, received: Received, is_there: Callable[[ReceivedRecord], bool]) -> int:
     """The first offset in [low, high] of which the log does not hold what was received, by halves: a log that is the
     same at one offset is so below it. The record at `high` is known to be missing."""
     while low < high:
@@ -130,23 +148,54 @@ def last_kept(
     return high
 
 
-def _holds(reader: PartitionReader, here: Partition, record: ReceivedRecord) -> bool:
-    """Whether that very record is the first from its offset on."""
-    reader.assign([Start(*here, record.offset)])
+def _ends(here: Partition) -> tuple[int, int]:
+    """The log's start and high watermark; asked again for a moment where an election delays them (K4)."""
     until = time.monotonic() + READ_SECONDS
-    while (first := reader.read(1, 0.1).get(here)) is None:
+    while True:
+        ends = look.admin().ends(here.topic, [here.partition])[here.partition]
+        if ends.earliest is not None and ends.hw is not None:
+            return ends.earliest, ends.hw
         if time.monotonic() > until:
-            asked = f"what {here.topic}/{here.partition} holds at {record.offset}"
-            raise BrokerUnavailable(expected=asked, found="no answer")
-    if first.fault is not None and not isinstance(first.fault, OffsetOutOfRange):
-        raise first.fault
-    if not first.records or first.records[0].offset != record.offset:
-        return False
-    try:
-        record.check(first)
-    except LogPutBack:
-        return False
-    return True
+            raise BrokerUnavailable(expected=f"where {here.topic}/{here.partition} begins and ends", found="no answer")
+        time.sleep(0.1)
+
+
+class _Log:
+    """A log as a reader is given it."""
+
+    def __init__(self, reader: PartitionReader, here: Partition) -> None:
+        self._reader, self._here = reader, here
+        self.start, self.end = _ends(here)
+
+    def holds(self, record: ReceivedRecord) -> bool:
+        if record.offset < self.start or (record.offset < self.end and self._is_at(record)):
+            return True
+        return record.offset < _ends(self._here)[0]
+
+    def has_records(self, start: int, end: int) -> bool:
+        return start < end and any(record.offset < end for record in self._read(start).records[:1])
+
+    def _is_at(self, record: ReceivedRecord) -> bool:
+        first = self._read(record.offset)
+        if not first.records or first.records[0].offset != record.offset:
+            return False
+        try:
+            record.check(first)
+        except LogPutBack:
+            return False
+        return True
+
+    def _read(self, offset: int) -> FetchResult:
+        """What comes first from an offset on; nothing where that is no offset of the log."""
+        self._reader.assign([Start(*self._here, offset)])
+        until = time.monotonic() + READ_SECONDS
+        while (first := self._reader.read(1, 0.1).get(self._here)) is None:
+            if time.monotonic() > until:
+                asked = f"what {self._here.topic}/{self._here.partition} holds at {offset}"
+                raise BrokerUnavailable(expected=asked, found="no answer")
+        if first.fault is not None and not isinstance(first.fault, OffsetOutOfRange):
+            raise first.fault
+        return first
 
 
 def retire_cut_logs(cur: Cursor, cut: Sequence[CutLog]) -> list[CutLog]:
