@@ -122,6 +122,11 @@ class EventClass(models.Model):
         constraints = [models.UniqueConstraint(fields=["stream", "name"], name="event_class_name_unique")]
 
 
+def source_name(topic: str, partition: int, incarnation: int) -> str:
+    name = f"{topic}/{partition}"
+    return name if incarnation == 1 else f"{name} log {incarnation}"
+
+
 class Source(models.Model):
     """One partition of one incarnation of a topic: (cluster id, topic id, partition); K5 says why the topic id.
 
@@ -150,8 +155,7 @@ class Source(models.Model):
     @property
     def name(self) -> str:
         """As pages show it: `flights.inbox/0`; `flights.inbox/0 log 2` where the log is not the first."""
-        name = f"{self.topic}/{self.partition}"
-        return name if self.incarnation == 1 else f"{name} log {self.incarnation}"
+        return source_name(self.topic, self.partition, self.incarnation)
 
     @property
     def key(self) -> bytes:

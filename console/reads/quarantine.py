@@ -124,7 +124,11 @@ def items(state: str, run: int | None = None, reason: Reason | None = None) -> Q
 
 def _listed(found: QuerySet[QuarantineItem]) -> QuerySet[QuarantineItem]:
     """What a list shows of them, in order, without their bytes."""
-    return found.select_related("source").only(*_LISTED, "source__topic", "source__partition").order_by("id")
+    return (
+        found.select_related("source")
+        .only(*_LISTED, "source__topic", "source__partition", "source__incarnation")
+        .order_by("id")
+    )
 
 
 def counts(run: int | None) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from ingest.models import (
     Redrive,
     Source,
     WindowRange,
+    source_name,
 )
 from ingest.windows import run_before
 
@@ -99,7 +100,7 @@ def ranges_of_run(run: int) -> list[Range]:
     of their plans' sources: `ranges` of a rerun has it."""
     found = (
         WindowRange.objects.filter(win__run=run, win__reruns=None, source__role="inbox")
-        .values("source_id", "source__topic", "source__partition")
+        .values("source_id", "source__topic", "source__partition", "source__incarnation")
         .annotate(
             start=Min("start_offset"), end=Max("end_offset"), going=Count("start_offset", filter=Q(end_offset=None))
         )
@@ -108,7 +109,7 @@ def ranges_of_run(run: int) -> list[Range]:
     return [
         Range(
             row["source_id"],
-            f"{row['source__topic']}/{row['source__partition']}",
+            source_name(row["source__topic"], row["source__partition"], row["source__incarnation"]),
             row["start"],
             None if row["going"] else row["end"],
         )
@@ -285,5 +286,5 @@ def _item(receipt: Receipt, batch: Batch | None) -> QuarantineItem | None:
 
 def source_names(numbers: Iterable[int]) -> Mapping[int, str]:
     """Names of sources by number."""
-    found = Source.objects.filter(id__in=set(numbers)).values_list("id", "topic", "partition")
-    return {number: f"{topic}/{partition}" for number, topic, partition in found}
+    found = Source.objects.filter(id__in=set(numbers)).only("topic", "partition", "incarnation")
+    return {each.pk: each.name for each in found}
