@@ -46,6 +46,7 @@ VERBS = (
     "ingest.retire",
     "audit.cut",
     "audit.go_on",
+    "audit.incarnations",
     "audit.pins",
     "audit.close",
     "audit.complete",
@@ -66,6 +67,7 @@ VERBS = (
 CHANGES = {
     "init_transactions", "begin_transaction", "produce", "flush", "commit_transaction", "copy",
     "apply",  # a projection's
+    "set_commits",  # Kafka's commit of a group
 }  # fmt: skip
 #: Methods of objects of ours whose class is not seen from the call.
 THROUGH_OBJECTS = {
