@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from audit import enforce, gate
 from audit.close import close_run
 from audit.core import verdict as v
 from audit.enforce import decide_span
 from audit.go_on import go_on
+from ingest.db import write
 from tests.audit.test_gate import broker_away
 from tests.flow.strangers import strangers_transaction
 from tests.flow.world import Flow, thing
@@ -146,16 +148,75 @@ def test_without_kafka_nothing_is_written_and_it_is_asked_again(stamped: Flow) -
     stamped.cut()
 
 
-def test_a_span_is_open_while_the_gates_of_all_its_windows_are(stamped: Flow) -> None:
+def spanned(flow: Flow, windows: int) -> tuple[datetime, datetime]:
+    """A span of time that lies in so many windows, all of them open to readers; another window is open behind them."""
     begin = datetime.now(UTC) + timedelta(seconds=0.2)
     time.sleep(0.3)
-    for number in (1, 2, 3):
-        stamped.produce([thing(number)])
-        stamped.work()
-        go_on(stamped.name, "r1", "test")
-        judged(stamped, number)
-    end = complete(stamped, 3)[0]
+    for number in range(1, windows + 1):
+        flow.produce([thing(number)])
+        flow.work()
+        go_on(flow.name, "r1", "test")
+        judged(flow, number)
+    end = complete(flow, windows)[0]
     assert end is not None
+    return begin, end
+
+
+def lease_ends(flow: Flow, after: str) -> None:
+    """The leases of the stream's gates end so much later than now."""
+    with write() as cur:
+        cur.execute(
+            "UPDATE gate_open SET open_until = clock_timestamp() + %s::interval"
+            " WHERE win IN (SELECT w.id FROM run_window w JOIN run r ON r.id = w.run_id"
+            " JOIN stream s ON s.id = r.stream_id WHERE s.name = %s)",
+            (after, flow.name),
+        )
+
+
+def spans_said(flow: Flow) -> list[tuple[int, str]]:
+    rows = flow.rows("SELECT status, code FROM gate_decision WHERE stream = %(name)s ORDER BY id")
+    return [(row.status, row.code) for row in rows]
+
+
+def test_a_stream_that_has_no_window_yet_is_there(flow: Flow) -> None:
+    """Asking again may help, unlike about a stream that nobody knows."""
+    now = datetime.now(UTC)
+    said = decide_span(flow.name, now - timedelta(seconds=1), now)
+    assert (said.status, said.detail) == (403, "the stream has no window")
+
+
+def test_a_yes_about_a_span_is_not_written_once_a_gate_of_it_has_shut(
+    stamped: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread was stopped between its look and its answer, and the leases ran out meanwhile."""
+    begin, end = spanned(stamped, 1)
+    monkeypatch.setattr(enforce, "failpoint", lambda name: lease_ends(stamped, "0 s"))
+    assert decide_span(stamped.name, begin, end).status != 200
+    assert 200 not in [status for status, _ in spans_said(stamped)]
+    stamped.cut()
+
+
+def test_a_yes_about_a_span_is_not_given_past_the_lease_that_it_was_said_of(
+    stamped: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread was stopped after it had written its answer down, for longer than the lease."""
+    begin, end = spanned(stamped, 1)
+    log = enforce._log_span
+
+    def log_and_sleep(*given: Any) -> bool:
+        logged = log(*given)
+        time.sleep(0.6)
+        return logged
+
+    monkeypatch.setattr(enforce, "_log_span", log_and_sleep)
+    lease_ends(stamped, "0.5 s")
+    assert decide_span(stamped.name, begin, end).status != 200
+    assert spans_said(stamped)[0] == (200, "open_span")
+    stamped.cut()
+
+
+def test_a_span_is_open_while_the_gates_of_all_its_windows_are(stamped: Flow) -> None:
+    begin, end = spanned(stamped, 3)
     found = decide_span(stamped.name, begin, end, "reader")
     assert (found.status, [w.name[-1] for w in found.windows]) == (200, ["1", "2", "3"]), found.detail
     assert decide_span(stamped.name, begin, end + timedelta(seconds=60)).status == 403
@@ -164,9 +225,6 @@ def test_a_span_is_open_while_the_gates_of_all_its_windows_are(stamped: Flow) ->
     logged = stamped.rows("SELECT status, code, run FROM gate_decision WHERE stream = %(name)s ORDER BY id")
     assert [(row.status, row.code) for row in logged] == [(200, "open_span"), (403, "not_closed"), (403, "blocked")]
     assert logged[0].run == f"{begin.isoformat()}..{end.isoformat()}"
-    from audit import gate
-    from ingest.db import write
-
     with write() as cur:
         win = stamped.rows(
             "SELECT w.id, w.run_id FROM run_window w JOIN run r ON r.id = w.run_id JOIN stream s ON s.id = r.stream_id"

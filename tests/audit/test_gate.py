@@ -153,6 +153,13 @@ def test_the_lease_is_extended_by_a_re_check(flow: Flow) -> None:
     assert [found for found in enforce_due() if found.win == gate_row(flow).win] == []
 
 
+def test_what_a_re_check_would_find_is_said_of_the_gates_that_were_asked_about(flow: Flow) -> None:
+    passed(flow)
+    win = gate_row(flow).win
+    assert enforce.seen_now([win])[win].outcome == "extended"
+    assert enforce.seen_now([]) == {}
+
+
 @contextmanager
 def broker_away() -> Iterator[None]:
     """Nothing listens where this process looks for Kafka."""

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from audit import close, enforce
+from audit.core import completeness
 from audit.core import facts as f
 from audit.core import verdict as v
-from audit.core.gate import Code, GateDecision
+from audit.core.gate import Code, GateDecision, Proof, WindowGate
 from ingest.kafka import Start
 from tests.core.audit import world as w
 
@@ -169,15 +170,18 @@ def test_what_is_new_is_worth_storing_once_lanes_had_the_time_to_move_it(
 
 
 @pytest.mark.parametrize(
-    ("age", "contradictions", "due"),
-    [(9, 0, False), (10, 0, True), (11, 0, True), (0, 0, False), (-1, 0, True), (1, 1, True)],
-)
-def test_a_gate_is_looked_at_after_its_recheck_or_at_once_where_a_publish_is_contradicted(
-    monkeypatch: pytest.MonkeyPatch, age: int, contradictions: int, due: bool
+    ("age", "contradictions", "lapsed", "due"),
+    [
+        (9, 0, None, False), (10, 0, None, True), (11, 0, None, True), (0, 0, None, False), (-1, 0, None, True),
+        (1, 1, None, True), (1, 0, "the waiver of plan 7 is over", True),
+    ],
+)  # fmt: skip
+def test_a_gate_is_looked_at_after_its_recheck_or_at_once_where_something_has_shut_it(
+    monkeypatch: pytest.MonkeyPatch, age: int, contradictions: int, lapsed: str | None, due: bool
 ) -> None:
     monkeypatch.setattr(enforce, "_recheck", {1: timedelta(seconds=30), 2: timedelta(seconds=10)}.__getitem__)
     row = SimpleNamespace(
-        age=timedelta(seconds=age), contradictions=contradictions, lapsed=None, contract_id=1, contracts=[2]
+        age=timedelta(seconds=age), contradictions=contradictions, lapsed=lapsed, contract_id=1, contracts=[2]
     )
     assert enforce._is_due(row) is due
 
@@ -189,8 +193,8 @@ def test_a_yes_is_over_once_its_lease_is(left: int | None, over: bool) -> None:
     assert enforce._is_over(yes, w.NOW, 3.0) is over
 
 
-def row(win: int) -> Any:
-    return SimpleNamespace(win=win, by_plan=False, judged=win)
+def row(win: int, *, by_plan: bool = False, judged: int | None = None) -> Any:
+    return SimpleNamespace(win=win, by_plan=by_plan, judged=judged or win)
 
 
 def test_streams_whose_lanes_stand_at_other_places_are_looked_at_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +223,101 @@ def test_a_round_is_full_of_streams_or_of_gates(
     for number, n in enumerate(gates):
         made.add((number, number, False), [row(n)] * n, [])
     assert made.full is full
+
+
+@pytest.mark.parametrize(
+    ("gates", "newest"),
+    [([row(1), row(2)], 2), ([row(1), row(2, by_plan=True)], 1), ([row(1, by_plan=True), row(2, by_plan=True)], 2)],
+)
+def test_lanes_are_probed_where_the_newest_window_that_lanes_filled_left_them(gates: list[Any], newest: int) -> None:
+    assert enforce._newest(gates) == newest
+
+
+@pytest.mark.parametrize(
+    ("gate", "ended", "probed"),
+    [
+        (row(1), False, [("inbox", 10), ("bus", 20)]),
+        (row(1), True, [("bus", 20)]),
+        (row(1, judged=2), False, [("inbox", 10), ("bus", 99)]),
+        (row(1, judged=2), True, [("bus", 99)]),
+    ],
+)
+def test_the_inbox_is_probed_for_the_window_and_the_bus_for_what_proves_it(
+    monkeypatch: pytest.MonkeyPatch, gate: Any, ended: bool, probed: list[tuple[str, int]]
+) -> None:
+    """Each partition once, of streams that agree in one look: a window's own position on the bus is nothing to a gate
+    that a rerun opened."""
+    stands = {
+        1: [Start("inbox", 0, 10, 1), Start("bus", 0, 20, 1)],
+        2: [Start("inbox", 0, 88, 1), Start("bus", 0, 99, 1)],
+    }
+    contract = SimpleNamespace(contract=SimpleNamespace(bus=SimpleNamespace(topic="bus")))
+    monkeypatch.setattr(enforce, "lanes_of", lambda wins: {win: stands[win] for win in wins})
+    monkeypatch.setattr(enforce, "compiled_contract", lambda number: contract)
+    (looked,) = enforce._rounds({(1, 1, ended): [gate], (2, 1, ended): [gate]})
+    assert [(start.topic, start.offset) for start in looked.starts.values()] == probed
+
+
+MADE_AGAIN = replace(w.BASIS, broker=replace(w.BROKER, bus=replace(w.BROKER.bus, topic_id="made-again")))
+MIXED = replace(w.BASIS, broker=replace(w.BROKER, bus=MADE_AGAIN.broker.bus))
+
+
+@pytest.mark.parametrize(
+    ("own", "proven", "held"),
+    [
+        (w.BASIS, w.BASIS, (w.BASIS, 1)),
+        (w.BASIS, MADE_AGAIN, (MIXED, 2)),
+        (None, MADE_AGAIN, (None, 1)),
+        (w.BASIS, None, (w.BASIS, 1)),
+    ],
+)
+def test_a_gate_is_held_to_the_bus_of_the_rerun_that_proves_it(
+    own: f.Basis | None, proven: f.Basis | None, held: tuple[f.Basis | None, int]
+) -> None:
+    """Its own where that is the same one, and where either basis has a shape that this version does not know."""
+    assert enforce._held_to(row(1, judged=2), {1: own, 2: proven}) == held
+
+
+def test_an_answer_says_the_body_of_the_verdict_it_rests_on() -> None:
+    """The rerun's, where that proves the window; of windows beside it nothing."""
+    proof = Proof(1, 1, "s/r.1#1", True)
+    failed = WindowGate(1, "s/r#1", "FAIL", None, "s/r.1#1", w.NOW, w.NOW, None, proof=proof)
+    other = replace(failed, number=2, verdict="s/r#9", proof=replace(proof, verdict="s/r.2#1"))
+    said = {"sentence": "as the rerun says"}
+    assert enforce._saying(failed, "s/r.1#1", said) == replace(failed, proof=replace(proof, body=said))
+    assert enforce._saying(failed, "s/r#1", said) == replace(failed, body=said)
+    assert enforce._saying(other, "s/r.1#1", said) == other
+
+
+@pytest.mark.parametrize(
+    ("state", "shut_why", "said"),
+    [
+        (None, None, "is not judged yet"),
+        ("FAIL", None, "is FAIL"),
+        ("PASS", None, "is PASS, and its gate is not open"),
+        ("PASS", "the bus was made again", "the bus was made again"),
+    ],
+)
+def test_a_span_that_may_not_be_read_says_what_became_of_its_window(
+    monkeypatch: pytest.MonkeyPatch, state: str | None, shut_why: str | None, said: str
+) -> None:
+    contract = SimpleNamespace(contract=SimpleNamespace(window=SimpleNamespace(clock_skew=timedelta(0))))
+    monkeypatch.setattr(enforce, "compiled_contract", lambda number: contract)
+    found = enforce._span_window(
+        SimpleNamespace(
+            id=1, name="s/r window 1", verdict="s/r#1", state=state, shut_why=shut_why, opened_at=w.NOW, cut_at=w.NOW,
+            complete_until=w.NOW, complete_why=None, follows=True, live=False, open_until=None, contract_id=1,
+        )
+    )  # fmt: skip
+    assert completeness.span([found], w.NOW, w.NOW).why == f"s/r window 1: {said}"
+    assert found.complete_why == ""
+
+
+def test_what_a_lapsed_waiver_gave_is_over_whatever_kafka_says() -> None:
+    gate = SimpleNamespace(win=7, contradictions=0, lapsed="the waiver of plan 7 is over")
+    for captured in (enforce.look.Capture(w.seen(w.BROKER, "kafka")), enforce.look.Capture(why="away")):
+        found = enforce._seen(gate, captured, w.BASIS, [], [])
+        assert (found.outcome, found.why) == ("shut", "the waiver of plan 7 is over")
 
 
 def test_a_pass_stands_on_a_basis_that_this_version_reads() -> None:
